@@ -1,0 +1,80 @@
+/** What every error of Accrete carries; `code` is stable, `message` says where and what, `hint` what to do. */
+export interface ErrorDetails {
+  readonly hint?: string;
+  readonly cause?: unknown;
+}
+
+/** The base of all errors thrown by Accrete. Subclasses say which part refused. */
+export class AccreteError extends Error {
+  readonly code: string;
+  readonly hint: string | undefined;
+  /** Exit code of the command line: 2 for bad usage, config or data, 1 for anything else. */
+  readonly exitCode: 1 | 2 = 1;
+
+  constructor(code: string, message: string, details: ErrorDetails = {}) {
+    super(message, details.cause === undefined ? undefined : { cause: details.cause });
+    this.name = new.target.name;
+    this.code = code;
+    this.hint = details.hint;
+  }
+}
+
+/** One problem of a configuration: where, what was expected, what stood there. */
+export interface ConfigIssue {
+  readonly path: string;
+  readonly expected: string;
+  readonly received: string;
+}
+
+/** The configuration or the command line is wrong. Collects every problem at once. */
+export class ConfigError extends AccreteError {
+  override readonly exitCode = 2;
+  readonly issues: readonly ConfigIssue[];
+
+  constructor(message: string, details: ErrorDetails & { readonly issues?: readonly ConfigIssue[] } = {}) {
+    super("CONFIG", message, details);
+    this.issues = details.issues ?? [];
+  }
+}
+
+/** A data file or a text cannot be used. */
+export class DataError extends AccreteError {
+  override readonly exitCode = 2;
+
+  constructor(message: string, details?: ErrorDetails) {
+    super("DATA", message, details);
+  }
+}
+
+/** A model or adapter folder is missing, damaged, or does not fit. */
+export class CheckpointError extends AccreteError {
+  override readonly exitCode = 2;
+
+  constructor(message: string, details?: ErrorDetails) {
+    super("CHECKPOINT", message, details);
+  }
+}
+
+/** A graph is ill-formed: types, shapes or operands do not fit. */
+export class GraphError extends AccreteError {
+  constructor(message: string, details?: ErrorDetails) {
+    super("GRAPH", message, details);
+  }
+}
+
+/** The engine failed, or training left the finite numbers. */
+export class EngineError extends AccreteError {
+  constructor(message: string, details?: ErrorDetails) {
+    super("ENGINE", message, details);
+  }
+}
+
+/** A run or store folder is in use, damaged, or in the way. */
+export class StoreError extends AccreteError {
+  override readonly exitCode: 1 | 2;
+
+  constructor(message: string, details: ErrorDetails & { readonly exitCode?: 1 | 2 } = {}) {
+    super("STORE", message, details);
+    this.exitCode = details.exitCode ?? 2;
+  }
+}

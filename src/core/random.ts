@@ -1,0 +1,104 @@
+/**
+ * Seeded randomness by name: every stream is a function of (seed, path), so the order in which parts of a
+ * program draw never matters, and a resumed run draws what the uninterrupted one would have drawn.
+ */
+export interface Rng {
+  /** A generator of its own for a named purpose, e.g. `rng.fork("task-3", "step", 17, site)`. */
+  fork(...path: readonly (string | number)[]): Rng;
+  /** The next 32 random bits. */
+  uint32(): number;
+  /** Uniform in [0, 1), 32 bits of resolution. */
+  uniform(): number;
+  /** Uniform integer in [0, n), without modulo bias that matters (n ≪ 2³²). */
+  integer(n: number): number;
+  /** Standard normal (Box–Muller). */
+  normal(): number;
+}
+
+const FNV_OFFSET = 0x811c9dc5;
+const FNV_PRIME = 0x01000193;
+
+function hashInto(hash: number, part: string): number {
+  let h = hash;
+  for (let i = 0; i < part.length; i++) {
+    h = Math.imul(h ^ part.charCodeAt(i), FNV_PRIME);
+  }
+  // A separator, so that ("ab", "c") and ("a", "bc") differ.
+  return Math.imul(h ^ 0x1f, FNV_PRIME) >>> 0;
+}
+
+/** murmur3's finaliser: spreads every input bit over the word. */
+function mix(value: number): number {
+  let h = value >>> 0;
+  h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);
+  h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);
+  return (h ^ (h >>> 16)) >>> 0;
+}
+
+/** sfc32 (Chris Doty-Humphrey): small, fast, passes PractRand; four words of state from the path's hash. */
+class Sfc32 implements Rng {
+  private a: number;
+  private b: number;
+  private c: number;
+  private counter = 1;
+  private readonly low: number;
+  private readonly high: number;
+
+  constructor(low: number, high: number) {
+    this.low = low;
+    this.high = high;
+    this.a = mix(low);
+    this.b = mix(high ^ 0x9e3779b9);
+    this.c = mix(low ^ Math.imul(high, 0x85ebca6b));
+    for (let i = 0; i < 12; i++) this.uint32();
+  }
+
+  fork(...path: readonly (string | number)[]): Rng {
+    let low = this.low;
+    let high = this.high;
+    for (const part of path) {
+      low = hashInto(low, String(part));
+      high = hashInto(mix(high ^ low), String(part));
+    }
+    return new Sfc32(low, high);
+  }
+
+  uint32(): number {
+    const t = (this.a + this.b + this.counter) | 0;
+    this.counter = (this.counter + 1) | 0;
+    this.a = this.b ^ (this.b >>> 9);
+    this.b = (this.c + (this.c << 3)) | 0;
+    this.c = ((this.c << 21) | (this.c >>> 11)) + t;
+    return t >>> 0;
+  }
+
+  uniform(): number {
+    return this.uint32() / 4294967296;
+  }
+
+  integer(n: number): number {
+    return Math.floor(this.uniform() * n);
+  }
+
+  normal(): number {
+    const u = 1 - this.uniform();
+    return Math.sqrt(-2 * Math.log(u)) * Math.cos(2 * Math.PI * this.uniform());
+  }
+}
+
+export function createRng(seed: number): Rng {
+  const low = hashInto(FNV_OFFSET, String(seed));
+  return new Sfc32(low, mix(low ^ 0xdeadbeef));
+}
+
+/** Fisher–Yates; returns a new array. */
+export function shuffled<T>(items: readonly T[], rng: Rng): T[] {
+  const result = [...items];
+  for (let i = result.length - 1; i > 0; i--) {
+    const j = rng.integer(i + 1);
+    const held = result[i]!;
+    result[i] = result[j]!;
+    result[j] = held;
+  }
+  return result;
+}
