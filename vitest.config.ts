@@ -5,9 +5,26 @@ const common = { testTimeout: 120_000, hookTimeout: 120_000, pool: "forks" as co
 export default defineConfig({
   test: {
     projects: [
-      { test: { ...common, name: "unit", include: ["tests/**/*.test.ts"], exclude: ["tests/**/*.e2e.test.ts"] } },
-      { test: { ...common, name: "e2e", include: ["tests/**/*.e2e.test.ts"], testTimeout: 600_000, hookTimeout: 600_000 } },
-      { test: { ...common, name: "smoke", include: ["tests/{core,graph,autodiff,data,report}/**/*.test.ts"] } },
+      {
+        test: {
+          ...common,
+          name: "unit",
+          include: ["tests/**/*.test.ts"],
+          exclude: ["tests/**/*.e2e.test.ts"],
+        },
+      },
+      {
+        test: {
+          ...common,
+          name: "e2e",
+          include: ["tests/**/*.e2e.test.ts"],
+          testTimeout: 600_000,
+          hookTimeout: 600_000,
+        },
+      },
+      {
+        test: { ...common, name: "smoke", include: ["tests/{core,graph,autodiff,data,report}/**/*.test.ts"] },
+      },
     ],
   },
 });

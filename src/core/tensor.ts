@@ -43,16 +43,24 @@ export function sizeOf(dims: readonly number[]): number {
 
 function checkLength(dtype: DType, dims: readonly number[], length: number): void {
   if (sizeOf(dims) !== length)
-    throw new GraphError(`${dtype} tensor of shape (${dims.join(", ")}) needs ${sizeOf(dims)} elements, got ${length}`);
+    throw new GraphError(
+      `${dtype} tensor of shape (${dims.join(", ")}) needs ${sizeOf(dims)} elements, got ${length}`,
+    );
 }
 
 /** @param data row-major elements; plain arrays are copied, typed arrays are kept. */
-export function float32(data: Float32Array | readonly number[], dims: readonly number[]): HostTensor<"float32"> {
+export function float32(
+  data: Float32Array | readonly number[],
+  dims: readonly number[],
+): HostTensor<"float32"> {
   checkLength("float32", dims, data.length);
   return { dtype: "float32", dims, data: data instanceof Float32Array ? data : Float32Array.from(data) };
 }
 
-export function float64(data: Float64Array | readonly number[], dims: readonly number[]): HostTensor<"float64"> {
+export function float64(
+  data: Float64Array | readonly number[],
+  dims: readonly number[],
+): HostTensor<"float64"> {
   checkLength("float64", dims, data.length);
   return { dtype: "float64", dims, data: data instanceof Float64Array ? data : Float64Array.from(data) };
 }
