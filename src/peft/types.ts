@@ -1,0 +1,60 @@
+/**
+ * What an adapter, a head and a saved pair of them are. Dimensions: R = rank, D = width, C = classes.
+ */
+import type { HostTensor } from "../core/tensor.ts";
+
+/** Which of the backbone's biases train with the adapter, in peft's words. */
+export type LoraBias = "none" | "all" | "lora_only";
+
+export interface LoraSpec {
+  readonly rank: number;
+  readonly alpha: number;
+  readonly dropout: number;
+  readonly bias: LoraBias;
+  /** A list: the exact module path, or its end after a dot. A string: a regex that matches the whole path. */
+  readonly targetModules: readonly string[] | string;
+  /** Scale by alpha / √rank in place of alpha / rank. */
+  readonly rslora: boolean;
+}
+
+export interface LoraAdapter {
+  readonly kind: "lora";
+  readonly spec: LoraSpec;
+  /**
+   * Keyed by AutoModel module path: `encoder.layer.0.attention.self.query.lora_A.weight` (R, in),
+   * `….lora_B.weight` (out, R), and where bias is not `none` the trained bias, `….query.bias` (out).
+   */
+  readonly tensors: ReadonlyMap<string, HostTensor<"float32">>;
+}
+
+/** `dense` is Hugging Face's RoBERTa head: dense → tanh → out_proj. */
+export type HeadKind = "linear" | "cosine" | "dense";
+
+export interface Head {
+  readonly kind: HeadKind;
+  /**
+   * linear: `weight` (C, D), `bias` (C). cosine: `weight` (C, D), `scale` (1).
+   * dense: `dense.weight` (D, D), `dense.bias` (D), `weight` (C, D), `bias` (C).
+   */
+  readonly tensors: ReadonlyMap<string, HostTensor<"float32">>;
+}
+
+/** How the tokens' last hidden states become one sentence vector. */
+export type Pooling = "cls" | "mean" | "last" | "pooler";
+
+export type Architecture = "bert" | "roberta";
+
+/** An adapter with all that is needed to predict with it on the backbone it was trained on. */
+export interface SavedAdapter {
+  readonly adapter: LoraAdapter;
+  readonly head?: Head;
+  /** One a head slot, in slot order. */
+  readonly labels: readonly string[];
+  readonly pooling: Pooling;
+  readonly normalize: boolean;
+  readonly architecture: Architecture;
+  /** Path or hub id of the backbone, as the user named it. */
+  readonly baseModel: string;
+  readonly backboneHash: string;
+  readonly tokenizerHash: string;
+}
