@@ -1,0 +1,245 @@
+import { GraphError } from "../core/errors.ts";
+import type { DType } from "../core/tensor.ts";
+import {
+  broadcastShapes,
+  type Dim,
+  formatShape,
+  normaliseAxis,
+  sameShape,
+  sameSize,
+  sumDims,
+} from "./shape.ts";
+import type { OpAttributes, OpKind, TypeAndShape, Value } from "./types.ts";
+
+/** The types and shapes of an operator's outputs. @throws GraphError naming the operands that do not fit. */
+export type InferRule<K extends OpKind> = (
+  attributes: OpAttributes[K],
+  inputs: readonly Value[],
+) => readonly TypeAndShape[];
+
+function operand(kind: string, inputs: readonly Value[], index: number): Value {
+  const value = inputs[index];
+  if (value === undefined) throw new GraphError(`${kind}: operand ${index} is missing`);
+  return value;
+}
+
+function isFloat(dtype: DType): boolean {
+  return dtype === "float32" || dtype === "float64";
+}
+
+function checkFloat(kind: string, value: Value): Value {
+  if (!isFloat(value.dtype)) throw new GraphError(`${kind}: expected a float operand, got ${value.dtype}`);
+  return value;
+}
+
+function checkIndex(kind: string, value: Value): Value {
+  if (value.dtype !== "int64") throw new GraphError(`${kind}: indices must be int64, got ${value.dtype}`);
+  return value;
+}
+
+function unary(kind: string) {
+  return (_: unknown, inputs: readonly Value[]): readonly TypeAndShape[] => {
+    const x = checkFloat(kind, operand(kind, inputs, 0));
+    return [{ dtype: x.dtype, shape: x.shape }];
+  };
+}
+
+function binary(kind: string, result?: DType) {
+  return (_: unknown, inputs: readonly Value[]): readonly TypeAndShape[] => {
+    const a = operand(kind, inputs, 0);
+    const b = operand(kind, inputs, 1);
+    if (a.dtype !== b.dtype)
+      throw new GraphError(`${kind}: operands are ${a.dtype} and ${b.dtype}`, { hint: "cast one of them" });
+    return [{ dtype: result ?? a.dtype, shape: broadcastShapes(kind, a.shape, b.shape) }];
+  };
+}
+
+function inner(
+  kind: string,
+  a: Value,
+  b: Value,
+  transposeA: boolean,
+  transposeB: boolean,
+): readonly [Dim, Dim] {
+  const [aRows, aColumns] = [a.shape.at(-2), a.shape.at(-1)];
+  const [bRows, bColumns] = [b.shape.at(-2), b.shape.at(-1)];
+  if (aRows === undefined || aColumns === undefined || bRows === undefined || bColumns === undefined)
+    throw new GraphError(
+      `${kind}: operands need at least two axes, got ${formatShape(a.shape)} and ${formatShape(b.shape)}`,
+    );
+  const [m, k] = transposeA ? [aColumns, aRows] : [aRows, aColumns];
+  const [k2, n] = transposeB ? [bColumns, bRows] : [bRows, bColumns];
+  if (k !== k2)
+    throw new GraphError(
+      `${kind}: inner dims differ: a ${formatShape(a.shape)}${transposeA ? " transposed" : ""}, b ${formatShape(b.shape)}${transposeB ? " transposed" : ""}`,
+    );
+  return [m, n];
+}
+
+function reduce(kind: string) {
+  return (attributes: OpAttributes["reduceSum"], inputs: readonly Value[]): readonly TypeAndShape[] => {
+    const x = operand(kind, inputs, 0);
+    const axes = new Set(attributes.axes.map((axis) => normaliseAxis(kind, axis, x.shape.length)));
+    const shape = attributes.keepDims
+      ? x.shape.map((dim, i) => (axes.has(i) ? 1 : dim))
+      : x.shape.filter((_, i) => !axes.has(i));
+    return [{ dtype: x.dtype, shape }];
+  };
+}
+
+export const inferRules: { readonly [K in OpKind]: InferRule<K> } = {
+  input: ({ dtype, shape }) => [{ dtype, shape }],
+  weight: ({ source }) => [
+    {
+      dtype: source.dtype === "float16" || source.dtype === "bfloat16" ? "float32" : source.dtype,
+      shape: source.dims,
+    },
+  ],
+  constant: ({ tensor }) => [{ dtype: tensor.dtype, shape: tensor.dims }],
+
+  neg: unary("neg"),
+  exp: unary("exp"),
+  log: unary("log"),
+  sqrt: unary("sqrt"),
+  reciprocal: unary("reciprocal"),
+  tanh: unary("tanh"),
+  sigmoid: unary("sigmoid"),
+  relu: unary("relu"),
+  erf: unary("erf"),
+  gelu: unary("gelu"),
+
+  add: binary("add"),
+  sub: binary("sub"),
+  mul: binary("mul"),
+  div: binary("div"),
+  maximum: binary("maximum"),
+  equal: binary("equal", "bool"),
+  greater: binary("greater", "bool"),
+  where: (_, inputs) => {
+    const condition = operand("where", inputs, 0);
+    const a = operand("where", inputs, 1);
+    const b = operand("where", inputs, 2);
+    if (condition.dtype !== "bool")
+      throw new GraphError(`where: the condition must be bool, got ${condition.dtype}`);
+    if (a.dtype !== b.dtype) throw new GraphError(`where: operands are ${a.dtype} and ${b.dtype}`);
+    const shape = broadcastShapes("where", condition.shape, broadcastShapes("where", a.shape, b.shape));
+    return [{ dtype: a.dtype, shape }];
+  },
+  cast: ({ to }, inputs) => [{ dtype: to, shape: operand("cast", inputs, 0).shape }],
+
+  matmul: ({ transposeA, transposeB }, inputs) => {
+    const a = checkFloat("matmul", operand("matmul", inputs, 0));
+    const b = checkFloat("matmul", operand("matmul", inputs, 1));
+    const [m, n] = inner("matmul", a, b, transposeA, transposeB);
+    const batch = a.shape.slice(0, -2);
+    if (b.shape.length > 2 && !sameShape(batch, b.shape.slice(0, -2)))
+      throw new GraphError(
+        `matmul: leading dims differ: a ${formatShape(a.shape)}, b ${formatShape(b.shape)}`,
+      );
+    return [{ dtype: a.dtype, shape: [...batch, m, n] }];
+  },
+  gemm: ({ transposeA, transposeB }, inputs) => {
+    const a = checkFloat("gemm", operand("gemm", inputs, 0));
+    const b = checkFloat("gemm", operand("gemm", inputs, 1));
+    if (a.shape.length !== 2 || b.shape.length !== 2)
+      throw new GraphError(
+        `gemm: operands must be matrices, got ${formatShape(a.shape)} and ${formatShape(b.shape)}`,
+      );
+    const shape = inner("gemm", a, b, transposeA, transposeB);
+    const c = inputs[2];
+    if (c !== undefined && !sameShape(broadcastShapes("gemm", c.shape, shape), shape))
+      throw new GraphError(`gemm: c ${formatShape(c.shape)} does not broadcast to ${formatShape(shape)}`);
+    return [{ dtype: a.dtype, shape }];
+  },
+
+  transpose: ({ permutation }, inputs) => {
+    const x = operand("transpose", inputs, 0);
+    const sorted = [...permutation].sort((a, b) => a - b);
+    if (sorted.length !== x.shape.length || sorted.some((axis, i) => axis !== i))
+      throw new GraphError(`transpose: (${permutation.join(", ")}) does not permute ${formatShape(x.shape)}`);
+    return [{ dtype: x.dtype, shape: permutation.map((axis) => x.shape[axis] ?? 1) }];
+  },
+  reshape: ({ shape }, inputs) => {
+    const x = operand("reshape", inputs, 0);
+    if (!sameSize(x.shape, shape))
+      throw new GraphError(`reshape: ${formatShape(x.shape)} and ${formatShape(shape)} differ in size`);
+    return [{ dtype: x.dtype, shape }];
+  },
+  expand: ({ shape }, inputs) => {
+    const x = operand("expand", inputs, 0);
+    if (!sameShape(broadcastShapes("expand", x.shape, shape), shape))
+      throw new GraphError(`expand: ${formatShape(x.shape)} does not broadcast to ${formatShape(shape)}`);
+    return [{ dtype: x.dtype, shape }];
+  },
+  concat: ({ axis }, inputs) => {
+    const first = operand("concat", inputs, 0);
+    const at = normaliseAxis("concat", axis, first.shape.length);
+    const total = inputs.slice(1).reduce<Dim>((sum, value) => {
+      const differs = value.shape.some((dim, i) => i !== at && dim !== first.shape[i]);
+      if (value.shape.length !== first.shape.length || differs || value.dtype !== first.dtype)
+        throw new GraphError(
+          `concat: ${formatShape(value.shape)} does not continue ${formatShape(first.shape)} along axis ${at}`,
+        );
+      return sumDims(sum, value.shape[at] ?? 0);
+    }, first.shape[at] ?? 0);
+    return [{ dtype: first.dtype, shape: first.shape.map((dim, i) => (i === at ? total : dim)) }];
+  },
+  slice: ({ axis, start, end }, inputs) => {
+    const x = operand("slice", inputs, 0);
+    const at = normaliseAxis("slice", axis, x.shape.length);
+    const length = sumDims(end, -start);
+    if (typeof length === "number" && length < 0)
+      throw new GraphError(`slice: end ${end} lies before start ${start}`);
+    return [{ dtype: x.dtype, shape: x.shape.map((dim, i) => (i === at ? length : dim)) }];
+  },
+  pad: ({ shape }, inputs) => [{ dtype: operand("pad", inputs, 0).dtype, shape }],
+  gather: (_, inputs) => {
+    const x = operand("gather", inputs, 0);
+    const indices = checkIndex("gather", operand("gather", inputs, 1));
+    return [{ dtype: x.dtype, shape: [...indices.shape, ...x.shape.slice(1)] }];
+  },
+  scatterAdd: ({ shape }, inputs) => {
+    const indices = checkIndex("scatterAdd", operand("scatterAdd", inputs, 0));
+    const updates = operand("scatterAdd", inputs, 1);
+    if (!sameShape(updates.shape, [...indices.shape, ...shape.slice(1)]))
+      throw new GraphError(
+        `scatterAdd: updates ${formatShape(updates.shape)} do not fit indices ${formatShape(indices.shape)} into ${formatShape(shape)}`,
+      );
+    return [{ dtype: updates.dtype, shape }];
+  },
+  gatherElements: (_, inputs) => {
+    const x = operand("gatherElements", inputs, 0);
+    const indices = checkIndex("gatherElements", operand("gatherElements", inputs, 1));
+    if (x.shape.length !== 2 || indices.shape.length !== 2 || x.shape[0] !== indices.shape[0])
+      throw new GraphError(
+        `gatherElements: x ${formatShape(x.shape)} and indices ${formatShape(indices.shape)} must be matrices of equal rows`,
+      );
+    return [{ dtype: x.dtype, shape: indices.shape }];
+  },
+  scatterElementsAdd: ({ shape }, inputs) => {
+    checkIndex("scatterElementsAdd", operand("scatterElementsAdd", inputs, 0));
+    return [{ dtype: operand("scatterElementsAdd", inputs, 1).dtype, shape }];
+  },
+
+  reduceSum: reduce("reduceSum"),
+  reduceMax: reduce("reduceMax"),
+  softmax: unary("softmax"),
+  logSoftmax: unary("logSoftmax"),
+  layerNorm: (_, inputs) => {
+    const x = checkFloat("layerNorm", operand("layerNorm", inputs, 0));
+    const width = x.shape.at(-1);
+    for (const index of [1, 2]) {
+      const parameter = operand("layerNorm", inputs, index);
+      if (parameter.shape.length !== 1 || parameter.shape[0] !== width)
+        throw new GraphError(
+          `layerNorm: x ${formatShape(x.shape)} wants a parameter of (${width}), got ${formatShape(parameter.shape)}`,
+        );
+    }
+    const statistics: TypeAndShape = { dtype: x.dtype, shape: [...x.shape.slice(0, -1), 1] };
+    return [{ dtype: x.dtype, shape: x.shape }, statistics, statistics];
+  },
+  stopGradient: (_, inputs) => {
+    const x = operand("stopGradient", inputs, 0);
+    return [{ dtype: x.dtype, shape: x.shape }];
+  },
+};

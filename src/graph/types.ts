@@ -1,0 +1,117 @@
+import type { DType, HostTensor, StorageDType } from "../core/tensor.ts";
+import type { Dim, Shape } from "./shape.ts";
+
+/** Where a frozen weight lies: a byte range of a file that the engine maps, never copied into the graph. */
+export interface WeightSource {
+  readonly file: string;
+  readonly dtype: StorageDType;
+  readonly dims: readonly number[];
+  /** Bytes from the start of the file. */
+  readonly offset: number;
+  /** Bytes. */
+  readonly length: number;
+}
+
+type None = Readonly<Record<never, never>>;
+
+/**
+ * The operators, with their attributes. Four tables are keyed by these names (infer, gradient, lower,
+ * interpret); an operator does not compile until it stands in all of them.
+ */
+export interface OpAttributes {
+  /** A tensor fed at every run. */
+  readonly input: { readonly name: string; readonly dtype: DType; readonly shape: Shape };
+  /** A frozen weight, widened to float32 where it is stored in half precision. */
+  readonly weight: { readonly name: string; readonly source: WeightSource };
+  readonly constant: { readonly tensor: HostTensor };
+
+  readonly neg: None;
+  readonly exp: None;
+  readonly log: None;
+  readonly sqrt: None;
+  readonly reciprocal: None;
+  readonly tanh: None;
+  readonly sigmoid: None;
+  readonly relu: None;
+  readonly erf: None;
+  /** x·Φ(x), Φ the standard normal distribution function (the exact form, not tanh's). */
+  readonly gelu: None;
+
+  readonly add: None;
+  readonly sub: None;
+  readonly mul: None;
+  readonly div: None;
+  readonly maximum: None;
+  readonly equal: None;
+  readonly greater: None;
+  /** where(condition, a, b) */
+  readonly where: None;
+  readonly cast: { readonly to: DType };
+
+  /** Batched product over the last two axes; leading axes equal, or the second operand is a matrix. */
+  readonly matmul: { readonly transposeA: boolean; readonly transposeB: boolean; readonly alpha: number };
+  /** alpha·op(A)·op(B) + C on matrices; C is optional and broadcasts. */
+  readonly gemm: { readonly transposeA: boolean; readonly transposeB: boolean; readonly alpha: number };
+
+  readonly transpose: { readonly permutation: readonly number[] };
+  readonly reshape: { readonly shape: Shape };
+  readonly expand: { readonly shape: Shape };
+  readonly concat: { readonly axis: number };
+  /** Elements start…end−1 along an axis. */
+  readonly slice: { readonly axis: number; readonly start: number; readonly end: Dim };
+  /** Zeros before and after along an axis: the adjoint of slice. */
+  readonly pad: { readonly axis: number; readonly before: number; readonly shape: Shape };
+  /** Rows of the first operand (axis 0) by int64 indices of any shape. */
+  readonly gather: None;
+  /** (indices, updates) → zeros of `shape` with updates added at rows indices: the adjoint of gather. */
+  readonly scatterAdd: { readonly shape: Shape };
+  /** out[i, j] = x[i, indices[i, j]] on matrices. */
+  readonly gatherElements: None;
+  /** (indices, updates) → zeros of `shape` with updates added: the adjoint of gatherElements. */
+  readonly scatterElementsAdd: { readonly shape: Shape };
+
+  readonly reduceSum: { readonly axes: readonly number[]; readonly keepDims: boolean };
+  readonly reduceMax: { readonly axes: readonly number[]; readonly keepDims: boolean };
+  /** Over the last axis. */
+  readonly softmax: None;
+  readonly logSoftmax: None;
+  /** (x, γ, β) → y, mean, 1/deviation over the last axis. */
+  readonly layerNorm: { readonly epsilon: number };
+  /** The identity, through which no gradient flows. */
+  readonly stopGradient: None;
+}
+
+export type OpKind = keyof OpAttributes;
+
+/** One application of an operator. Immutable; its inputs exist before it, so a graph cannot have a cycle. */
+export interface Node<K extends OpKind = OpKind> {
+  readonly kind: K;
+  readonly attributes: OpAttributes[K];
+  readonly inputs: readonly Value[];
+  readonly outputs: readonly Value[];
+}
+
+/** A typed edge: output `index` of `node`. */
+export interface Value {
+  readonly node: Node;
+  readonly index: number;
+  readonly dtype: DType;
+  readonly shape: Shape;
+}
+
+/** Narrows a node to one kind. */
+export function isKind<K extends OpKind>(node: Node, kind: K): node is Node<K> {
+  return node.kind === kind;
+}
+
+export interface TypeAndShape {
+  readonly dtype: DType;
+  readonly shape: Shape;
+}
+
+/** A closed graph: named outputs and everything they need, in an order in which it can be computed. */
+export interface Graph {
+  readonly inputs: readonly Node<"input">[];
+  readonly nodes: readonly Node[];
+  readonly outputs: ReadonlyMap<string, Value>;
+}

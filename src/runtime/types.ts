@@ -1,0 +1,30 @@
+import type { HostTensor } from "../core/tensor.ts";
+import type { Graph } from "../graph/types.ts";
+
+export type Tensors = Readonly<Record<string, HostTensor>>;
+
+export interface CompileOptions {
+  /** Threads of one run; default: the physical cores. The same number gives the same bytes. */
+  readonly threads?: number;
+  /**
+   * Keep a packed copy of each weight beside the mapped file: faster products, more memory. Default true.
+   * Without it, sessions over the same file share its pages.
+   */
+  readonly packWeights?: boolean;
+}
+
+/** A compiled graph. Holds native memory: dispose of it. */
+export interface Executable extends AsyncDisposable {
+  /**
+   * @param feeds a tensor for every graph input, of its type and shape; symbolic dimensions agree.
+   * @returns a tensor for every graph output.
+   * @throws EngineError naming the input that is missing or does not fit.
+   */
+  run(feeds: Tensors): Promise<Tensors>;
+}
+
+/** Something that runs graphs. All runtimes give the same values up to rounding. */
+export interface Runtime {
+  readonly name: string;
+  compile(graph: Graph, options?: CompileOptions): Promise<Executable>;
+}
