@@ -1,0 +1,126 @@
+"""What the golden makers share: seeded weights, checked safetensors files, the record beside them.
+
+Shapes: B rows, T tokens, D width, R rank, C classes.
+"""
+
+import json
+import math
+import os
+import platform
+import shutil
+import sys
+from pathlib import Path
+
+# Goldens are made from what lies on the disk; nothing may be looked up.
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+import numpy
+import peft
+import safetensors
+import tokenizers
+import torch
+import transformers
+from safetensors.torch import save_file
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+GOLDENS = REPOSITORY / "tests" / "goldens"
+
+# Comparing by max|difference| <= 1e-4 * max|reference| says nothing about a reference near zero.
+SMALLEST_REFERENCE = 1e-3
+# Float32 must agree this well with float64, else the tests' 1e-4 would measure rounding.
+LARGEST_ROUNDING = 2e-5
+
+torch.set_num_threads(1)
+torch.use_deterministic_algorithms(True)
+transformers.logging.set_verbosity_error()
+transformers.logging.disable_progress_bar()
+
+Tensors = dict[str, torch.Tensor]
+
+
+def versions() -> dict[str, str]:
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "peft": peft.__version__,
+        "tokenizers": tokenizers.__version__,
+        "safetensors": safetensors.__version__,
+        "numpy": numpy.__version__,
+    }
+
+
+def fresh_folder(path: Path) -> Path:
+    if path.exists():
+        shutil.rmtree(path)
+    path.mkdir(parents=True)
+    return path
+
+
+def write_json(path: Path, value: object) -> None:
+    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def write_record(path: Path, scalars: dict[str, object]) -> None:
+    """golden.json: which command and versions made the folder, and every scalar a reader needs."""
+    command = "python " + Path(sys.argv[0]).resolve().relative_to(REPOSITORY).as_posix()
+    write_json(path, {"command": command, "versions": versions(), **scalars})
+
+
+def randomise(model: torch.nn.Module, seed: int) -> None:
+    """Draws every weight anew, larger than Hugging Face's 0.02, so that attention is peaked and gradients lively."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            noise = torch.randn(parameter.shape, generator=generator)
+            if "norm" in name.lower() or ".ln_" in name:
+                parameter.copy_(1 + 0.2 * noise if name.endswith("weight") else 0.2 * noise)
+            elif "embeddings" in name or "wte" in name or "wpe" in name or "embed" in name:
+                parameter.copy_(0.8 * noise)
+            elif parameter.dim() == 1:
+                parameter.copy_(0.2 * noise)
+            else:
+                parameter.copy_(0.8 / math.sqrt(parameter.shape[-1]) * noise)
+
+
+def check_sizes(where: str, tensors: Tensors) -> None:
+    for name, tensor in tensors.items():
+        if not tensor.is_floating_point():
+            continue
+        if not torch.isfinite(tensor).all():
+            raise SystemExit(f"{where}: {name} is not finite")
+        largest = tensor.abs().max().item()
+        if largest <= SMALLEST_REFERENCE:
+            raise SystemExit(f"{where}: {name} is at most {largest:.2e}; rescale the model")
+
+
+def check_rounding(where: str, single: Tensors, double: Tensors) -> float:
+    """Largest relative difference between the two precisions, over all tensors."""
+    worst = 0.0
+    for name, reference in double.items():
+        if not reference.is_floating_point():
+            continue
+        if reference.dtype != torch.float64 or single[name].dtype != torch.float32:
+            raise SystemExit(f"{where}: {name} is {single[name].dtype} and {reference.dtype}")
+        difference = (single[name].double() - reference).abs().max() / reference.abs().max()
+        worst = max(worst, difference.item())
+        if difference > LARGEST_ROUNDING:
+            raise SystemExit(f"{where}: {name} differs by {difference:.1e} between float32 and float64")
+    return worst
+
+
+def save_tensors(path: Path, tensors: Tensors) -> None:
+    save_file({name: t.detach().contiguous().clone() for name, t in tensors.items()}, path, {"format": "pt"})
+    path.chmod(0o644)
+
+
+def save_both(folder: Path, name: str, single: Tensors, double: Tensors) -> None:
+    """Writes <name>.f32.safetensors and <name>.f64.safetensors after checking size and rounding."""
+    where = f"{folder.name}/{name}"
+    check_sizes(where, double)
+    check_sizes(where, single)
+    worst = check_rounding(where, single, double)
+    save_tensors(folder / f"{name}.f32.safetensors", single)
+    save_tensors(folder / f"{name}.f64.safetensors", double)
+    print(f"{where}: {len(double)} tensors, float32 within {worst:.1e} of float64")
