@@ -1,0 +1,86 @@
+import { dirname } from "node:path";
+import { create, toBinary } from "@bufbuild/protobuf";
+import { GraphError } from "../core/errors.ts";
+import { type Graph, isKind, type Node, type OpKind, type Value } from "../graph/types.ts";
+import { Emitter, onnxTypes } from "./emitter.ts";
+import {
+  ModelProtoSchema,
+  NodeProtoSchema,
+  type ValueInfoProto,
+  ValueInfoProtoSchema,
+} from "./generated/onnx_pb.ts";
+import { lowerRules } from "./lower.ts";
+
+const IR_VERSION = 10n;
+const OPSET_VERSION = 21n;
+
+export interface OnnxModel {
+  /** The serialised ModelProto; a few hundred kilobytes, without the weights. */
+  readonly bytes: Uint8Array;
+  /** The folder that holds every weight file; undefined where the graph has no weights. */
+  readonly weightsFolder: string | undefined;
+}
+
+function lower<K extends OpKind>(node: Node<K>, emitter: Emitter): void {
+  lowerRules[node.kind](node, emitter);
+}
+
+function valueInfo(name: string, value: Value): ValueInfoProto {
+  const dim = value.shape.map((size) => ({
+    value:
+      typeof size === "number"
+        ? { case: "dimValue" as const, value: BigInt(size) }
+        : { case: "dimParam" as const, value: size },
+  }));
+  return create(ValueInfoProtoSchema, {
+    name,
+    type: { value: { case: "tensorType", value: { elemType: onnxTypes[value.dtype], shape: { dim } } } },
+  });
+}
+
+function weightsFolder(graph: Graph): string | undefined {
+  const folders = new Set<string>();
+  for (const node of graph.nodes)
+    if (isKind(node, "weight")) folders.add(dirname(node.attributes.source.file));
+  if (folders.size > 1)
+    throw new GraphError(`weights lie in ${folders.size} folders: ${[...folders].join(", ")}`, {
+      hint: "the engine maps weights from one folder; put the model's files together",
+    });
+  return [...folders][0];
+}
+
+/**
+ * Serialises a graph as ONNX. Weights stay where they are: each initialiser names a byte range of its file.
+ * @throws GraphError if the weights lie in more than one folder.
+ */
+export function emitOnnx(graph: Graph): OnnxModel {
+  const folder = weightsFolder(graph);
+  const emitter = new Emitter(graph.inputs);
+  for (const node of graph.nodes) lower(node, emitter);
+  const output: ValueInfoProto[] = [];
+  for (const [name, value] of graph.outputs) {
+    // Under a name of its own: an output may also be an input, or be asked for twice.
+    emitter.nodes.push(
+      create(NodeProtoSchema, {
+        opType: "Identity",
+        name: `output ${name}`,
+        input: [emitter.nameOf(value)],
+        output: [name],
+      }),
+    );
+    output.push(valueInfo(name, value));
+  }
+  const input = graph.inputs.flatMap((node) =>
+    node.outputs.map((value) => valueInfo(node.attributes.name, value)),
+  );
+  const model = create(ModelProtoSchema, {
+    irVersion: IR_VERSION,
+    producerName: "accrete",
+    opsetImport: [
+      { domain: "", version: OPSET_VERSION },
+      { domain: "com.microsoft", version: 1n },
+    ],
+    graph: { name: "accrete", node: emitter.nodes, initializer: emitter.initializers, input, output },
+  });
+  return { bytes: toBinary(ModelProtoSchema, model), weightsFolder: folder };
+}

@@ -1,0 +1,40 @@
+import { EngineError } from "../core/errors.ts";
+import type { HostTensor } from "../core/tensor.ts";
+import { formatShape } from "../graph/shape.ts";
+import type { Graph } from "../graph/types.ts";
+import type { Tensors } from "./types.ts";
+
+/**
+ * Checks what is fed against a graph's inputs and binds the symbolic dimensions.
+ * @param accepts whether a tensor's type may stand for an input's; equality unless said.
+ * @throws EngineError naming the input that is missing or does not fit.
+ */
+export function checkFeeds(
+  graph: Graph,
+  feeds: Tensors,
+  accepts: (given: HostTensor["dtype"], wanted: HostTensor["dtype"]) => boolean = (given, wanted) =>
+    given === wanted,
+): ReadonlyMap<string, number> {
+  const bindings = new Map<string, number>();
+  for (const { attributes } of graph.inputs) {
+    const { name, dtype, shape } = attributes;
+    const tensor = feeds[name];
+    if (tensor === undefined) throw new EngineError(`input "${name}" ${formatShape(shape)} is not fed`);
+    if (!accepts(tensor.dtype, dtype))
+      throw new EngineError(`input "${name}": expected ${dtype}, got ${tensor.dtype}`);
+    const where = `input "${name}": expected ${formatShape(shape)}, got ${formatShape(tensor.dims)}`;
+    if (tensor.dims.length !== shape.length) throw new EngineError(where);
+    shape.forEach((dim, axis) => {
+      const size = tensor.dims[axis] ?? 0;
+      if (typeof dim === "number") {
+        if (size !== dim) throw new EngineError(where);
+        return;
+      }
+      const bound = bindings.get(dim);
+      if (bound !== undefined && bound !== size)
+        throw new EngineError(`${where}: ${dim} is ${bound} in another input`);
+      bindings.set(dim, size);
+    });
+  }
+  return bindings;
+}

@@ -1,0 +1,106 @@
+import * as ort from "onnxruntime-node";
+import { EngineError } from "../core/errors.ts";
+import type { DType, HostTensor } from "../core/tensor.ts";
+import type { Graph } from "../graph/types.ts";
+import { emitOnnx } from "../onnx/emit.ts";
+import { checkFeeds } from "./feeds.ts";
+import type { CompileOptions, Executable, Runtime, Tensors } from "./types.ts";
+
+function toEngine(tensor: HostTensor): ort.Tensor {
+  return new ort.Tensor(tensor.dtype, tensor.data, tensor.dims);
+}
+
+const typedArrays = {
+  float32: Float32Array,
+  float64: Float64Array,
+  int32: Int32Array,
+  int64: BigInt64Array,
+  uint8: Uint8Array,
+  bool: Uint8Array,
+} as const;
+
+function isDType(type: string): type is DType {
+  return Object.hasOwn(typedArrays, type);
+}
+
+function fromEngine(name: string, tensor: ort.Tensor): HostTensor {
+  const { type, data, dims } = tensor;
+  if (!isDType(type) || !(data instanceof typedArrays[type]))
+    throw new EngineError(`output "${name}": the engine returned ${type}, which is not handled`);
+  // The check above ties data to its type; the type system cannot follow it through the table.
+  return { dtype: type, dims, data } as HostTensor;
+}
+
+class NodeExecutable implements Executable {
+  private readonly graph: Graph;
+  private session: ort.InferenceSession | undefined;
+
+  constructor(graph: Graph, session: ort.InferenceSession) {
+    this.graph = graph;
+    this.session = session;
+  }
+
+  async run(feeds: Tensors): Promise<Tensors> {
+    if (this.session === undefined) throw new EngineError("this session was disposed of");
+    checkFeeds(this.graph, feeds);
+    const given: Record<string, ort.Tensor> = {};
+    for (const { attributes } of this.graph.inputs) {
+      const tensor = feeds[attributes.name];
+      if (tensor !== undefined) given[attributes.name] = toEngine(tensor);
+    }
+    try {
+      const results = await this.session.run(given);
+      return Object.fromEntries(
+        Object.entries(results).map(([name, tensor]) => [name, fromEngine(name, tensor)]),
+      );
+    } catch (cause) {
+      throw new EngineError(`the engine failed: ${cause instanceof Error ? cause.message : String(cause)}`, {
+        cause,
+      });
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const session = this.session;
+    this.session = undefined;
+    await session?.release();
+  }
+}
+
+function sessionOptions(
+  folder: string | undefined,
+  options: CompileOptions,
+): ort.InferenceSession.SessionOptions {
+  const session: Record<string, string> = {};
+  if (folder !== undefined) session.model_external_initializers_file_folder_path = folder;
+  if (options.packWeights === false) session.disable_prepacking = "1";
+  return {
+    executionProviders: ["cpu"],
+    graphOptimizationLevel: "all",
+    logSeverityLevel: 3,
+    // Shapes change from batch to batch: patterns of memory would be kept for each.
+    enableMemPattern: false,
+    intraOpNumThreads: options.threads ?? 0,
+    interOpNumThreads: 1,
+    extra: { session },
+  };
+}
+
+/** ONNX Runtime on the CPU, from npm. */
+export const nodeRuntime: Runtime = {
+  name: "onnxruntime-node",
+  async compile(graph, options = {}) {
+    const { bytes, weightsFolder } = emitOnnx(graph);
+    try {
+      return new NodeExecutable(
+        graph,
+        await ort.InferenceSession.create(bytes, sessionOptions(weightsFolder, options)),
+      );
+    } catch (cause) {
+      throw new EngineError(
+        `the engine refused the graph: ${cause instanceof Error ? cause.message : String(cause)}`,
+        { cause, ...(weightsFolder === undefined ? {} : { hint: `weights are read from ${weightsFolder}` }) },
+      );
+    }
+  },
+};
