@@ -1,0 +1,196 @@
+/** Reading and writing safetensors files. */
+import { type FileHandle, open } from "node:fs/promises";
+import { CheckpointError } from "../core/errors.ts";
+import type { DType, HostTensor, StorageDType } from "../core/tensor.ts";
+import { narrowToHalf, widenBfloat16, widenHalf } from "./halfFloat.ts";
+import {
+  lengthBytes,
+  parseHeader,
+  readHeaderLength,
+  type SafetensorsFile,
+  safetensorsNames,
+  storageOrder,
+  type TensorEntry,
+} from "./safetensorsFormat.ts";
+
+export type { SafetensorsFile, TensorEntry } from "./safetensorsFormat.ts";
+
+/** Reads bytes [offset, offset + length), fewer where the file ends before. */
+async function readRange(handle: FileHandle, offset: number, length: number): Promise<Uint8Array> {
+  const bytes = new Uint8Array(length);
+  let done = 0;
+  while (done < length) {
+    const { bytesRead } = await handle.read(bytes, done, length - done, offset + done);
+    if (bytesRead === 0) break;
+    done += bytesRead;
+  }
+  return bytes.subarray(0, done);
+}
+
+async function openToRead(path: string): Promise<FileHandle> {
+  try {
+    return await open(path, "r");
+  } catch (cause) {
+    throw new CheckpointError(`${path}: cannot be opened`, { cause });
+  }
+}
+
+/**
+ * Reads and checks a file's header; the tensors' bytes stay on disk.
+ *
+ * @throws CheckpointError if the file is missing, truncated (the message says by how many bytes), not a
+ *   safetensors file, or holds a type that Accrete does not know.
+ */
+export async function readSafetensorsHeader(path: string): Promise<SafetensorsFile> {
+  const handle = await openToRead(path);
+  try {
+    const { size } = await handle.stat();
+    const length = readHeaderLength(await readRange(handle, 0, lengthBytes), size, path);
+    return parseHeader(await readRange(handle, lengthBytes, length), size, path);
+  } finally {
+    await handle.close();
+  }
+}
+
+/** @param bytes the tensor's own, starting at offset 0 of their buffer, so that any typed array is aligned. */
+const decoders: {
+  readonly [D in StorageDType]: (bytes: ArrayBuffer, dims: readonly number[]) => HostTensor;
+} = {
+  float32: (bytes, dims) => ({ dtype: "float32", dims, data: new Float32Array(bytes) }),
+  float64: (bytes, dims) => ({ dtype: "float64", dims, data: new Float64Array(bytes) }),
+  int32: (bytes, dims) => ({ dtype: "int32", dims, data: new Int32Array(bytes) }),
+  int64: (bytes, dims) => ({ dtype: "int64", dims, data: new BigInt64Array(bytes) }),
+  uint8: (bytes, dims) => ({ dtype: "uint8", dims, data: new Uint8Array(bytes) }),
+  bool: (bytes, dims) => ({ dtype: "bool", dims, data: new Uint8Array(bytes) }),
+  float16: (bytes, dims) => ({ dtype: "float32", dims, data: widenHalf(new Uint16Array(bytes)) }),
+  bfloat16: (bytes, dims) => ({ dtype: "float32", dims, data: widenBfloat16(new Uint16Array(bytes)) }),
+};
+
+function ownBuffer(bytes: Uint8Array): ArrayBuffer {
+  const copy = new ArrayBuffer(bytes.length);
+  new Uint8Array(copy).set(bytes);
+  return copy;
+}
+
+/**
+ * Reads one tensor; float16 and bfloat16 are widened to float32.
+ *
+ * @throws CheckpointError if the file is gone or has become shorter since its header was read.
+ */
+export async function readTensor(entry: TensorEntry): Promise<HostTensor> {
+  const handle = await openToRead(entry.file);
+  try {
+    const bytes = await readRange(handle, entry.offset, entry.length);
+    if (bytes.length < entry.length)
+      throw new CheckpointError(
+        `${entry.file}: truncated since it was opened: ${entry.length - bytes.length} bytes are missing`,
+      );
+    return decoders[entry.dtype](ownBuffer(bytes), entry.dims);
+  } finally {
+    await handle.close();
+  }
+}
+
+export interface DecodedSafetensors {
+  readonly tensors: ReadonlyMap<string, HostTensor>;
+  readonly metadata: ReadonlyMap<string, string>;
+}
+
+/**
+ * Decodes a whole file in memory; float16 and bfloat16 are widened to float32.
+ *
+ * @param path names the file in errors.
+ * @throws CheckpointError as `readSafetensorsHeader`.
+ */
+export function decodeSafetensors(bytes: Uint8Array, path: string): DecodedSafetensors {
+  const length = readHeaderLength(bytes.subarray(0, lengthBytes), bytes.length, path);
+  const file = parseHeader(bytes.subarray(lengthBytes, lengthBytes + length), bytes.length, path);
+  const tensors = new Map<string, HostTensor>();
+  for (const [name, { dtype, dims, offset, length: size }] of file.tensors)
+    tensors.set(name, decoders[dtype](ownBuffer(bytes.subarray(offset, offset + size)), dims));
+  return { tensors, metadata: file.metadata };
+}
+
+export interface EncodeOptions {
+  /** How float32 tensors are stored; float16 rounds to nearest even. Other types are stored as they are. */
+  readonly storage?: "float32" | "float16";
+}
+
+interface StoredTensor {
+  readonly name: string;
+  readonly utf8Name: Uint8Array;
+  readonly dtype: StorageDType;
+  readonly dims: readonly number[];
+  readonly bytes: Uint8Array;
+}
+
+function isFloat32Data(dtype: DType, data: HostTensor["data"]): data is Float32Array {
+  return dtype === "float32" && data instanceof Float32Array;
+}
+
+function store(name: string, tensor: HostTensor, storage: "float32" | "float16"): StoredTensor {
+  const { dims, data } = tensor;
+  const half = storage === "float16" && isFloat32Data(tensor.dtype, data);
+  const stored = half ? narrowToHalf(data) : data;
+  return {
+    name,
+    utf8Name: new TextEncoder().encode(name),
+    dtype: half ? "float16" : tensor.dtype,
+    dims,
+    bytes: new Uint8Array(stored.buffer, stored.byteOffset, stored.byteLength),
+  };
+}
+
+const layoutOrder: readonly StorageDType[] = storageOrder;
+
+/** The safetensors library's order: wide types first, so that every tensor is aligned; then by name. */
+function compareStored(a: StoredTensor, b: StoredTensor): number {
+  const byType = layoutOrder.indexOf(b.dtype) - layoutOrder.indexOf(a.dtype);
+  return byType || Buffer.compare(a.utf8Name, b.utf8Name);
+}
+
+// Written piece by piece: an object literal would reorder names like "0" and lose "__proto__".
+function encodeHeader(tensors: readonly StoredTensor[], metadata: Readonly<Record<string, string>>): string {
+  const members: string[] = [];
+  const keys = Object.keys(metadata).sort();
+  if (keys.length > 0) {
+    const pairs = keys.map((key) => `${JSON.stringify(key)}:${JSON.stringify(metadata[key])}`);
+    members.push(`"__metadata__":{${pairs.join(",")}}`);
+  }
+  let offset = 0;
+  for (const { name, dtype, dims, bytes } of tensors) {
+    const end = offset + bytes.length;
+    const type = safetensorsNames[dtype];
+    members.push(
+      `${JSON.stringify(name)}:{"dtype":"${type}","shape":[${dims.join(",")}],"data_offsets":[${offset},${end}]}`,
+    );
+    offset = end;
+  }
+  return `{${members.join(",")}}`;
+}
+
+/**
+ * Encodes tensors as the safetensors library does, byte for byte: the same order of tensors, the header
+ * padded with spaces to 8 bytes. (The library leaves the order of metadata keys to chance; here they are sorted.)
+ */
+export function encodeSafetensors(
+  tensors: ReadonlyMap<string, HostTensor>,
+  metadata: Readonly<Record<string, string>> = {},
+  options: EncodeOptions = {},
+): Uint8Array {
+  const stored = [...tensors].map(([name, tensor]) => store(name, tensor, options.storage ?? "float32"));
+  stored.sort(compareStored);
+  const header = new TextEncoder().encode(encodeHeader(stored, metadata));
+  const headerBytes = Math.ceil(header.length / 8) * 8;
+  const dataBytes = stored.reduce((total, { bytes }) => total + bytes.length, 0);
+  const result = new Uint8Array(lengthBytes + headerBytes + dataBytes);
+  new DataView(result.buffer).setBigUint64(0, BigInt(headerBytes), true);
+  result.fill(0x20, lengthBytes, lengthBytes + headerBytes);
+  result.set(header, lengthBytes);
+  let offset = lengthBytes + headerBytes;
+  for (const { bytes } of stored) {
+    result.set(bytes, offset);
+    offset += bytes.length;
+  }
+  return result;
+}
