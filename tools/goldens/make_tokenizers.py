@@ -2,12 +2,13 @@
 
     ~/venv-accrete/bin/python tools/goldens/make_tokenizers.py
 
-Trains small tokenizers on sentences written here and writes tests/goldens/tokenizers/<name>/{tokenizer.json,
+Makes small tokenizers from sentences written here and writes tests/goldens/tokenizers/<name>/{tokenizer.json,
 tokenizer_config.json,cases.json}; where ../shared/models/minilm-l6 is present, also its cases.json alone.
 """
 
 import json
-from itertools import product
+from collections import Counter
+from itertools import combinations, product
 from pathlib import Path
 
 from common import GOLDENS, REPOSITORY, fresh_folder, write_json, write_record
@@ -110,17 +111,33 @@ def corpus() -> list[str]:
     ends = ["please", "for tomorrow", "at 7:30", "in Zürich", "now!", "today?", "in 2024", "for two"]
     sentences = [f"{v} {t} {e}" for v, t, e in product(verbs, things, ends)]
     questions = [f"What's {t} — and why isn't it {w}?" for t in things for w in ("open", "paid", "late", "walking")]
-    return sentences + questions + ["余额 東京 中文 안녕", "مرحبا Привет мир", "it's don't we'll 👍", "(a) [b] {c} <d> $5 100%"] * 3
+    return sentences + questions + ["余额 東京 中文 안녕", "مرحبا Привет мир", "οδυσσευσ Σίσυφος", "it's don't we'll 👍", "(a) [b] {c} <d> $5 100%"] * 3
+
+
+def word_pieces(normalizer: normalizers.Normalizer, splitter: pre_tokenizers.PreTokenizer, size: int) -> list[str]:
+    """The characters and the most frequent pieces of the corpus.
+
+    The library's WordPieceTrainer breaks ties by hash order, so that no two runs give the same vocabulary.
+    """
+    words = Counter(w for s in corpus() for w, _ in splitter.pre_tokenize_str(normalizer.normalize_str(s)))
+    characters = sorted({c for word in words for c in word})
+    pieces: Counter[str] = Counter()
+    for word, count in words.items():
+        for start, end in combinations(range(len(word) + 1), 2):
+            if end - start > 1:
+                pieces[("##" if start else "") + word[start:end]] += count * (end - start)
+    frequent = sorted(pieces, key=lambda piece: (-pieces[piece], piece))
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    return [*special, *characters, *(f"##{c}" for c in characters), *frequent][:size]
 
 
 def bert_tokenizer(lowercase: bool) -> Tokenizer:
-    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]", max_input_chars_per_word=100))
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    trainer = trainers.WordPieceTrainer(
-        vocab_size=420, special_tokens=["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"], show_progress=False
-    )
-    tokenizer.train_from_iterator(corpus(), trainer)
+    normalizer = normalizers.BertNormalizer(lowercase=lowercase)
+    splitter = pre_tokenizers.BertPreTokenizer()
+    vocabulary = {piece: i for i, piece in enumerate(word_pieces(normalizer, splitter, 480))}
+    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]", max_input_chars_per_word=100))
+    tokenizer.normalizer = normalizer
+    tokenizer.pre_tokenizer = splitter
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS]:0 $A:0 [SEP]:0",
         pair="[CLS]:0 $A:0 [SEP]:0 $B:1 [SEP]:1",
