@@ -1,0 +1,208 @@
+/**
+ * Writing files and folders whole or not at all: first beside the target under a name that begins with `.tmp-`,
+ * flushed to disk, then renamed. Whatever moment the process or the machine dies at, the target is as before or new.
+ */
+import { randomBytes } from "node:crypto";
+import { mkdir, open, rename, rm } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { StoreError } from "../core/errors.ts";
+import { errorCode } from "./fileErrors.ts";
+
+/** What atomic writing asks of the file system; a test passes one that fails. */
+export interface FileSystem {
+  /** Creates a file that must not exist, writes it, and flushes it to disk. */
+  writeNew(path: string, content: Uint8Array | string): Promise<void>;
+  makeFolder(path: string): Promise<void>;
+  rename(from: string, to: string): Promise<void>;
+  /** Removes a file or a folder with all in it; missing is fine. */
+  remove(path: string): Promise<void>;
+  /** Flushes a folder's list of names, without which a rename may be lost with the power. */
+  flushFolder(path: string): Promise<void>;
+}
+
+export interface WriteOptions {
+  readonly fs?: FileSystem;
+}
+
+/** Windows, and some network file systems, cannot flush a folder. */
+const cannotFlush = new Set(["EISDIR", "EPERM", "EINVAL", "ENOTSUP", "EACCES"]);
+
+export const nodeFileSystem: FileSystem = {
+  async writeNew(path, content) {
+    const handle = await open(path, "wx");
+    try {
+      await handle.writeFile(content);
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+  },
+  async makeFolder(path) {
+    await mkdir(path, { recursive: true });
+  },
+  rename,
+  async remove(path) {
+    await rm(path, { recursive: true, force: true });
+  },
+  async flushFolder(path) {
+    try {
+      const handle = await open(path, "r");
+      try {
+        await handle.sync();
+      } finally {
+        await handle.close();
+      }
+    } catch (error) {
+      if (!cannotFlush.has(errorCode(error) ?? "")) throw error;
+    }
+  },
+};
+
+const reasons: Readonly<Record<string, readonly [reason: string, hint: string]>> = {
+  ENOSPC: ["the disk is full", "Free some space, then go on with --resume."],
+  EDQUOT: ["the disk quota is used up", "Free some space, then go on with --resume."],
+  EROFS: ["the file system is read-only", "Choose another folder."],
+  EACCES: ["permission denied", "Choose a folder that you may write to."],
+  EPERM: ["permission denied", "Choose a folder that you may write to."],
+  ENOENT: ["the folder it lies in is missing", "Make that folder first."],
+};
+
+/** @param what stands there now, e.g. `the file there before is unchanged` */
+function writeError(path: string, cause: unknown): StoreError {
+  const code = errorCode(cause);
+  const [reason, hint] = reasons[code ?? ""] ?? [cause instanceof Error ? cause.message : String(cause), ""];
+  return new StoreError(`${path}: cannot be written: ${reason}; what stood there before is unchanged`, {
+    cause,
+    exitCode: 1,
+    ...(hint && { hint }),
+  });
+}
+
+function temporaryBeside(path: string): string {
+  const unique = `${process.pid}-${randomBytes(4).toString("hex")}`;
+  return join(dirname(path), `.tmp-${basename(path)}-${unique}`);
+}
+
+/** Runs `write`; where it fails, removes the temporary and says why. */
+async function writeThrough(
+  fs: FileSystem,
+  path: string,
+  temporary: string,
+  write: () => Promise<void>,
+): Promise<void> {
+  try {
+    await write();
+  } catch (cause) {
+    // What cannot be removed lies under a `.tmp-` name and harms nothing; the first error is the one to tell.
+    await fs.remove(temporary).catch(() => {});
+    throw writeError(path, cause);
+  }
+}
+
+/**
+ * Writes or replaces a file atomically; its folder must exist.
+ *
+ * @throws StoreError (exit 1) if it cannot be written (disk full, no permission): the old file is untouched then.
+ */
+export async function writeFileAtomic(
+  path: string,
+  content: Uint8Array | string,
+  options: WriteOptions = {},
+): Promise<void> {
+  const fs = options.fs ?? nodeFileSystem;
+  const temporary = temporaryBeside(path);
+  await writeThrough(fs, path, temporary, async () => {
+    await fs.writeNew(temporary, content);
+    await fs.rename(temporary, path);
+  });
+  await flushName(fs, path);
+}
+
+/** Where the old folder waits while the new one takes its name. */
+function setAside(path: string): string {
+  return join(dirname(path), `.old-${basename(path)}`);
+}
+
+/** Renames where the source exists; says whether it did. */
+async function renameIfThere(fs: FileSystem, from: string, to: string): Promise<boolean> {
+  try {
+    await fs.rename(from, to);
+    return true;
+  } catch (error) {
+    if (errorCode(error) === "ENOENT") return false;
+    throw error;
+  }
+}
+
+/** Makes the new name last; too late to say that nothing changed. */
+async function flushName(fs: FileSystem, path: string): Promise<void> {
+  try {
+    await fs.flushFolder(dirname(path));
+  } catch (cause) {
+    throw new StoreError(`${path}: is written, but the disk did not confirm it`, { cause, exitCode: 1 });
+  }
+}
+
+// POSIX has no rename over a full folder. Between the two renames the target has no folder, so a reader that
+// finds none asks `restoreFolder`, as the next write does.
+async function swapIn(fs: FileSystem, temporary: string, path: string): Promise<void> {
+  const old = setAside(path);
+  const replaced = await renameIfThere(fs, path, old);
+  try {
+    await fs.rename(temporary, path);
+  } catch (error) {
+    if (replaced) await fs.rename(old, path);
+    throw error;
+  }
+}
+
+/**
+ * Brings back the folder that an interrupted `writeFolderAtomic` had set aside, or removes it where the new one
+ * is in place. Only for the one process that writes there.
+ */
+export async function restoreFolder(path: string, options: WriteOptions = {}): Promise<void> {
+  const fs = options.fs ?? nodeFileSystem;
+  const old = setAside(path);
+  try {
+    await renameIfThere(fs, old, path);
+  } catch (error) {
+    // The target exists and is not empty: the new folder is in place.
+    if (!["ENOTEMPTY", "EEXIST", "EPERM"].includes(errorCode(error) ?? "")) throw error;
+    await fs.remove(old);
+  }
+}
+
+/**
+ * Writes or replaces a folder atomically, with exactly these files.
+ *
+ * @param files path inside the folder (`/` between parts) → content
+ * @throws StoreError (exit 1) as `writeFileAtomic`, and for a path that leads out of the folder.
+ */
+export async function writeFolderAtomic(
+  path: string,
+  files: ReadonlyMap<string, Uint8Array | string>,
+  options: WriteOptions = {},
+): Promise<void> {
+  const fs = options.fs ?? nodeFileSystem;
+  for (const name of files.keys()) {
+    if (name.split("/").some((part) => part === "" || part === "." || part === ".."))
+      throw new StoreError(`${path}: ${JSON.stringify(name)} is no path inside the folder`, { exitCode: 1 });
+  }
+  const temporary = temporaryBeside(path);
+  await writeThrough(fs, path, temporary, async () => {
+    await restoreFolder(path, { fs });
+    await fs.makeFolder(temporary);
+    const folders = new Set([temporary]);
+    for (const [name, content] of files) {
+      const file = join(temporary, name);
+      await fs.makeFolder(dirname(file));
+      await fs.writeNew(file, content);
+      for (let folder = dirname(file); folder !== temporary; folder = dirname(folder)) folders.add(folder);
+    }
+    for (const folder of folders) await fs.flushFolder(folder);
+    await swapIn(fs, temporary, path);
+  });
+  await flushName(fs, path);
+  // Where this fails, the next write removes it.
+  await fs.remove(setAside(path)).catch(() => {});
+}

@@ -1,0 +1,178 @@
+/** One writer a folder: a lock file that names its process and host, and is broken when that process is dead. */
+import { randomBytes } from "node:crypto";
+import { link, open, readFile, rename, rm } from "node:fs/promises";
+import { hostname } from "node:os";
+import { join } from "node:path";
+import { z } from "zod";
+import { StoreError } from "../core/errors.ts";
+import { errorCode } from "./fileErrors.ts";
+
+const ownerSchema = z.object({
+  pid: z.number().int().positive(),
+  hostname: z.string(),
+  /** When the lock was taken, ISO 8601. */
+  startedAt: z.string(),
+  /** Boot id and start tick of the process where /proc tells them: a pid comes again, this pair does not. */
+  processStart: z.string().optional(),
+});
+
+export type LockOwner = Readonly<z.infer<typeof ownerSchema>>;
+
+export interface FolderLock extends AsyncDisposable {
+  readonly owner: LockOwner;
+  /** The dead owner whose lock was broken, for a line to the user. */
+  readonly brokenFrom?: LockOwner;
+}
+
+const lockName = "lock.json";
+
+async function readText(path: string): Promise<string | undefined> {
+  try {
+    return await readFile(path, "utf8");
+  } catch (error) {
+    // A process that has just gone answers ESRCH from /proc.
+    if (["ENOENT", "ESRCH"].includes(errorCode(error) ?? "")) return undefined;
+    throw error;
+  }
+}
+
+/** `undefined` where there is no /proc, "" where the process is gone or a zombie. */
+async function readProcessStart(pid: number): Promise<string | undefined> {
+  const bootId = await readText("/proc/sys/kernel/random/boot_id").catch(() => undefined);
+  if (bootId === undefined) return undefined;
+  const stat = await readText(`/proc/${pid}/stat`);
+  if (stat === undefined) return "";
+  // The command's name stands in parentheses and may hold spaces; state is field 3, start tick field 22.
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  if (fields[0] === "Z" || fields[0] === "X") return "";
+  return `${bootId.trim()}:${fields[19]}`;
+}
+
+function signalReaches(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return errorCode(error) === "EPERM";
+  }
+}
+
+/** A process of another host counts as alive: nothing here can tell. */
+async function isAlive(owner: LockOwner): Promise<boolean> {
+  if (owner.hostname !== hostname()) return true;
+  if (!signalReaches(owner.pid)) return false;
+  const start = await readProcessStart(owner.pid);
+  if (start === undefined) return true;
+  if (owner.processStart === undefined) return start !== "";
+  return start === owner.processStart;
+}
+
+function parseOwner(text: string): LockOwner | undefined {
+  try {
+    return ownerSchema.parse(JSON.parse(text));
+  } catch {
+    return undefined;
+  }
+}
+
+/** Creates the lock with its content in one step; false where one exists. */
+async function create(folder: string, text: string): Promise<boolean> {
+  const path = join(folder, lockName);
+  const temporary = join(folder, `.tmp-lock-${process.pid}-${randomBytes(4).toString("hex")}`);
+  const handle = await open(temporary, "wx");
+  try {
+    await handle.writeFile(text);
+    await handle.sync();
+    // A hard link fails where the name exists, like O_EXCL, but is never seen half-written.
+    await link(temporary, path);
+    return true;
+  } catch (error) {
+    if (errorCode(error) === "EEXIST") return false;
+    if (["EPERM", "ENOTSUP", "ENOSYS", "EMLINK"].includes(errorCode(error) ?? ""))
+      return createPlainly(path, text);
+    throw error;
+  } finally {
+    await handle.close();
+    await rm(temporary, { force: true });
+  }
+}
+
+/** For file systems without hard links. */
+async function createPlainly(path: string, text: string): Promise<boolean> {
+  try {
+    const handle = await open(path, "wx");
+    await handle.writeFile(text);
+    await handle.close();
+    return true;
+  } catch (error) {
+    if (errorCode(error) === "EEXIST") return false;
+    throw error;
+  }
+}
+
+/** Takes the lock file away if it still holds `text`. */
+async function removeLock(folder: string, text: string): Promise<void> {
+  const path = join(folder, lockName);
+  const aside = join(folder, `.tmp-lock-broken-${process.pid}-${randomBytes(4).toString("hex")}`);
+  if ((await readText(path)) !== text) return;
+  try {
+    await rename(path, aside);
+  } catch (error) {
+    if (errorCode(error) === "ENOENT") return;
+    throw error;
+  }
+  // Between the look and the renaming another process may have broken the same lock and taken its own: give it back.
+  if ((await readText(aside)) !== text) await link(aside, path).catch(() => {});
+  await rm(aside, { force: true });
+}
+
+function inUse(folder: string, text: string, owner: LockOwner | undefined): StoreError {
+  const path = join(folder, lockName);
+  if (owner === undefined)
+    return new StoreError(`${path}: cannot be understood: ${JSON.stringify(text.slice(0, 80))}`, {
+      hint: `If no process is writing to ${folder}, delete ${path}.`,
+    });
+  const mine = owner.pid === process.pid && owner.hostname === hostname();
+  const who = `process ${owner.pid} on ${owner.hostname}${mine ? " (this very process)" : ""}`;
+  return new StoreError(`${folder}: is being written by ${who}, since ${owner.startedAt}`, {
+    hint:
+      owner.hostname === hostname()
+        ? "Wait for it, stop it, or choose another folder."
+        : `Wait for it, or choose another folder. If that process is gone, delete ${path}.`,
+  });
+}
+
+/**
+ * Takes the folder for this process until disposed; the folder must exist. A dead owner's lock is broken.
+ *
+ * @throws StoreError (exit 2) naming process and host if a live process holds it, or one of another host.
+ */
+export async function acquireLock(folder: string): Promise<FolderLock> {
+  const processStart = await readProcessStart(process.pid);
+  const owner: LockOwner = {
+    pid: process.pid,
+    hostname: hostname(),
+    startedAt: new Date().toISOString(),
+    ...(processStart && { processStart }),
+  };
+  const text = `${JSON.stringify(owner, null, 2)}\n`;
+  const release = () => removeLock(folder, text);
+  let brokenFrom: LockOwner | undefined;
+  try {
+    // Every round but the last saw a lock vanish or broke one, so a few rounds are many.
+    for (let round = 0; round < 10; round++) {
+      if (await create(folder, text))
+        return { owner, ...(brokenFrom && { brokenFrom }), [Symbol.asyncDispose]: release };
+      const held = await readText(join(folder, lockName));
+      if (held === undefined) continue;
+      const holder = parseOwner(held);
+      if (holder === undefined || (await isAlive(holder))) throw inUse(folder, held, holder);
+      await removeLock(folder, held);
+      brokenFrom = holder;
+    }
+  } catch (cause) {
+    if (cause instanceof StoreError) throw cause;
+    throw new StoreError(`${folder}: cannot be locked`, { cause, exitCode: 1 });
+  }
+  throw new StoreError(`${folder}: cannot be locked: other processes keep taking and leaving the lock`);
+}

@@ -1,0 +1,110 @@
+import { spawn, spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { hostname, tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { StoreError } from "../../src/core/errors.ts";
+import { acquireLock } from "../../src/io/lock.ts";
+
+let folder = "";
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), "accrete-lock-"));
+});
+afterEach(() => rm(folder, { recursive: true }));
+
+const startedAt = "2026-01-01T00:00:00.000Z";
+
+function plant(owner: Record<string, unknown>): Promise<void> {
+  return writeFile(join(folder, "lock.json"), JSON.stringify({ hostname: hostname(), startedAt, ...owner }));
+}
+
+function deadPid(): number {
+  return spawnSync(process.execPath, ["-e", ""]).pid;
+}
+
+describe("acquireLock", () => {
+  test("names its owner in the file, and leaves nothing when released", async () => {
+    {
+      await using lock = await acquireLock(folder);
+      const stored: unknown = JSON.parse(await readFile(join(folder, "lock.json"), "utf8"));
+      expect(stored).toEqual(lock.owner);
+      expect(stored).toMatchObject({ pid: process.pid, hostname: hostname() });
+      expect(lock.brokenFrom).toBeUndefined();
+      expect(await readdir(folder)).toEqual(["lock.json"]);
+    }
+    expect(await readdir(folder)).toEqual([]);
+  });
+
+  test("a second one is refused, naming process and host, and does not harm the first", async () => {
+    await using lock = await acquireLock(folder);
+    const second = acquireLock(folder);
+    await expect(second).rejects.toThrow(StoreError);
+    await expect(second).rejects.toThrow(`written by process ${process.pid} on ${hostname()}`);
+    await expect(second).rejects.toMatchObject({ exitCode: 2 });
+    expect(JSON.parse(await readFile(join(folder, "lock.json"), "utf8"))).toEqual(lock.owner);
+  });
+
+  test("another live process keeps its lock", async () => {
+    const child = spawn(process.execPath, ["-e", "setInterval(() => {}, 1000)"]);
+    try {
+      await plant({ pid: child.pid });
+      await expect(acquireLock(folder)).rejects.toThrow(`process ${child.pid}`);
+    } finally {
+      child.kill("SIGKILL");
+    }
+  });
+
+  test("a dead process's lock is broken, and told", async () => {
+    const pid = deadPid();
+    await plant({ pid });
+    await using lock = await acquireLock(folder);
+    expect(lock.brokenFrom).toEqual({ pid, hostname: hostname(), startedAt });
+    expect(await readdir(folder)).toEqual(["lock.json"]);
+  });
+
+  test.skipIf(!existsSync("/proc/self/stat"))(
+    "a process id that came again is not its former owner (skipped where there is no /proc)",
+    async () => {
+      await plant({ pid: process.pid, processStart: "an-earlier-boot:1" });
+      await using lock = await acquireLock(folder);
+      expect(lock.brokenFrom?.processStart).toBe("an-earlier-boot:1");
+    },
+  );
+
+  test("another host's lock is kept, whatever its process id", async () => {
+    await plant({ pid: deadPid(), hostname: "elsewhere" });
+    const refused = acquireLock(folder);
+    await expect(refused).rejects.toThrow("on elsewhere");
+    await expect(refused).rejects.toMatchObject({ hint: expect.stringContaining("delete") });
+  });
+
+  test("a lock that cannot be understood is kept", async () => {
+    await writeFile(join(folder, "lock.json"), "half a");
+    await expect(acquireLock(folder)).rejects.toThrow(/cannot be understood: "half a"/);
+    expect(await readFile(join(folder, "lock.json"), "utf8")).toBe("half a");
+  });
+
+  test("of many that find a dead lock at once, one gets the folder", async () => {
+    for (let round = 0; round < 20; round++) {
+      await plant({ pid: deadPid() });
+      const results = await Promise.allSettled(Array.from({ length: 8 }, () => acquireLock(folder)));
+      const won = results.flatMap((result) => (result.status === "fulfilled" ? [result.value] : []));
+      expect(won).toHaveLength(1);
+      for (const lock of won) await lock[Symbol.asyncDispose]();
+    }
+    expect(await readdir(folder)).toEqual([]);
+  });
+
+  test("releasing leaves another owner's lock alone", async () => {
+    const lock = await acquireLock(folder);
+    await plant({ pid: 1, hostname: "elsewhere" });
+    await lock[Symbol.asyncDispose]();
+    expect(await readFile(join(folder, "lock.json"), "utf8")).toContain("elsewhere");
+    expect(await readdir(folder)).toEqual(["lock.json"]);
+  });
+
+  test("a folder that is not there is named", async () => {
+    await expect(acquireLock(join(folder, "none"))).rejects.toThrow(/none: cannot be locked/);
+  });
+});
