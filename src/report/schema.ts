@@ -1,0 +1,122 @@
+/**
+ * What may stand in `events.jsonl` and `metrics.json`. Files are other people's data: they are parsed here, once,
+ * and trusted as {@link RunEvent} and {@link RunMetrics} afterwards. Unknown keys are dropped, so that a newer
+ * writer's additions do not stop an older reader.
+ */
+import { z } from "zod";
+import type {
+  AccuracyMatrix,
+  ProtocolMetrics,
+  RunCost,
+  RunEvent,
+  RunHeader,
+  RunMetrics,
+} from "../core/record.ts";
+
+const count = z.int().nonnegative();
+/** Bounded, so that a damaged number cannot make the reader reserve the earth. */
+const taskIndex = z.int().min(0).max(99_999);
+const seconds = z.number().nonnegative();
+const fraction = z.number().min(0).max(1);
+/** ISO 8601 in UTC. */
+const time = z.iso.datetime();
+
+export const accuracyMatrixSchema = z.array(z.array(fraction.nullable())) satisfies z.ZodType<AccuracyMatrix>;
+
+export const protocolMetricsSchema = z.object({
+  matrix: accuracyMatrixSchema,
+  averageAccuracy: fraction,
+  sampleAccuracy: fraction,
+  averageIncrementalAccuracy: fraction,
+  forgetting: fraction.exactOptional(),
+  backwardTransfer: z.number().min(-1).max(1).exactOptional(),
+  forwardTransfer: z.number().min(-1).max(1).exactOptional(),
+  passesPerExample: z.number().nonnegative(),
+}) satisfies z.ZodType<ProtocolMetrics>;
+
+export const runCostSchema = z.object({
+  trainSeconds: seconds,
+  evalSeconds: seconds,
+  peakRssBytes: z.number().nonnegative(),
+}) satisfies z.ZodType<RunCost>;
+
+export const runMetricsSchema = z.object({
+  schemaVersion: z.literal(1),
+  cil: protocolMetricsSchema,
+  til: protocolMetricsSchema,
+  cost: runCostSchema,
+}) satisfies z.ZodType<RunMetrics>;
+
+export const runHeaderSchema = z.object({
+  accreteVersion: z.string(),
+  nodeVersion: z.string(),
+  engineVersion: z.string(),
+  platform: z.string(),
+  backbone: z.object({ name: z.string(), hash: z.string(), parameters: count }),
+  dataHash: z.string(),
+  seed: z.number(),
+  config: z.record(z.string(), z.unknown()),
+  trainableParametersPerTask: count,
+  tasks: z.array(z.object({ name: z.string(), labels: z.array(z.string()) })),
+}) satisfies z.ZodType<RunHeader>;
+
+export const runEventSchema = z.discriminatedUnion("type", [
+  z.object({ time, type: z.literal("run-started"), header: runHeaderSchema }),
+  z.object({ time, type: z.literal("run-resumed"), finishedTasks: count }),
+  z.object({ time, type: z.literal("warning"), message: z.string() }),
+  z.object({
+    time,
+    type: z.literal("task-started"),
+    task: taskIndex,
+    name: z.string(),
+    labels: z.array(z.string()),
+    trainExamples: count,
+    validationExamples: count,
+    testExamples: count,
+    totalSteps: count,
+  }),
+  z.object({
+    time,
+    type: z.literal("step"),
+    task: taskIndex,
+    epoch: count,
+    step: count,
+    totalSteps: count,
+    loss: z.number(),
+    learningRate: z.number(),
+    examplesPerSecond: z.number(),
+    tokensPerSecond: z.number(),
+    secondsLeft: z.number(),
+  }),
+  z.object({
+    time,
+    type: z.literal("epoch"),
+    task: taskIndex,
+    epoch: count,
+    meanLoss: z.number(),
+    validationAccuracy: fraction.exactOptional(),
+  }),
+  z.object({
+    time,
+    type: z.literal("task-learned"),
+    task: taskIndex,
+    name: z.string(),
+    adapter: z.string(),
+    seconds,
+    truncatedTexts: count,
+    stoppedEarly: z.boolean(),
+  }),
+  z.object({
+    time,
+    type: z.literal("evaluated"),
+    task: taskIndex,
+    til: z.array(fraction),
+    cil: z.array(fraction),
+    tilCorrect: z.array(count),
+    cilCorrect: z.array(count),
+    counted: z.array(count),
+    passesPerExample: z.number().nonnegative(),
+    seconds,
+  }),
+  z.object({ time, type: z.literal("run-finished"), metrics: runMetricsSchema }),
+]) satisfies z.ZodType<RunEvent>;

@@ -1,0 +1,240 @@
+import { stripVTControlCharacters } from "node:util";
+import type { AccuracyMatrix } from "../core/record.ts";
+import { type RunFigures, summarize } from "./figures.ts";
+import {
+  formatBytes,
+  formatPercent,
+  formatPoints,
+  formatSeconds,
+  missing,
+  shorten,
+  withoutControls,
+} from "./format.ts";
+import type { RunRecord, TaskRecord } from "./record.ts";
+
+export interface TableOptions {
+  /** Bold and dim by ANSI escapes. */
+  readonly color: boolean;
+  /** Columns that may be filled; at least 64 are taken. */
+  readonly width: number;
+}
+
+/** The options that suit a stream: colour only on a terminal, and not where `NO_COLOR` is set. */
+export function tableOptionsFor(
+  stream: { readonly isTTY?: boolean; readonly columns?: number },
+  env: Readonly<Record<string, string | undefined>> = process.env,
+): TableOptions {
+  const color = stream.isTTY === true && (env.NO_COLOR ?? "") === "";
+  return { color, width: stream.columns ?? 80 };
+}
+
+type Style = (text: string) => string;
+
+interface Pen {
+  readonly width: number;
+  readonly strong: Style;
+  readonly faint: Style;
+}
+
+/**
+ * A run's figures as aligned text: headline, matrices, tasks, cost. Accuracies in percent with one decimal;
+ * no line is longer than `width`, and there is no trailing space.
+ */
+export function renderTables(record: RunRecord, options: TableOptions): string {
+  const pen = penFor(options);
+  const figures = summarize(record);
+  const blocks = [
+    renderHead(record, figures, pen),
+    renderHeadline(figures, pen),
+    renderMatrix("CIL accuracy, %", record.cil, pen),
+    renderMatrix("TIL accuracy, %", record.til, pen),
+    renderTasks(record.tasks, figures, pen),
+    renderCost(figures, pen),
+    renderWarnings(record, pen),
+  ];
+  return `${blocks
+    .flat()
+    .map((line) => line.trimEnd())
+    .join("\n")
+    .trimEnd()}\n`;
+}
+
+function penFor({ color, width }: TableOptions): Pen {
+  const paint = (code: number): Style =>
+    color ? (text) => `\u001b[${code}m${text}\u001b[0m` : (text) => text;
+  return { width: Math.max(64, width), strong: paint(1), faint: paint(2) };
+}
+
+function renderHead({ header }: RunRecord, figures: RunFigures, pen: Pen): string[] {
+  const title = `${header.backbone.name}, ${plural(figures.totalTasks, "task")}, ${plural(figures.totalLabels, "label")}, seed ${header.seed}`;
+  const state = figures.finished
+    ? []
+    : [`Not finished: ${figures.evaluatedTasks} of ${figures.totalTasks} tasks learned and evaluated.`];
+  return [pen.strong(shorten(withoutControls(title), pen.width)), ...state, ""];
+}
+
+function plural(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? "" : "s"}`;
+}
+
+function renderHeadline({ cil, til, finished }: RunFigures, pen: Pen): string[] {
+  const rows: [string, string, string][] = [
+    [
+      finished ? "average accuracy A_T, %" : "average accuracy so far, %",
+      formatPercent(cil.averageAccuracy),
+      formatPercent(til.averageAccuracy),
+    ],
+    ["accuracy over samples, %", formatPercent(cil.sampleAccuracy), formatPercent(til.sampleAccuracy)],
+    [
+      "average incremental accuracy, %",
+      formatPercent(cil.averageIncrementalAccuracy),
+      formatPercent(til.averageIncrementalAccuracy),
+    ],
+    ["forgetting, points", formatPercent(cil.forgetting), formatPercent(til.forgetting)],
+    ["backward transfer, points", formatPoints(cil.backwardTransfer), formatPoints(til.backwardTransfer)],
+  ];
+  if (cil.forwardTransfer !== undefined || til.forwardTransfer !== undefined)
+    rows.push([
+      "forward transfer, points",
+      formatPoints(cil.forwardTransfer),
+      formatPoints(til.forwardTransfer),
+    ]);
+  rows.push([
+    "forward passes an example",
+    formatPasses(cil.passesPerExample),
+    formatPasses(til.passesPerExample),
+  ]);
+  const line = ([name, c, t]: readonly [string, string, string]) =>
+    `${name.padEnd(33)}${c.padStart(7)}${t.padStart(7)}`;
+  return [
+    pen.strong(line(["", "CIL", "TIL"])),
+    ...rows.map(line),
+    pen.faint("TIL's forgetting is 0 by construction."),
+    "",
+  ];
+}
+
+function formatPasses(passes: number | undefined): string {
+  if (passes === undefined) return missing;
+  return Number.isInteger(passes) ? String(passes) : passes.toFixed(2);
+}
+
+/** Four characters a cell, so that fifteen tasks fit 80 columns: `97.3`, `100`, ` 0.0`. */
+function formatCell(value: number | null): string {
+  const text = formatPercent(value);
+  return (text === "100.0" ? "100" : text).padStart(4);
+}
+
+/**
+ * Rows are the task just learned, columns the task measured. Where the columns do not fit side by side, blocks of
+ * them follow each other, each without the rows in which it would be empty.
+ */
+function renderMatrix(title: string, matrix: AccuracyMatrix, pen: Pen): string[] {
+  if (matrix.length === 0) return [];
+  const label = Math.max(2, String(matrix.length - 1).length);
+  const perBlock = Math.max(1, Math.floor((pen.width - label) / 5));
+  const heading = (text: string) =>
+    pen.strong(text) + pen.faint("  (row: after learning task, column: on task)");
+  const lines = [heading(title)];
+  for (let from = 0; from < matrix.length; from += perBlock) {
+    const columns = matrix.slice(from, from + perBlock).map((_, offset) => from + offset);
+    lines.push(pen.faint(" ".repeat(label) + columns.map((j) => String(j).padStart(5)).join("")));
+    for (const [k, row] of matrix.entries()) {
+      if (k < from) continue;
+      const cells = columns.map((j) => {
+        const text = formatCell(row[j] ?? null);
+        return ` ${j > k ? pen.faint(text) : j === k ? pen.strong(text) : text}`;
+      });
+      lines.push(pen.faint(String(k).padStart(label)) + cells.join(""));
+    }
+  }
+  return [...lines, ""];
+}
+
+function renderTasks(tasks: readonly TaskRecord[], figures: RunFigures, pen: Pen): string[] {
+  const label = Math.max(2, String(tasks.length - 1).length);
+  const name = Math.min(24, Math.max(4, pen.width - 56 - label));
+  const line = (cells: readonly [string, string, string, string, string, string, string, string]) =>
+    [
+      cells[0].padStart(label),
+      fitColumns(cells[1], name),
+      cells[2].padStart(6),
+      cells[3].padStart(15),
+      cells[4].padStart(5),
+      cells[5].padStart(5),
+      cells[6].padStart(5),
+      cells[7].padStart(12),
+    ].join(" ");
+  const head = line(["", "task", "labels", "loss", "val", "CIL", "TIL", "learned in"]);
+  const rows = tasks.map((task, k) =>
+    line([
+      String(k),
+      withoutControls(stripVTControlCharacters(task.name)),
+      String(task.labels.length),
+      formatLosses(task),
+      formatPercent(
+        task.epochs.findLast((epoch) => epoch.validationAccuracy !== undefined)?.validationAccuracy,
+      ),
+      formatPercent(figures.cil.averages[k]),
+      formatPercent(figures.til.averages[k]),
+      formatSeconds(task.learned?.seconds),
+    ]),
+  );
+  const caption = "CIL and TIL: average accuracy after learning the task, %";
+  return [pen.strong(head), ...rows, pen.faint(shorten(caption, pen.width)), ""];
+}
+
+/** First and last mean loss of an epoch, or of the steps where no epoch has ended. */
+function formatLosses({ epochs, steps }: TaskRecord): string {
+  const losses = epochs.length > 0 ? epochs.map((epoch) => epoch.meanLoss) : steps.map((step) => step.loss);
+  const first = losses[0];
+  const last = losses[losses.length - 1];
+  if (first === undefined || last === undefined) return missing;
+  return losses.length === 1 ? first.toFixed(3) : `${first.toFixed(3)} → ${last.toFixed(3)}`;
+}
+
+/** Cuts and pads to a width in columns, not code units: East Asian and emoji characters take two. */
+function fitColumns(text: string, width: number): string {
+  const characters = [...text].map((character) => ({ character, columns: wide.test(character) ? 2 : 1 }));
+  const whole = characters.reduce((sum, { columns }) => sum + columns, 0) <= width;
+  let kept = "";
+  let used = 0;
+  for (const { character, columns } of characters) {
+    if (used + columns > (whole ? width : width - 1)) break;
+    kept += character;
+    used += columns;
+  }
+  return (whole ? kept : `${kept}…`) + " ".repeat(Math.max(0, width - used - (whole ? 0 : 1)));
+}
+
+const wide = /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Hangul}\p{Emoji_Presentation}]/u;
+
+function renderCost(figures: RunFigures, pen: Pen): string[] {
+  const rows: readonly (readonly [string, string])[] = [
+    ["training", formatSeconds(figures.trainSeconds)],
+    ["evaluation", formatSeconds(figures.evalSeconds)],
+    ["peak memory", formatBytes(figures.peakRssBytes)],
+  ];
+  return [pen.strong("cost"), ...rows.map(([name, value]) => `${name.padEnd(12)} ${value}`), ""];
+}
+
+function renderWarnings({ warnings }: RunRecord, pen: Pen): string[] {
+  if (warnings.length === 0) return [];
+  return [
+    pen.strong("notes"),
+    ...warnings.flatMap((warning) => wrap(withoutControls(stripVTControlCharacters(warning)), pen.width)),
+  ];
+}
+
+/** Lines of at most `width`, broken at spaces where there are any. */
+function wrap(text: string, width: number): string[] {
+  const lines: string[] = [];
+  let rest = text.replaceAll(/\s+/g, " ").trim();
+  while (rest.length > width - 2) {
+    const space = rest.lastIndexOf(" ", width - 2);
+    const end = space > 0 ? space : width - 2;
+    lines.push(rest.slice(0, end));
+    rest = rest.slice(end).trimStart();
+  }
+  return [...lines, rest].map((line, index) => (index === 0 ? `- ${line}` : `  ${line}`));
+}
