@@ -1,0 +1,111 @@
+// Dimensions: B batch, T tokens, D width.
+import { float32, type HostTensor, int64 } from "../core/tensor.ts";
+import * as op from "../graph/ops.ts";
+import type { Value } from "../graph/types.ts";
+import { type EncoderConfig, firstPosition } from "./encoderConfig.ts";
+import { type LayerContext, linear } from "./layers.ts";
+
+export type Pooling = "cls" | "mean" | "last" | "pooler";
+
+export interface FeatureSpec {
+  readonly pooling: Pooling;
+  /** Divide by the Euclidean norm. */
+  readonly normalize: boolean;
+}
+
+/** x / max(‖x‖, 1e-12) over the last axis, as torch's `normalize`. */
+export function normalize(x: Value): Value {
+  const norm = op.sqrt(op.reduceSum(op.mul(x, x), [-1], true));
+  return op.div(x, op.maximum(norm, 1e-12));
+}
+
+/** How much each token counts in its sentence's vector: the weights of a row sum to 1, padding has 0. */
+export function declarePoolingWeights(): Value {
+  return op.input("pooling_weights", "float32", ["B", "T"]);
+}
+
+/**
+ * A sentence's vector: the weighted sum of its tokens' last hidden states. The weights say which kind of
+ * pooling it is, so that one compiled graph serves all of them; `pooler` adds BERT's dense layer and tanh.
+ * @param hidden (B·T, D)
+ * @param weights (B, T), see `poolingWeights`
+ * @returns (B, D)
+ */
+export function sentenceFeature(
+  config: EncoderConfig,
+  context: LayerContext,
+  spec: FeatureSpec,
+  hidden: Value,
+  weights: Value,
+): Value {
+  const rows = op.reshape(hidden, ["B", "T", config.width]);
+  const pooled = op.matmul(op.reshape(weights, ["B", 1, "T"]), rows); // (B, 1, D)
+  const flat = op.reshape(pooled, ["B", config.width]); // (B, D)
+  const feature =
+    spec.pooling === "pooler" ? op.tanh(linear(context, "pooler.dense", flat, config.width, config.width)) : flat;
+  return spec.normalize ? normalize(feature) : feature;
+}
+
+/** A padded batch of token ids. */
+export interface TokenBatch {
+  readonly inputIds: HostTensor<"int64">;
+  readonly attentionMask: HostTensor<"int64">;
+  readonly tokenTypeIds: HostTensor<"int64">;
+}
+
+/** Which tokens make the vector of a sentence whose real tokens the mask marks. Writes one row of weights. */
+const poolingRows: { readonly [P in Pooling]: (row: Float32Array, mask: BigInt64Array) => void } = {
+  cls: (row, mask) => {
+    row[Math.max(0, mask.indexOf(1n))] = 1;
+  },
+  pooler: (row, mask) => poolingRows.cls(row, mask),
+  last: (row, mask) => {
+    row[Math.max(0, mask.lastIndexOf(1n))] = 1;
+  },
+  mean: (row, mask) => {
+    const count = mask.reduce((sum, bit) => sum + Number(bit), 0);
+    mask.forEach((bit, t) => {
+      row[t] = Number(bit) / Math.max(1, count);
+    });
+  },
+};
+
+/** @returns the weights (B, T) of `sentenceFeature` for a batch. */
+export function poolingWeights(pooling: Pooling, attentionMask: HostTensor<"int64">): HostTensor<"float32"> {
+  const [batch = 0, tokens = 0] = attentionMask.dims;
+  const weights = new Float32Array(batch * tokens);
+  for (let b = 0; b < batch; b++) {
+    const span = [b * tokens, (b + 1) * tokens] as const;
+    poolingRows[pooling](weights.subarray(...span), attentionMask.data.subarray(...span));
+  }
+  return float32(weights, [batch, tokens]);
+}
+
+/** Positions of real tokens count up from the model's first position; padding takes RoBERTa's padding position. */
+function positionIds(config: EncoderConfig, attentionMask: HostTensor<"int64">): HostTensor<"int64"> {
+  const [batch = 0, tokens = 0] = attentionMask.dims;
+  const first = firstPosition(config);
+  const positions = new BigInt64Array(batch * tokens);
+  for (let b = 0; b < batch; b++) {
+    let next = first;
+    for (let t = 0; t < tokens; t++) {
+      const real = attentionMask.data[b * tokens + t] === 1n;
+      positions[b * tokens + t] = BigInt(real ? next++ : Math.max(0, first - 1));
+    }
+  }
+  return int64(positions, [batch, tokens]);
+}
+
+/** What is fed to `declareTokenInputs` for a batch. */
+export function tokenFeeds(config: EncoderConfig, batch: TokenBatch): Record<string, HostTensor> {
+  const types =
+    config.typeVocabularySize > 1
+      ? batch.tokenTypeIds
+      : int64(new BigInt64Array(batch.tokenTypeIds.data.length), batch.tokenTypeIds.dims);
+  return {
+    input_ids: batch.inputIds,
+    attention_mask: batch.attentionMask,
+    token_type_ids: types,
+    position_ids: positionIds(config, batch.attentionMask),
+  };
+}

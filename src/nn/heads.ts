@@ -1,0 +1,95 @@
+// Dimensions: B batch, D width of the feature, C classes.
+import { GraphError } from "../core/errors.ts";
+import type { Rng } from "../core/random.ts";
+import { float32, type HostTensor, sizeOf } from "../core/tensor.ts";
+import * as op from "../graph/ops.ts";
+import type { Dim } from "../graph/shape.ts";
+import type { Value } from "../graph/types.ts";
+import { normalize } from "./features.ts";
+
+export type HeadKind = "linear" | "cosine" | "dense";
+
+export interface HeadSpec {
+  readonly kind: HeadKind;
+  /** The cosine head's scale: learned from this start, or fixed. */
+  readonly scale: number;
+  readonly scaleLearnable: boolean;
+}
+
+export const defaultHeads: { readonly [K in HeadKind]: HeadSpec } = {
+  linear: { kind: "linear", scale: 1, scaleLearnable: false },
+  // Cosines lie within ±1: at a scale of 1 the softmax of ten classes cannot come near a one-hot.
+  cosine: { kind: "cosine", scale: 16, scaleLearnable: true },
+  dense: { kind: "dense", scale: 1, scaleLearnable: false },
+};
+
+interface HeadDefinition {
+  /** Names and shapes of the parameters, for a feature of width D and C classes (a symbol in graphs). */
+  shapes(width: number, classes: Dim): Readonly<Record<string, readonly Dim[]>>;
+  /** feature (B, D) → logits (B, C) */
+  logits(feature: Value, parameter: (name: string) => Value): Value;
+}
+
+function linearLogits(feature: Value, parameter: (name: string) => Value): Value {
+  return op.gemm(feature, parameter("weight"), { transposeB: true, c: parameter("bias") });
+}
+
+/** Every kind of head. */
+export const heads: { readonly [K in HeadKind]: HeadDefinition } = {
+  // z = W f + b
+  linear: {
+    shapes: (width, classes) => ({ weight: [classes, width], bias: [classes] }),
+    logits: linearLogits,
+  },
+  // z_c = s · cos(w_c, f) (LUCIR: Hou et al. 2019, eq. 3)
+  cosine: {
+    shapes: (width, classes) => ({ weight: [classes, width], scale: [1] }),
+    logits: (feature, parameter) =>
+      op.mul(
+        op.gemm(normalize(feature), normalize(parameter("weight")), { transposeB: true }),
+        parameter("scale"),
+      ),
+  },
+  // z = W tanh(W₀ f + b₀) + b, Hugging Face's RobertaClassificationHead
+  dense: {
+    shapes: (width, classes) => ({
+      "dense.weight": [width, width],
+      "dense.bias": [width],
+      weight: [classes, width],
+      bias: [classes],
+    }),
+    logits: (feature, parameter) =>
+      linearLogits(
+        op.tanh(op.gemm(feature, parameter("dense.weight"), { transposeB: true, c: parameter("dense.bias") })),
+        parameter,
+      ),
+  },
+};
+
+/** The graph inputs' prefix of a head's parameters. */
+export const HEAD_PREFIX = "head.";
+
+/** A head over graph inputs, the number of classes left open as the dimension `C`. */
+export function declareHead(kind: HeadKind, width: number): { inputs: ReadonlyMap<string, Value>; logits: (feature: Value) => Value } {
+  const shapes = Object.entries(heads[kind].shapes(width, "C"));
+  const inputs = new Map(shapes.map(([name, shape]) => [name, op.input(HEAD_PREFIX + name, "float32", shape)]));
+  const parameter = (name: string) => {
+    const value = inputs.get(name);
+    if (value === undefined) throw new GraphError(`the ${kind} head has no parameter "${name}"`);
+    return value;
+  };
+  return { inputs, logits: (feature) => heads[kind].logits(feature, parameter) };
+}
+
+/** Fresh parameters: U(±1/√D) for weights and biases as torch's Linear, the scale as the spec says. */
+export function initHead(spec: HeadSpec, width: number, classes: number, rng: Rng): Map<string, HostTensor<"float32">> {
+  const bound = 1 / Math.sqrt(width);
+  const tensors = new Map<string, HostTensor<"float32">>();
+  for (const [name, shape] of Object.entries(heads[spec.kind].shapes(width, classes))) {
+    const dims = shape.map((dim) => (typeof dim === "number" ? dim : classes));
+    const draw = rng.fork(name);
+    const fill = name === "scale" ? () => spec.scale : () => (2 * draw.uniform() - 1) * bound;
+    tensors.set(name, float32(Float32Array.from({ length: sizeOf(dims) }, fill), dims));
+  }
+  return tensors;
+}

@@ -1,0 +1,101 @@
+// Dimensions: N rows (B·T), R rank.
+import type { Rng } from "../core/random.ts";
+import { float32, type HostTensor, zeros } from "../core/tensor.ts";
+import * as op from "../graph/ops.ts";
+import type { Value } from "../graph/types.ts";
+import type { Dropout, SiteTransform } from "../nn/layers.ts";
+import type { ParameterShape } from "../nn/parameters.ts";
+import { matchTargetModules } from "./targets.ts";
+import type { LoraSpec } from "./types.ts";
+
+/** What of a backbone an adapter has to know. */
+export interface AdapterHost {
+  readonly sites: ReadonlyMap<string, readonly [number, number]>;
+  readonly biases: ReadonlyMap<string, number>;
+}
+
+/** An adapter as part of a graph: its parameters are inputs, so one compiled graph serves every task. */
+export interface AdapterGraph {
+  /** The trainable inputs by AutoModel name. */
+  readonly inputs: ReadonlyMap<string, Value>;
+  readonly shapes: readonly ParameterShape[];
+  readonly transform: SiteTransform;
+  /** Backbone parameters that the adapter replaces by its own, trained ones. */
+  readonly overrides: ReadonlyMap<string, Value>;
+}
+
+/** The sites a spec adapts, in the model's order. @throws ConfigError if none matches. */
+export function loraSites(spec: LoraSpec, host: AdapterHost): readonly string[] {
+  return matchTargetModules(spec.targetModules, [...host.sites.keys()]);
+}
+
+function trainedBiases(spec: LoraSpec, host: AdapterHost, sites: readonly string[]): ReadonlyMap<string, number> {
+  const rules = {
+    none: () => false,
+    all: () => true,
+    lora_only: (name: string) => sites.some((site) => name === `${site}.bias`),
+  };
+  return new Map([...host.biases].filter(([name]) => rules[spec.bias](name)));
+}
+
+/** s in y + s·B(A(x)): α/r, or α/√r with rank-stabilised LoRA (Kalajdzievski 2023). */
+export function loraScaling(spec: LoraSpec): number {
+  return spec.alpha / (spec.rslora ? Math.sqrt(spec.rank) : spec.rank);
+}
+
+/**
+ * LoRA (Hu et al. 2022): y = W x + b + s·B A dropout(x), with A (R, in) and B (out, R) as graph inputs.
+ * @param dropout the place's mask in training; the identity otherwise
+ */
+export function buildLora(spec: LoraSpec, host: AdapterHost, dropout: Dropout): AdapterGraph {
+  const sites = loraSites(spec, host);
+  const shapes: ParameterShape[] = [];
+  const inputs = new Map<string, Value>();
+  const declare = (name: string, dims: readonly number[]) => {
+    const value = op.input(name, "float32", dims);
+    shapes.push({ name, dims });
+    inputs.set(name, value);
+    return value;
+  };
+
+  const pairs = new Map<string, readonly [Value, Value]>();
+  for (const site of sites) {
+    const [inFeatures, outFeatures] = host.sites.get(site) ?? [0, 0];
+    const a = declare(`${site}.lora_A.weight`, [spec.rank, inFeatures]);
+    const b = declare(`${site}.lora_B.weight`, [outFeatures, spec.rank]);
+    pairs.set(site, [a, b]);
+  }
+  const overrides = new Map<string, Value>();
+  for (const [name, size] of trainedBiases(spec, host, sites)) overrides.set(name, declare(name, [size]));
+
+  const transform: SiteTransform = (site, x, y) => {
+    const pair = pairs.get(site);
+    if (pair === undefined) return y;
+    const [a, b] = pair;
+    const down = op.gemm(dropout(`${site}.lora_dropout`, x, spec.dropout), a, { transposeB: true }); // (N, R)
+    return op.gemm(down, b, { transposeB: true, alpha: loraScaling(spec), c: y }); // (N, out)
+  };
+  return { inputs, shapes, transform, overrides };
+}
+
+/**
+ * peft's initialisation: A ~ U(±1/√in) (Kaiming uniform with a = √5), B = 0, biases as the backbone has them.
+ * @param readBias gives the backbone's own value of a bias
+ */
+export async function initLora(
+  shapes: readonly ParameterShape[],
+  rng: Rng,
+  readBias: (name: string) => Promise<HostTensor<"float32">>,
+): Promise<Map<string, HostTensor<"float32">>> {
+  const tensors = new Map<string, HostTensor<"float32">>();
+  for (const { name, dims } of shapes) {
+    if (name.endsWith(".lora_A.weight")) {
+      const [rank = 0, inFeatures = 1] = dims;
+      const draw = rng.fork(name);
+      const bound = 1 / Math.sqrt(inFeatures);
+      const values = Float32Array.from({ length: rank * inFeatures }, () => (2 * draw.uniform() - 1) * bound);
+      tensors.set(name, float32(values, dims));
+    } else tensors.set(name, name.endsWith(".lora_B.weight") ? zeros(dims) : await readBias(name));
+  }
+  return tensors;
+}

@@ -1,0 +1,58 @@
+import type { Rng } from "../core/random.ts";
+import { type HostTensor, sizeOf, uint8 } from "../core/tensor.ts";
+import * as op from "../graph/ops.ts";
+import { evaluateDim, type Shape } from "../graph/shape.ts";
+import type { Dropout } from "../nn/layers.ts";
+
+/** One dropout of a training graph: an input of zeros and ones, filled anew at every step. */
+export interface DropoutMask {
+  readonly input: string;
+  readonly site: string;
+  readonly shape: Shape;
+  readonly rate: number;
+}
+
+/**
+ * Dropout (Srivastava et al. 2014) whose masks are fed as bytes: x · mask / (1 − rate). A mask is a function
+ * of (seed, task, step, site), so that a resumed run and any runtime draw the same; the engine's own Dropout
+ * keeps its generator inside the session, where nothing can reproduce it.
+ */
+export function maskedDropout(): { readonly dropout: Dropout; readonly masks: readonly DropoutMask[] } {
+  const masks: DropoutMask[] = [];
+  const dropout: Dropout = (site, x, rate) => {
+    if (rate === 0) return x;
+    const name = `dropout/${site}`;
+    masks.push({ input: name, site, shape: x.shape, rate });
+    const mask = op.cast(op.input(name, "uint8", x.shape), x.dtype);
+    return op.mul(op.mul(x, mask), 1 / (1 - rate));
+  };
+  return { dropout, masks };
+}
+
+/** Fills bytes with 1 where kept; 16 random bits an element, so the rate is exact to 1/65536. */
+function fillMask(bytes: Uint8Array, rate: number, rng: Rng): void {
+  const threshold = Math.round(rate * 65536);
+  const even = bytes.length & ~1;
+  for (let i = 0; i < even; i += 2) {
+    const bits = rng.uint32();
+    bytes[i] = (bits & 0xffff) >= threshold ? 1 : 0;
+    bytes[i + 1] = bits >>> 16 >= threshold ? 1 : 0;
+  }
+  if (even < bytes.length) bytes[even] = (rng.uint32() & 0xffff) >= threshold ? 1 : 0;
+}
+
+/** The masks of one step. @param rng the step's own generator. */
+export function dropoutFeeds(
+  masks: readonly DropoutMask[],
+  bindings: ReadonlyMap<string, number>,
+  rng: Rng,
+): Record<string, HostTensor> {
+  const feeds: Record<string, HostTensor> = {};
+  for (const { input, site, shape, rate } of masks) {
+    const dims = shape.map((dim) => evaluateDim(dim, bindings));
+    const bytes = new Uint8Array(sizeOf(dims));
+    fillMask(bytes, rate, rng.fork(site));
+    feeds[input] = uint8(bytes, dims);
+  }
+  return feeds;
+}

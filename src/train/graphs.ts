@@ -1,0 +1,94 @@
+// Dimensions: B batch, T tokens, D width, C classes.
+import { gradients } from "../autodiff/gradients.ts";
+import { createGraph } from "../graph/graph.ts";
+import * as op from "../graph/ops.ts";
+import type { Graph, Value } from "../graph/types.ts";
+import type { Backbone } from "../nn/backbone.ts";
+import { declarePoolingWeights, type FeatureSpec, sentenceFeature } from "../nn/features.ts";
+import { declareHead, HEAD_PREFIX, type HeadSpec } from "../nn/heads.ts";
+import { type Dropout, type LayerContext, noDropout, noTransform } from "../nn/layers.ts";
+import { overrideParameters, type ParameterShape } from "../nn/parameters.ts";
+import { type AdapterGraph, buildLora } from "../peft/lora.ts";
+import type { LoraSpec } from "../peft/types.ts";
+import { type DropoutMask, maskedDropout } from "./dropout.ts";
+
+/** What a graph is compiled for; equal structures share a compiled graph, whatever their task. */
+export interface ModelStructure {
+  readonly backbone: Backbone;
+  /** Absent: the frozen backbone alone. */
+  readonly lora?: LoraSpec;
+  readonly feature: FeatureSpec;
+  readonly head: HeadSpec;
+}
+
+/** The prefix of the outputs that hold gradients. */
+export const GRADIENT_PREFIX = "gradient/";
+
+export interface TrainingGraph {
+  readonly graph: Graph;
+  readonly adapterShapes: readonly ParameterShape[];
+  readonly masks: readonly DropoutMask[];
+}
+
+/** −Σ_b weight_b · log softmax(logits_b)[label_b]; with weights 1/B, the mean cross-entropy of a batch. */
+export function crossEntropy(logits: Value, labels: Value, exampleWeights: Value): Value {
+  const picked = op.gatherElements(op.logSoftmax(logits), op.reshape(labels, ["B", 1])); // (B, 1)
+  const weighted = op.mul(op.reshape(picked, ["B"]), exampleWeights); // (B)
+  return op.neg(op.reduceSum(weighted, [0]));
+}
+
+interface AdaptedModel {
+  readonly adapter: AdapterGraph | undefined;
+  readonly feature: Value;
+  readonly hidden: readonly Value[];
+}
+
+function buildModel(structure: ModelStructure, onAdapter: Dropout, onBackbone: Dropout): AdaptedModel {
+  const { backbone, lora } = structure;
+  const adapter = lora === undefined ? undefined : buildLora(lora, backbone, onAdapter);
+  const context: LayerContext = {
+    parameters: adapter === undefined ? backbone.parameters : overrideParameters(backbone.parameters, adapter.overrides),
+    transform: adapter?.transform ?? noTransform,
+    dropout: onBackbone,
+  };
+  const { hidden, last } = backbone.build(context, backbone.declareInputs());
+  const feature = sentenceFeature(backbone.config, context, structure.feature, last, declarePoolingWeights()); // (B, D)
+  return { adapter, feature, hidden };
+}
+
+/**
+ * Loss and gradients of one batch. Outputs: `loss`, and `gradient/<input>` for every adapter parameter and
+ * every trained head parameter (`gradient/head.weight`, …). Inputs beside the model's: `labels` int64 (B),
+ * the head slots, and `example_weights` (B).
+ */
+export function buildTrainingGraph(structure: ModelStructure, backboneDropout: boolean): TrainingGraph {
+  const { dropout, masks } = maskedDropout();
+  const { adapter, feature } = buildModel(structure, dropout, backboneDropout ? dropout : noDropout);
+  const head = declareHead(structure.head.kind, structure.backbone.width);
+  const labels = op.input("labels", "int64", ["B"]);
+  const loss = crossEntropy(head.logits(feature), labels, op.input("example_weights", "float32", ["B"]));
+
+  const trained = new Map<string, Value>(adapter?.inputs);
+  for (const [name, value] of head.inputs)
+    if (name !== "scale" || structure.head.scaleLearnable) trained.set(HEAD_PREFIX + name, value);
+  const grads = gradients(loss, [...trained.values()]);
+  const outputs: Record<string, Value> = { loss };
+  [...trained.keys()].forEach((name, i) => {
+    const gradient = grads[i];
+    if (gradient !== undefined) outputs[GRADIENT_PREFIX + name] = gradient;
+  });
+  return { graph: createGraph(outputs), adapterShapes: adapter?.shapes ?? [], masks };
+}
+
+/** Forward only. Outputs: `feature` (B, D) and `logits` (B, C). */
+export function buildInferenceGraph(structure: ModelStructure): Graph {
+  const { feature } = buildModel(structure, noDropout, noDropout);
+  return createGraph({ feature, logits: declareHead(structure.head.kind, structure.backbone.width).logits(feature) });
+}
+
+/** Forward without a head. Outputs: `feature` (B, D), and where asked `hidden.0` … `hidden.L`, each (B·T, D). */
+export function buildFeatureGraph(structure: Omit<ModelStructure, "head">, withHidden = false): Graph {
+  const { feature, hidden } = buildModel({ ...structure, head: { kind: "linear", scale: 1, scaleLearnable: false } }, noDropout, noDropout);
+  const layers = withHidden ? Object.fromEntries(hidden.map((value, i) => [`hidden.${i}`, value])) : {};
+  return createGraph({ feature, ...layers });
+}

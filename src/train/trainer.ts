@@ -1,0 +1,201 @@
+import { setImmediate as nextTick } from "node:timers/promises";
+import { EngineError } from "../core/errors.ts";
+import type { Rng } from "../core/random.ts";
+import { asFloat32, float32, type HostTensor, int64 } from "../core/tensor.ts";
+import { collate, planBatches } from "../data/batching.ts";
+import type { Encoding } from "../data/tokenizer.ts";
+import { type FeatureSpec, poolingWeights, tokenFeeds } from "../nn/features.ts";
+import { HEAD_PREFIX } from "../nn/heads.ts";
+import { AdamW, clipGradients, defaultAdamW, type Trainable } from "../optim/adamw.ts";
+import { type ScheduleKind, scheduleFactor } from "../optim/schedule.ts";
+import type { Executable, Tensors } from "../runtime/types.ts";
+import { dropoutFeeds } from "./dropout.ts";
+import { GRADIENT_PREFIX, type ModelStructure, type TrainingGraph } from "./graphs.ts";
+
+export interface TrainingOptions {
+  readonly epochs: number;
+  readonly batchSize: number;
+  /** Peak learning rate of the adapter. */
+  readonly learningRate: number;
+  readonly headLearningRate: number;
+  readonly weightDecay: number;
+  readonly schedule: ScheduleKind;
+  /** Fraction of all steps over which the rate rises. */
+  readonly warmup: number;
+  /** Largest global norm of the gradients; absent: not clipped. */
+  readonly gradientClipping?: number;
+  /** Stop after this many epochs without a better validation accuracy, and keep the best epoch's values. */
+  readonly earlyStopping?: { readonly patience: number };
+  readonly backboneDropout: boolean;
+}
+
+export interface TrainingData {
+  readonly encodings: readonly Encoding[];
+  /** Head slots. */
+  readonly labels: readonly number[];
+}
+
+/** What is trained; changed in place. */
+export interface TrainableState {
+  readonly adapter: ReadonlyMap<string, HostTensor<"float32">>;
+  readonly head: ReadonlyMap<string, HostTensor<"float32">>;
+}
+
+export interface FitContext {
+  readonly structure: ModelStructure;
+  readonly training: TrainingGraph;
+  readonly executable: Executable;
+  readonly padId: number;
+  /** The task's own generator. */
+  readonly rng: Rng;
+  /** Accuracy on the task's validation data; needed for early stopping. */
+  readonly validate?: () => Promise<number>;
+  /** The text of a training example, for the message of a failing batch. */
+  readonly describe: (index: number) => string;
+  readonly signal?: AbortSignal;
+}
+
+export type FitEvent =
+  | {
+      readonly type: "step";
+      readonly epoch: number;
+      readonly step: number;
+      readonly totalSteps: number;
+      readonly loss: number;
+      readonly learningRate: number;
+      readonly examples: number;
+      readonly tokens: number;
+    }
+  | { readonly type: "epoch"; readonly epoch: number; readonly meanLoss: number; readonly validationAccuracy?: number };
+
+export interface FitResult {
+  readonly steps: number;
+  readonly stoppedEarly: boolean;
+}
+
+/** Steps of a whole fit; known before it begins. */
+export function countSteps(examples: number, options: TrainingOptions): number {
+  return Math.ceil(examples / options.batchSize) * options.epochs;
+}
+
+function headFeeds(head: ReadonlyMap<string, HostTensor>): Record<string, HostTensor> {
+  return Object.fromEntries([...head].map(([name, tensor]) => [HEAD_PREFIX + name, tensor]));
+}
+
+/** What a batch feeds into any graph of the model. */
+export function modelFeeds(
+  structure: { readonly backbone: ModelStructure["backbone"]; readonly feature: FeatureSpec },
+  encodings: readonly Encoding[],
+  padId: number,
+): { readonly feeds: Record<string, HostTensor>; readonly tokens: number; readonly length: number } {
+  const batch = collate(encodings, padId);
+  return {
+    feeds: {
+      ...tokenFeeds(structure.backbone.config, batch),
+      pooling_weights: poolingWeights(structure.feature.pooling, batch.attentionMask),
+    },
+    tokens: batch.lengths.reduce((sum, length) => sum + length, 0),
+    length: batch.length,
+  };
+}
+
+export function parameterFeeds(state: TrainableState): Record<string, HostTensor> {
+  return { ...Object.fromEntries(state.adapter), ...headFeeds(state.head) };
+}
+
+function gradientsOf(outputs: Tensors): Map<string, Float32Array> {
+  const gradients = new Map<string, Float32Array>();
+  for (const [name, tensor] of Object.entries(outputs))
+    if (name.startsWith(GRADIENT_PREFIX)) gradients.set(name.slice(GRADIENT_PREFIX.length), asFloat32(tensor, name).data);
+  return gradients;
+}
+
+function createOptimizer(context: FitContext, state: TrainableState, options: TrainingOptions): AdamW {
+  const trainables: Trainable[] = [];
+  for (const [name, { data }] of state.adapter) trainables.push({ name, values: data, learningRate: options.learningRate });
+  for (const [name, { data }] of state.head)
+    if (name !== "scale" || context.structure.head.scaleLearnable)
+      trainables.push({ name: HEAD_PREFIX + name, values: data, learningRate: options.headLearningRate });
+  return new AdamW(trainables, { ...defaultAdamW, weightDecay: options.weightDecay });
+}
+
+function snapshot(state: TrainableState): Map<string, Float32Array> {
+  const tensors = [...state.adapter, ...[...state.head].map(([name, tensor]) => [HEAD_PREFIX + name, tensor] as const)];
+  return new Map(tensors.map(([name, { data }]) => [name, data.slice()]));
+}
+
+function restore(state: TrainableState, saved: ReadonlyMap<string, Float32Array>): void {
+  for (const [name, { data }] of state.adapter) data.set(saved.get(name) ?? data);
+  for (const [name, { data }] of state.head) data.set(saved.get(HEAD_PREFIX + name) ?? data);
+}
+
+/**
+ * Trains a task's adapter and head in place. Every random choice is a function of the task's generator and the
+ * step, so the same seed and machine give the same bytes.
+ * @throws EngineError if a loss is not finite, naming the batch; the values are then those of the last good step.
+ */
+export async function* fit(
+  context: FitContext,
+  data: TrainingData,
+  state: TrainableState,
+  options: TrainingOptions,
+): AsyncGenerator<FitEvent, FitResult> {
+  const { structure, training, executable, padId, rng } = context;
+  const optimizer = createOptimizer(context, state, options);
+  const lengths = data.encodings.map(({ ids }) => ids.length);
+  const totalSteps = countSteps(data.encodings.length, options);
+  const warmupSteps = Math.round(options.warmup * totalSteps);
+  let step = 0;
+  let best: { accuracy: number; epoch: number; values: Map<string, Float32Array> } | undefined;
+
+  for (let epoch = 0; epoch < options.epochs; epoch++) {
+    let lossSum = 0;
+    for (const indices of planBatches(lengths, options.batchSize, rng.fork("batches", epoch))) {
+      context.signal?.throwIfAborted();
+      const encodings = indices.map((index) => data.encodings[index]!);
+      const { feeds, tokens, length } = modelFeeds(structure, encodings, padId);
+      const size = indices.length;
+      const bindings = new Map([
+        ["B", size],
+        ["T", length],
+      ]);
+      const outputs = await executable.run({
+        ...feeds,
+        ...parameterFeeds(state),
+        ...dropoutFeeds(training.masks, bindings, rng.fork("step", step)),
+        labels: int64(indices.map((index) => data.labels[index]!), [size]),
+        example_weights: float32(new Float32Array(size).fill(1 / size), [size]),
+      });
+      const loss = asFloat32(outputs.loss, "loss").data[0] ?? Number.NaN;
+      if (!Number.isFinite(loss)) {
+        const texts = indices.slice(0, 3).map((index) => JSON.stringify(context.describe(index).slice(0, 80)));
+        throw new EngineError(
+          `the loss became ${loss} in epoch ${epoch + 1}, step ${step + 1} of ${totalSteps}, on a batch of ${size} beginning with ${texts.join(", ")}`,
+          { hint: "lower training.learningRate, or set training.gradientClipping" },
+        );
+      }
+      const gradients = gradientsOf(outputs);
+      if (options.gradientClipping !== undefined) clipGradients(gradients, options.gradientClipping);
+      const factor = scheduleFactor(options.schedule, step, warmupSteps, totalSteps);
+      optimizer.step(gradients, factor);
+      step += 1;
+      lossSum += loss * size;
+      const learningRate = options.learningRate * factor;
+      yield { type: "step", epoch, step, totalSteps, loss, learningRate, examples: size, tokens };
+      // The engine runs synchronously; let the caller's event loop breathe between steps.
+      await nextTick();
+    }
+    const meanLoss = lossSum / data.encodings.length;
+    const validationAccuracy = options.earlyStopping === undefined ? undefined : await context.validate?.();
+    yield { type: "epoch", epoch, meanLoss, ...(validationAccuracy === undefined ? {} : { validationAccuracy }) };
+    if (options.earlyStopping === undefined || validationAccuracy === undefined) continue;
+    if (best === undefined || validationAccuracy > best.accuracy)
+      best = { accuracy: validationAccuracy, epoch, values: snapshot(state) };
+    else if (epoch - best.epoch >= options.earlyStopping.patience) {
+      restore(state, best.values);
+      return { steps: step, stoppedEarly: true };
+    }
+  }
+  if (best !== undefined) restore(state, best.values);
+  return { steps: step, stoppedEarly: false };
+}
