@@ -1,0 +1,79 @@
+/** Which layers an adapter sits on, by peft's rules. */
+import { ConfigError } from "../core/errors.ts";
+import { nearest } from "../core/nearest.ts";
+
+/** peft's shorthand for every linear layer below the head. */
+const allLinear = "all-linear";
+
+/** peft's default target modules by Hugging Face `model_type`. */
+const defaults: Readonly<Record<string, readonly string[]>> = {
+  bert: ["query", "value"],
+  roberta: ["query", "value"],
+  "xlm-roberta": ["query", "value"],
+  electra: ["query", "value"],
+  gpt2: ["c_attn"],
+  gpt_neox: ["query_key_value"],
+  bloom: ["query_key_value"],
+  falcon: ["query_key_value"],
+  llama: ["q_proj", "v_proj"],
+  mistral: ["q_proj", "v_proj"],
+  gemma: ["q_proj", "v_proj"],
+  qwen2: ["q_proj", "v_proj"],
+  opt: ["q_proj", "v_proj"],
+  gpt_neo: ["q_proj", "v_proj"],
+  phi: ["q_proj", "v_proj", "fc1", "fc2"],
+  t5: ["q", "v"],
+  "deberta-v2": ["query_proj", "value_proj"],
+};
+
+/** @throws ConfigError if peft has no default for the model type. */
+export function defaultTargetModules(modelType: string): readonly string[] {
+  const found = Object.hasOwn(defaults, modelType) ? defaults[modelType] : undefined;
+  if (found === undefined)
+    throw new ConfigError(`no default target modules for model type ${JSON.stringify(modelType)}`, {
+      hint: `Name them in method.targetModules. Known model types: ${Object.keys(defaults).join(", ")}.`,
+    });
+  return found;
+}
+
+/** @throws ConfigError if the pattern is no regular expression that JavaScript and Python share. */
+function compileFullMatch(pattern: string): RegExp {
+  try {
+    return new RegExp(`^(?:${pattern.replaceAll("(?P<", "(?<")})$`);
+  } catch (cause) {
+    throw new ConfigError(`target modules: ${JSON.stringify(pattern)} is no regular expression`, { cause });
+  }
+}
+
+/** peft's test of one module path: a list is exact or matches an end after a dot, a string is a full regex match. */
+export function targetMatcher(targets: readonly string[] | string): (site: string) => boolean {
+  if (typeof targets !== "string")
+    return (site) => targets.some((target) => site === target || site.endsWith(`.${target}`));
+  if (targets.toLowerCase() === allLinear) return () => true;
+  const pattern = compileFullMatch(targets);
+  return (site) => pattern.test(site);
+}
+
+function noMatch(targets: readonly string[] | string, sites: readonly string[]): ConfigError {
+  const ends = new Set(sites.map((site) => site.slice(site.lastIndexOf(".") + 1)));
+  const wanted = typeof targets === "string" ? [targets] : targets;
+  const near = wanted.flatMap((target) => nearest(target.slice(target.lastIndexOf(".") + 1), ends) ?? []);
+  const guess = near.length > 0 ? `Did you mean ${[...new Set(near)].join(", ")}? ` : "";
+  const rule = typeof targets === "string" ? " A string must match a layer's whole path, as a regex." : "";
+  return new ConfigError(`target modules: ${JSON.stringify(targets)} matches no layer of the backbone`, {
+    hint: `${guess}Layers end in: ${[...ends].join(", ")}; the first is ${sites[0] ?? "(there is none)"}.${rule}`,
+  });
+}
+
+/**
+ * The sites that the targets match, in the order of `sites`.
+ *
+ * @param sites module paths of the backbone's linear layers as AutoModel names them
+ * @throws ConfigError if nothing matches (naming near misses), or a string is no regular expression.
+ */
+export function matchTargetModules(targets: readonly string[] | string, sites: readonly string[]): string[] {
+  const matches = targetMatcher(targets);
+  const found = sites.filter(matches);
+  if (found.length === 0) throw noMatch(targets, sites);
+  return found;
+}
