@@ -1,0 +1,98 @@
+import type { Encoding } from "../data/tokenizer.ts";
+import type { LabelledExample, Task } from "../data/types.ts";
+import { argmax, type ContinualLearner, type LearnedTask, type Logits, rowOf } from "./learner.ts";
+
+/** One row of both accuracy matrices, with the counts behind it. */
+export interface EvaluationRow {
+  readonly til: readonly number[];
+  readonly cil: readonly number[];
+  readonly tilCorrect: readonly number[];
+  readonly cilCorrect: readonly number[];
+  readonly counted: readonly number[];
+  /** Forward passes one class-incremental prediction costs without caches. */
+  readonly passesPerExample: number;
+}
+
+/** A class-incremental answer: which head, and which of its slots. */
+export interface ExactChoice {
+  readonly task: number;
+  readonly slot: number;
+}
+
+/**
+ * Exact class-incremental mode: the logits of all heads side by side in class order, the largest wins.
+ * @param perTask one text's logits by each task's adapter and head, in the order of learning
+ */
+export function chooseExactly(perTask: readonly Float32Array[]): ExactChoice {
+  let best: ExactChoice & { logit: number } = { task: 0, slot: 0, logit: Number.NEGATIVE_INFINITY };
+  perTask.forEach((row, task) => {
+    const slot = argmax(row);
+    const logit = row[slot] ?? Number.NEGATIVE_INFINITY;
+    if (logit > best.logit) best = { task, slot, logit };
+  });
+  return best;
+}
+
+interface TestSet {
+  readonly examples: readonly LabelledExample[];
+  readonly encodings: readonly Encoding[];
+  /** Logits by the number of the task whose adapter made them. */
+  readonly logits: Logits[];
+}
+
+/**
+ * Evaluates all seen tasks after each task. An adapter never changes once its task is learned, so each pair of
+ * adapter and test set is computed once and kept; the reported cost is that of a prediction without this.
+ */
+export class Evaluator {
+  private readonly learner: ContinualLearner;
+  private readonly tests: TestSet[] = [];
+  private readonly learned: LearnedTask[] = [];
+
+  constructor(learner: ContinualLearner) {
+    this.learner = learner;
+  }
+
+  /** Takes a learned task and its test set in, without evaluating. */
+  add(task: Task, learned: LearnedTask): void {
+    this.learned.push(learned);
+    this.tests.push({ examples: task.test, encodings: this.learner.encode(task.test).encodings, logits: [] });
+  }
+
+  /** Evaluates every task that was added, by every adapter that was added. */
+  async evaluate(signal?: AbortSignal): Promise<EvaluationRow> {
+    const til: number[] = [];
+    const cil: number[] = [];
+    for (const [own, test] of this.tests.entries()) {
+      for (let task = test.logits.length; task < this.learned.length; task++)
+        test.logits.push(await this.learner.logits(this.learned[task]!, test.encodings, signal));
+      til.push(this.countTaskIncremental(own, test));
+      cil.push(this.countClassIncremental(test));
+    }
+    const counted = this.tests.map(({ examples }) => examples.length);
+    const accuracy = (correct: readonly number[]) => correct.map((count, j) => count / Math.max(1, counted[j] ?? 1));
+    return {
+      til: accuracy(til),
+      cil: accuracy(cil),
+      tilCorrect: til,
+      cilCorrect: cil,
+      counted,
+      passesPerExample: this.learned.length,
+    };
+  }
+
+  /** Task-incremental: the task is told, its own adapter and head answer. */
+  private countTaskIncremental(own: number, test: TestSet): number {
+    const logits = test.logits[own];
+    const labels = this.learned[own]?.labels ?? [];
+    if (logits === undefined) return 0;
+    return test.examples.filter(({ label }, row) => labels[argmax(rowOf(logits, row))] === label).length;
+  }
+
+  private countClassIncremental(test: TestSet): number {
+    return test.examples.filter(({ label }, row) => {
+      const { task, slot } = chooseExactly(test.logits.map((logits) => rowOf(logits, row)));
+      return this.learned[task]?.labels[slot] === label;
+    }).length;
+  }
+}
