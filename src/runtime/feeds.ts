@@ -1,8 +1,14 @@
 import { EngineError } from "../core/errors.ts";
-import type { HostTensor } from "../core/tensor.ts";
-import { formatShape } from "../graph/shape.ts";
+import { type HostTensor, sizeOf } from "../core/tensor.ts";
+import { dimFactors, evaluateDim, formatShape } from "../graph/shape.ts";
 import type { Graph } from "../graph/types.ts";
 import type { Tensors } from "./types.ts";
+
+/** Whether a dimension is one symbol by itself, which what is fed can bind. */
+function isSymbol(dim: string): boolean {
+  const [first, ...rest] = dimFactors(dim);
+  return rest.length === 0 && first?.offset === 0;
+}
 
 /**
  * Checks what is fed against a graph's inputs and binds the symbolic dimensions.
@@ -24,17 +30,30 @@ export function checkFeeds(
       throw new EngineError(`input "${name}": expected ${dtype}, got ${tensor.dtype}`);
     const where = `input "${name}": expected ${formatShape(shape)}, got ${formatShape(tensor.dims)}`;
     if (tensor.dims.length !== shape.length) throw new EngineError(where);
+    if (tensor.data.length !== sizeOf(tensor.dims))
+      throw new EngineError(`${where} of ${tensor.data.length} elements`);
     shape.forEach((dim, axis) => {
       const size = tensor.dims[axis] ?? 0;
       if (typeof dim === "number") {
         if (size !== dim) throw new EngineError(where);
         return;
       }
+      if (!isSymbol(dim)) return;
       const bound = bindings.get(dim);
       if (bound !== undefined && bound !== size)
         throw new EngineError(`${where}: ${dim} is ${bound} in another input`);
       bindings.set(dim, size);
     });
   }
+  // Products and sums follow from the symbols, whichever input comes first.
+  for (const { attributes } of graph.inputs)
+    attributes.shape.forEach((dim, axis) => {
+      const expected = evaluateDim(dim, bindings);
+      const size = feeds[attributes.name]?.dims[axis];
+      if (size !== expected)
+        throw new EngineError(
+          `input "${attributes.name}": ${dim} must be ${expected} by the other inputs, got ${size}`,
+        );
+    });
   return bindings;
 }

@@ -1,0 +1,42 @@
+import type { HostTensor } from "../src/core/tensor.ts";
+
+/**
+ * Every numeric tolerance of the tests. All are relative to a whole tensor: max|actual − expected| ≤
+ * tolerance · max|expected|. Loosening one needs a reason written beside it.
+ */
+export const tolerances = {
+  /** Analytic against central differences, both in float64. */
+  gradient: 1e-6,
+  /** Whole models and training steps in float32 against a reference. */
+  float32: 1e-4,
+  /** A single operator in float32 against float64. */
+  float32Operator: 1e-5,
+  /** The same computation in float64, twice. */
+  float64: 1e-12,
+} as const;
+
+/** max|x|, infinities aside. */
+export function largestMagnitude(tensor: HostTensor): number {
+  let largest = 0;
+  for (const value of tensor.data) {
+    const magnitude = Math.abs(Number(value));
+    if (magnitude > largest && magnitude < Number.POSITIVE_INFINITY) largest = magnitude;
+  }
+  return largest;
+}
+
+/**
+ * max|actual − expected| / max|expected|; infinite where shapes differ, a value is not a number, or only one
+ * side is infinite.
+ */
+export function relativeDifference(actual: HostTensor, expected: HostTensor): number {
+  if (actual.dims.join() !== expected.dims.join()) return Number.POSITIVE_INFINITY;
+  let difference = 0;
+  for (let i = 0; i < expected.data.length; i++) {
+    const [x, y] = [Number(actual.data[i]), Number(expected.data[i])];
+    if (x === y) continue;
+    if (!Number.isFinite(x) || !Number.isFinite(y)) return Number.POSITIVE_INFINITY;
+    difference = Math.max(difference, Math.abs(x - y));
+  }
+  return difference === 0 ? 0 : difference / largestMagnitude(expected);
+}
