@@ -1,0 +1,278 @@
+/**
+ * Models from the Hugging Face hub, through the cache folder that Python's `huggingface_hub` shares:
+ * `models--org--name/{refs/<revision>, blobs/<etag>, snapshots/<commit>/<file>}`, and `.no_exist/<commit>/<file>`
+ * for files known not to exist. The hub library's own cache writer prints to standard output, which belongs to the
+ * user's data; so this is ours, on its calls.
+ */
+import { createHash, randomBytes } from "node:crypto";
+import { createWriteStream } from "node:fs";
+import { copyFile, mkdir, readFile, rename, rm, stat, symlink, writeFile } from "node:fs/promises";
+import { dirname, join, relative } from "node:path";
+import { Readable, Transform } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import {
+  downloadFile,
+  getHFHubCachePath,
+  HUB_URL,
+  HubApiError,
+  type ListFileEntry,
+  listFiles,
+  modelInfo,
+} from "@huggingface/hub";
+import { CheckpointError } from "../core/errors.ts";
+import { errorCode } from "./fileErrors.ts";
+import { findWeightFiles } from "./weightFiles.ts";
+
+export interface HubOptions {
+  /** Branch, tag or commit; `main` if absent. */
+  readonly revision?: string;
+  /** The hub's cache folder; HF_HOME and its relatives decide if absent. */
+  readonly cacheDir?: string;
+  readonly signal?: AbortSignal;
+  /** Called before each download. */
+  readonly onDownload?: (file: string, sizeBytes: number) => void;
+}
+
+export interface HubSnapshot {
+  readonly path: string;
+  readonly commit: string;
+  /** What the reader should know, one sentence each. */
+  readonly notes: readonly string[];
+}
+
+/** Files that a model may do without, but whose absence must be known: they decide the default pooling. */
+const optionalFiles = ["modules.json", "1_Pooling/config.json"];
+const wantedFiles =
+  /^(config\.json|tokenizer(_config)?\.json|special_tokens_map\.json|vocab\.(txt|json)|merges\.txt|modules\.json|[^/]+_Pooling\/config\.json)$/;
+const shardFiles = /^model(-\d+-of-\d+\.safetensors|\.safetensors\.index\.json)$/;
+const commitHash = /^[0-9a-f]{40}$/;
+const blobName = /^[0-9a-f]{40}([0-9a-f]{24})?$/;
+
+/** One model in one cache. */
+class HubModel {
+  readonly id: string;
+  readonly revision: string;
+  readonly storage: string;
+  readonly #options: HubOptions;
+
+  constructor(id: string, options: HubOptions) {
+    this.id = id;
+    this.revision = options.revision ?? "main";
+    // It becomes part of a path in the cache.
+    if (!/^[\w.-]+(\/[\w.-]+)*$/.test(this.revision) || this.revision.split("/").includes(".."))
+      throw new CheckpointError(`${id}: ${JSON.stringify(this.revision)} is no branch, tag or commit`);
+    this.storage = join(options.cacheDir ?? getHFHubCachePath(), `models--${id.replaceAll("/", "--")}`);
+    this.#options = options;
+  }
+
+  snapshot(commit: string): string {
+    return join(this.storage, "snapshots", commit);
+  }
+
+  async cachedCommit(): Promise<string | undefined> {
+    if (commitHash.test(this.revision)) return this.revision;
+    try {
+      const commit = (await readFile(join(this.storage, "refs", this.revision), "utf8")).trim();
+      return commitHash.test(commit) ? commit : undefined;
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** `complete`: nothing is left to ask the hub. `usable`: the model can be loaded. */
+  async state(commit: string): Promise<"complete" | "usable" | "incomplete"> {
+    const folder = this.snapshot(commit);
+    const required = await Promise.all(
+      ["config.json", "tokenizer.json"].map((name) => exists(join(folder, name))),
+    );
+    if (required.includes(false) || (await findWeightFiles(folder)) === undefined) return "incomplete";
+    for (const name of optionalFiles) {
+      if (await exists(join(folder, name))) continue;
+      if (!(await exists(join(this.storage, ".no_exist", commit, name)))) return "usable";
+    }
+    return "complete";
+  }
+
+  get #remote() {
+    const { signal } = this.#options;
+    const accessToken = process.env.HF_TOKEN;
+    return {
+      repo: { type: "model", name: this.id } as const,
+      hubUrl: hubUrl(),
+      ...(accessToken && { accessToken }),
+      fetch: ((input, init) => fetch(input, { ...init, ...(signal && { signal }) })) satisfies typeof fetch,
+    };
+  }
+
+  /** Downloads what the snapshot lacks. */
+  async download(): Promise<string> {
+    const remote = this.#remote;
+    const { sha: commit } = await modelInfo({
+      ...remote,
+      name: this.id,
+      revision: this.revision,
+      additionalFields: ["sha"],
+    });
+    if (!commitHash.test(commit))
+      throw new CheckpointError(`${this.id}: the hub answered with commit ${commit}`);
+    const files = new Map<string, ListFileEntry>();
+    for await (const entry of listFiles({ ...remote, revision: commit, recursive: true }))
+      if (entry.type === "file") files.set(entry.path, entry);
+    for (const entry of chooseFiles(this.id, files)) await this.#downloadOne(commit, entry);
+    for (const name of optionalFiles) {
+      if (!files.has(name)) await writeMarker(join(this.storage, ".no_exist", commit, name), "");
+    }
+    if (this.revision !== commit) await writeMarker(join(this.storage, "refs", this.revision), commit);
+    return commit;
+  }
+
+  async #downloadOne(commit: string, entry: ListFileEntry): Promise<void> {
+    const pointer = join(this.snapshot(commit), entry.path);
+    if (await exists(pointer)) return;
+    const etag = entry.lfs?.oid ?? entry.oid ?? "";
+    if (!blobName.test(etag))
+      throw new CheckpointError(`${this.id}: the hub names no hash for ${entry.path}`);
+    const blob = join(this.storage, "blobs", etag);
+    await mkdir(dirname(blob), { recursive: true });
+    await mkdir(dirname(pointer), { recursive: true });
+    if (!(await exists(blob))) {
+      this.#options.onDownload?.(entry.path, entry.size);
+      // Plain HTTP rather than the hub's chunk protocol: it passes proxies and mirrors.
+      const content = await downloadFile({ ...this.#remote, path: entry.path, revision: commit, xet: false });
+      if (content === null)
+        throw new CheckpointError(`${this.id}: the hub lists ${entry.path} but has no such file`);
+      await saveChecked(content, blob, entry, this.id, this.#options.signal);
+    }
+    await linkTo(blob, pointer);
+  }
+}
+
+function hubUrl(): string {
+  return process.env.HF_ENDPOINT || HUB_URL;
+}
+
+function isOffline(): boolean {
+  return /^(1|true|yes|on)$/i.test(process.env.HF_HUB_OFFLINE ?? "");
+}
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    await stat(path);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+async function writeMarker(path: string, text: string): Promise<void> {
+  await mkdir(dirname(path), { recursive: true });
+  await writeFile(path, text);
+}
+
+/** Small files first: once the weights are there, everything is. */
+function chooseFiles(id: string, files: ReadonlyMap<string, ListFileEntry>): ListFileEntry[] {
+  const whole = files.has("model.safetensors");
+  if (!whole && !files.has("model.safetensors.index.json")) {
+    const pickled = files.has("pytorch_model.bin") || files.has("pytorch_model.bin.index.json");
+    throw new CheckpointError(
+      `${id}: has no model.safetensors on the hub${pickled ? ", only pytorch_model.bin" : ""}`,
+      {
+        hint: "Convert it with transformers (save_pretrained), and pass the path of that folder.",
+      },
+    );
+  }
+  const isWeights = (path: string) => (whole ? path === "model.safetensors" : shardFiles.test(path));
+  return [...files.values()]
+    .filter(({ path }) => wantedFiles.test(path) || isWeights(path))
+    .sort((a, b) => a.size - b.size);
+}
+
+/** Saves a download under its final name only when it is whole and, where the hub tells a SHA-256, the right bytes. */
+async function saveChecked(
+  content: Blob,
+  path: string,
+  entry: ListFileEntry,
+  id: string,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const incomplete = `${path}.${process.pid}-${randomBytes(4).toString("hex")}.incomplete`;
+  const hash = createHash("sha256");
+  let sizeBytes = 0;
+  const watch = new Transform({
+    transform(chunk, _encoding, done) {
+      hash.update(chunk);
+      sizeBytes += chunk.length;
+      done(null, chunk);
+    },
+  });
+  try {
+    const source = Readable.from(content.stream());
+    await pipeline(source, watch, createWriteStream(incomplete), { ...(signal && { signal }) });
+    if (sizeBytes !== entry.size)
+      throw new CheckpointError(`${id}: ${entry.path}: received ${sizeBytes} of ${entry.size} bytes`);
+    if (entry.lfs !== undefined && hash.digest("hex") !== entry.lfs.oid)
+      throw new CheckpointError(`${id}: ${entry.path}: the bytes received are not those the hub names`);
+    await rename(incomplete, path);
+  } catch (error) {
+    await rm(incomplete, { force: true });
+    throw error;
+  }
+}
+
+async function linkTo(blob: string, pointer: string): Promise<void> {
+  try {
+    await symlink(relative(dirname(pointer), blob), pointer);
+  } catch (error) {
+    if (errorCode(error) === "EEXIST" && (await exists(pointer))) return;
+    // Windows without the right to make links, or a dangling link from an earlier cache.
+    await rm(pointer, { force: true });
+    await copyFile(blob, pointer);
+  }
+}
+
+function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return error.cause instanceof Error ? `${error.message}: ${error.cause.message}` : error.message;
+}
+
+function cannotFetch(model: HubModel, cause: unknown): CheckpointError {
+  const where = `${model.id} (revision ${model.revision})`;
+  const local = "pass the path of a local folder with config.json, model.safetensors and tokenizer.json";
+  if (cause instanceof HubApiError && [401, 403, 404].includes(cause.statusCode))
+    return new CheckpointError(
+      `${where}: no such folder here, and ${hubUrl()} has no such model or wants a login (${cause.statusCode})`,
+      { cause, hint: `Check the name; for a private model set HF_TOKEN; or ${local}.` },
+    );
+  return new CheckpointError(
+    `${where}: no such folder here, not complete in the cache ${model.storage}, and ${hubUrl()} cannot be reached: ${reasonOf(cause)}`,
+    { cause, hint: `Connect to the network once; it is cached then. Or ${local}.` },
+  );
+}
+
+/**
+ * The local folder of a hub model; downloads what the cache lacks. A model that is complete in the cache costs no
+ * network, so a branch stays at the commit it was first fetched at.
+ *
+ * @param id `org/name`
+ * @throws CheckpointError if the model is neither cached nor to be had, naming what was tried.
+ */
+export async function fetchHubModel(id: string, options: HubOptions = {}): Promise<HubSnapshot> {
+  const model = new HubModel(id, options);
+  const commit = await model.cachedCommit();
+  const state = commit === undefined ? "incomplete" : await model.state(commit);
+  if (commit !== undefined && state === "complete")
+    return { path: model.snapshot(commit), commit, notes: [] };
+  try {
+    if (isOffline()) throw new CheckpointError("HF_HUB_OFFLINE forbids the network");
+    const fetched = await model.download();
+    return { path: model.snapshot(fetched), commit: fetched, notes: [] };
+  } catch (cause) {
+    options.signal?.throwIfAborted();
+    if (commit === undefined || state === "incomplete") {
+      if (cause instanceof CheckpointError && !isOffline()) throw cause;
+      throw cannotFetch(model, cause);
+    }
+    const note = `${id}: taken from the cache; the hub could not be asked whether it has ${optionalFiles.join(" or ")}, which decide the default pooling.`;
+    return { path: model.snapshot(commit), commit, notes: [note] };
+  }
+}

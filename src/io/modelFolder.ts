@@ -1,0 +1,197 @@
+/** A Hugging Face model folder, local or from the hub: where its parts are, checked, and what they hash to. */
+import { readFile, realpath, stat } from "node:fs/promises";
+import { homedir } from "node:os";
+import { isAbsolute, join, resolve } from "node:path";
+import { z } from "zod";
+import { CheckpointError } from "../core/errors.ts";
+import { errorCode } from "./fileErrors.ts";
+import { sha256 } from "./hash.ts";
+import { cachedFileHash } from "./hashCache.ts";
+import { fetchHubModel, type HubOptions } from "./hubCache.ts";
+import { readSafetensorsHeader, type TensorEntry } from "./safetensors.ts";
+import { indexFile, requireWeightFiles, type WeightFiles } from "./weightFiles.ts";
+
+/** What sentence-transformers' own files say about the sentence vector. */
+export interface SentencePooling {
+  /** Absent where the model pools in a way that Accrete does not have. */
+  readonly pooling?: "cls" | "mean" | "last";
+  /** As the file names them, e.g. `mean_tokens`. */
+  readonly modes: readonly string[];
+  /** Whether a Normalize module follows. */
+  readonly normalize: boolean;
+}
+
+export interface ModelFolder {
+  /** As the user named it. */
+  readonly source: string;
+  /** Absolute. */
+  readonly path: string;
+  /** The hub's commit, for a hub model. */
+  readonly commit?: string;
+  /** Parsed config.json. */
+  readonly config: unknown;
+  /** By the names in the files; `file` is the real file, no link, as ONNX Runtime wants it. */
+  readonly weights: ReadonlyMap<string, TensorEntry>;
+  /** SHA-256 of what `sha256sum config.json <weight files>` prints, sorted by name: the same wherever the folder lies. */
+  readonly hash: string;
+  readonly poolingConfig?: SentencePooling;
+  readonly tokenizerPath: string;
+  /** What the reader should know, one sentence each. */
+  readonly notes: readonly string[];
+}
+
+export type OpenModelOptions = HubOptions;
+
+const hubId = /^[A-Za-z0-9][\w.-]*(\/[A-Za-z0-9][\w.-]*)?$/;
+
+async function isFolder(path: string): Promise<boolean> {
+  try {
+    return (await stat(path)).isDirectory();
+  } catch {
+    return false;
+  }
+}
+
+interface Located {
+  readonly path: string;
+  readonly commit?: string;
+  readonly notes: readonly string[];
+}
+
+async function locate(source: string, options: OpenModelOptions): Promise<Located> {
+  const path = resolve(/^~(\/|$)/.test(source) ? join(homedir(), source.slice(1)) : source);
+  if (await isFolder(path)) return { path, notes: [] };
+  const isPath = /^[.~]/.test(source) || isAbsolute(source) || !hubId.test(source);
+  if (!isPath) return fetchHubModel(source, options);
+  throw new CheckpointError(`${source}: no such model folder (${path})`, {
+    hint: "Give the path of a Hugging Face model folder, or a hub id like org/name.",
+  });
+}
+
+async function readOptional(path: string): Promise<Buffer | undefined> {
+  try {
+    return await readFile(path);
+  } catch (cause) {
+    if (["ENOENT", "ENOTDIR"].includes(errorCode(cause) ?? "")) return undefined;
+    throw new CheckpointError(`${path}: cannot be read`, { cause });
+  }
+}
+
+function parseJson(bytes: Uint8Array, path: string): unknown {
+  try {
+    return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+  } catch (cause) {
+    throw new CheckpointError(`${path}: is not JSON`, { cause });
+  }
+}
+
+async function requireFile(path: string, name: string, hint: string): Promise<Buffer> {
+  const bytes = await readOptional(join(path, name));
+  if (bytes === undefined) throw new CheckpointError(`${path}: ${name} is missing`, { hint });
+  return bytes;
+}
+
+async function readWeights(
+  folder: string,
+  files: WeightFiles,
+  realPaths: ReadonlyMap<string, string>,
+): Promise<ReadonlyMap<string, TensorEntry>> {
+  const weights = new Map<string, TensorEntry>();
+  for (const [name, real] of realPaths) {
+    for (const [tensor, entry] of (await readSafetensorsHeader(real)).tensors) {
+      if (files.index === undefined || files.index.get(tensor) === name) weights.set(tensor, entry);
+    }
+  }
+  for (const [tensor, name] of files.index ?? []) {
+    if (!weights.has(tensor))
+      throw new CheckpointError(`${folder}: ${indexFile} says that ${name} holds ${tensor}, but it does not`);
+  }
+  return weights;
+}
+
+const modulesSchema = z.array(z.object({ type: z.string(), path: z.string().optional() }));
+const poolingSchema = z.looseObject({ pooling_mode: z.string().optional() });
+const poolings: ReadonlyMap<string, "cls" | "mean" | "last"> = new Map([
+  ["cls_token", "cls"],
+  ["cls", "cls"],
+  ["mean_tokens", "mean"],
+  ["mean", "mean"],
+  ["lasttoken", "last"],
+]);
+
+function parseWith<T>(schema: z.ZodType<T>, bytes: Uint8Array, path: string): T {
+  const parsed = schema.safeParse(parseJson(bytes, path));
+  if (parsed.success) return parsed.data;
+  throw new CheckpointError(
+    `${path}: not as sentence-transformers writes it: ${z.prettifyError(parsed.error)}`,
+  );
+}
+
+/** Reads modules.json and the Pooling module's config; the folder of that config is 1_Pooling unless said. */
+async function readPooling(folder: string): Promise<SentencePooling | undefined> {
+  const modulesPath = join(folder, "modules.json");
+  const modulesBytes = await readOptional(modulesPath);
+  const modules = modulesBytes === undefined ? [] : parseWith(modulesSchema, modulesBytes, modulesPath);
+  const listed = modules.find(({ type }) => type.endsWith("Pooling"))?.path;
+  const path = join(
+    folder,
+    listed === undefined || listed.includes("..") ? "1_Pooling" : listed,
+    "config.json",
+  );
+  const bytes = await readOptional(path);
+  if (bytes === undefined) return undefined;
+  const config = parseWith(poolingSchema, bytes, path);
+  const flags = Object.keys(config).filter((key) => key.startsWith("pooling_mode_") && config[key] === true);
+  const modes =
+    config.pooling_mode === undefined
+      ? flags.map((key) => key.slice("pooling_mode_".length))
+      : [config.pooling_mode];
+  const pooling = modes.length === 1 ? poolings.get(modes[0] ?? "") : undefined;
+  const normalize = modules.some(({ type }) => type.endsWith("Normalize"));
+  return { ...(pooling && { pooling }), modes, normalize };
+}
+
+async function hashModel(
+  config: Uint8Array,
+  realPaths: ReadonlyMap<string, string>,
+  signal: AbortSignal | undefined,
+): Promise<string> {
+  const digests = new Map([["config.json", sha256(config)]]);
+  for (const [name, real] of realPaths) digests.set(name, await cachedFileHash(real, signal));
+  const names = [...digests.keys()].sort();
+  return sha256(names.map((name) => `${digests.get(name)}  ${name}\n`).join(""));
+}
+
+/**
+ * Opens a model folder: reads its config and the headers of its weights, and hashes it (once; the digest is cached).
+ *
+ * @param source a path (one that exists, or begins with `.`, `/` or `~`), else a hub id like `org/name`, which is
+ *   fetched into the hub's usual cache and needs no network after that
+ * @throws CheckpointError if a file is missing or damaged, or the hub cannot be reached: the message names what was
+ *   looked for, the hint what to do.
+ */
+export async function openModelFolder(source: string, options: OpenModelOptions = {}): Promise<ModelFolder> {
+  const { path, commit, notes } = await locate(source, options);
+  const configBytes = await requireFile(path, "config.json", "Is this the folder of a Hugging Face model?");
+  const config = parseJson(configBytes, join(path, "config.json"));
+  const files = await requireWeightFiles(path);
+  const tokenizerHint =
+    "Make it with transformers: AutoTokenizer.from_pretrained(folder).save_pretrained(folder).";
+  await requireFile(path, "tokenizer.json", tokenizerHint);
+  const realPaths = new Map<string, string>();
+  for (const name of files.names) realPaths.set(name, await realpath(join(path, name)));
+  const weights = await readWeights(path, files, realPaths);
+  const poolingConfig = await readPooling(path);
+  const hash = await hashModel(configBytes, realPaths, options.signal);
+  return {
+    source,
+    path,
+    ...(commit !== undefined && { commit }),
+    config,
+    weights,
+    hash,
+    ...(poolingConfig && { poolingConfig }),
+    tokenizerPath: join(path, "tokenizer.json"),
+    notes,
+  };
+}

@@ -1,0 +1,212 @@
+import { existsSync, utimesSync } from "node:fs";
+import { mkdir, mkdtemp, readFile, realpath, rm, symlink, unlink, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { CheckpointError } from "../../src/core/errors.ts";
+import { float32 } from "../../src/core/tensor.ts";
+import { openModelFolder } from "../../src/io/modelFolder.ts";
+import { encodeSafetensors, readTensor } from "../../src/io/safetensors.ts";
+import { failureOf, hex, modelFiles, weightsA, weightsB, without } from "./modelFiles.ts";
+
+let folder = "";
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), "accrete-model-"));
+  vi.stubEnv("XDG_CACHE_HOME", join(folder, "cache"));
+});
+afterEach(async () => {
+  vi.unstubAllEnvs();
+  await rm(folder, { recursive: true });
+});
+
+async function makeModel(files: Readonly<Record<string, Uint8Array | string>>): Promise<string> {
+  const path = join(folder, "model");
+  for (const [name, content] of Object.entries(files)) {
+    await mkdir(dirname(join(path, name)), { recursive: true });
+    await writeFile(join(path, name), content);
+  }
+  return path;
+}
+
+describe("a local folder", () => {
+  test("gives config, weights by name, tokenizer and the hash of what sha256sum prints", async () => {
+    const path = await makeModel(modelFiles);
+    const model = await openModelFolder(path);
+    expect(model).toMatchObject({ source: path, path, config: { model_type: "bert" }, notes: [] });
+    expect(model.tokenizerPath).toBe(join(path, "tokenizer.json"));
+    expect(model.poolingConfig).toBeUndefined();
+    const entry = model.weights.get("a");
+    expect(entry && (await readTensor(entry))).toEqual(weightsA.get("a"));
+    const listing = ["config.json", "model.safetensors"].map(
+      (name) => `${hex(modelFiles[name] ?? "")}  ${name}\n`,
+    );
+    expect(model.hash).toBe(hex(listing.join("")));
+  });
+
+  test("weights behind links have the real file's path, since the engine refuses links", async () => {
+    const path = await makeModel(without("model.safetensors"));
+    await mkdir(join(folder, "blobs"));
+    await writeFile(join(folder, "blobs", "0123abcd"), modelFiles["model.safetensors"] ?? "");
+    await symlink("../blobs/0123abcd", join(path, "model.safetensors"));
+    const { weights } = await openModelFolder(path);
+    expect(weights.get("a")?.file).toBe(join(await realpath(folder), "blobs", "0123abcd"));
+  });
+
+  test("shards of an index are read together", async () => {
+    const path = await makeModel({
+      ...without("model.safetensors"),
+      "model-1.safetensors": encodeSafetensors(weightsA),
+      "model-2.safetensors": encodeSafetensors(weightsB),
+      "model.safetensors.index.json": JSON.stringify({
+        weight_map: { a: "model-1.safetensors", b: "model-2.safetensors" },
+      }),
+    });
+    const { weights } = await openModelFolder(path);
+    expect([...weights].map(([name, { file }]) => [name, file.slice(-19)])).toEqual([
+      ["a", "model-1.safetensors"],
+      ["b", "model-2.safetensors"],
+    ]);
+    await unlink(join(path, "model-2.safetensors"));
+    await expect(openModelFolder(path)).rejects.toThrow(/names files that are missing: model-2.safetensors/);
+  });
+
+  test("an index that promises a tensor its shard lacks, or leads out of the folder, is refused", async () => {
+    const index = (weight_map: Record<string, string>) => ({
+      ...without("model.safetensors"),
+      "model-1.safetensors": encodeSafetensors(weightsA),
+      "model.safetensors.index.json": JSON.stringify({ weight_map }),
+    });
+    await expect(openModelFolder(await makeModel(index({ z: "model-1.safetensors" })))).rejects.toThrow(
+      /model-1.safetensors holds z, but it does not/,
+    );
+    await expect(openModelFolder(await makeModel(index({ a: "../x.safetensors" })))).rejects.toThrow(
+      /no index/,
+    );
+  });
+
+  test.each(["config.json", "tokenizer.json"])("a missing %s is named", async (name) => {
+    const failure = await failureOf(openModelFolder(await makeModel(without(name))));
+    expect(failure).toBeInstanceOf(CheckpointError);
+    expect(failure.message).toContain(`${name} is missing`);
+    expect(failure.hint).toBeTruthy();
+  });
+
+  test("missing weights: which files were looked for, and what to do with pytorch_model.bin", async () => {
+    const path = await makeModel(without("model.safetensors"));
+    await expect(openModelFolder(path)).rejects.toThrow(
+      /looked for model.safetensors and model.safetensors.index/,
+    );
+    await writeFile(join(path, "pytorch_model.bin"), "");
+    expect((await failureOf(openModelFolder(path))).hint).toMatch(/Convert it with transformers/);
+  });
+
+  test("a folder that is not there, and a config that is not JSON", async () => {
+    await expect(openModelFolder("./no/such")).rejects.toThrow("./no/such: no such model folder");
+    const path = await makeModel({ ...modelFiles, "config.json": "{" });
+    await expect(openModelFolder(path)).rejects.toThrow(/config.json: is not JSON/);
+  });
+});
+
+describe("the hash", () => {
+  test("follows the bytes, not the place", async () => {
+    const path = await makeModel(modelFiles);
+    const { hash } = await openModelFolder(path);
+    await symlink(path, join(folder, "elsewhere"));
+    expect((await openModelFolder(join(folder, "elsewhere"))).hash).toBe(hash);
+    await writeFile(
+      join(path, "model.safetensors"),
+      encodeSafetensors(new Map([["a", float32([1, 3], [2])]])),
+    );
+    const changed = await openModelFolder(path);
+    expect(changed.hash).not.toBe(hash);
+    await writeFile(join(path, "config.json"), "{}");
+    expect((await openModelFolder(path)).hash).not.toBe(changed.hash);
+  });
+
+  test("is remembered while the file does not change, and taken anew when it does", async () => {
+    const path = await makeModel(modelFiles);
+    const { hash } = await openModelFolder(path);
+    const cache = join(folder, "cache", "accrete", "hashes.json");
+    const digest = hex(modelFiles["model.safetensors"] ?? "");
+    const stored = await readFile(cache, "utf8");
+    expect(stored).toContain(digest);
+    await writeFile(cache, stored.replace(digest, "0".repeat(64)));
+    expect((await openModelFolder(path)).hash).not.toBe(hash);
+    utimesSync(join(path, "model.safetensors"), 1, 1);
+    expect((await openModelFolder(path)).hash).toBe(hash);
+  });
+
+  test("does without a cache that is damaged or cannot be written", async () => {
+    const path = await makeModel(modelFiles);
+    const { hash } = await openModelFolder(path);
+    await writeFile(join(folder, "cache", "accrete", "hashes.json"), "nonsense");
+    expect((await openModelFolder(path)).hash).toBe(hash);
+    vi.stubEnv("XDG_CACHE_HOME", join(path, "config.json"));
+    expect((await openModelFolder(path)).hash).toBe(hash);
+  });
+});
+
+describe("sentence-transformers' pooling", () => {
+  const modules = (...types: string[]) =>
+    JSON.stringify(
+      types.map((type, i) => ({ idx: i, name: `${i}`, path: `${i}_${type}`, type: `st.models.${type}` })),
+    );
+  const old = {
+    pooling_mode_cls_token: false,
+    pooling_mode_mean_tokens: true,
+    pooling_mode_max_tokens: false,
+  };
+
+  test.each<[string, Record<string, string>, unknown]>([
+    [
+      "mean",
+      { "1_Pooling/config.json": JSON.stringify(old) },
+      { pooling: "mean", modes: ["mean_tokens"], normalize: false },
+    ],
+    [
+      "cls, normalised",
+      {
+        "modules.json": modules("Transformer", "Pooling", "Normalize"),
+        "1_Pooling/config.json": '{"pooling_mode_cls_token": true}',
+      },
+      { pooling: "cls", modes: ["cls_token"], normalize: true },
+    ],
+    [
+      "the newer form",
+      { "1_Pooling/config.json": '{"pooling_mode": "lasttoken"}' },
+      { pooling: "last", modes: ["lasttoken"], normalize: false },
+    ],
+    [
+      "one that is not ours",
+      { "1_Pooling/config.json": '{"pooling_mode_max_tokens": true}' },
+      { modes: ["max_tokens"], normalize: false },
+    ],
+    [
+      "two at once",
+      { "1_Pooling/config.json": '{"pooling_mode_cls_token": true, "pooling_mode_mean_tokens": true}' },
+      { modes: ["cls_token", "mean_tokens"], normalize: false },
+    ],
+    [
+      "in another folder",
+      {
+        "modules.json": modules("Transformer", "Dense", "Pooling"),
+        "2_Pooling/config.json": '{"pooling_mode_cls_token": true}',
+      },
+      { pooling: "cls", modes: ["cls_token"], normalize: false },
+    ],
+  ])("%s", async (_, files, expected) => {
+    const { poolingConfig } = await openModelFolder(await makeModel({ ...modelFiles, ...files }));
+    expect(poolingConfig).toEqual(expected);
+  });
+});
+
+describe.skipIf(!existsSync("../shared/models/minilm-l6"))(
+  "MiniLM-L6 (skipped where ../shared/models/minilm-l6 is absent)",
+  () => {
+    test("opens with mean pooling and all its tensors", async () => {
+      const model = await openModelFolder("../shared/models/minilm-l6");
+      expect(model.poolingConfig).toEqual({ pooling: "mean", modes: ["mean_tokens"], normalize: false });
+      expect(model.weights.get("embeddings.word_embeddings.weight")?.dims).toEqual([30522, 384]);
+    });
+  },
+);
