@@ -1,6 +1,6 @@
 import type { Encoding } from "../data/tokenizer.ts";
 import type { LabelledExample, Task } from "../data/types.ts";
-import { argmax, type ContinualLearner, type LearnedTask, type Logits, rowOf } from "./learner.ts";
+import { type AdaptedBackbone, argmax, type LearnedTask, type Logits, rowOf } from "./adaptedBackbone.ts";
 
 /** One row of both accuracy matrices, with the counts behind it. */
 export interface EvaluationRow {
@@ -45,18 +45,18 @@ interface TestSet {
  * adapter and test set is computed once and kept; the reported cost is that of a prediction without this.
  */
 export class Evaluator {
-  private readonly learner: ContinualLearner;
+  private readonly model: AdaptedBackbone;
   private readonly tests: TestSet[] = [];
   private readonly learned: LearnedTask[] = [];
 
-  constructor(learner: ContinualLearner) {
-    this.learner = learner;
+  constructor(model: AdaptedBackbone) {
+    this.model = model;
   }
 
   /** Takes a learned task and its test set in, without evaluating. */
   add(task: Task, learned: LearnedTask): void {
     this.learned.push(learned);
-    this.tests.push({ examples: task.test, encodings: this.learner.encode(task.test).encodings, logits: [] });
+    this.tests.push({ examples: task.test, encodings: this.model.encode(task.test).encodings, logits: [] });
   }
 
   /** Evaluates every task that was added, by every adapter that was added. */
@@ -65,7 +65,7 @@ export class Evaluator {
     const cil: number[] = [];
     for (const [own, test] of this.tests.entries()) {
       for (let task = test.logits.length; task < this.learned.length; task++)
-        test.logits.push(await this.learner.logits(this.learned[task]!, test.encodings, signal));
+        test.logits.push(await this.model.logits(this.learned[task]!, test.encodings, signal));
       til.push(this.countTaskIncremental(own, test));
       cil.push(this.countClassIncremental(test));
     }

@@ -6,7 +6,7 @@ import { collate, planBatches } from "../data/batching.ts";
 import type { Encoding } from "../data/tokenizer.ts";
 import { type FeatureSpec, poolingWeights, tokenFeeds } from "../nn/features.ts";
 import { HEAD_PREFIX } from "../nn/heads.ts";
-import { AdamW, clipGradients, defaultAdamW, type Trainable } from "../optim/adamw.ts";
+import { AdamW, clipGradients, type Trainable } from "../optim/adamw.ts";
 import { type ScheduleKind, scheduleFactor } from "../optim/schedule.ts";
 import type { Executable, Tensors } from "../runtime/types.ts";
 import { dropoutFeeds } from "./dropout.ts";
@@ -19,6 +19,9 @@ export interface TrainingOptions {
   readonly learningRate: number;
   readonly headLearningRate: number;
   readonly weightDecay: number;
+  /** AdamW's β₁ and β₂. */
+  readonly betas: readonly [number, number];
+  readonly epsilon: number;
   readonly schedule: ScheduleKind;
   /** Fraction of all steps over which the rate rises. */
   readonly warmup: number;
@@ -112,11 +115,12 @@ function gradientsOf(outputs: Tensors): Map<string, Float32Array> {
 
 function createOptimizer(context: FitContext, state: TrainableState, options: TrainingOptions): AdamW {
   const trainables: Trainable[] = [];
+  const [beta1, beta2] = options.betas;
   for (const [name, { data }] of state.adapter) trainables.push({ name, values: data, learningRate: options.learningRate });
   for (const [name, { data }] of state.head)
     if (name !== "scale" || context.structure.head.scaleLearnable)
       trainables.push({ name: HEAD_PREFIX + name, values: data, learningRate: options.headLearningRate });
-  return new AdamW(trainables, { ...defaultAdamW, weightDecay: options.weightDecay });
+  return new AdamW(trainables, { beta1, beta2, epsilon: options.epsilon, weightDecay: options.weightDecay });
 }
 
 function snapshot(state: TrainableState): Map<string, Float32Array> {
