@@ -21,6 +21,11 @@ export interface OnnxModel {
   readonly weightsFolder: string | undefined;
 }
 
+/** An output's name in the ONNX model, where it must differ from every input's and weight's. */
+export function outputName(name: string): string {
+  return `output ${name}`;
+}
+
 function lower<K extends OpKind>(node: Node<K>, emitter: Emitter): void {
   lowerRules[node.kind](node, emitter);
 }
@@ -59,16 +64,16 @@ export function emitOnnx(graph: Graph): OnnxModel {
   for (const node of graph.nodes) lower(node, emitter);
   const output: ValueInfoProto[] = [];
   for (const [name, value] of graph.outputs) {
-    // Under a name of its own: an output may also be an input, or be asked for twice.
+    // Through a node of its own: an output may also be an input, or be asked for twice.
     emitter.nodes.push(
       create(NodeProtoSchema, {
         opType: "Identity",
-        name: `output ${name}`,
+        name: outputName(name),
         input: [emitter.nameOf(value)],
-        output: [name],
+        output: [outputName(name)],
       }),
     );
-    output.push(valueInfo(name, value));
+    output.push(valueInfo(outputName(name), value));
   }
   const input = graph.inputs.flatMap((node) =>
     node.outputs.map((value) => valueInfo(node.attributes.name, value)),

@@ -70,9 +70,11 @@ export class Emitter {
   private readonly weights = new Map<string, WeightSource>();
   private readonly dimensions = new Map<Dim, string>();
   private readonly symbolSources = new Map<string, { readonly input: Value; readonly axis: number }>();
+  private readonly inputNames = new Set<string>();
   private counter = 0;
 
   constructor(inputs: readonly Node<"input">[]) {
+    for (const node of inputs) this.inputNames.add(node.attributes.name);
     for (const node of inputs)
       for (const value of node.outputs)
         value.shape.forEach((dim, axis) => {
@@ -142,6 +144,9 @@ export class Emitter {
 
   /** An initialiser whose bytes stay in their own file. @param location the file's name in the weights' folder. */
   externalWeight(name: string, source: WeightSource, location: string): string {
+    // ONNX would take the weight for the input's default, and the engine ignores what is fed to such inputs.
+    if (this.inputNames.has(name))
+      throw new GraphError(`emit: an input and a weight are both called "${name}"`);
     const known = this.weights.get(name);
     if (known !== undefined) {
       if (known.file !== source.file || known.offset !== source.offset)

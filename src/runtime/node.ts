@@ -2,7 +2,7 @@ import * as ort from "onnxruntime-node";
 import { EngineError } from "../core/errors.ts";
 import type { DType, HostTensor } from "../core/tensor.ts";
 import type { Graph } from "../graph/types.ts";
-import { emitOnnx } from "../onnx/emit.ts";
+import { emitOnnx, outputName } from "../onnx/emit.ts";
 import { checkFeeds } from "./feeds.ts";
 import type { CompileOptions, Executable, Runtime, Tensors } from "./types.ts";
 
@@ -23,7 +23,8 @@ function isDType(type: string): type is DType {
   return Object.hasOwn(typedArrays, type);
 }
 
-function fromEngine(name: string, tensor: ort.Tensor): HostTensor {
+function fromEngine(name: string, tensor: ort.Tensor | undefined): HostTensor {
+  if (tensor === undefined) throw new EngineError(`output "${name}": the engine returned nothing`);
   const { type, data, dims } = tensor;
   if (!isDType(type) || !(data instanceof typedArrays[type]))
     throw new EngineError(`output "${name}": the engine returned ${type}, which is not handled`);
@@ -51,7 +52,7 @@ class NodeExecutable implements Executable {
     try {
       const results = await this.session.run(given);
       return Object.fromEntries(
-        Object.entries(results).map(([name, tensor]) => [name, fromEngine(name, tensor)]),
+        Array.from(this.graph.outputs.keys(), (name) => [name, fromEngine(name, results[outputName(name)])]),
       );
     } catch (cause) {
       throw new EngineError(`the engine failed: ${cause instanceof Error ? cause.message : String(cause)}`, {
