@@ -34,14 +34,17 @@ export function gradients(loss: Value, wrt: readonly Value[]): Value[] {
 
   for (const node of [...order].reverse()) {
     if (!dependent.has(node) || !node.outputs.some((value) => flowing.has(value))) continue;
+    // Rules know the first output only; to leave the others out would be silently wrong.
+    const other = node.outputs.findIndex((value, index) => index > 0 && flowing.has(value));
+    if (other > 0)
+      throw new GraphError(`gradient of ${node.kind}: output ${other} is not differentiated`, {
+        hint: "statistics of a normalisation have no gradient; use the first output, or stopGradient",
+      });
     const context: VjpContext = {
-      gradient: (index = 0) => {
-        const value = node.outputs[index];
+      gradient: () => {
+        const value = node.outputs[0];
         const gradient = value === undefined ? undefined : flowing.get(value);
-        if (gradient === undefined)
-          throw new GraphError(`gradient of ${node.kind}: output ${index} has no gradient`, {
-            hint: "statistics of a normalisation are not differentiated; use the first output",
-          });
+        if (gradient === undefined) throw new GraphError(`gradient of ${node.kind}: nothing depends on it`);
         return gradient;
       },
       wants: (index) => {

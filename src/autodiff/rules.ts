@@ -5,8 +5,8 @@ import type { Node, OpKind, Value } from "../graph/types.ts";
 
 /** What a rule may ask about the place it is applied at. */
 export interface VjpContext {
-  /** The gradient of the loss with respect to output `index`; undefined where nothing depends on it. */
-  gradient(index?: number): Value;
+  /** The gradient of the loss with respect to the first output. */
+  gradient(): Value;
   /** Whether the gradient with respect to operand `index` is wanted; others may be left undefined. */
   wants(index: number): boolean;
 }

@@ -37,6 +37,11 @@ function checkIndex(kind: string, value: Value): Value {
   return value;
 }
 
+function checkSameType(kind: string, a: Value, b: Value): void {
+  if (a.dtype !== b.dtype)
+    throw new GraphError(`${kind}: operands are ${a.dtype} and ${b.dtype}`, { hint: "cast one of them" });
+}
+
 function unary(kind: string) {
   return (_: unknown, inputs: readonly Value[]): readonly TypeAndShape[] => {
     const x = checkFloat(kind, operand(kind, inputs, 0));
@@ -48,8 +53,7 @@ function binary(kind: string, result?: DType) {
   return (_: unknown, inputs: readonly Value[]): readonly TypeAndShape[] => {
     const a = operand(kind, inputs, 0);
     const b = operand(kind, inputs, 1);
-    if (a.dtype !== b.dtype)
-      throw new GraphError(`${kind}: operands are ${a.dtype} and ${b.dtype}`, { hint: "cast one of them" });
+    checkSameType(kind, a, b);
     return [{ dtype: result ?? a.dtype, shape: broadcastShapes(kind, a.shape, b.shape) }];
   };
 }
@@ -121,7 +125,7 @@ export const inferRules: { readonly [K in OpKind]: InferRule<K> } = {
     const b = operand("where", inputs, 2);
     if (condition.dtype !== "bool")
       throw new GraphError(`where: the condition must be bool, got ${condition.dtype}`);
-    if (a.dtype !== b.dtype) throw new GraphError(`where: operands are ${a.dtype} and ${b.dtype}`);
+    checkSameType("where", a, b);
     const shape = broadcastShapes("where", condition.shape, broadcastShapes("where", a.shape, b.shape));
     return [{ dtype: a.dtype, shape }];
   },
@@ -130,6 +134,7 @@ export const inferRules: { readonly [K in OpKind]: InferRule<K> } = {
   matmul: ({ transposeA, transposeB }, inputs) => {
     const a = checkFloat("matmul", operand("matmul", inputs, 0));
     const b = checkFloat("matmul", operand("matmul", inputs, 1));
+    checkSameType("matmul", a, b);
     const [m, n] = inner("matmul", a, b, transposeA, transposeB);
     const batch = a.shape.slice(0, -2);
     if (b.shape.length > 2 && !sameShape(batch, b.shape.slice(0, -2)))
@@ -141,12 +146,14 @@ export const inferRules: { readonly [K in OpKind]: InferRule<K> } = {
   gemm: ({ transposeA, transposeB }, inputs) => {
     const a = checkFloat("gemm", operand("gemm", inputs, 0));
     const b = checkFloat("gemm", operand("gemm", inputs, 1));
+    checkSameType("gemm", a, b);
     if (a.shape.length !== 2 || b.shape.length !== 2)
       throw new GraphError(
         `gemm: operands must be matrices, got ${formatShape(a.shape)} and ${formatShape(b.shape)}`,
       );
     const shape = inner("gemm", a, b, transposeA, transposeB);
     const c = inputs[2];
+    if (c !== undefined) checkSameType("gemm", a, c);
     if (c !== undefined && !sameShape(broadcastShapes("gemm", c.shape, shape), shape))
       throw new GraphError(`gemm: c ${formatShape(c.shape)} does not broadcast to ${formatShape(shape)}`);
     return [{ dtype: a.dtype, shape }];
@@ -190,9 +197,24 @@ export const inferRules: { readonly [K in OpKind]: InferRule<K> } = {
     const length = sumDims(end, -start);
     if (typeof length === "number" && length < 0)
       throw new GraphError(`slice: end ${end} lies before start ${start}`);
+    const size = x.shape[at];
+    if (start < 0 || (typeof end === "number" && typeof size === "number" && end > size))
+      throw new GraphError(
+        `slice: ${start}…${end} does not lie within axis ${at} of ${formatShape(x.shape)}`,
+      );
     return [{ dtype: x.dtype, shape: x.shape.map((dim, i) => (i === at ? length : dim)) }];
   },
-  pad: ({ shape }, inputs) => [{ dtype: operand("pad", inputs, 0).dtype, shape }],
+  pad: ({ axis, before, shape }, inputs) => {
+    const x = operand("pad", inputs, 0);
+    const [from, to] = [x.shape[axis], shape[axis]];
+    const tooShort = typeof from === "number" && typeof to === "number" && before + from > to;
+    const differs = shape.some((dim, i) => i !== axis && dim !== x.shape[i]);
+    if (before < 0 || tooShort || differs || shape.length !== x.shape.length)
+      throw new GraphError(
+        `pad: ${formatShape(x.shape)} after ${before} zeros on axis ${axis} does not fit into ${formatShape(shape)}`,
+      );
+    return [{ dtype: x.dtype, shape }];
+  },
   gather: (_, inputs) => {
     const x = operand("gather", inputs, 0);
     const indices = checkIndex("gather", operand("gather", inputs, 1));
@@ -217,8 +239,13 @@ export const inferRules: { readonly [K in OpKind]: InferRule<K> } = {
     return [{ dtype: x.dtype, shape: indices.shape }];
   },
   scatterElementsAdd: ({ shape }, inputs) => {
-    checkIndex("scatterElementsAdd", operand("scatterElementsAdd", inputs, 0));
-    return [{ dtype: operand("scatterElementsAdd", inputs, 1).dtype, shape }];
+    const indices = checkIndex("scatterElementsAdd", operand("scatterElementsAdd", inputs, 0));
+    const updates = operand("scatterElementsAdd", inputs, 1);
+    if (shape.length !== 2 || !sameShape(updates.shape, indices.shape) || shape[0] !== indices.shape[0])
+      throw new GraphError(
+        `scatterElementsAdd: updates ${formatShape(updates.shape)} do not fit indices ${formatShape(indices.shape)} into ${formatShape(shape)}`,
+      );
+    return [{ dtype: updates.dtype, shape }];
   },
 
   reduceSum: reduce("reduceSum"),
@@ -230,6 +257,7 @@ export const inferRules: { readonly [K in OpKind]: InferRule<K> } = {
     const width = x.shape.at(-1);
     for (const index of [1, 2]) {
       const parameter = operand("layerNorm", inputs, index);
+      checkSameType("layerNorm", x, parameter);
       if (parameter.shape.length !== 1 || parameter.shape[0] !== width)
         throw new GraphError(
           `layerNorm: x ${formatShape(x.shape)} wants a parameter of (${width}), got ${formatShape(parameter.shape)}`,

@@ -1,5 +1,5 @@
 import { GraphError } from "../core/errors.ts";
-import { type DType, float32, float64, type HostTensor } from "../core/tensor.ts";
+import { type DType, float32, float64, type HostTensor, int64 } from "../core/tensor.ts";
 import { inferRules } from "./infer.ts";
 import type { Dim, Shape } from "./shape.ts";
 import { normaliseAxis } from "./shape.ts";
@@ -42,9 +42,20 @@ export function constant(tensor: HostTensor): Value {
   return apply("constant", { tensor });
 }
 
-/** A scalar constant of the type of `like`. */
+/** A scalar constant of the type of `like`. @throws GraphError if that is not float or int64. */
 export function scalar(value: number, like: Value): Value {
-  return constant(like.dtype === "float64" ? float64([value], []) : float32([value], []));
+  switch (like.dtype) {
+    case "float32":
+      return constant(float32([value], []));
+    case "float64":
+      return constant(float64([value], []));
+    case "int64":
+      return constant(int64([value], []));
+    case "int32":
+    case "uint8":
+    case "bool":
+      throw new GraphError(`scalar: no constants of type ${like.dtype}`, { hint: "cast the other operand" });
+  }
 }
 
 export const neg = (x: Value): Value => apply("neg", {}, x);

@@ -42,9 +42,14 @@ export function multiplyDims(dims: Shape): Dim {
   return [...(factor === 1 ? [] : [String(factor)]), ...symbols].join("*");
 }
 
-/** A dimension plus a constant: `addDims("T", 10) === "T+10"`. */
+/** A dimension plus a constant: `addDims("T", 10) === "T+10"`. @throws GraphError if it is a product. */
 export function addDims(dim: Dim, constant: number): Dim {
   if (typeof dim === "number") return dim + constant;
+  if (constant === 0) return dim;
+  if (dim.includes("*"))
+    throw new GraphError(`cannot add ${constant} to the product ${dim}`, {
+      hint: "a sum is written of a single symbol; reshape the product into its factors first",
+    });
   const [base = dim, offset = "0"] = dim.split("+");
   const total = Number(offset) + constant;
   return total === 0 ? base : `${base}+${total}`;
