@@ -11,7 +11,11 @@ export interface LoadedBackbone {
 }
 
 /** Opens a Hugging Face model by folder or hub id. @throws CheckpointError if it is missing, damaged or unknown. */
-export async function loadBackbone(source: string, revision?: string, signal?: AbortSignal): Promise<LoadedBackbone> {
+export async function loadBackbone(
+  source: string,
+  revision?: string,
+  signal?: AbortSignal,
+): Promise<LoadedBackbone> {
   const folder = await openModelFolder(source, {
     ...(revision === undefined ? {} : { revision }),
     ...(signal === undefined ? {} : { signal }),

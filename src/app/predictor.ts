@@ -55,7 +55,8 @@ class RunPredictor implements Predictor {
 
   async predict(examples: readonly Example[], options: PredictOptions = {}): Promise<Prediction[]> {
     const { task, top = DEFAULT_TOP, signal } = options;
-    if (!Number.isInteger(top) || top < 1) throw new ConfigError(`top: expected a whole number from 1, got ${top}`);
+    if (!Number.isInteger(top) || top < 1)
+      throw new ConfigError(`top: expected a whole number from 1, got ${top}`);
     const inPlay = task === undefined ? this.tasks : [this.task(task)];
     const { encodings } = this.model.encode(examples);
     const logits: Logits[] = [];
@@ -68,7 +69,14 @@ class RunPredictor implements Predictor {
       const label = chosen?.labels[choice.slot];
       if (chosen === undefined || label === undefined) throw new StoreError("no task has been learned yet");
       const ranked = rank(slots, softmax(rows.flatMap((row) => [...row])), top);
-      return { text, label, score: ranked[0]?.score ?? 0, task: chosen.name, top: ranked, passes: inPlay.length };
+      return {
+        text,
+        label,
+        score: ranked[0]?.score ?? 0,
+        task: chosen.name,
+        top: ranked,
+        passes: inPlay.length,
+      };
     });
   }
 
@@ -77,9 +85,12 @@ class RunPredictor implements Predictor {
     if (found !== undefined) return found;
     const names = this.tasks.map((task) => task.name);
     const near = nearest(name, names);
-    throw new ConfigError(`no task is called "${name}"${near === undefined ? "" : `; did you mean "${near}"?`}`, {
-      hint: `tasks: ${names.join(", ")}`,
-    });
+    throw new ConfigError(
+      `no task is called "${name}"${near === undefined ? "" : `; did you mean "${near}"?`}`,
+      {
+        hint: `tasks: ${names.join(", ")}`,
+      },
+    );
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -100,11 +111,18 @@ export async function openRun(folder: string, options: OpenRunOptions = {}): Pro
     throw new StoreError(`${folder}: no task has been learned yet`, { hint: "finish the run with --resume" });
   const { source, revision, hash } = manifest.backbone;
   const place = options.backbone ?? source;
-  const loaded = await loadBackbone(place, options.backbone === undefined ? revision : undefined, options.signal);
+  const loaded = await loadBackbone(
+    place,
+    options.backbone === undefined ? revision : undefined,
+    options.signal,
+  );
   if (loaded.folder.hash !== hash)
-    throw new CheckpointError(`${place}: is not the backbone of this run: hash ${loaded.folder.hash}, the run names ${hash}`, {
-      hint: "give the folder of the backbone it was trained on with --backbone",
-    });
+    throw new CheckpointError(
+      `${place}: is not the backbone of this run: hash ${loaded.folder.hash}, the run names ${hash}`,
+      {
+        hint: "give the folder of the backbone it was trained on with --backbone",
+      },
+    );
   const tasks: LearnedTask[] = [];
   let structure: AdaptedBackbone["structure"] | undefined;
   for (const entry of manifest.tasks) {

@@ -67,7 +67,12 @@ function trainableParameters(structure: ModelStructure, classes: number): number
   return pairs + biases + classes * (backbone.width + 1);
 }
 
-function describeRun(config: ResolvedConfig, loaded: LoadedBackbone, structure: ModelStructure, stream: TaskStream): RunHeader {
+function describeRun(
+  config: ResolvedConfig,
+  loaded: LoadedBackbone,
+  structure: ModelStructure,
+  stream: TaskStream,
+): RunHeader {
   const versions = collectVersions();
   const classes = Math.max(...stream.tasks.map(({ labels }) => labels.length));
   return {
@@ -99,7 +104,12 @@ interface Workshop {
   readonly time: Timekeeper;
 }
 
-async function* learnTask(shop: Workshop, task: Task, index: number, signal?: AbortSignal): AsyncGenerator<RunEventBody, LearnedTask> {
+async function* learnTask(
+  shop: Workshop,
+  task: Task,
+  index: number,
+  signal?: AbortSignal,
+): AsyncGenerator<RunEventBody, LearnedTask> {
   const { learner, folder, model, loaded, time } = shop;
   const totalSteps = learner.plannedSteps(task.train.length);
   yield {
@@ -135,7 +145,15 @@ async function* learnTask(shop: Workshop, task: Task, index: number, signal?: Ab
     encodePeftFolder(toSavedAdapter(learned, model.structure, loaded)),
   );
   const seconds = time.finishTask();
-  yield { type: "task-learned", task: index, name: task.name, adapter: saved.adapter.id, seconds, truncatedTexts, stoppedEarly };
+  yield {
+    type: "task-learned",
+    task: index,
+    name: task.name,
+    adapter: saved.adapter.id,
+    seconds,
+    truncatedTexts,
+    stoppedEarly,
+  };
   return learned;
 }
 
@@ -152,7 +170,11 @@ function* pastBodies(events: readonly RunEvent[]): Generator<RunEventBody> {
   yield* events;
 }
 
-async function* learnStream(shop: Workshop, past: readonly RunEvent[], signal?: AbortSignal): AsyncGenerator<RunEventBody> {
+async function* learnStream(
+  shop: Workshop,
+  past: readonly RunEvent[],
+  signal?: AbortSignal,
+): AsyncGenerator<RunEventBody> {
   const { stream, evaluator, time } = shop;
   const rows = new Map<number, Extract<RunEventBody, { type: "evaluated" }>>();
   for (const event of pastBodies(past)) {
@@ -173,7 +195,12 @@ async function* learnStream(shop: Workshop, past: readonly RunEvent[], signal?: 
   yield { type: "run-finished", metrics };
 }
 
-async function* experiment(config: ResolvedConfig, folder: RunFolder, recorder: Recorder, signal?: AbortSignal): AsyncGenerator<RunEventBody> {
+async function* experiment(
+  config: ResolvedConfig,
+  folder: RunFolder,
+  recorder: Recorder,
+  signal?: AbortSignal,
+): AsyncGenerator<RunEventBody> {
   const stream = await loadStream(config.stream, config.seed);
   const loaded = await loadBackbone(config.backbone, config.backboneRevision, signal);
   const structure = resolveStructure(config, loaded);
@@ -193,7 +220,10 @@ async function* experiment(config: ResolvedConfig, folder: RunFolder, recorder: 
   yield { type: "run-started", header: describeRun(config, loaded, structure, stream) };
   if (folder.resumed) yield { type: "run-resumed", finishedTasks: folder.finishedTasks.length };
   if (folder.brokenLock !== undefined)
-    yield { type: "warning", message: `broke the lock that a dead process had left: ${JSON.stringify(folder.brokenLock)}` };
+    yield {
+      type: "warning",
+      message: `broke the lock that a dead process had left: ${JSON.stringify(folder.brokenLock)}`,
+    };
   for (const message of [...stream.notes, ...loaded.folder.notes]) yield { type: "warning", message };
 
   await using model = new AdaptedBackbone({
@@ -206,7 +236,11 @@ async function* experiment(config: ResolvedConfig, folder: RunFolder, recorder: 
   await using learner = new ContinualLearner(model, resolveTraining(config), config.seed);
   const evaluator = new Evaluator(model);
   const time = new Timekeeper(stream.tasks.map((task) => learner.plannedSteps(task.train.length)));
-  yield* learnStream({ folder, loaded, stream, model, learner, evaluator, time }, recorder.pastEvents, signal);
+  yield* learnStream(
+    { folder, loaded, stream, model, learner, evaluator, time },
+    recorder.pastEvents,
+    signal,
+  );
 }
 
 /**
@@ -218,7 +252,10 @@ async function* experiment(config: ResolvedConfig, folder: RunFolder, recorder: 
  * @throws StoreError if `config.out` is in use or not empty and `resume` was not asked for
  * @throws ConfigError, DataError, CheckpointError for what cannot be run, before anything is trained
  */
-export async function* runExperiment(config: ResolvedConfig, options: RunOptions = {}): AsyncGenerator<RunEvent> {
+export async function* runExperiment(
+  config: ResolvedConfig,
+  options: RunOptions = {},
+): AsyncGenerator<RunEvent> {
   const { resume = false, signal } = options;
   await using folder = await RunFolder.start(config, { resume });
   await using recorder = await Recorder.open(folder.path);

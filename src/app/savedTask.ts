@@ -1,12 +1,16 @@
 import type { LearnedTask } from "../continual/adaptedBackbone.ts";
 import { CheckpointError } from "../core/errors.ts";
 import type { HeadSpec } from "../nn/heads.ts";
-import type { ModelStructure } from "../train/graphs.ts";
 import type { SavedAdapter } from "../peft/types.ts";
+import type { ModelStructure } from "../train/graphs.ts";
 import type { LoadedBackbone } from "./backbone.ts";
 
 /** What is written of a learned task: everything that is needed to predict with it. */
-export function toSavedAdapter(task: LearnedTask, structure: ModelStructure, loaded: LoadedBackbone): SavedAdapter {
+export function toSavedAdapter(
+  task: LearnedTask,
+  structure: ModelStructure,
+  loaded: LoadedBackbone,
+): SavedAdapter {
   const { lora, head, feature, backbone } = structure;
   if (lora === undefined) throw new CheckpointError(`task "${task.name}" has no adapter to save`);
   return {
@@ -22,7 +26,10 @@ export function toSavedAdapter(task: LearnedTask, structure: ModelStructure, loa
   };
 }
 
-function headSpecOf(saved: SavedAdapter, where: string): { readonly spec: HeadSpec; readonly tensors: LearnedTask["head"] } {
+function headSpecOf(
+  saved: SavedAdapter,
+  where: string,
+): { readonly spec: HeadSpec; readonly tensors: LearnedTask["head"] } {
   if (saved.head === undefined)
     throw new CheckpointError(`${where}: the adapter has no head, so it cannot classify`, {
       hint: "an adapter made elsewhere needs a head beside it, head.safetensors",
@@ -46,9 +53,12 @@ export function fromSavedAdapter(
   ] as const;
   for (const [what, then, now] of checks)
     if (then !== now)
-      throw new CheckpointError(`${where}: was trained on another ${what}: hash ${then} then, ${now} at ${loaded.folder.path}`, {
-        hint: "give the backbone it was trained on with --backbone",
-      });
+      throw new CheckpointError(
+        `${where}: was trained on another ${what}: hash ${then} then, ${now} at ${loaded.folder.path}`,
+        {
+          hint: "give the backbone it was trained on with --backbone",
+        },
+      );
   const head = headSpecOf(saved, where);
   const feature = { pooling: saved.pooling, normalize: saved.normalize };
   return {

@@ -41,7 +41,10 @@ export class Timekeeper {
     this.taskTokens = 0;
   }
 
-  step(examples: number, tokens: number): { examplesPerSecond: number; tokensPerSecond: number; secondsLeft: number } {
+  step(
+    examples: number,
+    tokens: number,
+  ): { examplesPerSecond: number; tokensPerSecond: number; secondsLeft: number } {
     const time = now();
     this.taskSteps += 1;
     this.taskExamples += examples;
@@ -60,10 +63,12 @@ export class Timekeeper {
   /** The steps that remain at the pace so far, and evaluations that grow by one adapter and one test set a task. */
   private secondsLeft(): number {
     const pace = this.paceSeconds / Math.max(1, this.paceSteps);
-    const steps = this.plannedSteps.slice(this.finishedTasks).reduce((sum, count) => sum + count, 0) - this.taskSteps;
+    const steps =
+      this.plannedSteps.slice(this.finishedTasks).reduce((sum, count) => sum + count, 0) - this.taskSteps;
     const perTask = this.evaluationSeconds / Math.max(1, this.finishedTasks);
     let evaluations = 0;
-    for (let task = this.finishedTasks; task < this.plannedSteps.length; task++) evaluations += perTask * (task + 1);
+    for (let task = this.finishedTasks; task < this.plannedSteps.length; task++)
+      evaluations += perTask * (task + 1);
     return Math.max(0, steps) * pace + evaluations;
   }
 

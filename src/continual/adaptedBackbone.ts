@@ -57,7 +57,10 @@ export class AdaptedBackbone implements AsyncDisposable {
     this.tokenizer = options.tokenizer;
   }
 
-  encode(examples: readonly Example[]): { readonly encodings: readonly Encoding[]; readonly truncated: number } {
+  encode(examples: readonly Example[]): {
+    readonly encodings: readonly Encoding[];
+    readonly truncated: number;
+  } {
     const { maxLength, structure } = this.options;
     return encodeAll(this.tokenizer, examples, Math.min(maxLength, structure.backbone.maxTokens));
   }

@@ -70,7 +70,8 @@ export class Evaluator {
       cil.push(this.countClassIncremental(test));
     }
     const counted = this.tests.map(({ examples }) => examples.length);
-    const accuracy = (correct: readonly number[]) => correct.map((count, j) => count / Math.max(1, counted[j] ?? 1));
+    const accuracy = (correct: readonly number[]) =>
+      correct.map((count, j) => count / Math.max(1, counted[j] ?? 1));
     return {
       til: accuracy(til),
       cil: accuracy(cil),

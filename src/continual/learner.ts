@@ -8,7 +8,13 @@ import { initHead } from "../nn/heads.ts";
 import { initLora } from "../peft/lora.ts";
 import type { Executable } from "../runtime/types.ts";
 import { buildTrainingGraph, type TrainingGraph } from "../train/graphs.ts";
-import { countSteps, type FitEvent, fit, type TrainableState, type TrainingOptions } from "../train/trainer.ts";
+import {
+  countSteps,
+  type FitEvent,
+  fit,
+  type TrainableState,
+  type TrainingOptions,
+} from "../train/trainer.ts";
 import { type AdaptedBackbone, argmax, type LearnedTask, rowOf } from "./adaptedBackbone.ts";
 
 export interface LearnResult {
@@ -28,7 +34,8 @@ function slotsOf(examples: readonly LabelledExample[], labels: readonly string[]
   const slots = new Map(labels.map((label, slot) => [label, slot]));
   return examples.map(({ label }) => {
     const slot = slots.get(label);
-    if (slot === undefined) throw new DataError(`label "${label}" is none of the task's: ${labels.join(", ")}`);
+    if (slot === undefined)
+      throw new DataError(`label "${label}" is none of the task's: ${labels.join(", ")}`);
     return slot;
   });
 }
@@ -63,7 +70,11 @@ export class ContinualLearner implements AsyncDisposable {
     const { labels, train } = task;
     const { encodings, truncated } = this.model.encode(train);
     const session = await this.trainingSession();
-    const state = await this.freshState(session.graph, labels.length, this.rng.fork("task", task.name, "init"));
+    const state = await this.freshState(
+      session.graph,
+      labels.length,
+      this.rng.fork("task", task.name, "init"),
+    );
     const learned: LearnedTask = { ...state, name: task.name, labels };
     const validation = this.model.encode(task.validation).encodings;
     const context = {
@@ -73,7 +84,9 @@ export class ContinualLearner implements AsyncDisposable {
       padId: this.model.tokenizer.padId,
       rng: this.rng.fork("task", task.name, "fit"),
       describe: (index: number) => train[index]?.text ?? "",
-      ...(validation.length === 0 ? {} : { validate: () => this.accuracy(learned, task.validation, validation) }),
+      ...(validation.length === 0
+        ? {}
+        : { validate: () => this.accuracy(learned, task.validation, validation) }),
       ...(signal === undefined ? {} : { signal }),
     };
     const result = yield* fit(context, { encodings, labels: slotsOf(train, labels) }, state, this.training);

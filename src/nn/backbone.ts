@@ -1,6 +1,13 @@
 import { CheckpointError } from "../core/errors.ts";
 import type { WeightSource } from "../graph/types.ts";
-import { buildEncoder, declareTokenInputs, type EncoderOutputs, encoderBiases, encoderSites, type TokenInputs } from "./encoder.ts";
+import {
+  buildEncoder,
+  declareTokenInputs,
+  type EncoderOutputs,
+  encoderBiases,
+  encoderSites,
+  type TokenInputs,
+} from "./encoder.ts";
 import { type EncoderConfig, maxTokens, parseEncoderConfig } from "./encoderConfig.ts";
 import type { LayerContext } from "./layers.ts";
 import { frozenParameters, type Parameters } from "./parameters.ts";
@@ -24,12 +31,19 @@ export interface Backbone {
 }
 
 /** The prefix of a checkpoint's names: none for a bare model, `bert.` for one saved with a head. */
-function findPrefix(config: EncoderConfig, weights: ReadonlyMap<string, WeightSource>, where: string): string {
+function findPrefix(
+  config: EncoderConfig,
+  weights: ReadonlyMap<string, WeightSource>,
+  where: string,
+): string {
   const probe = "embeddings.word_embeddings.weight";
   for (const prefix of ["", `${config.architecture}.`]) if (weights.has(prefix + probe)) return prefix;
-  throw new CheckpointError(`${where}: model.safetensors has no "${probe}", bare or under "${config.architecture}."`, {
-    hint: "the file does not hold this architecture's weights",
-  });
+  throw new CheckpointError(
+    `${where}: model.safetensors has no "${probe}", bare or under "${config.architecture}."`,
+    {
+      hint: "the file does not hold this architecture's weights",
+    },
+  );
 }
 
 /**
@@ -37,12 +51,17 @@ function findPrefix(config: EncoderConfig, weights: ReadonlyMap<string, WeightSo
  * @param where the folder, for messages
  * @throws CheckpointError if the architecture is unknown or the weights do not fit the config
  */
-export function createBackbone(config: unknown, weights: ReadonlyMap<string, WeightSource>, where: string): Backbone {
+export function createBackbone(
+  config: unknown,
+  weights: ReadonlyMap<string, WeightSource>,
+  where: string,
+): Backbone {
   const encoder = parseEncoderConfig(config, where);
   const prefix = findPrefix(encoder, weights, where);
   const parameters = frozenParameters(weights, prefix);
   const named = new Map<string, WeightSource>();
-  for (const [name, source] of weights) if (name.startsWith(prefix)) named.set(name.slice(prefix.length), source);
+  for (const [name, source] of weights)
+    if (name.startsWith(prefix)) named.set(name.slice(prefix.length), source);
   let parameterCount = 0;
   for (const [, source] of named)
     if (source.dtype !== "int64") parameterCount += source.dims.reduce((product, dim) => product * dim, 1);

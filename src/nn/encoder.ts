@@ -41,7 +41,10 @@ function attentionBias(attentionMask: Value): Value {
 
 function embed(config: EncoderConfig, context: LayerContext, inputs: TokenInputs): Value {
   const table = (name: string, rows: number, ids: Value) =>
-    op.gather(context.parameters.get(`embeddings.${name}.weight`, [rows, config.width]), op.reshape(ids, ["B*T"]));
+    op.gather(
+      context.parameters.get(`embeddings.${name}.weight`, [rows, config.width]),
+      op.reshape(ids, ["B*T"]),
+    );
   const words = table("word_embeddings", config.vocabularySize, inputs.inputIds);
   const types = table("token_type_embeddings", config.typeVocabularySize, inputs.tokenTypeIds);
   const positions = table("position_embeddings", config.positions, inputs.positionIds);
@@ -50,7 +53,13 @@ function embed(config: EncoderConfig, context: LayerContext, inputs: TokenInputs
   return context.dropout("embeddings", normed, config.hiddenDropout);
 }
 
-function encoderLayer(config: EncoderConfig, context: LayerContext, index: number, x: Value, bias: Value): Value {
+function encoderLayer(
+  config: EncoderConfig,
+  context: LayerContext,
+  index: number,
+  x: Value,
+  bias: Value,
+): Value {
   const { width, intermediate, epsilon, hiddenDropout, attentionDropout } = config;
   const at = `encoder.layer.${index}`;
   const activate = activations[config.activation];
@@ -72,7 +81,11 @@ function encoderLayer(config: EncoderConfig, context: LayerContext, index: numbe
 }
 
 /** BERT (Devlin et al. 2019) and RoBERTa (Liu et al. 2019): the same network, RoBERTa's positions shifted. */
-export function buildEncoder(config: EncoderConfig, context: LayerContext, inputs: TokenInputs): EncoderOutputs {
+export function buildEncoder(
+  config: EncoderConfig,
+  context: LayerContext,
+  inputs: TokenInputs,
+): EncoderOutputs {
   const bias = attentionBias(inputs.attentionMask);
   let last = embed(config, context, inputs);
   const hidden = [last];

@@ -47,7 +47,10 @@ const known = encoderSchema.shape.model_type.options;
  */
 export function parseEncoderConfig(config: unknown, where: string): EncoderConfig {
   const type = modelTypeSchema.safeParse(config);
-  if (!type.success) throw new CheckpointError(`${where}: config.json has no "model_type"`, { hint: `known: ${known.join(", ")}` });
+  if (!type.success)
+    throw new CheckpointError(`${where}: config.json has no "model_type"`, {
+      hint: `known: ${known.join(", ")}`,
+    });
   if (!known.some((name) => name === type.data.model_type))
     throw new CheckpointError(`${where}: unknown architecture "${type.data.model_type}"`, {
       hint: `Accrete runs ${known.join(" and ")} encoders`,
@@ -59,7 +62,9 @@ export function parseEncoderConfig(config: unknown, where: string): EncoderConfi
   }
   const c = parsed.data;
   if (c.hidden_size % c.num_attention_heads !== 0)
-    throw new CheckpointError(`${where}: hidden_size ${c.hidden_size} is no multiple of num_attention_heads ${c.num_attention_heads}`);
+    throw new CheckpointError(
+      `${where}: hidden_size ${c.hidden_size} is no multiple of num_attention_heads ${c.num_attention_heads}`,
+    );
   if (!Object.hasOwn(activations, c.hidden_act))
     throw new CheckpointError(`${where}: unknown hidden_act "${c.hidden_act}"`, {
       hint: `known: ${Object.keys(activations).join(", ")}`,

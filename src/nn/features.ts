@@ -42,7 +42,9 @@ export function sentenceFeature(
   const pooled = op.matmul(op.reshape(weights, ["B", 1, "T"]), rows); // (B, 1, D)
   const flat = op.reshape(pooled, ["B", config.width]); // (B, D)
   const feature =
-    spec.pooling === "pooler" ? op.tanh(linear(context, "pooler.dense", flat, config.width, config.width)) : flat;
+    spec.pooling === "pooler"
+      ? op.tanh(linear(context, "pooler.dense", flat, config.width, config.width))
+      : flat;
   return spec.normalize ? normalize(feature) : feature;
 }
 

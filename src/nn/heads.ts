@@ -60,7 +60,9 @@ export const heads: { readonly [K in HeadKind]: HeadDefinition } = {
     }),
     logits: (feature, parameter) =>
       linearLogits(
-        op.tanh(op.gemm(feature, parameter("dense.weight"), { transposeB: true, c: parameter("dense.bias") })),
+        op.tanh(
+          op.gemm(feature, parameter("dense.weight"), { transposeB: true, c: parameter("dense.bias") }),
+        ),
         parameter,
       ),
   },
@@ -70,9 +72,14 @@ export const heads: { readonly [K in HeadKind]: HeadDefinition } = {
 export const HEAD_PREFIX = "head.";
 
 /** A head over graph inputs, the number of classes left open as the dimension `C`. */
-export function declareHead(kind: HeadKind, width: number): { inputs: ReadonlyMap<string, Value>; logits: (feature: Value) => Value } {
+export function declareHead(
+  kind: HeadKind,
+  width: number,
+): { inputs: ReadonlyMap<string, Value>; logits: (feature: Value) => Value } {
   const shapes = Object.entries(heads[kind].shapes(width, "C"));
-  const inputs = new Map(shapes.map(([name, shape]) => [name, op.input(HEAD_PREFIX + name, "float32", shape)]));
+  const inputs = new Map(
+    shapes.map(([name, shape]) => [name, op.input(HEAD_PREFIX + name, "float32", shape)]),
+  );
   const parameter = (name: string) => {
     const value = inputs.get(name);
     if (value === undefined) throw new GraphError(`the ${kind} head has no parameter "${name}"`);
@@ -82,7 +89,12 @@ export function declareHead(kind: HeadKind, width: number): { inputs: ReadonlyMa
 }
 
 /** Fresh parameters: U(±1/√D) for weights and biases as torch's Linear, the scale as the spec says. */
-export function initHead(spec: HeadSpec, width: number, classes: number, rng: Rng): Map<string, HostTensor<"float32">> {
+export function initHead(
+  spec: HeadSpec,
+  width: number,
+  classes: number,
+  rng: Rng,
+): Map<string, HostTensor<"float32">> {
   const bound = 1 / Math.sqrt(width);
   const tensors = new Map<string, HostTensor<"float32">>();
   for (const [name, shape] of Object.entries(heads[spec.kind].shapes(width, classes))) {

@@ -22,15 +22,29 @@ export const noTransform: SiteTransform = (_site, _x, y) => y;
 export const noDropout: Dropout = (_site, x) => x;
 
 /** y = x Wᵀ + b with W (out, in) as torch stores it. x (N, in) → (N, out). */
-export function linear(context: LayerContext, site: string, x: Value, inFeatures: number, outFeatures: number): Value {
+export function linear(
+  context: LayerContext,
+  site: string,
+  x: Value,
+  inFeatures: number,
+  outFeatures: number,
+): Value {
   if (x.shape.length !== 2 || x.shape[1] !== inFeatures)
-    throw new GraphError(`linear(${site}): inner dims differ: x ${formatShape(x.shape)}, w (${outFeatures}, ${inFeatures})`);
+    throw new GraphError(
+      `linear(${site}): inner dims differ: x ${formatShape(x.shape)}, w (${outFeatures}, ${inFeatures})`,
+    );
   const w = context.parameters.get(`${site}.weight`, [outFeatures, inFeatures]);
   const b = context.parameters.get(`${site}.bias`, [outFeatures]);
   return context.transform(site, x, op.gemm(x, w, { transposeB: true, c: b })); // (N, out)
 }
 
-export function layerNorm(context: LayerContext, site: string, x: Value, width: number, epsilon: number): Value {
+export function layerNorm(
+  context: LayerContext,
+  site: string,
+  x: Value,
+  width: number,
+  epsilon: number,
+): Value {
   const gamma = context.parameters.get(`${site}.weight`, [width]);
   const beta = context.parameters.get(`${site}.bias`, [width]);
   return op.layerNorm(x, gamma, beta, epsilon);
@@ -69,7 +83,14 @@ export interface AttentionShape {
  * @param onWeights dropout on the attention weights
  * @returns (B·T, H·d)
  */
-export function attention(q: Value, k: Value, v: Value, mask: Value, shape: AttentionShape, onWeights: Activation): Value {
+export function attention(
+  q: Value,
+  k: Value,
+  v: Value,
+  mask: Value,
+  shape: AttentionShape,
+  onWeights: Activation,
+): Value {
   const { heads, headWidth, batch, tokens } = shape;
   const split = (x: Value) => op.transpose(op.reshape(x, [batch, tokens, heads, headWidth]), [0, 2, 1, 3]); // (B, H, T, d)
   const scores = op.matmul(split(q), split(k), { transposeB: true, alpha: 1 / Math.sqrt(headWidth) }); // (B, H, T, T)

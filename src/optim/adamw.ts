@@ -62,8 +62,17 @@ export class AdamW {
       const gradient = gradients.get(trainable.name);
       const moments = this.moments[i];
       if (gradient === undefined || gradient.length !== trainable.values.length || moments === undefined)
-        throw new EngineError(`optimiser: no gradient of length ${trainable.values.length} for "${trainable.name}"`);
-      this.update(trainable.values, gradient, moments, trainable.learningRate * factor, correction1, correction2);
+        throw new EngineError(
+          `optimiser: no gradient of length ${trainable.values.length} for "${trainable.name}"`,
+        );
+      this.update(
+        trainable.values,
+        gradient,
+        moments,
+        trainable.learningRate * factor,
+        correction1,
+        correction2,
+      );
     });
   }
 
@@ -92,7 +101,8 @@ export class AdamW {
 /** √Σg² over all gradients, in float64. */
 export function globalNorm(gradients: Iterable<FloatArray>): number {
   let sum = 0;
-  for (const gradient of gradients) for (let i = 0; i < gradient.length; i++) sum += gradient[i]! * gradient[i]!;
+  for (const gradient of gradients)
+    for (let i = 0; i < gradient.length; i++) sum += gradient[i]! * gradient[i]!;
   return Math.sqrt(sum);
 }
 

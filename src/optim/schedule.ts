@@ -13,7 +13,12 @@ const afterWarmup: { readonly [K in ScheduleKind]: (progress: number) => number 
 };
 
 /** @param step counts from 0. */
-export function scheduleFactor(kind: ScheduleKind, step: number, warmupSteps: number, totalSteps: number): number {
+export function scheduleFactor(
+  kind: ScheduleKind,
+  step: number,
+  warmupSteps: number,
+  totalSteps: number,
+): number {
   if (step < warmupSteps) return step / Math.max(1, warmupSteps);
   return afterWarmup[kind]((step - warmupSteps) / Math.max(1, totalSteps - warmupSteps));
 }

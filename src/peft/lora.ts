@@ -29,7 +29,11 @@ export function loraSites(spec: LoraSpec, host: AdapterHost): readonly string[] 
   return matchTargetModules(spec.targetModules, [...host.sites.keys()]);
 }
 
-function trainedBiases(spec: LoraSpec, host: AdapterHost, sites: readonly string[]): ReadonlyMap<string, number> {
+function trainedBiases(
+  spec: LoraSpec,
+  host: AdapterHost,
+  sites: readonly string[],
+): ReadonlyMap<string, number> {
   const rules = {
     none: () => false,
     all: () => true,

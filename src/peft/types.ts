@@ -55,6 +55,7 @@ export interface SavedAdapter {
   readonly architecture: Architecture;
   /** Path or hub id of the backbone, as the user named it. */
   readonly baseModel: string;
+  /** Hashes of the model folder and of tokenizer.json; empty where an adapter made elsewhere does not say. */
   readonly backboneHash: string;
   readonly tokenizerHash: string;
 }

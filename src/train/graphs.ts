@@ -47,7 +47,10 @@ function buildModel(structure: ModelStructure, onAdapter: Dropout, onBackbone: D
   const { backbone, lora } = structure;
   const adapter = lora === undefined ? undefined : buildLora(lora, backbone, onAdapter);
   const context: LayerContext = {
-    parameters: adapter === undefined ? backbone.parameters : overrideParameters(backbone.parameters, adapter.overrides),
+    parameters:
+      adapter === undefined
+        ? backbone.parameters
+        : overrideParameters(backbone.parameters, adapter.overrides),
     transform: adapter?.transform ?? noTransform,
     dropout: onBackbone,
   };
@@ -83,12 +86,19 @@ export function buildTrainingGraph(structure: ModelStructure, backboneDropout: b
 /** Forward only. Outputs: `feature` (B, D) and `logits` (B, C). */
 export function buildInferenceGraph(structure: ModelStructure): Graph {
   const { feature } = buildModel(structure, noDropout, noDropout);
-  return createGraph({ feature, logits: declareHead(structure.head.kind, structure.backbone.width).logits(feature) });
+  return createGraph({
+    feature,
+    logits: declareHead(structure.head.kind, structure.backbone.width).logits(feature),
+  });
 }
 
 /** Forward without a head. Outputs: `feature` (B, D), and where asked `hidden.0` … `hidden.L`, each (B·T, D). */
 export function buildFeatureGraph(structure: Omit<ModelStructure, "head">, withHidden = false): Graph {
-  const { feature, hidden } = buildModel({ ...structure, head: { kind: "linear", scale: 1, scaleLearnable: false } }, noDropout, noDropout);
+  const { feature, hidden } = buildModel(
+    { ...structure, head: { kind: "linear", scale: 1, scaleLearnable: false } },
+    noDropout,
+    noDropout,
+  );
   const layers = withHidden ? Object.fromEntries(hidden.map((value, i) => [`hidden.${i}`, value])) : {};
   return createGraph({ feature, ...layers });
 }

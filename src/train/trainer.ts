@@ -69,7 +69,12 @@ export type FitEvent =
       readonly examples: number;
       readonly tokens: number;
     }
-  | { readonly type: "epoch"; readonly epoch: number; readonly meanLoss: number; readonly validationAccuracy?: number };
+  | {
+      readonly type: "epoch";
+      readonly epoch: number;
+      readonly meanLoss: number;
+      readonly validationAccuracy?: number;
+    };
 
 export interface FitResult {
   readonly steps: number;
@@ -109,14 +114,16 @@ export function parameterFeeds(state: TrainableState): Record<string, HostTensor
 function gradientsOf(outputs: Tensors): Map<string, Float32Array> {
   const gradients = new Map<string, Float32Array>();
   for (const [name, tensor] of Object.entries(outputs))
-    if (name.startsWith(GRADIENT_PREFIX)) gradients.set(name.slice(GRADIENT_PREFIX.length), asFloat32(tensor, name).data);
+    if (name.startsWith(GRADIENT_PREFIX))
+      gradients.set(name.slice(GRADIENT_PREFIX.length), asFloat32(tensor, name).data);
   return gradients;
 }
 
 function createOptimizer(context: FitContext, state: TrainableState, options: TrainingOptions): AdamW {
   const trainables: Trainable[] = [];
   const [beta1, beta2] = options.betas;
-  for (const [name, { data }] of state.adapter) trainables.push({ name, values: data, learningRate: options.learningRate });
+  for (const [name, { data }] of state.adapter)
+    trainables.push({ name, values: data, learningRate: options.learningRate });
   for (const [name, { data }] of state.head)
     if (name !== "scale" || context.structure.head.scaleLearnable)
       trainables.push({ name: HEAD_PREFIX + name, values: data, learningRate: options.headLearningRate });
@@ -124,7 +131,10 @@ function createOptimizer(context: FitContext, state: TrainableState, options: Tr
 }
 
 function snapshot(state: TrainableState): Map<string, Float32Array> {
-  const tensors = [...state.adapter, ...[...state.head].map(([name, tensor]) => [HEAD_PREFIX + name, tensor] as const)];
+  const tensors = [
+    ...state.adapter,
+    ...[...state.head].map(([name, tensor]) => [HEAD_PREFIX + name, tensor] as const),
+  ];
   return new Map(tensors.map(([name, { data }]) => [name, data.slice()]));
 }
 
@@ -167,12 +177,17 @@ export async function* fit(
         ...feeds,
         ...parameterFeeds(state),
         ...dropoutFeeds(training.masks, bindings, rng.fork("step", step)),
-        labels: int64(indices.map((index) => data.labels[index]!), [size]),
+        labels: int64(
+          indices.map((index) => data.labels[index]!),
+          [size],
+        ),
         example_weights: float32(new Float32Array(size).fill(1 / size), [size]),
       });
       const loss = asFloat32(outputs.loss, "loss").data[0] ?? Number.NaN;
       if (!Number.isFinite(loss)) {
-        const texts = indices.slice(0, 3).map((index) => JSON.stringify(context.describe(index).slice(0, 80)));
+        const texts = indices
+          .slice(0, 3)
+          .map((index) => JSON.stringify(context.describe(index).slice(0, 80)));
         throw new EngineError(
           `the loss became ${loss} in epoch ${epoch + 1}, step ${step + 1} of ${totalSteps}, on a batch of ${size} beginning with ${texts.join(", ")}`,
           { hint: "lower training.learningRate, or set training.gradientClipping" },
@@ -191,7 +206,12 @@ export async function* fit(
     }
     const meanLoss = lossSum / data.encodings.length;
     const validationAccuracy = options.earlyStopping === undefined ? undefined : await context.validate?.();
-    yield { type: "epoch", epoch, meanLoss, ...(validationAccuracy === undefined ? {} : { validationAccuracy }) };
+    yield {
+      type: "epoch",
+      epoch,
+      meanLoss,
+      ...(validationAccuracy === undefined ? {} : { validationAccuracy }),
+    };
     if (options.earlyStopping === undefined || validationAccuracy === undefined) continue;
     if (best === undefined || validationAccuracy > best.accuracy)
       best = { accuracy: validationAccuracy, epoch, values: snapshot(state) };

@@ -1,0 +1,186 @@
+import { afterAll, describe, expect, it } from "vitest";
+import { gradients } from "../../src/autodiff/gradients.ts";
+import { float32, float64, type HostTensor } from "../../src/core/tensor.ts";
+import { createGraph } from "../../src/graph/graph.ts";
+import * as op from "../../src/graph/ops.ts";
+import type { Value } from "../../src/graph/types.ts";
+import { declarePoolingWeights, sentenceFeature } from "../../src/nn/features.ts";
+import { declareHead, defaultHeads, HEAD_PREFIX } from "../../src/nn/heads.ts";
+import { noDropout, noTransform } from "../../src/nn/layers.ts";
+import { inputParameters } from "../../src/nn/parameters.ts";
+import { AdamW, clipGradients, type FloatArray, type Trainable } from "../../src/optim/adamw.ts";
+import { nodeRuntime } from "../../src/runtime/node.ts";
+import { referenceRuntime } from "../../src/runtime/reference.ts";
+import type { Executable, Runtime } from "../../src/runtime/types.ts";
+import { buildFeatureGraph, buildTrainingGraph, crossEntropy, GRADIENT_PREFIX } from "../../src/train/graphs.ts";
+import { relativeDifference, tolerances } from "../tolerances.ts";
+import * as golden from "./harness.ts";
+
+const runtimes: readonly { readonly precision: golden.Precision; readonly runtime: Runtime; readonly tolerance: number }[] = [
+  { precision: "f32", runtime: nodeRuntime, tolerance: tolerances.float32 },
+  { precision: "f64", runtime: referenceRuntime, tolerance: tolerances.goldenFloat64 },
+];
+
+const models = ["bert", "bert-seqcls", "bert-sharded", "bert-f16", "bert-bf16", "roberta", "roberta-seqcls"];
+const open: Executable[] = [];
+
+async function compile(runtime: Runtime, graph: Parameters<Runtime["compile"]>[0]): Promise<Executable> {
+  const executable = await runtime.compile(graph);
+  open.push(executable);
+  return executable;
+}
+
+afterAll(async () => {
+  for (const executable of open) await executable[Symbol.asyncDispose]();
+});
+
+function expectClose(actual: HostTensor | undefined, expected: HostTensor, tolerance: number, what: string): void {
+  expect(actual, what).toBeDefined();
+  if (actual !== undefined) expect(relativeDifference(actual, expected), what).toBeLessThanOrEqual(tolerance);
+}
+
+describe.each(runtimes)("against transformers, $precision", ({ precision, runtime, tolerance }) => {
+  it.each(models)("%s: embeddings, every layer and every feature", async (model) => {
+    const backbone = await golden.goldenBackbone(model);
+    const tensors = await golden.goldenTensors(model, "golden-forward", precision);
+    const mask = golden.need(tensors, "attention_mask");
+    let compared = 0;
+    for (const [name, feature] of Object.entries(golden.features)) {
+      const expected = tensors.get(`feature.${name}`);
+      if (expected === undefined) continue;
+      const executable = await compile(runtime, buildFeatureGraph({ backbone, feature }, true));
+      const feeds = golden.inPrecision(golden.batchFeeds(backbone, feature, tensors), precision);
+      const outputs = await executable.run(feeds);
+      expectClose(outputs.feature, expected, tolerance, name);
+      for (let layer = 0; layer <= backbone.config.layers; layer++) {
+        const hidden = outputs[`hidden.${layer}`];
+        if (hidden === undefined) throw new Error(`no hidden.${layer}`);
+        const real = golden.realRows(hidden, mask, backbone.width);
+        expectClose(real, golden.realRows(golden.need(tensors, `hidden.${layer}`), mask, backbone.width), tolerance, `hidden.${layer}`);
+      }
+      compared += 1;
+    }
+    expect(compared).toBeGreaterThanOrEqual(3);
+  });
+});
+
+const cases = ["bert", "roberta"].flatMap((model) =>
+  Object.entries(golden.goldenInfo(model).cases)
+    .filter(([name]) => name.startsWith("lora-"))
+    .map(([name, info]) => ({ model, name, info })),
+);
+
+async function caseStructure(model: string, info: golden.GoldenCase) {
+  return {
+    backbone: await golden.goldenBackbone(model),
+    lora: golden.loraOf(golden.goldenInfo(model), info.bias),
+    feature: golden.featureOf(info.feature),
+    head: { ...defaultHeads[info.head], scaleLearnable: info.head === "cosine" },
+  };
+}
+
+describe.each(runtimes)("loss and gradients against torch and peft, $precision", ({ precision, runtime, tolerance }) => {
+  it.each(cases)("$model $name", async ({ model, name, info }) => {
+    const structure = await caseStructure(model, info);
+    const tensors = await golden.goldenTensors(model, `golden-${name}`, precision);
+    const executable = await compile(runtime, buildTrainingGraph(structure, false).graph);
+    const parameters = golden.underPrefix(tensors, "param.");
+    const outputs = await executable.run(
+      golden.inPrecision(
+        {
+          ...golden.batchFeeds(structure.backbone, structure.feature, tensors),
+          ...golden.labelFeeds(tensors),
+          ...Object.fromEntries(parameters),
+        },
+        precision,
+      ),
+    );
+    expectClose(outputs.loss, golden.need(tensors, "loss"), tolerance, "loss");
+    const expected = golden.underPrefix(tensors, "grad.");
+    expect(expected.size).toBeGreaterThanOrEqual(14);
+    for (const [parameter, gradient] of expected)
+      expectClose(outputs[GRADIENT_PREFIX + parameter], gradient, tolerance, parameter);
+    const ours = Object.keys(outputs).filter((key) => key.startsWith(GRADIENT_PREFIX));
+    const zero = info.zeroGradients.map(golden.ourName);
+    const unknown = ours.map((key) => key.slice(GRADIENT_PREFIX.length)).filter((key) => !expected.has(key) && !zero.includes(key));
+    expect(unknown).toEqual([]);
+  });
+
+  it("bert, every parameter of the backbone", async () => {
+    const tensors = await golden.goldenTensors("bert", "golden-full-mean-linear", precision);
+    const backbone = await golden.goldenBackbone("bert");
+    const parameters = inputParameters();
+    const context = { parameters, transform: noTransform, dropout: noDropout };
+    const feature = golden.featureOf("mean");
+    const { last } = backbone.build(context, backbone.declareInputs());
+    const head = declareHead("linear", backbone.width);
+    const pooled = sentenceFeature(backbone.config, context, feature, last, declarePoolingWeights());
+    const loss = crossEntropy(head.logits(pooled), op.input("labels", "int64", ["B"]), op.input("example_weights", "float32", ["B"]));
+    const trained = new Map<string, Value>(parameters.declared.map(({ name, dims }) => [name, parameters.get(name, dims)]));
+    for (const [name, value] of head.inputs) trained.set(HEAD_PREFIX + name, value);
+    const grads = gradients(loss, [...trained.values()]);
+    const outputs = Object.fromEntries([...trained.keys()].map((name, i) => [name, grads[i]!]));
+    const executable = await compile(runtime, createGraph({ loss, ...outputs }));
+
+    // The backbone's own values lie in its checkpoint, in float32 for both precisions.
+    const { readTensor } = await import("../../src/io/safetensors.ts");
+    const values: Record<string, HostTensor> = Object.fromEntries(golden.underPrefix(tensors, "param."));
+    for (const { name } of parameters.declared) {
+      const source = backbone.weights.get(name);
+      if (source === undefined) throw new Error(`no ${name}`);
+      values[name] = await readTensor(source);
+    }
+    const results = await executable.run(
+      golden.inPrecision({ ...golden.batchFeeds(backbone, feature, tensors), ...golden.labelFeeds(tensors), ...values }, precision),
+    );
+    expectClose(results.loss, golden.need(tensors, "loss"), tolerance, "loss");
+    const expected = golden.underPrefix(tensors, "grad.");
+    expect(expected.size).toBeGreaterThan(45);
+    for (const [name, gradient] of expected) expectClose(results[name], gradient, tolerance, name);
+  });
+});
+
+const stepCases = cases.flatMap(({ model, info }) => (info.steps ?? []).map((file) => ({ model, info, file })));
+
+function copyOf(tensor: HostTensor, precision: golden.Precision): HostTensor<"float32"> | HostTensor<"float64"> {
+  return precision === "f32"
+    ? float32(Float32Array.from(tensor.data, Number), tensor.dims)
+    : float64(Float64Array.from(tensor.data, Number), tensor.dims);
+}
+
+describe.each(runtimes)("ten AdamW steps against torch, $precision", ({ precision, runtime, tolerance }) => {
+  it.each(stepCases)("$model $file", async ({ model, info, file }) => {
+    const { adamw } = golden.goldenInfo(model);
+    const structure = await caseStructure(model, info);
+    const tensors = await golden.goldenTensors(model, file, precision);
+    const executable = await compile(runtime, buildTrainingGraph(structure, false).graph);
+    const values = new Map([...golden.underPrefix(tensors, "param.")].map(([name, tensor]) => [name, copyOf(tensor, precision)]));
+    const trainables: Trainable[] = [...values].map(([name, { data }]) => ({
+      name,
+      values: data,
+      learningRate: name.startsWith(HEAD_PREFIX) ? adamw.headLearningRate : adamw.adapterLearningRate,
+    }));
+    const optimizer = new AdamW(trainables, { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: adamw.weightDecay });
+    const feeds = golden.inPrecision(
+      { ...golden.batchFeeds(structure.backbone, structure.feature, tensors), ...golden.labelFeeds(tensors) },
+      precision,
+    );
+    const factors = golden.need(tensors, "factor");
+    const losses: number[] = [];
+    for (let step = 0; step < adamw.steps; step++) {
+      const outputs = await executable.run({ ...feeds, ...Object.fromEntries(values) });
+      losses.push(Number(outputs.loss?.data[0]));
+      const grads = new Map<string, FloatArray>();
+      for (const name of values.keys()) {
+        const data = outputs[GRADIENT_PREFIX + name]?.data;
+        if (data instanceof Float32Array || data instanceof Float64Array) grads.set(name, data);
+      }
+      if (file.endsWith("-clip")) clipGradients(grads, adamw.maxNormWhereClipped);
+      optimizer.step(grads, Number(factors.data[step]));
+      if (step !== 0 && step !== 9) continue;
+      for (const [name, expected] of golden.underPrefix(tensors, `step${step + 1}.`))
+        expectClose(values.get(name), expected, tolerance, `${name} after step ${step + 1}`);
+    }
+    expectClose(float64(losses, [10]), golden.need(tensors, "loss"), tolerance, "losses");
+  });
+});
