@@ -1,0 +1,117 @@
+import { z } from "zod";
+import { type StreamSpec, streamSchema } from "../data/streamSpec.ts";
+
+const count = z.int().min(1);
+const positive = z.number().positive();
+const fraction = z.number().min(0).max(1);
+
+const methodSchema = z.strictObject({
+  adapter: z.literal("lora").default("lora"),
+  rank: count.default(4),
+  alpha: positive.default(8),
+  dropout: z.number().min(0).lt(1).default(0.1),
+  bias: z.enum(["none", "all", "lora_only"]).default("none"),
+  /** Default: peft's for the backbone's architecture. */
+  targetModules: z.union([z.string().min(1), z.array(z.string().min(1)).min(1)]).exactOptional(),
+  rslora: z.boolean().default(false),
+});
+
+const cosineScale = z.union([z.literal("learnable"), positive]);
+
+/** `head: cosine` is short for `head: { kind: cosine, scale: learnable }`. */
+const headSchema = z.union([
+  z.enum(["linear", "cosine"]).transform(expandHead),
+  z.discriminatedUnion("kind", [
+    z.strictObject({ kind: z.literal("linear") }),
+    z.strictObject({ kind: z.literal("cosine"), scale: cosineScale.default("learnable") }),
+  ]),
+]);
+
+export type HeadConfig =
+  | { readonly kind: "linear" }
+  | { readonly kind: "cosine"; readonly scale: number | "learnable" };
+
+function expandHead(kind: "linear" | "cosine"): HeadConfig {
+  return kind === "linear" ? { kind } : { kind, scale: "learnable" };
+}
+
+const featureSchema = z.strictObject({
+  /** Default: what the model's own `1_Pooling/config.json` says, else `cls`. */
+  pooling: z.enum(["cls", "mean", "last", "pooler"]).exactOptional(),
+  normalize: z.boolean().exactOptional(),
+});
+
+const beta = z.number().min(0).lt(1);
+
+const trainingSchema = z.strictObject({
+  epochs: count.default(3),
+  batchSize: count.default(16),
+  learningRate: z.number().min(0).default(5e-4),
+  headLearningRate: z.number().min(0).default(5e-3),
+  weightDecay: z.number().min(0).default(0.01),
+  betas: z.tuple([beta, beta]).default([0.9, 0.999]),
+  epsilon: positive.default(1e-8),
+  schedule: z.enum(["linear", "cosine", "constant"]).default("linear"),
+  /** Share of a task's steps over which the learning rate rises from 0. */
+  warmup: fraction.default(0.1),
+  /** Largest norm of all gradients together; 0 turns clipping off. */
+  gradientClipping: z.number().min(0).default(1),
+  /** Stop a task after `patience` epochs without a better validation accuracy. */
+  earlyStopping: z.strictObject({ patience: count }).exactOptional(),
+  /** In tokens, special ones included; longer texts are cut. */
+  maxLength: z.int().min(3).default(128),
+  backboneDropout: z.boolean().default(false),
+});
+
+export const configSchema = z.strictObject({
+  /** A folder (absolute after loading) or a hub id such as `org/name`. */
+  backbone: z.string().min(1),
+  backboneRevision: z.string().min(1).exactOptional(),
+  method: methodSchema.prefault({}),
+  head: headSchema.prefault("linear"),
+  level: z.literal("sentence").default("sentence"),
+  feature: featureSchema.prefault({}),
+  stream: streamSchema,
+  training: trainingSchema.prefault({}),
+  precision: z.literal("float32").default("float32"),
+  /** Threads of the engine; default: the physical cores. */
+  threads: count.exactOptional(),
+  seed: z.int().min(0).default(1),
+  /** The run folder, absolute after loading. */
+  out: z.string().min(1),
+});
+
+/** Read-only all the way down. */
+export type DeepReadonly<T> = T extends (...args: never[]) => unknown
+  ? T
+  : T extends object
+    ? { readonly [K in keyof T]: DeepReadonly<T[K]> }
+    : T;
+
+type ParsedConfig = z.output<typeof configSchema>;
+
+/** A checked configuration: every default filled in, every path absolute, frozen. */
+export type ResolvedConfig = DeepReadonly<Omit<ParsedConfig, "stream">> & { readonly stream: StreamSpec };
+
+/**
+ * What the configuration will know one day. Naming it gets a plain refusal, where the nearest known key
+ * would be a misleading answer to someone who followed the documentation of a later version.
+ */
+export const laterKeys: Readonly<Record<string, string>> = {
+  router: "routers",
+  prompt: "prompts",
+  "method.selector": "adapter selectors",
+  "method.layers": "adapters in some layers only",
+  "method.virtualTokens": "prompt tuning",
+  "method.init": "prompt tuning",
+  "stream.base": "class counts that differ by task",
+  "stream.increment": "class counts that differ by task",
+  "stream.typeOrder": "word-level streams",
+};
+
+export const laterValues: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  "method.adapter": { "prompt-tuning": "prompt tuning" },
+  head: { none: "classifying without a head" },
+  level: { word: "word-level classification" },
+  precision: { bfloat16: "other precisions", float16: "other precisions", int8: "other precisions" },
+};

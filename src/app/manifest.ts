@@ -1,0 +1,123 @@
+/** `manifest.json`: what a run or store folder holds, by id and hash. */
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { z } from "zod";
+import { StoreError } from "../core/errors.ts";
+import { sha256Json } from "../io/hash.ts";
+import { formatPath } from "./configIssues.ts";
+
+const hash = z.string().regex(/^[0-9a-f]{64}$/);
+const slug = z.string().regex(/^[a-z0-9_][a-z0-9._-]{0,63}$/);
+/** Inside the run folder, and never out of it. */
+const adapterFolder = z.string().regex(/^adapters\/[a-z0-9_][a-z0-9._-]*$/);
+
+const taskSchema = z
+  .strictObject({
+    /** The true name; the slug is only its folder. */
+    name: z.string(),
+    slug,
+    /** In slot order. */
+    labels: z.array(z.string()).readonly(),
+    adapter: z
+      .strictObject({
+        folder: adapterFolder,
+        /** SHA-256 over the names and hashes of the files: the adapter's identity is its content. */
+        id: hash,
+        /** File name → SHA-256 of its bytes. */
+        files: z.record(z.string().regex(/^[\w.-]+$/), hash).readonly(),
+      })
+      .readonly(),
+  })
+  .readonly();
+
+const headerShape = {
+  versions: z.strictObject({ accrete: z.string(), node: z.string(), engine: z.string() }).readonly(),
+  backbone: z
+    .strictObject({
+      /** Path or hub id as configured. */
+      source: z.string(),
+      revision: z.string().optional(),
+      hash,
+      tokenizerHash: hash,
+      architecture: z.string(),
+    })
+    .readonly(),
+  dataHash: hash,
+  configHash: hash,
+  seed: z.int().min(0),
+  feature: z
+    .strictObject({ pooling: z.enum(["cls", "mean", "last", "pooler"]), normalize: z.boolean() })
+    .readonly(),
+};
+
+export const manifestHeaderSchema = z.strictObject(headerShape).readonly();
+
+export const manifestSchema = z
+  .strictObject({ schemaVersion: z.literal(1), ...headerShape, tasks: z.array(taskSchema).readonly() })
+  .readonly();
+
+/** What is known before the first task. */
+export type ManifestHeader = z.infer<typeof manifestHeaderSchema>;
+export type Manifest = z.infer<typeof manifestSchema>;
+/** A finished task. */
+export type ManifestTask = z.infer<typeof taskSchema>;
+
+export const manifestFile = "manifest.json";
+
+async function readIfThere(path: string): Promise<string | undefined> {
+  try {
+    return await readFile(path, "utf8");
+  } catch (cause) {
+    if (cause instanceof Error && "code" in cause && (cause.code === "ENOENT" || cause.code === "ENOTDIR")) {
+      return undefined;
+    }
+    throw new StoreError(`${path}: cannot be read`, { cause });
+  }
+}
+
+/** @returns undefined where there is none. @throws StoreError where it is damaged or of a later version. */
+export async function readManifest(folder: string): Promise<Manifest | undefined> {
+  const path = join(folder, manifestFile);
+  const text = await readIfThere(path);
+  if (text === undefined) return undefined;
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (cause) {
+    throw new StoreError(`${path}: not valid JSON`, {
+      cause,
+      hint: "Restore the file, or run anew into another folder.",
+    });
+  }
+  const parsed = manifestSchema.safeParse(json);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0];
+  const where = issue === undefined ? "" : ` at ${formatPath(issue.path) || "its root"}: ${issue.message}`;
+  throw new StoreError(`${path}: not a manifest of this version${where}`);
+}
+
+/** SHA-256 over file names and hashes, hex. */
+export function adapterId(files: Readonly<Record<string, string>>): string {
+  return sha256Json(files);
+}
+
+const maxSlug = 64;
+
+/**
+ * A folder name for a task: `[a-z0-9._-]`, at most 64 characters, unlike every one in `taken`.
+ * A second task of the same slug gets `.2`; `-2` would read as the first one's second version.
+ */
+export function slugFor(name: string, taken: ReadonlySet<string>): string {
+  const plain = name
+    .normalize("NFKD")
+    .toLowerCase()
+    .replace(/\p{M}/gu, "")
+    .replace(/[^a-z0-9._-]+/g, "-")
+    .replace(/^[.-]+|[.-]+$/g, "");
+  const base = plain === "" ? "task" : plain;
+  for (let n = 1; ; n++) {
+    const suffix = n === 1 ? "" : `.${n}`;
+    const candidate = `${base.slice(0, maxSlug - suffix.length).replace(/[.-]+$/, "")}${suffix}`;
+    if (!taken.has(candidate)) return candidate;
+  }
+}

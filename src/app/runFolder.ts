@@ -1,0 +1,314 @@
+import { mkdir, readdir, readFile, rm } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { CheckpointError, ConfigError, StoreError } from "../core/errors.ts";
+import { writeFileAtomic, writeFolderAtomic } from "../io/atomic.ts";
+import { sha256 } from "../io/hash.ts";
+import { acquireLock } from "../io/lock.ts";
+import { differingKeys, hashConfig, loadConfig, type ResolvedConfig, toResolvedYaml } from "./config.ts";
+import {
+  adapterId,
+  type Manifest,
+  type ManifestHeader,
+  type ManifestTask,
+  manifestFile,
+  readManifest,
+  slugFor,
+} from "./manifest.ts";
+
+export type { Manifest, ManifestHeader, ManifestTask } from "./manifest.ts";
+
+export const configFile = "config.resolved.yaml";
+const lockFile = "lock.json";
+const temporary = /^\.tmp-/;
+
+/** Everything that a run writes at the top of its folder. */
+export const runFiles: ReadonlySet<string> = new Set([
+  manifestFile,
+  configFile,
+  lockFile,
+  "events.jsonl",
+  "metrics.json",
+  "cil_matrix.csv",
+  "til_matrix.csv",
+  "report.html",
+  "adapters",
+]);
+
+export function isRunFile(name: string): boolean {
+  return runFiles.has(name) || temporary.test(name);
+}
+
+async function listFolder(folder: string): Promise<string[]> {
+  try {
+    return await readdir(folder);
+  } catch (cause) {
+    if (cause instanceof Error && "code" in cause) {
+      if (cause.code === "ENOENT") return [];
+      if (cause.code === "ENOTDIR") throw new StoreError(`${folder}: is a file, not a folder`, { cause });
+    }
+    throw new StoreError(`${folder}: cannot be read`, { cause });
+  }
+}
+
+/** A lock by itself is no work done: its writer may have died before its first file. */
+function begun(entries: readonly string[]): boolean {
+  return entries.some((name) => name !== lockFile && !temporary.test(name));
+}
+
+type Lock = Awaited<ReturnType<typeof acquireLock>>;
+
+/** A finished or growing run, for reading; several readers and one writer may share it. */
+export class StoredRun {
+  readonly path: string;
+  readonly manifest: Manifest;
+
+  constructor(path: string, manifest: Manifest) {
+    this.path = path;
+    this.manifest = manifest;
+  }
+
+  /** @throws StoreError where the task is unknown. */
+  task(name: string): ManifestTask {
+    const found = this.manifest.tasks.find((task) => task.name === name);
+    if (found !== undefined) return found;
+    const names = this.manifest.tasks.map((task) => task.name).join(", ");
+    throw new StoreError(`${this.path}: no task called ${name}`, {
+      hint: `It holds: ${names || "no task yet"}.`,
+    });
+  }
+
+  /**
+   * The absolute folder of a task's adapter, each of its files checked against the manifest.
+   * @throws CheckpointError naming the file that is missing or damaged.
+   */
+  async adapterFolder(task: ManifestTask): Promise<string> {
+    return verifiedAdapterFolder(this.path, task);
+  }
+}
+
+async function verifiedAdapterFolder(run: string, task: ManifestTask): Promise<string> {
+  const folder = join(run, task.adapter.folder);
+  for (const [name, expected] of Object.entries(task.adapter.files)) {
+    const path = join(folder, name);
+    let bytes: Uint8Array;
+    try {
+      bytes = await readFile(path);
+    } catch (cause) {
+      throw new CheckpointError(`${path}: the file of task ${task.name} is missing`, { cause });
+    }
+    const found = sha256(bytes);
+    if (found === expected) continue;
+    throw new CheckpointError(
+      `${path}: the file of task ${task.name} is damaged: SHA-256 ${found}, the manifest says ${expected}`,
+      { hint: "Restore it from a copy, or run the experiment anew." },
+    );
+  }
+  return folder;
+}
+
+/**
+ * The folder of a run that is being written. It holds the folder's lock: dispose of it.
+ * A task that the manifest names is complete; anything else in `adapters/` is what an interruption left.
+ */
+export class RunFolder implements AsyncDisposable {
+  readonly path: string;
+  /** Whether an earlier run is being continued. */
+  readonly resumed: boolean;
+  /** What the broken lock of a dead writer said, to be told to the user. */
+  readonly brokenLock: Lock["brokenFrom"];
+  readonly #lock: Lock;
+  readonly #config: ResolvedConfig;
+  #manifest: Manifest | undefined;
+
+  private constructor(config: ResolvedConfig, lock: Lock, resumed: boolean, manifest: Manifest | undefined) {
+    this.path = config.out;
+    this.resumed = resumed;
+    this.brokenLock = lock.brokenFrom;
+    this.#lock = lock;
+    this.#config = config;
+    this.#manifest = manifest;
+  }
+
+  /** `resume` where asked for, else `create`. */
+  static start(config: ResolvedConfig, options: { readonly resume?: boolean } = {}): Promise<RunFolder> {
+    return options.resume === true ? RunFolder.resume(config) : RunFolder.create(config);
+  }
+
+  /** @throws StoreError (exit 2) where `out` is not empty, or another run is writing it. */
+  static async create(config: ResolvedConfig): Promise<RunFolder> {
+    await RunFolder.#refuseFull(config.out);
+    return RunFolder.#locked(config, async (lock) => {
+      // Another run may have come and gone between the look and the lock.
+      await RunFolder.#refuseFull(config.out);
+      await writeFileAtomic(join(config.out, configFile), toResolvedYaml(config));
+      return new RunFolder(config, lock, false, undefined);
+    });
+  }
+
+  /**
+   * Continues the run in `out`, or starts one where nothing was begun.
+   * @throws ConfigError (exit 2) naming the settings that differ from those the run began with.
+   * @throws StoreError (exit 2) where the folder is not a run's, is damaged, or another run is writing it.
+   */
+  static async resume(config: ResolvedConfig): Promise<RunFolder> {
+    const entries = await listFolder(config.out);
+    if (!begun(entries)) return RunFolder.create(config);
+    if (!entries.includes(configFile)) {
+      throw new StoreError(`${config.out}: not the folder of a run: it has files, but no ${configFile}`, {
+        hint: "Choose another folder with --out.",
+      });
+    }
+    return RunFolder.#locked(config, async (lock) => {
+      await refuseOtherConfig(config);
+      const manifest = await readManifest(config.out);
+      await removeLeftovers(config.out, manifest);
+      return new RunFolder(config, lock, true, manifest);
+    });
+  }
+
+  /** Opens a run for reading. @throws StoreError where there is no run. */
+  static async open(folder: string): Promise<StoredRun> {
+    const path = resolve(folder);
+    const manifest = await readManifest(path);
+    if (manifest !== undefined) return new StoredRun(path, manifest);
+    throw new StoreError(`${folder}: no run there: ${manifestFile} is missing`, {
+      hint: "Give the folder that a configuration calls out, e.g. runs/demo.",
+    });
+  }
+
+  static async #refuseFull(out: string): Promise<void> {
+    if (!begun(await listFolder(out))) return;
+    throw new StoreError(`${out}: exists and is not empty`, {
+      hint: "Continue that run with --resume, or choose another folder with --out.",
+    });
+  }
+
+  static async #locked(
+    config: ResolvedConfig,
+    enter: (lock: Lock) => Promise<RunFolder>,
+  ): Promise<RunFolder> {
+    try {
+      await mkdir(config.out, { recursive: true });
+    } catch (cause) {
+      throw new StoreError(`${config.out}: the run folder cannot be made`, { cause });
+    }
+    const lock = await acquireLock(config.out);
+    try {
+      return await enter(lock);
+    } catch (error) {
+      await lock[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  get manifest(): Manifest | undefined {
+    return this.#manifest;
+  }
+
+  /** Tasks that are complete, in the order in which they were learned. */
+  get finishedTasks(): readonly ManifestTask[] {
+    return this.#manifest?.tasks ?? [];
+  }
+
+  /**
+   * Writes the manifest without tasks, or on resume checks that backbone, tokenizer, feature and data are those the run
+   * began with (an engine or a Node of another version is let through: it is the caller's to warn of).
+   * @throws CheckpointError or StoreError naming what changed.
+   */
+  async begin(header: Omit<ManifestHeader, "configHash" | "seed">): Promise<void> {
+    if (this.#manifest === undefined) {
+      const { seed } = this.#config;
+      await this.#write({
+        schemaVersion: 1,
+        ...header,
+        configHash: hashConfig(this.#config),
+        seed,
+        tasks: [],
+      });
+      return;
+    }
+    const before = this.#manifest;
+    const checks = [
+      ["the backbone", before.backbone.hash, header.backbone.hash],
+      ["the tokenizer", before.backbone.tokenizerHash, header.backbone.tokenizerHash],
+      ["the data", before.dataHash, header.dataHash],
+      ["the pooling", JSON.stringify(before.feature), JSON.stringify(header.feature)],
+    ] as const;
+    for (const [what, then, now] of checks) {
+      if (then === now) continue;
+      throw new StoreError(`${this.path}: ${what} changed since this run began: ${then} then, ${now} now`, {
+        hint: "Bring the old one back, or run anew into another folder with --out.",
+      });
+    }
+  }
+
+  /**
+   * Saves a learned task: its adapter folder first, then the manifest that names it, each atomically, so that
+   * whatever moment the process dies at, the folder is as before or holds the task whole.
+   * @param files file name → bytes of the adapter folder
+   */
+  async commitTask(
+    task: { readonly name: string; readonly labels: readonly string[] },
+    files: ReadonlyMap<string, Uint8Array>,
+  ): Promise<ManifestTask> {
+    const manifest = this.#manifest;
+    if (manifest === undefined) throw new StoreError("commitTask before begin", { exitCode: 1 });
+    if (manifest.tasks.some((other) => other.name === task.name)) {
+      throw new StoreError(`${this.path}: task ${task.name} is there already`, { exitCode: 1 });
+    }
+    const slug = slugFor(task.name, new Set(manifest.tasks.map((other) => other.slug)));
+    const folder = `adapters/${slug}`;
+    await mkdir(join(this.path, "adapters"), { recursive: true });
+    await writeFolderAtomic(join(this.path, folder), new Map(files));
+    const names = [...files.keys()].sort();
+    const hashes = Object.fromEntries(
+      names.map((name) => [name, sha256(files.get(name) ?? new Uint8Array())]),
+    );
+    const entry = {
+      name: task.name,
+      slug,
+      labels: task.labels,
+      adapter: { folder, id: adapterId(hashes), files: hashes },
+    };
+    await this.#write({ ...manifest, tasks: [...manifest.tasks, entry] });
+    return entry;
+  }
+
+  /** As `StoredRun.adapterFolder`. */
+  adapterFolder(task: ManifestTask): Promise<string> {
+    return verifiedAdapterFolder(this.path, task);
+  }
+
+  async #write(manifest: Manifest): Promise<void> {
+    await writeFileAtomic(join(this.path, manifestFile), `${JSON.stringify(manifest, null, 2)}\n`);
+    this.#manifest = manifest;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#lock[Symbol.asyncDispose]();
+  }
+}
+
+async function refuseOtherConfig(config: ResolvedConfig): Promise<void> {
+  const stored = await loadConfig(join(config.out, configFile));
+  const keys = differingKeys(stored.config, config);
+  if (keys.length === 0) return;
+  throw new ConfigError(
+    `${config.out}: was begun with another configuration; different: ${keys.join(", ")}`,
+    {
+      hint: `Its settings lie in ${join(config.out, configFile)}. Restore them, or run anew with --out.`,
+    },
+  );
+}
+
+/** Removes only what `writeFolderAtomic` and `commitTask` can have left: temporary names, unnamed adapters. */
+async function removeLeftovers(out: string, manifest: Manifest | undefined): Promise<void> {
+  const adapters = join(out, "adapters");
+  const named = new Set(manifest?.tasks.map((task) => task.adapter.folder) ?? []);
+  const leftovers = [
+    // A lock's temporary may belong to a process that is asking for the lock right now.
+    ...(await listFolder(out)).filter((name) => temporary.test(name) && !name.startsWith(".tmp-lock")),
+    ...(await listFolder(adapters)).map((name) => `adapters/${name}`).filter((path) => !named.has(path)),
+  ];
+  for (const leftover of leftovers) await rm(join(out, leftover), { recursive: true, force: true });
+}

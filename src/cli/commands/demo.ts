@@ -1,0 +1,50 @@
+import { readdir, rm } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { loadConfig } from "../../app/config.ts";
+import { packageRoot } from "../../app/packageInfo.ts";
+import { isRunFile } from "../../app/runFolder.ts";
+import { StoreError } from "../../core/errors.ts";
+import { acquireLock } from "../../io/lock.ts";
+import type { Terminal } from "../terminal.ts";
+import { printReport } from "./report.ts";
+import { quote, runToEnd, shortPath } from "./run.ts";
+
+export interface DemoFlags {
+  readonly quiet?: boolean;
+}
+
+const marks = ["manifest.json", "lock.json", "config.resolved.yaml"];
+
+/**
+ * Empties the folder of an earlier demo. It must be a run's and hold nothing but what runs write: whatever else
+ * lies there is somebody's, and stays.
+ * @throws StoreError where it is not, or where a run is still writing it.
+ */
+export async function clearEarlierRun(folder: string): Promise<void> {
+  const entries = await readdir(folder).catch(() => []);
+  if (entries.length === 0) return;
+  const foreign = entries.find((name) => !isRunFile(name));
+  if (foreign !== undefined || !entries.some((name) => marks.includes(name))) {
+    throw new StoreError(`${folder}: is not only an earlier run${foreign === undefined ? "" : `: it holds ${foreign}`}`, {
+      hint: "The demo replaces nothing but its own earlier run. Move that folder away, or start in another one.",
+    });
+  }
+  const lock = await acquireLock(folder);
+  try {
+    const old = entries.filter((name) => name !== "lock.json");
+    for (const name of old) await rm(join(folder, name), { recursive: true, force: true });
+  } finally {
+    await lock[Symbol.asyncDispose]();
+  }
+}
+
+export async function demoCommand(flags: DemoFlags, terminal: Terminal): Promise<void> {
+  const out = resolve("runs/demo");
+  const file = join(packageRoot, "demo", "demo.yaml");
+  const { config } = await loadConfig(file, [{ key: "out", value: out, source: "demo" }]);
+  await clearEarlierRun(out);
+  await runToEnd(config, { ...flags, resumeCommand: "accrete demo (it starts anew)" }, terminal);
+  await printReport(out, {}, terminal);
+  const question = "Could you wake me up at half past six?";
+  terminal.out(`Try: accrete predict ${quote(shortPath(out))} ${JSON.stringify(question)}\n`);
+}

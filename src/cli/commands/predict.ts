@@ -1,0 +1,91 @@
+import { stdin } from "node:process";
+import type { Prediction, PredictOptions, Predictor } from "../../app/types.ts";
+import { StoppedError, UsageError } from "../failure.ts";
+import { Interrupt } from "../interrupt.ts";
+import { readLines } from "../lines.ts";
+import type { Terminal } from "../terminal.ts";
+
+export interface PredictFlags {
+  readonly file?: string;
+  readonly task?: string;
+  readonly top?: number;
+  readonly backbone?: string;
+  readonly json?: boolean;
+}
+
+/** Texts that are predicted together: enough to fill batches, few enough that answers come as lines come in. */
+const textsAtOnce = 256;
+const defaultTop = 5;
+
+function questions(texts: readonly string[], file: string | undefined): Iterable<string> | AsyncIterable<string> {
+  if (texts.length > 0 && file !== undefined) {
+    throw new UsageError("predict: texts and --file at once", { hint: "Give one of the two." });
+  }
+  if (texts.length > 0) return texts;
+  if (file === undefined && stdin.isTTY === true) {
+    throw new UsageError("predict: no text given", {
+      hint: 'Give texts in quotes, --file <f>, or pipe them in: echo "a text" | accrete predict <run>',
+    });
+  }
+  return readLines(file);
+}
+
+async function* grouped(texts: Iterable<string> | AsyncIterable<string>, size: number): AsyncGenerator<string[]> {
+  let group: string[] = [];
+  for await (const text of texts) {
+    group.push(text);
+    if (group.length === size) {
+      yield group;
+      group = [];
+    }
+  }
+  if (group.length > 0) yield group;
+}
+
+function toJson(prediction: Prediction): string {
+  const { text, label, score, task, top, passes } = prediction;
+  return JSON.stringify({ text, label, score, task, top, passes });
+}
+
+/** `0.913  label  (task)  text`, then the runners-up where they were asked for. */
+function toLines(prediction: Prediction, showTop: boolean): string {
+  const score = (value: number) => value.toFixed(3);
+  const first = `${score(prediction.score)}  ${prediction.label}  (${prediction.task})  ${prediction.text}\n`;
+  if (!showTop) return first;
+  return first + prediction.top.slice(1).map((each) => `  ${score(each.score)}  ${each.label}\n`).join("");
+}
+
+function checkTask(predictor: Predictor, task: string | undefined): void {
+  if (task === undefined || predictor.tasks.some((each) => each.name === task)) return;
+  throw new UsageError(`--task ${task}: the run has no such task`, {
+    hint: `It has: ${predictor.tasks.map((each) => each.name).join(", ")}.`,
+  });
+}
+
+export async function predictCommand(
+  run: string,
+  texts: readonly string[],
+  flags: PredictFlags,
+  terminal: Terminal,
+): Promise<void> {
+  const asked = questions(texts, flags.file);
+  const { openRun } = await import("../../app/predictor.ts");
+  using interrupt = new Interrupt();
+  const { signal } = interrupt;
+  try {
+    const backbone = flags.backbone === undefined ? {} : { backbone: flags.backbone };
+    await using predictor = await openRun(run, { ...backbone, signal });
+    checkTask(predictor, flags.task);
+    const task = flags.task === undefined ? {} : { task: flags.task };
+    const options: PredictOptions = { ...task, top: flags.top ?? defaultTop, signal };
+    for await (const group of grouped(asked, textsAtOnce)) {
+      const predictions = await predictor.predict(group.map((text) => ({ text })), options);
+      for (const each of predictions) {
+        terminal.out(flags.json === true ? `${toJson(each)}\n` : toLines(each, flags.top !== undefined));
+      }
+    }
+  } catch (error) {
+    if (signal.aborted) throw new StoppedError("predict: stopped", "Texts answered so far are printed.");
+    throw error;
+  }
+}

@@ -1,0 +1,37 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { writeFileAtomic } from "../../io/atomic.ts";
+import { readRunRecord } from "../../report/record.ts";
+import { renderTables } from "../../report/terminal.ts";
+import type { Terminal } from "../terminal.ts";
+import { shortPath } from "./run.ts";
+
+export interface ReportFlags {
+  readonly json?: boolean;
+  readonly html?: boolean;
+}
+
+/** Prints a run's tables, its metrics as JSON, or its page's path. */
+export async function printReport(folder: string, flags: ReportFlags, terminal: Terminal): Promise<void> {
+  const record = await readRunRecord(folder);
+  const page = join(folder, "report.html");
+  if (flags.json === true) {
+    const { header, metrics, cil, til } = record;
+    const finished = metrics !== undefined;
+    terminal.out(`${JSON.stringify({ finished, metrics: metrics ?? null, cil, til, header })}\n`);
+    return;
+  }
+  if (flags.html !== true) {
+    const tables = renderTables(record, { color: terminal.color, width: terminal.width });
+    terminal.out(tables.endsWith("\n") ? tables : `${tables}\n`);
+  }
+  if (existsSync(page)) terminal.out(`Report: ${shortPath(page)}\n`);
+}
+
+export async function reportCommand(folder: string, flags: ReportFlags, terminal: Terminal): Promise<void> {
+  if (flags.html === true) {
+    const { renderHtml } = await import("../../report/html.ts");
+    await writeFileAtomic(join(folder, "report.html"), renderHtml(await readRunRecord(folder)));
+  }
+  await printReport(folder, flags, terminal);
+}

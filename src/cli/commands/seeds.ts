@@ -1,0 +1,146 @@
+import { mkdir, readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { loadConfig } from "../../app/config.ts";
+import type { Override } from "../../app/overrides.ts";
+import { StoreError } from "../../core/errors.ts";
+import type { ProtocolMetrics, RunMetrics } from "../../core/record.ts";
+import { writeFileAtomic } from "../../io/atomic.ts";
+import { readRunRecord } from "../../report/record.ts";
+import { formatDuration, formatTable } from "../format.ts";
+import type { Terminal } from "../terminal.ts";
+import { runToEnd, shortPath } from "./run.ts";
+
+/** A figure over the seeds; the deviation is the sample's (n − 1), absent for a single value. */
+export interface Spread {
+  readonly mean: number;
+  readonly standardDeviation?: number;
+  readonly values: readonly number[];
+}
+
+const protocolFigures = [
+  "averageAccuracy",
+  "sampleAccuracy",
+  "averageIncrementalAccuracy",
+  "forgetting",
+  "backwardTransfer",
+  "passesPerExample",
+] as const satisfies readonly (keyof ProtocolMetrics)[];
+
+const costFigures = ["trainSeconds", "evalSeconds", "peakRssBytes"] as const;
+
+type Figures = Readonly<Record<string, Spread>>;
+
+export interface SeedSummary {
+  readonly schemaVersion: 1;
+  readonly seeds: readonly number[];
+  readonly cil: Figures;
+  readonly til: Figures;
+  readonly cost: Figures;
+}
+
+/** mean = Σx / n; standard deviation = √(Σ(x − mean)² / (n − 1)). */
+export function spreadOf(values: readonly number[]): Spread {
+  const n = values.length;
+  const mean = values.reduce((sum, value) => sum + value, 0) / n;
+  if (n < 2) return { mean, values };
+  const squares = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
+  return { mean, standardDeviation: Math.sqrt(squares / (n - 1)), values };
+}
+
+/** A figure that some run lacks (forgetting of a single task) is absent. */
+function summariseFigures<K extends string>(
+  names: readonly K[],
+  runs: readonly { readonly [Name in K]?: number }[],
+): Figures {
+  const figures: Record<string, Spread> = {};
+  for (const name of names) {
+    const values = runs.flatMap((run) => run[name] ?? []);
+    if (values.length === runs.length) figures[name] = spreadOf(values);
+  }
+  return figures;
+}
+
+export function summarise(seeds: readonly number[], runs: readonly RunMetrics[]): SeedSummary {
+  return {
+    schemaVersion: 1,
+    seeds,
+    cil: summariseFigures(protocolFigures, runs.map((run) => run.cil)),
+    til: summariseFigures(protocolFigures, runs.map((run) => run.til)),
+    cost: summariseFigures(costFigures, runs.map((run) => run.cost)),
+  };
+}
+
+const titles: Readonly<Record<string, string>> = {
+  averageAccuracy: "average accuracy",
+  sampleAccuracy: "accuracy over samples",
+  averageIncrementalAccuracy: "average incremental accuracy",
+  forgetting: "forgetting",
+  backwardTransfer: "backward transfer",
+};
+
+function percent(spread: Spread | undefined): string {
+  if (spread === undefined) return "–";
+  const deviation =
+    spread.standardDeviation === undefined ? "" : ` ± ${(100 * spread.standardDeviation).toFixed(2)}`;
+  return `${(100 * spread.mean).toFixed(2)}${deviation}`;
+}
+
+/** The summary for people, in percent: mean ± sample standard deviation. */
+export function formatSummary(summary: SeedSummary): string {
+  const rows = Object.entries(titles).map(([name, title]) => [
+    title,
+    percent(summary.cil[name]),
+    percent(summary.til[name]),
+  ]);
+  const train = summary.cost.trainSeconds;
+  return (
+    `${summary.seeds.length} seeds: ${summary.seeds.join(", ")} (percent, mean ± sample standard deviation)\n` +
+    formatTable([["", "CIL", "TIL"], ...rows], [1, 2]) +
+    (train === undefined ? "" : `training ${formatDuration(train.mean)} a seed on average\n`)
+  );
+}
+
+async function refuseFull(folder: string): Promise<void> {
+  const entries = await readdir(folder).catch(() => []);
+  if (entries.length === 0) return;
+  throw new StoreError(`${folder}: exists and is not empty`, {
+    hint: "Continue those runs with --resume, or choose another folder with --out.",
+  });
+}
+
+export interface SeedFlags {
+  readonly resume?: boolean;
+  readonly json?: boolean;
+  readonly quiet?: boolean;
+  readonly resumeCommand: string;
+}
+
+/** Runs the experiment once a seed, each in `<out>/seed-<n>`, and writes `<out>/summary.json`. */
+export async function runSeeds(
+  configPath: string,
+  overrides: readonly Override[],
+  seeds: readonly number[],
+  flags: SeedFlags,
+  terminal: Terminal,
+): Promise<void> {
+  const { out } = (await loadConfig(configPath, overrides)).config;
+  if (flags.resume !== true) await refuseFull(out);
+  const runs: RunMetrics[] = [];
+  for (const seed of seeds) {
+    const folder = join(out, `seed-${seed}`);
+    const own = [
+      { key: "seed", value: seed, source: "--seeds" },
+      { key: "out", value: folder, source: "--seeds" },
+    ];
+    const { config } = await loadConfig(configPath, [...overrides, ...own]);
+    if (flags.quiet !== true) terminal.err(`seed ${seed}, out ${shortPath(folder)}\n`);
+    await runToEnd(config, flags, terminal);
+    const { metrics } = await readRunRecord(folder);
+    if (metrics === undefined) throw new StoreError(`${folder}: the run left no metrics.json`, { exitCode: 1 });
+    runs.push(metrics);
+  }
+  const summary = summarise(seeds, runs);
+  await mkdir(out, { recursive: true });
+  await writeFileAtomic(join(out, "summary.json"), `${JSON.stringify(summary, null, 2)}\n`);
+  terminal.out(flags.json === true ? `${JSON.stringify(summary)}\n` : formatSummary(summary));
+}

@@ -1,0 +1,132 @@
+/** The commands and their flags. What they do is imported when they run, so that `--help` is instant. */
+import { Command, InvalidArgumentError, Option } from "commander";
+import type { Terminal } from "./terminal.ts";
+
+function collect(value: string, previous: readonly string[]): string[] {
+  return [...previous, value];
+}
+
+function parseCount(text: string): number {
+  if (!/^[1-9]\d*$/.test(text)) throw new InvalidArgumentError("It must be a whole number of at least 1.");
+  return Number(text);
+}
+
+function addRun(program: Command, terminal: Terminal): void {
+  program
+    .command("run")
+    .summary("learn a stream of tasks as a YAML file says")
+    .description("Learns a stream of tasks as a YAML file says; leaves metrics, adapters and a report in its out folder.")
+    .argument("<config>", "YAML file; paths in it are relative to it")
+    .option("--set <key=value>", "override a setting, e.g. training.epochs=5 (repeatable)", collect, [])
+    .option("--resume", "go on where an interrupted run stopped")
+    .option("--out <folder>", "run folder, in place of the file's")
+    .option("--seeds <list>", "run each seed into <out>/seed-<n> and summarise, e.g. 1,2,3")
+    .option("--json", "print the metrics as JSON in place of tables")
+    .option("--quiet", "no progress")
+    .action(async (config: string, flags) => {
+      const { runCommand } = await import("./commands/run.ts");
+      await runCommand(config, flags, terminal);
+    });
+}
+
+function addReport(program: Command, terminal: Terminal): void {
+  program
+    .command("report")
+    .summary("show a run's metrics and accuracy matrices")
+    .description("Shows the metrics and accuracy matrices of a run, finished or not.")
+    .argument("<run>", "run folder")
+    .addOption(new Option("--html", "write report.html anew and print its path").conflicts("json"))
+    .option("--json", "print as JSON")
+    .action(async (run: string, flags) => {
+      const { reportCommand } = await import("./commands/report.ts");
+      await reportCommand(run, flags, terminal);
+    });
+}
+
+function addPredict(program: Command, terminal: Terminal): void {
+  program
+    .command("predict")
+    .summary("classify texts with what a run learned")
+    .description("Classifies texts with what a run learned: given as arguments, in a file, or on stdin, one a line.")
+    .argument("<run>", "run folder")
+    .argument("[texts...]", "texts, each in quotes")
+    .option("--file <file>", "read texts from a file, one a line")
+    .option("--task <name>", "choose among this task's labels only, with its own head")
+    .option("--top <n>", "show the n best classes", parseCount)
+    .option("--backbone <path>", "where the backbone lies now; its hash must be the run's")
+    .option("--json", "print one JSON object a line")
+    .action(async (run: string, texts: string[], flags) => {
+      const { predictCommand } = await import("./commands/predict.ts");
+      await predictCommand(run, texts, flags, terminal);
+    });
+}
+
+function addInspect(program: Command, terminal: Terminal): void {
+  const inspect = program
+    .command("inspect")
+    .summary("look into a model, an adapter, a run, or a graph")
+    .description("Looks into a model (folder or hub id), an adapter folder, or a run folder.")
+    .argument("<what>", "folder or hub id")
+    .option("--json", "print as JSON")
+    .action(async (what: string, flags) => {
+      const { inspectCommand } = await import("./commands/inspect.ts");
+      await inspectCommand(what, flags, terminal);
+    });
+  inspect
+    .command("graph")
+    .summary("print the graph that is built for a model")
+    .description("Prints the graph that is built for a model.")
+    .argument("<model>", "folder or hub id")
+    .addOption(
+      new Option("--phase <phase>", "training step, or sentence features")
+        .choices(["train", "features"])
+        .default("features"),
+    )
+    .addOption(new Option("--format <format>", "text, or dot for Graphviz").choices(["text", "dot"]).default("text"))
+    .action(async (model: string, flags) => {
+      const { inspectGraphCommand } = await import("./commands/inspectGraph.ts");
+      await inspectGraphCommand(model, flags, terminal);
+    });
+}
+
+function addDoctor(program: Command, terminal: Terminal): void {
+  program
+    .command("doctor")
+    .summary("check that this machine can run experiments")
+    .description("Checks that this machine can run experiments: Node, engine, processor, memory, disk, caches.")
+    .option("--json", "print as JSON")
+    .option("--online", "also ask whether the model hub can be reached")
+    .action(async (flags) => {
+      const { doctorCommand } = await import("./commands/doctor.ts");
+      await doctorCommand(flags, terminal);
+    });
+}
+
+function addDemo(program: Command, terminal: Terminal): void {
+  program
+    .command("demo")
+    .summary("learn the shipped demo stream into ./runs/demo")
+    .description("Learns the shipped demo stream into ./runs/demo, in place of an earlier demo there; no network.")
+    .option("--quiet", "no progress")
+    .action(async (flags) => {
+      const { demoCommand } = await import("./commands/demo.ts");
+      await demoCommand(flags, terminal);
+    });
+}
+
+export function buildProgram(terminal: Terminal, version: string): Command {
+  const program = new Command("accrete")
+    .description("Teaches a frozen language model one task after another, without forgetting.")
+    .version(version)
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => terminal.out(text),
+      writeErr: (text) => terminal.err(text),
+      getOutHelpWidth: () => terminal.width,
+      getErrHelpWidth: () => terminal.errWidth,
+    })
+    .configureHelp({ showGlobalOptions: false })
+    .showHelpAfterError("(add --help to see what there is)");
+  for (const add of [addRun, addReport, addPredict, addInspect, addDoctor, addDemo]) add(program, terminal);
+  return program;
+}

@@ -1,0 +1,114 @@
+import type { RunEvent, RunHeader } from "../core/record.ts";
+import { formatBytes, formatCount, formatDuration, formatPairs, formatPercent } from "./format.ts";
+import type { Terminal } from "./terminal.ts";
+
+const clearLine = "\r\u001b[K";
+
+type EventOf<T extends RunEvent["type"]> = Extract<RunEvent, { readonly type: T }>;
+
+/** Before a long run: what it is going to do, and with how much. */
+export function formatRunHeader(header: RunHeader): string {
+  const labels = new Set(header.tasks.flatMap((task) => task.labels)).size;
+  return formatPairs([
+    ["backbone", `${header.backbone.name} (${header.backbone.hash.slice(0, 12)})`],
+    ["frozen", `${formatCount(header.backbone.parameters)} parameters`],
+    ["trainable", `${formatCount(header.trainableParametersPerTask)} parameters a task`],
+    ["tasks", `${header.tasks.length}, ${labels} labels in all`],
+    ["weights", `${formatBytes(4 * header.backbone.parameters)} in memory at most, once a session`],
+    ["seed", String(header.seed)],
+  ]);
+}
+
+/**
+ * Tells a person how a run goes: on a terminal one line that renews itself, otherwise a plain line an epoch and a task.
+ */
+export class ProgressPrinter {
+  readonly #terminal: Terminal;
+  #header: RunHeader | undefined;
+  #lineShown = false;
+
+  constructor(terminal: Terminal) {
+    this.#terminal = terminal;
+  }
+
+  print(event: RunEvent): void {
+    if (event.type === "step") this.#printStep(event);
+    else this.#printLine(event);
+  }
+
+  /** Takes the renewing line away, so that what follows starts on a clean one. */
+  clear(): void {
+    if (this.#lineShown) this.#terminal.err(clearLine);
+    this.#lineShown = false;
+  }
+
+  #printStep(event: EventOf<"step">): void {
+    if (!this.#terminal.errIsTty) return;
+    const parts = [
+      `task ${event.task + 1}/${this.#taskCount()}`,
+      `epoch ${event.epoch + 1}`,
+      `step ${event.step}/${event.totalSteps}`,
+      `loss ${event.loss.toFixed(3)}`,
+      `${formatCount(event.examplesPerSecond)} examples/s`,
+      `${formatCount(event.tokensPerSecond)} tokens/s`,
+      `${formatDuration(event.secondsLeft)} left`,
+    ];
+    this.#terminal.err(`${clearLine}${parts.join(" · ").slice(0, Math.max(20, this.#terminal.errWidth - 1))}`);
+    this.#lineShown = true;
+  }
+
+  #printLine(event: Exclude<RunEvent, EventOf<"step">>): void {
+    const text = this.#describe(event);
+    if (text === undefined) return;
+    this.clear();
+    this.#terminal.err(text.endsWith("\n") ? text : `${text}\n`);
+  }
+
+  #describe(event: Exclude<RunEvent, EventOf<"step">>): string | undefined {
+    switch (event.type) {
+      case "run-started":
+        this.#header = event.header;
+        return formatRunHeader(event.header);
+      case "run-resumed":
+        return `resumed: ${event.finishedTasks} of ${this.#taskCount()} tasks were done`;
+      case "warning":
+        return `note: ${event.message}`;
+      case "task-started":
+        return (
+          `${this.#taskTitle(event.task)} ${event.name}: ${event.labels.length} labels, ` +
+          `${formatCount(event.trainExamples)} train, ${formatCount(event.validationExamples)} validation, ` +
+          `${formatCount(event.testExamples)} test, ${formatCount(event.totalSteps)} steps`
+        );
+      case "epoch": {
+        const { validationAccuracy } = event;
+        const validation =
+          validationAccuracy === undefined ? "" : `, validation ${formatPercent(validationAccuracy)}`;
+        return `${this.#taskTitle(event.task)} epoch ${event.epoch + 1}: loss ${event.meanLoss.toFixed(4)}${validation}`;
+      }
+      case "task-learned": {
+        const cut = event.truncatedTexts === 0 ? "" : `, ${formatCount(event.truncatedTexts)} texts cut to maxLength`;
+        const early = event.stoppedEarly ? ", stopped early" : "";
+        return `${this.#taskTitle(event.task)} learned in ${formatDuration(event.seconds)}${early}${cut}`;
+      }
+      case "evaluated":
+        return (
+          `${this.#taskTitle(event.task)} evaluated: CIL ${formatPercent(mean(event.cil))}, ` +
+          `TIL ${formatPercent(mean(event.til))} on ${event.cil.length} tasks (${formatDuration(event.seconds)})`
+        );
+      case "run-finished":
+        return undefined;
+    }
+  }
+
+  #taskTitle(task: number): string {
+    return `task ${task + 1}/${this.#taskCount()}`;
+  }
+
+  #taskCount(): string {
+    return String(this.#header?.tasks.length ?? "?");
+  }
+}
+
+function mean(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / Math.max(1, values.length);
+}
