@@ -23,6 +23,8 @@ export interface RunFigures {
   readonly seenLabels: number;
   readonly cil: ProtocolFigures;
   readonly til: ProtocolFigures;
+  /** Tasks whose TIL accuracy is not what it was when they were learned: there must be none. */
+  readonly tilChanged: readonly number[];
   readonly trainSeconds: number | undefined;
   readonly evalSeconds: number | undefined;
   readonly peakRssBytes: number | undefined;
@@ -41,6 +43,7 @@ export function summarize(record: RunRecord): RunFigures {
     seenLabels: countLabels(evaluated),
     cil: summarizeProtocol(record.cil, metrics?.cil, passes),
     til: summarizeProtocol(record.til, metrics?.til, evaluatedTasks === 0 ? undefined : 1),
+    tilChanged: findChangedColumns(record.til),
     trainSeconds: metrics?.cost.trainSeconds ?? total(tasks.map((task) => task.learned?.seconds)),
     evalSeconds: metrics?.cost.evalSeconds ?? total(tasks.map((task) => task.evaluated?.seconds)),
     peakRssBytes: metrics?.cost.peakRssBytes,
@@ -83,4 +86,9 @@ function mean(values: readonly number[]): number | undefined {
 function total(values: readonly (number | undefined)[]): number | undefined {
   const known = values.filter((value) => value !== undefined);
   return known.length === 0 ? undefined : known.reduce((sum, value) => sum + value, 0);
+}
+
+/** Columns that do not keep their diagonal's value. */
+function findChangedColumns(matrix: AccuracyMatrix): number[] {
+  return [...matrix.keys()].filter((j) => matrix.some((row, k) => k > j && row[j] !== matrix[j]?.[j]));
 }

@@ -79,10 +79,10 @@ function isPlainObject(value: unknown): value is Readonly<Record<string, unknown
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** Characters that steer a terminal or that no document may hold, shown as the replacement character. */
+/** Characters that steer a terminal or that no document may hold (controls, lone surrogates), shown as the replacement character. */
 export function withoutControls(text: string): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is to be replaced.
-  return text.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, "\ufffd");
+  return text.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]|\p{Surrogate}/gu, "\ufffd");
 }
 
 /** At most `width` characters, the last an ellipsis where something was left out. */

@@ -77,7 +77,7 @@ function plural(count: number, noun: string): string {
   return `${count} ${noun}${count === 1 ? "" : "s"}`;
 }
 
-function renderHeadline({ cil, til, finished }: RunFigures, pen: Pen): string[] {
+function renderHeadline({ cil, til, finished, tilChanged }: RunFigures, pen: Pen): string[] {
   const rows: [string, string, string][] = [
     [
       finished ? "average accuracy A_T, %" : "average accuracy so far, %",
@@ -109,7 +109,14 @@ function renderHeadline({ cil, til, finished }: RunFigures, pen: Pen): string[] 
   return [
     pen.strong(line(["", "CIL", "TIL"])),
     ...rows.map(line),
-    pen.faint("TIL's forgetting is 0 by construction."),
+    tilChanged.length === 0
+      ? pen.faint("TIL's forgetting is 0 by construction.")
+      : pen.strong(
+          shorten(
+            `TIL changed after learning, which must not happen: task ${tilChanged.join(", ")}`,
+            pen.width,
+          ),
+        ),
     "",
   ];
 }

@@ -1,0 +1,184 @@
+import type { ProtocolFigures, RunFigures } from "./figures.ts";
+import { summarize } from "./figures.ts";
+import {
+  formatBytes,
+  formatCount,
+  formatPercent,
+  formatPoints,
+  formatSeconds,
+  formatTime,
+  missing,
+} from "./format.ts";
+import { html, Markup, type Part } from "./markup.ts";
+import type { RunRecord } from "./record.ts";
+import { type Page, sections } from "./sections.ts";
+import { buildStyle } from "./style.ts";
+
+/**
+ * A run as one HTML file that needs nothing else: no script, no font, no picture from elsewhere; light and dark by
+ * the reader's setting. The same record gives the same bytes. An unfinished run is shown as far as it has come.
+ */
+export function renderHtml(record: RunRecord): string {
+  const figures = summarize(record);
+  const page: Page = { record, figures };
+  const shown = sections.flatMap((section) => {
+    const body = section.render(page);
+    return body === undefined ? [] : [{ ...section, body }];
+  });
+  const title = titleOf(record, figures);
+  return html`${new Markup("<!doctype html>")}
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>${title} – Accrete run report</title>
+<style>${new Markup(buildStyle())}</style>
+</head>
+<body>
+<header class="top">
+<p class="eyebrow"><b>Accrete</b> run report ${renderState(figures)}</p>
+<h1>${title}</h1>
+${renderLede(figures)}
+<p class="facts">${renderFacts(record)}</p>
+${renderCards(figures)}
+${renderNotices(record, figures)}
+<nav aria-label="Contents">${shown.map(({ id, title: name }) => html`<a href="#${id}">${name}</a>`)}</nav>
+</header>
+<main>
+${shown.map(({ id, title: name, body }) => html`<section id="${id}"><h2>${name}</h2>\n${body}</section>\n`)}
+</main>
+<footer><p>Made by accrete-lm ${record.header.accreteVersion} from the run's own record, events.jsonl and metrics.json.
+Files hold fractions; this page shows percent.</p></footer>
+</body>
+</html>
+`.text;
+}
+
+function titleOf({ header }: RunRecord, figures: RunFigures): string {
+  return `${plural(figures.totalTasks, "task")}, ${plural(figures.totalLabels, "label")} on ${baseName(header.backbone.name)}`;
+}
+
+/** The last part of a path or hub id; the whole stands among the versions. */
+function baseName(name: string): string {
+  return name.split(/[\\/]/).findLast((part) => part !== "") ?? name;
+}
+
+function plural(count: number, noun: string): string {
+  return `${formatCount(count)} ${noun}${count === 1 ? "" : "s"}`;
+}
+
+function renderState({ finished, evaluatedTasks, totalTasks }: RunFigures): Markup {
+  return finished
+    ? html`<span class="state">finished</span>`
+    : html`<span class="state open">not finished: ${evaluatedTasks} of ${plural(totalTasks, "task")}</span>`;
+}
+
+/** The result in one sentence, for someone who reads no further. */
+function renderLede({ cil, til, evaluatedTasks, seenLabels, totalTasks, finished }: RunFigures): Markup {
+  if (evaluatedTasks === 0)
+    return html`<p class="lede">No task has been learned and evaluated yet, of ${plural(totalTasks, "task")}.</p>`;
+  return html`<p class="lede">After ${finished ? "all " : ""}${plural(evaluatedTasks, "task")}, the right one of
+${plural(seenLabels, "label")} is named for <b>${formatPercent(cil.averageAccuracy)} %</b> of the test texts when nothing
+but the text is given, and for <b>${formatPercent(til.averageAccuracy)} %</b> when the text's task is given too
+(means over tasks).</p>`;
+}
+
+function renderFacts({ header, startedAt }: RunRecord): string {
+  return [
+    `seed ${header.seed}`,
+    `${formatCount(header.trainableParametersPerTask)} trained parameters a task, ${formatCount(header.backbone.parameters)} frozen`,
+    header.platform,
+    formatTime(startedAt),
+  ].join(" · ");
+}
+
+interface Card {
+  readonly name: Part;
+  readonly value: string;
+  readonly unit?: string;
+  readonly more: string;
+  readonly tone?: "cil" | "til";
+}
+
+function renderCards(figures: RunFigures): Markup {
+  return html`<dl class="cards">${cardsOf(figures).map(
+    ({ name, value, unit, more, tone }) => html`<div class="card ${tone}"><dt>${name}</dt>
+<dd><div class="value">${value}${value === missing ? undefined : html`<span class="unit">${unit}</span>`}</div><div class="more">${more}</div></dd></div>
+`,
+  )}</dl>`;
+}
+
+function cardsOf(figures: RunFigures): readonly Card[] {
+  const { cil, til, finished } = figures;
+  const average = (
+    name: string,
+    tone: "cil" | "til",
+    { averageAccuracy, sampleAccuracy }: ProtocolFigures,
+  ): Card => ({
+    name: html`${name} average accuracy ${finished ? html`<i>A</i><sub>T</sub>` : "so far"}`,
+    value: formatPercent(averageAccuracy),
+    unit: "%",
+    more:
+      sampleAccuracy === undefined ? "mean over tasks" : `${formatPercent(sampleAccuracy)} % over samples`,
+    tone,
+  });
+  const undefinedFigure = finished ? "needs a second task" : "known at the end of the run";
+  return [
+    average("CIL", "cil", cil),
+    average("TIL", "til", til),
+    {
+      name: "CIL average incremental accuracy",
+      value: formatPercent(cil.averageIncrementalAccuracy),
+      unit: "%",
+      more: `TIL ${formatPercent(til.averageIncrementalAccuracy)} %`,
+    },
+    {
+      name: "CIL forgetting",
+      value: formatPercent(cil.forgetting),
+      unit: "points",
+      more: cil.forgetting === undefined ? undefinedFigure : "best − last, lower is better",
+    },
+    {
+      name: "CIL backward transfer",
+      value: formatPoints(cil.backwardTransfer),
+      unit: "points",
+      more: cil.backwardTransfer === undefined ? undefinedFigure : "last − first, higher is better",
+    },
+    {
+      name: "CIL forward passes per example",
+      value: cil.passesPerExample === undefined ? missing : formatCount(cil.passesPerExample),
+      more: `TIL ${til.passesPerExample ?? missing}; without caches`,
+    },
+    {
+      name: finished ? "Training time" : "Training time so far",
+      value: formatSeconds(figures.trainSeconds),
+      more: `evaluation ${formatSeconds(figures.evalSeconds)}`,
+    },
+    {
+      name: "Peak memory",
+      value: formatBytes(figures.peakRssBytes),
+      more: figures.peakRssBytes === undefined ? "known at the end of the run" : "resident, whole process",
+    },
+  ];
+}
+
+function renderNotices({ warnings }: RunRecord, figures: RunFigures): Markup {
+  const { finished, evaluatedTasks, totalTasks, tilChanged } = figures;
+  const changed =
+    tilChanged.length === 0
+      ? undefined
+      : html`<div class="notice"><h2>Task-incremental accuracy changed after learning</h2><p>Adapters are never touched
+again once their task is learned, so this must not happen. Tasks: ${tilChanged.join(", ")}.</p></div>`;
+  const open = finished
+    ? undefined
+    : html`<div class="notice"><h2>This run is not finished</h2><p>It has learned and evaluated ${evaluatedTasks} of
+${plural(totalTasks, "task")}; the figures below are those so far. It continues with <code>accrete run --resume</code>.</p></div>`;
+  const notes =
+    warnings.length === 0
+      ? undefined
+      : html`<div class="notice"><h2>${warnings.length === 1 ? "A note" : "Notes"} from the run</h2><ul>${warnings.map(
+          (warning) => html`<li>${warning}</li>`,
+        )}</ul></div>`;
+  return html`${open}${changed}${notes}`;
+}

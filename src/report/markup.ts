@@ -1,0 +1,40 @@
+import { withoutControls } from "./format.ts";
+
+/** HTML that is safe to insert as it is; only {@link html} and code that vouches for its text make it. */
+export class Markup {
+  readonly text: string;
+
+  constructor(text: string) {
+    this.text = text;
+  }
+}
+
+/** What a template takes: text is escaped, markup is not, undefined is nothing. */
+export type Part = string | number | Markup | undefined | readonly Part[];
+
+/** Builds markup from a template; whatever is not {@link Markup} already is escaped. */
+export function html(strings: TemplateStringsArray, ...parts: readonly Part[]): Markup {
+  let text = strings[0] ?? "";
+  for (const [index, part] of parts.entries()) text += render(part) + (strings[index + 1] ?? "");
+  return new Markup(text);
+}
+
+function render(part: Part): string {
+  if (part === undefined) return "";
+  if (part instanceof Markup) return part.text;
+  if (typeof part === "string" || typeof part === "number") return escapeHtml(String(part));
+  return part.map(render).join("");
+}
+
+const entities: Readonly<Record<string, string>> = {
+  "&": "&amp;",
+  "<": "&lt;",
+  ">": "&gt;",
+  '"': "&quot;",
+  "'": "&#39;",
+};
+
+/** Text for an element or a quoted attribute. */
+export function escapeHtml(text: string): string {
+  return withoutControls(text).replace(/[&<>"']/g, (character) => entities[character] ?? character);
+}

@@ -1,0 +1,208 @@
+/** The page's sections, each a function of the record. */
+import type { AccuracyMatrix } from "../core/record.ts";
+import { drawAccuracy, drawPasses, drawTimes } from "./charts.ts";
+import { rampSteps } from "./colour.ts";
+import { definitions } from "./definitions.ts";
+import type { RunFigures } from "./figures.ts";
+import { flattenConfig, formatCount, formatPercent, formatSeconds, missing } from "./format.ts";
+import { drawMatrix } from "./heatmap.ts";
+import { drawLosses, tasksWithLoss } from "./loss.ts";
+import { html, type Markup } from "./markup.ts";
+import { fullWidth, halfWidth } from "./plot.ts";
+import type { RunRecord, TaskRecord } from "./record.ts";
+
+/** What a section is made from. */
+export interface Page {
+  readonly record: RunRecord;
+  readonly figures: RunFigures;
+}
+
+/** A section of the page; where `render` has nothing to show, it is left out, and out of the contents too. */
+export interface Section {
+  readonly id: string;
+  readonly title: string;
+  readonly render: (page: Page) => Markup | undefined;
+}
+
+export const sections: readonly Section[] = [
+  { id: "accuracy", title: "Accuracy as tasks arrive", render: renderAccuracy },
+  { id: "matrices", title: "Accuracy matrices", render: renderMatrices },
+  { id: "loss", title: "Training loss", render: renderLosses },
+  { id: "cost", title: "Cost", render: renderCost },
+  { id: "tasks", title: "Tasks and labels", render: renderTasks },
+  { id: "settings", title: "Settings", render: renderSettings },
+  { id: "origin", title: "Versions and hashes", render: renderOrigin },
+  { id: "definitions", title: "Definitions", render: renderDefinitions },
+];
+
+const legend = html`<p class="legend"><span><i class="key"></i>CIL: any label learned so far</span>
+<span><i class="key til"></i>TIL: the task is given</span></p>`;
+
+function renderAccuracy({ record, figures }: Page): Markup | undefined {
+  if (figures.evaluatedTasks === 0) return undefined;
+  return html`<p class="note">Mean accuracy over the test texts of all tasks learned so far, after each task.
+Choosing among more labels is harder, so the class-incremental curve falls even where nothing is forgotten;
+the dotted line is what guessing would give.</p>
+<div class="panel">${legend}<div class="chart keep">${drawAccuracy(figures, record.tasks)}</div></div>`;
+}
+
+function renderMatrices({ record, figures }: Page): Markup | undefined {
+  if (figures.evaluatedTasks === 0) return undefined;
+  const narrow = record.cil.length <= 6;
+  return html`<p class="note">Each row is measured after learning one more task, each column is one task's test
+texts, in percent. Read down a column to see a task being forgotten. Both matrices share one colour scale.</p>
+<div class="${narrow ? "pair" : undefined}">${renderMatrix(
+    record.cil,
+    record.tasks,
+    "CIL",
+    "Class-incremental",
+    "The right label among all learned so far.",
+    narrow ? halfWidth : fullWidth,
+  )}
+${renderMatrix(
+  record.til,
+  record.tasks,
+  "TIL",
+  "Task-incremental",
+  tilNote(figures),
+  narrow ? halfWidth : fullWidth,
+)}</div>`;
+}
+
+function tilNote({ tilChanged }: RunFigures): string {
+  const rule =
+    "The task is given. TIL forgetting is zero by construction: an adapter is never touched again once its task is " +
+    "learned, so every column is constant. It is a check, not an achievement";
+  return tilChanged.length === 0 ? `${rule}.` : `${rule}, and this run fails it.`;
+}
+
+function renderMatrix(
+  matrix: AccuracyMatrix,
+  tasks: readonly TaskRecord[],
+  protocol: string,
+  title: string,
+  note: string,
+  width: number,
+): Markup {
+  const swatches = Array.from(
+    { length: rampSteps },
+    (_, step) => html`<b style="background:var(--h${step})"></b>`,
+  );
+  return html`<div class="panel"><h3>${title}</h3><p class="legend">${note}</p>
+<div class="chart keep">${drawMatrix(matrix, tasks, protocol, width)}</div>
+<p class="scale">0 %<i aria-hidden="true">${swatches}</i>100 %</p>
+<details><summary>${title} matrix as a table</summary>${renderMatrixTable(matrix, tasks, title)}</details></div>`;
+}
+
+function renderMatrixTable(matrix: AccuracyMatrix, tasks: readonly TaskRecord[], title: string): Markup {
+  const cell = (value: number | null) =>
+    value === null ? html`<td class="none">${missing}</td>` : html`<td>${formatPercent(value)}</td>`;
+  return html`<div class="scroll"><table class="matrix"><caption class="legend left">${title} accuracy, %</caption>
+<thead><tr><th scope="col" class="left">after learning</th>${matrix.map(
+    (_, task) => html`<th scope="col" title="${tasks[task]?.name}">${task}</th>`,
+  )}</tr></thead>
+<tbody>${matrix.map(
+    (row, task) =>
+      html`<tr><th scope="row" class="left">${task} <bdi>${tasks[task]?.name}</bdi></th>${row.map(cell)}</tr>\n`,
+  )}</tbody></table></div>`;
+}
+
+function renderLosses({ record }: Page): Markup | undefined {
+  if (tasksWithLoss(record.tasks).length === 0) return undefined;
+  return html`<p class="note">Cross-entropy on the training batches of each task, over its steps; all panels share
+their axes. The line is a mean over neighbouring steps, the band reaches from their lowest to their highest loss.</p>
+<div class="panel"><div class="chart keep">${drawLosses(record.tasks)}</div></div>`;
+}
+
+function renderCost({ record, figures }: Page): Markup | undefined {
+  if (figures.evaluatedTasks === 0) return undefined;
+  return html`<p class="note">Exact class-incremental prediction runs the backbone once for every learned adapter.
+Times are wall clock on the machine named below.</p>
+<div class="pair"><div class="panel"><h3>Forward passes per prediction</h3>
+<p class="legend"><span><i class="key"></i>CIL</span> <span><i class="key til"></i>TIL</span></p>
+<div class="chart">${drawPasses(record.tasks, figures)}</div></div>
+<div class="panel"><h3>Seconds per task</h3>
+<p class="legend"><span><i class="key" style="background:var(--ink);opacity:.82"></i>learning, ${formatSeconds(figures.trainSeconds)} in all</span>
+<span><i class="key" style="background:var(--muted);opacity:.42"></i>evaluating all tasks so far, ${formatSeconds(figures.evalSeconds)}</span></p>
+<div class="chart">${drawTimes(record.tasks, figures)}</div></div></div>`;
+}
+
+function renderTasks({ record, figures }: Page): Markup {
+  const cil = record.cil.at(-1);
+  const til = record.til.at(-1);
+  const rows = record.tasks.map(
+    (
+      task,
+      index,
+    ) => html`<tr class="task"><th scope="row">${index}</th><th scope="row" class="left"><bdi>${task.name}</bdi></th>
+<td>${optionalCount(task.started?.trainExamples)}</td><td>${optionalCount(task.started?.validationExamples)}</td><td>${optionalCount(task.started?.testExamples)}</td>
+<td>${optionalCount(task.started?.totalSteps)}</td><td>${formatSeconds(task.learned?.seconds)}</td><td>${bestValidation(task)}</td>
+<td>${formatPercent(record.cil[index]?.[index])}</td><td>${formatPercent(cil?.[index])}</td><td>${formatPercent(til?.[index])}</td></tr>
+<tr><td></td><td class="labels" colspan="10">${remarksOf(task)}${task.labels.map((label) => html`<bdi>${label}</bdi> `)}</td></tr>\n`,
+  );
+  return html`<p class="note">In the order in which they were learned: the texts of each, and its accuracy in percent
+when it had just been learned and after ${figures.finished ? "the last task" : "the latest evaluation"}.</p>
+<div class="panel scroll"><table><thead><tr><th scope="col"></th><th scope="col" class="left">task</th><th scope="col">train</th><th scope="col">validation</th><th scope="col">test</th>
+<th scope="col">steps</th><th scope="col">learned in</th><th scope="col">best validation</th><th scope="col">CIL at first</th><th scope="col">CIL now</th><th scope="col">TIL now</th></tr></thead>
+<tbody>${rows}</tbody></table></div>`;
+}
+
+function optionalCount(count: number | undefined): string {
+  return count === undefined ? missing : formatCount(count);
+}
+
+function bestValidation({ epochs }: TaskRecord): string {
+  const known = epochs.flatMap(({ validationAccuracy }) =>
+    validationAccuracy === undefined ? [] : [validationAccuracy],
+  );
+  return known.length === 0 ? missing : formatPercent(Math.max(...known));
+}
+
+function remarksOf({ learned, labels }: TaskRecord): string {
+  const remarks = [
+    ...(learned?.stoppedEarly === true ? ["stopped early"] : []),
+    ...(learned !== undefined && learned.truncatedTexts > 0
+      ? [`${learned.truncatedTexts} texts cut to length`]
+      : []),
+  ];
+  return `${[`${labels.length} ${labels.length === 1 ? "label" : "labels"}`, ...remarks].join(", ")}: `;
+}
+
+function settingsList(entries: readonly (readonly [string, string])[], wide = false): Markup {
+  return html`<div class="panel"><dl class="settings${wide ? " wide" : ""}">${entries.map(
+    ([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>\n`,
+  )}</dl></div>`;
+}
+
+function renderSettings({ record }: Page): Markup {
+  return html`<p class="note">As resolved: the configuration file, the command line and the defaults together.</p>
+${settingsList(flattenConfig(record.header.config))}`;
+}
+
+function renderOrigin({ record: { header, startedAt, lastEventAt, resumes } }: Page): Markup {
+  return settingsList(
+    [
+      ["backbone", header.backbone.name],
+      ["backbone parameters", `${formatCount(header.backbone.parameters)}, frozen`],
+      ["trained parameters per task", formatCount(header.trainableParametersPerTask)],
+      ["backbone hash", header.backbone.hash],
+      ["data hash", header.dataHash],
+      ["seed", String(header.seed)],
+      ["Accrete", header.accreteVersion],
+      ["engine", header.engineVersion],
+      ["Node.js", header.nodeVersion],
+      ["platform", header.platform],
+      ["started", startedAt],
+      ["last event", lastEventAt],
+      ["times resumed", String(resumes)],
+    ],
+    true,
+  );
+}
+
+function renderDefinitions(): Markup {
+  return html`<dl class="definitions">${definitions.map(
+    ({ name, formula, text }) =>
+      html`<div><dt>${name}</dt><dd><span class="formula">${formula}</span>${text}</dd></div>\n`,
+  )}</dl>`;
+}

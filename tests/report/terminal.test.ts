@@ -1,0 +1,108 @@
+import { describe, expect, it } from "vitest";
+import { buildRunRecord } from "../../src/report/record.ts";
+import { renderTables, tableOptionsFor } from "../../src/report/terminal.ts";
+import { syntheticEvents } from "./synthetic.ts";
+
+const plain = { color: false, width: 80 };
+const linesOf = (text: string) => text.split("\n");
+const longest = (text: string) => Math.max(...linesOf(text).map((line) => [...line].length));
+
+describe("renderTables", () => {
+  const record = buildRunRecord(syntheticEvents({ stepsPerTask: 30 }));
+
+  it("fits fifteen tasks into 80 columns, with every accuracy to one decimal", () => {
+    const text = renderTables(record, plain);
+    expect(longest(text)).toBeLessThanOrEqual(80);
+    const start = linesOf(text).findIndex((line) => line.startsWith("CIL accuracy"));
+    for (const [k, row] of record.cil.entries()) {
+      const cells = row.map((value) =>
+        value === null ? "–" : (value * 100).toFixed(1) === "100.0" ? "100" : (value * 100).toFixed(1),
+      );
+      expect(linesOf(text)[start + 2 + k]?.trim().split(/\s+/)).toEqual([String(k), ...cells]);
+    }
+  });
+
+  it("shows the headline figures of both protocols", () => {
+    const text = renderTables(record, plain);
+    const { cil, til } = record.metrics!;
+    const percent = (value: number) => (value * 100).toFixed(1);
+    expect(text).toMatch(
+      new RegExp(
+        `average accuracy A_T, % +${percent(cil.averageAccuracy)} +${percent(til.averageAccuracy)}\n`,
+      ),
+    );
+    expect(text).toMatch(new RegExp(`forgetting, points +${percent(cil.forgetting!)} +0\\.0\n`));
+    expect(text).toMatch(
+      new RegExp(`backward transfer, points +−${percent(-cil.backwardTransfer!)} +0\\.0\n`),
+    );
+    expect(text).toMatch(/forward passes an example +15 +1\n/);
+    expect(text).toMatch(/peak memory +412 MB\n/);
+    expect(text).toContain("0 by construction");
+  });
+
+  it("says where a task-incremental column is not constant", () => {
+    const events = syntheticEvents({ tasks: 3, stepsPerTask: 4, stopIn: 2 }).map((event) =>
+      event.type === "evaluated" && event.task === 1
+        ? { ...event, til: [0.1, ...event.til.slice(1)] }
+        : event,
+    );
+    expect(renderTables(buildRunRecord(events), plain)).toMatch(/must not happen: task 0\n/);
+  });
+
+  it("breaks a matrix too wide into blocks that show every cell once", () => {
+    const many = buildRunRecord(syntheticEvents({ tasks: 40, labelsPerTask: 2, stepsPerTask: 2, epochs: 1 }));
+    const text = renderTables(many, plain);
+    expect(longest(text)).toBeLessThanOrEqual(80);
+    const cil = text.slice(text.indexOf("CIL accuracy"), text.indexOf("TIL accuracy"));
+    const defined = many.cil.flat().filter((value) => value !== null).length;
+    expect(cil.match(/ (\d{1,2}\.\d|100)(?= |\n)/g)).toHaveLength(defined);
+  });
+
+  it("marks an unfinished run, and a dash stands for what is not known", () => {
+    const text = renderTables(
+      buildRunRecord(syntheticEvents({ tasks: 4, stepsPerTask: 10, stopIn: 2 })),
+      plain,
+    );
+    expect(text).toContain("Not finished: 2 of 4 tasks");
+    expect(text).toMatch(/average accuracy so far, % +\d+\.\d +\d+\.\d\n/);
+    expect(text).toMatch(/forgetting, points +– +–\n/);
+    const begun = renderTables(buildRunRecord(syntheticEvents({ tasks: 4, stopIn: 0 }).slice(0, 1)), plain);
+    expect(begun).toContain("Not finished: 0 of 4 tasks");
+    expect(begun).not.toContain("CIL accuracy, %");
+  });
+
+  it("writes escapes only where colour is asked for", () => {
+    expect(renderTables(record, plain)).not.toContain("\u001b");
+    const coloured = renderTables(record, { color: true, width: 80 });
+    expect(coloured).toContain("\u001b[1m");
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: ANSI escapes are what is removed.
+    const stripped = coloured.replace(/\u001b\[\d+m/g, "");
+    expect(linesOf(stripped).map((line) => line.trimEnd())).toEqual(linesOf(renderTables(record, plain)));
+  });
+
+  it("does not let names steer the terminal, and keeps columns straight", () => {
+    const names = ["\u001b[31mred\u0007", "旅行と食べ物の話題についての長い名前です", "a".repeat(99)];
+    const text = renderTables(
+      buildRunRecord(syntheticEvents({ tasks: 3, stepsPerTask: 4, taskName: (task) => names[task]! })),
+      plain,
+    );
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: these must not occur.
+    expect(text).not.toMatch(/[\u0000-\u0009\u000b-\u001f\u007f]/);
+    const columns = (line: string) =>
+      [...line].reduce(
+        (sum, character) => sum + (/[\p{Script=Han}\p{Script=Hiragana}]/u.test(character) ? 2 : 1),
+        0,
+      );
+    const rows = linesOf(text).filter((line) => / s$/.test(line) && /^ \d/.test(line));
+    expect(rows).toHaveLength(3);
+    expect(new Set(rows.map(columns)).size).toBe(1);
+  });
+});
+
+describe("tableOptionsFor", () => {
+  it("colours only a terminal, and not against NO_COLOR", () => {
+    expect(tableOptionsFor({ isTTY: true, columns: 120 }, {})).toEqual({ color: true, width: 120 });
+    expect(tableOptionsFor({ isTTY: true }, { NO_COLOR: "1" })).toEqual({ color: false, width: 80 });
+    expect(tableOptionsFor({}, {})).toEqual({ color: false, width: 80 });
+  });
+});
