@@ -1,14 +1,8 @@
 import { EngineError } from "../core/errors.ts";
 import { type HostTensor, sizeOf } from "../core/tensor.ts";
-import { dimFactors, evaluateDim, formatShape } from "../graph/shape.ts";
+import { evaluateDim, formatShape } from "../graph/shape.ts";
 import type { Graph } from "../graph/types.ts";
 import type { Tensors } from "./types.ts";
-
-/** Whether a dimension is one symbol by itself, which what is fed can bind. */
-function isSymbol(dim: string): boolean {
-  const [first, ...rest] = dimFactors(dim);
-  return rest.length === 0 && first?.offset === 0;
-}
 
 /**
  * Checks what is fed against a graph's inputs and binds the symbolic dimensions.
@@ -38,7 +32,6 @@ export function checkFeeds(
         if (size !== dim) throw new EngineError(where);
         return;
       }
-      if (!isSymbol(dim)) return;
       const bound = bindings.get(dim);
       if (bound !== undefined && bound !== size)
         throw new EngineError(`${where}: ${dim} is ${bound} in another input`);

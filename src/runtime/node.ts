@@ -78,7 +78,8 @@ function sessionOptions(
   return {
     executionProviders: ["cpu"],
     graphOptimizationLevel: "all",
-    logSeverityLevel: 3,
+    // Fatal only: what goes wrong is thrown, and need not stand on the terminal as well.
+    logSeverityLevel: 4,
     // Shapes change from batch to batch: patterns of memory would be kept for each.
     enableMemPattern: false,
     intraOpNumThreads: options.threads ?? 0,

@@ -77,6 +77,20 @@ describe("gradients", () => {
     expect(results.toRelu?.data).toEqual(Float64Array.of(1, 1, 0, 0));
   });
 
+  it("do not ask for rules that nothing wanted needs", async () => {
+    // A transposed batch against a shared matrix has a gradient by the matrix only.
+    const batch = op.input("batch", "float32", ["B", 2, 3]);
+    const shared = op.input("shared", "float32", [2, 4]);
+    const product = op.matmul(op.exp(batch), shared, { transposeA: true });
+    const loss = op.add(sum(product), sum(x));
+    expect(gradients(loss, [x, shared]).map(({ shape }) => shape)).toEqual([
+      ["B", 2],
+      [2, 4],
+    ]);
+    expect(gradients(loss, [x]).map(({ shape }) => shape)).toEqual([["B", 2]]);
+    expect(() => gradients(loss, [batch])).toThrow("is not supported");
+  });
+
   it("want a scalar loss", () => {
     expect(() => gradients(x, [x])).toThrow("gradients: the loss must be a scalar, got shape (B, 2)");
   });

@@ -2,11 +2,12 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { EngineError } from "../../src/core/errors.ts";
+import { AccreteError, EngineError, GraphError } from "../../src/core/errors.ts";
 import { float32, type HostTensor, int64, type StorageDType } from "../../src/core/tensor.ts";
 import { createGraph } from "../../src/graph/graph.ts";
 import * as op from "../../src/graph/ops.ts";
 import type { Graph, Value } from "../../src/graph/types.ts";
+import { emitOnnx } from "../../src/onnx/emit.ts";
 import { referenceRuntime } from "../../src/runtime/reference.ts";
 import type { Runtime, Tensors } from "../../src/runtime/types.ts";
 import { createDraw, type Draw } from "../graph/draw.ts";
@@ -151,6 +152,13 @@ describe.each(runtimes.map((entry) => [entry.runtime.name, entry] as const))("%s
   });
 });
 
+it("an input and a weight of one name are refused, since the engine would ignore what is fed", () => {
+  const source = { file: "m.bin", dtype: "float32", dims: [2], offset: 0, length: 8 } as const;
+  const graph = createGraph({ y: op.add(op.input("w", "float32", [2]), op.weight("w", source)) });
+  expect(() => emitOnnx(graph)).toThrow(GraphError);
+  expect(() => emitOnnx(graph)).toThrow('an input and a weight are both called "w"');
+});
+
 describe.each(runtimes.map(({ runtime }) => [runtime.name, runtime] as const))(
   "%s reads weights from their file",
   (_, runtime) => {
@@ -183,15 +191,15 @@ describe.each(runtimes.map(({ runtime }) => [runtime.name, runtime] as const))(
       );
     });
 
-    it("says which weight's file is missing or too short", async () => {
+    it("refuses a file that is missing or too short", async () => {
       const file = join(folder, "short.bin");
       await writeFile(file, Buffer.alloc(12));
       const build = (from: string) =>
         createGraph({
           y: op.add(op.weight("w", { file: from, dtype: "float32", dims: [4], offset: 0, length: 16 }), 1),
         });
-      await expect(runOnce(runtime, build(file), {})).rejects.toThrow();
-      await expect(runOnce(runtime, build(join(folder, "none.bin")), {})).rejects.toThrow();
+      for (const path of [file, join(folder, "none.bin")])
+        await expect(runOnce(runtime, build(path), {})).rejects.toBeInstanceOf(AccreteError);
     });
   },
 );
