@@ -95,6 +95,7 @@ code,.settings dd,.mono{font-family:ui-monospace,"SF Mono",SFMono-Regular,Menlo,
 .definitions dt{font-weight:640;font-size:14.5px}
 .definitions dd{margin:2px 0 0;color:var(--muted);font-size:13.5px;text-wrap:pretty}
 .formula{display:block;color:var(--ink);font-family:"STIX Two Text","Cambria Math",Cambria,"Times New Roman",Times,serif;font-size:16.5px;line-height:1.5;margin:3px 0 4px}
+sub{line-height:0}
 .formula sub{font-size:.72em}
 footer{color:var(--muted);font-size:12.5px;margin-top:56px;padding-bottom:44px}
 footer p{border-top:1px solid var(--line);padding-top:14px}
