@@ -11,7 +11,7 @@ import { buildTrainingGraph, type TrainingGraph } from "../train/graphs.ts";
 import {
   countSteps,
   type FitEvent,
-  fit,
+  fitTask,
   type TrainableState,
   type TrainingOptions,
 } from "../train/trainer.ts";
@@ -89,7 +89,7 @@ export class ContinualLearner implements AsyncDisposable {
         : { validate: () => this.accuracy(learned, task.validation, validation) }),
       ...(signal === undefined ? {} : { signal }),
     };
-    const result = yield* fit(context, { encodings, labels: slotsOf(train, labels) }, state, this.training);
+    const result = yield* fitTask(context, { encodings, labels: slotsOf(train, labels) }, state, this.training);
     return { learned, truncatedTexts: truncated, stoppedEarly: result.stoppedEarly };
   }
 

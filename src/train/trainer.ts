@@ -148,7 +148,7 @@ function restore(state: TrainableState, saved: ReadonlyMap<string, Float32Array>
  * step, so the same seed and machine give the same bytes.
  * @throws EngineError if a loss is not finite, naming the batch; the values are then those of the last good step.
  */
-export async function* fit(
+export async function* fitTask(
   context: FitContext,
   data: TrainingData,
   state: TrainableState,

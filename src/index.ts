@@ -1,0 +1,16 @@
+/** The public API of `accrete-lm`. */
+export { type LoadedBackbone, loadBackbone } from "./app/backbone.ts";
+export { loadConfig, type LoadedConfig, type ResolvedConfig, resolveConfig } from "./app/config.ts";
+export { openRun } from "./app/predictor.ts";
+export { runExperiment } from "./app/runExperiment.ts";
+export type { OpenRunOptions, Prediction, PredictOptions, Predictor, RunOptions, ScoredLabel } from "./app/types.ts";
+export {
+  AccreteError,
+  CheckpointError,
+  ConfigError,
+  DataError,
+  EngineError,
+  GraphError,
+  StoreError,
+} from "./core/errors.ts";
+export type { AccuracyMatrix, ProtocolMetrics, RunCost, RunEvent, RunHeader, RunMetrics } from "./core/record.ts";
