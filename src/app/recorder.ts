@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { join } from "node:path";
 import { computeMetrics, type EvaluatedRow, matrixToCsv } from "../continual/metrics.ts";
@@ -58,7 +59,9 @@ export class Recorder implements AsyncDisposable {
         await file.datasync();
       }
       const text = new TextDecoder().decode(bytes.subarray(0, whole));
-      return new Recorder(folder, file, parseEvents(text), options);
+      const recorder = new Recorder(folder, file, parseEvents(text), options);
+      await recorder.#finishFiles();
+      return recorder;
     } catch (error) {
       await file.close();
       throw error;
@@ -70,8 +73,8 @@ export class Recorder implements AsyncDisposable {
     if (event.type === "step" && !this.#keepsStep(event)) return;
     this.#remember(event);
     await this.#append(event);
-    if (event.type === "run-finished") await this.#writeMetrics(event.metrics);
     if (event.type === "evaluated" || event.type === "run-finished") await this.#writeReports();
+    if (event.type === "run-finished") await this.#writeMetrics(event.metrics);
   }
 
   #keepsStep(event: StepEvent): boolean {
@@ -97,6 +100,14 @@ export class Recorder implements AsyncDisposable {
         hint: "Make room on the disk, then go on with --resume.",
       });
     }
+  }
+
+  /** `metrics.json` is written last: where the end is recorded without it, the writer died between the two. */
+  async #finishFiles(): Promise<void> {
+    const end = this.pastEvents.findLast((event) => event.type === "run-finished");
+    if (end === undefined || existsSync(join(this.#folder, "metrics.json"))) return;
+    await this.#writeReports();
+    await this.#writeMetrics(end.metrics);
   }
 
   async #writeMetrics(metrics: RunMetrics): Promise<void> {

@@ -1,5 +1,5 @@
 import { stdin } from "node:process";
-import type { Prediction, PredictOptions, Predictor } from "../../app/types.ts";
+import type { Prediction, PredictOptions } from "../../app/types.ts";
 import { StoppedError, UsageError } from "../failure.ts";
 import { Interrupt } from "../interrupt.ts";
 import { readLines } from "../lines.ts";
@@ -55,13 +55,6 @@ function toLines(prediction: Prediction, showTop: boolean): string {
   return first + prediction.top.slice(1).map((each) => `  ${score(each.score)}  ${each.label}\n`).join("");
 }
 
-function checkTask(predictor: Predictor, task: string | undefined): void {
-  if (task === undefined || predictor.tasks.some((each) => each.name === task)) return;
-  throw new UsageError(`--task ${task}: the run has no such task`, {
-    hint: `It has: ${predictor.tasks.map((each) => each.name).join(", ")}.`,
-  });
-}
-
 export async function predictCommand(
   run: string,
   texts: readonly string[],
@@ -75,7 +68,6 @@ export async function predictCommand(
   try {
     const backbone = flags.backbone === undefined ? {} : { backbone: flags.backbone };
     await using predictor = await openRun(run, { ...backbone, signal });
-    checkTask(predictor, flags.task);
     const task = flags.task === undefined ? {} : { task: flags.task };
     const options: PredictOptions = { ...task, top: flags.top ?? defaultTop, signal };
     for await (const group of grouped(asked, textsAtOnce)) {
