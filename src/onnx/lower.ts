@@ -38,7 +38,7 @@ function reduction(opType: string): LowerRule<"reduceSum"> & LowerRule<"reduceMa
   return (node: Node<"reduceSum"> | Node<"reduceMax">, emitter: Emitter) => {
     const { axes, keepDims } = node.attributes;
     const [x = ""] = emitter.operands(node);
-    const attributes: Attributes = { keepdims: int(keepDims ? 1 : 0) };
+    const attributes: Attributes = { keepdims: int(keepDims ? 1 : 0), noop_with_empty_axes: int(1) };
     bindOne(
       node,
       emitter.emit(opType, [x, emitter.constant(int64(axes, [axes.length]))], { attributes }),
