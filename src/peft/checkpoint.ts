@@ -1,0 +1,304 @@
+/**
+ * Adapter folders that Hugging Face's peft reads and writes: `adapter_config.json` and `adapter_model.safetensors`,
+ * the head inside where Hugging Face has that very head, else beside in `head.safetensors`; what peft has no place
+ * for (labels, pooling, hashes) in `accrete.json`.
+ */
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { z } from "zod";
+import { CheckpointError } from "../core/errors.ts";
+import { type HostTensor, isFloat32 } from "../core/tensor.ts";
+import { errorCode } from "../io/fileErrors.ts";
+import { decodeSafetensors, encodeSafetensors } from "../io/safetensors.ts";
+import { adaptedSites, checkAdapter, checkHead, listed } from "./checkpointChecks.ts";
+import { type AdapterConfig, encodeAdapterConfig, parseAdapterConfig } from "./checkpointConfig.ts";
+import {
+  architectureOfKeys,
+  fileKey,
+  innerHeads,
+  parseFileKey,
+  prefixPattern,
+  unprefixPattern,
+  wrapperPrefix,
+} from "./checkpointKeys.ts";
+import type { AdapterHost } from "./lora.ts";
+import type { Architecture, Head, HeadKind, LoraSpec, Pooling, SavedAdapter } from "./types.ts";
+
+const configFile = "adapter_config.json";
+const weightsFile = "adapter_model.safetensors";
+const headFile = "head.safetensors";
+const metadataFile = "accrete.json";
+const pytorch = { format: "pt" };
+
+type Tensors = ReadonlyMap<string, HostTensor<"float32">>;
+
+const metadataSchema = z.object({
+  schemaVersion: z.literal(1),
+  architecture: z.enum(["bert", "roberta"]),
+  labels: z.array(z.string()),
+  pooling: z.enum(["cls", "mean", "last", "pooler"]),
+  normalize: z.boolean(),
+  head: z.enum(["linear", "cosine", "dense"]).nullable(),
+  backboneHash: z.string(),
+  tokenizerHash: z.string(),
+});
+type Metadata = z.infer<typeof metadataSchema>;
+
+function hasInnerHead({ head, architecture, pooling, normalize }: SavedAdapter): boolean {
+  const inner = innerHeads[architecture];
+  return head?.kind === inner.kind && pooling === inner.pooling && !normalize;
+}
+
+function checkLabels(labels: readonly string[], head: Head | undefined, where: string): void {
+  const classes = head === undefined ? 0 : checkHead(head, `${where}: head`);
+  if (head !== undefined && classes !== labels.length)
+    throw new CheckpointError(
+      `${where}: the head has ${classes} classes, but there are ${labels.length} labels`,
+    );
+}
+
+/** The target modules as they must read for peft to find the same layers in the model that it will load. */
+function fileSpec(spec: LoraSpec, architecture: Architecture, inside: boolean): LoraSpec {
+  const { targetModules } = spec;
+  if (!inside || typeof targetModules !== "string" || targetModules.toLowerCase() === "all-linear")
+    return spec;
+  return { ...spec, targetModules: prefixPattern(targetModules, architecture) };
+}
+
+/**
+ * The files of an adapter folder that real peft loads, to be written by `writeFolderAtomic`. Equal input gives equal
+ * bytes.
+ *
+ * @returns file name → bytes
+ * @throws CheckpointError if tensors are missing, misshapen, or not as many labels as classes.
+ */
+export function encodePeftFolder(saved: SavedAdapter): Map<string, Uint8Array> {
+  const { adapter, head, architecture } = saved;
+  const where = `adapter for ${saved.baseModel}`;
+  checkAdapter(adapter.spec, adapter.tensors, where);
+  checkLabels(saved.labels, head, where);
+  const inside = hasInnerHead(saved);
+  const sites = adaptedSites(adapter.tensors.keys());
+  const tensors = new Map<string, HostTensor>();
+  for (const [name, tensor] of adapter.tensors)
+    tensors.set(fileKey(name, sites, inside ? `${architecture}.` : ""), tensor);
+  const files = new Map<string, Uint8Array>();
+  if (head !== undefined && inside) {
+    const { names } = innerHeads[architecture];
+    for (const [name, tensor] of head.tensors) tensors.set(wrapperPrefix + (names.get(name) ?? name), tensor);
+  } else if (head !== undefined) {
+    files.set(headFile, encodeSafetensors(head.tensors, pytorch));
+  }
+  const utf8 = new TextEncoder();
+  const spec = fileSpec(adapter.spec, architecture, inside);
+  const taskType = inside ? "SEQ_CLS" : "FEATURE_EXTRACTION";
+  files.set(configFile, utf8.encode(encodeAdapterConfig(spec, taskType, saved.baseModel)));
+  files.set(weightsFile, encodeSafetensors(tensors, pytorch));
+  files.set(metadataFile, utf8.encode(`${JSON.stringify(metadataOf(saved), null, 2)}\n`));
+  return files;
+}
+
+function metadataOf(saved: SavedAdapter): Metadata {
+  return {
+    schemaVersion: 1,
+    architecture: saved.architecture,
+    labels: [...saved.labels],
+    pooling: saved.pooling,
+    normalize: saved.normalize,
+    head: saved.head?.kind ?? null,
+    backboneHash: saved.backboneHash,
+    tokenizerHash: saved.tokenizerHash,
+  };
+}
+
+export interface ReadPeftOptions {
+  /** The backbone's layers: with them, missing, surplus and misshapen tensors are named. */
+  readonly host?: AdapterHost;
+  /** For adapters made elsewhere, which do not say; what the folder says goes first. */
+  readonly architecture?: Architecture;
+  readonly pooling?: Pooling;
+  readonly normalize?: boolean;
+}
+
+async function readOptional(path: string): Promise<Buffer | undefined> {
+  try {
+    return await readFile(path);
+  } catch (cause) {
+    if (errorCode(cause) === "ENOENT") return undefined;
+    throw new CheckpointError(`${path}: cannot be read`, { cause });
+  }
+}
+
+async function requireFile(dir: string, name: string): Promise<Buffer> {
+  const bytes = await readOptional(join(dir, name));
+  if (bytes !== undefined) return bytes;
+  const pickled = name === weightsFile && (await readOptional(join(dir, "adapter_model.bin"))) !== undefined;
+  throw new CheckpointError(
+    `${dir}: ${name} is missing${pickled ? "; there is only adapter_model.bin" : ""}`,
+    {
+      hint: pickled
+        ? "Save the adapter with peft again: save_pretrained(folder, safe_serialization=True)."
+        : "An adapter folder of peft holds adapter_config.json and adapter_model.safetensors.",
+    },
+  );
+}
+
+function decodeFloats(bytes: Uint8Array, path: string): Tensors {
+  const floats = new Map<string, HostTensor<"float32">>();
+  for (const [name, tensor] of decodeSafetensors(bytes, path).tensors) {
+    if (!isFloat32(tensor))
+      throw new CheckpointError(
+        `${path}: ${name}: expected float32, float16 or bfloat16, got ${tensor.dtype}`,
+      );
+    floats.set(name, tensor);
+  }
+  return floats;
+}
+
+async function readMetadata(dir: string): Promise<Metadata | undefined> {
+  const path = join(dir, metadataFile);
+  const bytes = await readOptional(path);
+  if (bytes === undefined) return undefined;
+  let json: unknown;
+  try {
+    json = JSON.parse(bytes.toString("utf8"));
+  } catch (cause) {
+    throw new CheckpointError(`${path}: is not JSON`, { cause });
+  }
+  const parsed = metadataSchema.safeParse(json);
+  if (parsed.success) return parsed.data;
+  throw new CheckpointError(
+    `${path}: is not what this version of Accrete writes:\n${z.prettifyError(parsed.error)}`,
+  );
+}
+
+interface FileTensors {
+  readonly adapter: Map<string, HostTensor<"float32">>;
+  /** By Hugging Face's names. */
+  readonly head: Map<string, HostTensor<"float32">>;
+}
+
+/** @param inside whether the configuration says that a head is inside */
+function sortTensors(tensors: Tensors, inside: boolean, path: string): FileTensors {
+  const adapter = new Map<string, HostTensor<"float32">>();
+  const head = new Map<string, HostTensor<"float32">>();
+  const unknown: string[] = [];
+  for (const [key, tensor] of tensors) {
+    const parsed = parseFileKey(key);
+    if (parsed.kind === "adapter") adapter.set(parsed.name, tensor);
+    else if (parsed.kind === "head" && inside) head.set(parsed.name, tensor);
+    else if (parsed.kind !== "copy") unknown.push(key);
+  }
+  if (unknown.length > 0)
+    throw new CheckpointError(`${path}: tensors that are no part of a LoRA adapter: ${listed(unknown)}`);
+  return { adapter, head };
+}
+
+function innerHead(tensors: Tensors, architecture: Architecture, path: string): Head {
+  const { kind, names } = innerHeads[architecture];
+  const renamed = new Map([...names].map(([ours, theirs]) => [theirs, ours]));
+  const missing = [...renamed.keys()].filter((name) => !tensors.has(name));
+  if (missing.length > 0)
+    throw new CheckpointError(
+      `${path}: task_type SEQ_CLS with ${architecture} needs ${missing.map((name) => wrapperPrefix + name).join(", ")}`,
+    );
+  return {
+    kind,
+    tensors: new Map([...tensors].map(([name, tensor]) => [renamed.get(name) ?? name, tensor])),
+  };
+}
+
+function guessHeadKind(tensors: Tensors): HeadKind {
+  if (tensors.has("scale")) return "cosine";
+  return tensors.has("dense.weight") ? "dense" : "linear";
+}
+
+async function outerHead(dir: string, metadata: Metadata | undefined): Promise<Head | undefined> {
+  const path = join(dir, headFile);
+  const bytes = await readOptional(path);
+  const kind = metadata?.head ?? undefined;
+  if (bytes === undefined) {
+    if (kind !== undefined)
+      throw new CheckpointError(
+        `${dir}: ${metadataFile} tells of a ${kind} head, but ${headFile} is missing`,
+      );
+    return undefined;
+  }
+  const tensors = decodeFloats(bytes, path);
+  return { kind: kind ?? guessHeadKind(tensors), tensors };
+}
+
+function architectureOf(
+  config: AdapterConfig,
+  keys: Iterable<string>,
+  options: ReadPeftOptions,
+  dir: string,
+): Architecture {
+  const byClass = /^(Bert|Roberta|XLMRoberta)/.exec(config.baseModelClass ?? "")?.[1];
+  const named = byClass === undefined ? undefined : byClass === "Bert" ? "bert" : "roberta";
+  const found = architectureOfKeys(keys) ?? named ?? options.architecture;
+  if (found !== undefined) return found;
+  throw new CheckpointError(`${dir}: does not say whether it is for bert or roberta`, {
+    hint: "Say so with the option `architecture`.",
+  });
+}
+
+/** The spec in AutoModel's paths: what peft matched inside a model with a head may carry that model's prefix. */
+function ourSpec(config: AdapterConfig, sites: ReadonlySet<string>, architecture: Architecture): LoraSpec {
+  const { spec } = config;
+  const { targetModules } = spec;
+  if (config.narrowed) return { ...spec, targetModules: [...sites] };
+  if (typeof targetModules !== "string") {
+    const prefix = new RegExp(`^${architecture}\\.`);
+    return { ...spec, targetModules: targetModules.map((name) => name.replace(prefix, "")) };
+  }
+  if (config.taskType !== "SEQ_CLS" || targetModules.toLowerCase() === "all-linear") return spec;
+  return { ...spec, targetModules: unprefixPattern(targetModules, architecture) ?? [...sites] };
+}
+
+/** peft adapts and trains the pooler too where targets or `bias: all` reach it; no other pooling reads it. */
+function dropUnusedPooler(tensors: Map<string, HostTensor<"float32">>, pooling: Pooling): void {
+  if (pooling === "pooler") return;
+  for (const name of [...tensors.keys()]) if (name.startsWith("pooler.")) tensors.delete(name);
+}
+
+/**
+ * Reads an adapter folder, ours or one that peft wrote. Without `accrete.json` labels are numbered `LABEL_0`, … as
+ * Hugging Face does, and the hashes are empty: unknown.
+ *
+ * @param dir the folder
+ * @throws CheckpointError if a file is missing or damaged, the adapter is of another kind (DoRA, prompt tuning, ranks
+ *   by layer …), or tensors are missing, surplus or misshapen: the message names them.
+ */
+export async function readPeftFolder(dir: string, options: ReadPeftOptions = {}): Promise<SavedAdapter> {
+  const config = parseAdapterConfig(
+    (await requireFile(dir, configFile)).toString("utf8"),
+    join(dir, configFile),
+  );
+  const path = join(dir, weightsFile);
+  const stored = decodeFloats(await requireFile(dir, weightsFile), path);
+  const metadata = await readMetadata(dir);
+  const inside = config.taskType === "SEQ_CLS";
+  const tensors = sortTensors(stored, inside, path);
+  const architecture = metadata?.architecture ?? architectureOf(config, stored.keys(), options, dir);
+  const head = inside ? innerHead(tensors.head, architecture, path) : await outerHead(dir, metadata);
+  const defaultPooling = inside ? innerHeads[architecture].pooling : (options.pooling ?? "cls");
+  const pooling = metadata?.pooling ?? defaultPooling;
+  dropUnusedPooler(tensors.adapter, pooling);
+  const spec = ourSpec(config, adaptedSites(tensors.adapter.keys()), architecture);
+  checkAdapter(spec, tensors.adapter, path, options.host);
+  const classes = head === undefined ? 0 : checkHead(head, dir);
+  const labels = metadata?.labels ?? Array.from({ length: classes }, (_, slot) => `LABEL_${slot}`);
+  checkLabels(labels, head, dir);
+  return {
+    adapter: { kind: "lora", spec, tensors: tensors.adapter },
+    ...(head && { head }),
+    labels,
+    pooling,
+    normalize: metadata?.normalize ?? (!inside && (options.normalize ?? false)),
+    architecture,
+    baseModel: config.baseModel,
+    backboneHash: metadata?.backboneHash ?? "",
+    tokenizerHash: metadata?.tokenizerHash ?? "",
+  };
+}

@@ -1,0 +1,112 @@
+/** Whether an adapter's and a head's tensors are all there and fit together. R = rank, D = width, C = classes. */
+import { CheckpointError } from "../core/errors.ts";
+import type { HostTensor } from "../core/tensor.ts";
+import { parseLoraName } from "./checkpointKeys.ts";
+import type { AdapterHost } from "./lora.ts";
+import { matchTargetModules, targetMatcher } from "./targets.ts";
+import type { Head, HeadKind, LoraSpec } from "./types.ts";
+
+type Tensors = ReadonlyMap<string, HostTensor<"float32">>;
+/** Expected shape; undefined is any size. */
+type Shape = readonly (number | undefined)[];
+
+const maxNamed = 5;
+
+/** At most a few names, so that a wholly foreign file does not print hundreds. */
+export function listed(names: readonly string[]): string {
+  const rest = names.length - maxNamed;
+  return names.slice(0, maxNamed).join(", ") + (rest > 0 ? ` and ${rest} more` : "");
+}
+
+function fits(dims: readonly number[], shape: Shape): boolean {
+  return dims.length === shape.length && shape.every((size, i) => size === undefined || size === dims[i]);
+}
+
+function checkTensors(tensors: Tensors, expected: ReadonlyMap<string, Shape>, where: string): void {
+  const missing = [...expected.keys()].filter((name) => !tensors.has(name));
+  if (missing.length > 0) throw new CheckpointError(`${where}: tensors are missing: ${listed(missing)}`);
+  const surplus = [...tensors.keys()].filter((name) => !expected.has(name));
+  if (surplus.length > 0)
+    throw new CheckpointError(
+      `${where}: tensors that nothing in the configuration asks for: ${listed(surplus)}`,
+    );
+  for (const [name, { dims }] of tensors) {
+    const shape = expected.get(name) ?? [];
+    if (!fits(dims, shape))
+      throw new CheckpointError(
+        `${where}: ${name}: expected shape (${shape.map((size) => size ?? "any").join(", ")}), got (${dims.join(", ")})`,
+      );
+  }
+}
+
+/** The sites that have LoRA tensors, in the file's order. */
+export function adaptedSites(names: Iterable<string>): Set<string> {
+  const sites = new Set<string>();
+  for (const name of names) {
+    const site = parseLoraName(name)?.site;
+    if (site !== undefined) sites.add(site);
+  }
+  return sites;
+}
+
+function expectedBiases(
+  spec: LoraSpec,
+  sites: ReadonlySet<string>,
+  tensors: Tensors,
+  host: AdapterHost | undefined,
+) {
+  const ofSites = [...sites].map((site) => `${site}.bias`);
+  // Without the backbone nobody knows all its biases, so `all` takes those that are there.
+  const present = [...tensors.keys()].filter((name) => name.endsWith(".bias"));
+  const rules = {
+    none: () => [],
+    lora_only: () => ofSites,
+    all: () => (host === undefined ? [...new Set([...ofSites, ...present])] : [...host.biases.keys()]),
+  };
+  return rules[spec.bias]();
+}
+
+/**
+ * @param host the backbone's layers: with it, what is missing or surplus is known exactly, and every size
+ * @throws CheckpointError naming missing, surplus and misshapen tensors.
+ */
+export function checkAdapter(spec: LoraSpec, tensors: Tensors, where: string, host?: AdapterHost): void {
+  const found = adaptedSites(tensors.keys());
+  const sites =
+    host === undefined ? found : new Set(matchTargetModules(spec.targetModules, [...host.sites.keys()]));
+  if (sites.size === 0) throw new CheckpointError(`${where}: holds no LoRA tensors`);
+  const matches = targetMatcher(spec.targetModules);
+  const unnamed = [...sites].filter((site) => !matches(site));
+  if (unnamed.length > 0)
+    throw new CheckpointError(
+      `${where}: target modules ${JSON.stringify(spec.targetModules)} do not match: ${listed(unnamed)}`,
+    );
+  const expected = new Map<string, Shape>();
+  for (const site of sites) {
+    const [inFeatures, outFeatures] = host?.sites.get(site) ?? [];
+    expected.set(`${site}.lora_A.weight`, [spec.rank, inFeatures]);
+    expected.set(`${site}.lora_B.weight`, [outFeatures, spec.rank]);
+  }
+  for (const name of expectedBiases(spec, sites, tensors, host)) expected.set(name, [host?.biases.get(name)]);
+  checkTensors(tensors, expected, where);
+}
+
+const headShapes: {
+  readonly [K in HeadKind]: (classes?: number, width?: number) => Readonly<Record<string, Shape>>;
+} = {
+  linear: (classes, width) => ({ weight: [classes, width], bias: [classes] }),
+  cosine: (classes, width) => ({ weight: [classes, width], scale: [1] }),
+  dense: (classes, width) => ({
+    "dense.weight": [width, width],
+    "dense.bias": [width],
+    weight: [classes, width],
+    bias: [classes],
+  }),
+};
+
+/** Number of classes of a head. @throws CheckpointError naming missing, surplus and misshapen tensors. */
+export function checkHead(head: Head, where: string): number {
+  const [classes, width] = head.tensors.get("weight")?.dims ?? [];
+  checkTensors(head.tensors, new Map(Object.entries(headShapes[head.kind](classes, width))), where);
+  return classes ?? 0;
+}

@@ -1,0 +1,192 @@
+/** peft's `adapter_config.json`: what we write into it, and what we accept from it. */
+import { z } from "zod";
+import { CheckpointError } from "../core/errors.ts";
+import { defaultTargetModules } from "./targets.ts";
+import type { LoraSpec } from "./types.ts";
+
+/** `SEQ_CLS` keeps the head inside the adapter's file, `FEATURE_EXTRACTION` has none there. */
+export type TaskType = "SEQ_CLS" | "FEATURE_EXTRACTION";
+
+/** The peft whose fields these are. */
+const peftVersion = "0.21.2";
+
+export interface AdapterConfig {
+  readonly spec: LoraSpec;
+  readonly taskType: TaskType;
+  readonly baseModel: string;
+  /** `BertModel` and the like, where peft noted it. */
+  readonly baseModelClass?: string;
+  /** Layers are chosen by more than `targetModules`, so only the tensors tell which. */
+  readonly narrowed: boolean;
+}
+
+/** Every field of peft's LoraConfig that we leave as peft does. */
+const constantFields = {
+  alora_invocation_tokens: null,
+  alpha_pattern: {},
+  arrow_config: null,
+  auto_mapping: null,
+  corda_config: null,
+  ensure_weight_tying: false,
+  eva_config: null,
+  exclude_modules: null,
+  fan_in_fan_out: false,
+  inference_mode: true,
+  init_lora_weights: true,
+  kasa_config: null,
+  layer_replication: null,
+  layers_pattern: null,
+  layers_to_transform: null,
+  loftq_config: {},
+  lora_bias: false,
+  lora_ga_config: null,
+  megatron_config: null,
+  megatron_core: "megatron.core",
+  monteclora_config: null,
+  peft_type: "LORA",
+  peft_version: peftVersion,
+  qalora_group_size: 16,
+  rank_pattern: {},
+  revision: null,
+  target_parameters: null,
+  trainable_token_indices: null,
+  use_bdlora: null,
+  use_dora: false,
+  use_qalora: false,
+  velora_config: null,
+};
+
+/** Python's `json.dumps(value, indent=2, sort_keys=True)`, with its 0.0 for a float that is whole. */
+function dumpsLikePython(fields: Readonly<Record<string, unknown>>, floats: ReadonlySet<string>): string {
+  const members = Object.keys(fields)
+    .sort()
+    .map((key) => {
+      const value = fields[key];
+      const text =
+        floats.has(key) && Number.isInteger(value)
+          ? `${String(value)}.0`
+          : JSON.stringify(value, null, 2).replaceAll("\n", "\n  ");
+      return `  ${JSON.stringify(key)}: ${text}`;
+    });
+  return `{\n${members.join(",\n")}\n}`.replace(
+    /[\u007f-\uffff]/g,
+    (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
+}
+
+/** The text that peft itself would write, field for field. */
+export function encodeAdapterConfig(spec: LoraSpec, taskType: TaskType, baseModel: string): string {
+  const fields = {
+    ...constantFields,
+    base_model_name_or_path: baseModel === "" ? null : baseModel,
+    bias: spec.bias,
+    lora_alpha: spec.alpha,
+    lora_dropout: spec.dropout,
+    modules_to_save: taskType === "SEQ_CLS" ? ["classifier", "score"] : null,
+    r: spec.rank,
+    target_modules: spec.targetModules,
+    task_type: taskType,
+    use_rslora: spec.rslora,
+  };
+  return dumpsLikePython(fields, new Set(["lora_dropout"]));
+}
+
+const schema = z.looseObject({
+  peft_type: z.string(),
+  r: z.number().int().positive(),
+  lora_alpha: z.number().default(8),
+  lora_dropout: z.number().min(0).max(1).default(0),
+  bias: z.enum(["none", "all", "lora_only"]).default("none"),
+  target_modules: z.union([z.array(z.string()), z.string()]).nullish(),
+  use_rslora: z.boolean().nullish(),
+  task_type: z.string().nullish(),
+  base_model_name_or_path: z.string().nullish(),
+  auto_mapping: z.looseObject({ base_model_class: z.string().nullish() }).nullish(),
+});
+
+function isUnset(value: unknown): boolean {
+  if (value === undefined || value === null || value === false) return true;
+  return typeof value === "object" && Object.keys(value).length === 0;
+}
+
+/** peft repeats the others at loading, and they change the base's own weights. */
+const harmlessInits: readonly unknown[] = [undefined, true, false, "gaussian", "eva", "orthogonal"];
+const headModules: readonly unknown[] = ["classifier", "score"];
+
+/** Fields that change what the adapter computes in a way that Accrete does not have; anything else is let through. */
+const refusals: Readonly<Record<string, readonly [allowed: (value: unknown) => boolean, what: string]>> = {
+  use_dora: [isUnset, "DoRA"],
+  rank_pattern: [isUnset, "ranks that differ by layer"],
+  alpha_pattern: [isUnset, "alphas that differ by layer"],
+  layer_replication: [isUnset, "replicated layers"],
+  target_parameters: [isUnset, "LoRA on bare parameters"],
+  trainable_token_indices: [isUnset, "trained token embeddings"],
+  lora_bias: [isUnset, "a bias on lora_B"],
+  use_qalora: [isUnset, "QALoRA"],
+  use_bdlora: [isUnset, "block-diagonal LoRA"],
+  alora_invocation_tokens: [isUnset, "activated LoRA"],
+  kasa_config: [isUnset, "KaSA"],
+  arrow_config: [isUnset, "Arrow routing"],
+  monteclora_config: [isUnset, "MonteCLoRA"],
+  fan_in_fan_out: [isUnset, "weights stored transposed"],
+  init_lora_weights: [
+    (value) => harmlessInits.includes(value),
+    "an initialisation that changes the base's weights",
+  ],
+  modules_to_save: [
+    (value) => isUnset(value) || (Array.isArray(value) && value.every((name) => headModules.includes(name))),
+    "trained modules other than the head",
+  ],
+};
+
+function checkSupported(fields: Readonly<Record<string, unknown>>, path: string): void {
+  const refused = Object.entries(refusals)
+    .filter(([key, [allowed]]) => !allowed(fields[key]))
+    .map(([key, [, what]]) => `${key}: ${JSON.stringify(fields[key])} (${what})`);
+  if (refused.length > 0)
+    throw new CheckpointError(`${path}: not supported: ${refused.join("; ")}`, {
+      hint: "Accrete reads plain LoRA: one rank and alpha for all layers, optionally rank-stabilised.",
+    });
+}
+
+function parseTaskType(value: string | null | undefined, path: string): TaskType {
+  // Without a type peft wraps the bare model, as for feature extraction.
+  if (value === undefined || value === null) return "FEATURE_EXTRACTION";
+  if (value === "SEQ_CLS" || value === "FEATURE_EXTRACTION") return value;
+  throw new CheckpointError(
+    `${path}: task_type ${value} is not supported (supported: SEQ_CLS, FEATURE_EXTRACTION)`,
+  );
+}
+
+/** @throws CheckpointError if it is no LoRA configuration, or asks for something that Accrete does not have. */
+export function parseAdapterConfig(text: string, path: string): AdapterConfig {
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (cause) {
+    throw new CheckpointError(`${path}: is not JSON`, { cause });
+  }
+  const type = z.looseObject({ peft_type: z.string() }).safeParse(json);
+  if (type.success && type.data.peft_type !== "LORA")
+    throw new CheckpointError(`${path}: peft_type ${type.data.peft_type} is not supported, only LORA`);
+  const parsed = schema.safeParse(json);
+  if (!parsed.success)
+    throw new CheckpointError(`${path}: is no LoRA configuration:\n${z.prettifyError(parsed.error)}`);
+  const fields = parsed.data;
+  checkSupported(fields, path);
+  const { base_model_class: baseModelClass } = fields.auto_mapping ?? {};
+  return {
+    spec: {
+      rank: fields.r,
+      alpha: fields.lora_alpha,
+      dropout: fields.lora_dropout,
+      bias: fields.bias,
+      targetModules: fields.target_modules ?? defaultTargetModules("bert"),
+      rslora: fields.use_rslora ?? false,
+    },
+    taskType: parseTaskType(fields.task_type, path),
+    baseModel: fields.base_model_name_or_path ?? "",
+    ...(baseModelClass && { baseModelClass }),
+    narrowed: !isUnset(fields.layers_to_transform) || !isUnset(fields.exclude_modules),
+  };
+}
