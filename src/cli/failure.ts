@@ -12,7 +12,8 @@ export class StoppedError extends AccreteError {
 
 function stackOf(error: unknown): string {
   if (!(error instanceof Error)) return "";
-  const cause = error.cause === undefined ? "" : `caused by: ${stackOf(error.cause) || String(error.cause)}\n`;
+  const cause =
+    error.cause === undefined ? "" : `caused by: ${stackOf(error.cause) || String(error.cause)}\n`;
   return `${error.stack ?? error.message}\n${cause}`;
 }
 
@@ -27,7 +28,10 @@ function causeOf(error: Error): string {
  * What the user sees: message, every issue, what to do. A stack trace only with `debug`.
  * @returns the text and the exit code: 2 for bad usage, config or data, else 1
  */
-export function formatFailure(error: unknown, debug: boolean): { readonly text: string; readonly exitCode: 1 | 2 } {
+export function formatFailure(
+  error: unknown,
+  debug: boolean,
+): { readonly text: string; readonly exitCode: 1 | 2 } {
   if (!(error instanceof Error)) return { text: `accrete: ${String(error)}\n`, exitCode: 1 };
   let text = `accrete: ${error.message}\n`;
   if (error instanceof ConfigError) {

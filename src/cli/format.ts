@@ -38,12 +38,10 @@ export function formatPairs(pairs: readonly (readonly [string, string])[], inden
 }
 
 /** Columns aligned on their widest cell; the columns named in `right` to the right. */
-export function formatTable(
-  rows: readonly (readonly string[])[],
-  right: readonly number[] = [],
-): string {
+export function formatTable(rows: readonly (readonly string[])[], right: readonly number[] = []): string {
   const widths: number[] = [];
-  for (const row of rows) for (const [i, cell] of row.entries()) widths[i] = Math.max(widths[i] ?? 0, cell.length);
+  for (const row of rows)
+    for (const [i, cell] of row.entries()) widths[i] = Math.max(widths[i] ?? 0, cell.length);
   const lines = rows.map((row) =>
     row
       .map((cell, i) => (right.includes(i) ? cell.padStart(widths[i] ?? 0) : cell.padEnd(widths[i] ?? 0)))

@@ -1,14 +1,18 @@
 import { createReadStream } from "node:fs";
 import { stdin } from "node:process";
+import { addAbortSignal } from "node:stream";
 import { DataError } from "../core/errors.ts";
 
-async function* chunks(path: string | undefined): AsyncGenerator<Buffer> {
+async function* chunks(path: string | undefined, signal?: AbortSignal): AsyncGenerator<Buffer> {
   const stream = path === undefined ? stdin : createReadStream(path);
+  if (signal !== undefined) addAbortSignal(signal, stream);
   try {
     for await (const chunk of stream) yield chunk;
   } catch (cause) {
     const where = path ?? "stdin";
-    throw new DataError(`${where}: cannot be read: ${cause instanceof Error ? cause.message : cause}`, { cause });
+    throw new DataError(`${where}: cannot be read: ${cause instanceof Error ? cause.message : cause}`, {
+      cause,
+    });
   }
 }
 
@@ -17,7 +21,7 @@ async function* chunks(path: string | undefined): AsyncGenerator<Buffer> {
  * line stays, so that line n of the answer belongs to line n of the question.
  * @throws DataError naming the line that is not UTF-8.
  */
-export async function* readLines(path: string | undefined): AsyncGenerator<string> {
+export async function* readLines(path: string | undefined, signal?: AbortSignal): AsyncGenerator<string> {
   const where = path ?? "stdin";
   let rest: Buffer = Buffer.alloc(0);
   let number = 0;
@@ -30,7 +34,7 @@ export async function* readLines(path: string | undefined): AsyncGenerator<strin
       throw new DataError(`${where}, line ${number}: not UTF-8`, { cause, hint: "Save the file as UTF-8." });
     }
   };
-  for await (const chunk of chunks(path)) {
+  for await (const chunk of chunks(path, signal)) {
     rest = rest.length === 0 ? chunk : Buffer.concat([rest, chunk]);
     let start = 0;
     for (let end = rest.indexOf(0x0a); end >= 0; end = rest.indexOf(0x0a, start)) {

@@ -2,7 +2,7 @@
 import { Command, InvalidArgumentError, Option } from "commander";
 import type { Terminal } from "./terminal.ts";
 
-function collect(value: string, previous: readonly string[]): string[] {
+function collect(value: string, previous: readonly string[] = []): string[] {
   return [...previous, value];
 }
 
@@ -15,9 +15,11 @@ function addRun(program: Command, terminal: Terminal): void {
   program
     .command("run")
     .summary("learn a stream of tasks as a YAML file says")
-    .description("Learns a stream of tasks as a YAML file says; leaves metrics, adapters and a report in its out folder.")
+    .description(
+      "Learns a stream of tasks as a YAML file says; leaves metrics, adapters and a report in its out folder.",
+    )
     .argument("<config>", "YAML file; paths in it are relative to it")
-    .option("--set <key=value>", "override a setting, e.g. training.epochs=5 (repeatable)", collect, [])
+    .option("--set <key=value>", "override a setting, e.g. training.epochs=5 (repeatable)", collect)
     .option("--resume", "go on where an interrupted run stopped")
     .option("--out <folder>", "run folder, in place of the file's")
     .option("--seeds <list>", "run each seed into <out>/seed-<n> and summarise, e.g. 1,2,3")
@@ -47,7 +49,9 @@ function addPredict(program: Command, terminal: Terminal): void {
   program
     .command("predict")
     .summary("classify texts with what a run learned")
-    .description("Classifies texts with what a run learned: given as arguments, in a file, or on stdin, one a line.")
+    .description(
+      "Classifies texts with what a run learned: given as arguments, in a file, or on stdin, one a line.",
+    )
     .argument("<run>", "run folder")
     .argument("[texts...]", "texts, each in quotes")
     .option("--file <file>", "read texts from a file, one a line")
@@ -82,7 +86,9 @@ function addInspect(program: Command, terminal: Terminal): void {
         .choices(["train", "features"])
         .default("features"),
     )
-    .addOption(new Option("--format <format>", "text, or dot for Graphviz").choices(["text", "dot"]).default("text"))
+    .addOption(
+      new Option("--format <format>", "text, or dot for Graphviz").choices(["text", "dot"]).default("text"),
+    )
     .action(async (model: string, flags) => {
       const { inspectGraphCommand } = await import("./commands/inspectGraph.ts");
       await inspectGraphCommand(model, flags, terminal);
@@ -93,7 +99,9 @@ function addDoctor(program: Command, terminal: Terminal): void {
   program
     .command("doctor")
     .summary("check that this machine can run experiments")
-    .description("Checks that this machine can run experiments: Node, engine, processor, memory, disk, caches.")
+    .description(
+      "Checks that this machine can run experiments: Node, engine, processor, memory, disk, caches.",
+    )
     .option("--json", "print as JSON")
     .option("--online", "also ask whether the model hub can be reached")
     .action(async (flags) => {
@@ -106,7 +114,9 @@ function addDemo(program: Command, terminal: Terminal): void {
   program
     .command("demo")
     .summary("learn the shipped demo stream into ./runs/demo")
-    .description("Learns the shipped demo stream into ./runs/demo, in place of an earlier demo there; no network.")
+    .description(
+      "Learns the shipped demo stream into ./runs/demo, in place of an earlier demo there; no network.",
+    )
     .option("--quiet", "no progress")
     .action(async (flags) => {
       const { demoCommand } = await import("./commands/demo.ts");
@@ -125,7 +135,7 @@ export function buildProgram(terminal: Terminal, version: string): Command {
       getOutHelpWidth: () => terminal.width,
       getErrHelpWidth: () => terminal.errWidth,
     })
-    .configureHelp({ showGlobalOptions: false })
+    .configureHelp({ subcommandTerm: (command) => command.name() })
     .showHelpAfterError("(add --help to see what there is)");
   for (const add of [addRun, addReport, addPredict, addInspect, addDoctor, addDemo]) add(program, terminal);
   return program;

@@ -53,7 +53,9 @@ export class ProgressPrinter {
       `${formatCount(event.tokensPerSecond)} tokens/s`,
       `${formatDuration(event.secondsLeft)} left`,
     ];
-    this.#terminal.err(`${clearLine}${parts.join(" · ").slice(0, Math.max(20, this.#terminal.errWidth - 1))}`);
+    this.#terminal.err(
+      `${clearLine}${parts.join(" · ").slice(0, Math.max(20, this.#terminal.errWidth - 1))}`,
+    );
     this.#lineShown = true;
   }
 
@@ -86,7 +88,8 @@ export class ProgressPrinter {
         return `${this.#taskTitle(event.task)} epoch ${event.epoch + 1}: loss ${event.meanLoss.toFixed(4)}${validation}`;
       }
       case "task-learned": {
-        const cut = event.truncatedTexts === 0 ? "" : `, ${formatCount(event.truncatedTexts)} texts cut to maxLength`;
+        const cut =
+          event.truncatedTexts === 0 ? "" : `, ${formatCount(event.truncatedTexts)} texts cut to maxLength`;
         const early = event.stoppedEarly ? ", stopped early" : "";
         return `${this.#taskTitle(event.task)} learned in ${formatDuration(event.seconds)}${early}${cut}`;
       }

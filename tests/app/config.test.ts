@@ -88,8 +88,8 @@ describe("loadConfig", () => {
       "../shared/models/minilm-l6",
       "runs/example",
     ]);
-    const sources = ["training.epochs", "out", "training.batchSize", "training.warmup", "head.kind"].map((key) =>
-      provenance.get(key),
+    const sources = ["training.epochs", "out", "training.batchSize", "training.warmup", "head.kind"].map(
+      (key) => provenance.get(key),
     );
     expect(sources).toEqual(["--set", "--out", "file", "default", "file"]);
   });
@@ -201,7 +201,9 @@ describe("what is wrong is named", () => {
   test("a key that stands twice, with its line", async () => {
     const path = await writeConfig(`${promised}seed: 2\n`);
     const issues = await issuesOf(() => loadConfig(path));
-    expect(issues).toEqual([{ path: "line 13", expected: "valid YAML", received: "Map keys must be unique" }]);
+    expect(issues).toEqual([
+      { path: "line 13", expected: "valid YAML", received: "Map keys must be unique" },
+    ]);
   });
 
   test.each([

@@ -24,7 +24,11 @@ describe("parseOverride", () => {
 describe("applyOverrides", () => {
   test("makes mappings on the way, keeps their neighbours, and says what was replaced", () => {
     const raw = { training: { epochs: 3, batchSize: 8 } };
-    const { raw: merged, applied, issues } = applyOverrides(raw, [
+    const {
+      raw: merged,
+      applied,
+      issues,
+    } = applyOverrides(raw, [
       parseOverride("training.epochs=5"),
       parseOverride("method.rank=2"),
       parseOverride("training.epochs=6"),

@@ -25,9 +25,12 @@ export async function clearEarlierRun(folder: string): Promise<void> {
   if (entries.length === 0) return;
   const foreign = entries.find((name) => !isRunFile(name));
   if (foreign !== undefined || !entries.some((name) => marks.includes(name))) {
-    throw new StoreError(`${folder}: is not only an earlier run${foreign === undefined ? "" : `: it holds ${foreign}`}`, {
-      hint: "The demo replaces nothing but its own earlier run. Move that folder away, or start in another one.",
-    });
+    throw new StoreError(
+      `${folder}: is not only an earlier run${foreign === undefined ? "" : `: it holds ${foreign}`}`,
+      {
+        hint: "The demo replaces nothing but its own earlier run. Move that folder away, or start in another one.",
+      },
+    );
   }
   const lock = await acquireLock(folder);
   try {

@@ -31,7 +31,11 @@ function checkNode(): Check {
   const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
   const ok = major > leastNode[0] || (major === leastNode[0] && minor >= leastNode[1]);
   const wanted = ok ? "" : `; at least ${leastNode.join(".")} is needed`;
-  return { name: "node", ok, detail: `${process.versions.node} (${process.platform} ${process.arch})${wanted}` };
+  return {
+    name: "node",
+    ok,
+    detail: `${process.versions.node} (${process.platform} ${process.arch})${wanted}`,
+  };
 }
 
 /** Compiles and runs x + x: shows that the engine's library loads on this machine. */
@@ -47,15 +51,28 @@ async function checkEngine(version: string): Promise<Check> {
     await using executable = await nodeRuntime.compile(createGraph({ y: op.add(x, x) }), { threads: 1 });
     const { y } = await executable.run({ x: float32([1, 2], [2]) });
     const ok = y?.data[0] === 2 && y.data[1] === 4;
-    return { name: "engine", ok, detail: `onnxruntime-node ${version}, ${ok ? "a session runs" : "a session gives wrong values"}` };
+    return {
+      name: "engine",
+      ok,
+      detail: `onnxruntime-node ${version}, ${ok ? "a session runs" : "a session gives wrong values"}`,
+    };
   } catch (error) {
-    return { name: "engine", ok: false, detail: `onnxruntime-node ${version}, no session runs: ${message(error)}` };
+    return {
+      name: "engine",
+      ok: false,
+      detail: `onnxruntime-node ${version}, no session runs: ${message(error)}`,
+    };
   }
 }
 
 async function describeCpu(): Promise<Check> {
   const text = await readFile("/proc/cpuinfo", "utf8").catch(() => "");
-  const flags = new Set(text.match(/^flags\s*:(.*)$/m)?.[1]?.trim().split(/\s+/));
+  const flags = new Set(
+    text
+      .match(/^flags\s*:(.*)$/m)?.[1]
+      ?.trim()
+      .split(/\s+/),
+  );
   const useful = usefulFlags.filter((flag) => flags.has(flag));
   const found = text === "" ? "instruction sets unknown" : useful.join(" ") || "no AVX2, AVX-512 or AMX";
   const model = cpus()[0]?.model.trim() ?? "unknown";

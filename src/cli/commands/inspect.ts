@@ -46,10 +46,16 @@ async function describeModel(source: string): Promise<Description> {
   const kinds = [...new Set(sites.map((site) => site.replace(/\.\d+\./, ".*.")))];
   const text = formatPairs([
     ["model", folder.path],
-    ["architecture", `${config.architecture}, ${config.layers} layers, width ${config.width}, ${config.heads} heads`],
+    [
+      "architecture",
+      `${config.architecture}, ${config.layers} layers, width ${config.width}, ${config.heads} heads`,
+    ],
     ["feed-forward", `${config.intermediate}, ${config.activation}`],
     ["vocabulary", `${formatCount(config.vocabularySize)}, texts up to ${backbone.maxTokens} tokens`],
-    ["parameters", `${formatCount(backbone.parameterCount)}, ${dtypes.join(" and ")}, ${formatBytes(sizeBytes)} on disk`],
+    [
+      "parameters",
+      `${formatCount(backbone.parameterCount)}, ${dtypes.join(" and ")}, ${formatBytes(sizeBytes)} on disk`,
+    ],
     ["feature", `${feature.pooling}${feature.normalize ? ", normalised" : ""}`],
     ["hash", folder.hash],
     ["tokenizer", tokenizer.hash],
@@ -78,17 +84,23 @@ async function describeAdapter(folder: string): Promise<Description> {
   const parameters = named.reduce((sum, [, tensor]) => sum + tensor.data.length, 0);
   const targets = typeof spec.targetModules === "string" ? spec.targetModules : spec.targetModules.join(", ");
   const rows = tensors.map(({ name, dims, norm }) => [name, `(${dims.join(", ")})`, norm.toFixed(4)]);
-  const text =
-    formatPairs([
-      ["adapter", folder],
-      ["LoRA", `rank ${spec.rank}, alpha ${spec.alpha}, dropout ${spec.dropout}, bias ${spec.bias}, on ${targets}`],
-      ["head", head === undefined ? "none" : `${head.kind}, ${labels.length} labels`],
-      ["labels", labels.join(", ")],
-      ["feature", `${about.pooling}${about.normalize ? ", normalised" : ""}`],
-      ["backbone", `${about.baseModel} (${about.backboneHash || "hash unknown"})`],
-      ["parameters", formatCount(parameters)],
-    ]) + `\n${formatTable([["tensor", "shape", "norm"], ...rows], [1, 2])}`;
-  return { json: { kind: "adapter", folder, spec, head: head?.kind ?? null, labels, ...about, parameters, tensors }, text };
+  const facts = formatPairs([
+    ["adapter", folder],
+    [
+      "LoRA",
+      `rank ${spec.rank}, alpha ${spec.alpha}, dropout ${spec.dropout}, bias ${spec.bias}, on ${targets}`,
+    ],
+    ["head", head === undefined ? "none" : `${head.kind}, ${labels.length} labels`],
+    ["labels", labels.join(", ")],
+    ["feature", `${about.pooling}${about.normalize ? ", normalised" : ""}`],
+    ["backbone", `${about.baseModel} (${about.backboneHash || "hash unknown"})`],
+    ["parameters", formatCount(parameters)],
+  ]);
+  const text = `${facts}\n${formatTable([["tensor", "shape", "norm"], ...rows], [1, 2])}`;
+  return {
+    json: { kind: "adapter", folder, spec, head: head?.kind ?? null, labels, ...about, parameters, tensors },
+    text,
+  };
 }
 
 async function describeRun(folder: string): Promise<Description> {
@@ -101,15 +113,19 @@ async function describeRun(folder: string): Promise<Description> {
     task.adapter.folder,
     task.adapter.id.slice(0, 12),
   ]);
-  const text =
-    formatPairs([
-      ["run", run.path],
-      ["backbone", `${manifest.backbone.source} (${manifest.backbone.hash})`],
-      ["feature", `${manifest.feature.pooling}${manifest.feature.normalize ? ", normalised" : ""}`],
-      ["data", manifest.dataHash],
-      ["seed", String(manifest.seed)],
-      ["versions", `accrete ${manifest.versions.accrete}, node ${manifest.versions.node}, engine ${manifest.versions.engine}`],
-    ]) + `\n${formatTable([["task", "labels", "adapter", "id"], ...rows], [1])}every file matches its hash\n`;
+  const facts = formatPairs([
+    ["run", run.path],
+    ["backbone", `${manifest.backbone.source} (${manifest.backbone.hash})`],
+    ["feature", `${manifest.feature.pooling}${manifest.feature.normalize ? ", normalised" : ""}`],
+    ["data", manifest.dataHash],
+    ["seed", String(manifest.seed)],
+    [
+      "versions",
+      `accrete ${manifest.versions.accrete}, node ${manifest.versions.node}, engine ${manifest.versions.engine}`,
+    ],
+  ]);
+  const tasks = formatTable([["task", "labels", "adapter", "id"], ...rows], [1]);
+  const text = `${facts}\n${tasks}every file matches its hash\n`;
   return { json: { kind: "run", folder: run.path, manifest }, text };
 }
 

@@ -19,7 +19,11 @@ const build: { readonly [P in InspectGraphFlags["phase"]]: (structure: ModelStru
 const print = { text: printGraph, dot: printDot } as const;
 
 /** Prints the graph of a model with the default adapter and a linear head. */
-export async function inspectGraphCommand(source: string, flags: InspectGraphFlags, terminal: Terminal): Promise<void> {
+export async function inspectGraphCommand(
+  source: string,
+  flags: InspectGraphFlags,
+  terminal: Terminal,
+): Promise<void> {
   const loaded = await loadBackbone(source);
   const structure: ModelStructure = {
     backbone: loaded.backbone,

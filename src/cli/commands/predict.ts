@@ -13,11 +13,15 @@ export interface PredictFlags {
   readonly json?: boolean;
 }
 
-/** Texts that are predicted together: enough to fill batches, few enough that answers come as lines come in. */
+/** Texts that are predicted together: enough to fill batches of like lengths, few enough for any file to fit. */
 const textsAtOnce = 256;
 const defaultTop = 5;
 
-function questions(texts: readonly string[], file: string | undefined): Iterable<string> | AsyncIterable<string> {
+function questions(
+  texts: readonly string[],
+  file: string | undefined,
+  signal: AbortSignal,
+): Iterable<string> | AsyncIterable<string> {
   if (texts.length > 0 && file !== undefined) {
     throw new UsageError("predict: texts and --file at once", { hint: "Give one of the two." });
   }
@@ -27,10 +31,13 @@ function questions(texts: readonly string[], file: string | undefined): Iterable
       hint: 'Give texts in quotes, --file <f>, or pipe them in: echo "a text" | accrete predict <run>',
     });
   }
-  return readLines(file);
+  return readLines(file, signal);
 }
 
-async function* grouped(texts: Iterable<string> | AsyncIterable<string>, size: number): AsyncGenerator<string[]> {
+async function* grouped(
+  texts: Iterable<string> | AsyncIterable<string>,
+  size: number,
+): AsyncGenerator<string[]> {
   let group: string[] = [];
   for await (const text of texts) {
     group.push(text);
@@ -52,7 +59,13 @@ function toLines(prediction: Prediction, showTop: boolean): string {
   const score = (value: number) => value.toFixed(3);
   const first = `${score(prediction.score)}  ${prediction.label}  (${prediction.task})  ${prediction.text}\n`;
   if (!showTop) return first;
-  return first + prediction.top.slice(1).map((each) => `  ${score(each.score)}  ${each.label}\n`).join("");
+  return (
+    first +
+    prediction.top
+      .slice(1)
+      .map((each) => `  ${score(each.score)}  ${each.label}\n`)
+      .join("")
+  );
 }
 
 export async function predictCommand(
@@ -61,17 +74,20 @@ export async function predictCommand(
   flags: PredictFlags,
   terminal: Terminal,
 ): Promise<void> {
-  const asked = questions(texts, flags.file);
-  const { openRun } = await import("../../app/predictor.ts");
   using interrupt = new Interrupt();
   const { signal } = interrupt;
+  const asked = questions(texts, flags.file, signal);
+  const { openRun } = await import("../../app/predictor.ts");
   try {
     const backbone = flags.backbone === undefined ? {} : { backbone: flags.backbone };
     await using predictor = await openRun(run, { ...backbone, signal });
     const task = flags.task === undefined ? {} : { task: flags.task };
     const options: PredictOptions = { ...task, top: flags.top ?? defaultTop, signal };
     for await (const group of grouped(asked, textsAtOnce)) {
-      const predictions = await predictor.predict(group.map((text) => ({ text })), options);
+      const predictions = await predictor.predict(
+        group.map((text) => ({ text })),
+        options,
+      );
       for (const each of predictions) {
         terminal.out(flags.json === true ? `${toJson(each)}\n` : toLines(each, flags.top !== undefined));
       }

@@ -7,7 +7,7 @@ import { ProgressPrinter } from "../progress.ts";
 import type { Terminal } from "../terminal.ts";
 
 export interface RunFlags {
-  readonly set: readonly string[];
+  readonly set?: readonly string[];
   readonly resume?: boolean;
   readonly out?: string;
   readonly seeds?: string;
@@ -22,7 +22,7 @@ export function shortPath(path: string): string {
 }
 
 export function collectOverrides(flags: Pick<RunFlags, "set" | "out">): Override[] {
-  const overrides = flags.set.map((text) => parseOverride(text));
+  const overrides = (flags.set ?? []).map((text) => parseOverride(text));
   if (flags.out !== undefined) overrides.push({ key: "out", value: flags.out, source: "--out" });
   return overrides;
 }
@@ -73,12 +73,15 @@ export async function runToEnd(
     progress.clear();
   }
   if (signal.aborted) {
-    throw new StoppedError("stopped; every task learned so far is saved", `Go on with: ${options.resumeCommand}`);
+    throw new StoppedError(
+      "stopped; every task learned so far is saved",
+      `Go on with: ${options.resumeCommand}`,
+    );
   }
 }
 
 function resumeCommand(config: string, flags: RunFlags): string {
-  const words = ["accrete run", quote(config), ...flags.set.map((text) => `--set ${quote(text)}`)];
+  const words = ["accrete run", quote(config), ...(flags.set ?? []).map((text) => `--set ${quote(text)}`)];
   if (flags.out !== undefined) words.push(`--out ${quote(flags.out)}`);
   if (flags.seeds !== undefined) words.push(`--seeds ${flags.seeds}`);
   return [...words, "--resume"].join(" ");
@@ -94,7 +97,13 @@ export async function runCommand(configPath: string, flags: RunFlags, terminal: 
   const again = resumeCommand(configPath, flags);
   if (flags.seeds !== undefined) {
     const { runSeeds } = await import("./seeds.ts");
-    await runSeeds(configPath, overrides, parseSeeds(flags.seeds), { ...flags, resumeCommand: again }, terminal);
+    await runSeeds(
+      configPath,
+      overrides,
+      parseSeeds(flags.seeds),
+      { ...flags, resumeCommand: again },
+      terminal,
+    );
     return;
   }
   const loaded = await loadConfig(configPath, overrides);

@@ -64,9 +64,18 @@ export function summarise(seeds: readonly number[], runs: readonly RunMetrics[])
   return {
     schemaVersion: 1,
     seeds,
-    cil: summariseFigures(protocolFigures, runs.map((run) => run.cil)),
-    til: summariseFigures(protocolFigures, runs.map((run) => run.til)),
-    cost: summariseFigures(costFigures, runs.map((run) => run.cost)),
+    cil: summariseFigures(
+      protocolFigures,
+      runs.map((run) => run.cil),
+    ),
+    til: summariseFigures(
+      protocolFigures,
+      runs.map((run) => run.til),
+    ),
+    cost: summariseFigures(
+      costFigures,
+      runs.map((run) => run.cost),
+    ),
   };
 }
 
@@ -136,7 +145,8 @@ export async function runSeeds(
     if (flags.quiet !== true) terminal.err(`seed ${seed}, out ${shortPath(folder)}\n`);
     await runToEnd(config, flags, terminal);
     const { metrics } = await readRunRecord(folder);
-    if (metrics === undefined) throw new StoreError(`${folder}: the run left no metrics.json`, { exitCode: 1 });
+    if (metrics === undefined)
+      throw new StoreError(`${folder}: the run left no metrics.json`, { exitCode: 1 });
     runs.push(metrics);
   }
   const summary = summarise(seeds, runs);

@@ -1,0 +1,60 @@
+import { spawn } from "node:child_process";
+import { join } from "node:path";
+import { packageRoot } from "../../src/app/packageInfo.ts";
+import { main } from "../../src/cli/main.ts";
+import type { Terminal } from "../../src/cli/terminal.ts";
+
+export interface Heard {
+  readonly out: string;
+  readonly err: string;
+}
+
+/** A terminal that listens. */
+export function listeningTerminal(tty = false): Terminal & { heard(): Heard } {
+  let out = "";
+  let err = "";
+  return {
+    out: (text) => {
+      out += text;
+    },
+    err: (text) => {
+      err += text;
+    },
+    outIsTty: tty,
+    errIsTty: tty,
+    color: false,
+    width: 80,
+    errWidth: 100,
+    heard: () => ({ out, err }),
+  };
+}
+
+/** Runs the command line in this process. */
+export async function accrete(...args: readonly string[]): Promise<Heard & { readonly exitCode: number }> {
+  const terminal = listeningTerminal();
+  const exitCode = await main(args, terminal);
+  return { exitCode, ...terminal.heard() };
+}
+
+/** Runs the command line as a process of its own. */
+export function spawnAccrete(
+  args: readonly string[],
+  options: { readonly input?: string; readonly env?: Readonly<Record<string, string>> } = {},
+): Promise<Heard & { readonly exitCode: number | null }> {
+  const child = spawn(process.execPath, ["--import", "tsx", join(packageRoot, "src/cli/main.ts"), ...args], {
+    env: { ...process.env, DEBUG: "", ...options.env },
+  });
+  let out = "";
+  let err = "";
+  child.stdout.on("data", (chunk) => {
+    out += chunk;
+  });
+  child.stderr.on("data", (chunk) => {
+    err += chunk;
+  });
+  child.stdin.end(options.input ?? "");
+  return new Promise((resolve, reject) => {
+    child.on("error", reject);
+    child.on("close", (exitCode) => resolve({ exitCode, out, err }));
+  });
+}

@@ -1,0 +1,122 @@
+import { mkdir, readdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { RunFolder } from "../../src/app/runFolder.ts";
+import { configAt, header, temporaryFolder, writeConfig } from "../app/helpers.ts";
+import { accrete, spawnAccrete } from "./helpers.ts";
+
+const typo = `
+backbone: ./model
+stream: { train: a.jsonl, test: b.jsonl, tasks: 2 }
+training: { epoch: 3, batchSize: 0 }
+out: run
+`;
+
+describe("as a process", () => {
+  test("a wrong configuration: every problem, exit 2, nothing on stdout, no stack trace", async () => {
+    const path = await writeConfig(typo);
+    const { exitCode, out, err } = await spawnAccrete(["run", path]);
+    expect({ exitCode, out }).toEqual({ exitCode: 2, out: "" });
+    expect(err).toBe(
+      `accrete: ${path}: 2 problems\n` +
+        "  training.batchSize: expected at least 1, got 0\n" +
+        "  training.epoch: expected the key epochs (did you mean it?), got the unknown key epoch\n",
+    );
+  });
+
+  test("DEBUG shows the stack", async () => {
+    const { err } = await spawnAccrete(["run", await writeConfig(typo)], { env: { DEBUG: "accrete" } });
+    expect(err).toMatch(/\n {4}at /);
+  });
+
+  test("--help exits 0 on stdout; an unknown command exits 2 on stderr", async () => {
+    const [help, unknown] = await Promise.all([spawnAccrete(["--help"]), spawnAccrete(["rnu"])]);
+    expect(help).toMatchObject({ exitCode: 0, err: "" });
+    expect(unknown).toMatchObject({ exitCode: 2, out: "" });
+  });
+});
+
+describe("run", () => {
+  test("refuses a folder that is not empty with exit 2, and names the ways out", async () => {
+    const path = await writeConfig("backbone: ./m\nstream: { train: a, test: b, tasks: 2 }\nout: run\n");
+    const out = await temporaryFolder();
+    await writeFile(join(out, "thesis.tex"), "");
+    const { exitCode, err } = await accrete("run", path, "--out", out);
+    expect(exitCode).toBe(2);
+    expect(err).toContain(`out = ${JSON.stringify(out)} (--out; the file says "run")\n`);
+    expect(err).toContain(`accrete: ${out}: exists and is not empty\n  Continue that run with --resume`);
+    expect(await readdir(out)).toEqual(["thesis.tex"]);
+  });
+
+  test("with --seeds too", async () => {
+    const path = await writeConfig("backbone: ./m\nstream: { train: a, test: b, tasks: 2 }\nout: run\n");
+    const out = await temporaryFolder();
+    await writeFile(join(out, "thesis.tex"), "");
+    const { exitCode, err } = await accrete("run", path, "--out", out, "--seeds", "1,2");
+    expect(exitCode).toBe(2);
+    expect(err).toContain("exists and is not empty");
+  });
+
+  test("a missing configuration exits 2", async () => {
+    const { exitCode, err } = await accrete("run", "nowhere.yaml");
+    expect(exitCode).toBe(2);
+    expect(err).toContain("nowhere.yaml: cannot be read");
+  });
+});
+
+describe("other folders", () => {
+  test.each(["report", "predict", "inspect"])("%s of a folder without a run exits 2", async (command) => {
+    const folder = await temporaryFolder();
+    const { exitCode, out } = await accrete(command, folder, ...(command === "predict" ? ["a text"] : []));
+    expect({ exitCode, out }).toEqual({ exitCode: 2, out: "" });
+  });
+
+  test("inspect of a run lists its tasks and checks its files", async () => {
+    const config = configAt(await temporaryFolder());
+    {
+      await using run = await RunFolder.create(config);
+      await run.begin(header);
+      const files = new Map([["adapter_config.json", new TextEncoder().encode("{}")]]);
+      await run.commitTask({ name: "Travel", labels: ["fly", "stay"] }, files);
+    }
+    const { exitCode, out } = await accrete("inspect", config.out);
+    expect(exitCode).toBe(0);
+    expect(out).toMatch(/^Travel +2 +adapters\/travel +[0-9a-f]{12}$/m);
+    await writeFile(join(config.out, "adapters/travel/adapter_config.json"), "{ }");
+    const damaged = await accrete("inspect", config.out, "--json");
+    expect(damaged).toMatchObject({ exitCode: 2, out: "" });
+    expect(damaged.err).toContain("is damaged");
+  });
+
+  test("demo replaces an earlier run only", async () => {
+    const { clearEarlierRun } = await import("../../src/cli/commands/demo.ts");
+    const folder = await temporaryFolder();
+    await writeFile(join(folder, "manifest.json"), "{}");
+    await writeFile(join(folder, "index.html"), "");
+    await expect(clearEarlierRun(folder)).rejects.toThrow(/index\.html/);
+    expect(await readdir(folder)).toEqual(["index.html", "manifest.json"]);
+
+    const bare = await temporaryFolder();
+    await mkdir(join(bare, "adapters"));
+    await expect(clearEarlierRun(bare)).rejects.toThrow(/not only an earlier run/);
+    expect(await readdir(bare)).toEqual(["adapters"]);
+
+    const config = configAt(await temporaryFolder());
+    {
+      await using run = await RunFolder.create(config);
+      await run.begin(header);
+      await expect(clearEarlierRun(config.out)).rejects.toThrow(/is being written/);
+    }
+    await clearEarlierRun(config.out);
+    expect(await readdir(config.out)).toEqual([]);
+    await clearEarlierRun(join(config.out, "never-was"));
+  });
+});
+
+test("doctor runs a session and says what the machine has", async () => {
+  const { exitCode, out } = await accrete("doctor", "--json");
+  const report: unknown = JSON.parse(out);
+  expect(exitCode).toBe(0);
+  expect(report).toMatchObject({ ok: true });
+  expect(out).toContain("a session runs");
+});
