@@ -14,7 +14,10 @@ export function formatRunHeader(header: RunHeader): string {
     ["frozen", `${formatCount(header.backbone.parameters)} parameters`],
     ["trainable", `${formatCount(header.trainableParametersPerTask)} parameters a task`],
     ["tasks", `${header.tasks.length}, ${labels} labels in all`],
-    ["weights", `${formatBytes(4 * header.backbone.parameters)} in memory at most, once a session`],
+    [
+      "memory",
+      `about ${formatBytes(4 * header.backbone.parameters)} of weights a session, activations on top`,
+    ],
     ["seed", String(header.seed)],
   ]);
 }

@@ -51,7 +51,7 @@ describe("progress", () => {
 frozen     22,713,216 parameters
 trainable  40,970 parameters a task
 tasks      2, 4 labels in all
-weights    90.9 MB in memory at most, once a session
+memory     about 90.9 MB of weights a session, activations on top
 seed       1
 note: 2 train rows dropped.
 task 1/2 travel: 2 labels, 1,200 train, 30 validation, 60 test, 225 steps

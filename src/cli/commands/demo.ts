@@ -48,6 +48,6 @@ export async function demoCommand(flags: DemoFlags, terminal: Terminal): Promise
   await clearEarlierRun(out);
   await runToEnd(config, { ...flags, resumeCommand: "accrete demo (it starts anew)" }, terminal);
   await printReport(out, {}, terminal);
-  const question = "Could you wake me up at half past six?";
+  const question = "I need a seat on a plane to Lisbon on Friday";
   terminal.out(`Try: accrete predict ${quote(shortPath(out))} ${JSON.stringify(question)}\n`);
 }

@@ -22,7 +22,8 @@ async function describeModel(source: string): Promise<Description> {
   const { folder, backbone, tokenizer } = loaded;
   const { config } = backbone;
   const weights = [...folder.weights.values()];
-  const dtypes = [...new Set(weights.map((weight) => weight.dtype))];
+  // Some checkpoints carry position ids as int64; they are no weights.
+  const dtypes = [...new Set(weights.map((weight) => weight.dtype))].filter((dtype) => dtype !== "int64");
   const sizeBytes = weights.reduce((sum, weight) => sum + weight.length, 0);
   const feature = resolveFeature(loaded, {});
   const sites = [...backbone.sites.keys()];
