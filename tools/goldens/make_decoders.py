@@ -1,0 +1,171 @@
+"""Goldens of tiny random GPT-2, GPT-NeoX and Llama (grouped-query attention), made with real transformers and peft.
+
+    ~/venv-accrete/bin/python tools/goldens/make_decoders.py
+
+Writes tests/goldens/{gpt2,gpt_neox,llama}. What each file holds: tests/goldens/README.md.
+Shapes: B rows, T tokens, D width, V vocabulary, N new tokens.
+"""
+
+from pathlib import Path
+
+from common import GOLDENS, Tensors, fresh_folder, randomise, save_both, write_record
+
+import peft
+import torch
+import torch.nn.functional as F
+import transformers
+
+LENGTHS = [10, 6, 2, 9]
+PROMPT_LENGTHS = [4, 3, 1, 8]
+NEW_TOKENS = 20
+# Greedy decoding is a golden only where no rounding can change the choice.
+SMALLEST_MARGIN = 1e-3
+LORA = {"r": 3, "lora_alpha": 6, "lora_dropout": 0.0, "task_type": "CAUSAL_LM"}
+TARGETS = {"gpt2": ["c_attn"], "gpt_neox": ["query_key_value"], "llama": ["q_proj", "v_proj"]}
+
+SPECIAL = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
+CONFIGS = {
+    "gpt2": transformers.GPT2Config(
+        vocab_size=60, n_embd=24, n_layer=3, n_head=3, n_inner=40, n_positions=40, **SPECIAL
+    ),
+    "gpt_neox": transformers.GPTNeoXConfig(
+        vocab_size=60,
+        hidden_size=24,
+        num_hidden_layers=3,
+        num_attention_heads=3,
+        intermediate_size=40,
+        max_position_embeddings=40,
+        rotary_pct=0.5,
+        **SPECIAL,
+    ),
+    "llama": transformers.LlamaConfig(
+        vocab_size=60,
+        hidden_size=32,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        intermediate_size=40,
+        max_position_embeddings=40,
+        **SPECIAL,
+    ),
+}
+# Chosen so that greedy decoding neither loops at once nor meets a near tie.
+SEEDS = {"gpt2": 30, "gpt_neox": 28, "llama": 22}
+
+
+def make_inputs(config: transformers.PretrainedConfig) -> Tensors:
+    """Padded on the left. labels: -100 at padding and prompt, else input_ids; the model shifts them itself."""
+    generator = torch.Generator().manual_seed(13)
+    width = max(LENGTHS)
+    column = torch.arange(width)[None, :]
+    start = width - torch.tensor(LENGTHS)[:, None]
+    mask = (column >= start).long()
+    ids = torch.randint(3, config.vocab_size, (len(LENGTHS), width), generator=generator) * mask
+    answer = column >= start + torch.tensor(PROMPT_LENGTHS)[:, None]
+    return {
+        "input_ids": ids,
+        "attention_mask": mask,
+        # As generate() numbers them: the first real token is 0; padding's positions do not matter.
+        "position_ids": (mask.cumsum(1) - 1).clamp(min=0),
+        "labels": torch.where(answer, ids, torch.full_like(ids, -100)),
+    }
+
+
+def load(folder: Path, double: bool) -> torch.nn.Module:
+    # Not "eager": there the softmax is in float32 whatever the model's type, and float64's mask becomes -inf in it.
+    model = transformers.AutoModelForCausalLM.from_pretrained(
+        folder, dtype=torch.float32, attn_implementation="sdpa"
+    ).eval()
+    return model.double() if double else model
+
+
+def add_lora(model: torch.nn.Module, double: bool) -> peft.PeftModel:
+    kind = model.config.model_type
+    config = peft.LoraConfig(**LORA, target_modules=TARGETS[kind], fan_in_fan_out=kind == "gpt2")
+    adapted = peft.get_peft_model(model, config).eval()
+    generator = torch.Generator().manual_seed(41)
+    with torch.no_grad():
+        for parameter in adapted.parameters():
+            if parameter.requires_grad:
+                parameter.copy_(0.3 * torch.randn(parameter.shape, generator=generator))
+    return adapted.double() if double else adapted
+
+
+def outputs(model: torch.nn.Module, inputs: Tensors) -> Tensors:
+    """hidden.i (B, T, D) and logits (B, T, V), zero at padding, where a model's values mean nothing; and the loss."""
+    output = model(**inputs, output_hidden_states=True)
+    # transformers computes this loss in float32 whatever the model's type.
+    loss = F.cross_entropy(output.logits[:, :-1].flatten(0, 1), inputs["labels"][:, 1:].flatten(), ignore_index=-100)
+    if (loss - output.loss).abs() > 1e-5:
+        raise SystemExit("the loss here is not transformers' loss")
+    real = inputs["attention_mask"][:, :, None]
+    hidden = {f"hidden.{i}": h * real for i, h in enumerate(output.hidden_states)}
+    return {**hidden, "logits": output.logits * real, "loss": loss}
+
+
+def greedy(model: torch.nn.Module, inputs: Tensors) -> torch.Tensor:
+    """The N tokens after the inputs (B, N), never stopping; refuses near ties and dull output."""
+    model.generation_config.eos_token_id = None
+    generated = model.generate(
+        input_ids=inputs["input_ids"],
+        attention_mask=inputs["attention_mask"],
+        generation_config=transformers.GenerationConfig(
+            max_new_tokens=NEW_TOKENS, do_sample=False, pad_token_id=0
+        ),
+        output_logits=True,
+        return_dict_in_generate=True,
+    )
+    tokens = generated.sequences[:, inputs["input_ids"].shape[1] :]
+    best = torch.stack(generated.logits, 1).topk(2)  # (B, N, 2)
+    if not torch.equal(tokens, best.indices[..., 0]):
+        raise SystemExit("generate() chose something else than the largest logit, or stopped early")
+    margin = (best.values[..., 0] - best.values[..., 1]).min().item()
+    if margin < SMALLEST_MARGIN or len(tokens.unique()) < 5:
+        raise SystemExit(f"greedy decoding is a poor golden: margin {margin:.1e}, {len(tokens.unique())} tokens")
+    return tokens
+
+
+def forward_golden(folder: Path, inputs: Tensors) -> None:
+    def tensors(double: bool) -> Tensors:
+        model = load(folder, double)
+        with torch.no_grad():
+            return {**inputs, **outputs(model, inputs), "greedy": greedy(model, inputs)}
+
+    save_both(folder, "golden-forward", tensors(False), tensors(True))
+
+
+def lora_golden(folder: Path, inputs: Tensors) -> None:
+    def tensors(double: bool) -> Tensors:
+        model = add_lora(load(folder, False), double)
+        results = outputs(model, inputs)
+        results["loss"].backward()
+        for name, parameter in model.named_parameters():
+            if parameter.requires_grad:
+                results[f"param.{name.replace('.default', '')}"] = parameter
+                results[f"grad.{name.replace('.default', '')}"] = parameter.grad
+        with torch.no_grad():
+            return {**inputs, **results, "greedy": greedy(model, inputs)}
+
+    save_both(folder, "golden-lora", tensors(False), tensors(True))
+    model = add_lora(load(folder, False), False)
+    model.peft_config["default"].base_model_name_or_path = folder.name
+    model.save_pretrained(folder / "peft-causal", save_embedding_layers=False)
+    (folder / "peft-causal" / "README.md").unlink(missing_ok=True)
+
+
+def main() -> None:
+    for name, config in CONFIGS.items():
+        folder = fresh_folder(GOLDENS / name)
+        model = transformers.AutoModelForCausalLM.from_config(config).eval()
+        randomise(model, SEEDS[name])
+        model.save_pretrained(folder)
+        inputs = make_inputs(config)
+        forward_golden(folder, inputs)
+        lora_golden(folder, inputs)
+        scalars = {"lengths": LENGTHS, "promptLengths": PROMPT_LENGTHS, "newTokens": NEW_TOKENS}
+        lora = {"rank": LORA["r"], "alpha": LORA["lora_alpha"], "targetModules": TARGETS[name]}
+        write_record(folder / "golden.json", {**scalars, "lora": lora})
+
+
+if __name__ == "__main__":
+    main()
