@@ -18,9 +18,16 @@ export interface Task {
   readonly test: readonly LabelledExample[];
 }
 
+/** Texts that belong to no class of the stream, for judging rejection. */
+export interface OutOfScope {
+  readonly validation: readonly Example[];
+  readonly test: readonly Example[];
+}
+
 /** A stream of tasks, in the order in which they are learned. */
 export interface TaskStream {
   readonly tasks: readonly Task[];
+  readonly outOfScope?: OutOfScope;
   /** SHA-256 over the files' bytes the stream was read from, hex. */
   readonly dataHash: string;
   /** What the reader should know: rows dropped, splits made. One sentence each. */

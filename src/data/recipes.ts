@@ -1,0 +1,141 @@
+/** Ready streams, read from the files as their authors publish them. */
+import { stat } from "node:fs/promises";
+import { join } from "node:path";
+import { z } from "zod";
+import { DataError } from "../core/errors.ts";
+import { type Rng, shuffled } from "../core/random.ts";
+import { readJson } from "./lines.ts";
+import { readExamples } from "./readers.ts";
+import type { Source } from "./source.ts";
+import type { RecipeName } from "./streamSpec.ts";
+import type { LabelledExample } from "./types.ts";
+
+async function locate(recipe: RecipeName, folder: string, names: readonly string[]): Promise<string[]> {
+  const paths = names.map((name) => join(folder, name));
+  for (const path of paths) {
+    const found = await stat(path).catch(() => undefined);
+    if (found?.isFile() !== true)
+      throw new DataError(`recipe ${recipe}: ${path} does not exist`, {
+        hint: `stream.path must be a folder that holds ${names.join(" and ")}.`,
+      });
+  }
+  return paths;
+}
+
+async function parseJson<T>(recipe: RecipeName, path: string, schema: z.ZodType<T>): Promise<T> {
+  const result = schema.safeParse(await readJson(path));
+  if (result.success) return result.data;
+  throw new DataError(`recipe ${recipe}: ${path}: ${z.prettifyError(result.error)}`, {
+    hint: "The file is not as its authors published it.",
+  });
+}
+
+const clincRows = z.array(z.tuple([z.string(), z.string().min(1)]));
+const clincSchema = z.object({
+  train: clincRows,
+  val: clincRows,
+  test: clincRows,
+  oos_val: clincRows,
+  oos_test: clincRows,
+});
+
+/** CLINC150 (Larson et al. 2019). `oos_train` is left out: nothing is trained on out-of-scope texts. */
+async function readClinc150(folder: string): Promise<Source> {
+  const files = await locate("clinc150", folder, ["data_full.json"]);
+  const data = await parseJson("clinc150", files[0]!, clincSchema);
+  const rows = (name: "train" | "val" | "test"): LabelledExample[] =>
+    data[name].map(([text, label]) => ({ text, label }));
+  const texts = (name: "oos_val" | "oos_test") => data[name].map(([text]) => ({ text }));
+  return {
+    train: rows("train"),
+    validation: rows("val"),
+    test: rows("test"),
+    outOfScope: { validation: texts("oos_val"), test: texts("oos_test") },
+    tasks: 15,
+    files,
+    overlap: "drop",
+  };
+}
+
+/** Banking77 (Casanueva et al. 2020). It has no validation file: the stream splits one off train. */
+async function readBanking77(folder: string): Promise<Source> {
+  const files = await locate("banking77", folder, ["train.csv", "test.csv"]);
+  const [train, test] = await Promise.all(
+    files.map(async (path) => {
+      const rows: LabelledExample[] = [];
+      for await (const row of readExamples(path)) rows.push(row);
+      return rows;
+    }),
+  );
+  return { train: train!, test: test!, tasks: 7, files, overlap: "drop" };
+}
+
+/** An entity: its name, its Wikidata id, and its mentions, each a list of token indices. */
+const entitySchema = z.tuple([z.string(), z.string(), z.array(z.array(z.int().min(0)).min(1)).min(1)]);
+const fewRelSchema = z.record(
+  z.string(),
+  z.array(z.object({ tokens: z.array(z.string()).min(1), h: entitySchema, t: entitySchema })),
+);
+type FewRelInstance = z.infer<typeof fewRelSchema>[string][number];
+const relationNamesSchema = z.record(z.string(), z.tuple([z.string().min(1)]).rest(z.string()));
+
+/**
+ * The sentence, tokens joined by spaces, with the first mention of head and tail marked as the benchmark code's
+ * FewRel texts have them: `… [E11] head [E12] … [E21] tail [E22] …`.
+ */
+export function markEntities({ tokens, h, t }: FewRelInstance): string {
+  const [head, tail] = [h[2][0]!, t[2][0]!];
+  const marked = tokens.flatMap((token, i) => [
+    ...(i === Math.min(...head) ? ["[E11]"] : []),
+    ...(i === Math.min(...tail) ? ["[E21]"] : []),
+    token,
+    ...(i === Math.max(...tail) ? ["[E22]"] : []),
+    ...(i === Math.max(...head) ? ["[E12]"] : []),
+  ]);
+  return marked.join(" ");
+}
+
+function relationName(id: string, names: z.infer<typeof relationNamesSchema>, path: string): string {
+  const name = names[id]?.[0];
+  if (name === undefined) throw new DataError(`recipe fewrel: ${path} has no name for relation ${id}`);
+  return name;
+}
+
+/**
+ * FewRel's public validation part (Han et al. 2018): 16 relations of 700 sentences, each split by seed into three,
+ * one and one fifths (420, 140, 140). A label is the relation's name.
+ */
+async function readFewRel(folder: string, rng: Rng): Promise<Source> {
+  const files = await locate("fewrel", folder, ["val_wiki.json", "pid2name.json"]);
+  const relations = await parseJson("fewrel", files[0]!, fewRelSchema);
+  const names = await parseJson("fewrel", files[1]!, relationNamesSchema);
+  const train: LabelledExample[] = [];
+  const validation: LabelledExample[] = [];
+  const test: LabelledExample[] = [];
+  for (const [id, instances] of Object.entries(relations)) {
+    const label = relationName(id, names, files[1]!);
+    const examples = instances.map((instance) => ({ text: markEntities(instance), label }));
+    const order = shuffled(examples, rng.fork(id));
+    const fifth = Math.floor(order.length / 5);
+    const trained = order.length - 2 * fifth;
+    train.push(...order.slice(0, trained));
+    validation.push(...order.slice(trained, trained + fifth));
+    test.push(...order.slice(trained + fifth));
+  }
+  return { train, validation, test, tasks: 8, files, overlap: "drop" };
+}
+
+const recipes: Readonly<Record<RecipeName, (folder: string, rng: Rng) => Promise<Source>>> = {
+  clinc150: readClinc150,
+  banking77: readBanking77,
+  fewrel: readFewRel,
+};
+
+/**
+ * Reads a recipe's files.
+ *
+ * @throws DataError naming the files expected where one is missing
+ */
+export function readRecipe(recipe: RecipeName, folder: string, rng: Rng): Promise<Source> {
+  return recipes[recipe](folder, rng);
+}

@@ -1,0 +1,113 @@
+import { homedir } from "node:os";
+import { join, resolve } from "node:path";
+import { z } from "zod";
+
+const path = z.string().min(1);
+// YAML reads a label such as 3 as a number; in the data it is the text "3".
+const label = z.union([z.string().min(1), z.number().transform(String)]);
+const labels = z.array(label).min(1);
+
+export const recipeNames = ["clinc150", "banking77", "fewrel"] as const;
+export type RecipeName = (typeof recipeNames)[number];
+
+export const streamFormats = ["jsonl", "csv", "continual"] as const;
+export type StreamFormat = (typeof streamFormats)[number];
+
+const fields = z.strictObject({
+  /** A file, or a folder that holds train, validation and test files. */
+  train: path.exactOptional(),
+  validation: path.exactOptional(),
+  test: path.exactOptional(),
+  /** Texts that belong to no class: a file (used as test), or a folder with validation and test files. */
+  outOfScope: path.exactOptional(),
+  /** The folder of a recipe, of a whole stream, or of the two-file layout. */
+  path: path.exactOptional(),
+  recipe: z.enum(recipeNames).exactOptional(),
+  /** Number of tasks of equal class counts; the first ones take the remainder. */
+  tasks: z.int().min(1).exactOptional(),
+  /** Tasks in full. A label may stand in several; its examples are then shared out among them. */
+  taskList: z
+    .array(z.strictObject({ name: z.string().min(1), labels }))
+    .min(1)
+    .exactOptional(),
+  /** Labels of each domain, one task a domain; inline, or a JSON file of the same shape. */
+  domains: z.union([path, z.record(z.string().min(1), labels)]).exactOptional(),
+  /** How labels are ordered before `tasks` divides them; default: as they first appear in train. */
+  classOrder: z.union([z.enum(["file", "alphabetical", "shuffled"]), labels]).exactOptional(),
+  /** Seed of class order and splits; default: the run's. */
+  seed: z.int().min(0).exactOptional(),
+  /** Part of train that becomes validation where there is none. */
+  validationFraction: z.number().min(0).lt(1).default(0.1),
+  /** Whether train may share texts with test. */
+  allowOverlap: z.boolean().default(false),
+  /** Default: by the file's name. */
+  format: z.enum(streamFormats).exactOptional(),
+});
+
+type Fields = z.output<typeof fields>;
+
+const sourceRules: readonly {
+  readonly broken: (spec: Fields) => boolean;
+  readonly key: keyof Fields;
+  readonly message: string;
+}[] = [
+  {
+    broken: ({ train, path }) => train === undefined && path === undefined,
+    key: "train",
+    message: "a stream needs train (a file or folder), or path (with or without recipe)",
+  },
+  {
+    broken: ({ recipe, path }) => recipe !== undefined && path === undefined,
+    key: "path",
+    message: "a recipe needs path, the folder of its files",
+  },
+  {
+    broken: ({ train, validation, test, path }) =>
+      path !== undefined && [train, validation, test].some((p) => p !== undefined),
+    key: "path",
+    message: "path names the folder of all files: it does not go with train, validation and test",
+  },
+  {
+    broken: ({ recipe, format, outOfScope }) =>
+      recipe !== undefined && (format !== undefined || outOfScope !== undefined),
+    key: "recipe",
+    message: "a recipe knows its format and out-of-scope texts: leave format and outOfScope out",
+  },
+  {
+    broken: ({ tasks, taskList, domains }) =>
+      [tasks, taskList, domains].filter((way) => way !== undefined).length > 1,
+    key: "tasks",
+    message: "tasks, taskList and domains exclude each other",
+  },
+  {
+    broken: ({ classOrder, taskList, domains }) =>
+      classOrder !== undefined && (taskList ?? domains) !== undefined,
+    key: "classOrder",
+    message: "classOrder goes with tasks; taskList and domains have an order of their own",
+  },
+];
+
+/** The `stream` section of a configuration, sentence level. */
+export const streamSchema = fields.superRefine((spec, context) => {
+  for (const { broken, key, message } of sourceRules)
+    if (broken(spec)) context.addIssue({ code: "custom", path: [key], message });
+});
+
+type ReadonlyDeep<T> = T extends object ? { readonly [K in keyof T]: ReadonlyDeep<T[K]> } : T;
+
+export type StreamSpec = ReadonlyDeep<Fields>;
+
+function absolute(path: string, baseDir: string): string {
+  return path === "~" || path.startsWith("~/") ? join(homedir(), path.slice(1)) : resolve(baseDir, path);
+}
+
+/** Makes every path of the spec absolute; relative ones start from `baseDir`. */
+export function resolveStreamPaths(spec: StreamSpec, baseDir: string): StreamSpec {
+  const paths: Partial<Record<"train" | "validation" | "test" | "outOfScope" | "path" | "domains", string>> =
+    {};
+  for (const key of ["train", "validation", "test", "outOfScope", "path", "domains"] as const) {
+    const value = spec[key];
+    if (typeof value === "string") paths[key] = absolute(value, baseDir);
+  }
+  return { ...spec, ...paths };
+}
