@@ -137,8 +137,10 @@ function expectedText(issue: RawIssue): string {
     case "invalid_union":
     case "invalid_key":
     case "invalid_element":
-    case "custom":
       return issue.message;
+    // Rules between settings, such as "tasks and domains exclude each other".
+    case "custom":
+      return `this to hold: ${issue.message}`;
   }
 }
 

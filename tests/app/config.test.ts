@@ -198,6 +198,19 @@ describe("what is wrong is named", () => {
     expect(issues[0]?.expected).toContain("not available in this version");
   });
 
+  test("a rule between settings", async () => {
+    const issues = await issuesOf(() =>
+      configAt("/", { stream: { ...smallest.stream, domains: { a: ["x"] } } }),
+    );
+    expect(issues).toEqual([
+      {
+        path: "stream.tasks",
+        expected: "this to hold: tasks, taskList and domains exclude each other",
+        received: "2",
+      },
+    ]);
+  });
+
   test("a key that stands twice, with its line", async () => {
     const path = await writeConfig(`${promised}seed: 2\n`);
     const issues = await issuesOf(() => loadConfig(path));

@@ -1,0 +1,138 @@
+import { spawn } from "node:child_process";
+import { mkdtemp, readdir, readFile, rename, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { packageRoot } from "../../src/app/packageInfo.ts";
+import { parseEvents } from "../../src/report/record.ts";
+import { writeTinyExperiment } from "../app/tinyExperiment.ts";
+import { spawnAccrete } from "./helpers.ts";
+
+let folder = "";
+let config = "";
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "accrete-e2e-"));
+  config = await writeTinyExperiment(folder);
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+const at = (...parts: readonly string[]) => join(folder, ...parts);
+
+/** Every adapter file of a run, by path. */
+async function adapterBytes(run: string): Promise<Record<string, string>> {
+  const files: Record<string, string> = {};
+  for (const task of await readdir(at(run, "adapters"))) {
+    for (const name of await readdir(at(run, "adapters", task))) {
+      files[`${task}/${name}`] = (await readFile(at(run, "adapters", task, name))).toString("hex");
+    }
+  }
+  return files;
+}
+
+/** Starts a run and sends the signal as soon as stderr holds `moment`. */
+function interrupt(out: string, moment: string, signal: NodeJS.Signals) {
+  const script = join(packageRoot, "src/cli/main.ts");
+  const args = ["--import", "tsx", script, "run", config, "--out", at(out)];
+  const child = spawn(process.execPath, args, { stdio: ["ignore", "ignore", "pipe"] });
+  let err = "";
+  child.stderr.on("data", (chunk) => {
+    const before = err;
+    err += chunk;
+    if (err.includes(moment) && !before.includes(moment)) child.kill(signal);
+  });
+  return new Promise<{ code: number | null; err: string }>((resolve, reject) => {
+    child.on("error", reject);
+    child.on("close", (code) => resolve({ code, err }));
+  });
+}
+
+describe("accrete run, from its first step to its last", () => {
+  test("leaves a whole run folder, its tables on stdout and the rest on stderr", async () => {
+    const { exitCode, out, err } = await spawnAccrete(["run", config, "--out", at("whole")]);
+    expect({ exitCode, err: exitCode === 0 ? "" : err }).toEqual({ exitCode: 0, err: "" });
+    expect((await readdir(at("whole"))).sort()).toEqual([
+      "adapters",
+      "cil_matrix.csv",
+      "config.resolved.yaml",
+      "events.jsonl",
+      "manifest.json",
+      "metrics.json",
+      "report.html",
+      "til_matrix.csv",
+    ]);
+    expect(out).toContain("Report: ");
+    expect(out).not.toContain("epoch 1");
+    expect(err).toContain("task 3/3 learned");
+    const metrics: unknown = JSON.parse(await readFile(at("whole", "metrics.json"), "utf8"));
+    expect(metrics).toMatchObject({
+      schemaVersion: 1,
+      cil: { passesPerExample: 3 },
+      til: { forgetting: 0, backwardTransfer: 0, passesPerExample: 1 },
+    });
+  });
+
+  test("--resume of a finished run exits 0, says the same, and changes nothing", async () => {
+    const before = await readFile(at("whole", "events.jsonl"), "utf8");
+    const { exitCode, out } = await spawnAccrete(["run", config, "--out", at("whole"), "--resume"]);
+    expect(exitCode).toBe(0);
+    expect(out).toContain("Report: ");
+    expect(await readFile(at("whole", "events.jsonl"), "utf8")).toBe(before);
+  });
+
+  test("predict answers with a known label, also from a backbone that was moved", async () => {
+    await rename(at("model"), at("moved"));
+    try {
+      const lost = await spawnAccrete(["predict", at("whole"), "a text a"]);
+      expect(lost).toMatchObject({ exitCode: 2, out: "" });
+      const args = ["predict", at("whole"), "--backbone", at("moved"), "--json"];
+      const { exitCode, out } = await spawnAccrete(args, { input: "a text a\nb text b\n" });
+      expect(exitCode).toBe(0);
+      const lines: unknown[] = out
+        .trimEnd()
+        .split("\n")
+        .map((line) => JSON.parse(line));
+      const one = {
+        label: expect.any(String),
+        score: expect.any(Number),
+        task: expect.any(String),
+        passes: 3,
+      };
+      expect(lines).toMatchObject([
+        { ...one, text: "a text a" },
+        { ...one, text: "b text b" },
+      ]);
+    } finally {
+      await rename(at("moved"), at("model"));
+    }
+  });
+});
+
+describe("an interrupted run", () => {
+  test.each([
+    ["in the middle of the second task", "task 2/3 epoch 2"],
+    ["right after the second task is saved", "task 2/3 learned"],
+  ])("killed %s, goes on to the same adapters byte for byte", async (title, moment) => {
+    const out = title.replaceAll(" ", "-");
+    const killed = await interrupt(out, moment, "SIGKILL");
+    expect(killed.code).toBe(null);
+    const kept = await adapterBytes(out);
+    expect(Object.keys(kept).length).toBeGreaterThan(0);
+    const { exitCode, err } = await spawnAccrete(["run", config, "--out", at(out), "--resume"]);
+    expect({ exitCode, err }).toMatchObject({ exitCode: 0, err: expect.stringContaining("broke the lock") });
+    expect(await adapterBytes(out)).toEqual(await adapterBytes("whole"));
+    const events = parseEvents(await readFile(at(out, "events.jsonl"), "utf8"));
+    expect(events.filter((event) => event.type === "run-resumed")).toHaveLength(1);
+    expect(await readFile(at(out, "cil_matrix.csv"), "utf8")).toBe(
+      await readFile(at("whole", "cil_matrix.csv"), "utf8"),
+    );
+  });
+
+  test("by Ctrl-C exits 1, says how to go on, and releases its lock", async () => {
+    const { code, err } = await interrupt("stopped", "task 2/3 epoch 1", "SIGINT");
+    expect(code).toBe(1);
+    expect(err).toContain(`Go on with: accrete run ${config} --out ${at("stopped")} --resume`);
+    expect(await readdir(at("stopped"))).not.toContain("lock.json");
+    expect(await readdir(at("stopped"))).toContain("report.html");
+  });
+});
