@@ -1,12 +1,21 @@
+/** npm, and timeout, pass on a Ctrl-C that the terminal sent to the whole group already: two signals, one wish. */
+const sameWishMs = 1000;
+
 /**
  * Turns Ctrl-C and a polite kill into an abort, so that work stops between two steps with its files whole.
  * A second Ctrl-C ends the process at once.
  */
 export class Interrupt implements Disposable {
   readonly #controller = new AbortController();
+  #firstMs = 0;
   readonly #onSignal = (): void => {
-    if (this.#controller.signal.aborted) process.exit(1);
-    this.#controller.abort();
+    const nowMs = performance.now();
+    if (!this.#controller.signal.aborted) {
+      this.#firstMs = nowMs;
+      this.#controller.abort();
+    } else if (nowMs - this.#firstMs > sameWishMs) {
+      process.exit(1);
+    }
   };
 
   constructor() {

@@ -39,7 +39,10 @@ function interrupt(out: string, moment: string, signal: NodeJS.Signals) {
   child.stderr.on("data", (chunk) => {
     const before = err;
     err += chunk;
-    if (err.includes(moment) && !before.includes(moment)) child.kill(signal);
+    if (!err.includes(moment) || before.includes(moment)) return;
+    child.kill(signal);
+    // As under npm, which passes on what the terminal has sent to everyone.
+    if (signal === "SIGINT") setTimeout(() => child.kill(signal), 20);
   });
   return new Promise<{ code: number | null; err: string }>((resolve, reject) => {
     child.on("error", reject);
