@@ -124,3 +124,15 @@ def save_both(folder: Path, name: str, single: Tensors, double: Tensors) -> None
     save_tensors(folder / f"{name}.f32.safetensors", single)
     save_tensors(folder / f"{name}.f64.safetensors", double)
     print(f"{where}: {len(double)} tensors, float32 within {worst:.1e} of float64")
+
+
+def save_adapter(model: peft.PeftModel, folder: Path, name: str) -> None:
+    """A real peft folder inside its base's, less the model card and this machine's path."""
+    model.peft_config["default"].base_model_name_or_path = folder.name
+    model.save_pretrained(folder / name, save_embedding_layers=False)
+    (folder / name / "README.md").unlink(missing_ok=True)
+    # peft writes its set of targets in hash order, which changes from run to run.
+    path = folder / name / "adapter_config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    config["target_modules"].sort()
+    path.write_text(json.dumps(config, indent=2, sort_keys=True), encoding="utf-8")

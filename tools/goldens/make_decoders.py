@@ -8,7 +8,7 @@ Shapes: B rows, T tokens, D width, V vocabulary, N new tokens.
 
 from pathlib import Path
 
-from common import GOLDENS, Tensors, fresh_folder, randomise, save_both, write_record
+from common import GOLDENS, Tensors, fresh_folder, randomise, save_adapter, save_both, write_record
 
 import peft
 import torch
@@ -147,10 +147,7 @@ def lora_golden(folder: Path, inputs: Tensors) -> None:
             return {**inputs, **results, "greedy": greedy(model, inputs)}
 
     save_both(folder, "golden-lora", tensors(False), tensors(True))
-    model = add_lora(load(folder, False), False)
-    model.peft_config["default"].base_model_name_or_path = folder.name
-    model.save_pretrained(folder / "peft-causal", save_embedding_layers=False)
-    (folder / "peft-causal" / "README.md").unlink(missing_ok=True)
+    save_adapter(add_lora(load(folder, False), False), folder, "peft-causal")
 
 
 def main() -> None:

@@ -16,6 +16,7 @@ from common import (
     check_sizes,
     fresh_folder,
     randomise,
+    save_adapter,
     save_both,
     save_tensors,
     write_record,
@@ -316,13 +317,6 @@ def full_golden(folder: Path, inputs: Tensors) -> list[str]:
 
     save_both(folder, f"golden-{case.name}", tensors(False), tensors(True))
     return zero
-
-
-def save_adapter(model: peft.PeftModel, folder: Path, name: str) -> None:
-    """A real peft folder, less the model card and this machine's path."""
-    model.peft_config["default"].base_model_name_or_path = folder.name
-    model.save_pretrained(folder / name, save_embedding_layers=False)
-    (folder / name / "README.md").unlink(missing_ok=True)
 
 
 def adapter_golden(folder: Path, name: str, make: Callable[[], peft.PeftModel], inputs: Tensors) -> None:
