@@ -28,6 +28,8 @@ export class Interrupt implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    // Once stopped, the process is on its way out: a late twin of the signal must not kill it over its last words.
+    if (this.#controller.signal.aborted) return;
     process.off("SIGINT", this.#onSignal);
     process.off("SIGTERM", this.#onSignal);
   }
