@@ -6,7 +6,8 @@
  *   and marks, format characters and punctuation younger than Rust's Unicode tables are treated as such.
  * - Byte-level BPE: U+FEFF counts as white space and U+0085 does not; in Rust it is the other way round.
  *
- * Left as they are: decompositions added by Unicode 16, and letters added by Unicode 17.
+ * Left as they are: decompositions added by Unicode 16, letters added by Unicode 17, and U+FEFF or U+0085 right
+ * before a special token that strips the space on its left, such as a literal `<mask>` in a text.
  */
 import type { Tokenizer } from "@huggingface/tokenizers";
 

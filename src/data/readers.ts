@@ -101,7 +101,13 @@ async function* csvRows(path: string, required: readonly string[]): AsyncGenerat
     }
   } catch (cause) {
     if (!(cause instanceof CsvError)) throw cause;
-    throw new DataError(`${path}, row ${rows + 1}: ${cause.message}`, { hint: csvHint, cause });
+    // The parser reads ahead and drops what it had ready: its own count is the broken row's, header included.
+    const before: unknown = cause.records;
+    const row = typeof before === "number" ? before : rows + 1;
+    throw new DataError(`${path}, ${row === 0 ? "header" : `row ${row}`}: ${cause.message}`, {
+      hint: csvHint,
+      cause,
+    });
   }
   if (columns === undefined) throw new DataError(`${path} is empty: not even a header`, { hint: csvHint });
 }
