@@ -1,9 +1,12 @@
 /**
  * Pretrains the embedded backbone on our own engine, every parameter of it, by distilling a teacher's sentence
- * vectors: `npx tsx tools/backbone/distil.ts --corpus …/corpus.txt --vectors …/vectors.f32 --steps 8000`.
+ * vectors: `npx tsx tools/backbone/distil.ts --corpus …/corpus.txt --vectors …/vectors.f32
+ * --entries …/entries.f32 --steps 8000`. `--entries` holds the teacher's vectors of the vocabulary (teach.ts on
+ * entries.txt); without it the embeddings start at random.
  * Reads the tokenizer from and writes the model to models/accrete-mini (or --out).
  */
 import { openSync, readFileSync, readSync } from "node:fs";
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
@@ -21,11 +24,14 @@ import { scheduleFactor } from "../../src/optim/schedule.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
 import { GRADIENT_PREFIX } from "../../src/train/graphs.ts";
 import { buildStudentGraph, initStudent, PROJECTION } from "./student.ts";
+import { warmStart } from "./warmStart.ts";
+import { specialTokens } from "./wordpiece.ts";
 
 const { values: flags } = parseArgs({
   options: {
     corpus: { type: "string" },
     vectors: { type: "string" },
+    entries: { type: "string" },
     out: { type: "string", default: fileURLToPath(new URL("../../models/accrete-mini/", import.meta.url)) },
     steps: { type: "string", default: "8000" },
     batch: { type: "string", default: "128" },
@@ -41,6 +47,7 @@ if (flags.corpus === undefined || flags.vectors === undefined)
 const TEACHER_WIDTH = 384;
 const MAX_TOKENS = 48;
 const HELD_OUT = 1024;
+const WORD_EMBEDDINGS = "embeddings.word_embeddings.weight";
 const totalSteps = Number(flags.steps);
 const batchSize = Number(flags.batch);
 const rng = createRng(1);
@@ -66,6 +73,13 @@ const hfConfig = {
   position_embedding_type: "absolute",
   dtype: "float16",
 };
+const poolingConfig = {
+  word_embedding_dimension: width,
+  pooling_mode_cls_token: false,
+  pooling_mode_mean_tokens: true,
+  pooling_mode_max_tokens: false,
+  pooling_mode_mean_sqrt_len_tokens: false,
+};
 const config = parseEncoderConfig(hfConfig, "the student");
 
 const sentences = readFileSync(flags.corpus, "utf8")
@@ -87,11 +101,23 @@ function teacherRows(indices: readonly number[]): HostTensor<"float32"> {
 const { graph, shapes } = buildStudentGraph(config, TEACHER_WIDTH, Number(flags.similarity));
 await using executable = await nodeRuntime.compile(graph);
 const parameters = initStudent(shapes, rng.fork("init"));
+if (flags.entries !== undefined) startFromEntries(flags.entries);
 const learningRate = Number(flags.rate);
 const optimizer = new AdamW(
   [...parameters].map(([name, { data }]) => ({ name, values: data, learningRate })),
   { beta1: 0.9, beta2: 0.98, epsilon: 1e-6, weightDecay: 0.01 },
 );
+
+/** Special tokens stay where chance put them: the teacher has no one-word sentence for them. */
+function startFromEntries(file: string): void {
+  const bytes = readFileSync(file);
+  const rows = new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length));
+  const start = warmStart(float32(rows, [tokenizer.vocabularySize, TEACHER_WIDTH]), width);
+  const embeddings = asFloat32(parameters.get(WORD_EMBEDDINGS), WORD_EMBEDDINGS);
+  const kept = specialTokens.length * width;
+  embeddings.data.set(start.embeddings.data.subarray(kept), kept);
+  parameters.set(PROJECTION, start.projection);
+}
 
 function feedsOf(indices: readonly number[]): Record<string, HostTensor> {
   const batch = collate(
@@ -123,6 +149,11 @@ async function save(): Promise<void> {
   const bytes = encodeSafetensors(model, { format: "pt" }, { storage: "float16" });
   await writeFileAtomic(join(flags.out, "model.safetensors"), bytes);
   await writeFileAtomic(join(flags.out, "config.json"), `${JSON.stringify(hfConfig, null, 2)}\n`);
+  await mkdir(join(flags.out, "1_Pooling"), { recursive: true });
+  await writeFileAtomic(
+    join(flags.out, "1_Pooling/config.json"),
+    `${JSON.stringify(poolingConfig, null, 2)}\n`,
+  );
 }
 
 const lengths = encodings.slice(HELD_OUT).map(({ ids }) => ids.length);

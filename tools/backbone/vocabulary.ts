@@ -1,7 +1,8 @@
 /**
  * Trains the embedded backbone's vocabulary on the corpus:
  * `npx tsx tools/backbone/vocabulary.ts --corpus /tmp/accrete-corpus/corpus.txt`.
- * Writes tokenizer.json, tokenizer_config.json and vocab.txt to models/accrete-mini (or --out).
+ * Writes tokenizer.json, tokenizer_config.json and vocab.txt to models/accrete-mini (or --out), and beside the corpus
+ * entries.txt: what each entry spells, a line each, for the teacher to say where its embedding starts.
  */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
@@ -95,6 +96,8 @@ function main(): void {
   write("tokenizer.json", `${JSON.stringify(tokenizerJson(vocabulary), null, 1)}\n`);
   write("tokenizer_config.json", `${JSON.stringify(tokenizerConfig(), null, 2)}\n`);
   write("vocab.txt", `${vocabulary.join("\n")}\n`);
+  const spelling = vocabulary.map((entry) => entry.replace(/^##(?=.)/, ""));
+  writeFileSync(path.join(path.dirname(values.corpus), "entries.txt"), `${spelling.join("\n")}\n`);
   process.stderr.write(`${vocabulary.length} entries in ${values.out}\n`);
 }
 
