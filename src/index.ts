@@ -1,9 +1,24 @@
 /** The public API of `accrete-lm`. */
 export { type LoadedBackbone, loadBackbone } from "./app/backbone.ts";
-export { loadConfig, type LoadedConfig, type ResolvedConfig, resolveConfig } from "./app/config.ts";
+export { type LoadedConfig, loadConfig, type ResolvedConfig, resolveConfig } from "./app/config.ts";
+export {
+  createLearner,
+  type LearnedSummary,
+  Learner,
+  type LearnerConfig,
+  type LearnTaskOptions,
+  type NewTask,
+} from "./app/createLearner.ts";
 export { openRun } from "./app/predictor.ts";
 export { runExperiment } from "./app/runExperiment.ts";
-export type { OpenRunOptions, Prediction, PredictOptions, Predictor, RunOptions, ScoredLabel } from "./app/types.ts";
+export type {
+  OpenRunOptions,
+  Prediction,
+  PredictOptions,
+  Predictor,
+  RunOptions,
+  ScoredLabel,
+} from "./app/types.ts";
 export {
   AccreteError,
   CheckpointError,
@@ -13,4 +28,13 @@ export {
   GraphError,
   StoreError,
 } from "./core/errors.ts";
-export type { AccuracyMatrix, ProtocolMetrics, RunCost, RunEvent, RunHeader, RunMetrics } from "./core/record.ts";
+export type {
+  AccuracyMatrix,
+  ProtocolMetrics,
+  RunCost,
+  RunEvent,
+  RunHeader,
+  RunMetrics,
+} from "./core/record.ts";
+export type { Example, LabelledExample, Task, TaskStream } from "./data/types.ts";
+export type { FitEvent } from "./train/trainer.ts";

@@ -1,48 +1,15 @@
 import { join } from "node:path";
-import { AdaptedBackbone, type LearnedTask, type Logits, rowOf } from "../continual/adaptedBackbone.ts";
-import { chooseExactly } from "../continual/evaluation.ts";
-import { CheckpointError, ConfigError, StoreError } from "../core/errors.ts";
-import { nearest } from "../core/nearest.ts";
+import { AdaptedBackbone, type LearnedTask } from "../continual/adaptedBackbone.ts";
+import { CheckpointError, StoreError } from "../core/errors.ts";
 import type { Example } from "../data/types.ts";
 import { readPeftFolder } from "../peft/checkpoint.ts";
 import { nodeRuntime } from "../runtime/node.ts";
 import { loadBackbone } from "./backbone.ts";
+import { classify } from "./classify.ts";
 import { loadConfig } from "./config.ts";
 import { configFile, RunFolder } from "./runFolder.ts";
 import { fromSavedAdapter } from "./savedTask.ts";
-import type { OpenRunOptions, Prediction, PredictOptions, Predictor, ScoredLabel } from "./types.ts";
-
-const DEFAULT_TOP = 5;
-
-/** eˣ / Σ eˣ in float64. */
-function softmax(logits: readonly number[]): number[] {
-  const peak = Math.max(...logits);
-  const powers = logits.map((logit) => Math.exp(logit - peak));
-  const total = powers.reduce((sum, power) => sum + power, 0);
-  return powers.map((power) => power / total);
-}
-
-interface Slot {
-  readonly task: string;
-  readonly label: string;
-}
-
-/** The slots of some tasks' heads, side by side in class order. */
-function slotsOf(tasks: readonly LearnedTask[]): readonly Slot[] {
-  return tasks.flatMap(({ name, labels }) => labels.map((label) => ({ task: name, label })));
-}
-
-/** The best labels, each once: a label that several tasks have counts with its best slot. */
-function rank(slots: readonly Slot[], scores: readonly number[], top: number): ScoredLabel[] {
-  const order = slots.map((_, i) => i).sort((a, b) => (scores[b] ?? 0) - (scores[a] ?? 0) || a - b);
-  const ranked = new Map<string, number>();
-  for (const i of order) {
-    const label = slots[i]?.label ?? "";
-    if (!ranked.has(label)) ranked.set(label, scores[i] ?? 0);
-    if (ranked.size === top) break;
-  }
-  return [...ranked].map(([label, score]) => ({ label, score }));
-}
+import type { OpenRunOptions, Prediction, PredictOptions, Predictor } from "./types.ts";
 
 class RunPredictor implements Predictor {
   readonly tasks: readonly LearnedTask[];
@@ -53,44 +20,8 @@ class RunPredictor implements Predictor {
     this.model = model;
   }
 
-  async predict(examples: readonly Example[], options: PredictOptions = {}): Promise<Prediction[]> {
-    const { task, top = DEFAULT_TOP, signal } = options;
-    if (!Number.isInteger(top) || top < 1)
-      throw new ConfigError(`top: expected a whole number from 1, got ${top}`);
-    const inPlay = task === undefined ? this.tasks : [this.task(task)];
-    const { encodings } = this.model.encode(examples);
-    const logits: Logits[] = [];
-    for (const one of inPlay) logits.push(await this.model.logits(one, encodings, signal));
-    const slots = slotsOf(inPlay);
-    return examples.map(({ text }, i) => {
-      const rows = logits.map((perTask) => rowOf(perTask, i));
-      const choice = chooseExactly(rows);
-      const chosen = inPlay[choice.task];
-      const label = chosen?.labels[choice.slot];
-      if (chosen === undefined || label === undefined) throw new StoreError("no task has been learned yet");
-      const ranked = rank(slots, softmax(rows.flatMap((row) => [...row])), top);
-      return {
-        text,
-        label,
-        score: ranked[0]?.score ?? 0,
-        task: chosen.name,
-        top: ranked,
-        passes: inPlay.length,
-      };
-    });
-  }
-
-  private task(name: string): LearnedTask {
-    const found = this.tasks.find((task) => task.name === name);
-    if (found !== undefined) return found;
-    const names = this.tasks.map((task) => task.name);
-    const near = nearest(name, names);
-    throw new ConfigError(
-      `no task is called "${name}"${near === undefined ? "" : `; did you mean "${near}"?`}`,
-      {
-        hint: `tasks: ${names.join(", ")}`,
-      },
-    );
+  predict(examples: readonly Example[], options: PredictOptions = {}): Promise<Prediction[]> {
+    return classify(this.model, this.tasks, examples, options);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

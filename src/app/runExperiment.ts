@@ -2,70 +2,21 @@ import { AdaptedBackbone, type LearnedTask } from "../continual/adaptedBackbone.
 import { Evaluator } from "../continual/evaluation.ts";
 import { ContinualLearner, type LearnResult } from "../continual/learner.ts";
 import { computeMetrics } from "../continual/metrics.ts";
-import { ConfigError } from "../core/errors.ts";
 import type { RunEvent, RunEventBody, RunHeader, RunMetrics } from "../core/record.ts";
 import { loadStream } from "../data/stream.ts";
 import type { Task, TaskStream } from "../data/types.ts";
-import { defaultHeads, type HeadSpec } from "../nn/heads.ts";
 import { encodePeftFolder, readPeftFolder } from "../peft/checkpoint.ts";
-import { loraSites } from "../peft/lora.ts";
-import { defaultTargetModules } from "../peft/targets.ts";
-import type { LoraSpec } from "../peft/types.ts";
 import { nodeRuntime } from "../runtime/node.ts";
 import type { ModelStructure } from "../train/graphs.ts";
-import type { TrainingOptions } from "../train/trainer.ts";
-import { type LoadedBackbone, loadBackbone, resolveFeature } from "./backbone.ts";
+import { type LoadedBackbone, loadBackbone } from "./backbone.ts";
 import { flattenConfig, type ResolvedConfig } from "./config.ts";
 import { collectVersions } from "./packageInfo.ts";
 import { Recorder } from "./recorder.ts";
 import { RunFolder } from "./runFolder.ts";
 import { fromSavedAdapter, toSavedAdapter } from "./savedTask.ts";
+import { resolveStructure, resolveTraining, trainableParameters } from "./structure.ts";
 import { Timekeeper } from "./timekeeper.ts";
 import type { RunOptions } from "./types.ts";
-
-function loraSpec(config: ResolvedConfig, loaded: LoadedBackbone): LoraSpec {
-  const { rank, alpha, dropout, bias, rslora, targetModules } = config.method;
-  const targets = targetModules ?? defaultTargetModules(loaded.backbone.config.architecture);
-  return { rank, alpha, dropout, bias, rslora, targetModules: targets };
-}
-
-function headSpec(config: ResolvedConfig): HeadSpec {
-  const base = defaultHeads[config.head.kind];
-  if (config.head.kind === "linear" || config.head.scale === "learnable") return base;
-  return { ...base, scale: config.head.scale, scaleLearnable: false };
-}
-
-/** The structure that every task of a run shares. @throws ConfigError if the backbone cannot be used that way. */
-export function resolveStructure(config: ResolvedConfig, loaded: LoadedBackbone): ModelStructure {
-  const feature = resolveFeature(loaded, config.feature);
-  if (feature.pooling === "pooler" && !loaded.backbone.hasPooler)
-    throw new ConfigError(`feature.pooling: pooler, but ${loaded.folder.path} has no pooler weights`, {
-      hint: "use cls, mean or last",
-    });
-  const lora = loraSpec(config, loaded);
-  loraSites(lora, loaded.backbone);
-  return { backbone: loaded.backbone, lora, feature, head: headSpec(config) };
-}
-
-export function resolveTraining(config: ResolvedConfig): TrainingOptions {
-  const { gradientClipping, maxLength: _, ...training } = config.training;
-  return { ...training, ...(gradientClipping === 0 ? {} : { gradientClipping }) };
-}
-
-function trainableParameters(structure: ModelStructure, classes: number): number {
-  const { lora, backbone } = structure;
-  if (lora === undefined) return 0;
-  const sites = loraSites(lora, backbone);
-  const pairs = sites.reduce((sum, site) => {
-    const [inFeatures, outFeatures] = backbone.sites.get(site) ?? [0, 0];
-    return sum + lora.rank * (inFeatures + outFeatures);
-  }, 0);
-  const biases = [...backbone.biases].reduce((sum, [name, size]) => {
-    const own = sites.some((site) => name === `${site}.bias`);
-    return lora.bias === "all" || (lora.bias === "lora_only" && own) ? sum + size : sum;
-  }, 0);
-  return pairs + biases + classes * (backbone.width + 1);
-}
 
 function describeRun(
   config: ResolvedConfig,
@@ -165,11 +116,6 @@ async function reloadTask(shop: Workshop, index: number): Promise<LearnedTask | 
   return fromSavedAdapter(entry.name, await readPeftFolder(path), shop.loaded, path).task;
 }
 
-/** The rows that were evaluated and the tasks learned so far, whoever did it: this process or one before it. */
-function* pastBodies(events: readonly RunEvent[]): Generator<RunEventBody> {
-  yield* events;
-}
-
 async function* learnStream(
   shop: Workshop,
   past: readonly RunEvent[],
@@ -177,7 +123,7 @@ async function* learnStream(
 ): AsyncGenerator<RunEventBody> {
   const { stream, evaluator, time } = shop;
   const rows = new Map<number, Extract<RunEventBody, { type: "evaluated" }>>();
-  for (const event of pastBodies(past)) {
+  for (const event of past) {
     if (event.type === "evaluated") rows.set(event.task, event);
     time.replay(event);
   }

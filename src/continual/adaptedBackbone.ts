@@ -35,6 +35,12 @@ export function argmax(values: Float32Array): number {
   return best;
 }
 
+export interface EncodedTexts {
+  readonly encodings: readonly Encoding[];
+  /** How many texts were cut. */
+  readonly truncated: number;
+}
+
 export interface AdaptedBackboneOptions {
   readonly structure: ModelStructure;
   readonly tokenizer: Tokenizer;
@@ -57,12 +63,10 @@ export class AdaptedBackbone implements AsyncDisposable {
     this.tokenizer = options.tokenizer;
   }
 
-  encode(examples: readonly Example[]): {
-    readonly encodings: readonly Encoding[];
-    readonly truncated: number;
-  } {
+  /** @param what names the texts in messages */
+  encode(examples: readonly Example[], what = "text"): EncodedTexts {
     const { maxLength, structure } = this.options;
-    return encodeAll(this.tokenizer, examples, Math.min(maxLength, structure.backbone.maxTokens));
+    return encodeAll(this.tokenizer, examples, Math.min(maxLength, structure.backbone.maxTokens), what);
   }
 
   compile(graph: Graph): Promise<Executable> {

@@ -56,7 +56,11 @@ export class Evaluator {
   /** Takes a learned task and its test set in, without evaluating. */
   add(task: Task, learned: LearnedTask): void {
     this.learned.push(learned);
-    this.tests.push({ examples: task.test, encodings: this.model.encode(task.test).encodings, logits: [] });
+    this.tests.push({
+      examples: task.test,
+      encodings: this.model.encode(task.test, `test of ${task.name}`).encodings,
+      logits: [],
+    });
   }
 
   /** Evaluates every task that was added, by every adapter that was added. */

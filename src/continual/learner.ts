@@ -17,6 +17,9 @@ import {
 } from "../train/trainer.ts";
 import { type AdaptedBackbone, argmax, type LearnedTask, rowOf } from "./adaptedBackbone.ts";
 
+/** What of a task is learned from; its test set is nobody's business here. */
+export type TaskToLearn = Omit<Task, "test">;
+
 export interface LearnResult {
   readonly learned: LearnedTask;
   /** Training texts that were cut at the maximal length. */
@@ -66,9 +69,9 @@ export class ContinualLearner implements AsyncDisposable {
    * Trains an adapter and a head for a task.
    * @throws EngineError if the loss leaves the finite numbers; nothing of the task is kept then.
    */
-  async *learn(task: Task, signal?: AbortSignal): AsyncGenerator<FitEvent, LearnResult> {
+  async *learn(task: TaskToLearn, signal?: AbortSignal): AsyncGenerator<FitEvent, LearnResult> {
     const { labels, train } = task;
-    const { encodings, truncated } = this.model.encode(train);
+    const { encodings, truncated } = this.model.encode(train, `train of ${task.name}`);
     const session = await this.trainingSession();
     const state = await this.freshState(
       session.graph,
@@ -76,7 +79,7 @@ export class ContinualLearner implements AsyncDisposable {
       this.rng.fork("task", task.name, "init"),
     );
     const learned: LearnedTask = { ...state, name: task.name, labels };
-    const validation = this.model.encode(task.validation).encodings;
+    const validation = this.model.encode(task.validation, `validation of ${task.name}`).encodings;
     const context = {
       structure: this.model.structure,
       training: session.graph,
@@ -89,7 +92,12 @@ export class ContinualLearner implements AsyncDisposable {
         : { validate: () => this.accuracy(learned, task.validation, validation) }),
       ...(signal === undefined ? {} : { signal }),
     };
-    const result = yield* fitTask(context, { encodings, labels: slotsOf(train, labels) }, state, this.training);
+    const result = yield* fitTask(
+      context,
+      { encodings, labels: slotsOf(train, labels) },
+      state,
+      this.training,
+    );
     return { learned, truncatedTexts: truncated, stoppedEarly: result.stoppedEarly };
   }
 
