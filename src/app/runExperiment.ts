@@ -4,6 +4,7 @@ import { ContinualLearner, type LearnResult } from "../continual/learner.ts";
 import { computeMetrics } from "../continual/metrics.ts";
 import type { RunEvent, RunEventBody, RunHeader, RunMetrics } from "../core/record.ts";
 import { loadStream } from "../data/stream.ts";
+import { checkTexts } from "../data/tokenizer.ts";
 import type { Task, TaskStream } from "../data/types.ts";
 import { encodePeftFolder, readPeftFolder } from "../peft/checkpoint.ts";
 import { nodeRuntime } from "../runtime/node.ts";
@@ -141,15 +142,27 @@ async function* learnStream(
   yield { type: "run-finished", metrics };
 }
 
+/** What a run is made of, read and checked before anything is written. */
+interface Ingredients {
+  readonly stream: TaskStream;
+  readonly loaded: LoadedBackbone;
+  readonly structure: ModelStructure;
+}
+
+async function loadIngredients(config: ResolvedConfig, signal?: AbortSignal): Promise<Ingredients> {
+  const stream = await loadStream(config.stream, config.seed);
+  const loaded = await loadBackbone(config.backbone, config.backboneRevision, signal);
+  checkTexts(loaded.tokenizer, stream.tasks, config.training.maxLength);
+  return { stream, loaded, structure: resolveStructure(config, loaded) };
+}
+
 async function* experiment(
   config: ResolvedConfig,
+  { stream, loaded, structure }: Ingredients,
   folder: RunFolder,
   recorder: Recorder,
   signal?: AbortSignal,
 ): AsyncGenerator<RunEventBody> {
-  const stream = await loadStream(config.stream, config.seed);
-  const loaded = await loadBackbone(config.backbone, config.backboneRevision, signal);
-  const structure = resolveStructure(config, loaded);
   await folder.begin({
     versions: collectVersions(),
     backbone: {
@@ -196,16 +209,18 @@ async function* experiment(
  * Every event is on the disk before it is yielded. A task that was saved is never touched again; an interrupted
  * run continues with `resume` and ends with the same adapters, byte for byte.
  * @throws StoreError if `config.out` is in use or not empty and `resume` was not asked for
- * @throws ConfigError, DataError, CheckpointError for what cannot be run, before anything is trained
+ * @throws ConfigError, DataError, CheckpointError for what cannot be run, before anything is written
  */
 export async function* runExperiment(
   config: ResolvedConfig,
   options: RunOptions = {},
 ): AsyncGenerator<RunEvent> {
   const { resume = false, signal } = options;
+  await RunFolder.check(config, { resume });
+  const ingredients = await loadIngredients(config, signal);
   await using folder = await RunFolder.start(config, { resume });
   await using recorder = await Recorder.open(folder.path);
-  for await (const body of experiment(config, folder, recorder, signal)) {
+  for await (const body of experiment(config, ingredients, folder, recorder, signal)) {
     const event: RunEvent = { time: new Date().toISOString(), ...body };
     await recorder.record(event);
     yield event;

@@ -3,7 +3,7 @@ import { join, resolve } from "node:path";
 import { CheckpointError, ConfigError, StoreError } from "../core/errors.ts";
 import { writeFileAtomic, writeFolderAtomic } from "../io/atomic.ts";
 import { sha256 } from "../io/hash.ts";
-import { acquireLock } from "../io/lock.ts";
+import { acquireLock, refuseHeld } from "../io/lock.ts";
 import { differingKeys, hashConfig, loadConfig, type ResolvedConfig, toResolvedYaml } from "./config.ts";
 import {
   adapterId,
@@ -53,6 +53,22 @@ async function listFolder(folder: string): Promise<string[]> {
 /** A lock by itself is no work done: its writer may have died before its first file. */
 function begun(entries: readonly string[]): boolean {
   return entries.some((name) => name !== lockFile && !temporary.test(name));
+}
+
+function refuseFull(out: string, entries: readonly string[]): void {
+  if (!begun(entries)) return;
+  throw new StoreError(`${out}: exists and is not empty`, {
+    hint: "Continue that run with --resume, or choose another folder with --out.",
+  });
+}
+
+/** Whether there is a run to continue. @throws StoreError where the files are somebody else's. */
+function holdsRun(out: string, entries: readonly string[]): boolean {
+  if (!begun(entries)) return false;
+  if (entries.includes(configFile)) return true;
+  throw new StoreError(`${out}: not the folder of a run: it has files, but no ${configFile}`, {
+    hint: "Choose another folder with --out.",
+  });
 }
 
 type Lock = Awaited<ReturnType<typeof acquireLock>>;
@@ -129,6 +145,18 @@ export class RunFolder implements AsyncDisposable {
     this.#manifest = manifest;
   }
 
+  /**
+   * Refuses what `start` would refuse, and writes nothing: for before data and model are read.
+   * @throws StoreError or ConfigError (exit 2) as `create` and `resume`
+   */
+  static async check(config: ResolvedConfig, options: { readonly resume?: boolean } = {}): Promise<void> {
+    const entries = await listFolder(config.out);
+    // First, since the folder of a run that is going on is not empty either, and --resume is no way out then.
+    await refuseHeld(config.out);
+    if (options.resume !== true) return refuseFull(config.out, entries);
+    if (holdsRun(config.out, entries)) await refuseOtherConfig(config);
+  }
+
   /** `resume` where asked for, else `create`. */
   static start(config: ResolvedConfig, options: { readonly resume?: boolean } = {}): Promise<RunFolder> {
     return options.resume === true ? RunFolder.resume(config) : RunFolder.create(config);
@@ -136,10 +164,10 @@ export class RunFolder implements AsyncDisposable {
 
   /** @throws StoreError (exit 2) where `out` is not empty, or another run is writing it. */
   static async create(config: ResolvedConfig): Promise<RunFolder> {
-    await RunFolder.#refuseFull(config.out);
+    await RunFolder.check(config);
     return RunFolder.#locked(config, async (lock) => {
       // Another run may have come and gone between the look and the lock.
-      await RunFolder.#refuseFull(config.out);
+      refuseFull(config.out, await listFolder(config.out));
       await writeFileAtomic(join(config.out, configFile), toResolvedYaml(config));
       return new RunFolder(config, lock, false, undefined);
     });
@@ -151,13 +179,7 @@ export class RunFolder implements AsyncDisposable {
    * @throws StoreError (exit 2) where the folder is not a run's, is damaged, or another run is writing it.
    */
   static async resume(config: ResolvedConfig): Promise<RunFolder> {
-    const entries = await listFolder(config.out);
-    if (!begun(entries)) return RunFolder.create(config);
-    if (!entries.includes(configFile)) {
-      throw new StoreError(`${config.out}: not the folder of a run: it has files, but no ${configFile}`, {
-        hint: "Choose another folder with --out.",
-      });
-    }
+    if (!holdsRun(config.out, await listFolder(config.out))) return RunFolder.create(config);
     return RunFolder.#locked(config, async (lock) => {
       await refuseOtherConfig(config);
       const manifest = await readManifest(config.out);
@@ -173,13 +195,6 @@ export class RunFolder implements AsyncDisposable {
     if (manifest !== undefined) return new StoredRun(path, manifest);
     throw new StoreError(`${folder}: no run there: ${manifestFile} is missing`, {
       hint: "Give the folder that a configuration calls out, e.g. runs/demo.",
-    });
-  }
-
-  static async #refuseFull(out: string): Promise<void> {
-    if (!begun(await listFolder(out))) return;
-    throw new StoreError(`${out}: exists and is not empty`, {
-      hint: "Continue that run with --resume, or choose another folder with --out.",
     });
   }
 

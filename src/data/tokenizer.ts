@@ -6,7 +6,7 @@ import { z } from "zod";
 import { CheckpointError, ConfigError, DataError } from "../core/errors.ts";
 import { makeExact } from "./exactTokenizer.ts";
 import { compileTemplates, type Piece, type Templates } from "./postProcessor.ts";
-import type { Example } from "./types.ts";
+import type { Example, Task } from "./types.ts";
 
 /** One example as the model reads it, special tokens included, unpadded. */
 export interface Encoding {
@@ -265,4 +265,28 @@ export function encodeAll(
     }
   });
   return { encodings, truncated };
+}
+
+function tellsEmptyTexts(tokenizer: Tokenizer, maxLength: number): boolean {
+  try {
+    tokenizer.encode({ text: "" }, maxLength);
+    return false;
+  } catch (error) {
+    if (error instanceof DataError) return true;
+    throw error;
+  }
+}
+
+/**
+ * Finds texts without a token before the first task is learned, and not in the middle of the fifth. Costs nothing
+ * with a tokenizer that adds special tokens.
+ *
+ * @throws DataError naming task, split and example (counted from 1)
+ * @throws ConfigError if `maxLength` is less than the special tokens
+ */
+export function checkTexts(tokenizer: Tokenizer, tasks: readonly Task[], maxLength: number): void {
+  if (!tellsEmptyTexts(tokenizer, maxLength)) return;
+  for (const task of tasks)
+    for (const split of ["train", "validation", "test"] as const)
+      encodeAll(tokenizer, task[split], maxLength, `task ${task.name}, ${split}`);
 }

@@ -143,6 +143,18 @@ function inUse(folder: string, text: string, owner: LockOwner | undefined): Stor
 }
 
 /**
+ * Looks whether the folder is taken, without taking it.
+ *
+ * @throws StoreError (exit 2) as `acquireLock`; a dead owner's lock, none, or no folder are fine
+ */
+export async function refuseHeld(folder: string): Promise<void> {
+  const held = await readText(join(folder, lockName));
+  if (held === undefined) return;
+  const holder = parseOwner(held);
+  if (holder === undefined || (await isAlive(holder))) throw inUse(folder, held, holder);
+}
+
+/**
  * Takes the folder for this process until disposed; the folder must exist. A dead owner's lock is broken.
  *
  * @throws StoreError (exit 2) naming process and host if a live process holds it, or one of another host.

@@ -90,6 +90,7 @@ function parseEntry(name: string, value: unknown, dataStart: number, path: strin
   if (dtype === undefined)
     throw new CheckpointError(
       `${path}: tensor ${name}: type ${parsed.data.dtype} is not supported (supported: ${[...storageTypes.keys()].join(", ")})`,
+      { hint: "Save the model anew in float32, float16 or bfloat16." },
     );
   const [begin, end] = offsets;
   const length = sizeOf(dims) * bytesPerElement[dtype];

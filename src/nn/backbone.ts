@@ -9,7 +9,7 @@ import {
   type TokenInputs,
 } from "./encoder.ts";
 import { type EncoderConfig, maxTokens, parseEncoderConfig } from "./encoderConfig.ts";
-import type { LayerContext } from "./layers.ts";
+import { type LayerContext, noDropout, noTransform } from "./layers.ts";
 import { frozenParameters, type Parameters } from "./parameters.ts";
 
 /** A frozen language model: its sizes, its weights' places, and how to build its graph. */
@@ -21,8 +21,9 @@ export interface Backbone {
   readonly parameters: Parameters;
   /** The weights by AutoModel name, for reading single tensors on the host. */
   readonly weights: ReadonlyMap<string, WeightSource>;
-  /** Linear layers an adapter can hook into: AutoModel path → (in, out). */
+  /** The encoder's linear layers, which an adapter can hook into: AutoModel path → (in, out). */
   readonly sites: ReadonlyMap<string, readonly [number, number]>;
+  /** The encoder's biases: AutoModel name → size. */
   readonly biases: ReadonlyMap<string, number>;
   readonly hasPooler: boolean;
   readonly parameterCount: number;
@@ -59,6 +60,8 @@ export function createBackbone(
   const encoder = parseEncoderConfig(config, where);
   const prefix = findPrefix(encoder, weights, where);
   const parameters = frozenParameters(weights, prefix);
+  // Asks for every weight once, so that a missing or misshapen one is told here and not in the middle of a run.
+  buildEncoder(encoder, { parameters, transform: noTransform, dropout: noDropout }, declareTokenInputs());
   const named = new Map<string, WeightSource>();
   for (const [name, source] of weights)
     if (name.startsWith(prefix)) named.set(name.slice(prefix.length), source);

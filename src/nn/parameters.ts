@@ -5,9 +5,12 @@ import type { Value, WeightSource } from "../graph/types.ts";
 /** Gives a model its parameters by AutoModel name, e.g. `encoder.layer.0.output.dense.weight`. */
 export interface Parameters {
   has(name: string): boolean;
-  /** @throws CheckpointError if there is none of that name, or its shape is not `dims`. */
+  /** @throws CheckpointError if there is none of that name, or its shape is not `dims`, or it holds no floats. */
   get(name: string, dims: readonly number[]): Value;
 }
+
+/** What the engine reads a frozen weight from; it computes in float32 with all of them. */
+const weightTypes: readonly WeightSource["dtype"][] = ["float32", "float16", "bfloat16"];
 
 /** Names that old checkpoints use for the same tensors. */
 function aliases(name: string): readonly string[] {
@@ -42,6 +45,12 @@ export function frozenParameters(weights: ReadonlyMap<string, WeightSource>, pre
       if (source.dims.join() !== dims.join())
         throw new CheckpointError(
           `tensor "${prefix}${name}" in ${source.file}: config.json says (${dims.join(", ")}), the file has (${source.dims.join(", ")})`,
+          { hint: "config.json and model.safetensors do not belong together: take both from one download." },
+        );
+      if (!weightTypes.includes(source.dtype))
+        throw new CheckpointError(
+          `tensor "${prefix}${name}" in ${source.file}: is of type ${source.dtype}; weights are ${weightTypes.join(", ")}`,
+          { hint: "Save the model anew in one of these: model.float().save_pretrained(folder)." },
         );
       const value = weight(name, source);
       cache.set(name, value);
