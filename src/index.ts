@@ -9,9 +9,11 @@ export {
   type LearnTaskOptions,
   type NewTask,
 } from "./app/createLearner.ts";
-export { openRun } from "./app/predictor.ts";
+export { loadAdapter, openRun } from "./app/predictor.ts";
 export { runExperiment } from "./app/runExperiment.ts";
 export type {
+  LoadAdapterOptions,
+  LoadedAdapter,
   OpenRunOptions,
   Prediction,
   PredictOptions,

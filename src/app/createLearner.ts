@@ -5,7 +5,9 @@ import { ConfigError, DataError } from "../core/errors.ts";
 import type { Example, LabelledExample } from "../data/types.ts";
 import { writeFolderAtomic } from "../io/atomic.ts";
 import { encodePeftFolder, readPeftFolder } from "../peft/checkpoint.ts";
+import { describeLora } from "../peft/lora.ts";
 import { nodeRuntime } from "../runtime/node.ts";
+import { adapterHost } from "../train/graphs.ts";
 import type { FitEvent } from "../train/trainer.ts";
 import { loadBackbone } from "./backbone.ts";
 import { classify } from "./classify.ts";
@@ -150,15 +152,12 @@ export class Learner implements AsyncDisposable {
   }
 
   private checkStructure(other: AdaptedBackbone["structure"], where: string): void {
-    const { lora, feature, head } = this.model.structure;
-    const own = { rank: lora?.rank, alpha: lora?.alpha, bias: lora?.bias, ...feature, head: head.kind };
-    const given = {
-      rank: other.lora?.rank,
-      alpha: other.lora?.alpha,
-      bias: other.lora?.bias,
-      ...other.feature,
-      head: other.head.kind,
-    };
+    const describe = (structure: AdaptedBackbone["structure"]) => ({
+      ...(structure.lora && describeLora(structure.lora, adapterHost(structure))),
+      ...structure.feature,
+      head: structure.head.kind,
+    });
+    const [own, given] = [describe(this.model.structure), describe(other)];
     if (JSON.stringify(own) !== JSON.stringify(given))
       throw new ConfigError(
         `${where}: is built otherwise: ${JSON.stringify(given)}; this learner has ${JSON.stringify(own)}`,

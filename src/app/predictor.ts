@@ -1,4 +1,4 @@
-import { join } from "node:path";
+import { basename, join, resolve } from "node:path";
 import { AdaptedBackbone, type LearnedTask } from "../continual/adaptedBackbone.ts";
 import { CheckpointError, StoreError } from "../core/errors.ts";
 import type { Example } from "../data/types.ts";
@@ -9,15 +9,24 @@ import { classify } from "./classify.ts";
 import { loadConfig } from "./config.ts";
 import { configFile, RunFolder } from "./runFolder.ts";
 import { fromSavedAdapter } from "./savedTask.ts";
-import type { OpenRunOptions, Prediction, PredictOptions, Predictor } from "./types.ts";
+import type {
+  LoadAdapterOptions,
+  LoadedAdapter,
+  OpenRunOptions,
+  Prediction,
+  PredictOptions,
+  Predictor,
+} from "./types.ts";
 
-class RunPredictor implements Predictor {
+class TaskPredictor implements LoadedAdapter {
   readonly tasks: readonly LearnedTask[];
+  readonly notes: readonly string[];
   private readonly model: AdaptedBackbone;
 
-  constructor(tasks: readonly LearnedTask[], model: AdaptedBackbone) {
+  constructor(tasks: readonly LearnedTask[], model: AdaptedBackbone, notes: readonly string[] = []) {
     this.tasks = tasks;
     this.model = model;
+    this.notes = notes;
   }
 
   predict(examples: readonly Example[], options: PredictOptions = {}): Promise<Prediction[]> {
@@ -71,5 +80,31 @@ export async function openRun(folder: string, options: OpenRunOptions = {}): Pro
     maxLength: config.training.maxLength,
     ...(config.threads === undefined ? {} : { threads: config.threads }),
   });
-  return new RunPredictor(tasks, model);
+  return new TaskPredictor(tasks, model);
+}
+
+/**
+ * Opens one adapter folder for prediction: ours, or one that Hugging Face's peft saved for a classifier.
+ * @param folder holds `adapter_config.json`, `adapter_model.safetensors`, and a head inside or beside
+ * @throws CheckpointError if the folder is damaged, has no head, is of a kind that Accrete does not have, or says that
+ *   it belongs to another backbone
+ */
+export async function loadAdapter(folder: string, options: LoadAdapterOptions = {}): Promise<LoadedAdapter> {
+  const { name = basename(resolve(folder)), maxLength, threads, signal, backbone, ...reading } = options;
+  const saved = await readPeftFolder(folder, reading);
+  const place = backbone ?? saved.baseModel;
+  if (place === "")
+    throw new CheckpointError(`${folder}: does not name its backbone`, {
+      hint: "give its folder or hub id with the option `backbone`",
+    });
+  const loaded = await loadBackbone(place, undefined, signal);
+  const { task, structure, notes } = fromSavedAdapter(name, saved, loaded, folder);
+  const model = new AdaptedBackbone({
+    structure,
+    tokenizer: loaded.tokenizer,
+    runtime: nodeRuntime,
+    maxLength: maxLength ?? loaded.backbone.maxTokens,
+    ...(threads === undefined ? {} : { threads }),
+  });
+  return new TaskPredictor([task], model, [...loaded.folder.notes, ...notes]);
 }

@@ -1,9 +1,11 @@
 import type { LearnedTask } from "../continual/adaptedBackbone.ts";
 import { CheckpointError } from "../core/errors.ts";
 import type { HeadSpec } from "../nn/heads.ts";
+import { checkAdapter } from "../peft/checkpointChecks.ts";
 import type { SavedAdapter } from "../peft/types.ts";
-import type { ModelStructure } from "../train/graphs.ts";
+import { adapterHost, type ModelStructure } from "../train/graphs.ts";
 import type { LoadedBackbone } from "./backbone.ts";
+import { packageVersion } from "./packageInfo.ts";
 
 /** What is written of a learned task: everything that is needed to predict with it. */
 export function toSavedAdapter(
@@ -23,6 +25,7 @@ export function toSavedAdapter(
     baseModel: loaded.folder.source,
     backboneHash: loaded.folder.hash,
     tokenizerHash: loaded.tokenizer.hash,
+    accreteVersion: packageVersion(),
   };
 }
 
@@ -38,31 +41,63 @@ function headSpecOf(
 }
 
 /**
- * The inverse of `toSavedAdapter`, for a backbone that was loaded.
- * @throws CheckpointError if the adapter was trained on another backbone or tokenizer.
+ * An adapter made elsewhere does not say what it was trained on.
+ * @returns what could not be checked, in words
+ * @throws CheckpointError if the adapter says that it was trained on another backbone or tokenizer.
  */
-export function fromSavedAdapter(
-  name: string,
-  saved: SavedAdapter,
-  loaded: LoadedBackbone,
-  where: string,
-): { readonly task: LearnedTask; readonly structure: ModelStructure } {
+function checkOrigin(saved: SavedAdapter, loaded: LoadedBackbone, where: string): string[] {
+  const { architecture } = loaded.backbone.config;
+  if (saved.architecture !== undefined && saved.architecture !== architecture)
+    throw new CheckpointError(
+      `${where}: is for ${saved.architecture}, ${loaded.folder.path} is ${architecture}`,
+    );
+  const unknown: string[] = [];
   const checks = [
     ["backbone", saved.backboneHash, loaded.folder.hash],
     ["tokenizer", saved.tokenizerHash, loaded.tokenizer.hash],
   ] as const;
-  for (const [what, then, now] of checks)
-    if (then !== now)
+  for (const [what, then, now] of checks) {
+    if (then === "") unknown.push(what);
+    else if (then !== now)
       throw new CheckpointError(
         `${where}: was trained on another ${what}: hash ${then} then, ${now} at ${loaded.folder.path}`,
         {
           hint: "give the backbone it was trained on with --backbone",
         },
       );
+  }
+  if (unknown.length === 0) return [];
+  return [`${where}: made elsewhere: whether it was trained on this ${unknown.join(" and ")} is not known`];
+}
+
+export interface RestoredTask {
+  readonly task: LearnedTask;
+  readonly structure: ModelStructure;
+  /** What a user should know but need not act on. */
+  readonly notes: readonly string[];
+}
+
+/**
+ * The inverse of `toSavedAdapter`, for a backbone that was loaded.
+ * @throws CheckpointError if the adapter was trained on another backbone or tokenizer, does not fit this one's
+ *   layers, or has no head.
+ */
+export function fromSavedAdapter(
+  name: string,
+  saved: SavedAdapter,
+  loaded: LoadedBackbone,
+  where: string,
+): RestoredTask {
+  const notes = checkOrigin(saved, loaded, where);
   const head = headSpecOf(saved, where);
   const feature = { pooling: saved.pooling, normalize: saved.normalize };
+  const { backbone } = loaded;
+  if (feature.pooling === "pooler" && !backbone.hasPooler)
+    throw new CheckpointError(`${where}: reads the pooler, but ${loaded.folder.path} has no pooler weights`);
+  checkAdapter(saved.adapter.spec, saved.adapter.tensors, where, adapterHost({ backbone, feature }));
   return {
     task: { name, labels: saved.labels, adapter: saved.adapter.tensors, head: head.tensors },
-    structure: { backbone: loaded.backbone, lora: saved.adapter.spec, feature, head: head.spec },
+    structure: { backbone, lora: saved.adapter.spec, feature, head: head.spec },
+    notes,
   };
 }

@@ -1,9 +1,9 @@
 import { ConfigError } from "../core/errors.ts";
 import { defaultHeads, type HeadSpec } from "../nn/heads.ts";
-import { loraSites } from "../peft/lora.ts";
+import { loraSites, siteRank } from "../peft/lora.ts";
 import { defaultTargetModules } from "../peft/targets.ts";
 import type { LoraSpec } from "../peft/types.ts";
-import type { ModelStructure } from "../train/graphs.ts";
+import { adapterHost, type ModelStructure } from "../train/graphs.ts";
 import type { TrainingOptions } from "../train/trainer.ts";
 import { type LoadedBackbone, resolveFeature } from "./backbone.ts";
 import type { ResolvedConfig } from "./configSchema.ts";
@@ -31,8 +31,9 @@ export function resolveStructure(config: ModelSettings, loaded: LoadedBackbone):
       hint: "use cls, mean or last",
     });
   const lora = loraSpec(config, loaded);
-  loraSites(lora, loaded.backbone);
-  return { backbone: loaded.backbone, lora, feature, head: headSpec(config) };
+  const structure = { backbone: loaded.backbone, lora, feature, head: headSpec(config) };
+  loraSites(lora, adapterHost(structure));
+  return structure;
 }
 
 export function resolveTraining(config: Pick<ResolvedConfig, "training">): TrainingOptions {
@@ -44,12 +45,13 @@ export function resolveTraining(config: Pick<ResolvedConfig, "training">): Train
 export function trainableParameters(structure: ModelStructure, classes: number): number {
   const { lora, backbone } = structure;
   if (lora === undefined) return 0;
-  const sites = loraSites(lora, backbone);
+  const host = adapterHost(structure);
+  const sites = loraSites(lora, host);
   const pairs = sites.reduce((sum, site) => {
-    const [inFeatures, outFeatures] = backbone.sites.get(site) ?? [0, 0];
-    return sum + lora.rank * (inFeatures + outFeatures);
+    const [inFeatures, outFeatures] = host.sites.get(site) ?? [0, 0];
+    return sum + siteRank(lora, site) * (inFeatures + outFeatures);
   }, 0);
-  const biases = [...backbone.biases].reduce((sum, [name, size]) => {
+  const biases = [...host.biases].reduce((sum, [name, size]) => {
     const own = sites.some((site) => name === `${site}.bias`);
     return lora.bias === "all" || (lora.bias === "lora_only" && own) ? sum + size : sum;
   }, 0);

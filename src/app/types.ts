@@ -1,4 +1,5 @@
 import type { Example } from "../data/types.ts";
+import type { Pooling } from "../nn/features.ts";
 
 export interface RunOptions {
   /** Go on where an interrupted run stopped, instead of refusing a folder that is not empty. */
@@ -35,6 +36,26 @@ export interface OpenRunOptions {
   /** Where the backbone lies now; its hash must be the one that the run names. */
   readonly backbone?: string;
   readonly signal?: AbortSignal;
+}
+
+export interface LoadAdapterOptions {
+  /** Folder or hub id of the backbone; default: the one that the adapter names. */
+  readonly backbone?: string;
+  /** What the task is to be called; default: the folder's name. */
+  readonly name?: string;
+  /** How the head's sentence vector is made, where the adapter does not say: a head beside it, made elsewhere. */
+  readonly pooling?: Pooling;
+  readonly normalize?: boolean;
+  /** Tokens a text may have; default: as many as the backbone takes. */
+  readonly maxLength?: number;
+  readonly threads?: number;
+  readonly signal?: AbortSignal;
+}
+
+/** A predictor with a single task. */
+export interface LoadedAdapter extends Predictor {
+  /** What a user should know but need not act on, such as an origin that cannot be checked. */
+  readonly notes: readonly string[];
 }
 
 export interface Predictor extends AsyncDisposable {

@@ -48,6 +48,14 @@ export function sentenceFeature(
   return spec.normalize ? normalize(feature) : feature;
 }
 
+/** The linear layers that a feature adds to the encoder's, for an adapter to hook into: AutoModel path → (in, out). */
+export function featureSites(
+  config: EncoderConfig,
+  spec: FeatureSpec,
+): ReadonlyMap<string, readonly [number, number]> {
+  return new Map(spec.pooling === "pooler" ? [["pooler.dense", [config.width, config.width]]] : []);
+}
+
 /** A padded batch of token ids. */
 export interface TokenBatch {
   readonly inputIds: HostTensor<"int64">;

@@ -12,17 +12,10 @@ import { errorCode } from "../io/fileErrors.ts";
 import { decodeSafetensors, encodeSafetensors } from "../io/safetensors.ts";
 import { adaptedSites, checkAdapter, checkHead, listed } from "./checkpointChecks.ts";
 import { type AdapterConfig, encodeAdapterConfig, parseAdapterConfig } from "./checkpointConfig.ts";
-import {
-  architectureOfKeys,
-  fileKey,
-  innerHeads,
-  parseFileKey,
-  prefixPattern,
-  unprefixPattern,
-  wrapperPrefix,
-} from "./checkpointKeys.ts";
+import { architectureOfKeys, fileKey, innerHeads, parseFileKey, wrapperPrefix } from "./checkpointKeys.ts";
+import { specForFile, specFromFile } from "./checkpointSpec.ts";
 import type { AdapterHost } from "./lora.ts";
-import type { Architecture, Head, HeadKind, LoraSpec, Pooling, SavedAdapter } from "./types.ts";
+import type { Architecture, Head, HeadKind, Pooling, SavedAdapter } from "./types.ts";
 
 const configFile = "adapter_config.json";
 const weightsFile = "adapter_model.safetensors";
@@ -34,7 +27,9 @@ type Tensors = ReadonlyMap<string, HostTensor<"float32">>;
 
 const metadataSchema = z.object({
   schemaVersion: z.literal(1),
-  architecture: z.enum(["bert", "roberta"]),
+  /** The version of Accrete that wrote it. */
+  accreteVersion: z.string().optional(),
+  architecture: z.enum(["bert", "roberta"]).optional(),
   labels: z.array(z.string()),
   pooling: z.enum(["cls", "mean", "last", "pooler"]),
   normalize: z.boolean(),
@@ -44,9 +39,12 @@ const metadataSchema = z.object({
 });
 type Metadata = z.infer<typeof metadataSchema>;
 
-function hasInnerHead({ head, architecture, pooling, normalize }: SavedAdapter): boolean {
+/** The architecture whose own classification head this is, if it is one. */
+function innerArchitecture(saved: SavedAdapter): Architecture | undefined {
+  const { head, architecture, pooling, normalize } = saved;
+  if (architecture === undefined) return undefined;
   const inner = innerHeads[architecture];
-  return head?.kind === inner.kind && pooling === inner.pooling && !normalize;
+  return head?.kind === inner.kind && pooling === inner.pooling && !normalize ? architecture : undefined;
 }
 
 function checkLabels(labels: readonly string[], head: Head | undefined, where: string): void {
@@ -57,14 +55,6 @@ function checkLabels(labels: readonly string[], head: Head | undefined, where: s
     );
 }
 
-/** The target modules as they must read for peft to find the same layers in the model that it will load. */
-function fileSpec(spec: LoraSpec, architecture: Architecture, inside: boolean): LoraSpec {
-  const { targetModules } = spec;
-  if (!inside || typeof targetModules !== "string" || targetModules.toLowerCase() === "all-linear")
-    return spec;
-  return { ...spec, targetModules: prefixPattern(targetModules, architecture) };
-}
-
 /**
  * The files of an adapter folder that real peft loads, to be written by `writeFolderAtomic`. Equal input gives equal
  * bytes.
@@ -73,25 +63,25 @@ function fileSpec(spec: LoraSpec, architecture: Architecture, inside: boolean): 
  * @throws CheckpointError if tensors are missing, misshapen, or not as many labels as classes.
  */
 export function encodePeftFolder(saved: SavedAdapter): Map<string, Uint8Array> {
-  const { adapter, head, architecture } = saved;
+  const { adapter, head } = saved;
   const where = `adapter for ${saved.baseModel}`;
   checkAdapter(adapter.spec, adapter.tensors, where);
   checkLabels(saved.labels, head, where);
-  const inside = hasInnerHead(saved);
+  const inside = innerArchitecture(saved);
   const sites = adaptedSites(adapter.tensors.keys());
   const tensors = new Map<string, HostTensor>();
   for (const [name, tensor] of adapter.tensors)
-    tensors.set(fileKey(name, sites, inside ? `${architecture}.` : ""), tensor);
+    tensors.set(fileKey(name, sites, inside === undefined ? "" : `${inside}.`), tensor);
   const files = new Map<string, Uint8Array>();
-  if (head !== undefined && inside) {
-    const { names } = innerHeads[architecture];
+  if (head !== undefined && inside !== undefined) {
+    const { names } = innerHeads[inside];
     for (const [name, tensor] of head.tensors) tensors.set(wrapperPrefix + (names.get(name) ?? name), tensor);
   } else if (head !== undefined) {
     files.set(headFile, encodeSafetensors(head.tensors, pytorch));
   }
   const utf8 = new TextEncoder();
-  const spec = fileSpec(adapter.spec, architecture, inside);
-  const taskType = inside ? "SEQ_CLS" : "FEATURE_EXTRACTION";
+  const spec = specForFile(saved, sites, inside);
+  const taskType = inside === undefined ? "FEATURE_EXTRACTION" : "SEQ_CLS";
   files.set(configFile, utf8.encode(encodeAdapterConfig(spec, taskType, saved.baseModel)));
   files.set(weightsFile, encodeSafetensors(tensors, pytorch));
   files.set(metadataFile, utf8.encode(`${JSON.stringify(metadataOf(saved), null, 2)}\n`));
@@ -101,7 +91,8 @@ export function encodePeftFolder(saved: SavedAdapter): Map<string, Uint8Array> {
 function metadataOf(saved: SavedAdapter): Metadata {
   return {
     schemaVersion: 1,
-    architecture: saved.architecture,
+    ...(saved.accreteVersion !== undefined && { accreteVersion: saved.accreteVersion }),
+    ...(saved.architecture && { architecture: saved.architecture }),
     labels: [...saved.labels],
     pooling: saved.pooling,
     normalize: saved.normalize,
@@ -194,7 +185,11 @@ function sortTensors(tensors: Tensors, inside: boolean, path: string): FileTenso
   return { adapter, head };
 }
 
-function innerHead(tensors: Tensors, architecture: Architecture, path: string): Head {
+function innerHead(tensors: Tensors, architecture: Architecture | undefined, path: string): Head {
+  if (architecture === undefined)
+    throw new CheckpointError(`${path}: does not say whether it is for bert or roberta`, {
+      hint: "Say so with the option `architecture`.",
+    });
   const { kind, names } = innerHeads[architecture];
   const renamed = new Map([...names].map(([ours, theirs]) => [theirs, ours]));
   const missing = [...renamed.keys()].filter((name) => !tensors.has(name));
@@ -232,28 +227,10 @@ function architectureOf(
   config: AdapterConfig,
   keys: Iterable<string>,
   options: ReadPeftOptions,
-  dir: string,
-): Architecture {
+): Architecture | undefined {
   const byClass = /^(Bert|Roberta|XLMRoberta)/.exec(config.baseModelClass ?? "")?.[1];
   const named = byClass === undefined ? undefined : byClass === "Bert" ? "bert" : "roberta";
-  const found = architectureOfKeys(keys) ?? named ?? options.architecture;
-  if (found !== undefined) return found;
-  throw new CheckpointError(`${dir}: does not say whether it is for bert or roberta`, {
-    hint: "Say so with the option `architecture`.",
-  });
-}
-
-/** The spec in AutoModel's paths: what peft matched inside a model with a head may carry that model's prefix. */
-function ourSpec(config: AdapterConfig, sites: ReadonlySet<string>, architecture: Architecture): LoraSpec {
-  const { spec } = config;
-  const { targetModules } = spec;
-  if (config.narrowed) return { ...spec, targetModules: [...sites] };
-  if (typeof targetModules !== "string") {
-    const prefix = new RegExp(`^${architecture}\\.`);
-    return { ...spec, targetModules: targetModules.map((name) => name.replace(prefix, "")) };
-  }
-  if (config.taskType !== "SEQ_CLS" || targetModules.toLowerCase() === "all-linear") return spec;
-  return { ...spec, targetModules: unprefixPattern(targetModules, architecture) ?? [...sites] };
+  return architectureOfKeys(keys) ?? named ?? options.architecture;
 }
 
 /** peft adapts and trains the pooler too where targets or `bias: all` reach it; no other pooling reads it. */
@@ -267,8 +244,7 @@ function dropUnusedPooler(tensors: Map<string, HostTensor<"float32">>, pooling: 
  * Hugging Face does, and the hashes are empty: unknown.
  *
  * @param dir the folder
- * @throws CheckpointError if a file is missing or damaged, the adapter is of another kind (DoRA, prompt tuning, ranks
- *   by layer …), or tensors are missing, surplus or misshapen: the message names them.
+ * @throws CheckpointError if a file is missing or damaged, the adapter is of another kind (DoRA, prompt tuning …), or tensors are missing, surplus or misshapen: the message names them.
  */
 export async function readPeftFolder(dir: string, options: ReadPeftOptions = {}): Promise<SavedAdapter> {
   const config = parseAdapterConfig(
@@ -280,12 +256,13 @@ export async function readPeftFolder(dir: string, options: ReadPeftOptions = {})
   const metadata = await readMetadata(dir);
   const inside = config.taskType === "SEQ_CLS";
   const tensors = sortTensors(stored, inside, path);
-  const architecture = metadata?.architecture ?? architectureOf(config, stored.keys(), options, dir);
+  const architecture = metadata?.architecture ?? architectureOf(config, stored.keys(), options);
   const head = inside ? innerHead(tensors.head, architecture, path) : await outerHead(dir, metadata);
-  const defaultPooling = inside ? innerHeads[architecture].pooling : (options.pooling ?? "cls");
+  const ownPooling = inside && architecture !== undefined ? innerHeads[architecture].pooling : undefined;
+  const defaultPooling = ownPooling ?? options.pooling ?? "cls";
   const pooling = metadata?.pooling ?? defaultPooling;
   dropUnusedPooler(tensors.adapter, pooling);
-  const spec = ourSpec(config, adaptedSites(tensors.adapter.keys()), architecture);
+  const spec = specFromFile(config, adaptedSites(tensors.adapter.keys()), architectureOfKeys(stored.keys()));
   checkAdapter(spec, tensors.adapter, path, options.host);
   const classes = head === undefined ? 0 : checkHead(head, dir);
   const labels = metadata?.labels ?? Array.from({ length: classes }, (_, slot) => `LABEL_${slot}`);
@@ -296,9 +273,10 @@ export async function readPeftFolder(dir: string, options: ReadPeftOptions = {})
     labels,
     pooling,
     normalize: metadata?.normalize ?? (!inside && (options.normalize ?? false)),
-    architecture,
+    ...(architecture && { architecture }),
     baseModel: config.baseModel,
     backboneHash: metadata?.backboneHash ?? "",
     tokenizerHash: metadata?.tokenizerHash ?? "",
+    ...(metadata?.accreteVersion !== undefined && { accreteVersion: metadata.accreteVersion }),
   };
 }

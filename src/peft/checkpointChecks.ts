@@ -2,7 +2,7 @@
 import { CheckpointError } from "../core/errors.ts";
 import type { HostTensor } from "../core/tensor.ts";
 import { parseLoraName } from "./checkpointKeys.ts";
-import type { AdapterHost } from "./lora.ts";
+import { type AdapterHost, siteRank } from "./lora.ts";
 import { matchTargetModules, targetMatcher } from "./targets.ts";
 import type { Head, HeadKind, LoraSpec } from "./types.ts";
 
@@ -84,8 +84,9 @@ export function checkAdapter(spec: LoraSpec, tensors: Tensors, where: string, ho
   const expected = new Map<string, Shape>();
   for (const site of sites) {
     const [inFeatures, outFeatures] = host?.sites.get(site) ?? [];
-    expected.set(`${site}.lora_A.weight`, [spec.rank, inFeatures]);
-    expected.set(`${site}.lora_B.weight`, [outFeatures, spec.rank]);
+    const rank = siteRank(spec, site);
+    expected.set(`${site}.lora_A.weight`, [rank, inFeatures]);
+    expected.set(`${site}.lora_B.weight`, [outFeatures, rank]);
   }
   for (const name of expectedBiases(spec, sites, tensors, host)) expected.set(name, [host?.biases.get(name)]);
   checkTensors(tensors, expected, where);

@@ -23,7 +23,6 @@ export interface AdapterConfig {
 /** Every field of peft's LoraConfig that we leave as peft does. */
 const constantFields = {
   alora_invocation_tokens: null,
-  alpha_pattern: {},
   arrow_config: null,
   auto_mapping: null,
   corda_config: null,
@@ -46,7 +45,6 @@ const constantFields = {
   peft_type: "LORA",
   peft_version: peftVersion,
   qalora_group_size: 16,
-  rank_pattern: {},
   revision: null,
   target_parameters: null,
   trainable_token_indices: null,
@@ -78,12 +76,14 @@ function dumpsLikePython(fields: Readonly<Record<string, unknown>>, floats: Read
 export function encodeAdapterConfig(spec: LoraSpec, taskType: TaskType, baseModel: string): string {
   const fields = {
     ...constantFields,
+    alpha_pattern: spec.alphaPattern ?? {},
     base_model_name_or_path: baseModel === "" ? null : baseModel,
     bias: spec.bias,
     lora_alpha: spec.alpha,
     lora_dropout: spec.dropout,
     modules_to_save: taskType === "SEQ_CLS" ? ["classifier", "score"] : null,
     r: spec.rank,
+    rank_pattern: spec.rankPattern ?? {},
     target_modules: spec.targetModules,
     task_type: taskType,
     use_rslora: spec.rslora,
@@ -99,6 +99,8 @@ const schema = z.looseObject({
   bias: z.enum(["none", "all", "lora_only"]).default("none"),
   target_modules: z.union([z.array(z.string()), z.string()]).nullish(),
   use_rslora: z.boolean().nullish(),
+  rank_pattern: z.record(z.string(), z.number().int().positive()).nullish(),
+  alpha_pattern: z.record(z.string(), z.number()).nullish(),
   task_type: z.string().nullish(),
   base_model_name_or_path: z.string().nullish(),
   auto_mapping: z.looseObject({ base_model_class: z.string().nullish() }).nullish(),
@@ -116,8 +118,6 @@ const headModules: readonly unknown[] = ["classifier", "score"];
 /** Fields that change what the adapter computes in a way that Accrete does not have; anything else is let through. */
 const refusals: Readonly<Record<string, readonly [allowed: (value: unknown) => boolean, what: string]>> = {
   use_dora: [isUnset, "DoRA"],
-  rank_pattern: [isUnset, "ranks that differ by layer"],
-  alpha_pattern: [isUnset, "alphas that differ by layer"],
   layer_replication: [isUnset, "replicated layers"],
   target_parameters: [isUnset, "LoRA on bare parameters"],
   trainable_token_indices: [isUnset, "trained token embeddings"],
@@ -145,7 +145,7 @@ function checkSupported(fields: Readonly<Record<string, unknown>>, path: string)
     .map(([key, [, what]]) => `${key}: ${JSON.stringify(fields[key])} (${what})`);
   if (refused.length > 0)
     throw new CheckpointError(`${path}: not supported: ${refused.join("; ")}`, {
-      hint: "Accrete reads plain LoRA: one rank and alpha for all layers, optionally rank-stabilised.",
+      hint: "Accrete reads plain LoRA, optionally rank-stabilised, with ranks and alphas by layer.",
     });
 }
 
@@ -183,6 +183,8 @@ export function parseAdapterConfig(text: string, path: string): AdapterConfig {
       bias: fields.bias,
       targetModules: fields.target_modules ?? defaultTargetModules("bert"),
       rslora: fields.use_rslora ?? false,
+      ...(!isUnset(fields.rank_pattern) && { rankPattern: fields.rank_pattern ?? {} }),
+      ...(!isUnset(fields.alpha_pattern) && { alphaPattern: fields.alpha_pattern ?? {} }),
     },
     taskType: parseTaskType(fields.task_type, path),
     baseModel: fields.base_model_name_or_path ?? "",

@@ -5,10 +5,10 @@ import * as op from "../graph/ops.ts";
 import type { Value } from "../graph/types.ts";
 import type { Dropout, SiteTransform } from "../nn/layers.ts";
 import type { ParameterShape } from "../nn/parameters.ts";
-import { matchTargetModules } from "./targets.ts";
+import { matchPattern, matchTargetModules } from "./targets.ts";
 import type { LoraSpec } from "./types.ts";
 
-/** What of a backbone an adapter has to know. */
+/** What of a model an adapter has to know: linear layers, path → (in, out), and biases, name → size. */
 export interface AdapterHost {
   readonly sites: ReadonlyMap<string, readonly [number, number]>;
   readonly biases: ReadonlyMap<string, number>;
@@ -42,9 +42,27 @@ function trainedBiases(
   return new Map([...host.biases].filter(([name]) => rules[spec.bias](name)));
 }
 
+/** R of a site: the spec's, unless its pattern says otherwise. */
+export function siteRank(spec: LoraSpec, site: string): number {
+  return matchPattern(spec.rankPattern, site) ?? spec.rank;
+}
+
 /** s in y + s·B(A(x)): α/r, or α/√r with rank-stabilised LoRA (Kalajdzievski 2023). */
-export function loraScaling(spec: LoraSpec): number {
-  return spec.alpha / (spec.rslora ? Math.sqrt(spec.rank) : spec.rank);
+export function loraScaling(spec: LoraSpec, site: string): number {
+  const alpha = matchPattern(spec.alphaPattern, site) ?? spec.alpha;
+  const rank = siteRank(spec, site);
+  return alpha / (spec.rslora ? Math.sqrt(rank) : rank);
+}
+
+/** What of a spec shapes a graph, in one form however it was written: specs that are told alike share a graph. */
+export function describeLora(spec: LoraSpec, host: AdapterHost) {
+  const sites = loraSites(spec, host);
+  const groups = new Map<string, string[]>();
+  for (const site of sites) {
+    const key = `rank ${siteRank(spec, site)}, scaling ${loraScaling(spec, site)}`;
+    groups.set(key, [...(groups.get(key) ?? []), site]);
+  }
+  return { bias: spec.bias, lora: Object.fromEntries(groups) };
 }
 
 /**
@@ -65,8 +83,9 @@ export function buildLora(spec: LoraSpec, host: AdapterHost, dropout: Dropout): 
   const pairs = new Map<string, readonly [Value, Value]>();
   for (const site of sites) {
     const [inFeatures, outFeatures] = host.sites.get(site) ?? [0, 0];
-    const a = declare(`${site}.lora_A.weight`, [spec.rank, inFeatures]);
-    const b = declare(`${site}.lora_B.weight`, [outFeatures, spec.rank]);
+    const rank = siteRank(spec, site);
+    const a = declare(`${site}.lora_A.weight`, [rank, inFeatures]);
+    const b = declare(`${site}.lora_B.weight`, [outFeatures, rank]);
     pairs.set(site, [a, b]);
   }
   const overrides = new Map<string, Value>();
@@ -77,7 +96,7 @@ export function buildLora(spec: LoraSpec, host: AdapterHost, dropout: Dropout): 
     if (pair === undefined) return y;
     const [a, b] = pair;
     const down = op.gemm(dropout(`${site}.lora_dropout`, x, spec.dropout), a, { transposeB: true }); // (N, R)
-    return op.gemm(down, b, { transposeB: true, alpha: loraScaling(spec), c: y }); // (N, out)
+    return op.gemm(down, b, { transposeB: true, alpha: loraScaling(spec, site), c: y }); // (N, out)
   };
   return { inputs, shapes, transform, overrides };
 }

@@ -37,12 +37,26 @@ export function defaultTargetModules(modelType: string): readonly string[] {
 }
 
 /** @throws ConfigError if the pattern is no regular expression that JavaScript and Python share. */
-function compileFullMatch(pattern: string): RegExp {
+function compileFullMatch(pattern: string, before = "", what = "target modules"): RegExp {
   try {
-    return new RegExp(`^(?:${pattern.replaceAll("(?P<", "(?<")})$`);
+    return new RegExp(`^${before}(?:${pattern.replaceAll("(?P<", "(?<")})$`);
   } catch (cause) {
-    throw new ConfigError(`target modules: ${JSON.stringify(pattern)} is no regular expression`, { cause });
+    throw new ConfigError(`${what}: ${JSON.stringify(pattern)} is no regular expression`, { cause });
   }
+}
+
+/**
+ * A site's value in peft's `rank_pattern` or `alpha_pattern`: that of the first pattern which matches the whole path
+ * or its end after a dot.
+ * @throws ConfigError if a pattern is no regular expression.
+ */
+export function matchPattern(
+  patterns: Readonly<Record<string, number>> | undefined,
+  site: string,
+): number | undefined {
+  for (const [pattern, value] of Object.entries(patterns ?? {}))
+    if (compileFullMatch(pattern, "(?:.*\\.)?", "rank or alpha pattern").test(site)) return value;
+  return undefined;
 }
 
 /** peft's test of one module path: a list is exact or matches an end after a dot, a string is a full regex match. */

@@ -15,6 +15,10 @@ export interface LoraSpec {
   readonly targetModules: readonly string[] | string;
   /** Scale by alpha / √rank in place of alpha / rank. */
   readonly rslora: boolean;
+  /** Sites of another rank: regex → rank. It must match a whole path or its end after a dot; the first match counts. */
+  readonly rankPattern?: Readonly<Record<string, number>>;
+  /** Sites of another alpha, matched as in `rankPattern`. */
+  readonly alphaPattern?: Readonly<Record<string, number>>;
 }
 
 export interface LoraAdapter {
@@ -52,10 +56,13 @@ export interface SavedAdapter {
   readonly labels: readonly string[];
   readonly pooling: Pooling;
   readonly normalize: boolean;
-  readonly architecture: Architecture;
+  /** Absent where an adapter made elsewhere does not say. */
+  readonly architecture?: Architecture;
   /** Path or hub id of the backbone, as the user named it. */
   readonly baseModel: string;
   /** Hashes of the model folder and of tokenizer.json; empty where an adapter made elsewhere does not say. */
   readonly backboneHash: string;
   readonly tokenizerHash: string;
+  /** The version of Accrete that trained it; absent where something else did. */
+  readonly accreteVersion?: string;
 }

@@ -4,11 +4,11 @@ import { createGraph } from "../graph/graph.ts";
 import * as op from "../graph/ops.ts";
 import type { Graph, Value } from "../graph/types.ts";
 import type { Backbone } from "../nn/backbone.ts";
-import { declarePoolingWeights, type FeatureSpec, sentenceFeature } from "../nn/features.ts";
+import { declarePoolingWeights, type FeatureSpec, featureSites, sentenceFeature } from "../nn/features.ts";
 import { declareHead, HEAD_PREFIX, type HeadSpec } from "../nn/heads.ts";
 import { type Dropout, type LayerContext, noDropout, noTransform } from "../nn/layers.ts";
 import { overrideParameters, type ParameterShape } from "../nn/parameters.ts";
-import { type AdapterGraph, buildLora } from "../peft/lora.ts";
+import { type AdapterGraph, type AdapterHost, buildLora } from "../peft/lora.ts";
 import type { LoraSpec } from "../peft/types.ts";
 import { type DropoutMask, maskedDropout } from "./dropout.ts";
 
@@ -19,6 +19,19 @@ export interface ModelStructure {
   readonly lora?: LoraSpec;
   readonly feature: FeatureSpec;
   readonly head: HeadSpec;
+}
+
+/** What an adapter finds in a backbone with a feature on top: pooling `pooler` adds a layer to the encoder's. */
+export function adapterHost({
+  backbone,
+  feature,
+}: Pick<ModelStructure, "backbone" | "feature">): AdapterHost {
+  const added = featureSites(backbone.config, feature);
+  const biases = Array.from(added, ([site, [, outFeatures]]) => [`${site}.bias`, outFeatures] as const);
+  return {
+    sites: new Map([...backbone.sites, ...added]),
+    biases: new Map([...backbone.biases, ...biases]),
+  };
 }
 
 /** The prefix of the outputs that hold gradients. */
@@ -45,7 +58,7 @@ interface AdaptedModel {
 
 function buildModel(structure: ModelStructure, onAdapter: Dropout, onBackbone: Dropout): AdaptedModel {
   const { backbone, lora } = structure;
-  const adapter = lora === undefined ? undefined : buildLora(lora, backbone, onAdapter);
+  const adapter = lora === undefined ? undefined : buildLora(lora, adapterHost(structure), onAdapter);
   const context: LayerContext = {
     parameters:
       adapter === undefined

@@ -31,8 +31,9 @@ async function golden(name: string): Promise<string> {
 describe("what is refused", () => {
   test.each<[string, Record<string, unknown>, RegExp]>([
     ["DoRA", { use_dora: true }, /use_dora: true \(DoRA\)/],
-    ["rank patterns", { rank_pattern: { query: 8 } }, /rank_pattern: \{"query":8\}/],
-    ["alpha patterns", { alpha_pattern: { query: 8 } }, /alpha_pattern/],
+    ["ranks that the tensors do not have", { rank_pattern: { query: 8 } }, /expected shape \(8, any\)/],
+    ["a rank of nothing", { rank_pattern: { query: 0 } }, /rank_pattern/],
+    ["an alpha in words", { alpha_pattern: { query: "8" } }, /alpha_pattern/],
     ["two things at once", { use_dora: true, lora_bias: true }, /use_dora.*lora_bias/],
     ["PiSSA", { init_lora_weights: "pissa" }, /init_lora_weights: "pissa"/],
     ["a trained embedding", { modules_to_save: ["classifier", "embeddings"] }, /modules_to_save/],

@@ -84,17 +84,19 @@ async function describeAdapter(folder: string): Promise<Description> {
   const tensors = named.map(([name, tensor]) => ({ name, dims: tensor.dims, norm: frobeniusNorm(tensor) }));
   const parameters = named.reduce((sum, [, tensor]) => sum + tensor.data.length, 0);
   const targets = typeof spec.targetModules === "string" ? spec.targetModules : spec.targetModules.join(", ");
+  const scale = spec.rslora ? ", rank-stabilised" : "";
+  const byLayer = spec.rankPattern || spec.alphaPattern ? ", other ranks or alphas in some layers" : "";
   const rows = tensors.map(({ name, dims, norm }) => [name, `(${dims.join(", ")})`, norm.toFixed(4)]);
   const facts = formatPairs([
     ["adapter", folder],
     [
       "LoRA",
-      `rank ${spec.rank}, alpha ${spec.alpha}, dropout ${spec.dropout}, bias ${spec.bias}, on ${targets}`,
+      `rank ${spec.rank}, alpha ${spec.alpha}${scale}${byLayer}, dropout ${spec.dropout}, bias ${spec.bias}, on ${targets}`,
     ],
     ["head", head === undefined ? "none" : `${head.kind}, ${labels.length} labels`],
     ["labels", labels.join(", ")],
     ["feature", `${about.pooling}${about.normalize ? ", normalised" : ""}`],
-    ["backbone", `${about.baseModel} (${about.backboneHash || "hash unknown"})`],
+    ["backbone", `${about.baseModel || "unknown"} (${about.backboneHash || "hash unknown"})`],
     ["parameters", formatCount(parameters)],
   ]);
   const text = `${facts}\n${formatTable([["tensor", "shape", "norm"], ...rows], [1, 2])}`;

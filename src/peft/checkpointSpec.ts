@@ -1,0 +1,76 @@
+/**
+ * A LoRA spec as peft's file must state it, and back. We name layers as AutoModel does; peft matches them in the model
+ * it loads, where a classification model puts `bert.` or `roberta.` before the same names.
+ */
+import type { AdapterConfig } from "./checkpointConfig.ts";
+import { prefixPattern, unprefixPattern } from "./checkpointKeys.ts";
+import { matchPattern, targetMatcher } from "./targets.ts";
+import type { Architecture, LoraSpec, SavedAdapter } from "./types.ts";
+
+type Patterns = NonNullable<LoraSpec["rankPattern"]>;
+
+/**
+ * Rank or alpha patterns, made for paths that begin with `from`, for the same layers under the prefix `to`: as they
+ * are where they give every site the same value, else one entry a site.
+ */
+function movePatterns(patterns: Patterns, sites: ReadonlySet<string>, from: string, to: string): Patterns {
+  const values = [...sites].map((site) => [to + site, matchPattern(patterns, from + site)] as const);
+  if (values.every(([path, value]) => matchPattern(patterns, path) === value)) return patterns;
+  return Object.fromEntries(values.flatMap(([path, value]) => (value === undefined ? [] : [[path, value]])));
+}
+
+function withMovedPatterns(spec: LoraSpec, sites: ReadonlySet<string>, from: string, to: string): LoraSpec {
+  const { rankPattern, alphaPattern } = spec;
+  return {
+    ...spec,
+    ...(rankPattern && { rankPattern: movePatterns(rankPattern, sites, from, to) }),
+    ...(alphaPattern && { alphaPattern: movePatterns(alphaPattern, sites, from, to) }),
+  };
+}
+
+function isAllLinear(targets: string): boolean {
+  return targets.toLowerCase() === "all-linear";
+}
+
+/**
+ * The spec as it must read for peft to find the same layers in the model that it will load.
+ * @param inside the architecture where the head is inside, so that the model is a classification model
+ */
+export function specForFile(
+  saved: SavedAdapter,
+  sites: ReadonlySet<string>,
+  inside: Architecture | undefined,
+): LoraSpec {
+  const { spec } = saved.adapter;
+  const { targetModules } = spec;
+  if (inside === undefined) {
+    // AutoModel has a pooler whether it is read or not: with these targets peft would adapt it too.
+    const reachesPooler = saved.pooling !== "pooler" && targetMatcher(targetModules)("pooler.dense");
+    return reachesPooler ? { ...spec, targetModules: [...sites] } : spec;
+  }
+  const moved = withMovedPatterns(spec, sites, "", `${inside}.`);
+  if (typeof targetModules !== "string" || isAllLinear(targetModules)) return moved;
+  return { ...moved, targetModules: prefixPattern(targetModules, inside) };
+}
+
+/**
+ * The spec in AutoModel's paths.
+ * @param sites what the file has LoRA tensors for, in AutoModel's paths
+ * @param prefix what stands before these paths in the file, if anything
+ */
+export function specFromFile(
+  config: AdapterConfig,
+  sites: ReadonlySet<string>,
+  prefix: Architecture | undefined,
+): LoraSpec {
+  const spec = prefix === undefined ? config.spec : withMovedPatterns(config.spec, sites, `${prefix}.`, "");
+  const { targetModules } = spec;
+  if (config.narrowed) return { ...spec, targetModules: [...sites] };
+  if (prefix === undefined) return spec;
+  if (typeof targetModules !== "string") {
+    const start = new RegExp(`^${prefix}\\.`);
+    return { ...spec, targetModules: targetModules.map((name) => name.replace(start, "")) };
+  }
+  if (isAllLinear(targetModules)) return spec;
+  return { ...spec, targetModules: unprefixPattern(targetModules, prefix) ?? [...sites] };
+}

@@ -1,0 +1,97 @@
+/** Runs an adapter on a golden backbone through our engine. B texts, T tokens, D width. */
+import { join } from "node:path";
+import type { HostTensor } from "../../src/core/tensor.ts";
+import { int64 } from "../../src/core/tensor.ts";
+import { readSafetensorsHeader, readTensor } from "../../src/io/safetensors.ts";
+import type { Backbone } from "../../src/nn/backbone.ts";
+import { type FeatureSpec, poolingWeights, type TokenBatch, tokenFeeds } from "../../src/nn/features.ts";
+import { defaultHeads } from "../../src/nn/heads.ts";
+import type { SavedAdapter } from "../../src/peft/types.ts";
+import { nodeRuntime } from "../../src/runtime/node.ts";
+import type { Executable } from "../../src/runtime/types.ts";
+import { buildFeatureGraph, buildInferenceGraph } from "../../src/train/graphs.ts";
+import { parameterFeeds } from "../../src/train/trainer.ts";
+import { goldensFolder, realRows } from "../goldens/harness.ts";
+import { relativeDifference } from "../tolerances.ts";
+
+export async function readTensors(...path: readonly string[]): Promise<Map<string, HostTensor>> {
+  const tensors = new Map<string, HostTensor>();
+  const file = await readSafetensorsHeader(join(goldensFolder, ...path));
+  for (const [name, entry] of file.tensors) tensors.set(name, await readTensor(entry));
+  return tensors;
+}
+
+/** The batch in a file of expected tensors; token types are optional, as for transformers. */
+export function batchOf(tensors: ReadonlyMap<string, HostTensor>): TokenBatch {
+  const ids = (name: string): HostTensor<"int64"> => {
+    const { data, dims } = tensors.get(name) ?? {};
+    if (!(data instanceof BigInt64Array) || dims === undefined) throw new Error(`no int64 ${name}`);
+    return int64(data, dims);
+  };
+  const inputIds = ids("input_ids");
+  const zeros = () => int64(new BigInt64Array(inputIds.data.length), inputIds.dims);
+  return {
+    inputIds,
+    attentionMask: ids("attention_mask"),
+    tokenTypeIds: tensors.has("token_type_ids") ? ids("token_type_ids") : zeros(),
+  };
+}
+
+export function batchFeeds(
+  backbone: Backbone,
+  feature: FeatureSpec,
+  batch: TokenBatch,
+): Record<string, HostTensor> {
+  return {
+    ...tokenFeeds(backbone.config, batch),
+    pooling_weights: poolingWeights(feature.pooling, batch.attentionMask),
+  };
+}
+
+async function compute(executable: Promise<Executable>, feeds: Record<string, HostTensor>) {
+  await using session = await executable;
+  return await session.run(feeds);
+}
+
+/** hidden.0 … hidden.L (B·T, D), feature (B, D), and logits (B, C) where there is a head. */
+export async function runAdapter(
+  backbone: Backbone,
+  saved: SavedAdapter,
+  batch: TokenBatch,
+): Promise<Map<string, HostTensor>> {
+  const { pooling, normalize, adapter, head } = saved;
+  const structure = { backbone, lora: adapter.spec, feature: { pooling, normalize } };
+  const feeds = {
+    ...batchFeeds(backbone, structure.feature, batch),
+    ...parameterFeeds({ adapter: adapter.tensors, head: head?.tensors ?? new Map() }),
+  };
+  const outputs = await compute(nodeRuntime.compile(buildFeatureGraph(structure, true)), feeds);
+  const results = new Map(Object.entries(outputs));
+  if (head === undefined) return results;
+  const inference = buildInferenceGraph({ ...structure, head: defaultHeads[head.kind] });
+  const { logits } = await compute(nodeRuntime.compile(inference), feeds);
+  if (logits !== undefined) results.set("logits", logits);
+  return results;
+}
+
+/**
+ * How far the results are from the hidden states and logits of a reference, each relative to its largest value; the
+ * hidden states at real tokens only.
+ */
+export function differences(
+  results: ReadonlyMap<string, HostTensor>,
+  reference: ReadonlyMap<string, HostTensor>,
+  mask: HostTensor,
+  width: number,
+): Map<string, number> {
+  const found = new Map<string, number>();
+  for (const [name, theirs] of reference) {
+    const hidden = name.startsWith("hidden.");
+    if (!hidden && name !== "logits") continue;
+    const ours = results.get(name);
+    if (ours === undefined) throw new Error(`we do not compute ${name}`);
+    const rows = (tensor: HostTensor) => (hidden ? realRows(tensor, mask, width) : tensor);
+    found.set(name, relativeDifference(rows(ours), rows(theirs)));
+  }
+  return found;
+}
