@@ -105,6 +105,10 @@ export const vjpRules: { readonly [K in OpKind]: VjpRule<K> } = {
   relu: unary((g, x) => op.where(op.greater(x, 0), g, op.scalar(0, g))),
   // d(erf x) = 2/√π · e^(−x²) dx
   erf: unary((g, x) => op.mul(g, op.mul(op.exp(op.neg(op.mul(x, x))), TWO_OVER_SQRT_PI))),
+  // d(cos x) = −sin x dx
+  cos: unary((g, x) => op.neg(op.mul(g, op.sin(x)))),
+  // d(sin x) = cos x dx
+  sin: unary((g, x) => op.mul(g, op.cos(x))),
   // d(x·Φ(x)) = (Φ(x) + x·φ(x)) dx = ½(1 + erf s + 2/√π · s·e^(−s²)) dx, s = x/√2
   gelu: unary((g, x) => {
     const s = op.mul(x, Math.SQRT1_2);
@@ -277,6 +281,21 @@ export const vjpRules: { readonly [K in OpKind]: VjpRule<K> } = {
       wants(0) ? toInput() : undefined,
       wants(1) ? unbroadcast(op.mul(g, normalised), gamma) : undefined,
       wants(2) ? unbroadcast(g, beta) : undefined,
+    ];
+  },
+  // x̂ = x/r, h = γ·g: dx = (h − x̂·mean(h·x̂))/r, dγ = Σ g·x̂
+  rmsNorm: (node, { gradient, wants }) => {
+    const [x, gamma, g] = [operand(node, 0), operand(node, 1), gradient()];
+    const inverseRoot = output(node, 1);
+    const normalised = op.mul(x, inverseRoot);
+    const toInput = () => {
+      const scaled = op.mul(g, gamma);
+      const along = meanOverLast(op.mul(scaled, normalised), op.scalar(lastAxisSize(x), g));
+      return op.mul(op.sub(scaled, op.mul(normalised, along)), inverseRoot);
+    };
+    return [
+      wants(0) ? toInput() : undefined,
+      wants(1) ? unbroadcast(op.mul(g, normalised), gamma) : undefined,
     ];
   },
   stopGradient: noGradient,

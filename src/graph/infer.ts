@@ -91,6 +91,23 @@ function reduce(kind: string) {
   };
 }
 
+/** What a normalisation over the last axis gives, once its parameters of that axis' size are checked. */
+function normalisation(kind: string, inputs: readonly Value[], parameters: number) {
+  const x = checkFloat(kind, operand(kind, inputs, 0));
+  const width = x.shape.at(-1);
+  for (let index = 1; index <= parameters; index++) {
+    const parameter = operand(kind, inputs, index);
+    checkSameType(kind, x, parameter);
+    if (parameter.shape.length !== 1 || parameter.shape[0] !== width)
+      throw new GraphError(
+        `${kind}: x ${formatShape(x.shape)} wants a parameter of (${width}), got ${formatShape(parameter.shape)}`,
+      );
+  }
+  const result: TypeAndShape = { dtype: x.dtype, shape: x.shape };
+  const statistics: TypeAndShape = { dtype: x.dtype, shape: [...x.shape.slice(0, -1), 1] };
+  return { result, statistics };
+}
+
 export const inferRules: { readonly [K in OpKind]: InferRule<K> } = {
   input: ({ dtype, shape }) => [{ dtype, shape }],
   weight: ({ source }) => [
@@ -110,6 +127,8 @@ export const inferRules: { readonly [K in OpKind]: InferRule<K> } = {
   sigmoid: unary("sigmoid"),
   relu: unary("relu"),
   erf: unary("erf"),
+  cos: unary("cos"),
+  sin: unary("sin"),
   gelu: unary("gelu"),
 
   add: binary("add"),
@@ -252,19 +271,15 @@ export const inferRules: { readonly [K in OpKind]: InferRule<K> } = {
   reduceMax: reduce("reduceMax"),
   softmax: unary("softmax"),
   logSoftmax: unary("logSoftmax"),
+  // y, mean, 1/deviation
   layerNorm: (_, inputs) => {
-    const x = checkFloat("layerNorm", operand("layerNorm", inputs, 0));
-    const width = x.shape.at(-1);
-    for (const index of [1, 2]) {
-      const parameter = operand("layerNorm", inputs, index);
-      checkSameType("layerNorm", x, parameter);
-      if (parameter.shape.length !== 1 || parameter.shape[0] !== width)
-        throw new GraphError(
-          `layerNorm: x ${formatShape(x.shape)} wants a parameter of (${width}), got ${formatShape(parameter.shape)}`,
-        );
-    }
-    const statistics: TypeAndShape = { dtype: x.dtype, shape: [...x.shape.slice(0, -1), 1] };
-    return [{ dtype: x.dtype, shape: x.shape }, statistics, statistics];
+    const { result, statistics } = normalisation("layerNorm", inputs, 2);
+    return [result, statistics, statistics];
+  },
+  // y, 1/r
+  rmsNorm: (_, inputs) => {
+    const { result, statistics } = normalisation("rmsNorm", inputs, 1);
+    return [result, statistics];
   },
   stopGradient: (_, inputs) => {
     const x = operand("stopGradient", inputs, 0);

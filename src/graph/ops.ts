@@ -67,6 +67,8 @@ export const tanh = (x: Value): Value => apply("tanh", {}, x);
 export const sigmoid = (x: Value): Value => apply("sigmoid", {}, x);
 export const relu = (x: Value): Value => apply("relu", {}, x);
 export const erf = (x: Value): Value => apply("erf", {}, x);
+export const cos = (x: Value): Value => apply("cos", {}, x);
+export const sin = (x: Value): Value => apply("sin", {}, x);
 export const gelu = (x: Value): Value => apply("gelu", {}, x);
 
 /** Binary operators broadcast as NumPy's; a number stands for a scalar of the other operand's type. */
@@ -156,6 +158,11 @@ export const logSoftmax = (x: Value): Value => apply("logSoftmax", {}, x);
 /** γ·(x − mean)/√(variance + ε) + β over the last axis. */
 export function layerNorm(x: Value, gamma: Value, beta: Value, epsilon: number): Value {
   return apply("layerNorm", { epsilon }, x, gamma, beta);
+}
+
+/** γ·x/√(mean(x²) + ε) over the last axis (Zhang & Sennrich 2019). */
+export function rmsNorm(x: Value, gamma: Value, epsilon: number): Value {
+  return apply("rmsNorm", { epsilon }, x, gamma);
 }
 
 export const stopGradient = (x: Value): Value => apply("stopGradient", {}, x);

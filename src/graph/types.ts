@@ -34,6 +34,8 @@ export interface OpAttributes {
   readonly sigmoid: None;
   readonly relu: None;
   readonly erf: None;
+  readonly cos: None;
+  readonly sin: None;
   /** x·Φ(x), Φ the standard normal distribution function (the exact form, not tanh's). */
   readonly gelu: None;
 
@@ -77,6 +79,8 @@ export interface OpAttributes {
   readonly logSoftmax: None;
   /** (x, γ, β) → y, mean, 1/deviation over the last axis. */
   readonly layerNorm: { readonly epsilon: number };
+  /** (x, γ) → γ·x/r and 1/r, r = √(mean(x²) + ε) over the last axis. */
+  readonly rmsNorm: { readonly epsilon: number };
   /** The identity, through which no gradient flows. */
   readonly stopGradient: None;
 }

@@ -83,6 +83,8 @@ export const lowerRules: { readonly [K in OpKind]: LowerRule<K> } = {
   sigmoid: direct("Sigmoid"),
   relu: direct("Relu"),
   erf: direct("Erf"),
+  cos: direct("Cos"),
+  sin: direct("Sin"),
   gelu: direct("Gelu"),
 
   add: direct("Add"),
@@ -173,6 +175,12 @@ export const lowerRules: { readonly [K in OpKind]: LowerRule<K> } = {
     const attributes = { axis: int(-1), epsilon: float(node.attributes.epsilon) };
     const options = { attributes, outputs: 3 };
     bindAll(node, emitter.emitAll("LayerNormalization", emitter.operands(node), options), emitter);
+  },
+  // ONNX Runtime's name for it; ONNX's own RMSNormalization comes with a later opset.
+  rmsNorm: (node, emitter) => {
+    const attributes = { axis: int(-1), epsilon: float(node.attributes.epsilon) };
+    const options = { attributes, outputs: 2 };
+    bindAll(node, emitter.emitAll("SimplifiedLayerNormalization", emitter.operands(node), options), emitter);
   },
   stopGradient: direct("Identity"),
 };

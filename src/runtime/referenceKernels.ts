@@ -144,6 +144,8 @@ export const interpretRules: { readonly [K in OpKind]: InterpretRule<K> } = {
   sigmoid: unary((x) => 1 / (1 + Math.exp(-x))),
   relu: unary((x) => Math.max(x, 0)),
   erf: unary(erf),
+  cos: unary(Math.cos),
+  sin: unary(Math.sin),
   // x·Φ(x) = x/2 · erfc(−x/√2)
   gelu: unary((x) => (x / 2) * erfc(-x * Math.SQRT1_2)),
 
@@ -339,6 +341,20 @@ export const interpretRules: { readonly [K in OpKind]: InterpretRule<K> } = {
       });
     });
     return [y, mean, inverseDeviation];
+  },
+  rmsNorm: ({ epsilon }, inputs) => {
+    const [x, gamma] = [operand(inputs, 0), operand(inputs, 1)];
+    const y = dense(x.dtype, x.dims);
+    const inverseRoot = dense(x.dtype, [...x.dims.slice(0, -1), 1]);
+    forEachRow(x, (start, width, row) => {
+      const values = x.data.subarray(start, start + width);
+      const inverse = 1 / Math.sqrt(values.reduce((sum, value) => sum + value ** 2, 0) / width + epsilon);
+      inverseRoot.data[row] = inverse;
+      values.forEach((value, i) => {
+        y.data[start + i] = gamma.data[i]! * value * inverse;
+      });
+    });
+    return [y, inverseRoot];
   },
   stopGradient: (_, inputs) => [operand(inputs, 0)],
 };

@@ -57,6 +57,12 @@ describe("what is inferred", () => {
       () => op.layerNorm(f("B", "T", 3), f(3), f(3), 1e-5).node.outputs[1] ?? f(),
       "float32 (B, T, 1)",
     ],
+    ["rmsNorm", () => op.rmsNorm(f("B", "T", 3), f(3), 1e-5), "float32 (B, T, 3)"],
+    [
+      "rmsNorm's 1/r",
+      () => op.rmsNorm(f("B", "T", 3), f(3), 1e-5).node.outputs[1] ?? f(),
+      "float32 (B, T, 1)",
+    ],
     ["a constant", () => op.constant(float32([1, 2], [2, 1])), "float32 (2, 1)"],
     [
       "a half-precision weight is widened",

@@ -145,6 +145,8 @@ export const operatorCases: { readonly [K in OpKind]: readonly OperatorCase[] } 
   sigmoid: unary(op.sigmoid),
   relu: unary(op.relu, awayFromZero),
   erf: unary(op.erf),
+  cos: unary(op.cos),
+  sin: unary(op.sin),
   gelu: unary(op.gelu),
 
   add: binary(op.add),
@@ -267,6 +269,10 @@ export const operatorCases: { readonly [K in OpKind]: readonly OperatorCase[] } 
       op.layerNorm(draw.float("x", ["B", 4]), draw.float("gamma", [4]), draw.float("beta", [4]), 0.5),
     ),
   ],
+  rmsNorm: [
+    c("(B, T, 6)", (draw) => op.rmsNorm(draw.float("x", ["B", "T", 6]), draw.float("gamma", [6]), 1e-12)),
+    c("a large epsilon", (draw) => op.rmsNorm(draw.float("x", ["B", 4]), draw.float("gamma", [4]), 0.5)),
+  ],
   stopGradient: [c("the identity", (draw) => op.stopGradient(draw.float("x", ["B", 3])))],
 };
 
@@ -340,6 +346,13 @@ export const edgeCases: readonly OperatorCase[] = [
       1e-12,
     ),
   ),
+  c("rmsNorm of zeros", (draw) =>
+    op.rmsNorm(op.mul(draw.float("x", ["B", 4]), 0), draw.float("gamma", [4]), 1e-5),
+  ),
+  c("cos and sin of a long text's angles", (draw) => {
+    const x = draw.float("x", ["B", 9], (rng) => 2000 * rng.uniform());
+    return op.concat([op.cos(x), op.sin(x)], 1);
+  }),
   c("layerNorm of equal elements", (draw) =>
     op.layerNorm(
       draw.float("x", ["B", 4], () => 0.5),

@@ -82,6 +82,16 @@ describe.each(runtimes.map((entry) => [entry.runtime.name, entry] as const))("%s
     for (const name of ["y", "mean", "inverseDeviation"]) checkClose(actual[name], expected[name], name);
   });
 
+  it("gives rmsNorm's statistic", async () => {
+    const draw = createDraw(1);
+    const y = op.rmsNorm(draw.float("x", ["B", "T", 6]), draw.float("g", [6]), 1e-5);
+    const [, inverseRoot = y] = y.node.outputs;
+    const graph = createGraph({ y, inverseRoot });
+    const expected = await runOnce(referenceRuntime, graph, draw.feeds);
+    const actual = await runOnce(runtime, graph, draw.feeds);
+    for (const name of ["y", "inverseRoot"]) checkClose(actual[name], expected[name], name);
+  });
+
   it("runs one compiled graph on batches of other sizes", async () => {
     const build = (draw: Draw) => {
       const x = draw.float("x", ["B", "T", 4]);
