@@ -5,9 +5,10 @@ import { packageRoot } from "../../app/packageInfo.ts";
 import { isRunFile } from "../../app/runFolder.ts";
 import { StoreError } from "../../core/errors.ts";
 import { acquireLock } from "../../io/lock.ts";
+import { runToEnd } from "../runToEnd.ts";
+import { quote, shortPath } from "../shell.ts";
 import type { Terminal } from "../terminal.ts";
 import { printReport } from "./report.ts";
-import { quote, runToEnd, shortPath } from "./run.ts";
 
 export interface DemoFlags {
   readonly quiet?: boolean;

@@ -3,8 +3,8 @@ import { join } from "node:path";
 import { writeFileAtomic } from "../../io/atomic.ts";
 import { readRunRecord } from "../../report/record.ts";
 import { renderTables } from "../../report/terminal.ts";
+import { shortPath } from "../shell.ts";
 import type { Terminal } from "../terminal.ts";
-import { shortPath } from "./run.ts";
 
 export interface ReportFlags {
   readonly json?: boolean;

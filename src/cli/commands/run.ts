@@ -1,9 +1,8 @@
-import { relative } from "node:path";
-import { type LoadedConfig, loadConfig, type ResolvedConfig } from "../../app/config.ts";
+import { type LoadedConfig, loadConfig } from "../../app/config.ts";
 import { formatOverride, type Override, parseOverride } from "../../app/overrides.ts";
-import { StoppedError, UsageError } from "../failure.ts";
-import { Interrupt } from "../interrupt.ts";
-import { ProgressPrinter } from "../progress.ts";
+import { UsageError } from "../failure.ts";
+import { runToEnd } from "../runToEnd.ts";
+import { quote, shortPath } from "../shell.ts";
 import type { Terminal } from "../terminal.ts";
 
 export interface RunFlags {
@@ -13,12 +12,6 @@ export interface RunFlags {
   readonly seeds?: string;
   readonly json?: boolean;
   readonly quiet?: boolean;
-}
-
-/** A path as one would type it here. */
-export function shortPath(path: string): string {
-  const short = relative(process.cwd(), path);
-  return short === "" ? "." : short.startsWith("..") ? path : short;
 }
 
 export function collectOverrides(flags: Pick<RunFlags, "set" | "out">): Override[] {
@@ -49,47 +42,11 @@ function announce(loaded: LoadedConfig, terminal: Terminal): void {
   terminal.err(`out ${shortPath(loaded.config.out)}\n`);
 }
 
-/**
- * Runs one experiment to its end and tells how it goes.
- * @param resumeCommand what to type to go on after an interruption
- * @throws StoppedError where it was interrupted
- */
-export async function runToEnd(
-  config: ResolvedConfig,
-  options: { readonly resume?: boolean; readonly quiet?: boolean; readonly resumeCommand: string },
-  terminal: Terminal,
-): Promise<void> {
-  const { runExperiment } = await import("../../app/runExperiment.ts");
-  using interrupt = new Interrupt();
-  const { signal } = interrupt;
-  const progress = new ProgressPrinter(terminal);
-  try {
-    for await (const event of runExperiment(config, { resume: options.resume ?? false, signal })) {
-      if (options.quiet !== true) progress.print(event);
-    }
-  } catch (error) {
-    if (!signal.aborted) throw error;
-  } finally {
-    progress.clear();
-  }
-  if (signal.aborted) {
-    throw new StoppedError(
-      "stopped; every task learned so far is saved",
-      `Go on with: ${options.resumeCommand}`,
-    );
-  }
-}
-
 function resumeCommand(config: string, flags: RunFlags): string {
   const words = ["accrete run", quote(config), ...(flags.set ?? []).map((text) => `--set ${quote(text)}`)];
   if (flags.out !== undefined) words.push(`--out ${quote(flags.out)}`);
   if (flags.seeds !== undefined) words.push(`--seeds ${flags.seeds}`);
   return [...words, "--resume"].join(" ");
-}
-
-/** For a shell: bare where that is safe, else in single quotes. */
-export function quote(word: string): string {
-  return /^[\w./:=@,+-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }
 
 export async function runCommand(configPath: string, flags: RunFlags, terminal: Terminal): Promise<void> {

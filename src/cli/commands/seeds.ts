@@ -7,8 +7,9 @@ import type { ProtocolMetrics, RunMetrics } from "../../core/record.ts";
 import { writeFileAtomic } from "../../io/atomic.ts";
 import { readRunRecord } from "../../report/record.ts";
 import { formatDuration, formatTable } from "../format.ts";
+import { runToEnd } from "../runToEnd.ts";
+import { shortPath } from "../shell.ts";
 import type { Terminal } from "../terminal.ts";
-import { runToEnd, shortPath } from "./run.ts";
 
 /** A figure over the seeds; the deviation is the sample's (n − 1), absent for a single value. */
 export interface Spread {

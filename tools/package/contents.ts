@@ -1,0 +1,64 @@
+/** Checks the list of files that `npm pack --json` reports: what has to be there, what must not, and the size. */
+import { readFileSync } from "node:fs";
+import { z } from "zod";
+
+/** Well above code, demo and the embedded backbone's 12 MB; well below what a stray model or data set would add. */
+const largestBytes = 20_000_000;
+
+const required = [
+  "package.json",
+  "README.md",
+  "CHANGELOG.md",
+  "LICENSE",
+  "dist/index.js",
+  "dist/index.d.ts",
+  "dist/cli/main.js",
+  "demo/demo.yaml",
+  "demo/train.jsonl",
+  "demo/validation.jsonl",
+  "demo/test.jsonl",
+  "models/accrete-mini/config.json",
+  "models/accrete-mini/tokenizer.json",
+  "models/accrete-mini/model.safetensors",
+];
+
+const allowed = [
+  /^(package\.json|README\.md|CHANGELOG\.md|LICENSE)$/,
+  /^dist\/.+(\.js|\.d\.ts)$/,
+  /^demo\//,
+  /^models\/accrete-mini\//,
+];
+const refused = /(^|\/)(tests?|goldens|bench|tools)\/|\.(test|e2e)\.|\.log$|\.tgz$/;
+
+const packSchema = z
+  .array(
+    z.object({
+      unpackedSize: z.number(),
+      files: z.array(z.object({ path: z.string(), size: z.number(), mode: z.number() })),
+    }),
+  )
+  .length(1);
+
+function findProblems(report: unknown): string[] {
+  const [pack] = packSchema.parse(report);
+  const files = new Map(pack?.files.map((file) => [file.path, file]));
+  const problems = required.filter((path) => !files.has(path)).map((path) => `${path} is missing`);
+  for (const path of files.keys()) {
+    if (!allowed.some((pattern) => pattern.test(path)) || refused.test(path))
+      problems.push(`${path} does not belong there`);
+  }
+  const command = files.get("dist/cli/main.js");
+  if (command !== undefined && (command.mode & 0o111) === 0)
+    problems.push("dist/cli/main.js is not executable");
+  const bytes = pack?.unpackedSize ?? 0;
+  if (bytes > largestBytes) problems.push(`${bytes} bytes unpacked, more than ${largestBytes}`);
+  console.log(`package: ${files.size} files, ${(bytes / 1e6).toFixed(1)} MB unpacked`);
+  return problems;
+}
+
+const [path = "", ...mayMiss] = process.argv.slice(2);
+const problems = findProblems(JSON.parse(readFileSync(path, "utf8"))).filter(
+  (problem) => !mayMiss.some((name) => problem === `${name} is missing`),
+);
+for (const problem of problems) console.error(`package: ${problem}`);
+process.exitCode = problems.length === 0 ? 0 : 1;
