@@ -115,7 +115,8 @@ function noteValidation(tasks: readonly Task[], notes: string[]): void {
   );
 }
 
-async function hashFiles(paths: readonly string[]): Promise<string> {
+/** SHA-256 over the files' bytes, one after another, hex. */
+export async function hashFiles(paths: readonly string[]): Promise<string> {
   const hash = createHash("sha256");
   for (const path of paths) {
     const chunks: AsyncIterable<Buffer> = createReadStream(path);

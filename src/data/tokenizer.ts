@@ -31,6 +31,20 @@ export interface Tokenizer {
    * @throws ConfigError if `maxLength` is less than the special tokens
    */
   encode(example: Example, maxLength: number): Encoding;
+  /**
+   * The tokens of one word of a text that comes split into words, as transformers gives them with
+   * `is_split_into_words=True`. Byte-level BPE reads every word as if a space stood before it
+   * (`add_prefix_space=True`): without it, transformers refuses or runs the words together.
+   *
+   * @returns ids without special tokens; none for a word of nothing but what the tokenizer removes
+   */
+  encodeWord(word: string): readonly number[];
+  /**
+   * Puts the special tokens of a single text around its ids.
+   *
+   * @returns also the index of the first of `ids`
+   */
+  frame(ids: readonly number[]): Pick<Encoding, "ids" | "typeIds"> & { readonly start: number };
   /** The text of `ids`, special tokens left out. */
   decode(ids: readonly number[]): string;
 }
@@ -51,6 +65,8 @@ const tokenizerSchema = z.looseObject({
   model: z.looseObject({}),
   padding: z.looseObject({ pad_id: z.number() }).nullish(),
 });
+
+type TokenizerFile = z.infer<typeof tokenizerSchema>;
 
 const tokenSchema = z
   .union([z.string(), z.looseObject({ content: z.string() }).transform((token) => token.content)])
@@ -122,7 +138,8 @@ function assemble(template: readonly Piece[], sequences: { A: readonly number[];
   return { ids, typeIds };
 }
 
-function checkMaxLength(maxLength: number, special: number): number {
+/** @throws ConfigError if the special tokens alone are longer than `maxLength` */
+export function checkMaxLength(maxLength: number, special: number): number {
   if (maxLength >= special) return special;
   throw new ConfigError(`maxLength ${maxLength} leaves no room for the tokenizer's special tokens`, {
     hint: `It adds ${special} to every text: raise training.maxLength well above that.`,
@@ -131,7 +148,7 @@ function checkMaxLength(maxLength: number, special: number): number {
 }
 
 /** The beginning of a text, fit for a message. */
-function excerpt(text: string): string {
+export function excerpt(text: string): string {
   return JSON.stringify(text.length > 40 ? `${text.slice(0, 40)}…` : text);
 }
 
@@ -142,15 +159,20 @@ class HuggingFaceTokenizer implements Tokenizer {
   readonly paddingSide: "left" | "right";
   private readonly truncationSide: "left" | "right";
   private readonly library: LibraryTokenizer;
+  /** Reads a word as the middle of a text; made when the first word comes. */
+  private wordLibrary: LibraryTokenizer | undefined;
+  private readonly makeWordLibrary: (() => LibraryTokenizer) | undefined;
   private readonly templates: Templates;
 
   constructor(
     library: LibraryTokenizer,
+    makeWordLibrary: (() => LibraryTokenizer) | undefined,
     templates: Templates,
     config: TokenizerConfig,
     facts: { readonly hash: string; readonly padId: number },
   ) {
     this.library = library;
+    this.makeWordLibrary = makeWordLibrary;
     this.templates = templates;
     this.hash = facts.hash;
     this.padId = facts.padId;
@@ -183,6 +205,21 @@ class HuggingFaceTokenizer implements Tokenizer {
     return { ids, typeIds, truncated: firstKept < first.length || secondKept < second.length };
   }
 
+  encodeWord(word: string): readonly number[] {
+    if (word === "") return [];
+    this.wordLibrary ??= this.makeWordLibrary?.() ?? this.library;
+    return this.wordLibrary.encode(word, { add_special_tokens: false }).ids;
+  }
+
+  frame(ids: readonly number[]) {
+    const template = this.templates.single;
+    const before = template.slice(
+      0,
+      template.findIndex(({ kind }) => kind === "sequence"),
+    );
+    return { ...assemble(template, { A: ids, B: [] }), start: specialCount(before) };
+  }
+
   decode(ids: readonly number[]): string {
     if (ids.length === 0) return "";
     return this.library.decode([...ids], { skip_special_tokens: true });
@@ -201,6 +238,28 @@ function findPadId(
   // Decoders often have none; what stands on padding is masked, so any id serves.
   const end = typeof config.eos_token === "string" ? library.token_to_id(config.eos_token) : undefined;
   return padding?.pad_id ?? end ?? 0;
+}
+
+function buildLibrary(path: string, file: TokenizerFile, config: TokenizerConfig): LibraryTokenizer {
+  let library: LibraryTokenizer;
+  try {
+    library = new LibraryTokenizer(file, config);
+  } catch (cause) {
+    throw new CheckpointError(`${path} cannot be used: ${cause instanceof Error ? cause.message : cause}`, {
+      hint: "WordPiece (BERT) and byte-level BPE (RoBERTa) tokenizers work.",
+      cause,
+    });
+  }
+  makeExact(library, file.pre_tokenizer);
+  return library;
+}
+
+/** Undefined where words need no library of their own: their pre-tokenizer is not byte-level, or has the space. */
+function wordLibraryMaker(path: string, file: TokenizerFile, config: TokenizerConfig) {
+  const preTokenizer = file.pre_tokenizer;
+  if (preTokenizer?.type !== "ByteLevel" || preTokenizer.add_prefix_space === true) return undefined;
+  const spaced = { ...file, pre_tokenizer: { ...preTokenizer, add_prefix_space: true } };
+  return () => buildLibrary(path, spaced, config);
 }
 
 /**
@@ -222,18 +281,9 @@ export async function loadTokenizer(folder: string): Promise<Tokenizer> {
   const configPath = join(folder, "tokenizer_config.json");
   const config = parse(configPath, (await readOptional(configPath)) ?? Buffer.from("{}"), configSchema);
   const templates = compileTemplates(path, file.post_processor);
-  let library: LibraryTokenizer;
-  try {
-    library = new LibraryTokenizer(file, config);
-  } catch (cause) {
-    throw new CheckpointError(`${path} cannot be used: ${cause instanceof Error ? cause.message : cause}`, {
-      hint: "WordPiece (BERT) and byte-level BPE (RoBERTa) tokenizers work.",
-      cause,
-    });
-  }
-  makeExact(library, file.pre_tokenizer);
+  const library = buildLibrary(path, file, config);
   const hash = createHash("sha256").update(bytes).digest("hex");
-  return new HuggingFaceTokenizer(library, templates, config, {
+  return new HuggingFaceTokenizer(library, wordLibraryMaker(path, file, config), templates, config, {
     hash,
     padId: findPadId(library, config, file.padding),
   });
