@@ -52,7 +52,11 @@ async function readYaml(path: string): Promise<Tree> {
   try {
     text = new TextDecoder("utf-8", { fatal: true }).decode(await readFile(path));
   } catch (cause) {
-    if (cause instanceof TypeError) throw new ConfigError(`${path}: the file is not UTF-8`, { cause });
+    if (cause instanceof TypeError)
+      throw new ConfigError(`${path}: the file is not UTF-8`, {
+        cause,
+        hint: "Convert it, e.g. `iconv -f latin1 -t utf-8 old > new` if it is Latin-1.",
+      });
     throw new ConfigError(`${path}: cannot be read: ${cause instanceof Error ? cause.message : cause}`, {
       cause,
       hint: "Give the path of a YAML file; configs/example.yaml is one to start from.",

@@ -17,9 +17,12 @@ export function nearest(word: string, candidates: Iterable<string>): string | un
   let best: string | undefined;
   let bestDistance = Number.POSITIVE_INFINITY;
   for (const candidate of candidates) {
-    const distance = editDistance(word.toLowerCase(), candidate.toLowerCase());
+    const [typed, known] = [word.toLowerCase(), candidate.toLowerCase()];
+    const slips = editDistance(typed, known);
     const allowed = Math.max(2, Math.floor(Math.max(word.length, candidate.length) / 3));
-    if (distance <= allowed && distance < bestDistance) {
+    // Of two that are equally near, the one with the same first letter: that is seldom the one mistyped.
+    const distance = slips + (typed[0] === known[0] ? 0 : 0.5);
+    if (slips <= allowed && distance < bestDistance) {
       best = candidate;
       bestDistance = distance;
     }

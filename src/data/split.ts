@@ -193,8 +193,9 @@ export function checkLabelsSeen(
   const first = unseen[0];
   if (first === undefined) return;
   const count = examples.filter(({ label }) => label === first).length;
+  const rows = `${count} ${count === 1 ? "row" : "rows"}${unseen.length === 1 ? "" : " of the first"}`;
   throw new DataError(
-    `${split} has ${unseen.length === 1 ? "a label" : "labels"} that train has not: ${quoted(unseen)} (${count} ${count === 1 ? "row" : "rows"} of the first)`,
-    similar(first, known),
+    `${split} has ${unseen.length === 1 ? "a label" : "labels"} that train has not: ${quoted(unseen)} (${rows})`,
+    { hint: `${similar(first, known).hint} Else add train rows with it, or remove its rows.` },
   );
 }

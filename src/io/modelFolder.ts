@@ -63,7 +63,8 @@ async function locate(source: string, options: OpenModelOptions): Promise<Locate
   if (await isFolder(path)) return { path, notes: [] };
   const isPath = /^[.~]/.test(source) || isAbsolute(source) || !hubId.test(source);
   if (!isPath) return fetchHubModel(source, options);
-  throw new CheckpointError(`${source}: no such model folder (${path})`, {
+  const resolved = path === source ? "" : ` (${path})`;
+  throw new CheckpointError(`${source}: no such model folder${resolved}`, {
     hint: "Give the path of a Hugging Face model folder, or a hub id like org/name.",
   });
 }

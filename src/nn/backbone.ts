@@ -59,7 +59,7 @@ export function createBackbone(
 ): Backbone {
   const encoder = parseEncoderConfig(config, where);
   const prefix = findPrefix(encoder, weights, where);
-  const parameters = frozenParameters(weights, prefix);
+  const parameters = frozenParameters(weights, prefix, where);
   // Asks for every weight once, so that a missing or misshapen one is told here and not in the middle of a run.
   buildEncoder(encoder, { parameters, transform: noTransform, dropout: noDropout }, declareTokenInputs());
   const named = new Map<string, WeightSource>();

@@ -21,9 +21,14 @@ function aliases(name: string): readonly string[] {
 
 /**
  * Parameters read from a checkpoint's files.
+ * @param where the model's folder, for messages
  * @param prefix what the checkpoint writes in front of AutoModel's names: `bert.` for a model saved with a head.
  */
-export function frozenParameters(weights: ReadonlyMap<string, WeightSource>, prefix: string): Parameters {
+export function frozenParameters(
+  weights: ReadonlyMap<string, WeightSource>,
+  prefix: string,
+  where: string,
+): Parameters {
   const cache = new Map<string, Value>();
   const find = (name: string) => {
     for (const alias of aliases(name)) {
@@ -39,8 +44,8 @@ export function frozenParameters(weights: ReadonlyMap<string, WeightSource>, pre
       if (known !== undefined) return known;
       const source = find(name);
       if (source === undefined)
-        throw new CheckpointError(`the model has no tensor "${prefix}${name}"`, {
-          hint: "config.json and model.safetensors do not belong together, or the download is incomplete",
+        throw new CheckpointError(`${where}: the model has no tensor "${prefix}${name}"`, {
+          hint: "config.json and model.safetensors do not belong together, or the download is incomplete.",
         });
       if (source.dims.join() !== dims.join())
         throw new CheckpointError(
