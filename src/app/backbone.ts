@@ -1,16 +1,20 @@
+import { CheckpointError } from "../core/errors.ts";
 import { loadTokenizer, type Tokenizer } from "../data/tokenizer.ts";
 import { type ModelFolder, openModelFolder } from "../io/modelFolder.ts";
-import { type Backbone, createBackbone } from "../nn/backbone.ts";
+import { createBackbone, type EncoderBackbone } from "../nn/backbone.ts";
 import type { FeatureSpec, Pooling } from "../nn/features.ts";
 
 /** A backbone with its tokenizer and where both came from. */
 export interface LoadedBackbone {
   readonly folder: ModelFolder;
-  readonly backbone: Backbone;
+  readonly backbone: EncoderBackbone;
   readonly tokenizer: Tokenizer;
 }
 
-/** Opens a Hugging Face model by folder or hub id. @throws CheckpointError if it is missing, damaged or unknown. */
+/**
+ * Opens a Hugging Face encoder by folder or hub id.
+ * @throws CheckpointError if it is missing, damaged, unknown, or no encoder.
+ */
 export async function loadBackbone(
   source: string,
   revision?: string,
@@ -21,6 +25,11 @@ export async function loadBackbone(
     ...(signal === undefined ? {} : { signal }),
   });
   const backbone = createBackbone(folder.config, folder.weights, folder.path);
+  if (backbone.kind !== "encoder")
+    throw new CheckpointError(
+      `${folder.path}: ${backbone.config.architecture} is a generative backbone, which experiments cannot learn with yet`,
+      { hint: "Give a BERT or RoBERTa encoder." },
+    );
   const tokenizer = await loadTokenizer(folder.path);
   return { folder, backbone, tokenizer };
 }

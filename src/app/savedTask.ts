@@ -13,7 +13,7 @@ export function toSavedAdapter(
   structure: ModelStructure,
   loaded: LoadedBackbone,
 ): SavedAdapter {
-  const { lora, head, feature, backbone } = structure;
+  const { lora, head, feature } = structure;
   if (lora === undefined) throw new CheckpointError(`task "${task.name}" has no adapter to save`);
   return {
     adapter: { kind: "lora", spec: lora, tensors: task.adapter },
@@ -21,7 +21,7 @@ export function toSavedAdapter(
     labels: task.labels,
     pooling: feature.pooling,
     normalize: feature.normalize,
-    architecture: backbone.config.architecture,
+    architecture: loaded.backbone.config.architecture,
     baseModel: loaded.folder.source,
     backboneHash: loaded.folder.hash,
     tokenizerHash: loaded.tokenizer.hash,

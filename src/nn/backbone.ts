@@ -1,5 +1,12 @@
+// Dimensions: B batch, T tokens, P past tokens, D width, V vocabulary, M rows of hidden states.
 import { CheckpointError } from "../core/errors.ts";
-import type { WeightSource } from "../graph/types.ts";
+import * as op from "../graph/ops.ts";
+import type { Value, WeightSource } from "../graph/types.ts";
+import { modelTypeOf } from "./configFile.ts";
+import { buildDecoder, type DecoderOutputs, declarePast, decoders, languageModelLogits } from "./decoder.ts";
+import type { Past } from "./decoderAttention.ts";
+import { type DecoderArchitecture, type DecoderConfig, maxDecoderTokens } from "./decoderConfig.ts";
+import { type DecoderNetwork, decoderBiases, decoderSites } from "./decoderNetwork.ts";
 import {
   buildEncoder,
   declareTokenInputs,
@@ -12,39 +19,193 @@ import { type EncoderConfig, maxTokens, parseEncoderConfig } from "./encoderConf
 import { type LayerContext, noDropout, noTransform } from "./layers.ts";
 import { frozenParameters, type Parameters } from "./parameters.ts";
 
-/** A frozen language model: its sizes, its weights' places, and how to build its graph. */
-export interface Backbone {
-  readonly config: EncoderConfig;
+/** Hugging Face's `model_type`. */
+export type Architecture = EncoderConfig["architecture"] | DecoderArchitecture;
+
+/** What encoders and decoders have in common: sizes, the weights' places, and how to build the graph. */
+interface BackboneFrame {
   readonly width: number;
-  /** Longest text in tokens, special tokens included. */
+  /** Longest text in tokens, special tokens and generated ones included. */
   readonly maxTokens: number;
+  /** Where a batch is padded. Either side gives the same values; a continuation needs its texts to end together. */
+  readonly paddingSide: "left" | "right";
   readonly parameters: Parameters;
   /** The weights by AutoModel name, for reading single tensors on the host. */
   readonly weights: ReadonlyMap<string, WeightSource>;
-  /** The encoder's linear layers, which an adapter can hook into: AutoModel path → (in, out). */
+  /** Linear layers an adapter can hook into: AutoModel path → (in, out). */
   readonly sites: ReadonlyMap<string, readonly [number, number]>;
-  /** The encoder's biases: AutoModel name → size. */
   readonly biases: ReadonlyMap<string, number>;
+  /** What stands in front of AutoModel's paths in a model that has a head: `bert.`, `transformer.`. */
+  readonly headedPrefix: string;
+  /** Linear layers store their weight (in, out), as peft's `fan_in_fan_out`: a merged ΔW is (B·A)ᵀ·s. */
+  readonly fanInFanOut: boolean;
   readonly hasPooler: boolean;
   readonly parameterCount: number;
   declareInputs(): TokenInputs;
+}
+
+/** A frozen BERT-type model. */
+export interface EncoderBackbone extends BackboneFrame {
+  readonly kind: "encoder";
+  readonly config: EncoderConfig;
   build(context: LayerContext, inputs: TokenInputs): EncoderOutputs;
 }
 
-/** The prefix of a checkpoint's names: none for a bare model, `bert.` for one saved with a head. */
-function findPrefix(
-  config: EncoderConfig,
-  weights: ReadonlyMap<string, WeightSource>,
-  where: string,
-): string {
-  const probe = "embeddings.word_embeddings.weight";
-  for (const prefix of ["", `${config.architecture}.`]) if (weights.has(prefix + probe)) return prefix;
+/** A frozen causal language model. */
+export interface DecoderBackbone extends BackboneFrame {
+  readonly kind: "decoder";
+  readonly config: DecoderConfig;
+  readonly hasLanguageModelHead: boolean;
+  /** @param past what the new tokens follow; without it they begin their texts */
+  build(context: LayerContext, inputs: TokenInputs, past?: Past): DecoderOutputs;
+  /** The keys and values of what was read before, as inputs. */
+  declarePast(): Past;
+  /**
+   * What the model expects to come next.
+   * @param rows (M, D) of the last hidden states
+   * @returns logits (M, V)
+   * @throws CheckpointError if the checkpoint was saved without its head
+   */
+  lmLogits(context: LayerContext, rows: Value): Value;
+}
+
+/** A frozen language model. */
+export type Backbone = EncoderBackbone | DecoderBackbone;
+
+type Weights = ReadonlyMap<string, WeightSource>;
+
+/** Which names a checkpoint uses for the tensor `probe`: bare, or with the prefix of a model saved with a head. */
+function findPrefix(probe: string, headedPrefix: string, weights: Weights, where: string): string {
+  for (const prefix of ["", headedPrefix]) if (weights.has(prefix + probe)) return prefix;
   throw new CheckpointError(
-    `${where}: model.safetensors has no "${probe}", bare or under "${config.architecture}."`,
+    `${where}: model.safetensors has no "${probe}", bare or under "${headedPrefix}"`,
     {
       hint: "the file does not hold this architecture's weights",
     },
   );
+}
+
+/** Masks and frequencies that old checkpoints store beside the weights. */
+const buffers = /\.(attn|attention)\.(masked_)?bias$|\.rotary_emb\.inv_freq$/;
+
+/** The model's own tensors by AutoModel name. */
+function namedWeights(weights: Weights, prefix: string): Weights {
+  const named = new Map<string, WeightSource>();
+  for (const [name, source] of weights)
+    if (name.startsWith(prefix) && !buffers.test(name)) named.set(name.slice(prefix.length), source);
+  return named;
+}
+
+function countParameters(named: Weights): number {
+  let count = 0;
+  for (const [, source] of named)
+    if (source.dtype !== "int64") count += source.dims.reduce((product, dim) => product * dim, 1);
+  return count;
+}
+
+const bareContext = (parameters: Parameters): LayerContext => ({
+  parameters,
+  transform: noTransform,
+  dropout: noDropout,
+});
+
+function describeEncoder(json: unknown, weights: Weights, where: string): EncoderBackbone {
+  const config = parseEncoderConfig(json, where);
+  const headedPrefix = `${config.architecture}.`;
+  const prefix = findPrefix("embeddings.word_embeddings.weight", headedPrefix, weights, where);
+  const parameters = frozenParameters(weights, prefix, where);
+  // Asks for every weight once, so that a missing or misshapen one is told here and not in the middle of a run.
+  buildEncoder(config, bareContext(parameters), declareTokenInputs());
+  const named = namedWeights(weights, prefix);
+  return {
+    kind: "encoder",
+    config,
+    width: config.width,
+    maxTokens: maxTokens(config),
+    paddingSide: "right",
+    parameters,
+    weights: named,
+    sites: encoderSites(config),
+    biases: encoderBiases(config),
+    headedPrefix,
+    fanInFanOut: false,
+    hasPooler: parameters.has("pooler.dense.weight"),
+    parameterCount: countParameters(named),
+    declareInputs: declareTokenInputs,
+    build: (context, inputs) => buildEncoder(config, context, inputs),
+  };
+}
+
+/** The head's name has no prefix; under the model's own prefix it is found as every other tensor is. */
+function withHead(weights: Weights, head: string, prefix: string): Weights {
+  const source = weights.get(head);
+  return source === undefined ? weights : new Map(weights).set(prefix + head, source);
+}
+
+function describeDecoder(
+  network: DecoderNetwork,
+  json: unknown,
+  weights: Weights,
+  where: string,
+): DecoderBackbone {
+  const config = network.parse(json, where);
+  const prefix = findPrefix(network.wordEmbeddings, network.prefix, weights, where);
+  const all = config.tiedHead ? weights : withHead(weights, network.head, prefix);
+  const parameters = frozenParameters(all, prefix, where);
+  const hasLanguageModelHead = config.tiedHead || parameters.has(network.head);
+  const lmLogits = (context: LayerContext, rows: Value) => {
+    if (!hasLanguageModelHead)
+      throw new CheckpointError(`${where}: the model has no language-modelling head ("${network.head}")`, {
+        hint: "Save it with transformers: AutoModelForCausalLM.from_pretrained(folder).save_pretrained(folder).",
+      });
+    return languageModelLogits(config, context, rows);
+  };
+  // Asks for every weight once, so that a missing or misshapen one is told here and not in the middle of a run.
+  buildDecoder(config, bareContext(parameters), declareTokenInputs());
+  if (hasLanguageModelHead)
+    lmLogits(bareContext(parameters), op.input("rows", "float32", ["M", config.width]));
+  const named = namedWeights(all, prefix);
+  return {
+    kind: "decoder",
+    config,
+    width: config.width,
+    maxTokens: maxDecoderTokens(config),
+    paddingSide: "left",
+    parameters,
+    weights: named,
+    sites: decoderSites(network, config),
+    biases: decoderBiases(network, config),
+    headedPrefix: network.prefix,
+    fanInFanOut: network.fanInFanOut,
+    hasPooler: false,
+    parameterCount: countParameters(named),
+    hasLanguageModelHead,
+    declareInputs: declareTokenInputs,
+    declarePast: () => declarePast(config),
+    build: (context, inputs, past) => buildDecoder(config, context, inputs, past),
+    lmLogits,
+  };
+}
+
+type Describe = (config: unknown, weights: Weights, where: string) => Backbone;
+
+const decoder =
+  (architecture: DecoderArchitecture): Describe =>
+  (config, weights, where) =>
+    describeDecoder(decoders[architecture], config, weights, where);
+
+const architectures: { readonly [A in Architecture]: Describe } = {
+  bert: describeEncoder,
+  roberta: describeEncoder,
+  gpt2: decoder("gpt2"),
+  gpt_neox: decoder("gpt_neox"),
+  llama: decoder("llama"),
+  mistral: decoder("mistral"),
+  qwen2: decoder("qwen2"),
+};
+
+function isArchitecture(name: string): name is Architecture {
+  return Object.hasOwn(architectures, name);
 }
 
 /**
@@ -52,33 +213,7 @@ function findPrefix(
  * @param where the folder, for messages
  * @throws CheckpointError if the architecture is unknown or the weights do not fit the config
  */
-export function createBackbone(
-  config: unknown,
-  weights: ReadonlyMap<string, WeightSource>,
-  where: string,
-): Backbone {
-  const encoder = parseEncoderConfig(config, where);
-  const prefix = findPrefix(encoder, weights, where);
-  const parameters = frozenParameters(weights, prefix, where);
-  // Asks for every weight once, so that a missing or misshapen one is told here and not in the middle of a run.
-  buildEncoder(encoder, { parameters, transform: noTransform, dropout: noDropout }, declareTokenInputs());
-  const named = new Map<string, WeightSource>();
-  for (const [name, source] of weights)
-    if (name.startsWith(prefix)) named.set(name.slice(prefix.length), source);
-  let parameterCount = 0;
-  for (const [, source] of named)
-    if (source.dtype !== "int64") parameterCount += source.dims.reduce((product, dim) => product * dim, 1);
-  return {
-    config: encoder,
-    width: encoder.width,
-    maxTokens: maxTokens(encoder),
-    parameters,
-    weights: named,
-    sites: encoderSites(encoder),
-    biases: encoderBiases(encoder),
-    hasPooler: parameters.has("pooler.dense.weight"),
-    parameterCount,
-    declareInputs: declareTokenInputs,
-    build: (context, inputs) => buildEncoder(encoder, context, inputs),
-  };
+export function createBackbone(config: unknown, weights: Weights, where: string): Backbone {
+  const architecture = modelTypeOf(config, Object.keys(architectures).filter(isArchitecture), where);
+  return architectures[architecture](config, weights, where);
 }

@@ -1,9 +1,8 @@
 // Dimensions: B batch, T tokens, D width.
-import { GraphError } from "../core/errors.ts";
 import * as op from "../graph/ops.ts";
 import type { Value } from "../graph/types.ts";
 import type { EncoderConfig } from "./encoderConfig.ts";
-import { activations, attention, type LayerContext, layerNorm, linear } from "./layers.ts";
+import { activate, attention, type LayerContext, layerNorm, linear, MASKED } from "./layers.ts";
 
 /** The token inputs of an encoder, each int64 (B, T). */
 export interface TokenInputs {
@@ -28,9 +27,6 @@ export interface EncoderOutputs {
   readonly hidden: readonly Value[];
   readonly last: Value;
 }
-
-/** Large enough to leave nothing of a masked key after softmax, small enough to add to any score. */
-const MASKED = -1e9;
 
 /** (B, T) of ones and zeros → (B, 1, 1, T), added to attention scores. */
 function attentionBias(attentionMask: Value): Value {
@@ -62,8 +58,6 @@ function encoderLayer(
 ): Value {
   const { width, intermediate, epsilon, hiddenDropout, attentionDropout } = config;
   const at = `encoder.layer.${index}`;
-  const activate = activations[config.activation];
-  if (activate === undefined) throw new GraphError(`${at}: unknown activation "${config.activation}"`);
   const shape = { heads: config.heads, headWidth: width / config.heads, batch: "B", tokens: "T" };
 
   const project = (name: string) => linear(context, `${at}.attention.self.${name}`, x, width, width);
@@ -74,7 +68,10 @@ function encoderLayer(
   const afterAttention = op.add(context.dropout(`${at}.attention.output`, mixed, hiddenDropout), x);
   const middle = layerNorm(context, `${at}.attention.output.LayerNorm`, afterAttention, width, epsilon);
 
-  const inner = activate(linear(context, `${at}.intermediate.dense`, middle, width, intermediate));
+  const inner = activate(
+    config.activation,
+    linear(context, `${at}.intermediate.dense`, middle, width, intermediate),
+  );
   const outer = linear(context, `${at}.output.dense`, inner, intermediate, width);
   const afterFeedForward = op.add(context.dropout(`${at}.output`, outer, hiddenDropout), middle);
   return layerNorm(context, `${at}.output.LayerNorm`, afterFeedForward, width, epsilon);

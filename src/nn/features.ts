@@ -2,7 +2,6 @@
 import { float32, type HostTensor, int64 } from "../core/tensor.ts";
 import * as op from "../graph/ops.ts";
 import type { Value } from "../graph/types.ts";
-import { type EncoderConfig, firstPosition } from "./encoderConfig.ts";
 import { type LayerContext, linear } from "./layers.ts";
 
 export type Pooling = "cls" | "mean" | "last" | "pooler";
@@ -32,7 +31,7 @@ export function declarePoolingWeights(): Value {
  * @returns (B, D)
  */
 export function sentenceFeature(
-  config: EncoderConfig,
+  config: { readonly width: number },
   context: LayerContext,
   spec: FeatureSpec,
   hidden: Value,
@@ -50,7 +49,7 @@ export function sentenceFeature(
 
 /** The linear layers that a feature adds to the encoder's, for an adapter to hook into: AutoModel path → (in, out). */
 export function featureSites(
-  config: EncoderConfig,
+  config: { readonly width: number },
   spec: FeatureSpec,
 ): ReadonlyMap<string, readonly [number, number]> {
   return new Map(spec.pooling === "pooler" ? [["pooler.dense", [config.width, config.width]]] : []);
@@ -91,10 +90,19 @@ export function poolingWeights(pooling: Pooling, attentionMask: HostTensor<"int6
   return float32(weights, [batch, tokens]);
 }
 
+/** What of a backbone's config says how a batch is fed. */
+export interface TokenLayout {
+  readonly firstPosition: number;
+  /** 0 or 1 where the model knows no segments. */
+  readonly typeVocabularySize: number;
+}
+
 /** Positions of real tokens count up from the model's first position; padding takes RoBERTa's padding position. */
-function positionIds(config: EncoderConfig, attentionMask: HostTensor<"int64">): HostTensor<"int64"> {
+function positionIds(
+  { firstPosition: first }: TokenLayout,
+  attentionMask: HostTensor<"int64">,
+): HostTensor<"int64"> {
   const [batch = 0, tokens = 0] = attentionMask.dims;
-  const first = firstPosition(config);
   const positions = new BigInt64Array(batch * tokens);
   for (let b = 0; b < batch; b++) {
     let next = first;
@@ -107,7 +115,7 @@ function positionIds(config: EncoderConfig, attentionMask: HostTensor<"int64">):
 }
 
 /** What is fed to `declareTokenInputs` for a batch. */
-export function tokenFeeds(config: EncoderConfig, batch: TokenBatch): Record<string, HostTensor> {
+export function tokenFeeds(config: TokenLayout, batch: TokenBatch): Record<string, HostTensor> {
   const types =
     config.typeVocabularySize > 1
       ? batch.tokenTypeIds

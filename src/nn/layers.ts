@@ -1,7 +1,7 @@
 // Dimensions: B batch, T tokens, D width, H heads, d head width, N = B·T rows.
 import { GraphError } from "../core/errors.ts";
 import * as op from "../graph/ops.ts";
-import { formatShape } from "../graph/shape.ts";
+import { formatShape, multiplyDims } from "../graph/shape.ts";
 import type { Value } from "../graph/types.ts";
 import type { Parameters } from "./parameters.ts";
 
@@ -21,21 +21,43 @@ export interface LayerContext {
 export const noTransform: SiteTransform = (_site, _x, y) => y;
 export const noDropout: Dropout = (_site, x) => x;
 
-/** y = x Wᵀ + b with W (out, in) as torch stores it. x (N, in) → (N, out). */
+export interface LinearOptions {
+  /** Default true. */
+  readonly bias?: boolean;
+  /** How the checkpoint stores W: (out, in) as torch's Linear, the default, or (in, out) as GPT-2's Conv1D. */
+  readonly layout?: "out-in" | "in-out";
+}
+
+/** y = x Wᵀ + b. x (N, in) → (N, out). The product reads W as it is stored; nothing is transposed in memory. */
 export function linear(
   context: LayerContext,
   site: string,
   x: Value,
   inFeatures: number,
   outFeatures: number,
+  { bias = true, layout = "out-in" }: LinearOptions = {},
 ): Value {
   if (x.shape.length !== 2 || x.shape[1] !== inFeatures)
     throw new GraphError(
       `linear(${site}): inner dims differ: x ${formatShape(x.shape)}, w (${outFeatures}, ${inFeatures})`,
     );
-  const w = context.parameters.get(`${site}.weight`, [outFeatures, inFeatures]);
-  const b = context.parameters.get(`${site}.bias`, [outFeatures]);
-  return context.transform(site, x, op.gemm(x, w, { transposeB: true, c: b })); // (N, out)
+  const transposeB = layout === "out-in";
+  const dims = transposeB ? [outFeatures, inFeatures] : [inFeatures, outFeatures];
+  const w = context.parameters.get(`${site}.weight`, dims);
+  const c = bias ? { c: context.parameters.get(`${site}.bias`, [outFeatures]) } : {};
+  return context.transform(site, x, op.gemm(x, w, { transposeB, ...c })); // (N, out)
+}
+
+/** Rows of an embedding table (rows, D). ids (B, T) → (B·T, D). */
+export function embedding(
+  context: LayerContext,
+  site: string,
+  ids: Value,
+  rows: number,
+  width: number,
+): Value {
+  const flat = op.reshape(ids, [multiplyDims(ids.shape)]);
+  return op.gather(context.parameters.get(`${site}.weight`, [rows, width]), flat);
 }
 
 export function layerNorm(
@@ -48,6 +70,17 @@ export function layerNorm(
   const gamma = context.parameters.get(`${site}.weight`, [width]);
   const beta = context.parameters.get(`${site}.bias`, [width]);
   return op.layerNorm(x, gamma, beta, epsilon);
+}
+
+/** γ·x/√(mean(x²) + ε): Llama's normalisation, which neither centres nor shifts. */
+export function rmsNorm(
+  context: LayerContext,
+  site: string,
+  x: Value,
+  width: number,
+  epsilon: number,
+): Value {
+  return op.rmsNorm(x, context.parameters.get(`${site}.weight`, [width]), epsilon);
 }
 
 export type Activation = (x: Value) => Value;
@@ -63,10 +96,21 @@ function geluTanh(x: Value): Value {
 export const activations: Readonly<Record<string, Activation>> = {
   gelu: op.gelu,
   gelu_new: geluTanh,
+  gelu_fast: geluTanh,
   gelu_pytorch_tanh: geluTanh,
   relu: op.relu,
   silu: (x) => op.mul(x, op.sigmoid(x)),
 };
+
+/** @throws GraphError if there is no such activation; configs are checked when they are read. */
+export function activate(name: string, x: Value): Value {
+  const activation = activations[name];
+  if (activation === undefined) throw new GraphError(`unknown activation "${name}"`);
+  return activation(x);
+}
+
+/** Large enough to leave nothing of a masked key after softmax, small enough to add to any score. */
+export const MASKED = -1e9;
 
 export interface AttentionShape {
   readonly heads: number;

@@ -1,0 +1,74 @@
+// Dimensions: B batch, T tokens, P past tokens, D width, V vocabulary, K key-value heads, d head width.
+import * as op from "../graph/ops.ts";
+import type { Value } from "../graph/types.ts";
+import { decoderAttention, type KeyValue, type Past } from "./decoderAttention.ts";
+import type { DecoderArchitecture, DecoderConfig } from "./decoderConfig.ts";
+import type { DecoderNetwork } from "./decoderNetwork.ts";
+import type { EncoderOutputs, TokenInputs } from "./encoder.ts";
+import { gpt2 } from "./gpt2.ts";
+import { gptNeox } from "./gptNeox.ts";
+import type { LayerContext } from "./layers.ts";
+import { llama, mistral, qwen2 } from "./llama.ts";
+
+export const decoders: { readonly [A in DecoderArchitecture]: DecoderNetwork } = {
+  gpt2,
+  gpt_neox: gptNeox,
+  llama,
+  mistral,
+  qwen2,
+};
+
+export interface DecoderOutputs extends EncoderOutputs {
+  /** Each layer's keys and values of the new tokens, (B, K, T, d). */
+  readonly keyValues: readonly KeyValue[];
+}
+
+/**
+ * A decoder over a batch of new tokens.
+ * @param past what the tokens follow
+ * @returns as Hugging Face's hidden states: the embeddings, each layer's output, and the last one's after the final
+ *   normalisation in place of before it
+ */
+export function buildDecoder(
+  config: DecoderConfig,
+  context: LayerContext,
+  inputs: TokenInputs,
+  past?: Past,
+): DecoderOutputs {
+  const network = decoders[config.architecture];
+  const { attend, keyValues } = decoderAttention(config, context, inputs, past);
+  let x = network.embed(config, context, inputs);
+  const hidden: Value[] = [];
+  for (let i = 0; i < config.layers; i++) {
+    hidden.push(x);
+    x = network.layer(config, context, i, x, attend);
+  }
+  const last = network.norm(config, context, x);
+  return { hidden: [...hidden, last], last, keyValues };
+}
+
+/** The input names of a layer's past keys and values. */
+export function pastInput(layer: number, part: keyof KeyValue): string {
+  return `past_key_values.${layer}.${part}`;
+}
+
+/** The past as graph inputs: `past_mask` int64 (B, P), and each layer's keys and values (B, K, P, d). */
+export function declarePast({ layers, keyValueHeads, headWidth }: DecoderConfig): Past {
+  const declare = (layer: number, part: keyof KeyValue) =>
+    op.input(pastInput(layer, part), "float32", ["B", keyValueHeads, "P", headWidth]);
+  return {
+    mask: op.input("past_mask", "int64", ["B", "P"]),
+    layers: Array.from({ length: layers }, (_, layer) => ({
+      key: declare(layer, "key"),
+      value: declare(layer, "value"),
+    })),
+  };
+}
+
+/** What the model expects to come next. rows (M, D) of the last hidden states → logits (M, V) */
+export function languageModelLogits(config: DecoderConfig, context: LayerContext, rows: Value): Value {
+  const { head, wordEmbeddings } = decoders[config.architecture];
+  const name = config.tiedHead ? wordEmbeddings : head;
+  const w = context.parameters.get(name, [config.vocabularySize, config.width]);
+  return op.gemm(rows, w, { transposeB: true });
+}
