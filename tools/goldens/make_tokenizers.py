@@ -3,7 +3,8 @@
     ~/venv-accrete/bin/python tools/goldens/make_tokenizers.py
 
 Makes small tokenizers from sentences written here and writes tests/goldens/tokenizers/<name>/{tokenizer.json,
-tokenizer_config.json,cases.json}; where ../shared/models/minilm-l6 is present, also its cases.json alone.
+tokenizer_config.json,cases.json,words.json}; where ../shared/models/minilm-l6 is present, also its cases.json and
+words.json. words.json holds texts that come split into words.
 """
 
 import json
@@ -99,6 +100,20 @@ PAIRS: list[tuple[str, str]] = [
     ("[SEP] inside </s>", "中文 and 🎉"),
 ]
 
+# Sentences of words: a word of nothing, of blanks, with a special token inside, with a blank in front.
+WORDS: list[list[str]] = [
+    [],
+    ["EU", "rejects", "German", "call", "to", "boycott", "British", "lamb", "."],
+    ["", "a", "", "b"],
+    ["\u200b", "after", "\u0000", "\u200b"],
+    [" ", " x", "y ", "two words", "no\u00a0break", "\u00a0"],
+    ["a<mask>b", "<mask>", "</s>", "a[MASK]b", "[SEP]"],
+    ["pneumonoultramicroscopicsilicovolcanoconiosis", "then", "this"],
+    ["then", "x" * 300, "this"],
+    ["#tag", "@user", "http://example.com/a?b=c", ":)", "n't", "'s", "U.S.", "1,000"],
+]
+
+WORD_LENGTHS = [512, 128, 12, 7]
 SINGLE_LENGTHS = [512, 128, 8]
 TINY_LENGTHS = [2, 3, 4]
 PAIR_LENGTHS = [64, 11, 10, 9, 6, 5, 4]
@@ -222,11 +237,46 @@ def check_against_file(folder: Path, cases: list[dict[str, object]], raw: Tokeni
             raise SystemExit(f"{folder.name}: tokenizer.json and transformers disagree on {case['text']!r}")
 
 
-def write_cases(folder: Path, cases: list[dict[str, object]]) -> None:
+def encode_words(fast: transformers.PreTrainedTokenizerFast, words: list[str], length: int) -> dict[str, object]:
+    """transformers' tokens, less those of the first word that `length` cuts into and of all words after it."""
+    whole = Counter(fast([words], is_split_into_words=True).word_ids(0))
+    encoded = fast([words], is_split_into_words=True, truncation=True, max_length=length, return_token_type_ids=True)
+    owners = encoded.word_ids(0)
+    kept = Counter(owners)
+    end = next((i for i in range(len(words)) if kept[i] < whole[i]), len(words))
+    stays = [owner is None or owner < end for owner in owners]
+    left = [owner for owner, stay in zip(owners, stays, strict=True) if stay]
+    return {
+        "words": words,
+        "maxLength": length,
+        "ids": [x for x, stay in zip(encoded["input_ids"][0], stays, strict=True) if stay],
+        "typeIds": [x for x, stay in zip(encoded["token_type_ids"][0], stays, strict=True) if stay],
+        "firstTokens": [left.index(i) if i in left else None for i in range(len(words))],
+        "cutWords": len(words) - end,
+    }
+
+
+def make_word_cases(folder: Path, raw: Tokenizer) -> list[dict[str, object]]:
+    # What transformers asks for with byte-level BPE: without the space, words would run together.
+    byte_level = isinstance(raw.pre_tokenizer, pre_tokenizers.ByteLevel)
+    fast = transformers.AutoTokenizer.from_pretrained(folder, **({"add_prefix_space": True} if byte_level else {}))
+    if byte_level:
+        raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    sentences = [text.split(" ")[:150] for texts in NASTY.values() for text in texts] + WORDS
+    cases = [encode_words(fast, words, length) for words in sentences for length in WORD_LENGTHS]
+    raw.no_truncation()
+    for words in sentences:
+        if raw.encode(words, is_pretokenized=True).ids != fast([words], is_split_into_words=True)["input_ids"][0]:
+            raise SystemExit(f"{folder.name}: tokenizer.json and transformers disagree on {words!r}")
+    unique = {(*c["words"], "", *c["ids"]): c for c in reversed(cases)}
+    return list(reversed(unique.values()))
+
+
+def write_cases(folder: Path, cases: list[dict[str, object]], name: str = "cases.json") -> None:
     # Escaped to ASCII: invisible and right-to-left characters must not hide in the file.
     lines = ",\n".join(json.dumps(case) for case in cases)
-    (folder / "cases.json").write_text(f"[\n{lines}\n]\n", encoding="utf-8")
-    print(f"tokenizers/{folder.name}: {len(cases)} cases")
+    (folder / name).write_text(f"[\n{lines}\n]\n", encoding="utf-8")
+    print(f"tokenizers/{folder.name}/{name}: {len(cases)} cases")
 
 
 def main() -> None:
@@ -241,11 +291,15 @@ def main() -> None:
     for name, (tokenizer, special, extra) in made.items():
         folder = fresh_folder(root / name)
         save_tokenizer(folder, tokenizer, special, extra)
-        write_cases(folder, make_cases(folder, Tokenizer.from_file(str(folder / "tokenizer.json"))))
+        raw = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        write_cases(folder, make_cases(folder, raw))
+        write_cases(folder, make_word_cases(folder, raw), "words.json")
     if SHARED_MODEL.exists():
         raw = Tokenizer.from_file(str(SHARED_MODEL / "tokenizer.json"))
         raw.no_padding()
-        write_cases(fresh_folder(root / "minilm-l6"), make_cases(SHARED_MODEL, raw))
+        folder = fresh_folder(root / "minilm-l6")
+        write_cases(folder, make_cases(SHARED_MODEL, raw))
+        write_cases(folder, make_word_cases(SHARED_MODEL, raw), "words.json")
     else:
         print("tokenizers/minilm-l6: left out, ../shared/models/minilm-l6 is not here")
     write_record(root / "golden.json", {"modelMaxLength": MODEL_MAX_LENGTH})
