@@ -1,0 +1,53 @@
+/**
+ * Writes every case of `trained.ts` as an adapter folder, with what our engine computes with it in
+ * `expected.safetensors`: `npx tsx tools/peft/write_ours.ts <out>`. `check_ours.sh` then asks real peft. Prints a line
+ * for each: its folder, its base, and the feature's options for `check_roundtrip.py`.
+ */
+import { mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { ConfigError, GraphError } from "../../src/core/errors.ts";
+import type { HostTensor } from "../../src/core/tensor.ts";
+import { writeFolderAtomic } from "../../src/io/atomic.ts";
+import { encodeSafetensors } from "../../src/io/safetensors.ts";
+import type { TokenBatch } from "../../src/nn/features.ts";
+import { encodePeftFolder } from "../../src/peft/checkpoint.ts";
+import { goldenBackbone, goldensFolder } from "../../tests/goldens/harness.ts";
+import { runAdapter } from "../../tests/peft/engineHarness.ts";
+import { trainCase, trainedCases } from "./trained.ts";
+
+/** Our rows (B·T, D) as transformers has them, (B, T, D). */
+function expectedTensors(
+  results: ReadonlyMap<string, HostTensor>,
+  batch: TokenBatch,
+  width: number,
+): Map<string, HostTensor> {
+  const tensors = new Map<string, HostTensor>([
+    ["input_ids", batch.inputIds],
+    ["attention_mask", batch.attentionMask],
+    ["token_type_ids", batch.tokenTypeIds],
+  ]);
+  for (const [name, tensor] of results) {
+    const dims = name.startsWith("hidden.") ? [...batch.inputIds.dims, width] : tensor.dims;
+    tensors.set(name, { ...tensor, dims });
+  }
+  return tensors;
+}
+
+const [out] = process.argv.slice(2);
+if (out === undefined) throw new ConfigError("usage: npx tsx tools/peft/write_ours.ts <out>");
+await mkdir(out, { recursive: true });
+for (const one of trainedCases) {
+  const backbone = await goldenBackbone(one.architecture);
+  const { saved, batch } = await trainCase(one, backbone);
+  const results = await runAdapter(backbone, saved, batch);
+  if (!results.has("logits")) throw new GraphError(`${one.name}: no logits`);
+  const files = encodePeftFolder(saved);
+  // Where the head is inside, the model gives no feature to compare.
+  if (!files.has("head.safetensors")) results.delete("feature");
+  const folder = join(out, one.name);
+  await writeFolderAtomic(folder, files);
+  const expected = expectedTensors(results, batch, backbone.width);
+  await writeFile(join(folder, "expected.safetensors"), encodeSafetensors(expected, { format: "pt" }));
+  const pooling = [`--pooling ${one.pooling}`, ...(one.normalize ? ["--normalize"] : [])].join(" ");
+  process.stdout.write(`${folder} ${join(goldensFolder, one.architecture)} ${pooling}\n`);
+}
