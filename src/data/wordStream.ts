@@ -148,7 +148,7 @@ function checkTypesSeen(split: string, sentences: readonly TaggedSentence[], kno
   if (first === undefined) return;
   throw new DataError(
     `${split} has ${unseen.length === 1 ? "an entity type" : "entity types"} that train has not: ` +
-      `${quoted(unseen)} (${count(counts.get(first)!, "B- tag")} of the first)`,
+      `${quoted(unseen)} (${count(counts.get(first)!, "B- tag")}${unseen.length === 1 ? "" : " of the first"})`,
     hintNearest(first, known),
   );
 }
