@@ -122,7 +122,11 @@ describe("a task", () => {
     const split = buildWordStream(many, { ...spec, base: 2, validationFraction: 0.25 }, 3).tasks[0];
     expect(split?.validation).toHaveLength(10);
     expect(split?.train).toHaveLength(30);
-    expect(tagsOf(split?.train ?? [])).toContain("B-b");
+    for (let seed = 0; seed < 12; seed++) {
+      const half = buildWordStream(many, { ...spec, base: 2, validationFraction: 0.5 }, seed).tasks[0];
+      expect(half?.validation).toHaveLength(20);
+      expect(tagsOf(half?.train ?? []), `seed ${seed}`).toContain("B-b");
+    }
     const all = [...(split?.train ?? []), ...(split?.validation ?? [])].map(({ words }) => words.join(" "));
     expect(new Set(all)).toEqual(new Set(many.train.map(({ words }) => words.join(" "))));
   });
