@@ -38,7 +38,10 @@ const config: unknown = JSON.parse(readFileSync(`${flags.model}/config.json`, "u
 const backbone = createBackbone(config, file.tensors, flags.model);
 const structure: ModelStructure = {
   backbone,
-  lora: { rank: 4, alpha: 8, dropout: 0.1, bias: "none", targetModules: ["query", "value"], rslora: false },
+  adapter: {
+    kind: "lora",
+    spec: { rank: 4, alpha: 8, dropout: 0.1, bias: "none", targetModules: ["query", "value"], rslora: false },
+  },
   feature: { pooling: "mean", normalize: false },
   head: defaultHeads.linear,
 };

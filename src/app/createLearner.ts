@@ -4,8 +4,8 @@ import { ContinualLearner, type TaskToLearn } from "../continual/learner.ts";
 import { ConfigError, DataError } from "../core/errors.ts";
 import type { Example, LabelledExample } from "../data/types.ts";
 import { writeFolderAtomic } from "../io/atomic.ts";
+import { adapterMethod } from "../peft/adapters.ts";
 import { encodePeftFolder, readPeftFolder } from "../peft/checkpoint.ts";
-import { describeLora } from "../peft/lora.ts";
 import { nodeRuntime } from "../runtime/node.ts";
 import { adapterHost } from "../train/graphs.ts";
 import type { FitEvent } from "../train/trainer.ts";
@@ -153,7 +153,7 @@ export class Learner implements AsyncDisposable {
 
   private checkStructure(other: AdaptedBackbone["structure"], where: string): void {
     const describe = (structure: AdaptedBackbone["structure"]) => ({
-      ...(structure.lora && describeLora(structure.lora, adapterHost(structure))),
+      ...adapterMethod(structure.adapter).describe(adapterHost(structure)),
       ...structure.feature,
       head: structure.head.kind,
     });

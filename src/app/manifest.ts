@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import { StoreError } from "../core/errors.ts";
 import { sha256Json } from "../io/hash.ts";
+import { poolingKinds } from "../nn/features.ts";
 import { formatPath } from "./configIssues.ts";
 
 const hash = z.string().regex(/^[0-9a-f]{64}$/);
@@ -45,9 +46,7 @@ const headerShape = {
   dataHash: hash,
   configHash: hash,
   seed: z.int().min(0),
-  feature: z
-    .strictObject({ pooling: z.enum(["cls", "mean", "last", "pooler"]), normalize: z.boolean() })
-    .readonly(),
+  feature: z.strictObject({ pooling: z.enum(poolingKinds), normalize: z.boolean() }).readonly(),
 };
 
 export const manifestHeaderSchema = z.strictObject(headerShape).readonly();

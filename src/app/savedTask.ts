@@ -1,7 +1,8 @@
 import type { LearnedTask } from "../continual/adaptedBackbone.ts";
 import { CheckpointError } from "../core/errors.ts";
+import { readsPooler } from "../nn/features.ts";
 import type { HeadSpec } from "../nn/heads.ts";
-import { checkAdapter } from "../peft/checkpointChecks.ts";
+import { checkAdapter } from "../peft/checkpointFormats.ts";
 import type { SavedAdapter } from "../peft/types.ts";
 import { adapterHost, type ModelStructure } from "../train/graphs.ts";
 import type { LoadedBackbone } from "./backbone.ts";
@@ -13,15 +14,16 @@ export function toSavedAdapter(
   structure: ModelStructure,
   loaded: LoadedBackbone,
 ): SavedAdapter {
-  const { lora, head, feature } = structure;
-  if (lora === undefined) throw new CheckpointError(`task "${task.name}" has no adapter to save`);
+  const { adapter, head, feature, backbone } = structure;
+  if (adapter === undefined) throw new CheckpointError(`task "${task.name}" has no adapter to save`);
   return {
-    adapter: { kind: "lora", spec: lora, tensors: task.adapter },
+    adapter: { ...adapter, tensors: task.adapter },
     head: { kind: head.kind, tensors: task.head },
     labels: task.labels,
     pooling: feature.pooling,
     normalize: feature.normalize,
     architecture: loaded.backbone.config.architecture,
+    depth: { layers: backbone.config.layers, heads: backbone.config.heads },
     baseModel: loaded.folder.source,
     backboneHash: loaded.folder.hash,
     tokenizerHash: loaded.tokenizer.hash,
@@ -92,12 +94,13 @@ export function fromSavedAdapter(
   const head = headSpecOf(saved, where);
   const feature = { pooling: saved.pooling, normalize: saved.normalize };
   const { backbone } = loaded;
-  if (feature.pooling === "pooler" && !backbone.hasPooler)
+  if (readsPooler(feature) && !backbone.hasPooler)
     throw new CheckpointError(`${where}: reads the pooler, but ${loaded.folder.path} has no pooler weights`);
-  checkAdapter(saved.adapter.spec, saved.adapter.tensors, where, adapterHost({ backbone, feature }));
+  checkAdapter(saved.adapter, where, adapterHost({ backbone, feature }));
+  const { tensors, ...adapter } = saved.adapter;
   return {
-    task: { name, labels: saved.labels, adapter: saved.adapter.tensors, head: head.tensors },
-    structure: { backbone, lora: saved.adapter.spec, feature, head: head.spec },
+    task: { name, labels: saved.labels, adapter: tensors, head: head.tensors },
+    structure: { backbone, adapter, feature, head: head.spec },
     notes,
   };
 }

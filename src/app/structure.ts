@@ -1,8 +1,11 @@
 import { ConfigError } from "../core/errors.ts";
+import { sizeOf } from "../core/tensor.ts";
+import { readsPooler } from "../nn/features.ts";
 import { defaultHeads, type HeadSpec } from "../nn/heads.ts";
-import { loraSites, siteRank } from "../peft/lora.ts";
+import { noDropout } from "../nn/layers.ts";
+import { adapterMethod } from "../peft/adapters.ts";
 import { defaultTargetModules } from "../peft/targets.ts";
-import type { LoraSpec } from "../peft/types.ts";
+import type { AdapterSpec, LoraSpec } from "../peft/types.ts";
 import { adapterHost, type ModelStructure } from "../train/graphs.ts";
 import type { TrainingOptions } from "../train/trainer.ts";
 import { type LoadedBackbone, resolveFeature } from "./backbone.ts";
@@ -26,13 +29,14 @@ function headSpec(config: ModelSettings): HeadSpec {
 /** The structure that every task of a run shares. @throws ConfigError if the backbone cannot be used that way. */
 export function resolveStructure(config: ModelSettings, loaded: LoadedBackbone): ModelStructure {
   const feature = resolveFeature(loaded, config.feature);
-  if (feature.pooling === "pooler" && !loaded.backbone.hasPooler)
+  if (readsPooler(feature) && !loaded.backbone.hasPooler)
     throw new ConfigError(`feature.pooling: pooler, but ${loaded.folder.path} has no pooler weights`, {
       hint: "use cls, mean or last",
     });
-  const lora = loraSpec(config, loaded);
-  const structure = { backbone: loaded.backbone, lora, feature, head: headSpec(config) };
-  loraSites(lora, adapterHost(structure));
+  const adapter: AdapterSpec = { kind: "lora", spec: loraSpec(config, loaded) };
+  const structure = { backbone: loaded.backbone, adapter, feature, head: headSpec(config) };
+  // Built once for its refusals, before anything is written.
+  adapterMethod(adapter).build(adapterHost(structure), noDropout);
   return structure;
 }
 
@@ -43,17 +47,7 @@ export function resolveTraining(config: Pick<ResolvedConfig, "training">): Train
 
 /** Parameters that a task of that many classes trains. */
 export function trainableParameters(structure: ModelStructure, classes: number): number {
-  const { lora, backbone } = structure;
-  if (lora === undefined) return 0;
-  const host = adapterHost(structure);
-  const sites = loraSites(lora, host);
-  const pairs = sites.reduce((sum, site) => {
-    const [inFeatures, outFeatures] = host.sites.get(site) ?? [0, 0];
-    return sum + siteRank(lora, site) * (inFeatures + outFeatures);
-  }, 0);
-  const biases = [...host.biases].reduce((sum, [name, size]) => {
-    const own = sites.some((site) => name === `${site}.bias`);
-    return lora.bias === "all" || (lora.bias === "lora_only" && own) ? sum + size : sum;
-  }, 0);
-  return pairs + biases + classes * (backbone.width + 1);
+  const { shapes } = adapterMethod(structure.adapter).build(adapterHost(structure), noDropout);
+  const adapter = shapes.reduce((sum, { dims }) => sum + sizeOf(dims), 0);
+  return adapter + classes * (structure.backbone.width + 1);
 }

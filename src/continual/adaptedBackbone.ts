@@ -4,6 +4,7 @@ import { planEvaluationBatches } from "../data/batching.ts";
 import { type Encoding, encodeAll, type Tokenizer } from "../data/tokenizer.ts";
 import type { Example } from "../data/types.ts";
 import type { Graph } from "../graph/types.ts";
+import { adapterMethod } from "../peft/adapters.ts";
 import type { Executable, Runtime } from "../runtime/types.ts";
 import { buildInferenceGraph, type ModelStructure } from "../train/graphs.ts";
 import { modelFeeds, parameterFeeds, type TrainableState } from "../train/trainer.ts";
@@ -66,7 +67,8 @@ export class AdaptedBackbone implements AsyncDisposable {
   /** @param what names the texts in messages */
   encode(examples: readonly Example[], what = "text"): EncodedTexts {
     const { maxLength, structure } = this.options;
-    return encodeAll(this.tokenizer, examples, Math.min(maxLength, structure.backbone.maxTokens), what);
+    const room = structure.backbone.maxTokens - adapterMethod(structure.adapter).virtualTokens;
+    return encodeAll(this.tokenizer, examples, Math.min(maxLength, room), what);
   }
 
   compile(graph: Graph): Promise<Executable> {

@@ -1,11 +1,14 @@
 import { CheckpointError, DataError } from "../core/errors.ts";
 import { createRng, type Rng } from "../core/random.ts";
-import { asFloat32, type HostTensor } from "../core/tensor.ts";
-import type { Encoding } from "../data/tokenizer.ts";
+import { asFloat32 } from "../core/tensor.ts";
+import type { Encoding, Tokenizer } from "../data/tokenizer.ts";
 import type { LabelledExample, Task } from "../data/types.ts";
-import { readTensor } from "../io/safetensors.ts";
+import type { WeightSource } from "../graph/types.ts";
+import { readRows, readTensor } from "../io/safetensors.ts";
+import type { Backbone } from "../nn/backbone.ts";
 import { initHead } from "../nn/heads.ts";
-import { initLora } from "../peft/lora.ts";
+import type { InitSource } from "../peft/adapterMethod.ts";
+import { adapterMethod } from "../peft/adapters.ts";
 import type { Executable } from "../runtime/types.ts";
 import { buildTrainingGraph, type TrainingGraph } from "../train/graphs.ts";
 import {
@@ -41,6 +44,21 @@ function slotsOf(examples: readonly LabelledExample[], labels: readonly string[]
       throw new DataError(`label "${label}" is none of the task's: ${labels.join(", ")}`);
     return slot;
   });
+}
+
+function initSource(backbone: Backbone, tokenizer: Tokenizer): InitSource {
+  const find = (name: string): WeightSource => {
+    const entry = backbone.weights.get(name);
+    if (entry === undefined) throw new CheckpointError(`the backbone has no tensor "${name}"`);
+    return entry;
+  };
+  const { wordEmbeddings } = backbone;
+  return {
+    readBias: async (name) => asFloat32(await readTensor(find(name)), name),
+    readWords: async (ids) => asFloat32(await readRows(find(wordEmbeddings), ids), wordEmbeddings),
+    vocabularySize: backbone.config.vocabularySize,
+    tokenize: (text) => tokenizer.encode({ text }, backbone.maxTokens).ids,
+  };
 }
 
 /**
@@ -102,14 +120,10 @@ export class ContinualLearner implements AsyncDisposable {
   }
 
   private async freshState(graph: TrainingGraph, classes: number, rng: Rng): Promise<TrainableState> {
-    const { backbone, head } = this.model.structure;
-    const readBias = async (name: string): Promise<HostTensor<"float32">> => {
-      const entry = backbone.weights.get(name);
-      if (entry === undefined) throw new CheckpointError(`the backbone has no bias "${name}"`);
-      return asFloat32(await readTensor(entry), name);
-    };
+    const { backbone, head, adapter } = this.model.structure;
+    const source = initSource(backbone, this.model.tokenizer);
     return {
-      adapter: await initLora(graph.adapterShapes, rng.fork("adapter"), readBias),
+      adapter: await adapterMethod(adapter).init(graph.adapterShapes, rng.fork("adapter"), source),
       head: initHead(head, backbone.width, classes, rng.fork("head")),
     };
   }

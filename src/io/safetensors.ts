@@ -91,6 +91,30 @@ export async function readTensor(entry: TensorEntry): Promise<HostTensor> {
   }
 }
 
+/**
+ * Reads single rows of a matrix, in the order of `rows`, without reading the rest.
+ *
+ * @returns (rows, columns); half precision is widened to float32
+ * @throws CheckpointError if the file is gone or too short, or has no such row.
+ */
+export async function readRows(entry: TensorEntry, rows: readonly number[]): Promise<HostTensor> {
+  const [height = 0, ...rest] = entry.dims;
+  const rowBytes = entry.length / Math.max(1, height);
+  const bytes = new Uint8Array(rows.length * rowBytes);
+  const handle = await openToRead(entry.file);
+  try {
+    for (const [i, row] of rows.entries()) {
+      const read = await readRange(handle, entry.offset + row * rowBytes, rowBytes);
+      if (row >= height || read.length < rowBytes)
+        throw new CheckpointError(`${entry.file}: there is no row ${row}: the matrix has ${height}`);
+      bytes.set(read, i * rowBytes);
+    }
+  } finally {
+    await handle.close();
+  }
+  return decoders[entry.dtype](ownBuffer(bytes), [rows.length, ...rest]);
+}
+
 export interface DecodedSafetensors {
   readonly tensors: ReadonlyMap<string, HostTensor>;
   readonly metadata: ReadonlyMap<string, string>;

@@ -32,6 +32,8 @@ interface BackboneFrame {
   readonly parameters: Parameters;
   /** The weights by AutoModel name, for reading single tensors on the host. */
   readonly weights: ReadonlyMap<string, WeightSource>;
+  /** The word embedding table's AutoModel name; (V, D). */
+  readonly wordEmbeddings: string;
   /** Linear layers an adapter can hook into: AutoModel path → (in, out). */
   readonly sites: ReadonlyMap<string, readonly [number, number]>;
   readonly biases: ReadonlyMap<string, number>;
@@ -112,7 +114,8 @@ const bareContext = (parameters: Parameters): LayerContext => ({
 function describeEncoder(json: unknown, weights: Weights, where: string): EncoderBackbone {
   const config = parseEncoderConfig(json, where);
   const headedPrefix = `${config.architecture}.`;
-  const prefix = findPrefix("embeddings.word_embeddings.weight", headedPrefix, weights, where);
+  const wordEmbeddings = "embeddings.word_embeddings.weight";
+  const prefix = findPrefix(wordEmbeddings, headedPrefix, weights, where);
   const parameters = frozenParameters(weights, prefix, where);
   // Asks for every weight once, so that a missing or misshapen one is told here and not in the middle of a run.
   buildEncoder(config, bareContext(parameters), declareTokenInputs());
@@ -125,6 +128,7 @@ function describeEncoder(json: unknown, weights: Weights, where: string): Encode
     paddingSide: "right",
     parameters,
     weights: named,
+    wordEmbeddings,
     sites: encoderSites(config),
     biases: encoderBiases(config),
     headedPrefix,
@@ -173,6 +177,7 @@ function describeDecoder(
     paddingSide: "left",
     parameters,
     weights: named,
+    wordEmbeddings: network.wordEmbeddings,
     sites: decoderSites(network, config),
     biases: decoderBiases(network, config),
     headedPrefix: network.prefix,

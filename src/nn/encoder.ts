@@ -41,7 +41,8 @@ function embed(config: EncoderConfig, context: LayerContext, inputs: TokenInputs
       context.parameters.get(`embeddings.${name}.weight`, [rows, config.width]),
       op.reshape(ids, ["B*T"]),
     );
-  const words = table("word_embeddings", config.vocabularySize, inputs.inputIds);
+  const looked = table("word_embeddings", config.vocabularySize, inputs.inputIds);
+  const words = context.embed?.(looked) ?? looked;
   const types = table("token_type_embeddings", config.typeVocabularySize, inputs.tokenTypeIds);
   const positions = table("position_embeddings", config.positions, inputs.positionIds);
   const sum = op.add(op.add(words, types), positions); // (B·T, D)

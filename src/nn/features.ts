@@ -4,7 +4,14 @@ import * as op from "../graph/ops.ts";
 import type { Value } from "../graph/types.ts";
 import { type LayerContext, linear } from "./layers.ts";
 
-export type Pooling = "cls" | "mean" | "last" | "pooler";
+/**
+ * Which token's vector stands for a sentence: its own [CLS] (or first token), all tokens' mean, the last one, or BERT's
+ * pooler over [CLS]. With virtual tokens in front, `peft-first` and `peft-first-pooler` read the first of those, as a
+ * sequence classifier of Hugging Face does under peft; without, they are `cls` and `pooler`.
+ */
+export const poolingKinds = ["cls", "mean", "last", "pooler", "peft-first", "peft-first-pooler"] as const;
+
+export type Pooling = (typeof poolingKinds)[number];
 
 export interface FeatureSpec {
   readonly pooling: Pooling;
@@ -40,10 +47,9 @@ export function sentenceFeature(
   const rows = op.reshape(hidden, ["B", "T", config.width]);
   const pooled = op.matmul(op.reshape(weights, ["B", 1, "T"]), rows); // (B, 1, D)
   const flat = op.reshape(pooled, ["B", config.width]); // (B, D)
-  const feature =
-    spec.pooling === "pooler"
-      ? op.tanh(linear(context, "pooler.dense", flat, config.width, config.width))
-      : flat;
+  const feature = readsPooler(spec)
+    ? op.tanh(linear(context, "pooler.dense", flat, config.width, config.width))
+    : flat;
   return spec.normalize ? normalize(feature) : feature;
 }
 
@@ -52,7 +58,7 @@ export function featureSites(
   config: { readonly width: number },
   spec: FeatureSpec,
 ): ReadonlyMap<string, readonly [number, number]> {
-  return new Map(spec.pooling === "pooler" ? [["pooler.dense", [config.width, config.width]]] : []);
+  return new Map(readsPooler(spec) ? [["pooler.dense", [config.width, config.width]]] : []);
 }
 
 /** A padded batch of token ids. */
@@ -62,30 +68,66 @@ export interface TokenBatch {
   readonly tokenTypeIds: HostTensor<"int64">;
 }
 
-/** Which tokens make the vector of a sentence whose real tokens the mask marks. Writes one row of weights. */
-const poolingRows: { readonly [P in Pooling]: (row: Float32Array, mask: BigInt64Array) => void } = {
-  cls: (row, mask) => {
-    row[Math.max(0, mask.indexOf(1n))] = 1;
-  },
-  pooler: (row, mask) => poolingRows.cls(row, mask),
-  last: (row, mask) => {
-    row[Math.max(0, mask.lastIndexOf(1n))] = 1;
-  },
-  mean: (row, mask) => {
-    const count = mask.reduce((sum, bit) => sum + Number(bit), 0);
-    mask.forEach((bit, t) => {
-      row[t] = Number(bit) / Math.max(1, count);
-    });
-  },
+/** Writes the weights of one row, whose tokens the mask marks. */
+type PoolingRow = (row: Float32Array, mask: BigInt64Array) => void;
+
+const first: PoolingRow = (row, mask) => {
+  row[Math.max(0, mask.indexOf(1n))] = 1;
+};
+const last: PoolingRow = (row, mask) => {
+  row[Math.max(0, mask.lastIndexOf(1n))] = 1;
+};
+const mean: PoolingRow = (row, mask) => {
+  const count = mask.reduce((sum, bit) => sum + Number(bit), 0);
+  mask.forEach((bit, t) => {
+    row[t] = Number(bit) / Math.max(1, count);
+  });
 };
 
-/** @returns the weights (B, T) of `sentenceFeature` for a batch. */
-export function poolingWeights(pooling: Pooling, attentionMask: HostTensor<"int64">): HostTensor<"float32"> {
-  const [batch = 0, tokens = 0] = attentionMask.dims;
+interface PoolingDefinition {
+  readonly row: PoolingRow;
+  /** The mask it reads: the text's own tokens, or virtual ones before them too. */
+  readonly over: "text" | "all";
+  /** BERT's pooler on top. */
+  readonly pooler: boolean;
+}
+
+const poolings: { readonly [P in Pooling]: PoolingDefinition } = {
+  cls: { row: first, over: "text", pooler: false },
+  mean: { row: mean, over: "text", pooler: false },
+  last: { row: last, over: "text", pooler: false },
+  pooler: { row: first, over: "text", pooler: true },
+  "peft-first": { row: first, over: "all", pooler: false },
+  "peft-first-pooler": { row: first, over: "all", pooler: true },
+};
+
+/** Whether a feature needs the backbone's pooler. */
+export function readsPooler({ pooling }: Pick<FeatureSpec, "pooling">): boolean {
+  return poolings[pooling].pooler;
+}
+
+/** Whether a feature reads virtual tokens, which only an adapter that has them gives a meaning. */
+export function readsVirtualTokens({ pooling }: Pick<FeatureSpec, "pooling">): boolean {
+  return poolings[pooling].over === "all";
+}
+
+/**
+ * @param textMask (B, T), 1 on the text's own tokens
+ * @param attentionMask (B, T), 1 on virtual tokens before the text too
+ * @returns the weights (B, T) of `sentenceFeature` for a batch.
+ */
+export function poolingWeights(
+  pooling: Pooling,
+  textMask: HostTensor<"int64">,
+  attentionMask: HostTensor<"int64"> = textMask,
+): HostTensor<"float32"> {
+  const { row, over } = poolings[pooling];
+  const { data } = { text: textMask, all: attentionMask }[over];
+  const [batch = 0, tokens = 0] = textMask.dims;
   const weights = new Float32Array(batch * tokens);
   for (let b = 0; b < batch; b++) {
     const span = [b * tokens, (b + 1) * tokens] as const;
-    poolingRows[pooling](weights.subarray(...span), attentionMask.data.subarray(...span));
+    row(weights.subarray(...span), data.subarray(...span));
   }
   return float32(weights, [batch, tokens]);
 }

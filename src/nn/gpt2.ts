@@ -5,7 +5,7 @@ import type { Value } from "../graph/types.ts";
 import { checkActivation, checkHeads, parseConfigFile, rate, size } from "./configFile.ts";
 import { type DecoderConfig, padIdOf, specialIds } from "./decoderConfig.ts";
 import type { DecoderNetwork } from "./decoderNetwork.ts";
-import { activate, embedding, type LayerContext, layerNorm, linear } from "./layers.ts";
+import { activate, embedding, embedWords, type LayerContext, layerNorm, linear } from "./layers.ts";
 
 const schema = z.object({
   model_type: z.literal("gpt2"),
@@ -73,7 +73,7 @@ export const gpt2: DecoderNetwork = {
   fanInFanOut: true,
   parse,
   embed(config, context, inputs) {
-    const words = embedding(context, "wte", inputs.inputIds, config.vocabularySize, config.width);
+    const words = embedWords(context, "wte", inputs.inputIds, config.vocabularySize, config.width);
     const positions = embedding(context, "wpe", inputs.positionIds, config.positions, config.width);
     return context.dropout("drop", op.add(words, positions), config.embeddingDropout); // (N, D)
   },

@@ -5,7 +5,7 @@ import type { Value } from "../graph/types.ts";
 import { checkActivation, checkHeads, parseConfigFile, rate, size } from "./configFile.ts";
 import { type DecoderConfig, padIdOf, rotaryKeys, rotaryOf, specialIds } from "./decoderConfig.ts";
 import type { DecoderNetwork } from "./decoderNetwork.ts";
-import { activate, embedding, layerNorm, linear } from "./layers.ts";
+import { activate, embedWords, layerNorm, linear } from "./layers.ts";
 
 const schema = z.object({
   model_type: z.literal("gpt_neox"),
@@ -74,7 +74,7 @@ export const gptNeox: DecoderNetwork = {
   fanInFanOut: false,
   parse,
   embed(config, context, inputs) {
-    const words = embedding(context, "embed_in", inputs.inputIds, config.vocabularySize, config.width);
+    const words = embedWords(context, "embed_in", inputs.inputIds, config.vocabularySize, config.width);
     return context.dropout("emb_dropout", words, config.embeddingDropout); // (N, D)
   },
   layer(config, context, index, x, attend) {

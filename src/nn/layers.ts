@@ -11,11 +11,15 @@ export type SiteTransform = (site: string, x: Value, y: Value) => Value;
 /** Drops elements of x at a named place with probability `rate`; the identity outside training. */
 export type Dropout = (site: string, x: Value, rate: number) => Value;
 
+/** Changes word embeddings (B·T, D) before positions and types are added: a tuned prompt hooks in here. */
+export type EmbeddingTransform = (words: Value) => Value;
+
 /** What every layer is built with. */
 export interface LayerContext {
   readonly parameters: Parameters;
   readonly transform: SiteTransform;
   readonly dropout: Dropout;
+  readonly embed?: EmbeddingTransform;
 }
 
 export const noTransform: SiteTransform = (_site, _x, y) => y;
@@ -58,6 +62,18 @@ export function embedding(
 ): Value {
   const flat = op.reshape(ids, [multiplyDims(ids.shape)]);
   return op.gather(context.parameters.get(`${site}.weight`, [rows, width]), flat);
+}
+
+/** Word embeddings (B·T, D), as the context's hook leaves them. ids (B, T) */
+export function embedWords(
+  context: LayerContext,
+  site: string,
+  ids: Value,
+  rows: number,
+  width: number,
+): Value {
+  const words = embedding(context, site, ids, rows, width);
+  return context.embed?.(words) ?? words;
 }
 
 export function layerNorm(

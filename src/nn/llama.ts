@@ -11,7 +11,7 @@ import {
   specialIds,
 } from "./decoderConfig.ts";
 import type { DecoderNetwork, DecoderSite } from "./decoderNetwork.ts";
-import { activate, embedding, linear, rmsNorm } from "./layers.ts";
+import { activate, embedWords, linear, rmsNorm } from "./layers.ts";
 
 const schema = z.object({
   hidden_size: size,
@@ -105,7 +105,7 @@ const network: Omit<DecoderNetwork, "parse"> = {
   head: "lm_head.weight",
   fanInFanOut: false,
   embed: (config, context, inputs) =>
-    embedding(context, "embed_tokens", inputs.inputIds, config.vocabularySize, config.width), // (N, D)
+    embedWords(context, "embed_tokens", inputs.inputIds, config.vocabularySize, config.width), // (N, D)
   layer(config, context, index, x, attend) {
     const { width, heads, keyValueHeads, headWidth, intermediate, epsilon, biases } = config;
     const at = `layers.${index}`;

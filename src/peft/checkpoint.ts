@@ -10,12 +10,12 @@ import { CheckpointError } from "../core/errors.ts";
 import { type HostTensor, isFloat32 } from "../core/tensor.ts";
 import { errorCode } from "../io/fileErrors.ts";
 import { decodeSafetensors, encodeSafetensors } from "../io/safetensors.ts";
-import { adaptedSites, checkAdapter, checkHead, listed } from "./checkpointChecks.ts";
-import { type AdapterConfig, encodeAdapterConfig, parseAdapterConfig } from "./checkpointConfig.ts";
-import { architectureOfKeys, fileKey, innerHeads, parseFileKey, wrapperPrefix } from "./checkpointKeys.ts";
-import { specForFile, specFromFile } from "./checkpointSpec.ts";
-import type { AdapterHost } from "./lora.ts";
-import type { Architecture, Head, HeadKind, Pooling, SavedAdapter } from "./types.ts";
+import { poolingKinds, readsPooler } from "../nn/features.ts";
+import type { AdapterHost } from "./adapterMethod.ts";
+import { checkHead, listed, type Tensors } from "./checkpointChecks.ts";
+import { type AdapterConfig, checkAdapter, encodeAdapter, parseAdapterConfig } from "./checkpointFormats.ts";
+import { architectureOfKeys, headPrefixes, innerHeads, parseFileKey } from "./checkpointKeys.ts";
+import type { AdapterKind, Architecture, Head, HeadKind, Pooling, SavedAdapter } from "./types.ts";
 
 const configFile = "adapter_config.json";
 const weightsFile = "adapter_model.safetensors";
@@ -23,15 +23,13 @@ const headFile = "head.safetensors";
 const metadataFile = "accrete.json";
 const pytorch = { format: "pt" };
 
-type Tensors = ReadonlyMap<string, HostTensor<"float32">>;
-
 const metadataSchema = z.object({
   schemaVersion: z.literal(1),
   /** The version of Accrete that wrote it. */
   accreteVersion: z.string().optional(),
   architecture: z.enum(["bert", "roberta"]).optional(),
   labels: z.array(z.string()),
-  pooling: z.enum(["cls", "mean", "last", "pooler"]),
+  pooling: z.enum(poolingKinds),
   normalize: z.boolean(),
   head: z.enum(["linear", "cosine", "dense"]).nullable(),
   backboneHash: z.string(),
@@ -44,7 +42,8 @@ function innerArchitecture(saved: SavedAdapter): Architecture | undefined {
   const { head, architecture, pooling, normalize } = saved;
   if (architecture === undefined) return undefined;
   const inner = innerHeads[architecture];
-  return head?.kind === inner.kind && pooling === inner.pooling && !normalize ? architecture : undefined;
+  const reads = inner.pooling[saved.adapter.kind];
+  return head?.kind === inner.kind && pooling === reads && !normalize ? architecture : undefined;
 }
 
 function checkLabels(labels: readonly string[], head: Head | undefined, where: string): void {
@@ -65,24 +64,20 @@ function checkLabels(labels: readonly string[], head: Head | undefined, where: s
 export function encodePeftFolder(saved: SavedAdapter): Map<string, Uint8Array> {
   const { adapter, head } = saved;
   const where = `adapter for ${saved.baseModel}`;
-  checkAdapter(adapter.spec, adapter.tensors, where);
+  checkAdapter(adapter, where);
   checkLabels(saved.labels, head, where);
   const inside = innerArchitecture(saved);
-  const sites = adaptedSites(adapter.tensors.keys());
-  const tensors = new Map<string, HostTensor>();
-  for (const [name, tensor] of adapter.tensors)
-    tensors.set(fileKey(name, sites, inside === undefined ? "" : `${inside}.`), tensor);
+  const { config, tensors } = encodeAdapter(saved, adapter, inside);
   const files = new Map<string, Uint8Array>();
   if (head !== undefined && inside !== undefined) {
     const { names } = innerHeads[inside];
-    for (const [name, tensor] of head.tensors) tensors.set(wrapperPrefix + (names.get(name) ?? name), tensor);
+    for (const [name, tensor] of head.tensors)
+      tensors.set(headPrefixes[adapter.kind] + (names.get(name) ?? name), tensor);
   } else if (head !== undefined) {
     files.set(headFile, encodeSafetensors(head.tensors, pytorch));
   }
   const utf8 = new TextEncoder();
-  const spec = specForFile(saved, sites, inside);
-  const taskType = inside === undefined ? "FEATURE_EXTRACTION" : "SEQ_CLS";
-  files.set(configFile, utf8.encode(encodeAdapterConfig(spec, taskType, saved.baseModel)));
+  files.set(configFile, utf8.encode(config));
   files.set(weightsFile, encodeSafetensors(tensors, pytorch));
   files.set(metadataFile, utf8.encode(`${JSON.stringify(metadataOf(saved), null, 2)}\n`));
   return files;
@@ -169,36 +164,48 @@ interface FileTensors {
   readonly head: Map<string, HostTensor<"float32">>;
 }
 
+const kindNames: { readonly [K in AdapterKind]: string } = {
+  lora: "LoRA",
+  "prompt-tuning": "prompt tuning",
+};
+
 /** @param inside whether the configuration says that a head is inside */
-function sortTensors(tensors: Tensors, inside: boolean, path: string): FileTensors {
+function sortTensors(tensors: Tensors, kind: AdapterKind, inside: boolean, path: string): FileTensors {
   const adapter = new Map<string, HostTensor<"float32">>();
   const head = new Map<string, HostTensor<"float32">>();
   const unknown: string[] = [];
   for (const [key, tensor] of tensors) {
-    const parsed = parseFileKey(key);
+    const parsed = parseFileKey(key, kind);
     if (parsed.kind === "adapter") adapter.set(parsed.name, tensor);
     else if (parsed.kind === "head" && inside) head.set(parsed.name, tensor);
     else if (parsed.kind !== "copy") unknown.push(key);
   }
   if (unknown.length > 0)
-    throw new CheckpointError(`${path}: tensors that are no part of a LoRA adapter: ${listed(unknown)}`);
+    throw new CheckpointError(
+      `${path}: tensors that are no part of a ${kindNames[kind]} adapter: ${listed(unknown)}`,
+    );
   return { adapter, head };
 }
 
-function innerHead(tensors: Tensors, architecture: Architecture | undefined, path: string): Head {
+function innerHead(
+  tensors: Tensors,
+  kind: AdapterKind,
+  architecture: Architecture | undefined,
+  path: string,
+): Head {
   if (architecture === undefined)
     throw new CheckpointError(`${path}: does not say whether it is for bert or roberta`, {
       hint: "Say so with the option `architecture`.",
     });
-  const { kind, names } = innerHeads[architecture];
+  const { kind: headKind, names } = innerHeads[architecture];
   const renamed = new Map([...names].map(([ours, theirs]) => [theirs, ours]));
   const missing = [...renamed.keys()].filter((name) => !tensors.has(name));
   if (missing.length > 0)
     throw new CheckpointError(
-      `${path}: task_type SEQ_CLS with ${architecture} needs ${missing.map((name) => wrapperPrefix + name).join(", ")}`,
+      `${path}: task_type SEQ_CLS with ${architecture} needs ${missing.map((name) => headPrefixes[kind] + name).join(", ")}`,
     );
   return {
-    kind,
+    kind: headKind,
     tensors: new Map([...tensors].map(([name, tensor]) => [renamed.get(name) ?? name, tensor])),
   };
 }
@@ -233,9 +240,16 @@ function architectureOf(
   return architectureOfKeys(keys) ?? named ?? options.architecture;
 }
 
+/** Beside a prompt nothing but the names of Hugging Face's own heads tells the architecture. */
+function architectureOfHead(head: Tensors): Architecture | undefined {
+  const fits = (architecture: Architecture) =>
+    [...innerHeads[architecture].names.values()].every((name) => head.has(name));
+  return (["bert", "roberta"] as const).find(fits);
+}
+
 /** peft adapts and trains the pooler too where targets or `bias: all` reach it; no other pooling reads it. */
 function dropUnusedPooler(tensors: Map<string, HostTensor<"float32">>, pooling: Pooling): void {
-  if (pooling === "pooler") return;
+  if (readsPooler({ pooling })) return;
   for (const name of [...tensors.keys()]) if (name.startsWith("pooler.")) tensors.delete(name);
 }
 
@@ -244,7 +258,7 @@ function dropUnusedPooler(tensors: Map<string, HostTensor<"float32">>, pooling: 
  * Hugging Face does, and the hashes are empty: unknown.
  *
  * @param dir the folder
- * @throws CheckpointError if a file is missing or damaged, the adapter is of another kind (DoRA, prompt tuning …), or tensors are missing, surplus or misshapen: the message names them.
+ * @throws CheckpointError if a file is missing or damaged, the adapter is of another kind (DoRA, prefix tuning …), or tensors are missing, surplus or misshapen: the message names them.
  */
 export async function readPeftFolder(dir: string, options: ReadPeftOptions = {}): Promise<SavedAdapter> {
   const config = parseAdapterConfig(
@@ -255,25 +269,32 @@ export async function readPeftFolder(dir: string, options: ReadPeftOptions = {})
   const stored = decodeFloats(await requireFile(dir, weightsFile), path);
   const metadata = await readMetadata(dir);
   const inside = config.taskType === "SEQ_CLS";
-  const tensors = sortTensors(stored, inside, path);
-  const architecture = metadata?.architecture ?? architectureOf(config, stored.keys(), options);
-  const head = inside ? innerHead(tensors.head, architecture, path) : await outerHead(dir, metadata);
-  const ownPooling = inside && architecture !== undefined ? innerHeads[architecture].pooling : undefined;
+  const tensors = sortTensors(stored, config.kind, inside, path);
+  const architecture =
+    metadata?.architecture ??
+    architectureOf(config, stored.keys(), options) ??
+    architectureOfHead(tensors.head);
+  const head = inside
+    ? innerHead(tensors.head, config.kind, architecture, path)
+    : await outerHead(dir, metadata);
+  const ownPooling =
+    inside && architecture !== undefined ? innerHeads[architecture].pooling[config.kind] : undefined;
   const defaultPooling = ownPooling ?? options.pooling ?? "cls";
   const pooling = metadata?.pooling ?? defaultPooling;
   dropUnusedPooler(tensors.adapter, pooling);
-  const spec = specFromFile(config, adaptedSites(tensors.adapter.keys()), architectureOfKeys(stored.keys()));
-  checkAdapter(spec, tensors.adapter, path, options.host);
+  const adapter = config.toAdapter(tensors.adapter, architectureOfKeys(stored.keys()));
+  checkAdapter(adapter, path, options.host);
   const classes = head === undefined ? 0 : checkHead(head, dir);
   const labels = metadata?.labels ?? Array.from({ length: classes }, (_, slot) => `LABEL_${slot}`);
   checkLabels(labels, head, dir);
   return {
-    adapter: { kind: "lora", spec, tensors: tensors.adapter },
+    adapter,
     ...(head && { head }),
     labels,
     pooling,
     normalize: metadata?.normalize ?? (!inside && (options.normalize ?? false)),
     ...(architecture && { architecture }),
+    ...(config.depth && { depth: config.depth }),
     baseModel: config.baseModel,
     backboneHash: metadata?.backboneHash ?? "",
     tokenizerHash: metadata?.tokenizerHash ?? "",

@@ -1,12 +1,14 @@
 /** Whether an adapter's and a head's tensors are all there and fit together. R = rank, D = width, C = classes. */
 import { CheckpointError } from "../core/errors.ts";
 import type { HostTensor } from "../core/tensor.ts";
+import type { AdapterHost } from "./adapterMethod.ts";
 import { parseLoraName } from "./checkpointKeys.ts";
-import { type AdapterHost, siteRank } from "./lora.ts";
+import { siteRank } from "./lora.ts";
+import { PROMPT_EMBEDDINGS } from "./promptTuning.ts";
 import { matchTargetModules, targetMatcher } from "./targets.ts";
-import type { Head, HeadKind, LoraSpec } from "./types.ts";
+import type { Head, HeadKind, LoraSpec, PromptTuningSpec } from "./types.ts";
 
-type Tensors = ReadonlyMap<string, HostTensor<"float32">>;
+export type Tensors = ReadonlyMap<string, HostTensor<"float32">>;
 /** Expected shape; undefined is any size. */
 type Shape = readonly (number | undefined)[];
 
@@ -70,7 +72,7 @@ function expectedBiases(
  * @param host the backbone's layers: with it, what is missing or surplus is known exactly, and every size
  * @throws CheckpointError naming missing, surplus and misshapen tensors.
  */
-export function checkAdapter(spec: LoraSpec, tensors: Tensors, where: string, host?: AdapterHost): void {
+export function checkLora(spec: LoraSpec, tensors: Tensors, where: string, host?: AdapterHost): void {
   const found = adaptedSites(tensors.keys());
   const sites =
     host === undefined ? found : new Set(matchTargetModules(spec.targetModules, [...host.sites.keys()]));
@@ -90,6 +92,16 @@ export function checkAdapter(spec: LoraSpec, tensors: Tensors, where: string, ho
   }
   for (const name of expectedBiases(spec, sites, tensors, host)) expected.set(name, [host?.biases.get(name)]);
   checkTensors(tensors, expected, where);
+}
+
+/** @throws CheckpointError if the prompt is missing, of another size, or not alone. */
+export function checkPrompt(
+  { virtualTokens }: PromptTuningSpec,
+  tensors: Tensors,
+  where: string,
+  host?: AdapterHost,
+): void {
+  checkTensors(tensors, new Map([[PROMPT_EMBEDDINGS, [virtualTokens, host?.width]]]), where);
 }
 
 const headShapes: {

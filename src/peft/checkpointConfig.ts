@@ -1,4 +1,4 @@
-/** peft's `adapter_config.json`: what we write into it, and what we accept from it. */
+/** LoRA in peft's `adapter_config.json`: what we write into it, and what we accept from it. */
 import { z } from "zod";
 import { CheckpointError } from "../core/errors.ts";
 import { defaultTargetModules } from "./targets.ts";
@@ -8,14 +8,10 @@ import type { LoraSpec } from "./types.ts";
 export type TaskType = "SEQ_CLS" | "FEATURE_EXTRACTION";
 
 /** The peft whose fields these are. */
-const peftVersion = "0.21.2";
+export const peftVersion = "0.21.2";
 
-export interface AdapterConfig {
+export interface LoraConfig {
   readonly spec: LoraSpec;
-  readonly taskType: TaskType;
-  readonly baseModel: string;
-  /** `BertModel` and the like, where peft noted it. */
-  readonly baseModelClass?: string;
   /** Layers are chosen by more than `targetModules`, so only the tensors tell which. */
   readonly narrowed: boolean;
 }
@@ -55,7 +51,10 @@ const constantFields = {
 };
 
 /** Python's `json.dumps(value, indent=2, sort_keys=True)`, with its 0.0 for a float that is whole. */
-function dumpsLikePython(fields: Readonly<Record<string, unknown>>, floats: ReadonlySet<string>): string {
+export function dumpsLikePython(
+  fields: Readonly<Record<string, unknown>>,
+  floats: ReadonlySet<string> = new Set(),
+): string {
   const members = Object.keys(fields)
     .sort()
     .map((key) => {
@@ -73,7 +72,7 @@ function dumpsLikePython(fields: Readonly<Record<string, unknown>>, floats: Read
 }
 
 /** The text that peft itself would write, field for field. */
-export function encodeAdapterConfig(spec: LoraSpec, taskType: TaskType, baseModel: string): string {
+export function encodeLoraConfig(spec: LoraSpec, taskType: TaskType, baseModel: string): string {
   const fields = {
     ...constantFields,
     alpha_pattern: spec.alphaPattern ?? {},
@@ -92,7 +91,6 @@ export function encodeAdapterConfig(spec: LoraSpec, taskType: TaskType, baseMode
 }
 
 const schema = z.looseObject({
-  peft_type: z.string(),
   r: z.number().int().positive(),
   lora_alpha: z.number().default(8),
   lora_dropout: z.number().min(0).max(1).default(0),
@@ -101,9 +99,6 @@ const schema = z.looseObject({
   use_rslora: z.boolean().nullish(),
   rank_pattern: z.record(z.string(), z.number().int().positive()).nullish(),
   alpha_pattern: z.record(z.string(), z.number()).nullish(),
-  task_type: z.string().nullish(),
-  base_model_name_or_path: z.string().nullish(),
-  auto_mapping: z.looseObject({ base_model_class: z.string().nullish() }).nullish(),
 });
 
 function isUnset(value: unknown): boolean {
@@ -114,6 +109,18 @@ function isUnset(value: unknown): boolean {
 /** peft repeats the others at loading, and they change the base's own weights. */
 const harmlessInits: readonly unknown[] = [undefined, true, false, "gaussian", "eva", "orthogonal"];
 const headModules: readonly unknown[] = ["classifier", "score"];
+
+function areHeadModules(value: unknown): boolean {
+  return isUnset(value) || (Array.isArray(value) && value.every((name) => headModules.includes(name)));
+}
+
+/** @throws CheckpointError if an adapter trained more of the backbone than its head. */
+export function checkHeadModules(value: unknown, path: string): void {
+  if (!areHeadModules(value))
+    throw new CheckpointError(
+      `${path}: not supported: modules_to_save: ${JSON.stringify(value)} (trained modules other than the head)`,
+    );
+}
 
 /** Fields that change what the adapter computes in a way that Accrete does not have; anything else is let through. */
 const refusals: Readonly<Record<string, readonly [allowed: (value: unknown) => boolean, what: string]>> = {
@@ -133,10 +140,7 @@ const refusals: Readonly<Record<string, readonly [allowed: (value: unknown) => b
     (value) => harmlessInits.includes(value),
     "an initialisation that changes the base's weights",
   ],
-  modules_to_save: [
-    (value) => isUnset(value) || (Array.isArray(value) && value.every((name) => headModules.includes(name))),
-    "trained modules other than the head",
-  ],
+  modules_to_save: [areHeadModules, "trained modules other than the head"],
 };
 
 function checkSupported(fields: Readonly<Record<string, unknown>>, path: string): void {
@@ -149,32 +153,13 @@ function checkSupported(fields: Readonly<Record<string, unknown>>, path: string)
     });
 }
 
-function parseTaskType(value: string | null | undefined, path: string): TaskType {
-  // Without a type peft wraps the bare model, as for feature extraction.
-  if (value === undefined || value === null) return "FEATURE_EXTRACTION";
-  if (value === "SEQ_CLS" || value === "FEATURE_EXTRACTION") return value;
-  throw new CheckpointError(
-    `${path}: task_type ${value} is not supported (supported: SEQ_CLS, FEATURE_EXTRACTION)`,
-  );
-}
-
 /** @throws CheckpointError if it is no LoRA configuration, or asks for something that Accrete does not have. */
-export function parseAdapterConfig(text: string, path: string): AdapterConfig {
-  let json: unknown;
-  try {
-    json = JSON.parse(text);
-  } catch (cause) {
-    throw new CheckpointError(`${path}: is not JSON`, { cause });
-  }
-  const type = z.looseObject({ peft_type: z.string() }).safeParse(json);
-  if (type.success && type.data.peft_type !== "LORA")
-    throw new CheckpointError(`${path}: peft_type ${type.data.peft_type} is not supported, only LORA`);
+export function parseLoraConfig(json: unknown, path: string): LoraConfig {
   const parsed = schema.safeParse(json);
   if (!parsed.success)
     throw new CheckpointError(`${path}: is no LoRA configuration:\n${z.prettifyError(parsed.error)}`);
   const fields = parsed.data;
   checkSupported(fields, path);
-  const { base_model_class: baseModelClass } = fields.auto_mapping ?? {};
   return {
     spec: {
       rank: fields.r,
@@ -186,9 +171,6 @@ export function parseAdapterConfig(text: string, path: string): AdapterConfig {
       ...(!isUnset(fields.rank_pattern) && { rankPattern: fields.rank_pattern ?? {} }),
       ...(!isUnset(fields.alpha_pattern) && { alphaPattern: fields.alpha_pattern ?? {} }),
     },
-    taskType: parseTaskType(fields.task_type, path),
-    baseModel: fields.base_model_name_or_path ?? "",
-    ...(baseModelClass && { baseModelClass }),
     narrowed: !isUnset(fields.layers_to_transform) || !isUnset(fields.exclude_modules),
   };
 }

@@ -1,14 +1,21 @@
 /** The names of tensors in peft's `adapter_model.safetensors`, and ours. */
-import type { Architecture, HeadKind, Pooling } from "./types.ts";
+import { PROMPT_EMBEDDINGS } from "./promptTuning.ts";
+import type { AdapterKind, Architecture, HeadKind, Pooling } from "./types.ts";
 
-/** What peft's wrapper puts before the model's own names. */
-export const wrapperPrefix = "base_model.model.";
+/** What peft's wrapper puts before the names of a model with adapted layers. */
+const wrapperPrefix = "base_model.model.";
+
+/** What stands before a head's names: prompt tuning wraps the model once, where LoRA does so twice. */
+export const headPrefixes: { readonly [K in AdapterKind]: string } = {
+  lora: wrapperPrefix,
+  "prompt-tuning": "base_model.",
+};
 
 /** The classification head that Hugging Face has for an architecture, and the only case where a head goes inside. */
 export interface InnerHead {
   readonly kind: HeadKind;
-  /** The feature it reads, never normalised. */
-  readonly pooling: Pooling;
+  /** The feature it reads, never normalised: position 0, which under prompt tuning is the first virtual token. */
+  readonly pooling: { readonly [K in AdapterKind]: Pooling };
   /** Our name of a head's tensor → Hugging Face's. */
   readonly names: ReadonlyMap<string, string>;
 }
@@ -16,7 +23,7 @@ export interface InnerHead {
 export const innerHeads: { readonly [A in Architecture]: InnerHead } = {
   bert: {
     kind: "linear",
-    pooling: "pooler",
+    pooling: { lora: "pooler", "prompt-tuning": "peft-first-pooler" },
     names: new Map([
       ["weight", "classifier.weight"],
       ["bias", "classifier.bias"],
@@ -24,7 +31,7 @@ export const innerHeads: { readonly [A in Architecture]: InnerHead } = {
   },
   roberta: {
     kind: "dense",
-    pooling: "cls",
+    pooling: { lora: "cls", "prompt-tuning": "peft-first" },
     names: new Map([
       ["dense.weight", "classifier.dense.weight"],
       ["dense.bias", "classifier.dense.bias"],
@@ -63,16 +70,27 @@ export type FileTensor =
 
 const copyKey = /\.(original_module|modules_to_save)\./;
 
-/** What a file's tensor is; its architecture prefix is dropped. */
-export function parseFileKey(key: string): FileTensor {
-  if (!key.startsWith(wrapperPrefix)) return { kind: "unknown" };
-  const inner = key.slice(wrapperPrefix.length);
-  if (copyKey.test(inner)) return { kind: "copy" };
-  if (/^(classifier|score)\./.test(inner)) return { kind: "head", name: inner };
-  const name = inner.replace(/^(bert|roberta)\./, "");
-  if (parseLoraName(name) !== undefined) return { kind: "adapter", name };
-  if (name.endsWith(".bias")) return { kind: "adapter", name: name.replace(/\.base_layer\.bias$/, ".bias") };
-  return { kind: "unknown" };
+/** Our name of an adapter's tensor, its architecture prefix dropped; undefined for what is none. */
+const adapterNames: { readonly [K in AdapterKind]: (key: string) => string | undefined } = {
+  lora: (key) => {
+    if (!key.startsWith(wrapperPrefix)) return undefined;
+    const name = key.slice(wrapperPrefix.length).replace(/^(bert|roberta)\./, "");
+    if (parseLoraName(name) !== undefined) return name;
+    return name.endsWith(".bias") ? name.replace(/\.base_layer\.bias$/, ".bias") : undefined;
+  },
+  "prompt-tuning": (key) => (key === PROMPT_EMBEDDINGS ? key : undefined),
+};
+
+/** What a file's tensor is in a file of that kind of adapter. */
+export function parseFileKey(key: string, kind: AdapterKind): FileTensor {
+  const prefix = headPrefixes[kind];
+  if (key.startsWith(prefix)) {
+    const inner = key.slice(prefix.length);
+    if (copyKey.test(inner)) return { kind: "copy" };
+    if (/^(classifier|score)\./.test(inner)) return { kind: "head", name: inner };
+  }
+  const name = adapterNames[kind](key);
+  return name === undefined ? { kind: "unknown" } : { kind: "adapter", name };
 }
 
 /** The architecture that the keys tell, if one of them has its prefix. */

@@ -2,10 +2,11 @@
  * A LoRA spec as peft's file must state it, and back. We name layers as AutoModel does; peft matches them in the model
  * it loads, where a classification model puts `bert.` or `roberta.` before the same names.
  */
-import type { AdapterConfig } from "./checkpointConfig.ts";
+import { readsPooler } from "../nn/features.ts";
+import type { LoraConfig } from "./checkpointConfig.ts";
 import { prefixPattern, unprefixPattern } from "./checkpointKeys.ts";
 import { matchPattern, targetMatcher } from "./targets.ts";
-import type { Architecture, LoraSpec, SavedAdapter } from "./types.ts";
+import type { Architecture, LoraSpec, Pooling } from "./types.ts";
 
 type Patterns = NonNullable<LoraSpec["rankPattern"]>;
 
@@ -37,15 +38,15 @@ function isAllLinear(targets: string): boolean {
  * @param inside the architecture where the head is inside, so that the model is a classification model
  */
 export function specForFile(
-  saved: SavedAdapter,
+  spec: LoraSpec,
+  pooling: Pooling,
   sites: ReadonlySet<string>,
   inside: Architecture | undefined,
 ): LoraSpec {
-  const { spec } = saved.adapter;
   const { targetModules } = spec;
   if (inside === undefined) {
     // AutoModel has a pooler whether it is read or not: with these targets peft would adapt it too.
-    const reachesPooler = saved.pooling !== "pooler" && targetMatcher(targetModules)("pooler.dense");
+    const reachesPooler = !readsPooler({ pooling }) && targetMatcher(targetModules)("pooler.dense");
     return reachesPooler ? { ...spec, targetModules: [...sites] } : spec;
   }
   const moved = withMovedPatterns(spec, sites, "", `${inside}.`);
@@ -59,7 +60,7 @@ export function specForFile(
  * @param prefix what stands before these paths in the file, if anything
  */
 export function specFromFile(
-  config: AdapterConfig,
+  config: LoraConfig,
   sites: ReadonlySet<string>,
   prefix: Architecture | undefined,
 ): LoraSpec {

@@ -5,24 +5,9 @@ import * as op from "../graph/ops.ts";
 import type { Value } from "../graph/types.ts";
 import type { Dropout, SiteTransform } from "../nn/layers.ts";
 import type { ParameterShape } from "../nn/parameters.ts";
+import { type AdapterGraph, type AdapterHost, type AdapterMethod, adaptNothing } from "./adapterMethod.ts";
 import { matchPattern, matchTargetModules } from "./targets.ts";
 import type { LoraSpec } from "./types.ts";
-
-/** What of a model an adapter has to know: linear layers, path → (in, out), and biases, name → size. */
-export interface AdapterHost {
-  readonly sites: ReadonlyMap<string, readonly [number, number]>;
-  readonly biases: ReadonlyMap<string, number>;
-}
-
-/** An adapter as part of a graph: its parameters are inputs, so one compiled graph serves every task. */
-export interface AdapterGraph {
-  /** The trainable inputs by AutoModel name. */
-  readonly inputs: ReadonlyMap<string, Value>;
-  readonly shapes: readonly ParameterShape[];
-  readonly transform: SiteTransform;
-  /** Backbone parameters that the adapter replaces by its own, trained ones. */
-  readonly overrides: ReadonlyMap<string, Value>;
-}
 
 /** The sites a spec adapts, in the model's order. @throws ConfigError if none matches. */
 export function loraSites(spec: LoraSpec, host: AdapterHost): readonly string[] {
@@ -121,4 +106,15 @@ export async function initLora(
     } else tensors.set(name, name.endsWith(".lora_B.weight") ? zeros(dims) : await readBias(name));
   }
   return tensors;
+}
+
+/** LoRA as a kind of adapter. */
+export function loraMethod(spec: LoraSpec): AdapterMethod {
+  return {
+    virtualTokens: 0,
+    build: (host, dropout) => buildLora(spec, host, dropout),
+    init: (shapes, rng, source) => initLora(shapes, rng, source.readBias),
+    adapt: adaptNothing,
+    describe: (host) => describeLora(spec, host),
+  };
 }

@@ -2,6 +2,9 @@
  * What an adapter, a head and a saved pair of them are. Dimensions: R = rank, D = width, C = classes.
  */
 import type { HostTensor } from "../core/tensor.ts";
+import type { Pooling } from "../nn/features.ts";
+
+export type { Pooling } from "../nn/features.ts";
 
 /** Which of the backbone's biases train with the adapter, in peft's words. */
 export type LoraBias = "none" | "all" | "lora_only";
@@ -21,15 +24,51 @@ export interface LoraSpec {
   readonly alphaPattern?: Readonly<Record<string, number>>;
 }
 
-export interface LoraAdapter {
-  readonly kind: "lora";
-  readonly spec: LoraSpec;
+/** Where the first values of a prompt come from: N(0, 1), embeddings of a text's words, or of words drawn by chance. */
+export type PromptInit = "random" | "text" | "vocab";
+
+export interface PromptTuningSpec {
+  readonly virtualTokens: number;
+  readonly init: PromptInit;
+  /** The text of `init: text`. */
+  readonly text?: string;
+}
+
+/** The settings of every kind of adapter. */
+export interface AdapterSpecs {
+  readonly lora: LoraSpec;
+  readonly "prompt-tuning": PromptTuningSpec;
+}
+
+export type AdapterKind = keyof AdapterSpecs;
+
+/** One kind of adapter with its settings. */
+export type AdapterSpec = { readonly [K in AdapterKind]: SpecOfKind<K> }[AdapterKind];
+
+export interface SpecOfKind<K extends AdapterKind> {
+  readonly kind: K;
+  readonly spec: AdapterSpecs[K];
+}
+
+/** Settings with the values that training gave. */
+export interface AdapterOfKind<K extends AdapterKind> extends SpecOfKind<K> {
+  readonly tensors: ReadonlyMap<string, HostTensor<"float32">>;
+}
+
+export interface LoraAdapter extends AdapterOfKind<"lora"> {
   /**
    * Keyed by AutoModel module path: `encoder.layer.0.attention.self.query.lora_A.weight` (R, in),
    * `….lora_B.weight` (out, R), and where bias is not `none` the trained bias, `….query.bias` (out).
    */
   readonly tensors: ReadonlyMap<string, HostTensor<"float32">>;
 }
+
+export interface PromptTuningAdapter extends AdapterOfKind<"prompt-tuning"> {
+  /** `prompt_embeddings` (virtual tokens, D). */
+  readonly tensors: ReadonlyMap<string, HostTensor<"float32">>;
+}
+
+export type Adapter = LoraAdapter | PromptTuningAdapter;
 
 /** `dense` is Hugging Face's RoBERTa head: dense → tanh → out_proj. */
 export type HeadKind = "linear" | "cosine" | "dense";
@@ -43,14 +82,11 @@ export interface Head {
   readonly tensors: ReadonlyMap<string, HostTensor<"float32">>;
 }
 
-/** How the tokens' last hidden states become one sentence vector. */
-export type Pooling = "cls" | "mean" | "last" | "pooler";
-
 export type Architecture = "bert" | "roberta";
 
 /** An adapter with all that is needed to predict with it on the backbone it was trained on. */
 export interface SavedAdapter {
-  readonly adapter: LoraAdapter;
+  readonly adapter: Adapter;
   readonly head?: Head;
   /** One a head slot, in slot order. */
   readonly labels: readonly string[];
@@ -58,6 +94,8 @@ export interface SavedAdapter {
   readonly normalize: boolean;
   /** Absent where an adapter made elsewhere does not say. */
   readonly architecture?: Architecture;
+  /** The backbone's layers and their attention heads, which peft notes with a prompt; absent where not known. */
+  readonly depth?: { readonly layers: number; readonly heads: number };
   /** Path or hub id of the backbone, as the user named it. */
   readonly baseModel: string;
   /** Hashes of the model folder and of tokenizer.json; empty where an adapter made elsewhere does not say. */

@@ -6,17 +6,18 @@ import type { Graph, Value } from "../graph/types.ts";
 import type { Backbone } from "../nn/backbone.ts";
 import { declarePoolingWeights, type FeatureSpec, featureSites, sentenceFeature } from "../nn/features.ts";
 import { declareHead, HEAD_PREFIX, type HeadSpec } from "../nn/heads.ts";
-import { type Dropout, type LayerContext, noDropout, noTransform } from "../nn/layers.ts";
+import { type Dropout, type LayerContext, noDropout } from "../nn/layers.ts";
 import { overrideParameters, type ParameterShape } from "../nn/parameters.ts";
-import { type AdapterGraph, type AdapterHost, buildLora } from "../peft/lora.ts";
-import type { LoraSpec } from "../peft/types.ts";
+import type { AdapterGraph, AdapterHost } from "../peft/adapterMethod.ts";
+import { adapterMethod } from "../peft/adapters.ts";
+import type { AdapterSpec } from "../peft/types.ts";
 import { type DropoutMask, maskedDropout } from "./dropout.ts";
 
 /** What a graph is compiled for; equal structures share a compiled graph, whatever their task. */
 export interface ModelStructure {
   readonly backbone: Backbone;
   /** Absent: the frozen backbone alone. */
-  readonly lora?: LoraSpec;
+  readonly adapter?: AdapterSpec;
   readonly feature: FeatureSpec;
   readonly head: HeadSpec;
 }
@@ -29,6 +30,7 @@ export function adapterHost({
   const added = featureSites(backbone.config, feature);
   const biases = Array.from(added, ([site, [, outFeatures]]) => [`${site}.bias`, outFeatures] as const);
   return {
+    width: backbone.width,
     sites: new Map([...backbone.sites, ...added]),
     biases: new Map([...backbone.biases, ...biases]),
   };
@@ -43,29 +45,30 @@ export interface TrainingGraph {
   readonly masks: readonly DropoutMask[];
 }
 
-/** −Σ_b weight_b · log softmax(logits_b)[label_b]; with weights 1/B, the mean cross-entropy of a batch. */
-export function crossEntropy(logits: Value, labels: Value, exampleWeights: Value): Value {
-  const picked = op.gatherElements(op.logSoftmax(logits), op.reshape(labels, ["B", 1])); // (B, 1)
-  const weighted = op.mul(op.reshape(picked, ["B"]), exampleWeights); // (B)
+/**
+ * −Σ_b weight_b · log softmax(logits_b)[label_b]; with weights 1/B, the mean cross-entropy of a batch. A row may also
+ * be a token: the labels' one dimension says which.
+ */
+export function crossEntropy(logits: Value, labels: Value, rowWeights: Value): Value {
+  const picked = op.gatherElements(op.logSoftmax(logits), op.reshape(labels, [...labels.shape, 1])); // (B, 1)
+  const weighted = op.mul(op.reshape(picked, labels.shape), rowWeights); // (B)
   return op.neg(op.reduceSum(weighted, [0]));
 }
 
 interface AdaptedModel {
-  readonly adapter: AdapterGraph | undefined;
+  readonly adapter: AdapterGraph;
   readonly feature: Value;
   readonly hidden: readonly Value[];
 }
 
 function buildModel(structure: ModelStructure, onAdapter: Dropout, onBackbone: Dropout): AdaptedModel {
-  const { backbone, lora } = structure;
-  const adapter = lora === undefined ? undefined : buildLora(lora, adapterHost(structure), onAdapter);
+  const { backbone } = structure;
+  const adapter = adapterMethod(structure.adapter).build(adapterHost(structure), onAdapter);
   const context: LayerContext = {
-    parameters:
-      adapter === undefined
-        ? backbone.parameters
-        : overrideParameters(backbone.parameters, adapter.overrides),
-    transform: adapter?.transform ?? noTransform,
+    parameters: overrideParameters(backbone.parameters, adapter.overrides),
+    transform: adapter.transform,
     dropout: onBackbone,
+    ...(adapter.embed && { embed: adapter.embed }),
   };
   const { hidden, last } = backbone.build(context, backbone.declareInputs());
   const feature = sentenceFeature(backbone.config, context, structure.feature, last, declarePoolingWeights()); // (B, D)
@@ -84,7 +87,7 @@ export function buildTrainingGraph(structure: ModelStructure, backboneDropout: b
   const labels = op.input("labels", "int64", ["B"]);
   const loss = crossEntropy(head.logits(feature), labels, op.input("example_weights", "float32", ["B"]));
 
-  const trained = new Map<string, Value>(adapter?.inputs);
+  const trained = new Map<string, Value>(adapter.inputs);
   for (const [name, value] of head.inputs)
     if (name !== "scale" || structure.head.scaleLearnable) trained.set(HEAD_PREFIX + name, value);
   const grads = gradients(loss, [...trained.values()]);
@@ -93,7 +96,7 @@ export function buildTrainingGraph(structure: ModelStructure, backboneDropout: b
     const gradient = grads[i];
     if (gradient !== undefined) outputs[GRADIENT_PREFIX + name] = gradient;
   });
-  return { graph: createGraph(outputs), adapterShapes: adapter?.shapes ?? [], masks };
+  return { graph: createGraph(outputs), adapterShapes: adapter.shapes, masks };
 }
 
 /** Forward only. Outputs: `feature` (B, D) and `logits` (B, C). */

@@ -4,10 +4,11 @@ import type { Rng } from "../core/random.ts";
 import { asFloat32, float32, type HostTensor, int64 } from "../core/tensor.ts";
 import { collate, planBatches } from "../data/batching.ts";
 import type { Encoding } from "../data/tokenizer.ts";
-import { type FeatureSpec, poolingWeights, tokenFeeds } from "../nn/features.ts";
+import { poolingWeights, tokenFeeds } from "../nn/features.ts";
 import { HEAD_PREFIX } from "../nn/heads.ts";
 import { AdamW, clipGradients, type Trainable } from "../optim/adamw.ts";
 import { type ScheduleKind, scheduleFactor } from "../optim/schedule.ts";
+import { adapterMethod } from "../peft/adapters.ts";
 import type { Executable, Tensors } from "../runtime/types.ts";
 import { dropoutFeeds } from "./dropout.ts";
 import { GRADIENT_PREFIX, type ModelStructure, type TrainingGraph } from "./graphs.ts";
@@ -90,20 +91,26 @@ function headFeeds(head: ReadonlyMap<string, HostTensor>): Record<string, HostTe
   return Object.fromEntries([...head].map(([name, tensor]) => [HEAD_PREFIX + name, tensor]));
 }
 
-/** What a batch feeds into any graph of the model. */
+/**
+ * What a batch feeds into any graph of the model.
+ * @returns `tokens` of the texts, padding and virtual ones aside; `length` T of the graph, with them
+ */
 export function modelFeeds(
-  structure: { readonly backbone: ModelStructure["backbone"]; readonly feature: FeatureSpec },
+  structure: Omit<ModelStructure, "head">,
   encodings: readonly Encoding[],
   padId: number,
 ): { readonly feeds: Record<string, HostTensor>; readonly tokens: number; readonly length: number } {
-  const batch = collate(encodings, padId);
+  const texts = collate(encodings, padId);
+  const method = adapterMethod(structure.adapter);
+  const { batch, textMask, feeds } = method.adapt(texts, padId);
   return {
     feeds: {
       ...tokenFeeds(structure.backbone.config, batch),
-      pooling_weights: poolingWeights(structure.feature.pooling, batch.attentionMask),
+      ...feeds,
+      pooling_weights: poolingWeights(structure.feature.pooling, textMask, batch.attentionMask),
     },
-    tokens: batch.lengths.reduce((sum, length) => sum + length, 0),
-    length: batch.length,
+    tokens: texts.lengths.reduce((sum, length) => sum + length, 0),
+    length: texts.length + method.virtualTokens,
   };
 }
 

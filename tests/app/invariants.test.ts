@@ -129,9 +129,9 @@ async function writeMergedModel(folder: string, { task, structure }: Restored): 
     if (!name.endsWith(".lora_A.weight")) continue;
     const site = name.slice(0, -".lora_A.weight".length);
     const [w, b] = [tensors.get(`${site}.weight`), task.adapter.get(`${site}.lora_B.weight`)];
-    if (w === undefined || b === undefined || structure.lora === undefined)
+    if (w === undefined || b === undefined || structure.adapter?.kind !== "lora")
       throw new TypeError(`nothing to merge at ${site}`);
-    tensors.set(`${site}.weight`, mergeInto(w, a, b, loraScaling(structure.lora, site)));
+    tensors.set(`${site}.weight`, mergeInto(w, a, b, loraScaling(structure.adapter.spec, site)));
   }
   await writeFile(file, encodeSafetensors(tensors));
 }

@@ -73,7 +73,7 @@ const cases = ["bert", "roberta"].flatMap((model) =>
 async function caseStructure(model: string, info: golden.GoldenCase) {
   return {
     backbone: await golden.goldenBackbone(model),
-    lora: golden.loraOf(golden.goldenInfo(model), info.bias),
+    adapter: { kind: "lora", spec: golden.loraOf(golden.goldenInfo(model), info.bias) } as const,
     feature: golden.featureOf(info.feature),
     head: { ...defaultHeads[info.head], scaleLearnable: info.head === "cosine" },
   };

@@ -13,6 +13,7 @@ import {
   goldens,
   host,
   keysOf,
+  loraOf,
   makeHead,
   makeSaved,
   width,
@@ -219,7 +220,7 @@ describe("what peft saved", () => {
   test("a regex over prefixed paths becomes the layers it matched", async () => {
     const dir = await golden("bert-seq-cls-none");
     await editConfig(dir, { target_modules: "bert\\.encoder\\..*\\.(query|value)" });
-    const { spec } = (await readPeftFolder(dir, { host })).adapter;
+    const { spec } = loraOf(await readPeftFolder(dir, { host }));
     expect(spec.targetModules).toHaveLength(4);
     expect(spec.targetModules).toContain("encoder.layer.1.attention.self.value");
   });
@@ -230,7 +231,7 @@ describe("what peft saved", () => {
     await editTensors(dir, (tensors) => {
       for (const key of [...tensors.keys()]) if (key.includes("layer.0.")) tensors.delete(key);
     });
-    const { spec } = (await readPeftFolder(dir, { host })).adapter;
+    const { spec } = loraOf(await readPeftFolder(dir, { host }));
     expect(spec.targetModules).toEqual(
       ["query", "value"].map((name) => `encoder.layer.1.attention.self.${name}`),
     );

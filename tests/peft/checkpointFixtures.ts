@@ -4,8 +4,8 @@ import { join } from "node:path";
 import { createRng } from "../../src/core/random.ts";
 import { float32, type HostTensor, sizeOf } from "../../src/core/tensor.ts";
 import { decodeSafetensors, encodeSafetensors } from "../../src/io/safetensors.ts";
-import type { AdapterHost } from "../../src/peft/lora.ts";
-import type { Head, LoraSpec, SavedAdapter } from "../../src/peft/types.ts";
+import type { AdapterHost } from "../../src/peft/adapterMethod.ts";
+import type { Head, LoraAdapter, LoraSpec, SavedAdapter } from "../../src/peft/types.ts";
 
 export const goldens = join(import.meta.dirname, "..", "goldens", "peft");
 export const width = 24;
@@ -24,7 +24,7 @@ export const host: AdapterHost = (() => {
     for (const name of ["attention.output", "output"]) biases.set(`${layer}.${name}.LayerNorm.bias`, width);
   }
   for (const [site, [, outFeatures]] of sites) biases.set(`${site}.bias`, outFeatures);
-  return { sites, biases };
+  return { width, sites, biases };
 })();
 
 const rng = createRng(5);
@@ -121,4 +121,9 @@ export async function editTensors(
   const tensors = new Map(decodeSafetensors(await readFile(path), path).tensors);
   edit(tensors);
   await writeFile(path, encodeSafetensors(tensors, { format: "pt" }));
+}
+
+export function loraOf({ adapter }: SavedAdapter): LoraAdapter {
+  if (adapter.kind !== "lora") throw new Error(`the adapter is ${adapter.kind}`);
+  return adapter;
 }

@@ -38,9 +38,9 @@ describe("what is refused", () => {
     ["PiSSA", { init_lora_weights: "pissa" }, /init_lora_weights: "pissa"/],
     ["a trained embedding", { modules_to_save: ["classifier", "embeddings"] }, /modules_to_save/],
     [
-      "prompt tuning",
-      { peft_type: "PROMPT_TUNING", r: undefined },
-      /peft_type PROMPT_TUNING is not supported, only LORA/,
+      "prefix tuning",
+      { peft_type: "PREFIX_TUNING", r: undefined },
+      /peft_type PREFIX_TUNING is not supported \(supported: LORA, PROMPT_TUNING\)/,
     ],
     ["token classification", { task_type: "TOKEN_CLS" }, /task_type TOKEN_CLS is not supported/],
     ["no rank", { r: 0 }, /is no LoRA configuration/],

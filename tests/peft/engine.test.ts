@@ -7,6 +7,7 @@ import type { Architecture, SavedAdapter } from "../../src/peft/types.ts";
 import { adapterHost } from "../../src/train/graphs.ts";
 import { goldenBackbone, goldensFolder } from "../goldens/harness.ts";
 import { tolerances } from "../tolerances.ts";
+import { loraOf } from "./checkpointFixtures.ts";
 import { batchOf, differences, readTensors, runAdapter } from "./engineHarness.ts";
 
 interface Case {
@@ -61,7 +62,7 @@ describe("an adapter of peft computes in our engine what it computes in peft", (
   test("the alphas and ranks of single layers count", async () => {
     const backbone = await goldenBackbone("bert");
     const saved = await readPeftFolder(join(goldensFolder, "bert/peft-patterns"), { architecture: "bert" });
-    const { spec, tensors } = saved.adapter;
+    const { spec, tensors } = loraOf(saved);
     expect(spec).toMatchObject({
       rankPattern: { "layer.0.attention.self.query": 2 },
       alphaPattern: { "layer.1.attention.self.value": 5 },
@@ -72,7 +73,7 @@ describe("an adapter of peft computes in our engine what it computes in peft", (
     const { alphaPattern: _, ...plain } = spec;
     const results = await runAdapter(
       backbone,
-      { ...saved, adapter: { ...saved.adapter, spec: plain } },
+      { ...saved, adapter: { kind: "lora", spec: plain, tensors } },
       batch,
     );
     const found = differences(results, reference, batch.attentionMask, backbone.width);

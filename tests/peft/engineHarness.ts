@@ -60,7 +60,7 @@ export async function runAdapter(
   batch: TokenBatch,
 ): Promise<Map<string, HostTensor>> {
   const { pooling, normalize, adapter, head } = saved;
-  const structure = { backbone, lora: adapter.spec, feature: { pooling, normalize } };
+  const structure = { backbone, adapter, feature: { pooling, normalize } };
   const feeds = {
     ...batchFeeds(backbone, structure.feature, batch),
     ...parameterFeeds({ adapter: adapter.tensors, head: head?.tensors ?? new Map() }),

@@ -101,7 +101,7 @@ describe("what is differentiated", () => {
       buildTrainingGraph(
         {
           backbone,
-          lora: lora(targets),
+          adapter: { kind: "lora", spec: lora(targets) },
           feature: { pooling: "mean", normalize: false },
           head: defaultHeads.linear,
         },

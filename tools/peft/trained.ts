@@ -132,7 +132,8 @@ export interface TrainedAdapter {
 export async function trainCase(one: TrainedCase, backbone: Backbone): Promise<TrainedAdapter> {
   const { pooling, normalize, lora } = one;
   const head = defaultHeads[one.head];
-  const structure: ModelStructure = { backbone, lora, feature: { pooling, normalize }, head };
+  const adapter = { kind: "lora", spec: lora } as const;
+  const structure: ModelStructure = { backbone, adapter, feature: { pooling, normalize }, head };
   const rng = createRng(3).fork(one.name);
   const training = buildTrainingGraph(structure, false);
   const readBias = async (name: string): Promise<HostTensor<"float32">> => {
@@ -151,7 +152,7 @@ export async function trainCase(one: TrainedCase, backbone: Backbone): Promise<T
   const fit = fitTask(context, { encodings, labels: encodings.map((_, i) => i % classes) }, state, options);
   for await (const _ of fit);
   const saved: SavedAdapter = {
-    adapter: { kind: "lora", spec: lora, tensors: state.adapter },
+    adapter: { ...adapter, tensors: state.adapter },
     head: { kind: one.head, tensors: state.head },
     labels: Array.from({ length: classes }, (_, slot) => `label ${slot}`),
     pooling,

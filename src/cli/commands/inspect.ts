@@ -2,6 +2,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { RunFolder } from "../../app/runFolder.ts";
 import type { HostTensor } from "../../core/tensor.ts";
+import type { AdapterKind, AdapterSpecs } from "../../peft/types.ts";
 import { formatBytes, formatCount, formatPairs, formatTable } from "../format.ts";
 import type { Terminal } from "../terminal.ts";
 
@@ -73,26 +74,43 @@ function frobeniusNorm(tensor: HostTensor<"float32">): number {
   return Math.sqrt(squares);
 }
 
+const adapterFacts: { readonly [K in AdapterKind]: (spec: AdapterSpecs[K]) => readonly [string, string] } = {
+  lora: (spec) => {
+    const targets =
+      typeof spec.targetModules === "string" ? spec.targetModules : spec.targetModules.join(", ");
+    const scale = spec.rslora ? ", rank-stabilised" : "";
+    const byLayer = spec.rankPattern || spec.alphaPattern ? ", other ranks or alphas in some layers" : "";
+    return [
+      "LoRA",
+      `rank ${spec.rank}, alpha ${spec.alpha}${scale}${byLayer}, dropout ${spec.dropout}, bias ${spec.bias}, on ${targets}`,
+    ];
+  },
+  "prompt-tuning": ({ virtualTokens, init, text }) => [
+    "prompt",
+    `${virtualTokens} virtual tokens, from ${text === undefined ? init : `the text ${JSON.stringify(text)}`}`,
+  ],
+};
+
+function describeSpec<K extends AdapterKind>(adapter: {
+  readonly kind: K;
+  readonly spec: AdapterSpecs[K];
+}): readonly [string, string] {
+  return adapterFacts[adapter.kind](adapter.spec);
+}
+
 async function describeAdapter(folder: string): Promise<Description> {
   const { readPeftFolder } = await import("../../peft/checkpoint.ts");
   const { adapter, head, labels, ...about } = await readPeftFolder(folder);
-  const { spec } = adapter;
   const named: (readonly [string, HostTensor<"float32">])[] = [
     ...adapter.tensors,
     ...[...(head?.tensors ?? [])].map(([name, tensor]) => [`head.${name}`, tensor] as const),
   ];
   const tensors = named.map(([name, tensor]) => ({ name, dims: tensor.dims, norm: frobeniusNorm(tensor) }));
   const parameters = named.reduce((sum, [, tensor]) => sum + tensor.data.length, 0);
-  const targets = typeof spec.targetModules === "string" ? spec.targetModules : spec.targetModules.join(", ");
-  const scale = spec.rslora ? ", rank-stabilised" : "";
-  const byLayer = spec.rankPattern || spec.alphaPattern ? ", other ranks or alphas in some layers" : "";
   const rows = tensors.map(({ name, dims, norm }) => [name, `(${dims.join(", ")})`, norm.toFixed(4)]);
   const facts = formatPairs([
     ["adapter", folder],
-    [
-      "LoRA",
-      `rank ${spec.rank}, alpha ${spec.alpha}${scale}${byLayer}, dropout ${spec.dropout}, bias ${spec.bias}, on ${targets}`,
-    ],
+    describeSpec(adapter),
     ["head", head === undefined ? "none" : `${head.kind}, ${labels.length} labels`],
     ["labels", labels.join(", ")],
     ["feature", `${about.pooling}${about.normalize ? ", normalised" : ""}`],
@@ -101,7 +119,17 @@ async function describeAdapter(folder: string): Promise<Description> {
   ]);
   const text = `${facts}\n${formatTable([["tensor", "shape", "norm"], ...rows], [1, 2])}`;
   return {
-    json: { kind: "adapter", folder, spec, head: head?.kind ?? null, labels, ...about, parameters, tensors },
+    json: {
+      kind: "adapter",
+      folder,
+      method: adapter.kind,
+      spec: adapter.spec,
+      head: head?.kind ?? null,
+      labels,
+      ...about,
+      parameters,
+      tensors,
+    },
     text,
   };
 }

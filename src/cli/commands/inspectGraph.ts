@@ -27,13 +27,16 @@ export async function inspectGraphCommand(
   const loaded = await loadBackbone(source);
   const structure: ModelStructure = {
     backbone: loaded.backbone,
-    lora: {
-      rank: 4,
-      alpha: 8,
-      dropout: 0.1,
-      bias: "none",
-      targetModules: defaultTargetModules(loaded.backbone.config.architecture),
-      rslora: false,
+    adapter: {
+      kind: "lora",
+      spec: {
+        rank: 4,
+        alpha: 8,
+        dropout: 0.1,
+        bias: "none",
+        targetModules: defaultTargetModules(loaded.backbone.config.architecture),
+        rslora: false,
+      },
     },
     feature: resolveFeature(loaded, {}),
     head: defaultHeads.linear,
