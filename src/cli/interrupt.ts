@@ -1,5 +1,9 @@
+import { setTimeout as sleep } from "node:timers/promises";
+
 /** npm, and timeout, pass on a Ctrl-C that the terminal sent to the whole group already: two signals, one wish. */
 const sameWishMs = 1000;
+/** The second of the two comes within milliseconds; a busy machine takes longer to deliver it. */
+const twinMs = 300;
 
 /**
  * Turns Ctrl-C and a polite kill into an abort, so that work stops between two steps with its files whole.
@@ -25,6 +29,15 @@ export class Interrupt implements Disposable {
 
   get signal(): AbortSignal {
     return this.#controller.signal;
+  }
+
+  /**
+   * After an abort: waits until the signal's twin has come. Node takes its handlers away while it leaves, and a
+   * twin in those milliseconds would kill the process in place of its exit code.
+   */
+  async outlastTwin(): Promise<void> {
+    const leftMs = this.#firstMs + twinMs - performance.now();
+    if (leftMs > 0) await sleep(leftMs);
   }
 
   [Symbol.dispose](): void {

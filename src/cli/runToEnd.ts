@@ -28,6 +28,7 @@ export async function runToEnd(
     progress.clear();
   }
   if (signal.aborted) {
+    await interrupt.outlastTwin();
     throw new StoppedError(
       "stopped; every task learned so far is saved",
       `Go on with: ${options.resumeCommand}`,

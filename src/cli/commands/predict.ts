@@ -93,7 +93,8 @@ export async function predictCommand(
       }
     }
   } catch (error) {
-    if (signal.aborted) throw new StoppedError("predict: stopped", "Texts answered so far are printed.");
-    throw error;
+    if (!signal.aborted) throw error;
+    await interrupt.outlastTwin();
+    throw new StoppedError("predict: stopped", "Texts answered so far are printed.");
   }
 }
