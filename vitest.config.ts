@@ -23,7 +23,15 @@ export default defineConfig({
         },
       },
       {
-        test: { ...common, name: "smoke", include: ["tests/{core,graph,autodiff,data,report}/**/*.test.ts"] },
+        test: {
+          ...common,
+          name: "smoke",
+          // The fast rooms, and one test that goes the whole way: well under a minute.
+          include: [
+            "tests/{core,graph,autodiff,data,report}/**/*.test.ts",
+            "tests/app/{config,invariants}.test.ts",
+          ],
+        },
       },
     ],
   },

@@ -30,6 +30,7 @@ beforeAll(async () => {
   root = await mkdtemp(join(tmpdir(), "accrete-bad-"));
   template = join(root, "template");
   await writeTinyExperiment(template);
+  await editYaml(template, "epochs: 6", "epochs: 1");
 });
 afterAll(() => rm(root, { recursive: true, force: true }));
 

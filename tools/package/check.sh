@@ -47,6 +47,6 @@ else
   step "NO DEMO: $backbone is not there"
   # Until then only that the demo finds its own files and says what is missing.
   ! npx --no-install accrete demo 2> demo.err || fail "the demo ran without a backbone"
-  grep -q 'no weights: looked for model.safetensors' demo.err || fail "$(cat demo.err)"
+  grep -Eq 'models/accrete-mini: (no weights|config.json is missing)' demo.err || fail "$(cat demo.err)"
 fi
 step "ok"
