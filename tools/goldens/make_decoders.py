@@ -1,8 +1,8 @@
-"""Goldens of tiny random GPT-2, GPT-NeoX and Llama (grouped-query attention), made with real transformers and peft.
+"""Goldens of tiny random GPT-2, GPT-NeoX, Llama and Qwen2 (grouped-query attention), made with real transformers and peft.
 
     ~/venv-accrete/bin/python tools/goldens/make_decoders.py
 
-Writes tests/goldens/{gpt2,gpt_neox,llama}. What each file holds: tests/goldens/README.md.
+Writes tests/goldens/{gpt2,gpt_neox,llama,qwen2}. What each file holds: tests/goldens/README.md.
 Shapes: B rows, T tokens, D width, V vocabulary, N new tokens.
 """
 
@@ -21,7 +21,7 @@ NEW_TOKENS = 20
 # Greedy decoding is a golden only where no rounding can change the choice.
 SMALLEST_MARGIN = 1e-3
 LORA = {"r": 3, "lora_alpha": 6, "lora_dropout": 0.0, "task_type": "CAUSAL_LM"}
-TARGETS = {"gpt2": ["c_attn"], "gpt_neox": ["query_key_value"], "llama": ["q_proj", "v_proj"]}
+TARGETS = {"gpt2": ["c_attn"], "gpt_neox": ["query_key_value"], "llama": ["q_proj", "v_proj"], "qwen2": ["q_proj", "v_proj"]}
 
 SPECIAL = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
 CONFIGS = {
@@ -48,9 +48,22 @@ CONFIGS = {
         max_position_embeddings=40,
         **SPECIAL,
     ),
+    # Biases on query, key and value, a tied head, linearly scaled positions.
+    "qwen2": transformers.Qwen2Config(
+        vocab_size=60,
+        hidden_size=32,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        num_key_value_heads=1,
+        intermediate_size=40,
+        max_position_embeddings=40,
+        tie_word_embeddings=True,
+        rope_parameters={"rope_type": "linear", "factor": 2.0, "rope_theta": 500.0},
+        **SPECIAL,
+    ),
 }
 # Chosen so that greedy decoding neither loops at once nor meets a near tie.
-SEEDS = {"gpt2": 30, "gpt_neox": 28, "llama": 22}
+SEEDS = {"gpt2": 30, "gpt_neox": 28, "llama": 22, "qwen2": 1}
 
 
 def make_inputs(config: transformers.PretrainedConfig) -> Tensors:

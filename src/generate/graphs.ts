@@ -1,0 +1,112 @@
+// Dimensions: B batch, T tokens, P past tokens, D width, V vocabulary, M rows whose next token is asked for.
+import { gradients } from "../autodiff/gradients.ts";
+import { createGraph } from "../graph/graph.ts";
+import * as op from "../graph/ops.ts";
+import type { Graph, Value } from "../graph/types.ts";
+import type { DecoderBackbone } from "../nn/backbone.ts";
+import type { KeyValue } from "../nn/decoderAttention.ts";
+import { type Dropout, type LayerContext, noDropout } from "../nn/layers.ts";
+import { overrideParameters } from "../nn/parameters.ts";
+import type { AdapterGraph } from "../peft/adapterMethod.ts";
+import { adapterMethod } from "../peft/adapters.ts";
+import type { AdapterSpec } from "../peft/types.ts";
+import { maskedDropout } from "../train/dropout.ts";
+import { crossEntropy, GRADIENT_PREFIX, type TrainingGraph } from "../train/graphs.ts";
+
+/** A decoder, bare or with an adapter. Equal structures share a compiled graph. */
+export interface CausalStructure {
+  readonly backbone: DecoderBackbone;
+  /** Absent: the frozen backbone alone. */
+  readonly adapter?: AdapterSpec;
+}
+
+/** The input that names the rows of the (B·T, D) hidden states whose next token is asked for: int64 (M). */
+export const LOGIT_ROWS = "logit_rows";
+
+/** The output that holds a layer's keys or values of the new tokens. */
+export function newKeyValue(layer: number, part: keyof KeyValue): string {
+  return `new_key_values.${layer}.${part}`;
+}
+
+function adaptedContext(
+  { backbone, adapter }: CausalStructure,
+  onAdapter: Dropout,
+  onBackbone: Dropout,
+): { readonly built: AdapterGraph; readonly context: LayerContext } {
+  const built = adapterMethod(adapter).build(backbone, onAdapter);
+  const context: LayerContext = {
+    parameters: overrideParameters(backbone.parameters, built.overrides),
+    transform: built.transform,
+    dropout: onBackbone,
+    ...(built.embed && { embed: built.embed }),
+  };
+  return { built, context };
+}
+
+/** Logits (M, V) at the rows that `logit_rows` names: only these pass through the vocabulary's product. */
+function logitsAtRows({ backbone }: CausalStructure, context: LayerContext, last: Value): Value {
+  const rows = op.gather(last, op.input(LOGIT_ROWS, "int64", ["M"])); // (M, D)
+  return backbone.lmLogits(context, rows);
+}
+
+/**
+ * Causal language modelling on answers: the loss −Σ_m weight_m · log softmax(logits_m)[id_m], and its gradients.
+ * With weights 1/M it is transformers' loss with −100 at every token that is not an answer.
+ *
+ * Inputs beside the model's: `logit_rows` int64 (M), the rows *before* each answer token; `answer_ids` int64 (M);
+ * `answer_weights` (M). Outputs: `loss`, and `gradient/<input>` for every adapter parameter.
+ * @throws CheckpointError if the model has no language-modelling head
+ */
+export function buildCausalTrainingGraph(
+  structure: CausalStructure,
+  backboneDropout: boolean,
+): TrainingGraph {
+  const { dropout, masks } = maskedDropout();
+  const { built, context } = adaptedContext(structure, dropout, backboneDropout ? dropout : noDropout);
+  const { backbone } = structure;
+  const { last } = backbone.build(context, backbone.declareInputs());
+  const logits = logitsAtRows(structure, context, last); // (M, V)
+  const ids = op.input("answer_ids", "int64", ["M"]);
+  const loss = crossEntropy(logits, ids, op.input("answer_weights", "float32", ["M"]));
+
+  const trained = [...built.inputs];
+  const grads = gradients(
+    loss,
+    trained.map(([, value]) => value),
+  );
+  const outputs: Record<string, Value> = { loss };
+  trained.forEach(([name], i) => {
+    outputs[GRADIENT_PREFIX + name] = grads[i]!;
+  });
+  return { graph: createGraph(outputs), adapterShapes: built.shapes, masks };
+}
+
+/** Whole texts, forward only. Outputs: `logits` (M, V), and where asked `hidden.0` … `hidden.L`, each (B·T, D). */
+export function buildCausalGraph(structure: CausalStructure, withHidden = false): Graph {
+  const { context } = adaptedContext(structure, noDropout, noDropout);
+  const { backbone } = structure;
+  const { hidden, last } = backbone.build(context, backbone.declareInputs());
+  const layers = withHidden ? Object.fromEntries(hidden.map((value, i) => [`hidden.${i}`, value])) : {};
+  return createGraph({ logits: logitsAtRows(structure, context, last), ...layers });
+}
+
+/**
+ * New tokens behind what was read before. One graph reads prompts (T tokens behind a past whose mask is all zero),
+ * continues them token by token (T = 1), and scores several tokens at once.
+ *
+ * Inputs beside the model's: `logit_rows` (M), `past_mask` int64 (B, P), and for every layer
+ * `past_key_values.<i>.key` and `.value` (B, K, P, d); P is at least 1. Outputs: `logits` (M, V), and of every layer
+ * `new_key_values.<i>.key` and `.value` (B, K, T, d): the new tokens' own, to be appended by the caller. Unlike the
+ * `present` of an export for other programs they do not repeat the past, which would be copied at every token.
+ */
+export function buildContinuationGraph(structure: CausalStructure): Graph {
+  const { context } = adaptedContext(structure, noDropout, noDropout);
+  const { backbone } = structure;
+  const { last, keyValues } = backbone.build(context, backbone.declareInputs(), backbone.declarePast());
+  const outputs: Record<string, Value> = { logits: logitsAtRows(structure, context, last) };
+  keyValues.forEach(({ key, value }, layer) => {
+    outputs[newKeyValue(layer, "key")] = key;
+    outputs[newKeyValue(layer, "value")] = value;
+  });
+  return createGraph(outputs);
+}

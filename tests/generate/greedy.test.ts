@@ -1,0 +1,159 @@
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, describe, expect, it } from "vitest";
+import { z } from "zod";
+import { ConfigError, DataError, EngineError } from "../../src/core/errors.ts";
+import { float32, int64 } from "../../src/core/tensor.ts";
+import { loadTokenizer } from "../../src/data/tokenizer.ts";
+import { answerFeeds, lastTokenRows } from "../../src/generate/feeds.ts";
+import { newKeyValue } from "../../src/generate/graphs.ts";
+import { type CausalModel, generateGreedy, openCausalModel } from "../../src/generate/greedy.ts";
+import { KeyValueCache } from "../../src/generate/keyValueCache.ts";
+import { openModelFolder } from "../../src/io/modelFolder.ts";
+import { createBackbone, type DecoderBackbone } from "../../src/nn/backbone.ts";
+import { nodeRuntime } from "../../src/runtime/node.ts";
+import { goldenBackbone, goldensFolder } from "../goldens/harness.ts";
+
+const open: AsyncDisposable[] = [];
+
+afterAll(async () => {
+  for (const one of open) await one[Symbol.asyncDispose]();
+});
+
+async function decoder(model: string): Promise<DecoderBackbone> {
+  const backbone = await goldenBackbone(model);
+  if (backbone.kind !== "decoder") throw new Error(`${model} is no decoder`);
+  return backbone;
+}
+
+async function openModel(backbone: DecoderBackbone): Promise<CausalModel> {
+  const model = await openCausalModel({ backbone }, nodeRuntime);
+  open.push(model);
+  return model;
+}
+
+describe("what is refused before anything runs", () => {
+  const cases: readonly (readonly [
+    string,
+    readonly (readonly number[])[],
+    number,
+    typeof DataError | typeof ConfigError,
+    string,
+  ])[] = [
+    ["an empty prompt", [[5], []], 5, DataError, "prompt 2 has no tokens"],
+    [
+      "a prompt that leaves no room",
+      [new Array<number>(36).fill(5)],
+      5,
+      DataError,
+      "36 tokens and 5 new ones do not fit the model's 40",
+    ],
+    ["a token beyond the vocabulary", [[5, 60]], 5, DataError, "token 60 is not among the model's 60"],
+    ["no new tokens", [[5]], 0, ConfigError, "maxNewTokens must be a whole number of at least 1, got 0"],
+  ];
+  it.each(cases)("%s", async (_, prompts, maxNewTokens, type, message) => {
+    const model = await openModel(await decoder("llama"));
+    const generating = generateGreedy(model, prompts, { maxNewTokens, stopIds: [] });
+    await expect(generating).rejects.toBeInstanceOf(type);
+    await expect(generateGreedy(model, prompts, { maxNewTokens, stopIds: [] })).rejects.toThrow(message);
+  });
+
+  it("fills the model's length to the last token", async () => {
+    const model = await openModel(await decoder("gpt2"));
+    const [result] = await generateGreedy(model, [new Array<number>(35).fill(5)], {
+      maxNewTokens: 5,
+      stopIds: [],
+    });
+    expect(result?.ids).toHaveLength(5);
+  });
+
+  it("stops when asked to", async () => {
+    const model = await openModel(await decoder("llama"));
+    const options = { maxNewTokens: 5, stopIds: [], signal: AbortSignal.abort(new Error("enough")) };
+    await expect(generateGreedy(model, [[5]], options)).rejects.toThrow("enough");
+  });
+});
+
+describe("what is fed", () => {
+  it("asks for the token before each answer token", () => {
+    const labels = int64([-100, -100, 7, 8, 9, -100, -100, 6], [2, 4]);
+    const { logit_rows, answer_ids, answer_weights } = answerFeeds(labels);
+    // The second text's first label, 9, has nothing before it.
+    expect(logit_rows?.data).toEqual(BigInt64Array.of(1n, 2n, 6n));
+    expect(answer_ids?.data).toEqual(BigInt64Array.of(7n, 8n, 6n));
+    expect(answer_weights?.data).toEqual(new Float32Array(3).fill(1 / 3));
+  });
+
+  it("refuses a batch without answers", () => {
+    expect(() => answerFeeds(int64([5, -100], [1, 2]))).toThrow(DataError);
+  });
+
+  it("finds the last real token on either side of padding", () => {
+    expect(lastTokenRows(int64([0, 1, 1, 1, 1, 0], [2, 3])).logit_rows?.data).toEqual(
+      BigInt64Array.of(2n, 4n),
+    );
+  });
+});
+
+describe("KeyValueCache", () => {
+  it("puts each head's tokens behind those it has, and refuses more than fit", async () => {
+    const { config } = await decoder("llama");
+    const small = { ...config, layers: 1, keyValueHeads: 2, headWidth: 1 };
+    const cache = new KeyValueCache(small, 2, 3);
+    const outputs = (values: readonly number[], tokens: number) => ({
+      [newKeyValue(0, "key")]: float32(values, [2, 2, tokens, 1]),
+      [newKeyValue(0, "value")]: float32(
+        values.map((x) => -x),
+        [2, 2, tokens, 1],
+      ),
+    });
+    cache.append(outputs([1, 2, 3, 4, 5, 6, 7, 8], 2), int64([0, 1, 1, 1], [2, 2]));
+    cache.append(outputs([10, 20, 30, 40], 1), int64([1, 1], [2, 1]));
+    const feeds = cache.feeds();
+    expect(feeds["past_key_values.0.key"]).toEqual(
+      float32([1, 2, 10, 3, 4, 20, 5, 6, 30, 7, 8, 40], [2, 2, 3, 1]),
+    );
+    expect(feeds["past_key_values.0.value"]?.data[2]).toBe(-10);
+    expect(feeds.past_mask).toEqual(int64([0, 1, 1, 1, 1, 1], [2, 3]));
+    expect(() => cache.append(outputs([1, 2, 3, 4], 1), int64([1, 1], [2, 1]))).toThrow(EngineError);
+  });
+});
+
+const storiesFolder = join(goldensFolder, "../../../shared/models/stories260k");
+const absent = !existsSync(storiesFolder);
+const storiesSchema = z.object({
+  maxNewTokens: z.number(),
+  stopIds: z.array(z.number()),
+  cases: z.array(
+    z.object({
+      prompt: z.string(),
+      promptIds: z.array(z.number()),
+      ids: z.array(z.number()),
+      text: z.string(),
+    }),
+  ),
+});
+
+describe("a real, small Llama against transformers", () => {
+  const title = absent
+    ? "continues stories (skipped: ../shared/models/stories260k is absent)"
+    : "continues stories";
+  it.skipIf(absent)(title, async () => {
+    const file = readFileSync(join(goldensFolder, "stories260k/continuation.json"), "utf8");
+    const { maxNewTokens, stopIds, cases } = storiesSchema.parse(JSON.parse(file));
+    const folder = await openModelFolder(storiesFolder);
+    const backbone = createBackbone(folder.config, folder.weights, folder.path);
+    if (backbone.kind !== "decoder") throw new Error("no decoder");
+    const tokenizer = await loadTokenizer(folder.path);
+    const prompts = cases.map(({ prompt }) => tokenizer.encode({ text: prompt }, backbone.maxTokens).ids);
+    expect(prompts).toEqual(cases.map(({ promptIds }) => promptIds));
+
+    const model = await openModel(backbone);
+    const options = { maxNewTokens, stopIds };
+    const together = await generateGreedy(model, prompts, options);
+    expect(together.map(({ ids }) => ids)).toEqual(cases.map(({ ids }) => ids));
+    expect(together.map(({ ids }) => tokenizer.decode(ids))).toEqual(cases.map(({ text }) => text));
+    const alone = await generateGreedy(model, prompts, { ...options, batchSize: 1 });
+    expect(alone).toEqual(together);
+  });
+});
