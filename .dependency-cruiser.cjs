@@ -15,6 +15,7 @@ const rooms = {
   optim: ["core"],
   data: ["core", "io"],
   train: ["core", "graph", "autodiff", "nn", "peft", "optim", "data"],
+  generate: ["core", "graph", "autodiff", "nn", "peft", "data", "train"],
   continual: ["core", "io", "nn", "peft", "data", "train"],
   report: ["core"],
 };
