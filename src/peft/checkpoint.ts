@@ -243,7 +243,7 @@ function architectureOf(
 /** Beside a prompt nothing but the names of Hugging Face's own heads tells the architecture. */
 function architectureOfHead(head: Tensors): Architecture | undefined {
   const fits = (architecture: Architecture) =>
-    [...innerHeads[architecture].names.values()].every((name) => head.has(name));
+    [...innerHeads[architecture].names.values()].some((name) => head.has(name));
   return (["bert", "roberta"] as const).find(fits);
 }
 

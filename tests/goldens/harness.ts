@@ -63,7 +63,7 @@ export function need(tensors: ReadonlyMap<string, HostTensor>, name: string): Ho
   return tensor;
 }
 
-function needIds(tensors: ReadonlyMap<string, HostTensor>, name: string): HostTensor<"int64"> {
+export function needIds(tensors: ReadonlyMap<string, HostTensor>, name: string): HostTensor<"int64"> {
   const { dims, data } = need(tensors, name);
   if (!(data instanceof BigInt64Array)) throw new Error(`${name} is not int64`);
   return int64(data, dims);
@@ -124,7 +124,7 @@ export function batchFeeds(
 }
 
 /** Mean pooling's 1/n in float64, so that the float64 comparison is not limited by a float32 input. */
-function exactWeights(weights: HostTensor<"float32">, feature: FeatureSpec, mask: HostTensor<"int64">): HostTensor {
+export function exactWeights(weights: HostTensor<"float32">, feature: FeatureSpec, mask: HostTensor<"int64">): HostTensor {
   if (feature.pooling !== "mean") return weights;
   const [batch = 0, tokens = 0] = mask.dims;
   const exact = Float64Array.from(mask.data, (bit) => Number(bit));
