@@ -181,7 +181,7 @@ async function* experiment(
   if (folder.brokenLock !== undefined)
     yield {
       type: "warning",
-      message: `broke the lock that a dead process had left: ${JSON.stringify(folder.brokenLock)}`,
+      message: `broke the lock that process ${folder.brokenLock.pid} on ${folder.brokenLock.hostname} had left when it died`,
     };
   for (const message of [...stream.notes, ...loaded.folder.notes]) yield { type: "warning", message };
 

@@ -15,6 +15,7 @@ import {
   countSteps,
   type FitEvent,
   fitTask,
+  sentenceTargets,
   type TrainableState,
   type TrainingOptions,
 } from "../train/trainer.ts";
@@ -112,7 +113,7 @@ export class ContinualLearner implements AsyncDisposable {
     };
     const result = yield* fitTask(
       context,
-      { encodings, labels: slotsOf(train, labels) },
+      { encodings, targets: sentenceTargets(slotsOf(train, labels)) },
       state,
       this.training,
     );

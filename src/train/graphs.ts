@@ -20,7 +20,12 @@ export interface ModelStructure {
   readonly adapter?: AdapterSpec;
   readonly feature: FeatureSpec;
   readonly head: HeadSpec;
+  /** What gets a label; default: the sentence. */
+  readonly level?: Level;
 }
+
+/** Whether a sentence's vector or each token's last hidden state is classified. */
+export type Level = "sentence" | "word";
 
 /** What an adapter finds in a backbone with a feature on top: pooling `pooler` adds a layer to the encoder's. */
 export function adapterHost({
@@ -59,6 +64,17 @@ interface AdaptedModel {
   readonly adapter: AdapterGraph;
   readonly feature: Value;
   readonly hidden: readonly Value[];
+  readonly last: Value;
+}
+
+/** The rows that a head classifies: a sentence's feature (B, D), or every token (B·T, D). */
+const rowsToClassify: { readonly [L in Level]: (model: AdaptedModel) => Value } = {
+  sentence: ({ feature }) => feature,
+  word: ({ last }) => last,
+};
+
+function classifiedRows(structure: ModelStructure, model: AdaptedModel): Value {
+  return rowsToClassify[structure.level ?? "sentence"](model);
 }
 
 function buildModel(structure: ModelStructure, onAdapter: Dropout, onBackbone: Dropout): AdaptedModel {
@@ -72,20 +88,23 @@ function buildModel(structure: ModelStructure, onAdapter: Dropout, onBackbone: D
   };
   const { hidden, last } = backbone.build(context, backbone.declareInputs());
   const feature = sentenceFeature(backbone.config, context, structure.feature, last, declarePoolingWeights()); // (B, D)
-  return { adapter, feature, hidden };
+  return { adapter, feature, hidden, last };
 }
 
 /**
  * Loss and gradients of one batch. Outputs: `loss`, and `gradient/<input>` for every adapter parameter and
- * every trained head parameter (`gradient/head.weight`, …). Inputs beside the model's: `labels` int64 (B),
- * the head slots, and `example_weights` (B).
+ * every trained head parameter (`gradient/head.weight`, …). Inputs beside the model's: `labels` int64 (B), or (B·T) at
+ * word level, the head slots, and `example_weights` of the same shape, which sum to 1.
  */
 export function buildTrainingGraph(structure: ModelStructure, backboneDropout: boolean): TrainingGraph {
   const { dropout, masks } = maskedDropout();
-  const { adapter, feature } = buildModel(structure, dropout, backboneDropout ? dropout : noDropout);
+  const model = buildModel(structure, dropout, backboneDropout ? dropout : noDropout);
+  const { adapter } = model;
   const head = declareHead(structure.head.kind, structure.backbone.width);
-  const labels = op.input("labels", "int64", ["B"]);
-  const loss = crossEntropy(head.logits(feature), labels, op.input("example_weights", "float32", ["B"]));
+  const rows = classifiedRows(structure, model);
+  const each = rows.shape.slice(0, 1);
+  const labels = op.input("labels", "int64", each);
+  const loss = crossEntropy(head.logits(rows), labels, op.input("example_weights", "float32", each));
 
   const trained = new Map<string, Value>(adapter.inputs);
   for (const [name, value] of head.inputs)
@@ -99,13 +118,11 @@ export function buildTrainingGraph(structure: ModelStructure, backboneDropout: b
   return { graph: createGraph(outputs), adapterShapes: adapter.shapes, masks };
 }
 
-/** Forward only. Outputs: `feature` (B, D) and `logits` (B, C). */
+/** Forward only. Outputs: `feature` (B, D) and `logits` (B, C), at word level (B·T, C). */
 export function buildInferenceGraph(structure: ModelStructure): Graph {
-  const { feature } = buildModel(structure, noDropout, noDropout);
-  return createGraph({
-    feature,
-    logits: declareHead(structure.head.kind, structure.backbone.width).logits(feature),
-  });
+  const model = buildModel(structure, noDropout, noDropout);
+  const head = declareHead(structure.head.kind, structure.backbone.width);
+  return createGraph({ feature: model.feature, logits: head.logits(classifiedRows(structure, model)) });
 }
 
 /** Forward without a head. Outputs: `feature` (B, D), and where asked `hidden.0` … `hidden.L`, each (B·T, D). */

@@ -33,10 +33,30 @@ export interface TrainingOptions {
   readonly backboneDropout: boolean;
 }
 
+/** A batch as the targets see it: which examples, padded to how many tokens (virtual ones included). */
+export interface BatchView {
+  readonly indices: readonly number[];
+  readonly length: number;
+}
+
 export interface TrainingData {
   readonly encodings: readonly Encoding[];
-  /** Head slots. */
-  readonly labels: readonly number[];
+  /** What a batch feeds beside the model's inputs: the right answers, and how much each counts. */
+  readonly targets: (batch: BatchView) => Record<string, HostTensor>;
+}
+
+/** Targets of sentences, each with one label: `labels` (B) head slots, and `example_weights` (B) of 1/B. */
+export function sentenceTargets(labels: readonly number[]): TrainingData["targets"] {
+  return ({ indices }) => {
+    const size = indices.length;
+    return {
+      labels: int64(
+        indices.map((index) => labels[index]!),
+        [size],
+      ),
+      example_weights: float32(new Float32Array(size).fill(1 / size), [size]),
+    };
+  };
 }
 
 /** What is trained; changed in place. */
@@ -184,11 +204,7 @@ export async function* fitTask(
         ...feeds,
         ...parameterFeeds(state),
         ...dropoutFeeds(training.masks, bindings, rng.fork("step", step)),
-        labels: int64(
-          indices.map((index) => data.labels[index]!),
-          [size],
-        ),
-        example_weights: float32(new Float32Array(size).fill(1 / size), [size]),
+        ...data.targets({ indices, length }),
       });
       const loss = asFloat32(outputs.loss, "loss").data[0] ?? Number.NaN;
       if (!Number.isFinite(loss)) {

@@ -19,7 +19,7 @@ import type {
 } from "../../src/peft/types.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
 import { buildTrainingGraph, type ModelStructure } from "../../src/train/graphs.ts";
-import { fitTask, type TrainingOptions } from "../../src/train/trainer.ts";
+import { fitTask, sentenceTargets, type TrainingOptions } from "../../src/train/trainer.ts";
 
 export interface TrainedCase {
   readonly name: string;
@@ -149,7 +149,12 @@ export async function trainCase(one: TrainedCase, backbone: Backbone): Promise<T
   await using executable = await nodeRuntime.compile(training.graph, { threads: 1 });
   const { padId } = backbone.config;
   const context = { structure, training, executable, padId, rng: rng.fork("fit"), describe: String };
-  const fit = fitTask(context, { encodings, labels: encodings.map((_, i) => i % classes) }, state, options);
+  const fit = fitTask(
+    context,
+    { encodings, targets: sentenceTargets(encodings.map((_, i) => i % classes)) },
+    state,
+    options,
+  );
   for await (const _ of fit);
   const saved: SavedAdapter = {
     adapter: { ...adapter, tensors: state.adapter },
