@@ -1,4 +1,4 @@
-// Dimensions: B batch, T tokens, M rows whose next token is asked for.
+// Dimensions: B batch, T tokens, n virtual tokens before each text, M rows whose next token is asked for.
 import { DataError } from "../core/errors.ts";
 import { float32, type HostTensor, int64 } from "../core/tensor.ts";
 import { LOGIT_ROWS } from "./graphs.ts";
@@ -9,18 +9,20 @@ export const IGNORED_LABEL = -100n;
 /**
  * What a batch's labels feed into `buildCausalTrainingGraph`: the mean over the answer tokens.
  * @param labels (B, T), unshifted as transformers takes them: the token's own id where it is part of an answer, −100
- *   at prompt and padding. A text's first token is never predicted, so its label counts for nothing.
+ *   at prompt and padding. A text's first token follows nothing, so its label counts for nothing.
+ * @param virtualTokens n, which the adapter puts before every text: rows count them too
  * @throws DataError if no token is an answer
  */
-export function answerFeeds(labels: HostTensor<"int64">): Record<string, HostTensor> {
+export function answerFeeds(labels: HostTensor<"int64">, virtualTokens = 0): Record<string, HostTensor> {
   const [batch = 0, tokens = 0] = labels.dims;
   const rows: bigint[] = [];
   const ids: bigint[] = [];
   for (let b = 0; b < batch; b++)
-    for (let t = 1; t < tokens; t++) {
+    // Behind virtual tokens the first token of a text follows the last of them, as under peft.
+    for (let t = virtualTokens === 0 ? 1 : 0; t < tokens; t++) {
       const label = labels.data[b * tokens + t]!;
       if (label === IGNORED_LABEL) continue;
-      rows.push(BigInt(b * tokens + t - 1));
+      rows.push(BigInt(b * (virtualTokens + tokens) + virtualTokens + t - 1));
       ids.push(label);
     }
   const count = rows.length;

@@ -3,15 +3,21 @@ import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { z } from "zod";
 import { ConfigError, DataError, EngineError } from "../../src/core/errors.ts";
+import { createRng } from "../../src/core/random.ts";
 import { float32, int64 } from "../../src/core/tensor.ts";
+import { collate } from "../../src/data/batching.ts";
 import { loadTokenizer } from "../../src/data/tokenizer.ts";
 import { answerFeeds, lastTokenRows } from "../../src/generate/feeds.ts";
-import { newKeyValue } from "../../src/generate/graphs.ts";
+import { buildCausalGraph, type CausalStructure, newKeyValue } from "../../src/generate/graphs.ts";
 import { type CausalModel, generateGreedy, openCausalModel } from "../../src/generate/greedy.ts";
 import { KeyValueCache } from "../../src/generate/keyValueCache.ts";
 import { openModelFolder } from "../../src/io/modelFolder.ts";
 import { createBackbone, type DecoderBackbone } from "../../src/nn/backbone.ts";
+import { tokenFeeds } from "../../src/nn/features.ts";
+import { adapterMethod } from "../../src/peft/adapters.ts";
+import type { PromptTuningSpec } from "../../src/peft/types.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
+import type { Executable, Tensors } from "../../src/runtime/types.ts";
 import { goldenBackbone, goldensFolder } from "../goldens/harness.ts";
 
 const open: AsyncDisposable[] = [];
@@ -30,6 +36,31 @@ async function openModel(backbone: DecoderBackbone): Promise<CausalModel> {
   const model = await openCausalModel({ backbone }, nodeRuntime);
   open.push(model);
   return model;
+}
+
+/** Decoding the slow way: the whole text anew for every token, one text at a time. */
+async function withoutCache(
+  executable: Executable,
+  { backbone, adapter }: CausalStructure,
+  prompt: readonly number[],
+  count: number,
+  parameters: Tensors,
+): Promise<number[]> {
+  const text = [...prompt];
+  while (text.length < prompt.length + count) {
+    const encoding = { ids: text, typeIds: text.map(() => 0), truncated: false };
+    const { batch, feeds } = adapterMethod(adapter).adapt(collate([encoding], 0), 0);
+    const rows = lastTokenRows(batch.attentionMask);
+    const { logits } = await executable.run({
+      ...tokenFeeds(backbone.config, batch),
+      ...feeds,
+      ...rows,
+      ...parameters,
+    });
+    const values = Array.from(logits?.data ?? [], Number);
+    text.push(values.indexOf(Math.max(...values)));
+  }
+  return text.slice(prompt.length);
 }
 
 describe("what is refused before anything runs", () => {
@@ -84,6 +115,11 @@ describe("what is fed", () => {
     expect(answer_weights?.data).toEqual(new Float32Array(3).fill(1 / 3));
   });
 
+  it("counts virtual tokens, behind which a first token can be asked for", () => {
+    const labels = int64([9, -100, -100, 7], [2, 2]);
+    expect(answerFeeds(labels, 3).logit_rows?.data).toEqual(BigInt64Array.of(2n, 8n));
+  });
+
   it("refuses a batch without answers", () => {
     expect(() => answerFeeds(int64([5, -100], [1, 2]))).toThrow(DataError);
   });
@@ -92,6 +128,34 @@ describe("what is fed", () => {
     expect(lastTokenRows(int64([0, 1, 1, 1, 1, 0], [2, 3])).logit_rows?.data).toEqual(
       BigInt64Array.of(2n, 4n),
     );
+  });
+});
+
+describe("continuing behind virtual tokens", () => {
+  it.each(["gpt2", "llama"])("%s: as the whole text computed anew for every token", async (name) => {
+    const backbone = await decoder(name);
+    const spec: PromptTuningSpec = { virtualTokens: 3, init: "random" };
+    const structure: CausalStructure = { backbone, adapter: { kind: "prompt-tuning", spec } };
+    const draw = createRng(5);
+    const values = Float32Array.from({ length: 3 * backbone.width }, () => draw.normal());
+    const parameters = { prompt_embeddings: float32(values, [3, backbone.width]) };
+    const model = await openCausalModel(structure, nodeRuntime);
+    const whole = await nodeRuntime.compile(buildCausalGraph(structure));
+    open.push(model, whole);
+    const prompts = [[5, 9, 11, 30], [7], [40, 41]];
+    const anew = await Promise.all(
+      prompts.map((prompt) => withoutCache(whole, structure, prompt, 8, parameters)),
+    );
+    const options = { maxNewTokens: 8, stopIds: [], parameters };
+    const results = await generateGreedy(model, prompts, options);
+    expect(results.map(({ ids }) => ids)).toEqual(anew);
+    const other = {
+      prompt_embeddings: float32(
+        values.map((x) => -x),
+        [3, backbone.width],
+      ),
+    };
+    expect(await generateGreedy(model, prompts, { ...options, parameters: other })).not.toEqual(results);
   });
 });
 

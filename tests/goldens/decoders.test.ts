@@ -1,16 +1,17 @@
 // B batch, T tokens, D width, V vocabulary, M rows of logits.
 import { afterAll, describe, expect, it } from "vitest";
 import { float64, type HostTensor, int64 } from "../../src/core/tensor.ts";
+import { collate } from "../../src/data/batching.ts";
 import { answerFeeds } from "../../src/generate/feeds.ts";
 import { buildCausalGraph, buildCausalTrainingGraph, type CausalStructure } from "../../src/generate/graphs.ts";
 import { generateGreedy, openCausalModel } from "../../src/generate/greedy.ts";
 import { readSafetensorsHeader } from "../../src/io/safetensors.ts";
 import type { DecoderBackbone } from "../../src/nn/backbone.ts";
-import { tokenFeeds } from "../../src/nn/features.ts";
+import { poolingWeights, tokenFeeds } from "../../src/nn/features.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
 import { referenceRuntime } from "../../src/runtime/reference.ts";
 import type { Executable, Runtime, Tensors } from "../../src/runtime/types.ts";
-import { GRADIENT_PREFIX } from "../../src/train/graphs.ts";
+import { buildFeatureGraph, GRADIENT_PREFIX } from "../../src/train/graphs.ts";
 import { relativeDifference, tolerances } from "../tolerances.ts";
 import * as golden from "./harness.ts";
 
@@ -109,6 +110,25 @@ describe.each(setups)("against transformers, $precision", ({ precision, runtime,
       compare("logits", backbone.config.vocabularySize);
     },
   );
+
+  it.each(models)("%s: the last real token's vector as a sentence's feature, padded on either side", async (model) => {
+    const backbone = await decoder(model);
+    const tensors = await golden.goldenTensors(model, "golden-forward", precision);
+    const feature = { pooling: "last", normalize: false } as const;
+    const executable = await compile(runtime, buildFeatureGraph({ backbone, feature }));
+    const last = golden.need(tensors, `hidden.${backbone.config.layers}`);
+    const [batch = 0, tokens = 0, width = 0] = last.dims;
+    const rows = Array.from({ length: batch }, (_, b) =>
+      Array.from({ length: width }, (_, d) => Number(last.data[((b + 1) * tokens - 1) * width + d])),
+    );
+    const expected = float64(rows.flat(), [batch, width]);
+    const encodings = promptsOf(tensors).map((ids) => ({ ids, typeIds: ids.map(() => 0), truncated: false }));
+    for (const side of ["left", "right"] as const) {
+      const texts = collate(encodings, 0, side);
+      const feeds = { ...tokenFeeds(backbone.config, texts), pooling_weights: poolingWeights("last", texts.attentionMask) };
+      expectClose((await executable.run(feeds)).feature, expected, tolerance(model), side);
+    }
+  });
 
   it.each(models)("%s: loss on the answers and every LoRA gradient", async (model) => {
     const structure = await structureOf(model, "golden-lora");
