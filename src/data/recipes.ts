@@ -72,12 +72,12 @@ async function readBanking77(folder: string): Promise<Source> {
 
 /** An entity: its name, its Wikidata id, and its mentions, each a list of token indices. */
 const entitySchema = z.tuple([z.string(), z.string(), z.array(z.array(z.int().min(0)).min(1)).min(1)]);
-const fewRelSchema = z.record(
+export const fewRelSchema = z.record(
   z.string(),
   z.array(z.object({ tokens: z.array(z.string()).min(1), h: entitySchema, t: entitySchema })),
 );
-type FewRelInstance = z.infer<typeof fewRelSchema>[string][number];
-const relationNamesSchema = z.record(z.string(), z.tuple([z.string().min(1)]).rest(z.string()));
+export type FewRelInstance = z.infer<typeof fewRelSchema>[string][number];
+export const relationNamesSchema = z.record(z.string(), z.tuple([z.string().min(1)]).rest(z.string()));
 
 /**
  * The sentence, tokens joined by spaces, with the first mention of head and tail marked as the benchmark code's

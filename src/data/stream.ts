@@ -126,18 +126,16 @@ export async function hashFiles(paths: readonly string[]): Promise<string> {
 }
 
 /**
- * Reads a stream and divides it into tasks. Equal specs, seeds and files give equal streams.
+ * Divides what was read into tasks. Equal sources, specs and seeds give equal streams.
  *
- * @param spec with absolute paths
- * @param seed the run's; `spec.seed` beats it. Decides class order, shared labels and splits.
- * @throws DataError or ConfigError (both exit 2) saying what cannot be learned from, and where it stands
+ * @param rng decides class order, shared labels and splits
+ * @throws DataError or ConfigError (both exit 2) saying what cannot be learned from
  */
-export async function loadStream(spec: StreamSpec, seed: number): Promise<TaskStream> {
-  const rng = createRng(spec.seed ?? seed);
-  const source =
-    spec.recipe !== undefined && spec.path !== undefined
-      ? await readRecipe(spec.recipe, spec.path, rng.fork("recipe"))
-      : await readSource(spec);
+export async function buildStream(
+  spec: StreamSpec,
+  source: Source,
+  rng: Rng,
+): Promise<Omit<TaskStream, "dataHash">> {
   if (source.train.length === 0)
     throw new DataError(`${source.files[0]} has no examples`, {
       hint: "Train needs rows of text and label.",
@@ -151,11 +149,23 @@ export async function loadStream(spec: StreamSpec, seed: number): Promise<TaskSt
   const train = withoutOverlap(spec, source, notes);
   const tasks = buildTasks(spec, source, train, plans, rng);
   if (source.validation === undefined && spec.validationFraction > 0) noteValidation(tasks, notes);
+  return { tasks, ...(source.outOfScope === undefined ? {} : { outOfScope: source.outOfScope }), notes };
+}
+
+/**
+ * Reads a stream and divides it into tasks. Equal specs, seeds and files give equal streams.
+ *
+ * @param spec with absolute paths
+ * @param seed the run's; `spec.seed` beats it. Decides class order, shared labels and splits.
+ * @throws DataError or ConfigError (both exit 2) saying what cannot be learned from, and where it stands
+ */
+export async function loadStream(spec: StreamSpec, seed: number): Promise<TaskStream> {
+  const rng = createRng(spec.seed ?? seed);
+  const source =
+    spec.recipe !== undefined && spec.path !== undefined
+      ? await readRecipe(spec.recipe, spec.path, rng.fork("recipe"))
+      : await readSource(spec);
+  const stream = await buildStream(spec, source, rng);
   const domainFile = typeof spec.domains === "string" ? [spec.domains] : [];
-  return {
-    tasks,
-    ...(source.outOfScope === undefined ? {} : { outOfScope: source.outOfScope }),
-    dataHash: await hashFiles([...source.files, ...domainFile]),
-    notes,
-  };
+  return { ...stream, dataHash: await hashFiles([...source.files, ...domainFile]) };
 }
