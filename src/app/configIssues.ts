@@ -109,6 +109,12 @@ function unknownKey(schema: z.ZodType, path: Path, key: string): ConfigIssue {
   const later = laterKeys[full];
   if (later !== undefined) return { path: full, expected: notYet(later), received: `the key ${key}` };
   const keys = knownKeys(schema, path);
+  if (keys.includes(key))
+    return {
+      path: full,
+      expected: `nothing here: ${key} belongs to another kind of ${formatPath(path)}`,
+      received: `the key ${key}`,
+    };
   const near = nearest(key, keys);
   const expected =
     near === undefined ? `one of the keys ${keys.join(", ")}` : `the key ${near} (did you mean it?)`;
@@ -133,8 +139,12 @@ function expectedText(issue: RawIssue): string {
       return `a multiple of ${issue.divisor}`;
     case "invalid_format":
       return `a text of the form ${issue.format}`;
+    case "invalid_union": {
+      const options = "options" in issue ? (issue.options ?? []) : [];
+      const named = options.filter((option) => option !== undefined).map(String);
+      return named.length === 0 ? issue.message : `one of ${named.join(", ")}`;
+    }
     case "unrecognized_keys":
-    case "invalid_union":
     case "invalid_key":
     case "invalid_element":
       return issue.message;

@@ -1,12 +1,13 @@
 import { z } from "zod";
 import { type StreamSpec, streamSchema } from "../data/streamSpec.ts";
+import { poolingKinds } from "../nn/features.ts";
 
 const count = z.int().min(1);
 const positive = z.number().positive();
 const fraction = z.number().min(0).max(1);
 
-const methodSchema = z.strictObject({
-  adapter: z.literal("lora").default("lora"),
+const loraSchema = z.strictObject({
+  adapter: z.literal("lora").optional().default("lora"),
   rank: count.default(4),
   alpha: positive.default(8),
   dropout: z.number().min(0).lt(1).default(0.1),
@@ -15,6 +16,17 @@ const methodSchema = z.strictObject({
   targetModules: z.union([z.string().min(1), z.array(z.string().min(1)).min(1)]).exactOptional(),
   rslora: z.boolean().default(false),
 });
+
+const promptTuningSchema = z.strictObject({
+  adapter: z.literal("prompt-tuning"),
+  virtualTokens: count.default(10),
+  /** The first values: drawn by chance, words of the vocabulary, a text's words, or a text chosen by the task. */
+  init: z
+    .union([z.enum(["auto", "random", "vocab"]), z.strictObject({ text: z.string().min(1) })])
+    .default("auto"),
+});
+
+const methodSchema = z.discriminatedUnion("adapter", [loraSchema, promptTuningSchema]);
 
 const cosineScale = z.union([z.literal("learnable"), positive]);
 
@@ -37,7 +49,7 @@ function expandHead(kind: "linear" | "cosine"): HeadConfig {
 
 const featureSchema = z.strictObject({
   /** Default: what the model's own `1_Pooling/config.json` says, else `cls`. */
-  pooling: z.enum(["cls", "mean", "last", "pooler"]).exactOptional(),
+  pooling: z.enum(poolingKinds).exactOptional(),
   normalize: z.boolean().exactOptional(),
 });
 
@@ -102,15 +114,12 @@ export const laterKeys: Readonly<Record<string, string>> = {
   prompt: "prompts",
   "method.selector": "adapter selectors",
   "method.layers": "adapters in some layers only",
-  "method.virtualTokens": "prompt tuning",
-  "method.init": "prompt tuning",
   "stream.base": "class counts that differ by task",
   "stream.increment": "class counts that differ by task",
   "stream.typeOrder": "word-level streams",
 };
 
 export const laterValues: Readonly<Record<string, Readonly<Record<string, string>>>> = {
-  "method.adapter": { "prompt-tuning": "prompt tuning" },
   head: { none: "classifying without a head" },
   level: { word: "word-level classification" },
   precision: { bfloat16: "other precisions", float16: "other precisions", int8: "other precisions" },

@@ -15,7 +15,7 @@ import { collectVersions } from "./packageInfo.ts";
 import { Recorder } from "./recorder.ts";
 import { RunFolder } from "./runFolder.ts";
 import { fromSavedAdapter, toSavedAdapter } from "./savedTask.ts";
-import { resolveStructure, resolveTraining, trainableParameters } from "./structure.ts";
+import { promptTaskOf, resolveStructure, resolveTraining, trainableParameters } from "./structure.ts";
 import { Timekeeper } from "./timekeeper.ts";
 import type { RunOptions } from "./types.ts";
 
@@ -153,7 +153,7 @@ async function loadIngredients(config: ResolvedConfig, signal?: AbortSignal): Pr
   const stream = await loadStream(config.stream, config.seed);
   const loaded = await loadBackbone(config.backbone, config.backboneRevision, signal);
   checkTexts(loaded.tokenizer, stream.tasks, config.training.maxLength);
-  return { stream, loaded, structure: resolveStructure(config, loaded) };
+  return { stream, loaded, structure: resolveStructure(config, loaded, promptTaskOf(config.stream)) };
 }
 
 async function* experiment(

@@ -116,6 +116,43 @@ describe("loadConfig", () => {
   });
 });
 
+describe("prompt tuning", () => {
+  test("has settings of its own, with defaults", () => {
+    const methodOf = (method: unknown) => configAt("/", { method }).method;
+    const prompt = { adapter: "prompt-tuning" };
+    expect(methodOf(prompt)).toEqual({ ...prompt, virtualTokens: 10, init: "auto" });
+    const own = { ...prompt, virtualTokens: 3, init: { text: "Sort this:" } };
+    expect(methodOf(own)).toEqual(own);
+    expect(methodOf({})).toMatchObject({ adapter: "lora", rank: 4 });
+  });
+
+  test.each<[string, Record<string, unknown>, string, string]>([
+    [
+      "LoRA's settings beside it",
+      { rank: 4 },
+      "method.rank",
+      "nothing here: rank belongs to another kind of method",
+    ],
+    ["a typo", { virtualToken: 4 }, "method.virtualToken", "the key virtualTokens (did you mean it?)"],
+    ["no virtual tokens", { virtualTokens: 0 }, "method.virtualTokens", "at least 1"],
+    ["an unknown start", { init: "zeros" }, "method.init", "one of auto, random, vocab, or a mapping"],
+    ["an unknown adapter", { adapter: "prefix" }, "method.adapter", "one of lora, prompt-tuning"],
+  ])("%s is named", async (_, change, path, expected) => {
+    const method = { adapter: "prompt-tuning", ...change };
+    expect(await issuesOf(() => configAt("/", { method }))).toMatchObject([{ path, expected }]);
+  });
+
+  test("its settings beside LoRA are named", async () => {
+    const issues = await issuesOf(() => configAt("/", { method: { virtualTokens: 4 } }));
+    expect(issues).toMatchObject([
+      {
+        path: "method.virtualTokens",
+        expected: "nothing here: virtualTokens belongs to another kind of method",
+      },
+    ]);
+  });
+});
+
 describe("what is wrong is named", () => {
   test("an unknown key, with the nearest one", async () => {
     const issues = await issuesOf(() =>
@@ -189,7 +226,6 @@ describe("what is wrong is named", () => {
     ["router", { router: { kind: "entropy" } }],
     ["prompt", { prompt: "x" }],
     ["method.selector", { method: { selector: "x" } }],
-    ["method.adapter", { method: { adapter: "prompt-tuning" } }],
     ["head", { head: "none" }],
     ["level", { level: "word" }],
   ])("what later versions know, as not available: %s", async (path, changes) => {

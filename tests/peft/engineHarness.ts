@@ -6,7 +6,8 @@ import { readSafetensorsHeader, readTensor } from "../../src/io/safetensors.ts";
 import type { Backbone } from "../../src/nn/backbone.ts";
 import { type FeatureSpec, poolingWeights, type TokenBatch, tokenFeeds } from "../../src/nn/features.ts";
 import { defaultHeads } from "../../src/nn/heads.ts";
-import type { SavedAdapter } from "../../src/peft/types.ts";
+import { adapterMethod } from "../../src/peft/adapters.ts";
+import type { AdapterSpec, SavedAdapter } from "../../src/peft/types.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
 import type { Executable } from "../../src/runtime/types.ts";
 import { buildFeatureGraph, buildInferenceGraph } from "../../src/train/graphs.ts";
@@ -40,11 +41,14 @@ export function batchOf(tensors: ReadonlyMap<string, HostTensor>): TokenBatch {
 export function batchFeeds(
   backbone: Backbone,
   feature: FeatureSpec,
-  batch: TokenBatch,
+  texts: TokenBatch,
+  adapter?: AdapterSpec,
 ): Record<string, HostTensor> {
+  const { batch, textMask, feeds } = adapterMethod(adapter).adapt(texts, backbone.config.padId);
   return {
     ...tokenFeeds(backbone.config, batch),
-    pooling_weights: poolingWeights(feature.pooling, batch.attentionMask),
+    ...feeds,
+    pooling_weights: poolingWeights(feature.pooling, textMask, batch.attentionMask),
   };
 }
 
@@ -53,7 +57,7 @@ async function compute(executable: Promise<Executable>, feeds: Record<string, Ho
   return await session.run(feeds);
 }
 
-/** hidden.0 … hidden.L (B·T, D), feature (B, D), and logits (B, C) where there is a head. */
+/** hidden.0 … hidden.L (B·T, D), virtual tokens included, feature (B, D), and logits (B, C) where there is a head. */
 export async function runAdapter(
   backbone: Backbone,
   saved: SavedAdapter,
@@ -62,7 +66,7 @@ export async function runAdapter(
   const { pooling, normalize, adapter, head } = saved;
   const structure = { backbone, adapter, feature: { pooling, normalize } };
   const feeds = {
-    ...batchFeeds(backbone, structure.feature, batch),
+    ...batchFeeds(backbone, structure.feature, batch, adapter),
     ...parameterFeeds({ adapter: adapter.tensors, head: head?.tensors ?? new Map() }),
   };
   const outputs = await compute(nodeRuntime.compile(buildFeatureGraph(structure, true)), feeds);

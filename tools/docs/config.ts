@@ -84,7 +84,9 @@ function propertiesOf(schema: Schema): ReadonlyMap<string, Schema> {
     for (const [name, property] of Object.entries(option.properties ?? {})) {
       const other = found.get(name);
       const own = asSchema(property) ?? {};
-      found.set(name, other === undefined ? own : { anyOf: [other, own] });
+      const initial = other?.default ?? own.default;
+      const merged = { anyOf: [other ?? own, own], ...(initial !== undefined && { default: initial }) };
+      found.set(name, other === undefined ? own : merged);
     }
   return found;
 }

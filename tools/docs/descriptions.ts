@@ -16,7 +16,12 @@ What \`accrete run <file>\` reads: one YAML file. \`backbone\`, \`stream\` and \
 
 /** Settings with a heading of their own, in the page's order. */
 export const sections: Readonly<Record<string, { readonly title: string; readonly text: string }>> = {
-  method: { title: "method", text: "The adapter that each task gets." },
+  method: {
+    title: "method",
+    text:
+      "The adapter that each task gets: LoRA, or with `adapter: prompt-tuning` trained virtual tokens before every text.\n" +
+      "`virtualTokens` and `init` belong to prompt tuning, the other settings to LoRA.",
+  },
   head: {
     title: "head",
     text:
@@ -46,7 +51,11 @@ export const descriptions: Readonly<Record<string, string>> = {
   seed: "Drives initialisation, batches and dropout, and, where `stream.seed` is absent, class order and splits.",
   out: "The run folder. If it exists and is not empty, `--resume` is needed.",
 
-  "method.adapter": "Low-rank adaptation: y = Wx + s·B(A(dropout(x))), s = alpha / rank.",
+  "method.adapter":
+    "`lora`: y = Wx + s·B(A(dropout(x))), s = alpha / rank. `prompt-tuning`: vectors that stand before the text's word embeddings.",
+  "method.virtualTokens": "How many vectors. They count against the longest text that the backbone takes.",
+  "method.init":
+    "What a prompt begins with. `random`: N(0, 1). `vocab`: words of the vocabulary drawn by chance. `{ text: … }`: that text's words, repeated or cut to fit. `auto`: a text chosen by what is classified, such as *Classify the intent of this sentence:*.",
   "method.rank": "Rank of A and B.",
   "method.alpha": "Numerator of the scale s.",
   "method.dropout": "On the adapter's input, before A only.",
@@ -60,7 +69,7 @@ export const descriptions: Readonly<Record<string, string>> = {
   "head.scale": "Of the cosine head: learned from 16 on, or fixed at this number.",
 
   "feature.pooling":
-    "First token, mean over the text's tokens, last token, or the model's pooler. Without it what the model's `1_Pooling/config.json` says, else `cls`.",
+    "First token, mean over the text's tokens, last token, or the model's pooler over the first one. `peft-first` and `peft-first-pooler` read a prompt's first virtual token, as Hugging Face's classifiers do under peft. Without the key what the model's `1_Pooling/config.json` says, else `cls`.",
   "feature.normalize":
     "Divide the feature by its L2 norm. Without it what the model's own files say, else `false`.",
 

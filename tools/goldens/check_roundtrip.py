@@ -3,7 +3,8 @@
     ~/venv-accrete/bin/python tools/goldens/check_roundtrip.py --adapter DIR --base DIR --expected FILE
 
 FILE is a safetensors file with the inputs `input_ids`, `attention_mask` and optionally `token_type_ids` (B, T), and any of
-  hidden.0 ... hidden.L  (B, T, D)  embeddings output and each layer's output, compared at real tokens only
+  hidden.0 ... hidden.L  (B, T, D)  embeddings output and each layer's output, compared at real tokens only;
+                                    (B, n + T, D) with the n virtual tokens of a prompt in front
   logits                 (B, C)     needs the head: inside the adapter, or `head.safetensors` beside it
   feature                (B, D)     what --pooling (and --normalize) make of the last hidden state
 Exit 0 if every tensor agrees within 1e-4 * max|expected|, 1 if not, 2 on bad usage.
@@ -26,6 +27,7 @@ from safetensors.torch import load_file
 
 TOLERANCE = 1e-4
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+POOLINGS = ("cls", "mean", "last", "pooler", "peft-first", "peft-first-pooler")
 HEADS_INSIDE = {
     "SEQ_CLS": transformers.AutoModelForSequenceClassification,
     "TOKEN_CLS": transformers.AutoModelForTokenClassification,
@@ -41,7 +43,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--adapter", type=Path, required=True, help="peft folder")
     parser.add_argument("--base", type=Path, required=True, help="base model folder")
     parser.add_argument("--expected", type=Path, required=True, help="safetensors of inputs and expected outputs")
-    parser.add_argument("--pooling", choices=["cls", "mean", "last", "pooler"], default="mean")
+    parser.add_argument("--pooling", choices=POOLINGS, default="mean")
     parser.add_argument("--normalize", action="store_true", help="L2-normalise the feature")
     return parser.parse_args()
 
@@ -79,8 +81,18 @@ def compare_keys(model: peft.PeftModel, saved: Tensors, pooling: str) -> list[st
     return problems
 
 
-def pool(pooling: str, output: object, mask: torch.Tensor) -> torch.Tensor:
-    h = output.hidden_states[-1]  # (B, T, D)
+def count_virtual_tokens(model: peft.PeftModel) -> int:
+    return getattr(model.peft_config["default"], "num_virtual_tokens", 0)
+
+
+def pool(pooling: str, model: peft.PeftModel, output: object, mask: torch.Tensor) -> torch.Tensor:
+    """Over the text's own tokens, as peft itself does not: it takes the first virtual token for [CLS]."""
+    whole = output.hidden_states[-1]  # (B, n + T, D)
+    h = whole[:, count_virtual_tokens(model) :]  # (B, T, D)
+    if pooling == "peft-first":
+        return whole[:, 0]
+    if pooling == "peft-first-pooler":
+        return output.pooler_output
     if pooling == "cls":
         return h[:, 0]
     if pooling == "last":
@@ -88,7 +100,7 @@ def pool(pooling: str, output: object, mask: torch.Tensor) -> torch.Tensor:
         positions = torch.arange(mask.shape[1])[None, :] * mask
         return h[torch.arange(h.shape[0]), positions.argmax(1)]
     if pooling == "pooler":
-        return output.pooler_output
+        return model.get_base_model().pooler(h)
     weights = mask.to(h.dtype)[:, :, None]
     return (h * weights).sum(1) / weights.sum(1)
 
@@ -107,7 +119,8 @@ def compute(arguments: argparse.Namespace, model: peft.PeftModel, expected: Tens
     results = {f"hidden.{i}": h for i, h in enumerate(output.hidden_states)}
     if hasattr(output, "logits"):
         return {**results, "logits": output.logits}
-    feature = pool(arguments.pooling, output, inputs["attention_mask"])
+    with torch.no_grad():
+        feature = pool(arguments.pooling, model, output, inputs["attention_mask"])
     results["feature"] = F.normalize(feature, dim=-1) if arguments.normalize else feature
     beside = arguments.adapter / "head.safetensors"
     if beside.exists():
@@ -128,6 +141,8 @@ def compare(expected: Tensors, results: Tensors) -> list[str]:
             continue
         if name.startswith("hidden."):
             real = expected["attention_mask"].bool()
+            # Virtual tokens, which stand in front, are all real.
+            real = F.pad(real, (reference.shape[1] - real.shape[1], 0), value=True)
             reference, result = reference[real], result[real]
         relative = ((result - reference).abs().max() / reference.abs().max()).item()
         # Written so that not-a-number fails.

@@ -1,20 +1,24 @@
 /** Adapters that our engine trained for two steps on the golden models: the cases of the round trip through real peft. */
 import { CheckpointError } from "../../src/core/errors.ts";
 import { createRng, type Rng } from "../../src/core/random.ts";
-import { asFloat32, type HostTensor } from "../../src/core/tensor.ts";
+import { asFloat32 } from "../../src/core/tensor.ts";
 import { collate } from "../../src/data/batching.ts";
 import type { Encoding } from "../../src/data/tokenizer.ts";
-import { readTensor } from "../../src/io/safetensors.ts";
+import type { WeightSource } from "../../src/graph/types.ts";
+import { readRows, readTensor } from "../../src/io/safetensors.ts";
 import type { Backbone } from "../../src/nn/backbone.ts";
 import type { TokenBatch } from "../../src/nn/features.ts";
 import { defaultHeads, initHead } from "../../src/nn/heads.ts";
-import { initLora } from "../../src/peft/lora.ts";
+import type { InitSource } from "../../src/peft/adapterMethod.ts";
+import { adapterMethod } from "../../src/peft/adapters.ts";
 import type {
+  AdapterSpec,
   Architecture,
   HeadKind,
   LoraBias,
   LoraSpec,
   Pooling,
+  PromptTuningSpec,
   SavedAdapter,
 } from "../../src/peft/types.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
@@ -27,7 +31,9 @@ export interface TrainedCase {
   readonly pooling: Pooling;
   readonly normalize: boolean;
   readonly head: HeadKind;
-  readonly lora: LoraSpec;
+  readonly adapter: AdapterSpec;
+  /** Some tokens are of type 1. peft drops types where a prompt has no head of Hugging Face's, and we do not. */
+  readonly pairs: boolean;
 }
 
 const plain: LoraSpec = {
@@ -39,16 +45,25 @@ const plain: LoraSpec = {
   rslora: false,
 };
 
-type Change = Partial<Omit<TrainedCase, "lora">> & { readonly lora?: Partial<LoraSpec> };
+interface Change extends Partial<Omit<TrainedCase, "adapter">> {
+  readonly lora?: Partial<LoraSpec>;
+  /** In place of LoRA. */
+  readonly prompt?: PromptTuningSpec;
+}
 
-function makeCase(architecture: Architecture, name: string, { lora, ...change }: Change): TrainedCase {
+function makeCase(
+  architecture: Architecture,
+  name: string,
+  { lora, prompt, ...change }: Change,
+): TrainedCase {
   return {
     name: `${architecture}-${name}`,
     architecture,
     pooling: "mean",
     normalize: false,
     head: "linear",
-    lora: { ...plain, ...lora },
+    adapter: prompt ? { kind: "prompt-tuning", spec: prompt } : { kind: "lora", spec: { ...plain, ...lora } },
+    pairs: prompt === undefined,
     ...change,
   };
 }
@@ -61,11 +76,19 @@ const inside: { readonly [A in Architecture]: Change } = {
   roberta: { pooling: "cls", head: "dense" },
 };
 
+/** The same under peft's prompt tuning, where it reads the first virtual token. */
+const insidePrompt: { readonly [A in Architecture]: Change } = {
+  bert: { pooling: "peft-first-pooler", head: "linear", pairs: true },
+  roberta: { pooling: "peft-first", head: "dense", pairs: true },
+};
+
 const byLayer: Partial<LoraSpec> = {
   rslora: true,
   rankPattern: { "^encoder.layer.0.attention.self.query": 2, "layer.2.*": 4 },
   alphaPattern: { "1.attention.self.value": 5 },
 };
+
+const textPrompt: PromptTuningSpec = { virtualTokens: 3, init: "text", text: "größe" };
 
 function casesOf(architecture: Architecture): TrainedCase[] {
   const own = inside[architecture];
@@ -90,6 +113,15 @@ function casesOf(architecture: Architecture): TrainedCase[] {
       lora: { targetModules: "all-linear" },
     }),
     make("mean-linear-by-layer", { lora: byLayer }),
+    make("prompt-mean-linear", { prompt: { virtualTokens: 5, init: "random" } }),
+    make("prompt-cls-cosine", {
+      pooling: "cls",
+      head: "cosine",
+      prompt: { virtualTokens: 1, init: "vocab" },
+    }),
+    make("prompt-last-linear", { pooling: "last", normalize: true, prompt: textPrompt }),
+    make("prompt-pooler-linear", { pooling: "pooler", prompt: textPrompt }),
+    make("prompt-own-head", { ...insidePrompt[architecture], prompt: { virtualTokens: 4, init: "random" } }),
   ];
 }
 
@@ -99,11 +131,11 @@ const classes = 4;
 const texts = 8;
 
 /** Random tokens of unlike lengths, above the special ids. */
-function makeEncodings({ config }: Backbone, rng: Rng): Encoding[] {
+function makeEncodings({ config }: Backbone, pairs: boolean, rng: Rng): Encoding[] {
   const token = () => 5 + Math.floor(rng.uniform() * (config.vocabularySize - 5));
   return Array.from({ length: texts }, (_, i) => {
     const ids = Array.from({ length: 3 + i }, token);
-    const typeIds = ids.map((_, t) => (t > 2 && config.typeVocabularySize > 1 ? 1 : 0));
+    const typeIds = ids.map((_, t) => (t > 2 && pairs && config.typeVocabularySize > 1 ? 1 : 0));
     return { ids, typeIds, truncated: false };
   });
 }
@@ -130,22 +162,29 @@ export interface TrainedAdapter {
 
 /** Trains a case's adapter and head; the same bytes every time. */
 export async function trainCase(one: TrainedCase, backbone: Backbone): Promise<TrainedAdapter> {
-  const { pooling, normalize, lora } = one;
+  const { pooling, normalize, adapter } = one;
   const head = defaultHeads[one.head];
-  const adapter = { kind: "lora", spec: lora } as const;
   const structure: ModelStructure = { backbone, adapter, feature: { pooling, normalize }, head };
   const rng = createRng(3).fork(one.name);
   const training = buildTrainingGraph(structure, false);
-  const readBias = async (name: string): Promise<HostTensor<"float32">> => {
+  const find = (name: string): WeightSource => {
     const entry = backbone.weights.get(name);
-    if (entry === undefined) throw new CheckpointError(`the backbone has no bias "${name}"`);
-    return asFloat32(await readTensor(entry), name);
+    if (entry === undefined) throw new CheckpointError(`the backbone has no tensor "${name}"`);
+    return entry;
+  };
+  const { wordEmbeddings } = backbone;
+  const source: InitSource = {
+    readBias: async (name) => asFloat32(await readTensor(find(name)), name),
+    readWords: async (ids) => asFloat32(await readRows(find(wordEmbeddings), ids), wordEmbeddings),
+    vocabularySize: backbone.config.vocabularySize,
+    // The golden models have no tokenizer.
+    tokenize: (text) => [...text].map((_, i) => 5 + i),
   };
   const state = {
-    adapter: await initLora(training.adapterShapes, rng.fork("adapter"), readBias),
+    adapter: await adapterMethod(adapter).init(training.adapterShapes, rng.fork("adapter"), source),
     head: initHead(head, backbone.width, classes, rng.fork("head")),
   };
-  const encodings = makeEncodings(backbone, rng.fork("texts"));
+  const encodings = makeEncodings(backbone, one.pairs, rng.fork("texts"));
   await using executable = await nodeRuntime.compile(training.graph, { threads: 1 });
   const { padId } = backbone.config;
   const context = { structure, training, executable, padId, rng: rng.fork("fit"), describe: String };
@@ -163,6 +202,7 @@ export async function trainCase(one: TrainedCase, backbone: Backbone): Promise<T
     pooling,
     normalize,
     architecture: one.architecture,
+    depth: { layers: backbone.config.layers, heads: backbone.config.heads },
     baseModel: one.architecture,
     backboneHash: "",
     tokenizerHash: "",
