@@ -21,6 +21,8 @@ export interface Tokenizer {
   /** SHA-256 of `tokenizer.json`'s bytes, hex. */
   readonly hash: string;
   readonly padId: number;
+  /** What `tokenizer_config.json` calls the end of a text; undefined where it does not. */
+  readonly endId: number | undefined;
   /** One more than the highest id. */
   readonly vocabularySize: number;
   readonly paddingSide: "left" | "right";
@@ -155,6 +157,7 @@ export function excerpt(text: string): string {
 class HuggingFaceTokenizer implements Tokenizer {
   readonly hash: string;
   readonly padId: number;
+  readonly endId: number | undefined;
   readonly vocabularySize: number;
   readonly paddingSide: "left" | "right";
   private readonly truncationSide: "left" | "right";
@@ -169,13 +172,14 @@ class HuggingFaceTokenizer implements Tokenizer {
     makeWordLibrary: (() => LibraryTokenizer) | undefined,
     templates: Templates,
     config: TokenizerConfig,
-    facts: { readonly hash: string; readonly padId: number },
+    facts: Pick<Tokenizer, "hash" | "padId" | "endId">,
   ) {
     this.library = library;
     this.makeWordLibrary = makeWordLibrary;
     this.templates = templates;
     this.hash = facts.hash;
     this.padId = facts.padId;
+    this.endId = facts.endId;
     this.paddingSide = config.padding_side;
     this.truncationSide = config.truncation_side;
     let highest = -1;
@@ -226,6 +230,10 @@ class HuggingFaceTokenizer implements Tokenizer {
   }
 }
 
+function findEndId(library: LibraryTokenizer, { eos_token }: TokenizerConfig): number | undefined {
+  return typeof eos_token === "string" ? library.token_to_id(eos_token) : undefined;
+}
+
 function findPadId(
   library: LibraryTokenizer,
   config: TokenizerConfig,
@@ -236,8 +244,7 @@ function findPadId(
     if (id !== undefined) return id;
   }
   // Decoders often have none; what stands on padding is masked, so any id serves.
-  const end = typeof config.eos_token === "string" ? library.token_to_id(config.eos_token) : undefined;
-  return padding?.pad_id ?? end ?? 0;
+  return padding?.pad_id ?? findEndId(library, config) ?? 0;
 }
 
 function buildLibrary(path: string, file: TokenizerFile, config: TokenizerConfig): LibraryTokenizer {
@@ -286,6 +293,7 @@ export async function loadTokenizer(folder: string): Promise<Tokenizer> {
   return new HuggingFaceTokenizer(library, wordLibraryMaker(path, file, config), templates, config, {
     hash,
     padId: findPadId(library, config, file.padding),
+    endId: findEndId(library, config),
   });
 }
 

@@ -2,6 +2,7 @@
 import { gradients } from "../autodiff/gradients.ts";
 import { createGraph } from "../graph/graph.ts";
 import * as op from "../graph/ops.ts";
+import { multiplyDims } from "../graph/shape.ts";
 import type { Graph, Value } from "../graph/types.ts";
 import type { DecoderBackbone } from "../nn/backbone.ts";
 import type { KeyValue } from "../nn/decoderAttention.ts";
@@ -109,4 +110,25 @@ export function buildContinuationGraph(structure: CausalStructure): Graph {
     outputs[newKeyValue(layer, "value")] = value;
   });
   return createGraph(outputs);
+}
+
+/** Inputs of `buildTreeGraph` beside the model's. */
+export const TREE = "tree";
+export const EDGE_INDEX = "edge_index";
+
+/**
+ * Texts that end in a tree of tokens, whose every branch reads as if it stood alone behind its text.
+ *
+ * Inputs beside the model's: `tree` int64 (T, T), 1 where the row's token may see the column's; `logit_rows` int64 (M);
+ * `edge_index` int64 (E), which of the (M, V) log-probabilities are asked for, row-major. Output: `edge_scores` (E).
+ * @throws CheckpointError if the model has no language-modelling head
+ */
+export function buildTreeGraph(structure: CausalStructure): Graph {
+  const { context } = adaptedContext(structure, noDropout, noDropout);
+  const { backbone } = structure;
+  const tree = op.input(TREE, "int64", ["T", "T"]);
+  const { last } = backbone.build(context, { ...backbone.declareInputs(), tree });
+  const logs = op.logSoftmax(logitsAtRows(structure, context, last)); // (M, V)
+  const flat = op.reshape(logs, [multiplyDims(logs.shape)]);
+  return createGraph({ edge_scores: op.gather(flat, op.input(EDGE_INDEX, "int64", ["E"])) });
 }

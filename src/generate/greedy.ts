@@ -51,7 +51,7 @@ export interface Continuation {
 const DEFAULT_BATCH = 16;
 
 /** What can be told wrong before anything runs. */
-function checkPrompts(
+export function checkPrompts(
   { backbone, adapter }: CausalStructure,
   prompts: readonly (readonly number[])[],
   maxNewTokens: number,

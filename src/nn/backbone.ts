@@ -3,7 +3,14 @@ import { CheckpointError } from "../core/errors.ts";
 import * as op from "../graph/ops.ts";
 import type { Value, WeightSource } from "../graph/types.ts";
 import { modelTypeOf } from "./configFile.ts";
-import { buildDecoder, type DecoderOutputs, declarePast, decoders, languageModelLogits } from "./decoder.ts";
+import {
+  buildDecoder,
+  type DecoderInputs,
+  type DecoderOutputs,
+  declarePast,
+  decoders,
+  languageModelLogits,
+} from "./decoder.ts";
 import type { Past } from "./decoderAttention.ts";
 import { type DecoderArchitecture, type DecoderConfig, maxDecoderTokens } from "./decoderConfig.ts";
 import { type DecoderNetwork, decoderBiases, decoderSites } from "./decoderNetwork.ts";
@@ -59,7 +66,7 @@ export interface DecoderBackbone extends BackboneFrame {
   readonly config: DecoderConfig;
   readonly hasLanguageModelHead: boolean;
   /** @param past what the new tokens follow; without it they begin their texts */
-  build(context: LayerContext, inputs: TokenInputs, past?: Past): DecoderOutputs;
+  build(context: LayerContext, inputs: DecoderInputs, past?: Past): DecoderOutputs;
   /** The keys and values of what was read before, as inputs. */
   declarePast(): Past;
   /**

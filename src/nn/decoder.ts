@@ -1,7 +1,7 @@
 // Dimensions: B batch, T tokens, P past tokens, D width, V vocabulary, K key-value heads, d head width.
 import * as op from "../graph/ops.ts";
 import type { Value } from "../graph/types.ts";
-import { decoderAttention, type KeyValue, type Past } from "./decoderAttention.ts";
+import { type AttentionInputs, decoderAttention, type KeyValue, type Past } from "./decoderAttention.ts";
 import type { DecoderArchitecture, DecoderConfig } from "./decoderConfig.ts";
 import type { DecoderNetwork } from "./decoderNetwork.ts";
 import type { EncoderOutputs, TokenInputs } from "./encoder.ts";
@@ -18,6 +18,9 @@ export const decoders: { readonly [A in DecoderArchitecture]: DecoderNetwork } =
   qwen2,
 };
 
+/** A batch of new tokens: texts, or branches of a tree. */
+export type DecoderInputs = TokenInputs & AttentionInputs;
+
 export interface DecoderOutputs extends EncoderOutputs {
   /** Each layer's keys and values of the new tokens, (B, K, T, d). */
   readonly keyValues: readonly KeyValue[];
@@ -32,7 +35,7 @@ export interface DecoderOutputs extends EncoderOutputs {
 export function buildDecoder(
   config: DecoderConfig,
   context: LayerContext,
-  inputs: TokenInputs,
+  inputs: DecoderInputs,
   past?: Past,
 ): DecoderOutputs {
   const network = decoders[config.architecture];

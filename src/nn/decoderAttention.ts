@@ -10,6 +10,11 @@ import { type LayerContext, MASKED } from "./layers.ts";
 export interface AttentionInputs {
   readonly attentionMask: Value;
   readonly positionIds: Value;
+  /**
+   * For new tokens that branch: int64 (T, T), the same for every text, 1 where the row's token may see the column's.
+   * Absent: a token sees what is not later than itself.
+   */
+  readonly tree?: Value;
 }
 
 /** One layer's keys, after rotation, and values, each (B, K, tokens, d). */
@@ -88,7 +93,11 @@ function hide(mask: Value): Value {
  * (B, 1, T, T): a token sees the real tokens whose position is not after its own. Positions count real tokens, so
  * this is the usual triangle wherever the padding stands. A row of padding sees nothing: its values mean nothing.
  */
-function causalMask({ attentionMask, positionIds }: AttentionInputs, batch: Dim, tokens: Dim): Value {
+function causalMask({ attentionMask, positionIds, tree }: AttentionInputs, batch: Dim, tokens: Dim): Value {
+  if (tree !== undefined) {
+    const apart = op.reshape(hide(tree), [1, 1, tokens, tokens]);
+    return op.add(apart, op.reshape(hide(attentionMask), [batch, 1, 1, tokens]));
+  }
   const at = (shape: readonly Dim[]) => op.reshape(positionIds, shape);
   const later = op.cast(op.greater(at([batch, 1, tokens]), at([batch, tokens, 1])), "float32"); // (B, T, T)
   const padding = op.reshape(hide(attentionMask), [batch, 1, tokens]);
