@@ -65,8 +65,16 @@ export interface TrainableState {
   readonly head: ReadonlyMap<string, HostTensor<"float32">>;
 }
 
+/** What of a model says how a batch is fed and what is trained. */
+export interface FedModel extends Pick<ModelStructure, "backbone" | "adapter"> {
+  /** Absent: no graph of the model pools. */
+  readonly feature?: ModelStructure["feature"];
+  /** Absent: the adapter alone is trained. */
+  readonly head?: ModelStructure["head"];
+}
+
 export interface FitContext {
-  readonly structure: ModelStructure;
+  readonly structure: FedModel;
   readonly training: TrainingGraph;
   readonly executable: Executable;
   readonly padId: number;
@@ -116,18 +124,20 @@ function headFeeds(head: ReadonlyMap<string, HostTensor>): Record<string, HostTe
  * @returns `tokens` of the texts, padding and virtual ones aside; `length` T of the graph, with them
  */
 export function modelFeeds(
-  structure: Omit<ModelStructure, "head">,
+  { backbone, adapter, feature }: FedModel,
   encodings: readonly Encoding[],
   padId: number,
 ): { readonly feeds: Record<string, HostTensor>; readonly tokens: number; readonly length: number } {
   const texts = collate(encodings, padId);
-  const method = adapterMethod(structure.adapter);
+  const method = adapterMethod(adapter);
   const { batch, textMask, feeds } = method.adapt(texts, padId);
   return {
     feeds: {
-      ...tokenFeeds(structure.backbone.config, batch),
+      ...tokenFeeds(backbone.config, batch),
       ...feeds,
-      pooling_weights: poolingWeights(structure.feature.pooling, textMask, batch.attentionMask),
+      ...(feature && {
+        pooling_weights: poolingWeights(feature.pooling, textMask, batch.attentionMask),
+      }),
     },
     tokens: texts.lengths.reduce((sum, length) => sum + length, 0),
     length: texts.length + method.virtualTokens,
@@ -152,7 +162,7 @@ function createOptimizer(context: FitContext, state: TrainableState, options: Tr
   for (const [name, { data }] of state.adapter)
     trainables.push({ name, values: data, learningRate: options.learningRate });
   for (const [name, { data }] of state.head)
-    if (name !== "scale" || context.structure.head.scaleLearnable)
+    if (name !== "scale" || context.structure.head?.scaleLearnable === true)
       trainables.push({ name: HEAD_PREFIX + name, values: data, learningRate: options.headLearningRate });
   return new AdamW(trainables, { beta1, beta2, epsilon: options.epsilon, weightDecay: options.weightDecay });
 }
