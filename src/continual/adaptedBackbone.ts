@@ -3,11 +3,12 @@ import { asFloat32 } from "../core/tensor.ts";
 import { planEvaluationBatches } from "../data/batching.ts";
 import { type Encoding, encodeAll, type Tokenizer } from "../data/tokenizer.ts";
 import type { Example } from "../data/types.ts";
+import { encodeAllWords, type WordEncoding } from "../data/wordEncoding.ts";
 import type { Graph } from "../graph/types.ts";
 import { adapterMethod } from "../peft/adapters.ts";
 import type { Executable, Runtime } from "../runtime/types.ts";
 import { buildInferenceGraph, type ModelStructure } from "../train/graphs.ts";
-import { modelFeeds, parameterFeeds, type TrainableState } from "../train/trainer.ts";
+import { type BatchView, modelFeeds, parameterFeeds, type TrainableState } from "../train/trainer.ts";
 
 /** Texts of one forward pass in inference: about 500 tokens of short sentences, which fit the caches. */
 const INFERENCE_BATCH = 32;
@@ -18,7 +19,7 @@ export interface LearnedTask extends TrainableState {
   readonly labels: readonly string[];
 }
 
-/** Logits of n texts over one head's C slots, row-major (n, C). */
+/** Logits of n texts, or of a text's n tokens, over one head's C slots, row-major (n, C). */
 export interface Logits {
   readonly rows: number;
   readonly classes: number;
@@ -40,6 +41,13 @@ export interface EncodedTexts {
   readonly encodings: readonly Encoding[];
   /** How many texts were cut. */
   readonly truncated: number;
+}
+
+export interface EncodedSentences {
+  readonly encodings: readonly WordEncoding[];
+  /** How many sentences were cut, and the words they lost. */
+  readonly truncated: number;
+  readonly cutWords: number;
 }
 
 export interface AdaptedBackboneOptions {
@@ -64,11 +72,27 @@ export class AdaptedBackbone implements AsyncDisposable {
     this.tokenizer = options.tokenizer;
   }
 
+  /** Positions that the adapter puts before every text. */
+  get virtualTokens(): number {
+    return adapterMethod(this.structure.adapter).virtualTokens;
+  }
+
+  /** Tokens that a text may have, special ones included. */
+  get maxTextTokens(): number {
+    return Math.min(this.options.maxLength, this.structure.backbone.maxTokens - this.virtualTokens);
+  }
+
   /** @param what names the texts in messages */
   encode(examples: readonly Example[], what = "text"): EncodedTexts {
-    const { maxLength, structure } = this.options;
-    const room = structure.backbone.maxTokens - adapterMethod(structure.adapter).virtualTokens;
-    return encodeAll(this.tokenizer, examples, Math.min(maxLength, room), what);
+    return encodeAll(this.tokenizer, examples, this.maxTextTokens, what);
+  }
+
+  /** @param what names the sentences in messages */
+  encodeWords(
+    sentences: readonly { readonly words: readonly string[] }[],
+    what = "sentence",
+  ): EncodedSentences {
+    return encodeAllWords(this.tokenizer, sentences, this.maxTextTokens, what);
   }
 
   compile(graph: Graph): Promise<Executable> {
@@ -83,20 +107,52 @@ export class AdaptedBackbone implements AsyncDisposable {
   async logits(task: LearnedTask, encodings: readonly Encoding[], signal?: AbortSignal): Promise<Logits> {
     const classes = task.labels.length;
     const values = new Float32Array(encodings.length * classes);
+    for await (const { output, indices } of this.forward(task, encodings, signal))
+      indices.forEach((index, row) => {
+        values.set(output.subarray(row * classes, (row + 1) * classes), index * classes);
+      });
+    return { rows: encodings.length, classes, values };
+  }
+
+  /**
+   * As {@link logits}, for a structure of level `word`.
+   * @returns for each sentence the logits of its own tokens (ids, C), virtual ones and padding cut off
+   */
+  async tokenLogits(
+    task: LearnedTask,
+    encodings: readonly Encoding[],
+    signal?: AbortSignal,
+  ): Promise<readonly Logits[]> {
+    const classes = task.labels.length;
+    const sentences = encodings.map(
+      ({ ids }): Logits => ({ rows: ids.length, classes, values: new Float32Array(ids.length * classes) }),
+    );
+    for await (const { output, indices, length } of this.forward(task, encodings, signal))
+      indices.forEach((index, row) => {
+        const { rows, values } = sentences[index]!;
+        const start = row * length + this.virtualTokens;
+        values.set(output.subarray(start * classes, (start + rows) * classes));
+      });
+    return sentences;
+  }
+
+  /** The engine's logits, batch by batch: (B, C), at word level (B·T, C). */
+  private async *forward(
+    task: LearnedTask,
+    encodings: readonly Encoding[],
+    signal?: AbortSignal,
+  ): AsyncGenerator<BatchView & { readonly output: Float32Array }> {
     this.inference ??= await this.compile(buildInferenceGraph(this.structure));
     const parameters = parameterFeeds(task);
     const lengths = encodings.map(({ ids }) => ids.length);
     for (const indices of planEvaluationBatches(lengths, INFERENCE_BATCH)) {
       signal?.throwIfAborted();
       const batch = indices.map((index) => encodings[index]!);
-      const { feeds } = modelFeeds(this.structure, batch, this.tokenizer.padId);
-      const output = asFloat32((await this.inference.run({ ...feeds, ...parameters })).logits, "logits").data;
-      indices.forEach((index, row) => {
-        values.set(output.subarray(row * classes, (row + 1) * classes), index * classes);
-      });
+      const { feeds, length } = modelFeeds(this.structure, batch, this.tokenizer.padId);
+      const { logits } = await this.inference.run({ ...feeds, ...parameters });
+      yield { indices, length, output: asFloat32(logits, "logits").data };
       await nextTick();
     }
-    return { rows: encodings.length, classes, values };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

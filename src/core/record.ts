@@ -19,6 +19,60 @@ export interface ProtocolMetrics {
   readonly passesPerExample: number;
 }
 
+/** What gets a label: a text, or each of its words. */
+export type RunLevel = "sentence" | "word";
+
+/** How well the entities of one type are found; fractions, 0 where nothing was predicted or there was nothing to find. */
+export interface TypeScore {
+  readonly precision: number;
+  readonly recall: number;
+  readonly f1: number;
+  /** Entities there were to find. */
+  readonly support: number;
+}
+
+/** One protocol's entity scores on the shared test set, types unseen so far masked. */
+export interface WordScores {
+  /** Over the counts of all types; TIL pools those of each task's own prediction. */
+  readonly microF1: number;
+  /** The mean over the types that occur in gold or in predictions; absent where none does. */
+  readonly macroF1?: number;
+  /** Micro F1 over each task's own types, for tasks 0…k. */
+  readonly perTask: readonly number[];
+  /** Only types that occur in gold or in predictions. */
+  readonly perType: Readonly<Record<string, TypeScore>>;
+  readonly passesPerExample: number;
+}
+
+/** How well each type is found as tasks are learned: what forgetting means where one test set serves all. */
+export interface TypeMatrix {
+  /** In the order in which they are learned. */
+  readonly types: readonly string[];
+  /** `f1[i][k]`: of type i after learning task k, a fraction; null before the type is learned. */
+  readonly f1: readonly (readonly (number | null)[])[];
+  /**
+   * For each type: the highest F1 so far, its last included, minus the last; never negative. Null for the types of
+   * the last task, which have had no time to be forgotten.
+   */
+  readonly forgetting: readonly (number | null)[];
+  /** The mean over the types that have one; absent where only one task is learned. */
+  readonly meanForgetting?: number;
+}
+
+/** One protocol's figures at word level; the formulas stand at `computeWordMetrics`. */
+export interface WordProtocolMetrics {
+  /** Micro F1 over task j's types in place of accuracies. */
+  readonly matrix: AccuracyMatrix;
+  readonly microF1: number;
+  readonly macroF1?: number;
+  readonly averageIncrementalF1: number;
+  readonly forgetting?: number;
+  readonly backwardTransfer?: number;
+  readonly perType: Readonly<Record<string, TypeScore>>;
+  readonly typeMatrix: TypeMatrix;
+  readonly passesPerExample: number;
+}
+
 export interface RunCost {
   /** Learning all tasks: tokenising, building the graph and starting sessions included; evaluation not. */
   readonly trainSeconds: number;
@@ -26,11 +80,30 @@ export interface RunCost {
   readonly peakRssBytes: number;
 }
 
-export interface RunMetrics {
+export interface SentenceMetrics {
   readonly schemaVersion: 1;
+  readonly level?: undefined;
   readonly cil: ProtocolMetrics;
   readonly til: ProtocolMetrics;
   readonly cost: RunCost;
+}
+
+export interface WordMetrics {
+  readonly schemaVersion: 1;
+  readonly level: "word";
+  readonly cil: WordProtocolMetrics;
+  readonly til: WordProtocolMetrics;
+  readonly cost: RunCost;
+}
+
+export type RunMetrics = SentenceMetrics | WordMetrics;
+
+/** A task before it is learned. */
+export interface TaskHeader {
+  readonly name: string;
+  readonly labels: readonly string[];
+  /** At word level the entity types that the labels are of. */
+  readonly types?: readonly string[];
 }
 
 /** What is known of a run before its first task. */
@@ -45,7 +118,9 @@ export interface RunHeader {
   /** One line a setting, resolved: `method.rank` → `4`. */
   readonly config: Readonly<Record<string, unknown>>;
   readonly trainableParametersPerTask: number;
-  readonly tasks: readonly { readonly name: string; readonly labels: readonly string[] }[];
+  /** Absent: the sentence. */
+  readonly level?: RunLevel;
+  readonly tasks: readonly TaskHeader[];
 }
 
 /** `time` is ISO 8601 in UTC; `task` counts from 0. */
@@ -83,7 +158,7 @@ export type RunEventBody =
       readonly task: number;
       readonly epoch: number;
       readonly meanLoss: number;
-      /** Accuracy on the task's own validation data, where there is any and it was asked for. */
+      /** Accuracy, at word level micro F1, on the task's own validation data, where there is any and it was asked for. */
       readonly validationAccuracy?: number;
     }
   | {
@@ -106,6 +181,13 @@ export type RunEventBody =
       readonly cilCorrect: readonly number[];
       readonly counted: readonly number[];
       readonly passesPerExample: number;
+      readonly seconds: number;
+    }
+  | {
+      readonly type: "words-evaluated";
+      readonly task: number;
+      readonly til: WordScores;
+      readonly cil: WordScores;
       readonly seconds: number;
     }
   | { readonly type: "run-finished"; readonly metrics: RunMetrics };

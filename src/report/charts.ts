@@ -1,9 +1,11 @@
 import * as Plot from "@observablehq/plot";
+import type { RunLevel } from "../core/record.ts";
 import type { RunFigures } from "./figures.ts";
 import { formatPercent, formatSeconds } from "./format.ts";
 import type { Markup } from "./markup.ts";
 import { draw, fullWidth, halfWidth, taskTicks } from "./plot.ts";
-import type { TaskRecord } from "./record.ts";
+import { evaluationOf, type RunRecord, type TaskRecord } from "./record.ts";
+import type { Wording } from "./wording.ts";
 
 interface Point {
   readonly task: number;
@@ -17,17 +19,28 @@ function pointsOf(values: readonly number[], series: Point["series"]): Point[] {
 
 const seriesColour = (point: Point) => (point.series === "CIL" ? "var(--cil)" : "var(--til)");
 
-/** Average accuracy after each task, both protocols, and what guessing among the labels so far would give. */
-export function drawAccuracy(figures: RunFigures, tasks: readonly TaskRecord[]): Markup {
+/** What guessing among the labels so far would give, after each task; words have no such line. */
+const guesses: { readonly [L in RunLevel]: (tasks: readonly TaskRecord[]) => readonly number[] } = {
+  sentence: (tasks) => {
+    const seen = new Set<string>();
+    return tasks.map(({ labels }) => {
+      for (const label of labels) seen.add(label);
+      return 1 / Math.max(1, seen.size);
+    });
+  },
+  word: () => [],
+};
+
+/** The headline figure after each task, both protocols, and what guessing would give. */
+export function drawAccuracy(figures: RunFigures, { tasks, level }: RunRecord, wording: Wording): Markup {
   const points = [...pointsOf(figures.cil.averages, "CIL"), ...pointsOf(figures.til.averages, "TIL")];
-  const seen = new Set<string>();
-  const chance = figures.cil.averages.map((_, task) => {
-    for (const label of tasks[task]?.labels ?? []) seen.add(label);
-    return { task, value: 1 / Math.max(1, seen.size) };
-  });
+  const chance = guesses[level](tasks.slice(0, figures.cil.averages.length)).map((value, task) => ({
+    task,
+    value,
+  }));
   const lastTask = Math.max(1, figures.totalTasks - 1);
   return draw({
-    ariaLabel: "Average accuracy after each task, class-incremental and task-incremental",
+    ariaLabel: `${capitalised(wording.averages)} after each task, class-incremental and task-incremental`,
     width: fullWidth,
     height: 330,
     marginLeft: 44,
@@ -58,12 +71,16 @@ export function drawAccuracy(figures: RunFigures, tasks: readonly TaskRecord[]):
         textAnchor: "start",
         fill: "var(--muted)",
       }),
-      ...accuracyLines(points),
+      ...accuracyLines(points, wording),
     ],
   });
 }
 
-function accuracyLines(points: readonly Point[]): Plot.Markish[] {
+function capitalised(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
+function accuracyLines(points: readonly Point[], wording: Wording): Plot.Markish[] {
   const cil = points.findLast((point) => point.series === "CIL");
   const til = points.findLast((point) => point.series === "TIL");
   const close = cil !== undefined && til !== undefined && Math.abs(til.value - cil.value) < 0.06;
@@ -88,7 +105,7 @@ function accuracyLines(points: readonly Point[]): Plot.Markish[] {
       stroke: "var(--panel)",
       strokeWidth: 1.5,
       title: (point: Point) =>
-        `${point.series} after task ${point.task}: ${formatPercent(point.value)} %, mean of ${point.task + 1} tasks`,
+        `${point.series} after task ${point.task}: ${formatPercent(point.value)} %, ${wording.pointNote(point.task + 1)}`,
     }),
     // Where the curves end close together, the labels step aside.
     endLabel(cil, close ? 8 : 0),
@@ -98,17 +115,18 @@ function accuracyLines(points: readonly Point[]): Plot.Markish[] {
 
 /** Forward passes a prediction costs after each task. */
 export function drawPasses(tasks: readonly TaskRecord[], figures: RunFigures): Markup {
-  const passes = tasks.flatMap(({ evaluated }) =>
-    evaluated === undefined ? [] : [evaluated.passesPerExample],
-  );
+  const passes = tasks.flatMap((task) => evaluationOf(task) ?? []);
   const points = [
-    ...pointsOf(passes, "CIL"),
     ...pointsOf(
-      passes.map(() => 1),
+      passes.map(({ cil }) => cil.passesPerExample),
+      "CIL",
+    ),
+    ...pointsOf(
+      passes.map(({ til }) => til.passesPerExample),
       "TIL",
     ),
   ];
-  const most = Math.max(2, ...passes);
+  const most = Math.max(2, ...points.map(({ value }) => value));
   const ticks = wholeTicks(most);
   return draw({
     ariaLabel: "Forward passes of the backbone for one prediction, after each task",
@@ -154,9 +172,10 @@ function taskAxis(totalTasks: number): Plot.Markish {
 
 /** Seconds of learning and of evaluation for each task, one on the other. */
 export function drawTimes(tasks: readonly TaskRecord[], figures: RunFigures): Markup {
-  const bars = tasks.flatMap(({ task, learned, evaluated }) => {
+  const bars = tasks.flatMap((each) => {
+    const { task, learned } = each;
     const learning = learned?.seconds ?? 0;
-    const whole = learning + (evaluated?.seconds ?? 0);
+    const whole = learning + (evaluationOf(each)?.seconds ?? 0);
     return [
       { task, from: 0, to: learning, what: "learning", colour: "var(--ink)" },
       { task, from: learning, to: whole, what: "evaluation", colour: "var(--muted)" },

@@ -1,3 +1,4 @@
+import type { RunLevel } from "../core/record.ts";
 import { html, type Markup } from "./markup.ts";
 
 export interface Definition {
@@ -10,8 +11,9 @@ const sub = (base: string, index: string) => html`<i>${base}</i><sub>${index}</s
 const a = (k: string, j: string) => html`<i>a</i><sub>${k},${j}</sub>`;
 const sum = (range: string) => html`Σ<sub>${range}</sub>`;
 
-/** Every figure of the page: its formula, its sign, and where others define it differently. */
-export const definitions: readonly Definition[] = [
+const f = (k: string, j: string) => html`<i>f</i><sub>${k},${j}</sub>`;
+
+const ofTexts: readonly Definition[] = [
   {
     name: "Accuracy matrix",
     formula: html`${a("k", "j")} = correct / counted`,
@@ -57,6 +59,49 @@ export const definitions: readonly Definition[] = [
       "What later learning did to earlier tasks, in points; negative where they suffered, higher is better (GEM, " +
       "Lopez-Paz & Ranzato 2017).",
   },
+];
+
+const ofWords: readonly Definition[] = [
+  {
+    name: "Entity F1",
+    formula: html`F1 = 2·P·R / (P + R), P = correct / predicted, R = correct / gold`,
+    text:
+      "An entity is right if its type, its first and its last word are, as seqeval counts in its default mode. Micro F1 " +
+      "adds the counts of all types up; macro F1 is the mean of the types' F1. All tasks share one test set, in which " +
+      "types not learned yet are outside (O).",
+  },
+  {
+    name: "Class-incremental (CIL), task-incremental (TIL)",
+    formula: html`ŷ = argmax over O and the labels of tasks 1…<i>k</i> (CIL), of task <i>j</i> (TIL)`,
+    text:
+      "CIL looks for all types learned so far at once. TIL looks for each task's own types with its own adapter, and adds " +
+      "the counts of the tasks up. O is always the first task's.",
+  },
+  {
+    name: "F1 matrix",
+    formula: html`${f("k", "j")} = micro F1 over the types of task <i>j</i>`,
+    text:
+      "On the shared test set after learning task k, for j ≤ k; tasks count from 1 in these formulas, from 0 in the " +
+      "tables. Undefined cells show a dash.",
+  },
+  {
+    name: "Average incremental F1",
+    formula: html`(1/<i>T</i>) ${sum("k=1…T")} ${sub("F", "k")}`,
+    text: "The mean of the micro F1 over all types seen after each task. Higher is better.",
+  },
+  {
+    name: "Forgetting",
+    formula: html`(1/(<i>T</i>−1)) ${sum("j<T")} (max<sub>k</sub> ${f("k", "j")} − ${f("T", "j")})`,
+    text: "How far each earlier task fell from its best, in points; never negative, lower is better. TIL's is 0 by construction.",
+  },
+  {
+    name: "Backward transfer (BWT)",
+    formula: html`(1/(<i>T</i>−1)) ${sum("j<T")} (${f("T", "j")} − ${f("j", "j")})`,
+    text: "What later learning did to earlier tasks, in points; negative where they suffered, higher is better.",
+  },
+];
+
+const ofRuns: readonly Definition[] = [
   {
     name: "Forward passes per example",
     formula: html`passes of the backbone / predictions`,
@@ -77,3 +122,13 @@ export const definitions: readonly Definition[] = [
     text: "In decimal units (1 MB = 10⁶ bytes), the mapped model file included as far as it was resident.",
   },
 ];
+
+const definitions: { readonly [L in RunLevel]: readonly Definition[] } = {
+  sentence: [...ofTexts, ...ofRuns],
+  word: [...ofWords, ...ofRuns],
+};
+
+/** Every figure of the page: its formula, its sign, and where others define it differently. */
+export function definitionsOf(level: RunLevel): readonly Definition[] {
+  return definitions[level];
+}

@@ -1,29 +1,38 @@
 /** Figures that terminal and page share: a finished run's metrics, or what can be said of one under way. */
-import type { AccuracyMatrix, RunMetrics } from "../core/record.ts";
-import type { RunRecord } from "./record.ts";
+import type { AccuracyMatrix, RunLevel, TypeMatrix } from "../core/record.ts";
+import { typeMatrix } from "../core/typeMatrix.ts";
+import { evaluationOf, namesOf, type RunRecord, type TaskRecord } from "./record.ts";
 
 export interface ProtocolFigures {
-  /** The mean over tasks after each learned task. */
+  /** The headline after each learned task: the mean accuracy over tasks, or the micro F1. */
   readonly averages: readonly number[];
-  readonly averageAccuracy: number | undefined;
-  readonly sampleAccuracy: number | undefined;
-  readonly averageIncrementalAccuracy: number | undefined;
+  /** Average accuracy, or micro F1. */
+  readonly headline: number | undefined;
+  /** Accuracy over samples, or macro F1. */
+  readonly second: number | undefined;
+  /** The mean of `averages`. */
+  readonly incremental: number | undefined;
   readonly forgetting: number | undefined;
   readonly backwardTransfer: number | undefined;
   readonly forwardTransfer: number | undefined;
   readonly passesPerExample: number | undefined;
+  /** At word level, once a task is evaluated. */
+  readonly typeMatrix?: TypeMatrix;
 }
+
+type Protocol = "cil" | "til";
 
 export interface RunFigures {
   readonly finished: boolean;
   readonly totalTasks: number;
   readonly evaluatedTasks: number;
+  /** Labels, at word level entity types. */
   readonly totalLabels: number;
-  /** Labels of the tasks evaluated so far: what a class-incremental prediction chooses among. */
+  /** Of the tasks evaluated so far: what a class-incremental prediction chooses among. */
   readonly seenLabels: number;
   readonly cil: ProtocolFigures;
   readonly til: ProtocolFigures;
-  /** Tasks whose TIL accuracy is not what it was when they were learned: there must be none. */
+  /** Tasks whose TIL figure is not what it was when they were learned: there must be none. */
   readonly tilChanged: readonly number[];
   readonly trainSeconds: number | undefined;
   readonly evalSeconds: number | undefined;
@@ -33,45 +42,68 @@ export interface RunFigures {
 export function summarize(record: RunRecord): RunFigures {
   const { metrics, tasks } = record;
   const evaluatedTasks = record.cil.length;
-  const evaluated = tasks.slice(0, evaluatedTasks);
-  const passes = evaluated.at(-1)?.evaluated?.passesPerExample;
   return {
     finished: metrics !== undefined,
     totalTasks: tasks.length,
     evaluatedTasks,
-    totalLabels: countLabels(tasks),
-    seenLabels: countLabels(evaluated),
-    cil: summarizeProtocol(record.cil, metrics?.cil, passes),
-    til: summarizeProtocol(record.til, metrics?.til, evaluatedTasks === 0 ? undefined : 1),
+    totalLabels: countNames(tasks),
+    seenLabels: countNames(tasks.slice(0, evaluatedTasks)),
+    cil: summarizers[record.level](record, "cil"),
+    til: summarizers[record.level](record, "til"),
     tilChanged: findChangedColumns(record.til),
     trainSeconds: metrics?.cost.trainSeconds ?? total(tasks.map((task) => task.learned?.seconds)),
-    evalSeconds: metrics?.cost.evalSeconds ?? total(tasks.map((task) => task.evaluated?.seconds)),
+    evalSeconds: metrics?.cost.evalSeconds ?? total(tasks.map((task) => evaluationOf(task)?.seconds)),
     peakRssBytes: metrics?.cost.peakRssBytes,
   };
 }
 
 /** Distinct labels: a label may come again in a later task. */
-function countLabels(tasks: readonly { readonly labels: readonly string[] }[]): number {
-  return new Set(tasks.flatMap((task) => task.labels)).size;
+function countNames(tasks: readonly TaskRecord[]): number {
+  return new Set(tasks.flatMap(namesOf)).size;
 }
 
-function summarizeProtocol(
-  matrix: AccuracyMatrix,
-  metrics: RunMetrics["cil"] | undefined,
-  passes: number | undefined,
-): ProtocolFigures {
-  const averages = averageRows(matrix);
-  return {
-    averages,
-    averageAccuracy: metrics?.averageAccuracy ?? averages.at(-1),
-    sampleAccuracy: metrics?.sampleAccuracy,
-    averageIncrementalAccuracy: metrics?.averageIncrementalAccuracy ?? mean(averages),
-    forgetting: metrics?.forgetting,
-    backwardTransfer: metrics?.backwardTransfer,
-    forwardTransfer: metrics?.forwardTransfer,
-    passesPerExample: metrics?.passesPerExample ?? passes,
-  };
+function passesOf({ tasks, cil }: RunRecord, protocol: Protocol): number | undefined {
+  const last = tasks[cil.length - 1];
+  return last === undefined ? undefined : evaluationOf(last)?.[protocol].passesPerExample;
 }
+
+const summarizers: {
+  readonly [L in RunLevel]: (record: RunRecord, protocol: Protocol) => ProtocolFigures;
+} = {
+  sentence: (record, protocol) => {
+    const metrics = record.metrics?.level === undefined ? record.metrics?.[protocol] : undefined;
+    const averages = averageRows(record[protocol]);
+    return {
+      averages,
+      headline: metrics?.averageAccuracy ?? averages.at(-1),
+      second: metrics?.sampleAccuracy,
+      incremental: metrics?.averageIncrementalAccuracy ?? mean(averages),
+      forgetting: metrics?.forgetting,
+      backwardTransfer: metrics?.backwardTransfer,
+      forwardTransfer: metrics?.forwardTransfer,
+      passesPerExample: metrics?.passesPerExample ?? passesOf(record, protocol),
+    };
+  },
+  word: (record, protocol) => {
+    const metrics = record.metrics?.level === "word" ? record.metrics[protocol] : undefined;
+    const evaluated = record.tasks.slice(0, record[protocol].length);
+    const scores = evaluated.flatMap(({ wordsEvaluated }) => wordsEvaluated?.[protocol] ?? []);
+    const averages = scores.map(({ microF1 }) => microF1);
+    const types =
+      metrics?.typeMatrix ?? (scores.length > 0 ? typeMatrix(evaluated.map(namesOf), scores) : undefined);
+    return {
+      averages,
+      headline: metrics?.microF1 ?? averages.at(-1),
+      second: metrics?.macroF1 ?? scores.at(-1)?.macroF1,
+      incremental: metrics?.averageIncrementalF1 ?? mean(averages),
+      forgetting: metrics?.forgetting,
+      backwardTransfer: metrics?.backwardTransfer,
+      forwardTransfer: undefined,
+      passesPerExample: metrics?.passesPerExample ?? passesOf(record, protocol),
+      ...(types !== undefined && { typeMatrix: types }),
+    };
+  },
+};
 
 function averageRows(matrix: AccuracyMatrix): number[] {
   return matrix.map((row) => mean(row.filter((value) => value !== null)) ?? 0);

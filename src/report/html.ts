@@ -1,3 +1,4 @@
+import type { RunLevel } from "../core/record.ts";
 import type { ProtocolFigures, RunFigures } from "./figures.ts";
 import { summarize } from "./figures.ts";
 import {
@@ -13,6 +14,7 @@ import { html, Markup, type Part } from "./markup.ts";
 import type { RunRecord } from "./record.ts";
 import { type Page, sections } from "./sections.ts";
 import { buildStyle } from "./style.ts";
+import { wordings } from "./wording.ts";
 
 /**
  * A run as one HTML file that needs nothing else: no script, no font, no picture from elsewhere; light and dark by
@@ -20,12 +22,13 @@ import { buildStyle } from "./style.ts";
  */
 export function renderHtml(record: RunRecord): string {
   const figures = summarize(record);
-  const page: Page = { record, figures };
-  const shown = sections.flatMap((section) => {
-    const body = section.render(page);
-    return body === undefined ? [] : [{ ...section, body }];
+  const wording = wordings[record.level];
+  const page: Page = { record, figures, wording };
+  const shown = sections.flatMap(({ id, title: titleFor, render }) => {
+    const body = render(page);
+    return body === undefined ? [] : [{ id, title: titleFor(wording), body }];
   });
-  const title = titleOf(record, figures);
+  const title = titleOf(page);
   return html`${new Markup("<!doctype html>")}
 <html lang="en">
 <head>
@@ -39,10 +42,10 @@ export function renderHtml(record: RunRecord): string {
 <header class="top">
 <p class="eyebrow"><b>Accrete</b> run report ${renderState(figures)}</p>
 <h1>${title}</h1>
-${renderLede(figures)}
+${ledes[record.level](figures)}
 <p class="facts">${renderFacts(record)}</p>
-${renderCards(figures)}
-${renderNotices(record, figures)}
+${renderCards(page)}
+${renderNotices(page)}
 <nav aria-label="Contents">${shown.map(({ id, title: name }) => html`<a href="#${id}">${name}</a>`)}</nav>
 </header>
 <main>
@@ -55,8 +58,8 @@ Files hold fractions; this page shows percent.</p></footer>
 `.text;
 }
 
-function titleOf({ header }: RunRecord, figures: RunFigures): string {
-  return `${plural(figures.totalTasks, "task")}, ${plural(figures.totalLabels, "label")} on ${baseName(header.backbone.name)}`;
+function titleOf({ record: { header }, figures, wording }: Page): string {
+  return `${plural(figures.totalTasks, "task")}, ${plural(figures.totalLabels, wording.name)} on ${baseName(header.backbone.name)}`;
 }
 
 /** The last part of a path or hub id; the whole stands among the versions. */
@@ -75,13 +78,27 @@ function renderState({ finished, evaluatedTasks, totalTasks }: RunFigures): Mark
 }
 
 /** The result in one sentence, for someone who reads no further. */
-function renderLede({ cil, til, evaluatedTasks, seenLabels, totalTasks, finished }: RunFigures): Markup {
-  if (evaluatedTasks === 0)
-    return html`<p class="lede">No task has been learned and evaluated yet, of ${plural(totalTasks, "task")}.</p>`;
-  return html`<p class="lede">After ${finished ? "all " : ""}${plural(evaluatedTasks, "task")}, the right one of
-${plural(seenLabels, "label")} is named for <b>${formatPercent(cil.averageAccuracy)} %</b> of the test texts when nothing
-but the text is given, and for <b>${formatPercent(til.averageAccuracy)} %</b> when the text's task is given too
+const ledes: { readonly [L in RunLevel]: (figures: RunFigures) => Markup } = {
+  sentence: (figures) => {
+    const { cil, til, evaluatedTasks, seenLabels, finished } = figures;
+    if (evaluatedTasks === 0) return emptyLede(figures);
+    return html`<p class="lede">After ${finished ? "all " : ""}${plural(evaluatedTasks, "task")}, the right one of
+${plural(seenLabels, "label")} is named for <b>${formatPercent(cil.headline)} %</b> of the test texts when nothing
+but the text is given, and for <b>${formatPercent(til.headline)} %</b> when the text's task is given too
 (means over tasks).</p>`;
+  },
+  word: (figures) => {
+    const { cil, til, evaluatedTasks, seenLabels, finished } = figures;
+    if (evaluatedTasks === 0) return emptyLede(figures);
+    return html`<p class="lede">After ${finished ? "all " : ""}${plural(evaluatedTasks, "task")}, entities of
+${plural(seenLabels, "type")} are found with a micro F1 of <b>${formatPercent(cil.headline)} %</b> when all of them are
+looked for at once, and of <b>${formatPercent(til.headline)} %</b> when each task's own adapter looks for its own
+types.</p>`;
+  },
+};
+
+function emptyLede({ totalTasks }: RunFigures): Markup {
+  return html`<p class="lede">No task has been learned and evaluated yet, of ${plural(totalTasks, "task")}.</p>`;
 }
 
 function renderFacts({ header, startedAt }: RunRecord): string {
@@ -101,26 +118,26 @@ interface Card {
   readonly tone?: "cil" | "til";
 }
 
-function renderCards(figures: RunFigures): Markup {
-  return html`<dl class="cards">${cardsOf(figures).map(
+function renderCards(page: Page): Markup {
+  return html`<dl class="cards">${cardsOf(page).map(
     ({ name, value, unit, more, tone }) => html`<div class="card ${tone}"><dt>${name}</dt>
 <dd><div class="value">${value}${value === missing ? undefined : html`<span class="unit">${unit}</span>`}</div><div class="more">${more}</div></dd></div>
 `,
   )}</dl>`;
 }
 
-function cardsOf(figures: RunFigures): readonly Card[] {
+function headlineName({ figures, wording }: Page): Markup {
+  return figures.finished ? wording.headlineMarkup : html`${wording.headlineSoFar}`;
+}
+
+function cardsOf(page: Page): readonly Card[] {
+  const { figures, wording } = page;
   const { cil, til, finished } = figures;
-  const average = (
-    name: string,
-    tone: "cil" | "til",
-    { averageAccuracy, sampleAccuracy }: ProtocolFigures,
-  ): Card => ({
-    name: html`${name} average accuracy ${finished ? html`<i>A</i><sub>T</sub>` : "so far"}`,
-    value: formatPercent(averageAccuracy),
+  const average = (name: string, tone: "cil" | "til", { headline, second }: ProtocolFigures): Card => ({
+    name: html`${name} ${headlineName(page)}`,
+    value: formatPercent(headline),
     unit: "%",
-    more:
-      sampleAccuracy === undefined ? "mean over tasks" : `${formatPercent(sampleAccuracy)} % over samples`,
+    more: second === undefined ? wording.averagesNote : `${formatPercent(second)} % ${wording.secondNote}`,
     tone,
   });
   const undefinedFigure = finished ? "needs a second task" : "known at the end of the run";
@@ -128,10 +145,10 @@ function cardsOf(figures: RunFigures): readonly Card[] {
     average("CIL", "cil", cil),
     average("TIL", "til", til),
     {
-      name: "CIL average incremental accuracy",
-      value: formatPercent(cil.averageIncrementalAccuracy),
+      name: `CIL ${wording.incremental}`,
+      value: formatPercent(cil.incremental),
       unit: "%",
-      more: `TIL ${formatPercent(til.averageIncrementalAccuracy)} %`,
+      more: `TIL ${formatPercent(til.incremental)} %`,
     },
     {
       name: "CIL forgetting",
@@ -148,7 +165,7 @@ function cardsOf(figures: RunFigures): readonly Card[] {
     {
       name: "CIL forward passes per example",
       value: cil.passesPerExample === undefined ? missing : formatCount(cil.passesPerExample),
-      more: `TIL ${til.passesPerExample ?? missing}; without caches`,
+      more: `TIL ${til.passesPerExample === undefined ? missing : formatCount(til.passesPerExample)}; without caches`,
     },
     {
       name: finished ? "Training time" : "Training time so far",
@@ -163,12 +180,12 @@ function cardsOf(figures: RunFigures): readonly Card[] {
   ];
 }
 
-function renderNotices({ warnings }: RunRecord, figures: RunFigures): Markup {
+function renderNotices({ record: { warnings }, figures, wording }: Page): Markup {
   const { finished, evaluatedTasks, totalTasks, tilChanged } = figures;
   const changed =
     tilChanged.length === 0
       ? undefined
-      : html`<div class="notice"><h2>Task-incremental accuracy changed after learning</h2><p>Adapters are never touched
+      : html`<div class="notice"><h2>${wording.tilChanged}</h2><p>Adapters are never touched
 again once their task is learned, so this must not happen. Tasks: ${tilChanged.join(", ")}.</p></div>`;
   const open = finished
     ? undefined

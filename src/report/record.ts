@@ -6,7 +6,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { StoreError } from "../core/errors.ts";
-import type { AccuracyMatrix, RunEvent, RunHeader, RunMetrics } from "../core/record.ts";
+import type { AccuracyMatrix, RunEvent, RunHeader, RunLevel, RunMetrics } from "../core/record.ts";
 import { runEventSchema, runMetricsSchema } from "./schema.ts";
 
 /** The events of one type. */
@@ -18,15 +18,20 @@ export interface TaskRecord {
   readonly task: number;
   readonly name: string;
   readonly labels: readonly string[];
+  /** At word level the entity types that the labels are of. */
+  readonly types?: readonly string[];
   readonly started: EventOf<"task-started"> | undefined;
   readonly steps: readonly EventOf<"step">[];
   readonly epochs: readonly EventOf<"epoch">[];
   readonly learned: EventOf<"task-learned"> | undefined;
   readonly evaluated: EventOf<"evaluated"> | undefined;
+  /** At word level, in place of `evaluated`. */
+  readonly wordsEvaluated: EventOf<"words-evaluated"> | undefined;
 }
 
 export interface RunRecord {
   readonly header: RunHeader;
+  readonly level: RunLevel;
   /** ISO 8601 in UTC, of the first and the last event. */
   readonly startedAt: string;
   readonly lastEventAt: string;
@@ -104,6 +109,7 @@ export function buildRunRecord(events: readonly RunEvent[], metrics?: RunMetrics
   const known = metrics ?? last(events, "run-finished")?.metrics;
   return {
     header,
+    level: header.level ?? "sentence",
     startedAt: first.time,
     lastEventAt: final.time,
     resumes: events.filter((event) => event.type === "run-resumed").length,
@@ -124,6 +130,7 @@ interface Draft {
   started?: EventOf<"task-started">;
   learned?: EventOf<"task-learned">;
   evaluated?: EventOf<"evaluated">;
+  wordsEvaluated?: EventOf<"words-evaluated">;
   readonly steps: Map<number, EventOf<"step">>;
   readonly epochs: Map<number, EventOf<"epoch">>;
 }
@@ -141,6 +148,7 @@ function collectTasks(header: RunHeader, events: readonly RunEvent[]): TaskRecor
     else if (event.type === "epoch") draft(event.task).epochs.set(event.epoch, event);
     else if (event.type === "task-learned") draft(event.task).learned = event;
     else if (event.type === "evaluated") draft(event.task).evaluated = event;
+    else if (event.type === "words-evaluated") draft(event.task).wordsEvaluated = event;
   }
   return drafts.map((found, task) => ({
     task,
@@ -151,15 +159,51 @@ function collectTasks(header: RunHeader, events: readonly RunEvent[]): TaskRecor
     epochs: [...found.epochs.values()].sort((a, b) => a.epoch - b.epoch),
     learned: found.learned,
     evaluated: found.evaluated,
+    wordsEvaluated: found.wordsEvaluated,
+    ...typesOf(header, task),
   }));
+}
+
+function typesOf(header: RunHeader, task: number): Pick<TaskRecord, "types"> {
+  const types = header.tasks[task]?.types;
+  return types === undefined ? {} : { types };
+}
+
+/** What a task's predictions choose among: labels, at word level entity types. */
+export function namesOf({ types, labels }: TaskRecord): readonly string[] {
+  return types ?? labels;
+}
+
+/** One protocol's part of an evaluation, of whatever level. */
+export interface ProtocolView {
+  /** Row k of its matrix. */
+  readonly row: readonly number[];
+  readonly passesPerExample: number;
+}
+
+/** An evaluation as the drawings see it; undefined where the task has none. */
+export function evaluationOf({
+  evaluated,
+  wordsEvaluated,
+}: TaskRecord):
+  | { readonly cil: ProtocolView; readonly til: ProtocolView; readonly seconds: number }
+  | undefined {
+  if (wordsEvaluated !== undefined) {
+    const { cil, til, seconds } = wordsEvaluated;
+    return { cil: { ...cil, row: cil.perTask }, til: { ...til, row: til.perTask }, seconds };
+  }
+  if (evaluated === undefined) return undefined;
+  const { cil, til, passesPerExample, seconds } = evaluated;
+  return { cil: { row: cil, passesPerExample }, til: { row: til, passesPerExample: 1 }, seconds };
 }
 
 /** Rows up to the first task without an evaluation. */
 function matrixOf(tasks: readonly TaskRecord[], protocol: "cil" | "til"): AccuracyMatrix {
   const rows: (readonly number[])[] = [];
-  for (const { evaluated } of tasks) {
-    if (evaluated === undefined) break;
-    rows.push(evaluated[protocol]);
+  for (const task of tasks) {
+    const evaluation = evaluationOf(task);
+    if (evaluation === undefined) break;
+    rows.push(evaluation[protocol].row);
   }
   return rows.map((row) => rows.map((_, j) => row[j] ?? null));
 }

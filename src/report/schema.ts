@@ -11,6 +11,11 @@ import type {
   RunEvent,
   RunHeader,
   RunMetrics,
+  SentenceMetrics,
+  TypeScore,
+  WordMetrics,
+  WordProtocolMetrics,
+  WordScores,
 } from "../core/record.ts";
 
 const count = z.int().nonnegative();
@@ -40,12 +45,62 @@ export const runCostSchema = z.object({
   peakRssBytes: z.number().nonnegative(),
 }) satisfies z.ZodType<RunCost>;
 
-export const runMetricsSchema = z.object({
+const typeScoreSchema = z.object({
+  precision: fraction,
+  recall: fraction,
+  f1: fraction,
+  support: count,
+}) satisfies z.ZodType<TypeScore>;
+
+const perType = z.record(z.string(), typeScoreSchema);
+
+const typeMatrixSchema = z.object({
+  types: z.array(z.string()),
+  f1: z.array(z.array(fraction.nullable())),
+  forgetting: z.array(fraction.nullable()),
+  meanForgetting: fraction.exactOptional(),
+});
+
+export const wordProtocolMetricsSchema = z.object({
+  matrix: accuracyMatrixSchema,
+  microF1: fraction,
+  macroF1: fraction.exactOptional(),
+  averageIncrementalF1: fraction,
+  forgetting: fraction.exactOptional(),
+  backwardTransfer: z.number().min(-1).max(1).exactOptional(),
+  perType,
+  typeMatrix: typeMatrixSchema,
+  passesPerExample: z.number().nonnegative(),
+}) satisfies z.ZodType<WordProtocolMetrics>;
+
+const sentenceMetricsSchema = z.object({
   schemaVersion: z.literal(1),
+  level: z.undefined().optional(),
   cil: protocolMetricsSchema,
   til: protocolMetricsSchema,
   cost: runCostSchema,
-}) satisfies z.ZodType<RunMetrics>;
+}) satisfies z.ZodType<SentenceMetrics>;
+
+const wordMetricsSchema = z.object({
+  schemaVersion: z.literal(1),
+  level: z.literal("word"),
+  cil: wordProtocolMetricsSchema,
+  til: wordProtocolMetricsSchema,
+  cost: runCostSchema,
+}) satisfies z.ZodType<WordMetrics>;
+
+export const runMetricsSchema = z.discriminatedUnion("level", [
+  sentenceMetricsSchema,
+  wordMetricsSchema,
+]) satisfies z.ZodType<RunMetrics>;
+
+const wordScoresSchema = z.object({
+  microF1: fraction,
+  macroF1: fraction.exactOptional(),
+  perTask: z.array(fraction),
+  perType,
+  passesPerExample: z.number().nonnegative(),
+}) satisfies z.ZodType<WordScores>;
 
 export const runHeaderSchema = z.object({
   accreteVersion: z.string(),
@@ -57,7 +112,14 @@ export const runHeaderSchema = z.object({
   seed: z.number(),
   config: z.record(z.string(), z.unknown()),
   trainableParametersPerTask: count,
-  tasks: z.array(z.object({ name: z.string(), labels: z.array(z.string()) })),
+  level: z.enum(["sentence", "word"]).exactOptional(),
+  tasks: z.array(
+    z.object({
+      name: z.string(),
+      labels: z.array(z.string()),
+      types: z.array(z.string()).exactOptional(),
+    }),
+  ),
 }) satisfies z.ZodType<RunHeader>;
 
 export const runEventSchema = z.discriminatedUnion("type", [
@@ -116,6 +178,14 @@ export const runEventSchema = z.discriminatedUnion("type", [
     cilCorrect: z.array(count),
     counted: z.array(count),
     passesPerExample: z.number().nonnegative(),
+    seconds,
+  }),
+  z.object({
+    time,
+    type: z.literal("words-evaluated"),
+    task: taskIndex,
+    til: wordScoresSchema,
+    cil: wordScoresSchema,
     seconds,
   }),
   z.object({ time, type: z.literal("run-finished"), metrics: runMetricsSchema }),

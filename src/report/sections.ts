@@ -1,62 +1,62 @@
 /** The page's sections, each a function of the record. */
-import type { AccuracyMatrix } from "../core/record.ts";
+import type { AccuracyMatrix, TypeMatrix } from "../core/record.ts";
 import { drawAccuracy, drawPasses, drawTimes } from "./charts.ts";
 import { rampSteps } from "./colour.ts";
-import { definitions } from "./definitions.ts";
+import { definitionsOf } from "./definitions.ts";
 import type { RunFigures } from "./figures.ts";
 import { flattenConfig, formatCount, formatPercent, formatSeconds, missing } from "./format.ts";
-import { drawMatrix } from "./heatmap.ts";
+import { drawMatrix, drawTypeMatrix } from "./heatmap.ts";
 import { drawLosses, tasksWithLoss } from "./loss.ts";
 import { html, type Markup } from "./markup.ts";
 import { fullWidth, halfWidth } from "./plot.ts";
-import type { RunRecord, TaskRecord } from "./record.ts";
+import { namesOf, type RunRecord, type TaskRecord } from "./record.ts";
+import type { Wording } from "./wording.ts";
 
 /** What a section is made from. */
 export interface Page {
   readonly record: RunRecord;
   readonly figures: RunFigures;
+  readonly wording: Wording;
 }
 
 /** A section of the page; where `render` has nothing to show, it is left out, and out of the contents too. */
 export interface Section {
   readonly id: string;
-  readonly title: string;
+  readonly title: (wording: Wording) => string;
   readonly render: (page: Page) => Markup | undefined;
 }
 
 export const sections: readonly Section[] = [
-  { id: "accuracy", title: "Accuracy as tasks arrive", render: renderAccuracy },
-  { id: "matrices", title: "Accuracy matrices", render: renderMatrices },
-  { id: "loss", title: "Training loss", render: renderLosses },
-  { id: "cost", title: "Cost", render: renderCost },
-  { id: "tasks", title: "Tasks and labels", render: renderTasks },
-  { id: "settings", title: "Settings", render: renderSettings },
-  { id: "origin", title: "Versions and hashes", render: renderOrigin },
-  { id: "definitions", title: "Definitions", render: renderDefinitions },
+  { id: "accuracy", title: (wording) => wording.accuracyTitle, render: renderAccuracy },
+  { id: "matrices", title: (wording) => wording.matricesTitle, render: renderMatrices },
+  { id: "types", title: () => "Entity types over time", render: renderTypes },
+  { id: "loss", title: () => "Training loss", render: renderLosses },
+  { id: "cost", title: () => "Cost", render: renderCost },
+  { id: "tasks", title: () => "Tasks and labels", render: renderTasks },
+  { id: "settings", title: () => "Settings", render: renderSettings },
+  { id: "origin", title: () => "Versions and hashes", render: renderOrigin },
+  { id: "definitions", title: () => "Definitions", render: renderDefinitions },
 ];
 
-const legend = html`<p class="legend"><span><i class="key"></i>CIL: any label learned so far</span>
-<span><i class="key til"></i>TIL: the task is given</span></p>`;
-
-function renderAccuracy({ record, figures }: Page): Markup | undefined {
+function renderAccuracy({ record, figures, wording }: Page): Markup | undefined {
   if (figures.evaluatedTasks === 0) return undefined;
-  return html`<p class="note">Mean accuracy over the test texts of all tasks learned so far, after each task.
-Choosing among more labels is harder, so the class-incremental curve falls even where nothing is forgotten;
-the dotted line is what guessing would give.</p>
-<div class="panel">${legend}<div class="chart keep">${drawAccuracy(figures, record.tasks)}</div></div>`;
+  const legend = html`<p class="legend"><span><i class="key"></i>${wording.cilLegend}</span>
+<span><i class="key til"></i>${wording.tilLegend}</span></p>`;
+  return html`<p class="note">${wording.accuracyNote}</p>
+<div class="panel">${legend}<div class="chart keep">${drawAccuracy(figures, record, wording)}</div></div>`;
 }
 
-function renderMatrices({ record, figures }: Page): Markup | undefined {
+function renderMatrices({ record, figures, wording }: Page): Markup | undefined {
   if (figures.evaluatedTasks === 0) return undefined;
   const narrow = record.cil.length <= 6;
-  return html`<p class="note">Each row is measured after learning one more task, each column is one task's test
-texts, in percent. Read down a column to see a task being forgotten. Both matrices share one colour scale.</p>
+  return html`<p class="note">${wording.matricesNote}</p>
 <div class="${narrow ? "pair" : undefined}">${renderMatrix(
     record.cil,
     record.tasks,
     "CIL",
     "Class-incremental",
-    "The right label among all learned so far.",
+    `The right ${wording.name} among all learned so far.`,
+    wording,
     narrow ? halfWidth : fullWidth,
   )}
 ${renderMatrix(
@@ -65,6 +65,7 @@ ${renderMatrix(
   "TIL",
   "Task-incremental",
   tilNote(figures),
+  wording,
   narrow ? halfWidth : fullWidth,
 )}</div>`;
 }
@@ -76,35 +77,68 @@ function tilNote({ tilChanged }: RunFigures): string {
   return tilChanged.length === 0 ? `${rule}.` : `${rule}, and this run fails it.`;
 }
 
+const colourScale = html`<p class="scale">0 %<i aria-hidden="true">${Array.from(
+  { length: rampSteps },
+  (_, step) => html`<b style="background:var(--h${step})"></b>`,
+)}</i>100 %</p>`;
+
 function renderMatrix(
   matrix: AccuracyMatrix,
   tasks: readonly TaskRecord[],
   protocol: string,
   title: string,
   note: string,
+  wording: Wording,
   width: number,
 ): Markup {
-  const swatches = Array.from(
-    { length: rampSteps },
-    (_, step) => html`<b style="background:var(--h${step})"></b>`,
-  );
   return html`<div class="panel"><h3>${title}</h3><p class="legend">${note}</p>
-<div class="chart keep">${drawMatrix(matrix, tasks, protocol, width)}</div>
-<p class="scale">0 %<i aria-hidden="true">${swatches}</i>100 %</p>
-<details><summary>${title} matrix as a table</summary>${renderMatrixTable(matrix, tasks, title)}</details></div>`;
+<div class="chart keep">${drawMatrix(matrix, tasks, `${protocol} ${wording.cell}`, width)}</div>
+${colourScale}
+<details><summary>${title} matrix as a table</summary>${renderMatrixTable(matrix, tasks, `${title} ${wording.cell}`)}</details></div>`;
 }
 
-function renderMatrixTable(matrix: AccuracyMatrix, tasks: readonly TaskRecord[], title: string): Markup {
-  const cell = (value: number | null) =>
-    value === null ? html`<td class="none">${missing}</td>` : html`<td>${formatPercent(value)}</td>`;
-  return html`<div class="scroll"><table class="matrix"><caption class="legend left">${title} accuracy, %</caption>
+function tableCell(value: number | null | undefined): Markup {
+  return value === null || value === undefined
+    ? html`<td class="none">${missing}</td>`
+    : html`<td>${formatPercent(value)}</td>`;
+}
+
+function renderMatrixTable(matrix: AccuracyMatrix, tasks: readonly TaskRecord[], caption: string): Markup {
+  return html`<div class="scroll"><table class="matrix"><caption class="legend left">${caption}, %</caption>
 <thead><tr><th scope="col" class="left">after learning</th>${matrix.map(
     (_, task) => html`<th scope="col" title="${tasks[task]?.name}">${task}</th>`,
   )}</tr></thead>
 <tbody>${matrix.map(
     (row, task) =>
-      html`<tr><th scope="row" class="left">${task} <bdi>${tasks[task]?.name}</bdi></th>${row.map(cell)}</tr>\n`,
+      html`<tr><th scope="row" class="left">${task} <bdi>${tasks[task]?.name}</bdi></th>${row.map(tableCell)}</tr>\n`,
   )}</tbody></table></div>`;
+}
+
+function renderTypes({ record, figures }: Page): Markup | undefined {
+  const types = figures.cil.typeMatrix;
+  if (types === undefined) return undefined;
+  return html`<p class="note">F1 of each entity type on the shared test set after each task, in percent, when it is looked
+for among all types learned so far. Read along a row to see a type being forgotten.</p>
+<div class="panel"><h3>Class-incremental</h3>
+<div class="chart keep">${drawTypeMatrix(types, record.tasks, fullWidth)}</div>
+${colourScale}
+<details><summary>Entity types as a table</summary>${renderTypeTable(types, record)}</details></div>`;
+}
+
+function renderTypeTable({ types, f1, forgetting }: TypeMatrix, { tasks }: RunRecord): Markup {
+  const scores = tasks.findLast(({ wordsEvaluated }) => wordsEvaluated !== undefined)?.wordsEvaluated;
+  const after = f1[0]?.map(
+    (_, task) => html`<th scope="col" title="after ${tasks[task]?.name}">${task}</th>`,
+  );
+  const rows = types.map((type, i) => {
+    const score = scores?.cil.perType[type];
+    return html`<tr><th scope="row" class="left"><bdi>${type}</bdi></th>${f1[i]?.map(tableCell)}${tableCell(forgetting[i])}
+${tableCell(score?.precision)}${tableCell(score?.recall)}<td>${score?.support ?? missing}</td>${tableCell(scores?.til.perType[type]?.f1)}</tr>\n`;
+  });
+  return html`<div class="scroll"><table class="matrix"><caption class="legend left">F1 after each task; then how far it fell
+from its best, precision, recall and entities in the test set, and F1 where the task is given, now; %</caption>
+<thead><tr><th scope="col" class="left">type</th>${after}<th scope="col">fell by</th><th scope="col">precision</th><th scope="col">recall</th>
+<th scope="col">entities</th><th scope="col">TIL F1</th></tr></thead><tbody>${rows}</tbody></table></div>`;
 }
 
 function renderLosses({ record }: Page): Markup | undefined {
@@ -127,7 +161,7 @@ Times are wall clock on the machine named below.</p>
 <div class="chart">${drawTimes(record.tasks, figures)}</div></div></div>`;
 }
 
-function renderTasks({ record, figures }: Page): Markup {
+function renderTasks({ record, figures, wording }: Page): Markup {
   const cil = record.cil.at(-1);
   const til = record.til.at(-1);
   const rows = record.tasks.map(
@@ -138,9 +172,9 @@ function renderTasks({ record, figures }: Page): Markup {
 <td>${optionalCount(task.started?.trainExamples)}</td><td>${optionalCount(task.started?.validationExamples)}</td><td>${optionalCount(task.started?.testExamples)}</td>
 <td>${optionalCount(task.started?.totalSteps)}</td><td>${formatSeconds(task.learned?.seconds)}</td><td>${bestValidation(task)}</td>
 <td>${formatPercent(record.cil[index]?.[index])}</td><td>${formatPercent(cil?.[index])}</td><td>${formatPercent(til?.[index])}</td></tr>
-<tr><td></td><td class="labels" colspan="10">${remarksOf(task)}${task.labels.map((label) => html`<bdi>${label}</bdi> `)}</td></tr>\n`,
+<tr><td></td><td class="labels" colspan="10">${remarksOf(task, wording)}${namesOf(task).map((label) => html`<bdi>${label}</bdi> `)}</td></tr>\n`,
   );
-  return html`<p class="note">In the order in which they were learned: the texts of each, and its accuracy in percent
+  return html`<p class="note">In the order in which they were learned: ${wording.tasksNote}
 when it had just been learned and after ${figures.finished ? "the last task" : "the latest evaluation"}.</p>
 <div class="panel scroll"><table><thead><tr><th scope="col"></th><th scope="col" class="left">task</th><th scope="col">train</th><th scope="col">validation</th><th scope="col">test</th>
 <th scope="col">steps</th><th scope="col">learned in</th><th scope="col">best validation</th><th scope="col">CIL at first</th><th scope="col">CIL now</th><th scope="col">TIL now</th></tr></thead>
@@ -158,14 +192,16 @@ function bestValidation({ epochs }: TaskRecord): string {
   return known.length === 0 ? missing : formatPercent(Math.max(...known));
 }
 
-function remarksOf({ learned, labels }: TaskRecord): string {
+function remarksOf(task: TaskRecord, { name, names }: Wording): string {
+  const { learned } = task;
+  const count = namesOf(task).length;
   const remarks = [
     ...(learned?.stoppedEarly === true ? ["stopped early"] : []),
     ...(learned !== undefined && learned.truncatedTexts > 0
       ? [`${learned.truncatedTexts} texts cut to length`]
       : []),
   ];
-  return `${[`${labels.length} ${labels.length === 1 ? "label" : "labels"}`, ...remarks].join(", ")}: `;
+  return `${[`${count} ${count === 1 ? name : names}`, ...remarks].join(", ")}: `;
 }
 
 function settingsList(entries: readonly (readonly [string, string])[], wide = false): Markup {
@@ -200,8 +236,8 @@ function renderOrigin({ record: { header, startedAt, lastEventAt, resumes } }: P
   );
 }
 
-function renderDefinitions(): Markup {
-  return html`<dl class="definitions">${definitions.map(
+function renderDefinitions({ record }: Page): Markup {
+  return html`<dl class="definitions">${definitionsOf(record.level).map(
     ({ name, formula, text }) =>
       html`<div><dt>${name}</dt><dd><span class="formula">${formula}</span>${text}</dd></div>\n`,
   )}</dl>`;

@@ -1,5 +1,5 @@
 import { stripVTControlCharacters } from "node:util";
-import type { AccuracyMatrix } from "../core/record.ts";
+import type { AccuracyMatrix, TypeMatrix } from "../core/record.ts";
 import { type RunFigures, summarize } from "./figures.ts";
 import {
   formatBytes,
@@ -10,7 +10,8 @@ import {
   shorten,
   withoutControls,
 } from "./format.ts";
-import type { RunRecord, TaskRecord } from "./record.ts";
+import { namesOf, type RunRecord, type TaskRecord } from "./record.ts";
+import { type Wording, wordings } from "./wording.ts";
 
 export interface TableOptions {
   /** Bold and dim by ANSI escapes. */
@@ -37,18 +38,20 @@ interface Pen {
 }
 
 /**
- * A run's figures as aligned text: headline, matrices, tasks, cost. Accuracies in percent with one decimal;
+ * A run's figures as aligned text: headline, matrices, tasks, cost. Fractions in percent with one decimal;
  * no line is longer than `width`, and there is no trailing space.
  */
 export function renderTables(record: RunRecord, options: TableOptions): string {
   const pen = penFor(options);
   const figures = summarize(record);
+  const wording = wordings[record.level];
   const blocks = [
-    renderHead(record, figures, pen),
-    renderHeadline(figures, pen),
-    renderMatrix("CIL accuracy, %", record.cil, pen),
-    renderMatrix("TIL accuracy, %", record.til, pen),
-    renderTasks(record.tasks, figures, pen),
+    renderHead(record, figures, wording, pen),
+    renderHeadline(figures, wording, pen),
+    renderMatrix(`CIL ${wording.cell}, %`, record.cil, pen),
+    renderMatrix(`TIL ${wording.cell}, %`, record.til, pen),
+    renderTypes(figures.cil.typeMatrix, pen),
+    renderTasks(record.tasks, figures, wording, pen),
     renderCost(figures, pen),
     renderWarnings(record, pen),
   ];
@@ -65,8 +68,8 @@ function penFor({ color, width }: TableOptions): Pen {
   return { width: Math.max(64, width), strong: paint(1), faint: paint(2) };
 }
 
-function renderHead({ header }: RunRecord, figures: RunFigures, pen: Pen): string[] {
-  const title = `${header.backbone.name}, ${plural(figures.totalTasks, "task")}, ${plural(figures.totalLabels, "label")}, seed ${header.seed}`;
+function renderHead({ header }: RunRecord, figures: RunFigures, wording: Wording, pen: Pen): string[] {
+  const title = `${header.backbone.name}, ${plural(figures.totalTasks, "task")}, ${plural(figures.totalLabels, wording.name)}, seed ${header.seed}`;
   const state = figures.finished
     ? []
     : [`Not finished: ${figures.evaluatedTasks} of ${figures.totalTasks} tasks learned and evaluated.`];
@@ -77,19 +80,19 @@ function plural(count: number, noun: string): string {
   return `${count} ${noun}${count === 1 ? "" : "s"}`;
 }
 
-function renderHeadline({ cil, til, finished, tilChanged }: RunFigures, pen: Pen): string[] {
+function renderHeadline(
+  { cil, til, finished, tilChanged }: RunFigures,
+  wording: Wording,
+  pen: Pen,
+): string[] {
   const rows: [string, string, string][] = [
     [
-      finished ? "average accuracy A_T, %" : "average accuracy so far, %",
-      formatPercent(cil.averageAccuracy),
-      formatPercent(til.averageAccuracy),
+      `${finished ? wording.headline : wording.headlineSoFar}, %`,
+      formatPercent(cil.headline),
+      formatPercent(til.headline),
     ],
-    ["accuracy over samples, %", formatPercent(cil.sampleAccuracy), formatPercent(til.sampleAccuracy)],
-    [
-      "average incremental accuracy, %",
-      formatPercent(cil.averageIncrementalAccuracy),
-      formatPercent(til.averageIncrementalAccuracy),
-    ],
+    [`${wording.second}, %`, formatPercent(cil.second), formatPercent(til.second)],
+    [`${wording.incremental}, %`, formatPercent(cil.incremental), formatPercent(til.incremental)],
     ["forgetting, points", formatPercent(cil.forgetting), formatPercent(til.forgetting)],
     ["backward transfer, points", formatPoints(cil.backwardTransfer), formatPoints(til.backwardTransfer)],
   ];
@@ -158,7 +161,29 @@ function renderMatrix(title: string, matrix: AccuracyMatrix, pen: Pen): string[]
   return [...lines, ""];
 }
 
-function renderTasks(tasks: readonly TaskRecord[], figures: RunFigures, pen: Pen): string[] {
+/** Rows are entity types, columns the tasks learned; at most as many of the latest as fit the width. */
+function renderTypes(matrix: TypeMatrix | undefined, pen: Pen): string[] {
+  if (matrix === undefined) return [];
+  const name = 20;
+  const from = Math.max(0, (matrix.f1[0]?.length ?? 0) - Math.floor((pen.width - name - 8) / 5));
+  const tasks = matrix.f1[0]?.map((_, k) => k).slice(from) ?? [];
+  const heading =
+    pen.strong("CIL F1 by type, %") + pen.faint("  (column: after learning task; fell: best − last)");
+  const columns = tasks.map((k) => String(k).padStart(5)).join("");
+  const rows = matrix.types.map((type, i) => {
+    const cells = tasks.map((k) => ` ${formatCell(matrix.f1[i]?.[k] ?? null)}`).join("");
+    const fell = formatPercent(matrix.forgetting[i]).padStart(8);
+    return fitColumns(withoutControls(stripVTControlCharacters(type)), name) + cells + fell;
+  });
+  return [heading, pen.faint(`${" ".repeat(name)}${columns}${"fell".padStart(8)}`), ...rows, ""];
+}
+
+function renderTasks(
+  tasks: readonly TaskRecord[],
+  figures: RunFigures,
+  wording: Wording,
+  pen: Pen,
+): string[] {
   const label = Math.max(2, String(tasks.length - 1).length);
   const name = Math.min(24, Math.max(4, pen.width - 56 - label));
   const line = (cells: readonly [string, string, string, string, string, string, string, string]) =>
@@ -172,12 +197,12 @@ function renderTasks(tasks: readonly TaskRecord[], figures: RunFigures, pen: Pen
       cells[6].padStart(5),
       cells[7].padStart(12),
     ].join(" ");
-  const head = line(["", "task", "labels", "loss", "val", "CIL", "TIL", "learned in"]);
+  const head = line(["", "task", wording.names, "loss", "val", "CIL", "TIL", "learned in"]);
   const rows = tasks.map((task, k) =>
     line([
       String(k),
       withoutControls(stripVTControlCharacters(task.name)),
-      String(task.labels.length),
+      String(namesOf(task).length),
       formatLosses(task),
       formatPercent(
         task.epochs.findLast((epoch) => epoch.validationAccuracy !== undefined)?.validationAccuracy,
@@ -187,7 +212,7 @@ function renderTasks(tasks: readonly TaskRecord[], figures: RunFigures, pen: Pen
       formatSeconds(task.learned?.seconds),
     ]),
   );
-  const caption = "CIL and TIL: average accuracy after learning the task, %";
+  const caption = `CIL and TIL: ${wording.averages} after learning the task, %`;
   return [pen.strong(head), ...rows, pen.faint(shorten(caption, pen.width)), ""];
 }
 

@@ -91,12 +91,27 @@ function buildModel(structure: ModelStructure, onAdapter: Dropout, onBackbone: D
   return { adapter, feature, hidden, last };
 }
 
+/** The input of a logit from outside the head: (B, 1), at word level (B·T, 1). */
+export const OUTSIDE_LOGITS = "outside_logits";
+
+export interface TrainingGraphOptions {
+  /**
+   * Slot 0 is no slot of the head: its logit is the input {@link OUTSIDE_LOGITS}, without gradient, and stands before
+   * the head's in the softmax.
+   */
+  readonly outsideLogits?: boolean;
+}
+
 /**
  * Loss and gradients of one batch. Outputs: `loss`, and `gradient/<input>` for every adapter parameter and
  * every trained head parameter (`gradient/head.weight`, …). Inputs beside the model's: `labels` int64 (B), or (B·T) at
- * word level, the head slots, and `example_weights` of the same shape, which sum to 1.
+ * word level, the slots, and `example_weights` of the same shape, which sum to 1.
  */
-export function buildTrainingGraph(structure: ModelStructure, backboneDropout: boolean): TrainingGraph {
+export function buildTrainingGraph(
+  structure: ModelStructure,
+  backboneDropout: boolean,
+  { outsideLogits = false }: TrainingGraphOptions = {},
+): TrainingGraph {
   const { dropout, masks } = maskedDropout();
   const model = buildModel(structure, dropout, backboneDropout ? dropout : noDropout);
   const { adapter } = model;
@@ -104,7 +119,11 @@ export function buildTrainingGraph(structure: ModelStructure, backboneDropout: b
   const rows = classifiedRows(structure, model);
   const each = rows.shape.slice(0, 1);
   const labels = op.input("labels", "int64", each);
-  const loss = crossEntropy(head.logits(rows), labels, op.input("example_weights", "float32", each));
+  const own = head.logits(rows); // (rows, C)
+  const logits = outsideLogits
+    ? op.concat([op.input(OUTSIDE_LOGITS, "float32", [...each, 1]), own], 1) // (rows, 1 + C)
+    : own;
+  const loss = crossEntropy(logits, labels, op.input("example_weights", "float32", each));
 
   const trained = new Map<string, Value>(adapter.inputs);
   for (const [name, value] of head.inputs)

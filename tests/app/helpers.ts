@@ -5,7 +5,7 @@ import { onTestFinished } from "vitest";
 import { resolveConfig } from "../../src/app/config.ts";
 import type { ResolvedConfig } from "../../src/app/configSchema.ts";
 import { ConfigError, type ConfigIssue } from "../../src/core/errors.ts";
-import type { RunEvent, RunEventBody, RunMetrics } from "../../src/core/record.ts";
+import type { RunEvent, RunEventBody, SentenceMetrics } from "../../src/core/record.ts";
 
 /** A folder that goes away with the test. */
 export async function temporaryFolder(): Promise<string> {
@@ -103,7 +103,7 @@ const protocol = {
   passesPerExample: 2,
 };
 
-export const metrics: RunMetrics = {
+export const metrics: SentenceMetrics = {
   schemaVersion: 1,
   cil: protocol,
   til: { ...protocol, passesPerExample: 1 },

@@ -12,7 +12,7 @@ import {
   scoreCounts,
   scoreEntities,
 } from "../../src/continual/entityMetrics.ts";
-import { typeMatrix } from "../../src/continual/typeMatrix.ts";
+import { typeMatrix } from "../../src/core/typeMatrix.ts";
 import { DataError, StoreError } from "../../src/core/errors.ts";
 import { tolerances } from "../tolerances.ts";
 

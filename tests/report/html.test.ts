@@ -4,7 +4,7 @@ import { contrastRatio, rampIndex, rampSteps, ramps, themes } from "../../src/re
 import { renderHtml } from "../../src/report/html.ts";
 import { thinLosses } from "../../src/report/loss.ts";
 import { buildRunRecord } from "../../src/report/record.ts";
-import { type SyntheticOptions, syntheticEvents } from "./synthetic.ts";
+import { type SyntheticOptions, sentenceMetrics, syntheticEvents } from "./synthetic.ts";
 
 const recordOf = (options?: SyntheticOptions) => buildRunRecord(syntheticEvents(options));
 const documentOf = (page: string) => parseHTML(page).document;
@@ -40,7 +40,7 @@ describe("renderHtml", () => {
   });
 
   it("shows the headline figures", () => {
-    const { cil, til } = record.metrics!;
+    const { cil, til } = sentenceMetrics(record);
     const percent = (value: number) => (value * 100).toFixed(1);
     expect(textsOf(page, ".card .value")).toEqual([
       `${percent(cil.averageAccuracy)}%`,

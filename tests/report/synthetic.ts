@@ -1,6 +1,12 @@
 import { computeMetrics, type EvaluatedRow } from "../../src/continual/metrics.ts";
 import { createRng } from "../../src/core/random.ts";
-import type { RunEvent, RunEventBody, RunHeader, RunMetrics } from "../../src/core/record.ts";
+import type {
+  RunEvent,
+  RunEventBody,
+  RunHeader,
+  RunMetrics,
+  SentenceMetrics,
+} from "../../src/core/record.ts";
 
 export interface SyntheticOptions {
   readonly tasks?: number;
@@ -167,4 +173,10 @@ function syntheticMetrics(rows: readonly EvaluatedRow[]): RunMetrics {
     ...computeMetrics(rows),
     cost: { trainSeconds: 583.4, evalSeconds: 168.2, peakRssBytes: 412_300_000 },
   };
+}
+
+/** The figures of a finished run that labelled texts. */
+export function sentenceMetrics({ metrics }: { readonly metrics: RunMetrics | undefined }): SentenceMetrics {
+  if (metrics === undefined || metrics.level !== undefined) throw new TypeError("no metrics of sentences");
+  return metrics;
 }

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { buildRunRecord } from "../../src/report/record.ts";
 import { renderTables, tableOptionsFor } from "../../src/report/terminal.ts";
-import { syntheticEvents } from "./synthetic.ts";
+import { sentenceMetrics, syntheticEvents } from "./synthetic.ts";
 
 const plain = { color: false, width: 80 };
 const linesOf = (text: string) => text.split("\n");
@@ -24,7 +24,7 @@ describe("renderTables", () => {
 
   it("shows the headline figures of both protocols", () => {
     const text = renderTables(record, plain);
-    const { cil, til } = record.metrics!;
+    const { cil, til } = sentenceMetrics(record);
     const percent = (value: number) => (value * 100).toFixed(1);
     expect(text).toMatch(
       new RegExp(

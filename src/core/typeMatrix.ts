@@ -1,20 +1,6 @@
 /** How well each entity type is found, over the tasks learned: what forgetting means where one test set serves all. */
-import { StoreError } from "../core/errors.ts";
-import type { EntityScores } from "./entityMetrics.ts";
-
-export interface TypeMatrix {
-  /** In the order in which they are learned. */
-  readonly types: readonly string[];
-  /** `f1[i][k]`: of type i after learning task k, a fraction; null before the type is learned. */
-  readonly f1: readonly (readonly (number | null)[])[];
-  /**
-   * For each type: the highest F1 so far, its last included, minus the last; never negative. Null for the types of
-   * the last task, which have had no time to be forgotten.
-   */
-  readonly forgetting: readonly (number | null)[];
-  /** The mean over the types that have one; absent where only one task is learned. */
-  readonly meanForgetting?: number;
-}
+import { StoreError } from "./errors.ts";
+import type { TypeMatrix, WordScores } from "./record.ts";
 
 function forgettingOf(row: readonly (number | null)[]): number | null {
   const values = row.filter((value) => value !== null);
@@ -35,7 +21,7 @@ function forgettingOf(row: readonly (number | null)[]): number | null {
  */
 export function typeMatrix(
   division: readonly (readonly string[])[],
-  rows: readonly Pick<EntityScores, "perType">[],
+  rows: readonly Pick<WordScores, "perType">[],
 ): TypeMatrix {
   if (rows.length !== division.length || rows.length === 0)
     throw new StoreError(

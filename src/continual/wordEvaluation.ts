@@ -1,0 +1,98 @@
+import type { WordScores } from "../core/record.ts";
+import type { WordEncoding } from "../data/wordEncoding.ts";
+import { maskTypes, type WordTask } from "../data/wordStream.ts";
+import type { AdaptedBackbone, LearnedTask } from "./adaptedBackbone.ts";
+import { countEntities, type EntityCounts, poolCounts, scoreCounts } from "./entityMetrics.ts";
+import {
+  type Columns,
+  classIncremental,
+  predictTags,
+  type SentenceLogits,
+  taskIncremental,
+} from "./wordPrediction.ts";
+import { wordSlots } from "./wordTargets.ts";
+
+/** Both protocols' scores after learning a task. */
+export interface WordEvaluationRow {
+  readonly til: WordScores;
+  readonly cil: WordScores;
+}
+
+function countsOf(counts: EntityCounts, types: readonly string[]): EntityCounts {
+  return new Map([...counts].filter(([type]) => types.includes(type)));
+}
+
+/**
+ * Evaluates entities on the one test set that all tasks share. An adapter never changes once its task is learned, so
+ * its logits are computed once and kept; the reported cost is that of a prediction without this.
+ */
+export class WordEvaluator {
+  private readonly model: AdaptedBackbone;
+  private readonly encodings: readonly WordEncoding[];
+  /** Words of the test set that were cut off, and are predicted `O`. */
+  readonly cutWords: number;
+  private readonly tasks: WordTask[] = [];
+  private readonly learned: LearnedTask[] = [];
+  /** By the task whose adapter made them. */
+  private readonly logits: SentenceLogits[] = [];
+  /** Task-incremental counts of each task; they stay as they are. */
+  private readonly ownCounts: EntityCounts[] = [];
+
+  /** @param test of any of the stream's tasks: only its words are looked at */
+  constructor(model: AdaptedBackbone, test: WordTask["test"]) {
+    this.model = model;
+    const { encodings, cutWords } = model.encodeWords(test, "test");
+    this.encodings = encodings;
+    this.cutWords = cutWords;
+  }
+
+  /** Takes a learned task in, without evaluating. */
+  add(task: WordTask, learned: LearnedTask): void {
+    this.tasks.push(task);
+    this.learned.push(learned);
+  }
+
+  /** Scores what the adapters that were added find; types that none of them has learned are `O` in the gold tags. */
+  async evaluate(signal?: AbortSignal): Promise<WordEvaluationRow> {
+    for (let task = this.logits.length; task < this.learned.length; task++)
+      this.logits.push(await this.model.tokenLogits(this.learned[task]!, this.encodings, signal));
+    for (let task = this.ownCounts.length; task < this.learned.length; task++)
+      this.ownCounts.push(this.countOwn(task));
+    const seen = this.learned.length;
+    const cil = this.count(this.tasks[seen - 1]?.test ?? [], classIncremental(this.logits), this.tasks);
+    return {
+      til: this.scores(poolCounts(this.ownCounts), meanPasses(seen)),
+      cil: this.scores(cil, seen),
+    };
+  }
+
+  private countOwn(task: number): EntityCounts {
+    const own = this.tasks[task]!;
+    return this.count(maskTypes(own.test, own.types), taskIncremental(this.logits, task), [own]);
+  }
+
+  private count(
+    test: WordTask["test"],
+    columns: readonly Columns[],
+    tasks: readonly WordTask[],
+  ): EntityCounts {
+    const gold = test.map(({ tags }) => tags);
+    return countEntities(gold, predictTags(this.encodings, columns, wordSlots(tasks)));
+  }
+
+  private scores(counts: EntityCounts, passesPerExample: number): WordScores {
+    const { micro, macro, perType } = scoreCounts(counts);
+    return {
+      microF1: micro.f1,
+      ...(macro !== undefined && { macroF1: macro.f1 }),
+      perTask: this.tasks.map(({ types }) => scoreCounts(countsOf(counts, types)).micro.f1),
+      perType,
+      passesPerExample,
+    };
+  }
+}
+
+/** The first task answers alone; a later one needs the first one's adapter for `O` besides its own. */
+function meanPasses(tasks: number): number {
+  return (2 * tasks - 1) / tasks;
+}
