@@ -13,8 +13,23 @@ import { decodeSafetensors, encodeSafetensors } from "../io/safetensors.ts";
 import { poolingKinds, readsPooler } from "../nn/features.ts";
 import type { AdapterHost } from "./adapterMethod.ts";
 import { checkHead, listed, type Tensors } from "./checkpointChecks.ts";
-import { type AdapterConfig, checkAdapter, encodeAdapter, parseAdapterConfig } from "./checkpointFormats.ts";
-import { architectureOfKeys, headPrefixes, innerHeads, parseFileKey } from "./checkpointKeys.ts";
+import {
+  type AdapterConfig,
+  checkAdapter,
+  encodeAdapter,
+  parseAdapterConfig,
+  type Wrapped,
+} from "./checkpointFormats.ts";
+import {
+  architectureOfHead,
+  architectureOfPrefix,
+  architectures,
+  headedPrefixes,
+  headPrefixes,
+  innerHeadOf,
+  parseFileKey,
+  prefixOfKeys,
+} from "./checkpointKeys.ts";
 import type { AdapterKind, Architecture, Head, HeadKind, Pooling, SavedAdapter } from "./types.ts";
 
 const configFile = "adapter_config.json";
@@ -27,7 +42,9 @@ const metadataSchema = z.object({
   schemaVersion: z.literal(1),
   /** The version of Accrete that wrote it. */
   accreteVersion: z.string().optional(),
-  architecture: z.enum(["bert", "roberta"]).optional(),
+  architecture: z.enum(architectures).optional(),
+  /** Of an adapter that answers in words. */
+  prompt: z.string().optional(),
   labels: z.array(z.string()),
   pooling: z.enum(poolingKinds),
   normalize: z.boolean(),
@@ -37,13 +54,24 @@ const metadataSchema = z.object({
 });
 type Metadata = z.infer<typeof metadataSchema>;
 
-/** The architecture whose own classification head this is, if it is one. */
-function innerArchitecture(saved: SavedAdapter): Architecture | undefined {
-  const { head, architecture, pooling, normalize } = saved;
-  if (architecture === undefined) return undefined;
-  const inner = innerHeads[architecture];
-  const reads = inner.pooling[saved.adapter.kind];
-  return head?.kind === inner.kind && pooling === reads && !normalize ? architecture : undefined;
+/** Whether the head is the one that Hugging Face has for the architecture. */
+function isInner({ head, architecture, pooling, normalize, adapter }: SavedAdapter): boolean {
+  const inner = innerHeadOf(architecture);
+  return (
+    inner !== undefined && head?.kind === inner.kind && pooling === inner.pooling[adapter.kind] && !normalize
+  );
+}
+
+/** @throws CheckpointError if nobody says what the model is, where its paths depend on it. */
+function wrappedModel(saved: SavedAdapter, where: string): Wrapped {
+  const { architecture, causal } = saved;
+  if (causal === undefined && !isInner(saved)) return { taskType: "FEATURE_EXTRACTION", prefix: "" };
+  if (architecture === undefined)
+    throw new CheckpointError(`${where}: does not say which architecture it is for`);
+  return {
+    taskType: causal === undefined ? "SEQ_CLS" : "CAUSAL_LM",
+    prefix: headedPrefixes[architecture],
+  };
 }
 
 function checkLabels(labels: readonly string[], head: Head | undefined, where: string): void {
@@ -66,13 +94,13 @@ export function encodePeftFolder(saved: SavedAdapter): Map<string, Uint8Array> {
   const where = `adapter for ${saved.baseModel}`;
   checkAdapter(adapter, where);
   checkLabels(saved.labels, head, where);
-  const inside = innerArchitecture(saved);
-  const { config, tensors } = encodeAdapter(saved, adapter, inside);
+  const wrapped = wrappedModel(saved, where);
+  const { config, tensors } = encodeAdapter(saved, adapter, wrapped);
   const files = new Map<string, Uint8Array>();
-  if (head !== undefined && inside !== undefined) {
-    const { names } = innerHeads[inside];
+  if (head !== undefined && wrapped.taskType === "SEQ_CLS") {
+    const names = innerHeadOf(saved.architecture)?.names;
     for (const [name, tensor] of head.tensors)
-      tensors.set(headPrefixes[adapter.kind] + (names.get(name) ?? name), tensor);
+      tensors.set(headPrefixes[adapter.kind] + (names?.get(name) ?? name), tensor);
   } else if (head !== undefined) {
     files.set(headFile, encodeSafetensors(head.tensors, pytorch));
   }
@@ -92,6 +120,7 @@ function metadataOf(saved: SavedAdapter): Metadata {
     pooling: saved.pooling,
     normalize: saved.normalize,
     head: saved.head?.kind ?? null,
+    ...(saved.causal?.prompt !== undefined && { prompt: saved.causal.prompt }),
     backboneHash: saved.backboneHash,
     tokenizerHash: saved.tokenizerHash,
   };
@@ -197,7 +226,12 @@ function innerHead(
     throw new CheckpointError(`${path}: does not say whether it is for bert or roberta`, {
       hint: "Say so with the option `architecture`.",
     });
-  const { kind: headKind, names } = innerHeads[architecture];
+  const inner = innerHeadOf(architecture);
+  if (inner === undefined)
+    throw new CheckpointError(`${path}: task_type SEQ_CLS with ${architecture} is not supported`, {
+      hint: "Accrete keeps a decoder's head beside its adapter, in head.safetensors.",
+    });
+  const { kind: headKind, names } = inner;
   const renamed = new Map([...names].map(([ours, theirs]) => [theirs, ours]));
   const missing = [...renamed.keys()].filter((name) => !tensors.has(name));
   if (missing.length > 0)
@@ -232,19 +266,12 @@ async function outerHead(dir: string, metadata: Metadata | undefined): Promise<H
 
 function architectureOf(
   config: AdapterConfig,
-  keys: Iterable<string>,
+  prefix: string,
   options: ReadPeftOptions,
 ): Architecture | undefined {
   const byClass = /^(Bert|Roberta|XLMRoberta)/.exec(config.baseModelClass ?? "")?.[1];
   const named = byClass === undefined ? undefined : byClass === "Bert" ? "bert" : "roberta";
-  return architectureOfKeys(keys) ?? named ?? options.architecture;
-}
-
-/** Beside a prompt nothing but the names of Hugging Face's own heads tells the architecture. */
-function architectureOfHead(head: Tensors): Architecture | undefined {
-  const fits = (architecture: Architecture) =>
-    [...innerHeads[architecture].names.values()].some((name) => head.has(name));
-  return (["bert", "roberta"] as const).find(fits);
+  return architectureOfPrefix(prefix) ?? named ?? options.architecture;
 }
 
 /** peft adapts and trains the pooler too where targets or `bias: all` reach it; no other pooling reads it. */
@@ -270,19 +297,20 @@ export async function readPeftFolder(dir: string, options: ReadPeftOptions = {})
   const metadata = await readMetadata(dir);
   const inside = config.taskType === "SEQ_CLS";
   const tensors = sortTensors(stored, config.kind, inside, path);
+  const prefix = prefixOfKeys(stored.keys());
   const architecture =
     metadata?.architecture ??
-    architectureOf(config, stored.keys(), options) ??
-    architectureOfHead(tensors.head);
+    architectureOf(config, prefix, options) ??
+    architectureOfHead(new Set(tensors.head.keys()));
   const head = inside
     ? innerHead(tensors.head, config.kind, architecture, path)
     : await outerHead(dir, metadata);
-  const ownPooling =
-    inside && architecture !== undefined ? innerHeads[architecture].pooling[config.kind] : undefined;
-  const defaultPooling = ownPooling ?? options.pooling ?? "cls";
+  const ownPooling = inside ? innerHeadOf(architecture)?.pooling[config.kind] : undefined;
+  const causal = config.taskType === "CAUSAL_LM";
+  const defaultPooling = ownPooling ?? options.pooling ?? (causal ? "last" : "cls");
   const pooling = metadata?.pooling ?? defaultPooling;
   dropUnusedPooler(tensors.adapter, pooling);
-  const adapter = config.toAdapter(tensors.adapter, architectureOfKeys(stored.keys()));
+  const adapter = config.toAdapter(tensors.adapter, prefix);
   checkAdapter(adapter, path, options.host);
   const classes = head === undefined ? 0 : checkHead(head, dir);
   const labels = metadata?.labels ?? Array.from({ length: classes }, (_, slot) => `LABEL_${slot}`);
@@ -290,6 +318,7 @@ export async function readPeftFolder(dir: string, options: ReadPeftOptions = {})
   return {
     adapter,
     ...(head && { head }),
+    ...(causal && { causal: metadata?.prompt === undefined ? {} : { prompt: metadata.prompt } }),
     labels,
     pooling,
     normalize: metadata?.normalize ?? (!inside && (options.normalize ?? false)),

@@ -2,10 +2,11 @@
 import { z } from "zod";
 import { CheckpointError } from "../core/errors.ts";
 import { defaultTargetModules } from "./targets.ts";
-import type { LoraSpec } from "./types.ts";
+import type { LoraSpec, SavedAdapter } from "./types.ts";
 
-/** `SEQ_CLS` keeps the head inside the adapter's file, `FEATURE_EXTRACTION` has none there. */
-export type TaskType = "SEQ_CLS" | "FEATURE_EXTRACTION";
+/** `SEQ_CLS` keeps the head inside the adapter's file; `CAUSAL_LM` uses the model's own; else there is none there. */
+export const taskTypes = ["SEQ_CLS", "CAUSAL_LM", "FEATURE_EXTRACTION"] as const;
+export type TaskType = (typeof taskTypes)[number];
 
 /** The peft whose fields these are. */
 export const peftVersion = "0.21.2";
@@ -25,7 +26,6 @@ const constantFields = {
   ensure_weight_tying: false,
   eva_config: null,
   exclude_modules: null,
-  fan_in_fan_out: false,
   inference_mode: true,
   init_lora_weights: true,
   kasa_config: null,
@@ -72,9 +72,15 @@ export function dumpsLikePython(
 }
 
 /** The text that peft itself would write, field for field. */
-export function encodeLoraConfig(spec: LoraSpec, taskType: TaskType, baseModel: string): string {
+export function encodeLoraConfig(
+  spec: LoraSpec,
+  taskType: TaskType,
+  { baseModel, architecture }: Pick<SavedAdapter, "baseModel" | "architecture">,
+): string {
   const fields = {
     ...constantFields,
+    // GPT-2's linear layers store their weight (in, out), which peft notes of its own accord.
+    fan_in_fan_out: architecture === "gpt2",
     alpha_pattern: spec.alphaPattern ?? {},
     base_model_name_or_path: baseModel === "" ? null : baseModel,
     bias: spec.bias,
@@ -135,7 +141,6 @@ const refusals: Readonly<Record<string, readonly [allowed: (value: unknown) => b
   kasa_config: [isUnset, "KaSA"],
   arrow_config: [isUnset, "Arrow routing"],
   monteclora_config: [isUnset, "MonteCLoRA"],
-  fan_in_fan_out: [isUnset, "weights stored transposed"],
   init_lora_weights: [
     (value) => harmlessInits.includes(value),
     "an initialisation that changes the base's weights",

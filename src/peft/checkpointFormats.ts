@@ -4,11 +4,11 @@ import { CheckpointError } from "../core/errors.ts";
 import type { HostTensor } from "../core/tensor.ts";
 import type { AdapterHost } from "./adapterMethod.ts";
 import { adaptedSites, checkLora, checkPrompt, type Tensors } from "./checkpointChecks.ts";
-import { encodeLoraConfig, parseLoraConfig, type TaskType } from "./checkpointConfig.ts";
+import { encodeLoraConfig, parseLoraConfig, type TaskType, taskTypes } from "./checkpointConfig.ts";
 import { fileKey } from "./checkpointKeys.ts";
 import { encodePromptConfig, parsePromptConfig } from "./checkpointPrompt.ts";
 import { specForFile, specFromFile } from "./checkpointSpec.ts";
-import type { Adapter, AdapterKind, AdapterOfKind, Architecture, SavedAdapter } from "./types.ts";
+import type { Adapter, AdapterKind, AdapterOfKind, SavedAdapter } from "./types.ts";
 
 /** What a configuration tells, before the tensors are read. */
 export interface AdapterConfig {
@@ -20,24 +20,25 @@ export interface AdapterConfig {
   readonly depth?: NonNullable<SavedAdapter["depth"]>;
   /**
    * @param tensors the adapter's, in AutoModel's names
-   * @param prefix what stands before these names in the file, if anything
+   * @param prefix what stands before these names in the file; may be empty
    */
-  toAdapter(tensors: Tensors, prefix: Architecture | undefined): Adapter;
+  toAdapter(tensors: Tensors, prefix: string): Adapter;
 }
 
 type KindConfig = Pick<AdapterConfig, "toAdapter" | "depth">;
 
+/** The model that peft is to wrap: which class, and what it puts before AutoModel's paths. */
+export interface Wrapped {
+  readonly taskType: TaskType;
+  /** Empty for a model without a head. */
+  readonly prefix: string;
+}
+
 interface AdapterFormat<K extends AdapterKind> {
   readonly peftType: string;
-  /** @param inside the architecture where the head is inside, so that the model is a classification model */
-  encodeConfig(
-    saved: SavedAdapter,
-    adapter: AdapterOfKind<K>,
-    taskType: TaskType,
-    inside: Architecture | undefined,
-  ): string;
+  encodeConfig(saved: SavedAdapter, adapter: AdapterOfKind<K>, wrapped: Wrapped): string;
   /** The adapter's tensors by peft's names. */
-  encodeTensors(adapter: AdapterOfKind<K>, inside: Architecture | undefined): Map<string, HostTensor>;
+  encodeTensors(adapter: AdapterOfKind<K>, prefix: string): Map<string, HostTensor>;
   parseConfig(json: unknown, path: string): KindConfig;
   check(adapter: AdapterOfKind<K>, where: string, host?: AdapterHost): void;
 }
@@ -45,14 +46,13 @@ interface AdapterFormat<K extends AdapterKind> {
 const formats: { readonly [K in AdapterKind]: AdapterFormat<K> } = {
   lora: {
     peftType: "LORA",
-    encodeConfig: (saved, adapter, taskType, inside) => {
+    encodeConfig: (saved, adapter, { taskType, prefix }) => {
       const sites = adaptedSites(adapter.tensors.keys());
-      const spec = specForFile(adapter.spec, saved.pooling, sites, inside);
-      return encodeLoraConfig(spec, taskType, saved.baseModel);
+      const spec = specForFile(adapter.spec, saved.pooling, sites, prefix);
+      return encodeLoraConfig(spec, taskType, saved);
     },
-    encodeTensors: ({ tensors }, inside) => {
+    encodeTensors: ({ tensors }, prefix) => {
       const sites = adaptedSites(tensors.keys());
-      const prefix = inside === undefined ? "" : `${inside}.`;
       return new Map([...tensors].map(([name, tensor]) => [fileKey(name, sites, prefix), tensor]));
     },
     parseConfig: (json, path) => {
@@ -68,7 +68,7 @@ const formats: { readonly [K in AdapterKind]: AdapterFormat<K> } = {
   },
   "prompt-tuning": {
     peftType: "PROMPT_TUNING",
-    encodeConfig: encodePromptConfig,
+    encodeConfig: (saved, adapter, { taskType }) => encodePromptConfig(saved, adapter, taskType),
     encodeTensors: ({ tensors }) => new Map(tensors),
     parseConfig: (json, path) => {
       const { spec, depth } = parsePromptConfig(json, path);
@@ -97,13 +97,12 @@ export function checkAdapter<K extends AdapterKind>(
 export function encodeAdapter<K extends AdapterKind>(
   saved: SavedAdapter,
   adapter: Tagged<K>,
-  inside: Architecture | undefined,
+  wrapped: Wrapped,
 ): { readonly config: string; readonly tensors: Map<string, HostTensor> } {
   const format = formats[adapter.kind];
-  const taskType = inside === undefined ? "FEATURE_EXTRACTION" : "SEQ_CLS";
   return {
-    config: format.encodeConfig(saved, adapter, taskType, inside),
-    tensors: format.encodeTensors(adapter, inside),
+    config: format.encodeConfig(saved, adapter, wrapped),
+    tensors: format.encodeTensors(adapter, wrapped.prefix),
   };
 }
 
@@ -119,9 +118,10 @@ const frameSchema = z.looseObject({
 function parseTaskType(value: string | null | undefined, path: string): TaskType {
   // Without a type peft wraps the bare model, as for feature extraction.
   if (value === undefined || value === null) return "FEATURE_EXTRACTION";
-  if (value === "SEQ_CLS" || value === "FEATURE_EXTRACTION") return value;
+  const known = taskTypes.find((each) => each === value);
+  if (known !== undefined) return known;
   throw new CheckpointError(
-    `${path}: task_type ${value} is not supported (supported: SEQ_CLS, FEATURE_EXTRACTION)`,
+    `${path}: task_type ${value} is not supported (supported: ${taskTypes.join(", ")})`,
   );
 }
 

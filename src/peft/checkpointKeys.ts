@@ -20,7 +20,7 @@ export interface InnerHead {
   readonly names: ReadonlyMap<string, string>;
 }
 
-export const innerHeads: { readonly [A in Architecture]: InnerHead } = {
+const innerHeads: { readonly [A in Architecture]?: InnerHead } = {
   bert: {
     kind: "linear",
     pooling: { lora: "pooler", "prompt-tuning": "peft-first-pooler" },
@@ -41,6 +41,42 @@ export const innerHeads: { readonly [A in Architecture]: InnerHead } = {
   },
 };
 
+/** Hugging Face's own head of an architecture, for the task types that keep a head inside. */
+export function innerHeadOf(architecture: Architecture | undefined): InnerHead | undefined {
+  return architecture === undefined ? undefined : innerHeads[architecture];
+}
+
+/** Beside a prompt nothing but the names of Hugging Face's own heads tells the architecture. */
+export function architectureOfHead(names: ReadonlySet<string>): Architecture | undefined {
+  return architectures.find((architecture) =>
+    [...(innerHeads[architecture]?.names.values() ?? [])].some((name) => names.has(name)),
+  );
+}
+
+/** What stands before AutoModel's paths in a model that has a head. */
+export const headedPrefixes: { readonly [A in Architecture]: string } = {
+  bert: "bert.",
+  roberta: "roberta.",
+  gpt2: "transformer.",
+  gpt_neox: "gpt_neox.",
+  llama: "model.",
+  mistral: "model.",
+  qwen2: "model.",
+};
+
+const prefixes = [...new Set(Object.values(headedPrefixes))];
+const headed = new RegExp(`^(${prefixes.map(escaped).join("|")})`);
+
+export const architectures: readonly Architecture[] = [
+  "bert",
+  "roberta",
+  "gpt2",
+  "gpt_neox",
+  "llama",
+  "mistral",
+  "qwen2",
+];
+
 const loraKey = /^(.+)\.(lora_A|lora_B)\.weight$/;
 
 /** The site and the half that a LoRA tensor's name tells. */
@@ -54,7 +90,7 @@ export function parseLoraName(
 /**
  * Our adapter tensor's name → the file's. Biases of adapted layers lie in the wrapped layer, `….base_layer.bias`.
  *
- * @param prefix `bert.` or `roberta.` inside a model with a head, else empty
+ * @param prefix `bert.`, `transformer.` … inside a model with a head, else empty
  */
 export function fileKey(name: string, adapted: ReadonlySet<string>, prefix: string): string {
   const site = name.endsWith(".bias") ? name.slice(0, -".bias".length) : "";
@@ -74,7 +110,7 @@ const copyKey = /\.(original_module|modules_to_save)\./;
 const adapterNames: { readonly [K in AdapterKind]: (key: string) => string | undefined } = {
   lora: (key) => {
     if (!key.startsWith(wrapperPrefix)) return undefined;
-    const name = key.slice(wrapperPrefix.length).replace(/^(bert|roberta)\./, "");
+    const name = key.slice(wrapperPrefix.length).replace(headed, "");
     if (parseLoraName(name) !== undefined) return name;
     return name.endsWith(".bias") ? name.replace(/\.base_layer\.bias$/, ".bias") : undefined;
   },
@@ -93,22 +129,32 @@ export function parseFileKey(key: string, kind: AdapterKind): FileTensor {
   return name === undefined ? { kind: "unknown" } : { kind: "adapter", name };
 }
 
-/** The architecture that the keys tell, if one of them has its prefix. */
-export function architectureOfKeys(keys: Iterable<string>): Architecture | undefined {
+/** What stands before AutoModel's paths in a file's keys: empty where the model that was wrapped has no head. */
+export function prefixOfKeys(keys: Iterable<string>): string {
   for (const key of keys) {
-    if (key.startsWith(`${wrapperPrefix}bert.`)) return "bert";
-    if (key.startsWith(`${wrapperPrefix}roberta.`)) return "roberta";
+    const found = prefixes.find((prefix) => key.startsWith(wrapperPrefix + prefix));
+    if (found !== undefined) return found;
   }
-  return undefined;
+  return "";
+}
+
+/** The architecture that a prefix tells, if it is that of only one. */
+export function architectureOfPrefix(prefix: string): Architecture | undefined {
+  const fitting = architectures.filter((architecture) => headedPrefixes[architecture] === prefix);
+  return fitting.length === 1 ? fitting[0] : undefined;
+}
+
+function escaped(prefix: string): string {
+  return prefix.replaceAll(".", "\\.");
 }
 
 /** A regex over AutoModel's paths, made to match the paths inside a model with a head. */
-export function prefixPattern(pattern: string, architecture: Architecture): string {
-  return `${architecture}\\.(?:${pattern})`;
+export function prefixPattern(pattern: string, prefix: string): string {
+  return `${escaped(prefix)}(?:${pattern})`;
 }
 
 /** The inverse of `prefixPattern`; undefined where the pattern was not made by it. */
-export function unprefixPattern(pattern: string, architecture: Architecture): string | undefined {
-  const start = `${architecture}\\.(?:`;
+export function unprefixPattern(pattern: string, prefix: string): string | undefined {
+  const start = `${escaped(prefix)}(?:`;
   return pattern.startsWith(start) && pattern.endsWith(")") ? pattern.slice(start.length, -1) : undefined;
 }

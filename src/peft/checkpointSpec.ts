@@ -6,7 +6,7 @@ import { readsPooler } from "../nn/features.ts";
 import type { LoraConfig } from "./checkpointConfig.ts";
 import { prefixPattern, unprefixPattern } from "./checkpointKeys.ts";
 import { matchPattern, targetMatcher } from "./targets.ts";
-import type { Architecture, LoraSpec, Pooling } from "./types.ts";
+import type { LoraSpec, Pooling } from "./types.ts";
 
 type Patterns = NonNullable<LoraSpec["rankPattern"]>;
 
@@ -35,42 +35,38 @@ function isAllLinear(targets: string): boolean {
 
 /**
  * The spec as it must read for peft to find the same layers in the model that it will load.
- * @param inside the architecture where the head is inside, so that the model is a classification model
+ * @param prefix what stands before AutoModel's paths there: empty for a model without a head
  */
 export function specForFile(
   spec: LoraSpec,
   pooling: Pooling,
   sites: ReadonlySet<string>,
-  inside: Architecture | undefined,
+  prefix: string,
 ): LoraSpec {
   const { targetModules } = spec;
-  if (inside === undefined) {
+  if (prefix === "") {
     // AutoModel has a pooler whether it is read or not: with these targets peft would adapt it too.
     const reachesPooler = !readsPooler({ pooling }) && targetMatcher(targetModules)("pooler.dense");
     return reachesPooler ? { ...spec, targetModules: [...sites] } : spec;
   }
-  const moved = withMovedPatterns(spec, sites, "", `${inside}.`);
+  const moved = withMovedPatterns(spec, sites, "", prefix);
   if (typeof targetModules !== "string" || isAllLinear(targetModules)) return moved;
-  return { ...moved, targetModules: prefixPattern(targetModules, inside) };
+  return { ...moved, targetModules: prefixPattern(targetModules, prefix) };
 }
 
 /**
  * The spec in AutoModel's paths.
  * @param sites what the file has LoRA tensors for, in AutoModel's paths
- * @param prefix what stands before these paths in the file, if anything
+ * @param prefix what stands before these paths in the file; may be empty
  */
-export function specFromFile(
-  config: LoraConfig,
-  sites: ReadonlySet<string>,
-  prefix: Architecture | undefined,
-): LoraSpec {
-  const spec = prefix === undefined ? config.spec : withMovedPatterns(config.spec, sites, `${prefix}.`, "");
+export function specFromFile(config: LoraConfig, sites: ReadonlySet<string>, prefix: string): LoraSpec {
+  const spec = prefix === "" ? config.spec : withMovedPatterns(config.spec, sites, prefix, "");
   const { targetModules } = spec;
   if (config.narrowed) return { ...spec, targetModules: [...sites] };
-  if (prefix === undefined) return spec;
+  if (prefix === "") return spec;
   if (typeof targetModules !== "string") {
-    const start = new RegExp(`^${prefix}\\.`);
-    return { ...spec, targetModules: targetModules.map((name) => name.replace(start, "")) };
+    const bare = (name: string) => (name.startsWith(prefix) ? name.slice(prefix.length) : name);
+    return { ...spec, targetModules: targetModules.map(bare) };
   }
   if (isAllLinear(targetModules)) return spec;
   return { ...spec, targetModules: unprefixPattern(targetModules, prefix) ?? [...sites] };

@@ -2,8 +2,10 @@
  * What an adapter, a head and a saved pair of them are. Dimensions: R = rank, D = width, C = classes.
  */
 import type { HostTensor } from "../core/tensor.ts";
+import type { Architecture } from "../nn/backbone.ts";
 import type { Pooling } from "../nn/features.ts";
 
+export type { Architecture } from "../nn/backbone.ts";
 export type { Pooling } from "../nn/features.ts";
 
 /** Which of the backbone's biases train with the adapter, in peft's words. */
@@ -82,13 +84,16 @@ export interface Head {
   readonly tensors: ReadonlyMap<string, HostTensor<"float32">>;
 }
 
-export type Architecture = "bert" | "roberta";
-
 /** An adapter with all that is needed to predict with it on the backbone it was trained on. */
 export interface SavedAdapter {
   readonly adapter: Adapter;
   readonly head?: Head;
-  /** One a head slot, in slot order. */
+  /** Present where the adapter answers in words: it was trained with the model's own language-modelling head. */
+  readonly causal?: {
+    /** What a configuration calls `prompt`; absent where an adapter made elsewhere does not say. */
+    readonly prompt?: string;
+  };
+  /** One a head slot, in slot order; what an adapter that answers in words can answer. */
   readonly labels: readonly string[];
   readonly pooling: Pooling;
   readonly normalize: boolean;

@@ -13,7 +13,6 @@ import type { InitSource } from "../../src/peft/adapterMethod.ts";
 import { adapterMethod } from "../../src/peft/adapters.ts";
 import type {
   AdapterSpec,
-  Architecture,
   HeadKind,
   LoraBias,
   LoraSpec,
@@ -25,9 +24,11 @@ import { nodeRuntime } from "../../src/runtime/node.ts";
 import { buildTrainingGraph, type ModelStructure } from "../../src/train/graphs.ts";
 import { fitTask, sentenceTargets, type TrainingOptions } from "../../src/train/trainer.ts";
 
+type Encoder = "bert" | "roberta";
+
 export interface TrainedCase {
   readonly name: string;
-  readonly architecture: Architecture;
+  readonly architecture: Encoder;
   readonly pooling: Pooling;
   readonly normalize: boolean;
   readonly head: HeadKind;
@@ -51,11 +52,7 @@ interface Change extends Partial<Omit<TrainedCase, "adapter">> {
   readonly prompt?: PromptTuningSpec;
 }
 
-function makeCase(
-  architecture: Architecture,
-  name: string,
-  { lora, prompt, ...change }: Change,
-): TrainedCase {
+function makeCase(architecture: Encoder, name: string, { lora, prompt, ...change }: Change): TrainedCase {
   return {
     name: `${architecture}-${name}`,
     architecture,
@@ -71,13 +68,13 @@ function makeCase(
 const biases: readonly LoraBias[] = ["none", "lora_only", "all"];
 
 /** The feature and head that Hugging Face's own classifier has, so that the head goes inside. */
-const inside: { readonly [A in Architecture]: Change } = {
+const inside: { readonly [A in Encoder]: Change } = {
   bert: { pooling: "pooler", head: "linear" },
   roberta: { pooling: "cls", head: "dense" },
 };
 
 /** The same under peft's prompt tuning, where it reads the first virtual token. */
-const insidePrompt: { readonly [A in Architecture]: Change } = {
+const insidePrompt: { readonly [A in Encoder]: Change } = {
   bert: { pooling: "peft-first-pooler", head: "linear", pairs: true },
   roberta: { pooling: "peft-first", head: "dense", pairs: true },
 };
@@ -90,7 +87,7 @@ const byLayer: Partial<LoraSpec> = {
 
 const textPrompt: PromptTuningSpec = { virtualTokens: 3, init: "text", text: "größe" };
 
-function casesOf(architecture: Architecture): TrainedCase[] {
+function casesOf(architecture: Encoder): TrainedCase[] {
   const own = inside[architecture];
   const make = (name: string, change: Change) => makeCase(architecture, name, change);
   return [
