@@ -18,6 +18,7 @@ const rooms = {
   generate: ["core", "graph", "autodiff", "nn", "peft", "data", "train"],
   continual: ["core", "io", "nn", "peft", "data", "train"],
   report: ["core"],
+  prepare: ["core", "io", "data"],
 };
 rooms.app = Object.keys(rooms);
 rooms.cli = Object.keys(rooms);

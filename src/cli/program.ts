@@ -1,5 +1,6 @@
 /** The commands and their flags. What they do is imported when they run, so that `--help` is instant. */
-import { Command, InvalidArgumentError, Option } from "commander";
+import { Argument, Command, InvalidArgumentError, Option } from "commander";
+import { datasetNames } from "../prepare/names.ts";
 import type { Terminal } from "./terminal.ts";
 
 function collect(value: string, previous: readonly string[] = []): string[] {
@@ -62,6 +63,32 @@ function addPredict(program: Command, terminal: Terminal): void {
     .action(async (run: string, texts: string[], flags) => {
       const { predictCommand } = await import("./commands/predict.ts");
       await predictCommand(run, texts, flags, terminal);
+    });
+}
+
+function parseSeed(text: string): number {
+  const seed = Number(text);
+  if (!/^\d+$/.test(text) || !Number.isSafeInteger(seed))
+    throw new InvalidArgumentError("It must be a whole number of at least 0.");
+  return seed;
+}
+
+function addPrepare(program: Command, terminal: Terminal): void {
+  program
+    .command("prepare")
+    .summary("make a ready stream from a dataset's raw files")
+    .description(
+      "Makes continual_data.json and continual_config.json from the files that a dataset's publisher gives out.",
+    )
+    .addArgument(new Argument("<dataset>", "which set").choices(datasetNames))
+    .requiredOption("--from <folder>", "folder of the raw files; docs/prepare.md lists them")
+    .requiredOption("--to <folder>", "folder to make")
+    .option("--seed <n>", "of splits, samples and shuffled orders", parseSeed, 1)
+    .option("--base <n>", "entity types of the first task", parseCount)
+    .option("--increment <n>", "entity types of each later task", parseCount)
+    .action(async (dataset: string, flags) => {
+      const { prepareCommand } = await import("./commands/prepare.ts");
+      await prepareCommand(dataset, flags, terminal);
     });
 }
 
@@ -137,6 +164,7 @@ export function buildProgram(terminal: Terminal, version: string): Command {
     })
     .configureHelp({ subcommandTerm: (command) => command.name() })
     .showHelpAfterError("(add --help to see what there is)");
-  for (const add of [addRun, addReport, addPredict, addInspect, addDoctor, addDemo]) add(program, terminal);
+  for (const add of [addRun, addReport, addPredict, addPrepare, addInspect, addDoctor, addDemo])
+    add(program, terminal);
   return program;
 }

@@ -22,7 +22,7 @@ const configSchema = z.looseObject({
   label2idx: z.record(z.string(), index),
   idx2label: z.array(z.string().min(1)),
 });
-type ContinualConfig = z.infer<typeof configSchema>;
+export type ContinualConfig = z.infer<typeof configSchema>;
 
 const splitSchema = z.looseObject({
   input: z.array(z.string()),
@@ -36,7 +36,7 @@ const dataSchema = z.record(
 );
 type Split = z.infer<typeof splitSchema>;
 
-const hint = "Both files are written together by the benchmark's preprocessing: make them again.";
+export const hint = "Both files are written together by the benchmark's preprocessing: make them again.";
 
 async function parseFile<T>(path: string, schema: z.ZodType<T>): Promise<T> {
   const result = schema.safeParse(await readJson(path));
@@ -69,6 +69,13 @@ function checkConfig(path: string, config: ContinualConfig): void {
   });
 }
 
+/** Reads and checks `continual_config.json`. @throws DataError naming the file and what contradicts itself */
+export async function readConfigFile(path: string): Promise<ContinualConfig> {
+  const config = await parseFile(path, configSchema);
+  checkConfig(path, config);
+  return config;
+}
+
 function readSplit(place: string, split: Split, config: ContinualConfig, task: number): LabelledExample[] {
   const { input, label_idx_cil: cil, label_idx_til: til } = split;
   if (cil.length !== input.length || til.length !== input.length)
@@ -95,8 +102,7 @@ function readSplit(place: string, split: Split, config: ContinualConfig, task: n
  */
 export async function readContinual(folder: string): Promise<Source> {
   const files = [join(folder, CONTINUAL_CONFIG), join(folder, CONTINUAL_DATA)] as const;
-  const config = await parseFile(files[0], configSchema);
-  checkConfig(files[0], config);
+  const config = await readConfigFile(files[0]);
   const data = await parseFile(files[1], dataSchema);
   const train: LabelledExample[] = [];
   const validation: LabelledExample[] = [];
