@@ -75,13 +75,14 @@ const trainingSchema = z.strictObject({
   backboneDropout: z.boolean().default(false),
 });
 
-export const configSchema = z.strictObject({
+/** Every key with its type and default; {@link configSchema} adds the rules between them. */
+export const configFields = z.strictObject({
   /** A folder (absolute after loading) or a hub id such as `org/name`. */
   backbone: z.string().min(1),
   backboneRevision: z.string().min(1).exactOptional(),
   method: methodSchema.prefault({}),
   head: headSchema.prefault("linear"),
-  level: z.literal("sentence").default("sentence"),
+  level: z.enum(["sentence", "word"]).default("sentence"),
   feature: featureSchema.prefault({}),
   stream: streamSchema,
   training: trainingSchema.prefault({}),
@@ -93,6 +94,59 @@ export const configSchema = z.strictObject({
   out: z.string().min(1),
 });
 
+type Fields = z.output<typeof configFields>;
+
+interface LevelRule {
+  readonly path: readonly [section: "stream" | "feature", key: string];
+  readonly broken: (config: Fields) => boolean;
+  readonly message: string;
+}
+
+function refusedKeys(
+  keys: readonly (keyof Fields["stream"])[],
+  message: (key: string) => string,
+): LevelRule[] {
+  return keys.map((key) => ({
+    path: ["stream", key],
+    broken: ({ stream }) => stream[key] !== undefined,
+    message: message(key),
+  }));
+}
+
+/** Which keys go with which level. */
+const levelRules: { readonly [L in Fields["level"]]: readonly LevelRule[] } = {
+  sentence: refusedKeys(
+    ["base", "increment", "typeOrder", "sampling"],
+    (key) => `${key} divides entity types: it goes with level: word`,
+  ),
+  word: [
+    ...refusedKeys(
+      ["path", "recipe", "outOfScope", "tasks", "taskList", "domains", "classOrder", "format"],
+      (key) => `at level: word tasks are made of entity types by base and increment: leave ${key} out`,
+    ),
+    {
+      path: ["stream", "base"],
+      broken: ({ stream }) => stream.base === undefined,
+      message: "level: word needs base, the number of entity types of the first task",
+    },
+    {
+      path: ["stream", "test"],
+      broken: ({ stream }) => stream.test === undefined,
+      message: "level: word needs test, a CoNLL file",
+    },
+    {
+      path: ["feature", "pooling"],
+      broken: ({ feature }) => feature.pooling !== undefined || feature.normalize !== undefined,
+      message: "a feature is a sentence's vector: at level: word every word is classified by its own",
+    },
+  ],
+};
+
+export const configSchema = configFields.superRefine((config, context) => {
+  for (const { path, broken, message } of levelRules[config.level])
+    if (broken(config)) context.addIssue({ code: "custom", path: [...path], message });
+});
+
 /** Read-only all the way down. */
 export type DeepReadonly<T> = T extends (...args: never[]) => unknown
   ? T
@@ -100,10 +154,8 @@ export type DeepReadonly<T> = T extends (...args: never[]) => unknown
     ? { readonly [K in keyof T]: DeepReadonly<T[K]> }
     : T;
 
-type ParsedConfig = z.output<typeof configSchema>;
-
 /** A checked configuration: every default filled in, every path absolute, frozen. */
-export type ResolvedConfig = DeepReadonly<Omit<ParsedConfig, "stream">> & { readonly stream: StreamSpec };
+export type ResolvedConfig = DeepReadonly<Omit<Fields, "stream">> & { readonly stream: StreamSpec };
 
 /**
  * What the configuration will know one day. Naming it gets a plain refusal, where the nearest known key
@@ -114,13 +166,9 @@ export const laterKeys: Readonly<Record<string, string>> = {
   prompt: "prompts",
   "method.selector": "adapter selectors",
   "method.layers": "adapters in some layers only",
-  "stream.base": "class counts that differ by task",
-  "stream.increment": "class counts that differ by task",
-  "stream.typeOrder": "word-level streams",
 };
 
 export const laterValues: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   head: { none: "classifying without a head" },
-  level: { word: "word-level classification" },
   precision: { bfloat16: "other precisions", float16: "other precisions", int8: "other precisions" },
 };

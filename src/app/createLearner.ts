@@ -12,13 +12,13 @@ import type { FitEvent } from "../train/trainer.ts";
 import { loadBackbone } from "./backbone.ts";
 import { classify } from "./classify.ts";
 import { toConfigIssues } from "./configIssues.ts";
-import { configSchema } from "./configSchema.ts";
+import { configFields } from "./configSchema.ts";
 import { slugFor } from "./manifest.ts";
 import { fromSavedAdapter, toSavedAdapter } from "./savedTask.ts";
 import { resolveStructure, resolveTraining } from "./structure.ts";
 import type { Prediction, PredictOptions } from "./types.ts";
 
-const learnerSchema = configSchema.pick({
+const learnerSchema = configFields.pick({
   backbone: true,
   backboneRevision: true,
   method: true,

@@ -1,9 +1,10 @@
 import { existsSync } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { join } from "node:path";
-import { computeMetrics, type EvaluatedRow, matrixToCsv } from "../continual/metrics.ts";
+import { matrixToCsv } from "../continual/metrics.ts";
+import { computeFigures, type Evaluation, isEvaluation } from "../continual/runMetrics.ts";
 import { StoreError } from "../core/errors.ts";
-import type { RunEvent, RunMetrics } from "../core/record.ts";
+import type { RunEvent, RunHeader, RunMetrics } from "../core/record.ts";
 import { writeFileAtomic } from "../io/atomic.ts";
 import { renderHtml } from "../report/html.ts";
 import { parseEvents, readRunRecord } from "../report/record.ts";
@@ -30,8 +31,8 @@ export class Recorder implements AsyncDisposable {
   readonly #folder: string;
   readonly #file: FileHandle;
   readonly #stepIntervalMs: number;
-  readonly #rows = new Map<number, EvaluatedRow>();
-  #taskNames: readonly string[] = [];
+  readonly #rows = new Map<number, Evaluation>();
+  #header: RunHeader | undefined;
   #lastStep: StepEvent | undefined;
 
   private constructor(folder: string, file: FileHandle, past: readonly RunEvent[], options: RecorderOptions) {
@@ -73,7 +74,7 @@ export class Recorder implements AsyncDisposable {
     if (event.type === "step" && !this.#keepsStep(event)) return;
     this.#remember(event);
     await this.#append(event);
-    if (event.type === "evaluated" || event.type === "run-finished") await this.#writeReports();
+    if (isEvaluation(event) || event.type === "run-finished") await this.#writeReports();
     if (event.type === "run-finished") await this.#writeMetrics(event.metrics);
   }
 
@@ -85,8 +86,8 @@ export class Recorder implements AsyncDisposable {
 
   #remember(event: RunEvent): void {
     if (event.type === "step") this.#lastStep = event;
-    if (event.type === "evaluated") this.#rows.set(event.task, event);
-    if (event.type === "run-started") this.#taskNames = event.header.tasks.map((task) => task.name);
+    if (isEvaluation(event)) this.#rows.set(event.task, event);
+    if (event.type === "run-started") this.#header = event.header;
   }
 
   async #append(event: RunEvent): Promise<void> {
@@ -117,8 +118,9 @@ export class Recorder implements AsyncDisposable {
   async #writeReports(): Promise<void> {
     const rows = [...this.#rows.values()];
     if (rows.length > 0) {
-      const { cil, til } = computeMetrics(rows);
-      const names = rows.map((row) => this.#taskNames[row.task] ?? `task-${row.task}`);
+      const { level = "sentence", tasks = [] } = this.#header ?? {};
+      const { cil, til } = computeFigures(level, rows, tasks);
+      const names = rows.map((row) => tasks[row.task]?.name ?? `task-${row.task}`);
       await writeFileAtomic(join(this.#folder, "cil_matrix.csv"), matrixToCsv(cil.matrix, names));
       await writeFileAtomic(join(this.#folder, "til_matrix.csv"), matrixToCsv(til.matrix, names));
     }

@@ -1,32 +1,36 @@
 import { AdaptedBackbone, type LearnedTask } from "../continual/adaptedBackbone.ts";
-import { Evaluator } from "../continual/evaluation.ts";
-import { ContinualLearner, type LearnResult } from "../continual/learner.ts";
-import { computeMetrics } from "../continual/metrics.ts";
-import type { RunEvent, RunEventBody, RunHeader, RunMetrics } from "../core/record.ts";
-import { loadStream } from "../data/stream.ts";
-import { checkTexts } from "../data/tokenizer.ts";
-import type { Task, TaskStream } from "../data/types.ts";
+import { computeFigures, type Evaluation, isEvaluation } from "../continual/runMetrics.ts";
+import type { LearnResult } from "../continual/taskTrainer.ts";
+import type { RunEvent, RunEventBody, RunHeader, RunLevel } from "../core/record.ts";
 import { encodePeftFolder, readPeftFolder } from "../peft/checkpoint.ts";
 import { nodeRuntime } from "../runtime/node.ts";
 import type { ModelStructure } from "../train/graphs.ts";
 import { type LoadedBackbone, loadBackbone } from "./backbone.ts";
 import { flattenConfig, type ResolvedConfig } from "./config.ts";
+import type { Course, Curriculum, ExperimentKind } from "./experimentKind.ts";
 import { collectVersions } from "./packageInfo.ts";
 import { Recorder } from "./recorder.ts";
 import { RunFolder } from "./runFolder.ts";
 import { fromSavedAdapter, toSavedAdapter } from "./savedTask.ts";
-import { promptTaskOf, resolveStructure, resolveTraining, trainableParameters } from "./structure.ts";
+import { sentenceExperiment } from "./sentenceExperiment.ts";
+import { resolveStructure, resolveTraining, trainableParameters } from "./structure.ts";
 import { Timekeeper } from "./timekeeper.ts";
 import type { RunOptions } from "./types.ts";
+import { wordExperiment } from "./wordExperiment.ts";
+
+/** Every kind of experiment. */
+const kinds: { readonly [L in RunLevel]: ExperimentKind } = {
+  sentence: sentenceExperiment,
+  word: wordExperiment,
+};
 
 function describeRun(
   config: ResolvedConfig,
   loaded: LoadedBackbone,
   structure: ModelStructure,
-  stream: TaskStream,
+  curriculum: Curriculum,
 ): RunHeader {
   const versions = collectVersions();
-  const classes = Math.max(...stream.tasks.map(({ labels }) => labels.length));
   return {
     accreteVersion: versions.accrete,
     nodeVersion: versions.node,
@@ -37,11 +41,16 @@ function describeRun(
       hash: loaded.folder.hash,
       parameters: loaded.backbone.parameterCount,
     },
-    dataHash: stream.dataHash,
+    dataHash: curriculum.dataHash,
     seed: config.seed,
     config: flattenConfig(config),
-    trainableParametersPerTask: trainableParameters(structure, classes),
-    tasks: stream.tasks.map(({ name, labels }) => ({ name, labels })),
+    trainableParametersPerTask: trainableParameters(structure, curriculum.largestHead),
+    ...(config.level !== "sentence" && { level: config.level }),
+    tasks: curriculum.tasks.map(({ name, labels, types }) => ({
+      name,
+      labels,
+      ...(types !== undefined && { types }),
+    })),
   };
 }
 
@@ -49,33 +58,23 @@ function describeRun(
 interface Workshop {
   readonly folder: RunFolder;
   readonly loaded: LoadedBackbone;
-  readonly stream: TaskStream;
+  readonly level: RunLevel;
+  readonly curriculum: Curriculum;
   readonly model: AdaptedBackbone;
-  readonly learner: ContinualLearner;
-  readonly evaluator: Evaluator;
+  readonly course: Course;
   readonly time: Timekeeper;
 }
 
 async function* learnTask(
   shop: Workshop,
-  task: Task,
   index: number,
   signal?: AbortSignal,
 ): AsyncGenerator<RunEventBody, LearnedTask> {
-  const { learner, folder, model, loaded, time } = shop;
-  const totalSteps = learner.plannedSteps(task.train.length);
-  yield {
-    type: "task-started",
-    task: index,
-    name: task.name,
-    labels: task.labels,
-    trainExamples: task.train.length,
-    validationExamples: task.validation.length,
-    testExamples: task.test.length,
-    totalSteps,
-  };
+  const { course, curriculum, folder, model, loaded, time } = shop;
+  const { types: _, ...outline } = curriculum.tasks[index]!;
+  yield { type: "task-started", task: index, ...outline, totalSteps: course.plannedSteps(index) };
   time.startTask();
-  const training = learner.learn(task, signal);
+  const training = course.learn(index, signal);
   let result: LearnResult | undefined;
   while (result === undefined) {
     const next = await training.next();
@@ -93,14 +92,14 @@ async function* learnTask(
   }
   const { learned, truncatedTexts, stoppedEarly } = result;
   const saved = await folder.commitTask(
-    { name: task.name, labels: task.labels },
+    { name: learned.name, labels: learned.labels },
     encodePeftFolder(toSavedAdapter(learned, model.structure, loaded)),
   );
   const seconds = time.finishTask();
   yield {
     type: "task-learned",
     task: index,
-    name: task.name,
+    name: learned.name,
     adapter: saved.adapter.id,
     seconds,
     truncatedTexts,
@@ -122,43 +121,41 @@ async function* learnStream(
   past: readonly RunEvent[],
   signal?: AbortSignal,
 ): AsyncGenerator<RunEventBody> {
-  const { stream, evaluator, time } = shop;
-  const rows = new Map<number, Extract<RunEventBody, { type: "evaluated" }>>();
+  const { curriculum, course, level, time } = shop;
+  const rows = new Map<number, Evaluation>();
   for (const event of past) {
-    if (event.type === "evaluated") rows.set(event.task, event);
+    if (isEvaluation(event)) rows.set(event.task, event);
     time.replay(event);
   }
-  for (const [index, task] of stream.tasks.entries()) {
-    const learned = (await reloadTask(shop, index)) ?? (yield* learnTask(shop, task, index, signal));
-    evaluator.add(task, learned);
+  for (const index of curriculum.tasks.keys()) {
+    const learned = (await reloadTask(shop, index)) ?? (yield* learnTask(shop, index, signal));
+    course.add(index, learned);
     if (rows.has(index)) continue;
-    const row = await time.evaluation(() => evaluator.evaluate(signal));
-    const event = { type: "evaluated", task: index, ...row.value, seconds: row.seconds } as const;
-    rows.set(index, event);
-    yield event;
+    const evaluation = await course.evaluate(index, time, signal);
+    rows.set(index, evaluation);
+    yield evaluation;
   }
-  const { cil, til } = computeMetrics([...rows.values()]);
-  const metrics: RunMetrics = { schemaVersion: 1, cil, til, cost: time.cost() };
-  yield { type: "run-finished", metrics };
+  const figures = computeFigures(level, [...rows.values()], curriculum.tasks);
+  yield { type: "run-finished", metrics: { ...figures, cost: time.cost() } };
 }
 
 /** What a run is made of, read and checked before anything is written. */
 interface Ingredients {
-  readonly stream: TaskStream;
+  readonly curriculum: Curriculum;
   readonly loaded: LoadedBackbone;
   readonly structure: ModelStructure;
 }
 
 async function loadIngredients(config: ResolvedConfig, signal?: AbortSignal): Promise<Ingredients> {
-  const stream = await loadStream(config.stream, config.seed);
+  const curriculum = await kinds[config.level].load(config);
   const loaded = await loadBackbone(config.backbone, config.backboneRevision, signal);
-  checkTexts(loaded.tokenizer, stream.tasks, config.training.maxLength);
-  return { stream, loaded, structure: resolveStructure(config, loaded, promptTaskOf(config.stream)) };
+  curriculum.check(loaded.tokenizer, config.training.maxLength);
+  return { curriculum, loaded, structure: resolveStructure(config, loaded, curriculum.promptTask) };
 }
 
 async function* experiment(
   config: ResolvedConfig,
-  { stream, loaded, structure }: Ingredients,
+  { curriculum, loaded, structure }: Ingredients,
   folder: RunFolder,
   recorder: Recorder,
   signal?: AbortSignal,
@@ -172,18 +169,18 @@ async function* experiment(
       tokenizerHash: loaded.tokenizer.hash,
       architecture: loaded.backbone.config.architecture,
     },
-    dataHash: stream.dataHash,
+    dataHash: curriculum.dataHash,
     feature: structure.feature,
   });
   if (recorder.pastEvents.some(({ type }) => type === "run-finished")) return;
-  yield { type: "run-started", header: describeRun(config, loaded, structure, stream) };
+  yield { type: "run-started", header: describeRun(config, loaded, structure, curriculum) };
   if (folder.resumed) yield { type: "run-resumed", finishedTasks: folder.finishedTasks.length };
   if (folder.brokenLock !== undefined)
     yield {
       type: "warning",
       message: `broke the lock that process ${folder.brokenLock.pid} on ${folder.brokenLock.hostname} had left when it died`,
     };
-  for (const message of [...stream.notes, ...loaded.folder.notes]) yield { type: "warning", message };
+  for (const message of [...curriculum.notes, ...loaded.folder.notes]) yield { type: "warning", message };
 
   await using model = new AdaptedBackbone({
     structure,
@@ -192,11 +189,11 @@ async function* experiment(
     maxLength: config.training.maxLength,
     ...(config.threads === undefined ? {} : { threads: config.threads }),
   });
-  await using learner = new ContinualLearner(model, resolveTraining(config), config.seed);
-  const evaluator = new Evaluator(model);
-  const time = new Timekeeper(stream.tasks.map((task) => learner.plannedSteps(task.train.length)));
+  await using course = curriculum.open(model, resolveTraining(config), config.seed);
+  for (const message of course.notes) yield { type: "warning", message };
+  const time = new Timekeeper(curriculum.tasks.map((_, task) => course.plannedSteps(task)));
   yield* learnStream(
-    { folder, loaded, stream, model, learner, evaluator, time },
+    { folder, loaded, level: config.level, curriculum, model, course, time },
     recorder.pastEvents,
     signal,
   );

@@ -14,7 +14,8 @@ import { type LoadedBackbone, resolveFeature } from "./backbone.ts";
 import type { ResolvedConfig } from "./configSchema.ts";
 
 /** The part of a configuration that says what is learned, not from which data. */
-export type ModelSettings = Pick<ResolvedConfig, "method" | "head" | "feature">;
+export type ModelSettings = Pick<ResolvedConfig, "method" | "head" | "feature"> &
+  Partial<Pick<ResolvedConfig, "level">>;
 
 type Method = ResolvedConfig["method"];
 type Methods = { readonly [M in Method as M["adapter"]]: M };
@@ -93,6 +94,9 @@ function headSpec(config: ModelSettings): HeadSpec {
   return { ...base, scale: config.head.scale, scaleLearnable: false };
 }
 
+/** A sentence's vector is nobody's business where words are classified. */
+const noFeature: FeatureSpec = { pooling: "cls", normalize: false };
+
 /**
  * The structure that every task of a run shares.
  * @param promptTask decides with which words a prompt of `init: auto` begins
@@ -103,13 +107,14 @@ export function resolveStructure(
   loaded: LoadedBackbone,
   promptTask: PromptTask = "sentence",
 ): ModelStructure {
-  const feature = resolveFeature(loaded, config.feature);
+  const { level = "sentence" } = config;
+  const feature = level === "word" ? noFeature : resolveFeature(loaded, config.feature);
   if (readsPooler(feature) && !loaded.backbone.hasPooler)
     throw new ConfigError(`feature.pooling: pooler, but ${loaded.folder.path} has no pooler weights`, {
       hint: "use cls, mean or last",
     });
   const adapter = adapterSpec(config.method, { loaded, promptTask });
-  const structure = { backbone: loaded.backbone, adapter, feature, head: headSpec(config) };
+  const structure = { backbone: loaded.backbone, adapter, feature, head: headSpec(config), level };
   const method = adapterMethod(adapter);
   checkVirtualTokens(method.virtualTokens, feature, loaded);
   // Built once for its refusals, before anything is written.

@@ -1,3 +1,4 @@
+import { isEvaluation } from "../continual/runMetrics.ts";
 import type { RunCost, RunEventBody } from "../core/record.ts";
 
 const now = (): number => performance.now() / 1000;
@@ -30,7 +31,7 @@ export class Timekeeper {
       this.trainSeconds += event.seconds;
       this.finishedTasks += 1;
     }
-    if (event.type === "evaluated") this.evalSeconds += event.seconds;
+    if (isEvaluation(event)) this.evalSeconds += event.seconds;
   }
 
   startTask(): void {

@@ -5,8 +5,6 @@ import { type FitEvent, sentenceTargets, type TrainingOptions } from "../train/t
 import { type AdaptedBackbone, argmax, type LearnedTask, rowOf } from "./adaptedBackbone.ts";
 import { type LearnResult, TaskTrainer } from "./taskTrainer.ts";
 
-export type { LearnResult } from "./taskTrainer.ts";
-
 /** What of a task is learned from; its test set is nobody's business here. */
 export type TaskToLearn = Omit<Task, "test">;
 

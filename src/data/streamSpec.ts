@@ -34,6 +34,14 @@ const fields = z.strictObject({
   domains: z.union([path, z.record(z.string().min(1), labels)]).exactOptional(),
   /** How labels are ordered before `tasks` divides them; default: as they first appear in train. */
   classOrder: z.union([z.enum(["file", "alphabetical", "shuffled"]), labels]).exactOptional(),
+  /** Word level: entity types of the first task. */
+  base: z.int().min(1).exactOptional(),
+  /** Word level: entity types of each later task; default: as many as `base`. */
+  increment: z.int().min(1).exactOptional(),
+  /** Word level: how entity types are ordered before they are divided; default: alphabetical. */
+  typeOrder: z.union([z.enum(["alphabetical", "frequency"]), labels]).exactOptional(),
+  /** Word level: each sentence trains one task, or every task whose types it holds; default: greedy. */
+  sampling: z.enum(["greedy", "all"]).exactOptional(),
   /** Seed of class order and splits; default: the run's. */
   seed: z.int().min(0).exactOptional(),
   /** Part of train that becomes validation where there is none. */
@@ -87,7 +95,7 @@ const sourceRules: readonly {
   },
 ];
 
-/** The `stream` section of a configuration, sentence level. */
+/** The `stream` section of a configuration; which keys go with which level, the configuration says. */
 export const streamSchema = fields.superRefine((spec, context) => {
   for (const { broken, key, message } of sourceRules)
     if (broken(spec)) context.addIssue({ code: "custom", path: [key], message });

@@ -227,7 +227,6 @@ describe("what is wrong is named", () => {
     ["prompt", { prompt: "x" }],
     ["method.selector", { method: { selector: "x" } }],
     ["head", { head: "none" }],
-    ["level", { level: "word" }],
   ])("what later versions know, as not available: %s", async (path, changes) => {
     const issues = await issuesOf(() => configAt("/", changes));
     expect(issues.map((issue) => issue.path)).toEqual([path]);

@@ -45,7 +45,8 @@ export const descriptions: Readonly<Record<string, string>> = {
   backbone:
     "A folder with `config.json`, `model.safetensors` (or shards) and `tokenizer.json`, or a Hugging Face hub id such as `org/name`. BERT and RoBERTa architectures.",
   backboneRevision: "Branch, tag or commit on the hub; without it `main`.",
-  level: "One label a text.",
+  level:
+    "`sentence`: one label a text. `word`: a tag a word; entities of the types that `stream.base` and `stream.increment` divide into tasks.",
   precision: "What is computed in. Half-precision weights are read and widened.",
   threads: "Threads of the engine; without it the physical cores.",
   seed: "Drives initialisation, batches and dropout, and, where `stream.seed` is absent, class order and splits.",
@@ -73,7 +74,8 @@ export const descriptions: Readonly<Record<string, string>> = {
   "feature.normalize":
     "Divide the feature by its L2 norm. Without it what the model's own files say, else `false`.",
 
-  "stream.train": "File (`.jsonl`, `.csv`), or a folder that holds train, validation and test files.",
+  "stream.train":
+    "File (`.jsonl`, `.csv`), or a folder that holds train, validation and test files. At word level a CoNLL file: a word a line, its tag last (O, B-type, I-type), columns separated by tabs or else by spaces, a blank line between sentences.",
   "stream.validation": "File. Without one, part of train.",
   "stream.test": "File.",
   "stream.outOfScope":
@@ -88,6 +90,13 @@ export const descriptions: Readonly<Record<string, string>> = {
   "stream.domains": "Labels of each domain, one task a domain: inline, or a JSON file of the same shape.",
   "stream.classOrder":
     "How labels are ordered before `tasks` divides them; without it as they first appear in train. A list names them all.",
+  "stream.base": "Word level, where it is required: entity types of the first task.",
+  "stream.increment":
+    "Word level: entity types of each later task; without it as many as `base`. The last task takes what is left.",
+  "stream.typeOrder":
+    "Word level: how entity types are ordered before they are divided: by name, the most frequent in train first, or listed in full. Without it `alphabetical`.",
+  "stream.sampling":
+    "Word level: which sentences train a task. `greedy`: each sentence goes to one task, that of its rarest type with room. `all`: a task has every sentence with an entity of its types. Without it `greedy`.",
   "stream.seed": "Seed of class order and splits; without it the run's.",
   "stream.validationFraction":
     "Part of train that becomes validation, label by label, where there is none; 0 makes none.",

@@ -1,0 +1,56 @@
+/** What experiments of every kind have in common, so that one procedure runs them all. */
+import type { AdaptedBackbone, LearnedTask } from "../continual/adaptedBackbone.ts";
+import type { Evaluation } from "../continual/runMetrics.ts";
+import type { LearnResult } from "../continual/taskTrainer.ts";
+import type { TaskHeader } from "../core/record.ts";
+import type { Tokenizer } from "../data/tokenizer.ts";
+import type { PromptTask } from "../peft/promptTuning.ts";
+import type { FitEvent, TrainingOptions } from "../train/trainer.ts";
+import type { ResolvedConfig } from "./configSchema.ts";
+import type { Timekeeper } from "./timekeeper.ts";
+
+/** A task before it is learned, and how much data it has. */
+export interface TaskOutline extends TaskHeader {
+  readonly trainExamples: number;
+  readonly validationExamples: number;
+  readonly testExamples: number;
+}
+
+/** A stream, read and divided into tasks. */
+export interface Curriculum {
+  /** In the order of learning; the numbers of tasks below count along it. */
+  readonly tasks: readonly TaskOutline[];
+  /** SHA-256 over the bytes of the files that it was read from, hex. */
+  readonly dataHash: string;
+  /** What the reader should know, one sentence each. */
+  readonly notes: readonly string[];
+  /** Slots of the largest head. */
+  readonly largestHead: number;
+  /** Decides with which words a prompt of `init: auto` begins. */
+  readonly promptTask: PromptTask;
+  /**
+   * Refuses what cannot be read before anything is learned.
+   * @throws DataError or ConfigError
+   */
+  check(tokenizer: Tokenizer, maxLength: number): void;
+  open(model: AdaptedBackbone, training: TrainingOptions, seed: number): Course;
+}
+
+/** A stream that is being learned. Holds native memory: dispose of it. */
+export interface Course extends AsyncDisposable {
+  /** What showed once texts met the model, one sentence each. */
+  readonly notes: readonly string[];
+  /** Optimisation steps a task takes at most. */
+  plannedSteps(task: number): number;
+  /** @throws EngineError if the loss leaves the finite numbers; nothing of the task is kept then. */
+  learn(task: number, signal?: AbortSignal): AsyncGenerator<FitEvent, LearnResult>;
+  /** Takes in the next task as it was learned, now or by an earlier run. */
+  add(task: number, learned: LearnedTask): void;
+  /** Measures what was taken in so far, after the given task. */
+  evaluate(task: number, time: Timekeeper, signal?: AbortSignal): Promise<Evaluation>;
+}
+
+export interface ExperimentKind {
+  /** @throws DataError or ConfigError saying what cannot be learned from */
+  load(config: ResolvedConfig): Promise<Curriculum>;
+}

@@ -1,0 +1,97 @@
+import { WordEvaluator } from "../continual/wordEvaluation.ts";
+import { headLabels, WordLearner } from "../continual/wordLearner.ts";
+import { ConfigError } from "../core/errors.ts";
+import type { Tokenizer } from "../data/tokenizer.ts";
+import { encodeAllWords, encodeWords } from "../data/wordEncoding.ts";
+import { loadWordStream, type WordFiles, type WordStreamSpec, type WordTask } from "../data/wordStream.ts";
+import type { ResolvedConfig } from "./configSchema.ts";
+import type { Course, Curriculum, ExperimentKind } from "./experimentKind.ts";
+
+function required<T>(value: T | undefined, key: string): T {
+  if (value !== undefined) return value;
+  const issue = { path: `stream.${key}`, expected: "a value, at level: word", received: "nothing" };
+  throw new ConfigError(`stream.${key} is missing`, { issues: [issue] });
+}
+
+function filesOf({ stream }: ResolvedConfig): WordFiles {
+  const { validation } = stream;
+  return {
+    train: required(stream.train, "train"),
+    ...(validation !== undefined && { validation }),
+    test: required(stream.test, "test"),
+  };
+}
+
+function specOf({ stream }: ResolvedConfig): WordStreamSpec {
+  const base = required(stream.base, "base");
+  return {
+    base,
+    increment: stream.increment ?? base,
+    typeOrder: stream.typeOrder ?? "alphabetical",
+    sampling: stream.sampling ?? "greedy",
+    validationFraction: stream.validationFraction,
+    overlap: stream.allowOverlap ? "allow" : "refuse",
+  };
+}
+
+/** A tokenizer that adds special tokens finds something in every sentence. */
+function checkSentences(tokenizer: Tokenizer, tasks: readonly WordTask[], maxLength: number): void {
+  if (tokenizer.frame([]).ids.length > 0) {
+    encodeWords(tokenizer, [], maxLength);
+    return;
+  }
+  for (const task of tasks)
+    for (const split of ["train", "validation", "test"] as const)
+      encodeAllWords(tokenizer, task[split], maxLength, `task ${task.name}, ${split}`);
+}
+
+function openCourse(
+  tasks: readonly WordTask[],
+  ...[model, training, seed]: Parameters<Curriculum["open"]>
+): Course {
+  const taskAt = (index: number): WordTask => tasks[index]!;
+  const learner = new WordLearner(model, training, seed);
+  const evaluator = new WordEvaluator(model, taskAt(0).test);
+  const { cutWords } = evaluator;
+  return {
+    notes:
+      cutWords === 0
+        ? []
+        : [`Words of test beyond training.maxLength: ${cutWords}; entities in them count as missed.`],
+    plannedSteps: (task) => learner.plannedSteps(taskAt(task).train.length),
+    learn: (task, signal) => learner.learn(taskAt(task), signal),
+    add: (task, learned) => {
+      learner.add(learned);
+      evaluator.add(taskAt(task), learned);
+    },
+    evaluate: async (task, time, signal) => {
+      const { value, seconds } = await time.evaluation(() => evaluator.evaluate(signal));
+      return { type: "words-evaluated", task, ...value, seconds };
+    },
+    [Symbol.asyncDispose]: () => learner[Symbol.asyncDispose](),
+  };
+}
+
+/** A tag a word: entities, task by task of their types. */
+export const wordExperiment: ExperimentKind = {
+  load: async (config) => {
+    const seed = config.stream.seed ?? config.seed;
+    const { tasks, dataHash, notes } = await loadWordStream(filesOf(config), specOf(config), seed);
+    return {
+      tasks: tasks.map(({ name, labels, types, train, validation, test }) => ({
+        name,
+        labels,
+        types,
+        trainExamples: train.length,
+        validationExamples: validation.length,
+        testExamples: test.length,
+      })),
+      dataHash,
+      notes,
+      largestHead: Math.max(...tasks.map((task, index) => headLabels(task, index).length)),
+      promptTask: "word",
+      check: (tokenizer, maxLength) => checkSentences(tokenizer, tasks, maxLength),
+      open: (...given) => openCourse(tasks, ...given),
+    };
+  },
+};
