@@ -16,7 +16,7 @@ const rooms = {
   data: ["core", "io"],
   train: ["core", "graph", "autodiff", "nn", "peft", "optim", "data"],
   generate: ["core", "graph", "autodiff", "nn", "peft", "data", "train"],
-  continual: ["core", "io", "nn", "peft", "data", "train"],
+  continual: ["core", "io", "nn", "peft", "data", "train", "generate"],
   report: ["core"],
   prepare: ["core", "io", "data"],
 };

@@ -7,7 +7,13 @@ import { encodeAllWords, type WordEncoding } from "../data/wordEncoding.ts";
 import type { Graph } from "../graph/types.ts";
 import { adapterMethod } from "../peft/adapters.ts";
 import type { Executable, Runtime } from "../runtime/types.ts";
-import { buildInferenceGraph, type ModelStructure } from "../train/graphs.ts";
+import {
+  buildInferenceGraph,
+  buildTrainingGraph,
+  type ModelStructure,
+  type TrainingGraph,
+  type TrainingGraphOptions,
+} from "../train/graphs.ts";
 import { type BatchView, modelFeeds, parameterFeeds, type TrainableState } from "../train/trainer.ts";
 
 /** Texts of one forward pass in inference: about 500 tokens of short sentences, which fit the caches. */
@@ -98,6 +104,11 @@ export class AdaptedBackbone implements AsyncDisposable {
   compile(graph: Graph): Promise<Executable> {
     const { runtime, threads } = this.options;
     return runtime.compile(graph, threads === undefined ? {} : { threads });
+  }
+
+  /** The graph of a training step. */
+  trainingGraph(backboneDropout: boolean, options: TrainingGraphOptions): TrainingGraph {
+    return buildTrainingGraph(this.structure, backboneDropout, options);
   }
 
   /**

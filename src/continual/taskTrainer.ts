@@ -2,23 +2,24 @@ import { CheckpointError } from "../core/errors.ts";
 import { createRng, type Rng } from "../core/random.ts";
 import { asFloat32 } from "../core/tensor.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
-import type { WeightSource } from "../graph/types.ts";
+import type { Graph, WeightSource } from "../graph/types.ts";
 import { readRows, readTensor } from "../io/safetensors.ts";
 import type { Backbone } from "../nn/backbone.ts";
 import { initHead } from "../nn/heads.ts";
 import type { InitSource } from "../peft/adapterMethod.ts";
 import { adapterMethod } from "../peft/adapters.ts";
 import type { Executable } from "../runtime/types.ts";
-import { buildTrainingGraph, type TrainingGraph } from "../train/graphs.ts";
+import type { TrainingGraph, TrainingGraphOptions } from "../train/graphs.ts";
 import {
   countSteps,
+  type FedModel,
   type FitEvent,
   fitTask,
   type TrainableState,
   type TrainingData,
   type TrainingOptions,
 } from "../train/trainer.ts";
-import type { AdaptedBackbone, LearnedTask } from "./adaptedBackbone.ts";
+import type { LearnedTask } from "./adaptedBackbone.ts";
 
 /** What learning a task of any level gives. */
 export interface LearnResult {
@@ -39,6 +40,15 @@ export interface TaskData extends TrainingData {
   readonly validate?: (learned: LearnedTask) => Promise<number>;
   /** Whether the targets bring slot 0's logit along, as `buildTrainingGraph` says. */
   readonly outsideLogits?: boolean;
+}
+
+/** A frozen model on which every task trains an adapter, and a head where the model's structure has one. */
+export interface TrainedModel {
+  readonly structure: FedModel;
+  readonly tokenizer: Tokenizer;
+  compile(graph: Graph): Promise<Executable>;
+  /** The graph of a training step. */
+  trainingGraph(backboneDropout: boolean, options: TrainingGraphOptions): TrainingGraph;
 }
 
 interface TrainingSession {
@@ -64,13 +74,13 @@ function initSource(backbone: Backbone, tokenizer: Tokenizer): InitSource {
 
 /** Trains a fresh adapter and head a task on a frozen backbone. One compiled graph serves task after task. */
 export class TaskTrainer implements AsyncDisposable {
-  readonly model: AdaptedBackbone;
+  private readonly model: TrainedModel;
   private readonly training: TrainingOptions;
   private readonly rng: Rng;
   private session: TrainingSession | undefined;
 
   /** @param seed every random choice is a function of it, the task's name, the step and the place. */
-  constructor(model: AdaptedBackbone, training: TrainingOptions, seed: number) {
+  constructor(model: TrainedModel, training: TrainingOptions, seed: number) {
     this.model = model;
     this.training = training;
     this.rng = createRng(seed);
@@ -109,15 +119,14 @@ export class TaskTrainer implements AsyncDisposable {
     const source = initSource(backbone, this.model.tokenizer);
     return {
       adapter: await adapterMethod(adapter).init(graph.adapterShapes, rng.fork("adapter"), source),
-      head: initHead(head, backbone.width, classes, rng.fork("head")),
+      head: head === undefined ? new Map() : initHead(head, backbone.width, classes, rng.fork("head")),
     };
   }
 
   private async trainingSession(outsideLogits: boolean): Promise<TrainingSession> {
     if (this.session?.outsideLogits !== outsideLogits) {
       await this[Symbol.asyncDispose]();
-      const { structure } = this.model;
-      const graph = buildTrainingGraph(structure, this.training.backboneDropout, { outsideLogits });
+      const graph = this.model.trainingGraph(this.training.backboneDropout, { outsideLogits });
       this.session = { outsideLogits, graph, executable: await this.model.compile(graph.graph) };
     }
     return this.session;

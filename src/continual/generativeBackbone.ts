@@ -1,0 +1,155 @@
+import { DataError } from "../core/errors.ts";
+import { encodeAnswers, encodePrompt, type PromptEncoding, type PromptTemplate } from "../data/prompts.ts";
+import type { Tokenizer } from "../data/tokenizer.ts";
+import type { Example } from "../data/types.ts";
+import { buildCausalTrainingGraph, type CausalStructure } from "../generate/graphs.ts";
+import { type CausalModel, generateGreedy, openCausalModel } from "../generate/greedy.ts";
+import { openScoringModel, type ScoringModel, scoreAnswers } from "../generate/scoring.ts";
+import { buildTrie } from "../generate/trie.ts";
+import type { Graph } from "../graph/types.ts";
+import { adapterMethod } from "../peft/adapters.ts";
+import type { CompileOptions, Executable, Runtime } from "../runtime/types.ts";
+import type { TrainingGraph } from "../train/graphs.ts";
+import { parameterFeeds } from "../train/trainer.ts";
+import type { LearnedTask } from "./adaptedBackbone.ts";
+import type { TrainedModel } from "./taskTrainer.ts";
+
+/** Tokens that an answer may have at least, as the original benchmark generates. */
+const LEAST_NEW_TOKENS = 10;
+
+/** The tokens of texts as prompts, in their order. */
+export interface EncodedPrompts {
+  readonly prompts: readonly (readonly number[])[];
+  /** How many texts were cut. */
+  readonly truncated: number;
+}
+
+export interface GenerativeBackboneOptions {
+  readonly structure: CausalStructure;
+  readonly tokenizer: Tokenizer;
+  readonly runtime: Runtime;
+  readonly template: PromptTemplate;
+  /** Every label that may be an answer, each once; the longest decides how many tokens are kept free for answers. */
+  readonly labels: readonly string[];
+  /** The token that ends an answer. */
+  readonly endId: number;
+  /** Tokens that end a generated text, `endId` among them. */
+  readonly stopIds: readonly number[];
+  /** Tokens of a prompt with its answer, special tokens included; longer texts are cut inside the prompt. */
+  readonly maxLength: number;
+  readonly threads?: number;
+}
+
+/**
+ * A frozen decoder that answers with a label's words. One graph continues texts and one scores answers, for every
+ * task: its adapter is fed.
+ */
+export class GenerativeBackbone implements TrainedModel, AsyncDisposable {
+  readonly structure: CausalStructure;
+  readonly tokenizer: Tokenizer;
+  /** Tokens generated at most: enough for the longest label with its end token. */
+  readonly maxNewTokens: number;
+  private readonly options: GenerativeBackboneOptions;
+  private readonly answers: ReadonlyMap<string, readonly number[]>;
+  private causal: CausalModel | undefined;
+  private scoring: ScoringModel | undefined;
+
+  /** @throws DataError if a label cannot be an answer, or two have the same words */
+  constructor(options: GenerativeBackboneOptions) {
+    const { structure, tokenizer, template, labels, endId } = options;
+    this.options = options;
+    this.structure = structure;
+    this.tokenizer = tokenizer;
+    this.answers = encodeAnswers(tokenizer, template, labels, endId);
+    this.maxNewTokens = Math.max(LEAST_NEW_TOKENS, ...[...this.answers.values()].map(({ length }) => length));
+  }
+
+  /** Positions that the adapter puts before every text. */
+  get virtualTokens(): number {
+    return adapterMethod(this.structure.adapter).virtualTokens;
+  }
+
+  /**
+   * @param what names the texts in messages
+   * @throws ConfigError if the prompt's own words leave no room for a text
+   * @throws DataError naming the text (counted from 1) that cannot be put into the prompt
+   */
+  encode(examples: readonly Example[], what = "text"): EncodedPrompts {
+    const { maxLength, template } = this.options;
+    const total = Math.min(maxLength, this.structure.backbone.maxTokens - this.virtualTokens);
+    const encodings = examples.map((example, i): PromptEncoding => {
+      try {
+        return encodePrompt(this.tokenizer, template, example, total - this.maxNewTokens);
+      } catch (cause) {
+        if (!(cause instanceof DataError)) throw cause;
+        const hint = cause.hint === undefined ? {} : { hint: cause.hint };
+        throw new DataError(`${what}, number ${i + 1}: ${cause.message}`, { ...hint, cause });
+      }
+    });
+    return {
+      prompts: encodings.map(({ ids }) => ids),
+      truncated: encodings.filter(({ truncated }) => truncated).length,
+    };
+  }
+
+  /** A label's tokens, its end token last. @throws DataError if it is none of the labels */
+  answer(label: string): readonly number[] {
+    const found = this.answers.get(label);
+    if (found === undefined) throw new DataError(`label "${label}" is none that this model was told of`);
+    return found;
+  }
+
+  private get compileOptions(): CompileOptions {
+    const { threads } = this.options;
+    return threads === undefined ? {} : { threads };
+  }
+
+  compile(graph: Graph): Promise<Executable> {
+    return this.options.runtime.compile(graph, this.compileOptions);
+  }
+
+  trainingGraph(backboneDropout: boolean): TrainingGraph {
+    return buildCausalTrainingGraph(this.structure, backboneDropout);
+  }
+
+  /**
+   * How likely each label is as an answer, through a task's adapter: one forward pass a text.
+   * @returns for each prompt the natural logarithms of the labels' probabilities, in the labels' order
+   */
+  async scores(
+    task: LearnedTask,
+    prompts: readonly (readonly number[])[],
+    labels: readonly string[],
+    signal?: AbortSignal,
+  ): Promise<Float64Array[]> {
+    this.scoring ??= await openScoringModel(this.structure, this.options.runtime, this.compileOptions);
+    const trie = buildTrie(labels.map((label) => this.answer(label)));
+    return scoreAnswers(this.scoring, prompts, trie, {
+      parameters: parameterFeeds(task),
+      ...(signal && { signal }),
+    });
+  }
+
+  /** What the model says of its own accord, through a task's adapter: one text a prompt. */
+  async generate(
+    task: LearnedTask,
+    prompts: readonly (readonly number[])[],
+    signal?: AbortSignal,
+  ): Promise<string[]> {
+    this.causal ??= await openCausalModel(this.structure, this.options.runtime, this.compileOptions);
+    const continuations = await generateGreedy(this.causal, prompts, {
+      maxNewTokens: this.maxNewTokens,
+      stopIds: this.options.stopIds,
+      parameters: parameterFeeds(task),
+      ...(signal && { signal }),
+    });
+    return continuations.map(({ ids }) => this.tokenizer.decode(ids));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const held = [this.causal, this.scoring];
+    this.causal = undefined;
+    this.scoring = undefined;
+    for (const one of held) await one?.[Symbol.asyncDispose]();
+  }
+}
