@@ -156,6 +156,7 @@ export class Learner implements AsyncDisposable {
       ...adapterMethod(structure.adapter).describe(adapterHost(structure)),
       ...structure.feature,
       head: structure.head.kind,
+      level: structure.level ?? "sentence",
     });
     const [own, given] = [describe(this.model.structure), describe(other)];
     if (JSON.stringify(own) !== JSON.stringify(given))

@@ -14,11 +14,12 @@ export function toSavedAdapter(
   structure: ModelStructure,
   loaded: LoadedBackbone,
 ): SavedAdapter {
-  const { adapter, head, feature, backbone } = structure;
+  const { adapter, head, feature, backbone, level } = structure;
   if (adapter === undefined) throw new CheckpointError(`task "${task.name}" has no adapter to save`);
   return {
     adapter: { ...adapter, tensors: task.adapter },
     head: { kind: head.kind, tensors: task.head },
+    ...(level === "word" && { level }),
     labels: task.labels,
     pooling: feature.pooling,
     normalize: feature.normalize,
@@ -100,7 +101,7 @@ export function fromSavedAdapter(
   const { tensors, ...adapter } = saved.adapter;
   return {
     task: { name, labels: saved.labels, adapter: tensors, head: head.tensors },
-    structure: { backbone, adapter, feature, head: head.spec },
+    structure: { backbone, adapter, feature, head: head.spec, level: saved.level ?? "sentence" },
     notes,
   };
 }

@@ -13,6 +13,7 @@ import { decodeSafetensors, encodeSafetensors } from "../io/safetensors.ts";
 import { poolingKinds, readsPooler } from "../nn/features.ts";
 import type { AdapterHost } from "./adapterMethod.ts";
 import { checkHead, listed, type Tensors } from "./checkpointChecks.ts";
+import type { TaskType } from "./checkpointConfig.ts";
 import {
   type AdapterConfig,
   checkAdapter,
@@ -45,6 +46,8 @@ const metadataSchema = z.object({
   architecture: z.enum(architectures).optional(),
   /** Of an adapter that answers in words. */
   prompt: z.string().optional(),
+  /** Of an adapter whose head classifies every token. */
+  level: z.literal("word").optional(),
   labels: z.array(z.string()),
   pooling: z.enum(poolingKinds),
   normalize: z.boolean(),
@@ -55,21 +58,28 @@ const metadataSchema = z.object({
 type Metadata = z.infer<typeof metadataSchema>;
 
 /** Whether the head is the one that Hugging Face has for the architecture. */
-function isInner({ head, architecture, pooling, normalize, adapter }: SavedAdapter): boolean {
-  const inner = innerHeadOf(architecture);
+function isInner({ head, architecture, pooling, normalize, adapter, level }: SavedAdapter): boolean {
+  const inner = innerHeadOf(architecture, level);
   return (
     inner !== undefined && head?.kind === inner.kind && pooling === inner.pooling[adapter.kind] && !normalize
   );
 }
 
+/** The task types that keep a head inside. */
+const classifying = { sentence: "SEQ_CLS", word: "TOKEN_CLS" } as const;
+
+function keepsHead(taskType: TaskType): boolean {
+  return taskType === classifying.sentence || taskType === classifying.word;
+}
+
 /** @throws CheckpointError if nobody says what the model is, where its paths depend on it. */
 function wrappedModel(saved: SavedAdapter, where: string): Wrapped {
-  const { architecture, causal } = saved;
+  const { architecture, causal, level = "sentence" } = saved;
   if (causal === undefined && !isInner(saved)) return { taskType: "FEATURE_EXTRACTION", prefix: "" };
   if (architecture === undefined)
     throw new CheckpointError(`${where}: does not say which architecture it is for`);
   return {
-    taskType: causal === undefined ? "SEQ_CLS" : "CAUSAL_LM",
+    taskType: causal === undefined ? classifying[level] : "CAUSAL_LM",
     prefix: headedPrefixes[architecture],
   };
 }
@@ -97,8 +107,8 @@ export function encodePeftFolder(saved: SavedAdapter): Map<string, Uint8Array> {
   const wrapped = wrappedModel(saved, where);
   const { config, tensors } = encodeAdapter(saved, adapter, wrapped);
   const files = new Map<string, Uint8Array>();
-  if (head !== undefined && wrapped.taskType === "SEQ_CLS") {
-    const names = innerHeadOf(saved.architecture)?.names;
+  if (head !== undefined && keepsHead(wrapped.taskType)) {
+    const names = innerHeadOf(saved.architecture, saved.level)?.names;
     for (const [name, tensor] of head.tensors)
       tensors.set(headPrefixes[adapter.kind] + (names?.get(name) ?? name), tensor);
   } else if (head !== undefined) {
@@ -116,6 +126,7 @@ function metadataOf(saved: SavedAdapter): Metadata {
     schemaVersion: 1,
     ...(saved.accreteVersion !== undefined && { accreteVersion: saved.accreteVersion }),
     ...(saved.architecture && { architecture: saved.architecture }),
+    ...(saved.level && { level: saved.level }),
     labels: [...saved.labels],
     pooling: saved.pooling,
     normalize: saved.normalize,
@@ -218,17 +229,19 @@ function sortTensors(tensors: Tensors, kind: AdapterKind, inside: boolean, path:
 
 function innerHead(
   tensors: Tensors,
-  kind: AdapterKind,
-  architecture: Architecture | undefined,
+  { kind, taskType }: Pick<AdapterConfig, "kind" | "taskType">,
+  known: Architecture | undefined,
   path: string,
 ): Head {
+  const level = taskType === "TOKEN_CLS" ? "word" : "sentence";
+  const architecture = level === "word" ? (known ?? "bert") : known;
   if (architecture === undefined)
     throw new CheckpointError(`${path}: does not say whether it is for bert or roberta`, {
       hint: "Say so with the option `architecture`.",
     });
-  const inner = innerHeadOf(architecture);
+  const inner = innerHeadOf(architecture, level);
   if (inner === undefined)
-    throw new CheckpointError(`${path}: task_type SEQ_CLS with ${architecture} is not supported`, {
+    throw new CheckpointError(`${path}: task_type ${taskType} with ${architecture} is not supported`, {
       hint: "Accrete keeps a decoder's head beside its adapter, in head.safetensors.",
     });
   const { kind: headKind, names } = inner;
@@ -236,7 +249,7 @@ function innerHead(
   const missing = [...renamed.keys()].filter((name) => !tensors.has(name));
   if (missing.length > 0)
     throw new CheckpointError(
-      `${path}: task_type SEQ_CLS with ${architecture} needs ${missing.map((name) => headPrefixes[kind] + name).join(", ")}`,
+      `${path}: task_type ${taskType} with ${architecture} needs ${missing.map((name) => headPrefixes[kind] + name).join(", ")}`,
     );
   return {
     kind: headKind,
@@ -295,17 +308,17 @@ export async function readPeftFolder(dir: string, options: ReadPeftOptions = {})
   const path = join(dir, weightsFile);
   const stored = decodeFloats(await requireFile(dir, weightsFile), path);
   const metadata = await readMetadata(dir);
-  const inside = config.taskType === "SEQ_CLS";
+  const inside = keepsHead(config.taskType);
+  const level = config.taskType === "TOKEN_CLS" ? "word" : metadata?.level;
   const tensors = sortTensors(stored, config.kind, inside, path);
   const prefix = prefixOfKeys(stored.keys());
   const architecture =
     metadata?.architecture ??
     architectureOf(config, prefix, options) ??
-    architectureOfHead(new Set(tensors.head.keys()));
-  const head = inside
-    ? innerHead(tensors.head, config.kind, architecture, path)
-    : await outerHead(dir, metadata);
-  const ownPooling = inside ? innerHeadOf(architecture)?.pooling[config.kind] : undefined;
+    // A head over tokens has the same names everywhere.
+    (level === "word" ? undefined : architectureOfHead(new Set(tensors.head.keys())));
+  const head = inside ? innerHead(tensors.head, config, architecture, path) : await outerHead(dir, metadata);
+  const ownPooling = inside ? innerHeadOf(architecture, level)?.pooling[config.kind] : undefined;
   const causal = config.taskType === "CAUSAL_LM";
   const defaultPooling = ownPooling ?? options.pooling ?? (causal ? "last" : "cls");
   const pooling = metadata?.pooling ?? defaultPooling;
@@ -318,6 +331,7 @@ export async function readPeftFolder(dir: string, options: ReadPeftOptions = {})
   return {
     adapter,
     ...(head && { head }),
+    ...(level && { level }),
     ...(causal && { causal: metadata?.prompt === undefined ? {} : { prompt: metadata.prompt } }),
     labels,
     pooling,

@@ -4,9 +4,17 @@ import { CheckpointError } from "../core/errors.ts";
 import { defaultTargetModules } from "./targets.ts";
 import type { LoraSpec, SavedAdapter } from "./types.ts";
 
-/** `SEQ_CLS` keeps the head inside the adapter's file; `CAUSAL_LM` uses the model's own; else there is none there. */
-export const taskTypes = ["SEQ_CLS", "CAUSAL_LM", "FEATURE_EXTRACTION"] as const;
+/** The classification heads go inside the adapter's file; `CAUSAL_LM` uses the model's own; else there is none there. */
+export const taskTypes = ["SEQ_CLS", "TOKEN_CLS", "CAUSAL_LM", "FEATURE_EXTRACTION"] as const;
 export type TaskType = (typeof taskTypes)[number];
+
+/** The modules that peft saves beside the adapter, by its own rule for the type. */
+export const modulesToSave: { readonly [T in TaskType]: readonly string[] | null } = {
+  SEQ_CLS: ["classifier", "score"],
+  TOKEN_CLS: ["classifier", "score"],
+  CAUSAL_LM: null,
+  FEATURE_EXTRACTION: null,
+};
 
 /** The peft whose fields these are. */
 export const peftVersion = "0.21.2";
@@ -86,7 +94,7 @@ export function encodeLoraConfig(
     bias: spec.bias,
     lora_alpha: spec.alpha,
     lora_dropout: spec.dropout,
-    modules_to_save: taskType === "SEQ_CLS" ? ["classifier", "score"] : null,
+    modules_to_save: modulesToSave[taskType],
     r: spec.rank,
     rank_pattern: spec.rankPattern ?? {},
     target_modules: spec.targetModules,

@@ -20,14 +20,16 @@ export interface InnerHead {
   readonly names: ReadonlyMap<string, string>;
 }
 
+const classifier: ReadonlyMap<string, string> = new Map([
+  ["weight", "classifier.weight"],
+  ["bias", "classifier.bias"],
+]);
+
 const innerHeads: { readonly [A in Architecture]?: InnerHead } = {
   bert: {
     kind: "linear",
     pooling: { lora: "pooler", "prompt-tuning": "peft-first-pooler" },
-    names: new Map([
-      ["weight", "classifier.weight"],
-      ["bias", "classifier.bias"],
-    ]),
+    names: classifier,
   },
   roberta: {
     kind: "dense",
@@ -41,9 +43,22 @@ const innerHeads: { readonly [A in Architecture]?: InnerHead } = {
   },
 };
 
+/** Encoders share one head over tokens; the pooling only says that nothing is pooled. */
+const tokenHead: InnerHead = {
+  kind: "linear",
+  pooling: { lora: "cls", "prompt-tuning": "cls" },
+  names: classifier,
+};
+
+const tokenHeads: { readonly [A in Architecture]?: InnerHead } = { bert: tokenHead, roberta: tokenHead };
+
 /** Hugging Face's own head of an architecture, for the task types that keep a head inside. */
-export function innerHeadOf(architecture: Architecture | undefined): InnerHead | undefined {
-  return architecture === undefined ? undefined : innerHeads[architecture];
+export function innerHeadOf(
+  architecture: Architecture | undefined,
+  level: "sentence" | "word" = "sentence",
+): InnerHead | undefined {
+  if (architecture === undefined) return undefined;
+  return { sentence: innerHeads, word: tokenHeads }[level][architecture];
 }
 
 /** Beside a prompt nothing but the names of Hugging Face's own heads tells the architecture. */

@@ -1,7 +1,13 @@
 /** Prompt tuning in peft's `adapter_config.json`. */
 import { z } from "zod";
 import { CheckpointError } from "../core/errors.ts";
-import { checkHeadModules, dumpsLikePython, peftVersion, type TaskType } from "./checkpointConfig.ts";
+import {
+  checkHeadModules,
+  dumpsLikePython,
+  modulesToSave,
+  peftVersion,
+  type TaskType,
+} from "./checkpointConfig.ts";
 import { PROMPT_EMBEDDINGS } from "./promptTuning.ts";
 import type { PromptInit, PromptTuningAdapter, PromptTuningSpec, SavedAdapter } from "./types.ts";
 
@@ -24,7 +30,7 @@ export function encodePromptConfig(
     auto_mapping: null,
     base_model_name_or_path: baseModel,
     inference_mode: true,
-    modules_to_save: taskType === "SEQ_CLS" ? ["classifier", "score"] : null,
+    modules_to_save: modulesToSave[taskType],
     num_attention_heads: saved.depth?.heads ?? null,
     num_layers: saved.depth?.layers ?? null,
     num_transformer_submodules: 1,

@@ -93,6 +93,8 @@ export interface SavedAdapter {
     /** What a configuration calls `prompt`; absent where an adapter made elsewhere does not say. */
     readonly prompt?: string;
   };
+  /** Present where the head classifies every token's last hidden state; no pooling is read then. */
+  readonly level?: "word";
   /** One a head slot, in slot order; what an adapter that answers in words can answer. */
   readonly labels: readonly string[];
   readonly pooling: Pooling;

@@ -42,7 +42,7 @@ describe("what is refused", () => {
       { peft_type: "PREFIX_TUNING", r: undefined },
       /peft_type PREFIX_TUNING is not supported \(supported: LORA, PROMPT_TUNING\)/,
     ],
-    ["token classification", { task_type: "TOKEN_CLS" }, /task_type TOKEN_CLS is not supported/],
+    ["question answering", { task_type: "QUESTION_ANS" }, /task_type QUESTION_ANS is not supported/],
     ["no rank", { r: 0 }, /is no LoRA configuration/],
   ])("%s", async (_, change, message) => {
     const dir = await golden("bert-seq-cls-none");
