@@ -12,6 +12,8 @@ export {
 export { loadAdapter, openRun } from "./app/predictor.ts";
 export { runExperiment } from "./app/runExperiment.ts";
 export type {
+  EntityOptions,
+  FoundEntity,
   LoadAdapterOptions,
   LoadedAdapter,
   OpenRunOptions,
@@ -20,6 +22,7 @@ export type {
   Predictor,
   RunOptions,
   ScoredLabel,
+  TaggedText,
 } from "./app/types.ts";
 export {
   AccreteError,
@@ -36,7 +39,14 @@ export type {
   RunCost,
   RunEvent,
   RunHeader,
+  RunLevel,
   RunMetrics,
+  SentenceMetrics,
+  TypeMatrix,
+  TypeScore,
+  WordMetrics,
+  WordProtocolMetrics,
+  WordScores,
 } from "./core/record.ts";
 export type { Example, LabelledExample, Task, TaskStream } from "./data/types.ts";
 export type { FitEvent } from "./train/trainer.ts";

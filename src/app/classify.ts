@@ -28,7 +28,8 @@ function rank(labels: readonly string[], scores: readonly number[], top: number)
   return [...ranked].map(([label, score]) => ({ label, score }));
 }
 
-function findTask(tasks: readonly LearnedTask[], name: string): LearnedTask {
+/** @throws ConfigError naming the nearest task. */
+export function findTask(tasks: readonly LearnedTask[], name: string): LearnedTask {
   const found = tasks.find((task) => task.name === name);
   if (found !== undefined) return found;
   const names = tasks.map((task) => task.name);

@@ -1,36 +1,61 @@
 import { basename, join, resolve } from "node:path";
 import { AdaptedBackbone, type LearnedTask } from "../continual/adaptedBackbone.ts";
 import { CheckpointError, StoreError } from "../core/errors.ts";
+import type { RunLevel } from "../core/record.ts";
 import type { Example } from "../data/types.ts";
 import { readPeftFolder } from "../peft/checkpoint.ts";
 import { nodeRuntime } from "../runtime/node.ts";
 import { loadBackbone } from "./backbone.ts";
 import { classify } from "./classify.ts";
 import { loadConfig } from "./config.ts";
+import { findEntities } from "./findEntities.ts";
 import { configFile, RunFolder } from "./runFolder.ts";
 import { fromSavedAdapter } from "./savedTask.ts";
 import type {
+  EntityOptions,
   LoadAdapterOptions,
   LoadedAdapter,
   OpenRunOptions,
   Prediction,
   PredictOptions,
   Predictor,
+  TaggedText,
 } from "./types.ts";
 
+/** The method that answers at each level. */
+const methods: { readonly [L in RunLevel]: "predict" | "findEntities" } = {
+  sentence: "predict",
+  word: "findEntities",
+};
+
 class TaskPredictor implements LoadedAdapter {
+  readonly level: RunLevel;
   readonly tasks: readonly LearnedTask[];
   readonly notes: readonly string[];
   private readonly model: AdaptedBackbone;
 
   constructor(tasks: readonly LearnedTask[], model: AdaptedBackbone, notes: readonly string[] = []) {
+    this.level = model.structure.level ?? "sentence";
     this.tasks = tasks;
     this.model = model;
     this.notes = notes;
   }
 
-  predict(examples: readonly Example[], options: PredictOptions = {}): Promise<Prediction[]> {
-    return classify(this.model, this.tasks, examples, options);
+  async predict(examples: readonly Example[], options: PredictOptions = {}): Promise<Prediction[]> {
+    this.checkLevel("sentence");
+    return await classify(this.model, this.tasks, examples, options);
+  }
+
+  async findEntities(examples: readonly Example[], options: EntityOptions = {}): Promise<TaggedText[]> {
+    this.checkLevel("word");
+    return await findEntities(this.model, this.tasks, examples, options);
+  }
+
+  private checkLevel(asked: RunLevel): void {
+    if (this.level === asked) return;
+    throw new StoreError(`${methods[asked]}: this was learned at level ${this.level}`, {
+      hint: `Use ${methods[this.level]}.`,
+    });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,3 +1,4 @@
+import type { RunLevel } from "../core/record.ts";
 import type { Example } from "../data/types.ts";
 import type { Pooling } from "../nn/features.ts";
 
@@ -32,6 +33,29 @@ export interface PredictOptions {
   readonly signal?: AbortSignal;
 }
 
+/** An entity in a text. */
+export interface FoundEntity {
+  readonly type: string;
+  /** The mean over its words of the probability of their tags, in [0, 1]. */
+  readonly score: number;
+  /** `text.slice(start, end)`. */
+  readonly word: string;
+  /** Places in the text, in UTF-16 code units as JavaScript counts. */
+  readonly start: number;
+  readonly end: number;
+}
+
+export interface TaggedText {
+  /** As it was given; words that came split, joined by one space. */
+  readonly text: string;
+  /** In the order of the text. */
+  readonly entities: readonly FoundEntity[];
+  /** Forward passes of the backbone that this text cost. */
+  readonly passes: number;
+}
+
+export type EntityOptions = Pick<PredictOptions, "task" | "signal">;
+
 export interface OpenRunOptions {
   /** Where the backbone lies now; its hash must be the one that the run names. */
   readonly backbone?: string;
@@ -59,6 +83,14 @@ export interface LoadedAdapter extends Predictor {
 }
 
 export interface Predictor extends AsyncDisposable {
+  /** What was learned: labels of texts (`predict`), or entities in them (`findEntities`). */
+  readonly level: RunLevel;
   readonly tasks: readonly { readonly name: string; readonly labels: readonly string[] }[];
+  /** @throws StoreError if words were learned */
   predict(examples: readonly Example[], options?: PredictOptions): Promise<Prediction[]>;
+  /**
+   * Texts are split at white space; `words` of an example are taken as they are.
+   * @throws StoreError if labels of texts were learned
+   */
+  findEntities(examples: readonly Example[], options?: EntityOptions): Promise<TaggedText[]>;
 }

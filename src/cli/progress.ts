@@ -1,4 +1,4 @@
-import type { RunEvent, RunHeader } from "../core/record.ts";
+import type { RunEvent, RunHeader, RunLevel } from "../core/record.ts";
 import { formatBytes, formatCount, formatDuration, formatPairs, formatPercent } from "./format.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -6,14 +6,16 @@ const clearLine = "\r\u001b[K";
 
 type EventOf<T extends RunEvent["type"]> = Extract<RunEvent, { readonly type: T }>;
 
+const chosenAmong: { readonly [L in RunLevel]: string } = { sentence: "labels", word: "entity types" };
+
 /** Before a long run: what it is going to do, and with how much. */
 export function formatRunHeader(header: RunHeader): string {
-  const labels = new Set(header.tasks.flatMap((task) => task.labels)).size;
+  const names = new Set(header.tasks.flatMap(({ types, labels }) => types ?? labels)).size;
   return formatPairs([
     ["backbone", `${header.backbone.name} (${header.backbone.hash.slice(0, 12)})`],
     ["frozen", `${formatCount(header.backbone.parameters)} parameters`],
     ["trainable", `${formatCount(header.trainableParametersPerTask)} parameters a task`],
-    ["tasks", `${header.tasks.length}, ${labels} labels in all`],
+    ["tasks", `${header.tasks.length}, ${names} ${chosenAmong[header.level ?? "sentence"]} in all`],
     [
       "memory",
       `about ${formatBytes(4 * header.backbone.parameters)} of weights a session, activations on top`,
@@ -100,6 +102,11 @@ export class ProgressPrinter {
         return (
           `${this.#taskTitle(event.task)} evaluated: CIL ${formatPercent(mean(event.cil))}, ` +
           `TIL ${formatPercent(mean(event.til))} on ${event.cil.length} tasks (${formatDuration(event.seconds)})`
+        );
+      case "words-evaluated":
+        return (
+          `${this.#taskTitle(event.task)} evaluated: CIL micro F1 ${formatPercent(event.cil.microF1)}, ` +
+          `TIL ${formatPercent(event.til.microF1)} on ${event.cil.perTask.length} tasks (${formatDuration(event.seconds)})`
         );
       case "run-finished":
         return undefined;

@@ -1,5 +1,6 @@
 import { stdin } from "node:process";
-import type { Prediction, PredictOptions } from "../../app/types.ts";
+import type { Prediction, PredictOptions, Predictor, TaggedText } from "../../app/types.ts";
+import type { RunLevel } from "../../core/record.ts";
 import { StoppedError, UsageError } from "../failure.ts";
 import { Interrupt } from "../interrupt.ts";
 import { readLines } from "../lines.ts";
@@ -68,6 +69,45 @@ function toLines(prediction: Prediction, showTop: boolean): string {
   );
 }
 
+/** The text, then a line an entity: `  0.913  location  Empire State Building  (13–34)`. */
+function entityLines({ text, entities }: TaggedText): string {
+  const lines = entities.map(
+    ({ type, score, word, start, end }) => `  ${score.toFixed(3)}  ${type}  ${word}  (${start}–${end})\n`,
+  );
+  return `${text}\n${lines.join("")}`;
+}
+
+type Answer = (
+  predictor: Predictor,
+  texts: readonly string[],
+  options: PredictOptions,
+  flags: PredictFlags,
+) => Promise<string[]>;
+
+/** What is printed for each text. */
+const answers: { readonly [L in RunLevel]: Answer } = {
+  sentence: async (predictor, texts, options, { json, top }) => {
+    const predictions = await predictor.predict(
+      texts.map((text) => ({ text })),
+      options,
+    );
+    return predictions.map((each) =>
+      json === true ? `${toJson(each)}\n` : toLines(each, top !== undefined),
+    );
+  },
+  word: async (predictor, texts, options, { json, top }) => {
+    if (top !== undefined)
+      throw new UsageError("predict --top: this run finds entities, which have no runners-up", {
+        hint: "Leave --top out.",
+      });
+    const tagged = await predictor.findEntities(
+      texts.map((text) => ({ text })),
+      options,
+    );
+    return tagged.map((each) => (json === true ? `${JSON.stringify(each)}\n` : entityLines(each)));
+  },
+};
+
 export async function predictCommand(
   run: string,
   texts: readonly string[],
@@ -84,13 +124,7 @@ export async function predictCommand(
     const task = flags.task === undefined ? {} : { task: flags.task };
     const options: PredictOptions = { ...task, top: flags.top ?? defaultTop, signal };
     for await (const group of grouped(asked, textsAtOnce)) {
-      const predictions = await predictor.predict(
-        group.map((text) => ({ text })),
-        options,
-      );
-      for (const each of predictions) {
-        terminal.out(flags.json === true ? `${toJson(each)}\n` : toLines(each, flags.top !== undefined));
-      }
+      for (const text of await answers[predictor.level](predictor, group, options, flags)) terminal.out(text);
     }
   } catch (error) {
     if (!signal.aborted) throw error;

@@ -1,13 +1,13 @@
 import { mkdir, readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { loadConfig } from "../../app/config.ts";
+import type { ResolvedConfig } from "../../app/config.ts";
 import type { Override } from "../../app/overrides.ts";
 import { StoreError } from "../../core/errors.ts";
-import type { ProtocolMetrics, RunMetrics } from "../../core/record.ts";
+import type { ProtocolMetrics, RunLevel, RunMetrics, WordProtocolMetrics } from "../../core/record.ts";
 import { writeFileAtomic } from "../../io/atomic.ts";
 import { readRunRecord } from "../../report/record.ts";
 import { formatDuration, formatTable } from "../format.ts";
-import { runToEnd } from "../runToEnd.ts";
+import { type RunToEndOptions, runToEnd } from "../runToEnd.ts";
 import { shortPath } from "../shell.ts";
 import type { Terminal } from "../terminal.ts";
 
@@ -18,14 +18,18 @@ export interface Spread {
   readonly values: readonly number[];
 }
 
+/** Those of every level; a run has the ones of its own. */
 const protocolFigures = [
   "averageAccuracy",
   "sampleAccuracy",
   "averageIncrementalAccuracy",
+  "microF1",
+  "macroF1",
+  "averageIncrementalF1",
   "forgetting",
   "backwardTransfer",
   "passesPerExample",
-] as const satisfies readonly (keyof ProtocolMetrics)[];
+] as const satisfies readonly (keyof ProtocolMetrics | keyof WordProtocolMetrics)[];
 
 const costFigures = ["trainSeconds", "evalSeconds", "peakRssBytes"] as const;
 
@@ -33,6 +37,7 @@ type Figures = Readonly<Record<string, Spread>>;
 
 export interface SeedSummary {
   readonly schemaVersion: 1;
+  readonly level?: RunLevel;
   readonly seeds: readonly number[];
   readonly cil: Figures;
   readonly til: Figures;
@@ -62,8 +67,10 @@ function summariseFigures<K extends string>(
 }
 
 export function summarise(seeds: readonly number[], runs: readonly RunMetrics[]): SeedSummary {
+  const level = runs[0]?.level;
   return {
     schemaVersion: 1,
+    ...(level !== undefined && { level }),
     seeds,
     cil: summariseFigures(
       protocolFigures,
@@ -80,12 +87,21 @@ export function summarise(seeds: readonly number[], runs: readonly RunMetrics[])
   };
 }
 
-const titles: Readonly<Record<string, string>> = {
-  averageAccuracy: "average accuracy",
-  sampleAccuracy: "accuracy over samples",
-  averageIncrementalAccuracy: "average incremental accuracy",
-  forgetting: "forgetting",
-  backwardTransfer: "backward transfer",
+const transfer = { forgetting: "forgetting", backwardTransfer: "backward transfer" };
+
+const titles: { readonly [L in RunLevel]: Readonly<Record<string, string>> } = {
+  sentence: {
+    averageAccuracy: "average accuracy",
+    sampleAccuracy: "accuracy over samples",
+    averageIncrementalAccuracy: "average incremental accuracy",
+    ...transfer,
+  },
+  word: {
+    microF1: "micro F1",
+    macroF1: "macro F1",
+    averageIncrementalF1: "average incremental F1",
+    ...transfer,
+  },
 };
 
 function percent(spread: Spread | undefined): string {
@@ -97,7 +113,7 @@ function percent(spread: Spread | undefined): string {
 
 /** The summary for people, in percent: mean ± sample standard deviation. */
 export function formatSummary(summary: SeedSummary): string {
-  const rows = Object.entries(titles).map(([name, title]) => [
+  const rows = Object.entries(titles[summary.level ?? "sentence"]).map(([name, title]) => [
     title,
     percent(summary.cil[name]),
     percent(summary.til[name]),
@@ -118,22 +134,19 @@ async function refuseFull(folder: string): Promise<void> {
   });
 }
 
-export interface SeedFlags {
-  readonly resume?: boolean;
+export interface SeedFlags extends RunToEndOptions {
   readonly json?: boolean;
-  readonly quiet?: boolean;
-  readonly resumeCommand: string;
 }
 
 /** Runs the experiment once a seed, each in `<out>/seed-<n>`, and writes `<out>/summary.json`. */
 export async function runSeeds(
-  configPath: string,
+  load: (overrides: readonly Override[]) => Promise<ResolvedConfig>,
   overrides: readonly Override[],
   seeds: readonly number[],
   flags: SeedFlags,
   terminal: Terminal,
 ): Promise<void> {
-  const { out } = (await loadConfig(configPath, overrides)).config;
+  const { out } = await load(overrides);
   if (flags.resume !== true) await refuseFull(out);
   const runs: RunMetrics[] = [];
   for (const seed of seeds) {
@@ -142,7 +155,7 @@ export async function runSeeds(
       { key: "seed", value: seed, source: "--seeds" },
       { key: "out", value: folder, source: "--seeds" },
     ];
-    const { config } = await loadConfig(configPath, [...overrides, ...own]);
+    const config = await load([...overrides, ...own]);
     if (flags.quiet !== true) terminal.err(`seed ${seed}, out ${shortPath(folder)}\n`);
     await runToEnd(config, flags, terminal);
     const { metrics } = await readRunRecord(folder);
