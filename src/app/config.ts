@@ -47,7 +47,8 @@ export function resolveBackbone(source: string, baseDir: string): string {
   return resolvePath(source, baseDir);
 }
 
-async function readYaml(path: string): Promise<Tree> {
+/** @throws ConfigError if the file cannot be read, is no YAML, or no mapping */
+export async function readYaml(path: string): Promise<Tree> {
   let text: string;
   try {
     text = new TextDecoder("utf-8", { fatal: true }).decode(await readFile(path));

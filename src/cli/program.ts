@@ -13,23 +13,32 @@ function parseCount(text: string): number {
 }
 
 function addRun(program: Command, terminal: Terminal): void {
-  program
+  const run = program
     .command("run")
     .summary("learn a stream of tasks as a YAML file says")
     .description(
       "Learns a stream of tasks as a YAML file says; leaves metrics, adapters and a report in its out folder.",
     )
+    .usage("[options] <config>\n       accrete run [options] --cfg <file> [--flag value]...")
     .argument("<config>", "YAML file; paths in it are relative to it")
     .option("--set <key=value>", "override a setting, e.g. training.epochs=5 (repeatable)", collect)
     .option("--resume", "go on where an interrupted run stopped")
     .option("--out <folder>", "run folder, in place of the file's")
     .option("--seeds <list>", "run each seed into <out>/seed-<n> and summarise, e.g. 1,2,3")
+    .option("--cfg <file>", "the original benchmark's YAML, its flags behind it (docs/original.md)")
+    .option("--faithful", "with --cfg: take the original's way where ours differs")
     .option("--json", "print the metrics as JSON in place of tables")
-    .option("--quiet", "no progress")
-    .action(async (config: string, flags) => {
-      const { runCommand } = await import("./commands/run.ts");
-      await runCommand(config, flags, terminal);
-    });
+    .option("--quiet", "no progress");
+  // The original's flags are its own: only with --cfg is a flag that is none of ours not a typo of one, and only then
+  // is no configuration needed.
+  run.on("option:cfg", () => {
+    run.allowUnknownOption().allowExcessArguments();
+    for (const argument of run.registeredArguments) argument.required = false;
+  });
+  run.action(async (_config: string | undefined, flags) => {
+    const { runCommand } = await import("./commands/run.ts");
+    await runCommand(run.args, flags, terminal);
+  });
 }
 
 function addReport(program: Command, terminal: Terminal): void {

@@ -4,14 +4,22 @@ import { Interrupt } from "./interrupt.ts";
 import { ProgressPrinter } from "./progress.ts";
 import type { Terminal } from "./terminal.ts";
 
+export interface RunToEndOptions {
+  readonly resume?: boolean;
+  readonly quiet?: boolean;
+  /** What to type to go on after an interruption. */
+  readonly resumeCommand: string;
+  /** Called with the run folder whenever a task was saved, and once at the end: a resumed run may have missed some. */
+  readonly afterTask?: (out: string) => Promise<void>;
+}
+
 /**
  * Runs one experiment to its end and tells how it goes.
- * @param resumeCommand what to type to go on after an interruption
  * @throws StoppedError where it was interrupted
  */
 export async function runToEnd(
   config: ResolvedConfig,
-  options: { readonly resume?: boolean; readonly quiet?: boolean; readonly resumeCommand: string },
+  options: RunToEndOptions,
   terminal: Terminal,
 ): Promise<void> {
   const { runExperiment } = await import("../app/runExperiment.ts");
@@ -21,7 +29,9 @@ export async function runToEnd(
   try {
     for await (const event of runExperiment(config, { resume: options.resume ?? false, signal })) {
       if (options.quiet !== true) progress.print(event);
+      if (event.type === "task-learned") await options.afterTask?.(config.out);
     }
+    await options.afterTask?.(config.out);
   } catch (error) {
     if (!signal.aborted) throw error;
   } finally {

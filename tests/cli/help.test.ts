@@ -36,6 +36,8 @@ describe("bad usage exits 2 and says what was meant", () => {
     [["rnu"], "(Did you mean run?)"],
     [["run", "x.yaml", "--resmue"], "(Did you mean --resume?)"],
     [["run"], "missing required argument 'config'"],
+    [["run", "x.yaml", "y.yaml"], "too many arguments"],
+    [["run", "--cfg", "no-such-file.yaml", "--lr", "1e-4"], "no-such-file.yaml: cannot be read"],
     [["report", "a", "b"], "too many arguments"],
     [["report", "a", "--html", "--json"], "cannot be used with option"],
     [["predict", "run", "text", "--top", "0"], "at least 1"],

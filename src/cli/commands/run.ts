@@ -1,4 +1,4 @@
-import { type LoadedConfig, loadConfig } from "../../app/config.ts";
+import { loadConfig, type ResolvedConfig } from "../../app/config.ts";
 import { formatOverride, type Override, parseOverride } from "../../app/overrides.ts";
 import { UsageError } from "../failure.ts";
 import { runToEnd } from "../runToEnd.ts";
@@ -6,6 +6,9 @@ import { quote, shortPath } from "../shell.ts";
 import type { Terminal } from "../terminal.ts";
 
 export interface RunFlags {
+  /** A YAML file of the original's flags, in place of a configuration. */
+  readonly cfg?: string;
+  readonly faithful?: boolean;
   readonly set?: readonly string[];
   readonly resume?: boolean;
   readonly out?: string;
@@ -34,38 +37,86 @@ export function parseSeeds(text: string): number[] {
   return numbers;
 }
 
-function announce(loaded: LoadedConfig, terminal: Terminal): void {
-  const set = [...loaded.provenance.values()].filter((source) => source === "file").length;
-  const defaults = [...loaded.provenance.values()].filter((source) => source === "default").length;
-  terminal.err(`${shortPath(loaded.path)}: ${set} settings from the file, ${defaults} defaults\n`);
-  for (const override of loaded.overrides) terminal.err(`set ${formatOverride(override)}\n`);
-  terminal.err(`out ${shortPath(loaded.config.out)}\n`);
+/** A configuration of either kind, with what is to be said of it. */
+interface Announced {
+  readonly config: ResolvedConfig;
+  readonly lines: readonly string[];
+  readonly afterTask?: (out: string) => Promise<void>;
 }
 
-function resumeCommand(config: string, flags: RunFlags): string {
-  const words = ["accrete run", quote(config), ...(flags.set ?? []).map((text) => `--set ${quote(text)}`)];
+type Load = (overrides: readonly Override[]) => Promise<Announced>;
+
+function loadOurs(path: string): Load {
+  return async (overrides) => {
+    const loaded = await loadConfig(path, overrides);
+    const sources = [...loaded.provenance.values()];
+    const count = (wanted: string) => sources.filter((source) => source === wanted).length;
+    return {
+      config: loaded.config,
+      lines: [
+        `${shortPath(loaded.path)}: ${count("file")} settings from the file, ${count("default")} defaults`,
+        ...loaded.overrides.map((override) => `set ${formatOverride(override)}`),
+      ],
+    };
+  };
+}
+
+function loadTheirs(file: string, words: readonly string[], faithful: boolean): Load {
+  return async (overrides) => {
+    const { loadOriginal } = await import("../../app/original/load.ts");
+    const { exportTaskFolders } = await import("../../app/original/checkpoints.ts");
+    const loaded = await loadOriginal({ file, words, faithful }, overrides);
+    return {
+      config: loaded.config,
+      lines: [
+        `${file}: ${loaded.inFile} flags of the original from the file, ${loaded.typed.length} from the command line`,
+        ...loaded.typed,
+        ...loaded.overrides.map((override) => `set ${formatOverride(override)}`),
+        ...loaded.warnings,
+        ...loaded.deviations.map((deviation) => `differs from the original: ${deviation}`),
+      ],
+      ...(loaded.savesCheckpoints ? { afterTask: exportTaskFolders } : {}),
+    };
+  };
+}
+
+function resumeCommand(configWords: readonly string[], flags: RunFlags): string {
+  const words = ["accrete run", ...configWords.map(quote)];
+  for (const text of flags.set ?? []) words.push(`--set ${quote(text)}`);
   if (flags.out !== undefined) words.push(`--out ${quote(flags.out)}`);
   if (flags.seeds !== undefined) words.push(`--seeds ${flags.seeds}`);
   return [...words, "--resume"].join(" ");
 }
 
-export async function runCommand(configPath: string, flags: RunFlags, terminal: Terminal): Promise<void> {
+/** @param words what the command line has beside our own flags: the configuration, or the original's flags */
+export async function runCommand(
+  words: readonly string[],
+  flags: RunFlags,
+  terminal: Terminal,
+): Promise<void> {
+  const [path = ""] = words;
+  const { cfg, faithful = false } = flags;
+  if (cfg === undefined && faithful) throw new UsageError("--faithful goes with --cfg, the original's flags");
+  const load = cfg === undefined ? loadOurs(path) : loadTheirs(cfg, words, faithful);
+  const given = cfg === undefined ? [path] : ["--cfg", cfg, ...words, ...(faithful ? ["--faithful"] : [])];
   const overrides = collectOverrides(flags);
-  const again = resumeCommand(configPath, flags);
-  if (flags.seeds !== undefined) {
+  const seeds = flags.seeds === undefined ? undefined : parseSeeds(flags.seeds);
+  const loaded = await load(overrides);
+  const again = resumeCommand(given, flags);
+  const options = {
+    ...flags,
+    resumeCommand: again,
+    ...(loaded.afterTask === undefined ? {} : { afterTask: loaded.afterTask }),
+  };
+  if (flags.quiet !== true)
+    for (const line of [...loaded.lines, `out ${shortPath(loaded.config.out)}`]) terminal.err(`${line}\n`);
+  if (seeds !== undefined) {
     const { runSeeds } = await import("./seeds.ts");
-    await runSeeds(
-      configPath,
-      overrides,
-      parseSeeds(flags.seeds),
-      { ...flags, resumeCommand: again },
-      terminal,
-    );
+    const loadConfigOnly = async (all: readonly Override[]) => (await load(all)).config;
+    await runSeeds(loadConfigOnly, overrides, seeds, options, terminal);
     return;
   }
-  const loaded = await loadConfig(configPath, overrides);
-  if (flags.quiet !== true) announce(loaded, terminal);
-  await runToEnd(loaded.config, { ...flags, resumeCommand: again }, terminal);
+  await runToEnd(loaded.config, options, terminal);
   const { printReport } = await import("./report.ts");
   await printReport(loaded.config.out, { json: flags.json ?? false }, terminal);
 }
