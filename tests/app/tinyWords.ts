@@ -27,7 +27,7 @@ export function conll(from: number, count: number, separator = "\t"): string {
   const sentences = Array.from({ length: count }, (_, i) => {
     const lines: Line[] = [
       ["text", "O"],
-      ...entity(types[i % 4] ?? "animal", 1 + (i % 2)),
+      ...entity(types[i % 4] ?? "animal", 1 + ((i >> 2) % 2)),
       ["number", "O"],
       [String(from + i), "O"],
       ...entity(types[(i + 1 + (i >> 2)) % 4] ?? "dish", 1 + ((i >> 1) % 2)),
@@ -49,7 +49,7 @@ export async function writeTinyWords(folder: string): Promise<string> {
     path,
     `backbone: ./model
 level: word
-stream: { train: train.conll, validation: validation.conll, test: test.conll, base: 2, increment: 1 }
+stream: { train: train.conll, validation: validation.conll, test: test.conll, base: 2, increment: 1, sampling: all }
 training: { epochs: 8, batchSize: 4, learningRate: 1e-2, headLearningRate: 5e-2 }
 threads: 1
 out: run
