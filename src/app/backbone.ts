@@ -1,19 +1,31 @@
 import { CheckpointError } from "../core/errors.ts";
 import { loadTokenizer, type Tokenizer } from "../data/tokenizer.ts";
 import { type ModelFolder, openModelFolder } from "../io/modelFolder.ts";
-import { createBackbone, type EncoderBackbone } from "../nn/backbone.ts";
+import { type Backbone, createBackbone } from "../nn/backbone.ts";
 import type { FeatureSpec, Pooling } from "../nn/features.ts";
 
 /** A backbone with its tokenizer and where both came from. */
 export interface LoadedBackbone {
   readonly folder: ModelFolder;
-  readonly backbone: EncoderBackbone;
+  readonly backbone: Backbone;
   readonly tokenizer: Tokenizer;
 }
 
+/** @throws CheckpointError if the tokenizer knows ids that the embedding table has no row for. */
+function checkVocabulary({ folder, backbone, tokenizer }: LoadedBackbone): void {
+  const rows = backbone.config.vocabularySize;
+  if (tokenizer.vocabularySize <= rows) return;
+  throw new CheckpointError(
+    `${folder.path}: the tokenizer has ids up to ${tokenizer.vocabularySize - 1}, the model embeds only ${rows} tokens`,
+    {
+      hint: "tokenizer.json and model.safetensors do not belong together; a model with added tokens wants resize_token_embeddings before it is saved.",
+    },
+  );
+}
+
 /**
- * Opens a Hugging Face encoder by folder or hub id.
- * @throws CheckpointError if it is missing, damaged, unknown, or no encoder.
+ * Opens a Hugging Face model by folder or hub id: an encoder, or a decoder.
+ * @throws CheckpointError if it is missing, damaged, unknown, or its tokenizer is another model's.
  */
 export async function loadBackbone(
   source: string,
@@ -25,23 +37,22 @@ export async function loadBackbone(
     ...(signal === undefined ? {} : { signal }),
   });
   const backbone = createBackbone(folder.config, folder.weights, folder.path);
-  if (backbone.kind !== "encoder")
-    throw new CheckpointError(
-      `${folder.path}: ${backbone.config.architecture} is a generative backbone, which experiments cannot learn with yet`,
-      { hint: "Give a BERT or RoBERTa encoder." },
-    );
-  const tokenizer = await loadTokenizer(folder.path);
-  return { folder, backbone, tokenizer };
+  const loaded = { folder, backbone, tokenizer: await loadTokenizer(folder.path) };
+  checkVocabulary(loaded);
+  return loaded;
 }
 
-/** What the config asks for, else what the model's own pooling file says, else the [CLS] token as it is. */
+/** A decoder's last token is the only one that has seen the whole text. */
+const defaultPooling: { readonly [K in Backbone["kind"]]: Pooling } = { encoder: "cls", decoder: "last" };
+
+/** What the config asks for, else what the model's own pooling file says, else [CLS] or a decoder's last token. */
 export function resolveFeature(
   loaded: LoadedBackbone,
   asked: { readonly pooling?: Pooling; readonly normalize?: boolean },
 ): FeatureSpec {
   const own = loaded.folder.poolingConfig;
   return {
-    pooling: asked.pooling ?? own?.pooling ?? "cls",
+    pooling: asked.pooling ?? own?.pooling ?? defaultPooling[loaded.backbone.kind],
     normalize: asked.normalize ?? own?.normalize ?? false,
   };
 }

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { isPrompt, promptNames } from "../data/prompts.ts";
 import { type StreamSpec, streamSchema } from "../data/streamSpec.ts";
 import { poolingKinds } from "../nn/features.ts";
 
@@ -32,19 +33,22 @@ const cosineScale = z.union([z.literal("learnable"), positive]);
 
 /** `head: cosine` is short for `head: { kind: cosine, scale: learnable }`. */
 const headSchema = z.union([
-  z.enum(["linear", "cosine"]).transform(expandHead),
+  z.enum(["linear", "cosine", "none"]).transform(expandHead),
   z.discriminatedUnion("kind", [
+    z.strictObject({ kind: z.literal("none") }),
     z.strictObject({ kind: z.literal("linear") }),
     z.strictObject({ kind: z.literal("cosine"), scale: cosineScale.default("learnable") }),
   ]),
 ]);
 
 export type HeadConfig =
+  /** The model's own language-modelling head answers with the label's words. */
+  | { readonly kind: "none" }
   | { readonly kind: "linear" }
   | { readonly kind: "cosine"; readonly scale: number | "learnable" };
 
-function expandHead(kind: "linear" | "cosine"): HeadConfig {
-  return kind === "linear" ? { kind } : { kind, scale: "learnable" };
+function expandHead(kind: HeadConfig["kind"]): HeadConfig {
+  return kind === "cosine" ? { kind, scale: "learnable" } : { kind };
 }
 
 const featureSchema = z.strictObject({
@@ -84,6 +88,11 @@ export const configFields = z.strictObject({
   head: headSchema.prefault("linear"),
   level: z.enum(["sentence", "word"]).default("sentence"),
   feature: featureSchema.prefault({}),
+  /** With `head: none`: how a text is put before the model. Default: `default`. */
+  prompt: z
+    .string()
+    .refine(isPrompt, { error: `one of ${promptNames.join(", ")}, or a text with {text} once` })
+    .exactOptional(),
   stream: streamSchema,
   training: trainingSchema.prefault({}),
   precision: z.literal("float32").default("float32"),
@@ -96,16 +105,13 @@ export const configFields = z.strictObject({
 
 type Fields = z.output<typeof configFields>;
 
-interface LevelRule {
-  readonly path: readonly [section: "stream" | "feature", key: string];
+interface KeyRule {
+  readonly path: readonly [section: keyof Fields] | readonly [section: "stream" | "feature", key: string];
   readonly broken: (config: Fields) => boolean;
   readonly message: string;
 }
 
-function refusedKeys(
-  keys: readonly (keyof Fields["stream"])[],
-  message: (key: string) => string,
-): LevelRule[] {
+function refusedKeys(keys: readonly (keyof Fields["stream"])[], message: (key: string) => string): KeyRule[] {
   return keys.map((key) => ({
     path: ["stream", key],
     broken: ({ stream }) => stream[key] !== undefined,
@@ -114,7 +120,7 @@ function refusedKeys(
 }
 
 /** Which keys go with which level. */
-const levelRules: { readonly [L in Fields["level"]]: readonly LevelRule[] } = {
+const levelRules: { readonly [L in Fields["level"]]: readonly KeyRule[] } = {
   sentence: refusedKeys(
     ["base", "increment", "typeOrder", "sampling"],
     (key) => `${key} divides entity types: it goes with level: word`,
@@ -142,8 +148,28 @@ const levelRules: { readonly [L in Fields["level"]]: readonly LevelRule[] } = {
   ],
 };
 
+/** Which keys go with a head, and which without. */
+const headRules: readonly KeyRule[] = [
+  {
+    path: ["prompt"],
+    broken: ({ head, prompt }) => head.kind !== "none" && prompt !== undefined,
+    message: "a prompt asks for an answer in words: it goes with head: none",
+  },
+  {
+    path: ["head"],
+    broken: ({ head, level }) => head.kind === "none" && level === "word",
+    message: "at level: word every word is classified by a head: use linear or cosine",
+  },
+  {
+    path: ["feature", "pooling"],
+    broken: ({ head, feature }) =>
+      head.kind === "none" && (feature.pooling !== undefined || feature.normalize !== undefined),
+    message: "a feature is what a head reads: with head: none there is none",
+  },
+];
+
 export const configSchema = configFields.superRefine((config, context) => {
-  for (const { path, broken, message } of levelRules[config.level])
+  for (const { path, broken, message } of [...levelRules[config.level], ...headRules])
     if (broken(config)) context.addIssue({ code: "custom", path: [...path], message });
 });
 
@@ -163,12 +189,10 @@ export type ResolvedConfig = DeepReadonly<Omit<Fields, "stream">> & { readonly s
  */
 export const laterKeys: Readonly<Record<string, string>> = {
   router: "routers",
-  prompt: "prompts",
   "method.selector": "adapter selectors",
   "method.layers": "adapters in some layers only",
 };
 
 export const laterValues: Readonly<Record<string, Readonly<Record<string, string>>>> = {
-  head: { none: "classifying without a head" },
   precision: { bfloat16: "other precisions", float16: "other precisions", int8: "other precisions" },
 };

@@ -1,11 +1,12 @@
 /** What experiments of every kind have in common, so that one procedure runs them all. */
-import type { AdaptedBackbone, LearnedTask } from "../continual/adaptedBackbone.ts";
+import type { LearnedTask } from "../continual/adaptedBackbone.ts";
 import type { Evaluation } from "../continual/runMetrics.ts";
 import type { LearnResult } from "../continual/taskTrainer.ts";
 import type { TaskHeader } from "../core/record.ts";
-import type { Tokenizer } from "../data/tokenizer.ts";
-import type { PromptTask } from "../peft/promptTuning.ts";
-import type { FitEvent, TrainingOptions } from "../train/trainer.ts";
+import type { FeatureSpec } from "../nn/features.ts";
+import type { SavedAdapter } from "../peft/types.ts";
+import type { FitEvent } from "../train/trainer.ts";
+import type { LoadedBackbone } from "./backbone.ts";
 import type { ResolvedConfig } from "./configSchema.ts";
 import type { Timekeeper } from "./timekeeper.ts";
 
@@ -24,16 +25,19 @@ export interface Curriculum {
   readonly dataHash: string;
   /** What the reader should know, one sentence each. */
   readonly notes: readonly string[];
-  /** Slots of the largest head. */
-  readonly largestHead: number;
-  /** Decides with which words a prompt of `init: auto` begins. */
-  readonly promptTask: PromptTask;
   /**
-   * Refuses what cannot be read before anything is learned.
-   * @throws DataError or ConfigError
+   * Puts the stream before a backbone, and refuses what cannot be learned there before anything is written.
+   * @throws DataError, ConfigError or CheckpointError
    */
-  check(tokenizer: Tokenizer, maxLength: number): void;
-  open(model: AdaptedBackbone, training: TrainingOptions, seed: number): Course;
+  plan(loaded: LoadedBackbone): Promise<Plan>;
+}
+
+/** A stream and a backbone that fit. */
+export interface Plan {
+  /** How a sentence's vector is made; a formality where none is read. */
+  readonly feature: FeatureSpec;
+  readonly trainableParametersPerTask: number;
+  open(): Course;
 }
 
 /** A stream that is being learned. Holds native memory: dispose of it. */
@@ -48,6 +52,13 @@ export interface Course extends AsyncDisposable {
   add(task: number, learned: LearnedTask): void;
   /** Measures what was taken in so far, after the given task. */
   evaluate(task: number, time: Timekeeper, signal?: AbortSignal): Promise<Evaluation>;
+  /** What is written of a learned task. */
+  save(learned: LearnedTask): SavedAdapter;
+  /**
+   * The inverse of `save`.
+   * @throws CheckpointError if the adapter does not fit the backbone
+   */
+  restore(name: string, saved: SavedAdapter, where: string): LearnedTask;
 }
 
 export interface ExperimentKind {

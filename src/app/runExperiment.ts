@@ -1,35 +1,32 @@
-import { AdaptedBackbone, type LearnedTask } from "../continual/adaptedBackbone.ts";
+import type { LearnedTask } from "../continual/adaptedBackbone.ts";
 import { computeFigures, type Evaluation, isEvaluation } from "../continual/runMetrics.ts";
 import type { LearnResult } from "../continual/taskTrainer.ts";
 import type { RunEvent, RunEventBody, RunHeader, RunLevel } from "../core/record.ts";
 import { encodePeftFolder, readPeftFolder } from "../peft/checkpoint.ts";
-import { nodeRuntime } from "../runtime/node.ts";
-import type { ModelStructure } from "../train/graphs.ts";
 import { type LoadedBackbone, loadBackbone } from "./backbone.ts";
 import { flattenConfig, type ResolvedConfig } from "./config.ts";
-import type { Course, Curriculum, ExperimentKind } from "./experimentKind.ts";
+import type { Course, Curriculum, ExperimentKind, Plan } from "./experimentKind.ts";
+import { generativeExperiment } from "./generativeExperiment.ts";
 import { collectVersions } from "./packageInfo.ts";
 import { Recorder } from "./recorder.ts";
 import { RunFolder } from "./runFolder.ts";
-import { fromSavedAdapter, toSavedAdapter } from "./savedTask.ts";
 import { sentenceExperiment } from "./sentenceExperiment.ts";
-import { resolveStructure, resolveTraining, trainableParameters } from "./structure.ts";
 import { Timekeeper } from "./timekeeper.ts";
 import type { RunOptions } from "./types.ts";
 import { wordExperiment } from "./wordExperiment.ts";
 
 /** Every kind of experiment. */
-const kinds: { readonly [L in RunLevel]: ExperimentKind } = {
+const kinds = {
   sentence: sentenceExperiment,
   word: wordExperiment,
-};
+  generative: generativeExperiment,
+} satisfies Record<string, ExperimentKind>;
 
-function describeRun(
-  config: ResolvedConfig,
-  loaded: LoadedBackbone,
-  structure: ModelStructure,
-  curriculum: Curriculum,
-): RunHeader {
+function kindOf({ level, head }: ResolvedConfig): ExperimentKind {
+  return kinds[head.kind === "none" ? "generative" : level];
+}
+
+function describeRun(config: ResolvedConfig, { curriculum, loaded, plan }: Ingredients): RunHeader {
   const versions = collectVersions();
   return {
     accreteVersion: versions.accrete,
@@ -44,7 +41,7 @@ function describeRun(
     dataHash: curriculum.dataHash,
     seed: config.seed,
     config: flattenConfig(config),
-    trainableParametersPerTask: trainableParameters(structure, curriculum.largestHead),
+    trainableParametersPerTask: plan.trainableParametersPerTask,
     ...(config.level !== "sentence" && { level: config.level }),
     tasks: curriculum.tasks.map(({ name, labels, types }) => ({
       name,
@@ -57,10 +54,8 @@ function describeRun(
 /** What the run's tasks are learned and evaluated with. */
 interface Workshop {
   readonly folder: RunFolder;
-  readonly loaded: LoadedBackbone;
   readonly level: RunLevel;
   readonly curriculum: Curriculum;
-  readonly model: AdaptedBackbone;
   readonly course: Course;
   readonly time: Timekeeper;
 }
@@ -70,7 +65,7 @@ async function* learnTask(
   index: number,
   signal?: AbortSignal,
 ): AsyncGenerator<RunEventBody, LearnedTask> {
-  const { course, curriculum, folder, model, loaded, time } = shop;
+  const { course, curriculum, folder, time } = shop;
   const { types: _, ...outline } = curriculum.tasks[index]!;
   yield { type: "task-started", task: index, ...outline, totalSteps: course.plannedSteps(index) };
   time.startTask();
@@ -93,7 +88,7 @@ async function* learnTask(
   const { learned, truncatedTexts, stoppedEarly } = result;
   const saved = await folder.commitTask(
     { name: learned.name, labels: learned.labels },
-    encodePeftFolder(toSavedAdapter(learned, model.structure, loaded)),
+    encodePeftFolder(course.save(learned)),
   );
   const seconds = time.finishTask();
   yield {
@@ -113,7 +108,7 @@ async function reloadTask(shop: Workshop, index: number): Promise<LearnedTask | 
   const entry = shop.folder.finishedTasks[index];
   if (entry === undefined) return undefined;
   const path = await shop.folder.adapterFolder(entry);
-  return fromSavedAdapter(entry.name, await readPeftFolder(path), shop.loaded, path).task;
+  return shop.course.restore(entry.name, await readPeftFolder(path), path);
 }
 
 async function* learnStream(
@@ -143,23 +138,23 @@ async function* learnStream(
 interface Ingredients {
   readonly curriculum: Curriculum;
   readonly loaded: LoadedBackbone;
-  readonly structure: ModelStructure;
+  readonly plan: Plan;
 }
 
 async function loadIngredients(config: ResolvedConfig, signal?: AbortSignal): Promise<Ingredients> {
-  const curriculum = await kinds[config.level].load(config);
+  const curriculum = await kindOf(config).load(config);
   const loaded = await loadBackbone(config.backbone, config.backboneRevision, signal);
-  curriculum.check(loaded.tokenizer, config.training.maxLength);
-  return { curriculum, loaded, structure: resolveStructure(config, loaded, curriculum.promptTask) };
+  return { curriculum, loaded, plan: await curriculum.plan(loaded) };
 }
 
 async function* experiment(
   config: ResolvedConfig,
-  { curriculum, loaded, structure }: Ingredients,
+  ingredients: Ingredients,
   folder: RunFolder,
   recorder: Recorder,
   signal?: AbortSignal,
 ): AsyncGenerator<RunEventBody> {
+  const { curriculum, loaded, plan } = ingredients;
   await folder.begin({
     versions: collectVersions(),
     backbone: {
@@ -170,10 +165,10 @@ async function* experiment(
       architecture: loaded.backbone.config.architecture,
     },
     dataHash: curriculum.dataHash,
-    feature: structure.feature,
+    feature: plan.feature,
   });
   if (recorder.pastEvents.some(({ type }) => type === "run-finished")) return;
-  yield { type: "run-started", header: describeRun(config, loaded, structure, curriculum) };
+  yield { type: "run-started", header: describeRun(config, ingredients) };
   if (folder.resumed) yield { type: "run-resumed", finishedTasks: folder.finishedTasks.length };
   if (folder.brokenLock !== undefined)
     yield {
@@ -182,21 +177,11 @@ async function* experiment(
     };
   for (const message of [...curriculum.notes, ...loaded.folder.notes]) yield { type: "warning", message };
 
-  await using model = new AdaptedBackbone({
-    structure,
-    tokenizer: loaded.tokenizer,
-    runtime: nodeRuntime,
-    maxLength: config.training.maxLength,
-    ...(config.threads === undefined ? {} : { threads: config.threads }),
-  });
-  await using course = curriculum.open(model, resolveTraining(config), config.seed);
+  await using course = plan.open();
   for (const message of course.notes) yield { type: "warning", message };
   const time = new Timekeeper(curriculum.tasks.map((_, task) => course.plannedSteps(task)));
-  yield* learnStream(
-    { folder, loaded, level: config.level, curriculum, model, course, time },
-    recorder.pastEvents,
-    signal,
-  );
+  const { level } = config;
+  yield* learnStream({ folder, level, curriculum, course, time }, recorder.pastEvents, signal);
 }
 
 /**

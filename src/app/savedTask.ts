@@ -1,24 +1,31 @@
 import type { LearnedTask } from "../continual/adaptedBackbone.ts";
 import { CheckpointError } from "../core/errors.ts";
-import { readsPooler } from "../nn/features.ts";
+import type { CausalStructure } from "../generate/graphs.ts";
+import { type FeatureSpec, readsPooler } from "../nn/features.ts";
 import type { HeadSpec } from "../nn/heads.ts";
 import { checkAdapter } from "../peft/checkpointFormats.ts";
 import type { SavedAdapter } from "../peft/types.ts";
 import { adapterHost, type ModelStructure } from "../train/graphs.ts";
+import type { FedModel } from "../train/trainer.ts";
 import type { LoadedBackbone } from "./backbone.ts";
 import { packageVersion } from "./packageInfo.ts";
+
+/** What stands in the place of a feature where no head reads one. */
+export const noFeature: FeatureSpec = { pooling: "last", normalize: false };
 
 /** What is written of a learned task: everything that is needed to predict with it. */
 export function toSavedAdapter(
   task: LearnedTask,
-  structure: ModelStructure,
+  structure: FedModel & Pick<ModelStructure, "level">,
   loaded: LoadedBackbone,
+  causal?: SavedAdapter["causal"],
 ): SavedAdapter {
-  const { adapter, head, feature, backbone, level } = structure;
+  const { adapter, head, feature = noFeature, backbone, level } = structure;
   if (adapter === undefined) throw new CheckpointError(`task "${task.name}" has no adapter to save`);
   return {
     adapter: { ...adapter, tensors: task.adapter },
-    head: { kind: head.kind, tensors: task.head },
+    ...(head && { head: { kind: head.kind, tensors: task.head } }),
+    ...(causal && { causal }),
     ...(level === "word" && { level }),
     labels: task.labels,
     pooling: feature.pooling,
@@ -48,7 +55,7 @@ function headSpecOf(
  * @returns what could not be checked, in words
  * @throws CheckpointError if the adapter says that it was trained on another backbone or tokenizer.
  */
-function checkOrigin(saved: SavedAdapter, loaded: LoadedBackbone, where: string): string[] {
+export function checkOrigin(saved: SavedAdapter, loaded: LoadedBackbone, where: string): string[] {
   const { architecture } = loaded.backbone.config;
   if (saved.architecture !== undefined && saved.architecture !== architecture)
     throw new CheckpointError(
@@ -102,6 +109,42 @@ export function fromSavedAdapter(
   return {
     task: { name, labels: saved.labels, adapter: tensors, head: head.tensors },
     structure: { backbone, adapter, feature, head: head.spec, level: saved.level ?? "sentence" },
+    notes,
+  };
+}
+
+export interface RestoredAnswers {
+  readonly task: LearnedTask;
+  readonly structure: CausalStructure;
+  /** What the adapter was trained with; absent where it was made elsewhere. */
+  readonly prompt: string | undefined;
+  /** What a user should know but need not act on. */
+  readonly notes: readonly string[];
+}
+
+/**
+ * The same for an adapter that answers in words.
+ * @throws CheckpointError if it was trained on another backbone or tokenizer, does not fit this one's layers, or does
+ *   not answer in words
+ */
+export function fromSavedAnswers(
+  name: string,
+  saved: SavedAdapter,
+  loaded: LoadedBackbone,
+  where: string,
+): RestoredAnswers {
+  const notes = checkOrigin(saved, loaded, where);
+  const { backbone } = loaded;
+  if (saved.causal === undefined || backbone.kind !== "decoder")
+    throw new CheckpointError(`${where}: was not trained to answer in words`, {
+      hint: "An adapter that answers in words has task_type CAUSAL_LM, and a decoder for its backbone.",
+    });
+  checkAdapter(saved.adapter, where, backbone);
+  const { tensors, ...adapter } = saved.adapter;
+  return {
+    task: { name, labels: saved.labels, adapter: tensors, head: new Map() },
+    structure: { backbone, adapter },
+    prompt: saved.causal.prompt,
     notes,
   };
 }

@@ -1,9 +1,11 @@
 import { ConfigError } from "../core/errors.ts";
 import { sizeOf } from "../core/tensor.ts";
 import type { RecipeName, StreamSpec } from "../data/streamSpec.ts";
+import { buildCausalGraph, type CausalStructure } from "../generate/graphs.ts";
 import { type FeatureSpec, readsPooler, readsVirtualTokens } from "../nn/features.ts";
 import { defaultHeads, type HeadSpec } from "../nn/heads.ts";
 import { noDropout } from "../nn/layers.ts";
+import type { AdapterHost } from "../peft/adapterMethod.ts";
 import { adapterMethod } from "../peft/adapters.ts";
 import { autoPromptText, type PromptTask } from "../peft/promptTuning.ts";
 import { defaultTargetModules } from "../peft/targets.ts";
@@ -62,16 +64,18 @@ export function promptTaskOf({ recipe }: Pick<StreamSpec, "recipe">): PromptTask
   return recipe === undefined ? "sentence" : promptTasks[recipe];
 }
 
-/** @throws ConfigError if virtual tokens leave no room for a text, or a feature reads some where there are none. */
-function checkVirtualTokens(virtualTokens: number, feature: FeatureSpec, loaded: LoadedBackbone): void {
+/** @throws ConfigError if the feature reads a virtual token where there is none. */
+function checkFeature(feature: FeatureSpec, virtualTokens: number): void {
+  if (virtualTokens > 0 || !readsVirtualTokens(feature)) return;
+  throw new ConfigError(
+    `feature.pooling: ${feature.pooling} reads the first virtual token, but there is none`,
+    { hint: "Set method.adapter to prompt-tuning, or use cls, mean or last." },
+  );
+}
+
+/** @throws ConfigError if virtual tokens leave no room for a text. */
+function checkVirtualTokens(virtualTokens: number, loaded: LoadedBackbone): void {
   const { maxTokens } = loaded.backbone;
-  if (virtualTokens === 0 && readsVirtualTokens(feature))
-    throw new ConfigError(
-      `feature.pooling: ${feature.pooling} reads the first virtual token, but there is none`,
-      {
-        hint: "Set method.adapter to prompt-tuning, or use cls, mean or last.",
-      },
-    );
   // A text of one token has one special token on each side.
   if (virtualTokens + 3 > maxTokens)
     throw new ConfigError(
@@ -88,10 +92,15 @@ function checkVirtualTokens(virtualTokens: number, feature: FeatureSpec, loaded:
     );
 }
 
-function headSpec(config: ModelSettings): HeadSpec {
-  const base = defaultHeads[config.head.kind];
-  if (config.head.kind === "linear" || config.head.scale === "learnable") return base;
-  return { ...base, scale: config.head.scale, scaleLearnable: false };
+/** @throws ConfigError for `none`: whoever asks for a head must have one. */
+function headSpec({ head }: ModelSettings): HeadSpec {
+  if (head.kind === "none")
+    throw new ConfigError("head: none answers in words, which is learned by a run alone", {
+      hint: "Use linear or cosine, or a whole experiment: accrete run, runExperiment.",
+    });
+  const base = defaultHeads[head.kind];
+  if (head.kind === "linear" || head.scale === "learnable") return base;
+  return { ...base, scale: head.scale, scaleLearnable: false };
 }
 
 /** A sentence's vector is nobody's business where words are classified. */
@@ -116,9 +125,34 @@ export function resolveStructure(
   const adapter = adapterSpec(config.method, { loaded, promptTask });
   const structure = { backbone: loaded.backbone, adapter, feature, head: headSpec(config), level };
   const method = adapterMethod(adapter);
-  checkVirtualTokens(method.virtualTokens, feature, loaded);
+  checkFeature(feature, method.virtualTokens);
+  checkVirtualTokens(method.virtualTokens, loaded);
   // Built once for its refusals, before anything is written.
   method.build(adapterHost(structure), noDropout);
+  return structure;
+}
+
+/**
+ * The structure that every task of a run with `head: none` shares.
+ * @param promptTask decides with which words a prompt of `init: auto` begins
+ * @throws ConfigError if the backbone is no decoder, or cannot be adapted that way
+ * @throws CheckpointError if it was saved without its language-modelling head
+ */
+export function resolveCausalStructure(
+  config: Pick<ModelSettings, "method">,
+  loaded: LoadedBackbone,
+  promptTask: PromptTask,
+): CausalStructure & Required<Pick<CausalStructure, "adapter">> {
+  const { backbone } = loaded;
+  if (backbone.kind !== "decoder")
+    throw new ConfigError(
+      `head: none answers in words, and ${loaded.folder.path} is an encoder (${backbone.config.architecture}), which writes none`,
+      { hint: "Use head: linear or cosine, or a decoder such as GPT-2, GPT-NeoX or Llama." },
+    );
+  const structure = { backbone, adapter: adapterSpec(config.method, { loaded, promptTask }) };
+  checkVirtualTokens(adapterMethod(structure.adapter).virtualTokens, loaded);
+  // Built once for its refusals, before anything is written.
+  buildCausalGraph(structure);
   return structure;
 }
 
@@ -127,9 +161,14 @@ export function resolveTraining(config: Pick<ResolvedConfig, "training">): Train
   return { ...training, ...(gradientClipping === 0 ? {} : { gradientClipping }) };
 }
 
+/** Parameters of an adapter. */
+export function adapterParameters(adapter: AdapterSpec | undefined, host: AdapterHost): number {
+  const { shapes } = adapterMethod(adapter).build(host, noDropout);
+  return shapes.reduce((sum, { dims }) => sum + sizeOf(dims), 0);
+}
+
 /** Parameters that a task of that many classes trains. */
 export function trainableParameters(structure: ModelStructure, classes: number): number {
-  const { shapes } = adapterMethod(structure.adapter).build(adapterHost(structure), noDropout);
-  const adapter = shapes.reduce((sum, { dims }) => sum + sizeOf(dims), 0);
-  return adapter + classes * (structure.backbone.width + 1);
+  const head = classes * (structure.backbone.width + 1);
+  return adapterParameters(structure.adapter, adapterHost(structure)) + head;
 }

@@ -5,7 +5,8 @@ import type { Tokenizer } from "../data/tokenizer.ts";
 import { encodeAllWords, encodeWords } from "../data/wordEncoding.ts";
 import { loadWordStream, type WordFiles, type WordStreamSpec, type WordTask } from "../data/wordStream.ts";
 import type { ResolvedConfig } from "./configSchema.ts";
-import type { Course, Curriculum, ExperimentKind } from "./experimentKind.ts";
+import type { ExperimentKind } from "./experimentKind.ts";
+import { type HeadedCourse, type HeadedStream, headedPlan } from "./headedPlan.ts";
 
 function required<T>(value: T | undefined, key: string): T {
   if (value !== undefined) return value;
@@ -47,8 +48,8 @@ function checkSentences(tokenizer: Tokenizer, tasks: readonly WordTask[], maxLen
 
 function openCourse(
   tasks: readonly WordTask[],
-  ...[model, training, seed]: Parameters<Curriculum["open"]>
-): Course {
+  ...[model, training, seed]: Parameters<HeadedStream["open"]>
+): HeadedCourse {
   const taskAt = (index: number): WordTask => tasks[index]!;
   const learner = new WordLearner(model, training, seed);
   const evaluator = new WordEvaluator(model, taskAt(0).test);
@@ -88,10 +89,14 @@ export const wordExperiment: ExperimentKind = {
       })),
       dataHash,
       notes,
-      largestHead: Math.max(...tasks.map((task, index) => headLabels(task, index).length)),
-      promptTask: "word",
-      check: (tokenizer, maxLength) => checkSentences(tokenizer, tasks, maxLength),
-      open: (...given) => openCourse(tasks, ...given),
+      plan: async (loaded) => {
+        checkSentences(loaded.tokenizer, tasks, config.training.maxLength);
+        return headedPlan(config, loaded, {
+          largestHead: Math.max(...tasks.map((task, index) => headLabels(task, index).length)),
+          promptTask: "word",
+          open: (...given) => openCourse(tasks, ...given),
+        });
+      },
     };
   },
 };

@@ -1,15 +1,8 @@
+import type { AnswerRow } from "../core/record.ts";
 import { labelText, normaliseAnswer } from "../data/prompts.ts";
 import type { LabelledExample, Task } from "../data/types.ts";
 import type { LearnedTask } from "./adaptedBackbone.ts";
 import type { GenerativeBackbone } from "./generativeBackbone.ts";
-
-/** One way of reading an answer: row k of both matrices, with the correct examples behind it. */
-export interface AnswerRow {
-  readonly til: readonly number[];
-  readonly cil: readonly number[];
-  readonly tilCorrect: readonly number[];
-  readonly cilCorrect: readonly number[];
-}
 
 /** What an evaluation after a task finds. */
 export interface GenerativeRow {

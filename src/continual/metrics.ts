@@ -4,7 +4,7 @@
  */
 import { parse } from "csv-parse/sync";
 import { DataError, StoreError } from "../core/errors.ts";
-import type { AccuracyMatrix, ProtocolMetrics, RunEventBody } from "../core/record.ts";
+import type { AccuracyMatrix, AnswerMetrics, ProtocolMetrics, RunEventBody } from "../core/record.ts";
 
 /** One evaluation: row k of both matrices, with the counts behind it. */
 export type EvaluatedRow = Extract<RunEventBody, { readonly type: "evaluated" }>;
@@ -16,6 +16,32 @@ export interface ProtocolRow {
   readonly correct: readonly number[];
   readonly counted: readonly number[];
   readonly passesPerExample: number;
+}
+
+/** The evaluation of what was generated freely, in the place of label scoring's. */
+function asExactMatch(row: EvaluatedRow): EvaluatedRow {
+  if (row.exactMatch === undefined)
+    throw new StoreError(`metrics: the evaluation after task ${row.task} says nothing of exact match`);
+  return { ...row, ...row.exactMatch };
+}
+
+/**
+ * As {@link computeMetrics} of label scoring, with both ways of reading answers beside it.
+ *
+ * @throws StoreError as {@link computeMetrics}, or if a row does not say what was generated.
+ */
+export function computeAnswerMetrics(rows: readonly EvaluatedRow[]): {
+  readonly cil: AnswerMetrics;
+  readonly til: AnswerMetrics;
+} {
+  const labelScored = computeMetrics(rows);
+  const exactMatch = computeMetrics(rows.map(asExactMatch));
+  const both = (protocol: "cil" | "til"): AnswerMetrics => ({
+    ...labelScored[protocol],
+    exactMatch: exactMatch[protocol],
+    labelScored: labelScored[protocol],
+  });
+  return { cil: both("cil"), til: both("til") };
 }
 
 /**

@@ -1,6 +1,6 @@
 /** Every level's evaluations and figures, in one table. */
 import type { RunEventBody, RunLevel, RunMetrics, TaskHeader } from "../core/record.ts";
-import { computeMetrics, type EvaluatedRow } from "./metrics.ts";
+import { computeAnswerMetrics, computeMetrics, type EvaluatedRow } from "./metrics.ts";
 import { computeWordMetrics, type WordsEvaluatedRow } from "./wordMetrics.ts";
 
 /** What was measured after learning a task. */
@@ -18,10 +18,11 @@ export type Figures = WithoutCost<RunMetrics>;
 const computers: {
   readonly [L in RunLevel]: (rows: readonly Evaluation[], tasks: readonly TaskHeader[]) => Figures;
 } = {
-  sentence: (rows) => ({
-    schemaVersion: 1,
-    ...computeMetrics(rows.filter((row): row is EvaluatedRow => row.type === "evaluated")),
-  }),
+  sentence: (rows) => {
+    const evaluated = rows.filter((row): row is EvaluatedRow => row.type === "evaluated");
+    const inWords = evaluated.some(({ exactMatch }) => exactMatch !== undefined);
+    return { schemaVersion: 1, ...(inWords ? computeAnswerMetrics : computeMetrics)(evaluated) };
+  },
   word: (rows, tasks) => ({
     schemaVersion: 1,
     level: "word",

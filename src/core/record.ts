@@ -19,6 +19,14 @@ export interface ProtocolMetrics {
   readonly passesPerExample: number;
 }
 
+/** Where a model answers in words, both ways of reading its answers; the figures beside them are those of label scoring. */
+export interface AnswerMetrics extends ProtocolMetrics {
+  /** The answer generated freely is the label's words. */
+  readonly exactMatch: ProtocolMetrics;
+  /** The likeliest label is the label. */
+  readonly labelScored: ProtocolMetrics;
+}
+
 /** What gets a label: a text, or each of its words. */
 export type RunLevel = "sentence" | "word";
 
@@ -83,8 +91,8 @@ export interface RunCost {
 export interface SentenceMetrics {
   readonly schemaVersion: 1;
   readonly level?: undefined;
-  readonly cil: ProtocolMetrics;
-  readonly til: ProtocolMetrics;
+  readonly cil: ProtocolMetrics | AnswerMetrics;
+  readonly til: ProtocolMetrics | AnswerMetrics;
   readonly cost: RunCost;
 }
 
@@ -121,6 +129,14 @@ export interface RunHeader {
   /** Absent: the sentence. */
   readonly level?: RunLevel;
   readonly tasks: readonly TaskHeader[];
+}
+
+/** One way of reading answers: row k of both matrices, with the correct examples behind it. */
+export interface AnswerRow {
+  readonly til: readonly number[];
+  readonly cil: readonly number[];
+  readonly tilCorrect: readonly number[];
+  readonly cilCorrect: readonly number[];
 }
 
 /** `time` is ISO 8601 in UTC; `task` counts from 0. */
@@ -181,6 +197,8 @@ export type RunEventBody =
       readonly cilCorrect: readonly number[];
       readonly counted: readonly number[];
       readonly passesPerExample: number;
+      /** Where the model answers in words: what it generates freely. The rows above are those of label scoring. */
+      readonly exactMatch?: AnswerRow;
       readonly seconds: number;
     }
   | {

@@ -6,6 +6,8 @@
 import { z } from "zod";
 import type {
   AccuracyMatrix,
+  AnswerMetrics,
+  AnswerRow,
   ProtocolMetrics,
   RunCost,
   RunEvent,
@@ -38,6 +40,14 @@ export const protocolMetricsSchema = z.object({
   forwardTransfer: z.number().min(-1).max(1).exactOptional(),
   passesPerExample: z.number().nonnegative(),
 }) satisfies z.ZodType<ProtocolMetrics>;
+
+const answerMetricsSchema = protocolMetricsSchema.extend({
+  exactMatch: protocolMetricsSchema,
+  labelScored: protocolMetricsSchema,
+}) satisfies z.ZodType<AnswerMetrics>;
+
+/** The longer first: a schema drops the keys that it does not know. */
+const sentenceProtocolSchema = z.union([answerMetricsSchema, protocolMetricsSchema]);
 
 export const runCostSchema = z.object({
   trainSeconds: seconds,
@@ -76,8 +86,8 @@ export const wordProtocolMetricsSchema = z.object({
 const sentenceMetricsSchema = z.object({
   schemaVersion: z.literal(1),
   level: z.undefined().optional(),
-  cil: protocolMetricsSchema,
-  til: protocolMetricsSchema,
+  cil: sentenceProtocolSchema,
+  til: sentenceProtocolSchema,
   cost: runCostSchema,
 }) satisfies z.ZodType<SentenceMetrics>;
 
@@ -121,6 +131,13 @@ export const runHeaderSchema = z.object({
     }),
   ),
 }) satisfies z.ZodType<RunHeader>;
+
+const answerRowSchema = z.object({
+  til: z.array(fraction),
+  cil: z.array(fraction),
+  tilCorrect: z.array(count),
+  cilCorrect: z.array(count),
+}) satisfies z.ZodType<AnswerRow>;
 
 export const runEventSchema = z.discriminatedUnion("type", [
   z.object({ time, type: z.literal("run-started"), header: runHeaderSchema }),
@@ -178,6 +195,7 @@ export const runEventSchema = z.discriminatedUnion("type", [
     cilCorrect: z.array(count),
     counted: z.array(count),
     passesPerExample: z.number().nonnegative(),
+    exactMatch: answerRowSchema.exactOptional(),
     seconds,
   }),
   z.object({

@@ -1,34 +1,65 @@
-import { cp, mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { afterAll, describe, expect, it } from "vitest";
-import { loadBackbone } from "../../src/app/backbone.ts";
+import { describe, expect, it } from "vitest";
+import { type LoadedBackbone, loadBackbone, resolveFeature } from "../../src/app/backbone.ts";
+import { endTokens } from "../../src/app/endTokens.ts";
 import { CheckpointError } from "../../src/core/errors.ts";
-import { goldensFolder } from "../goldens/harness.ts";
+import { writeTinyDecoder } from "../generate/tinyDecoder.ts";
+import { temporaryFolder } from "./helpers.ts";
+import { writeTinyModel } from "./tinyExperiment.ts";
 
-const folders: string[] = [];
-
-afterAll(async () => {
-  for (const folder of folders) await rm(folder, { recursive: true, force: true });
-});
-
-/** A golden model with a tokenizer beside it, as a model folder wants one. */
-async function modelFolder(model: string): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), "accrete-backbone-"));
-  folders.push(folder);
-  await cp(join(goldensFolder, model), folder, { recursive: true });
-  await cp(join(goldensFolder, "tokenizers/roberta/tokenizer.json"), join(folder, "tokenizer.json"));
-  return folder;
+async function openDecoder(
+  changes: Readonly<Record<string, unknown>> = {},
+  files: Readonly<Record<string, unknown>> = {},
+): Promise<LoadedBackbone> {
+  const folder = await temporaryFolder();
+  await writeTinyDecoder(folder, changes);
+  for (const [name, json] of Object.entries(files)) await writeFile(join(folder, name), JSON.stringify(json));
+  return loadBackbone(folder);
 }
 
 describe("loadBackbone", () => {
-  it.each(["gpt2", "gpt_neox", "llama", "qwen2"])("refuses %s by name: it is no encoder", async (model) => {
-    const loading = loadBackbone(await modelFolder(model));
-    await expect(loading).rejects.toBeInstanceOf(CheckpointError);
-    await expect(loading).rejects.toThrow(`${model} is a generative backbone`);
+  it("opens an encoder, which reads a sentence by its first token", async () => {
+    const folder = await temporaryFolder();
+    await writeTinyModel(folder);
+    const loaded = await loadBackbone(folder);
+    expect(loaded.backbone.kind).toBe("encoder");
+    expect(resolveFeature(loaded, {}).pooling).toBe("cls");
   });
 
-  it("opens an encoder from the same kind of folder", async () => {
-    expect((await loadBackbone(await modelFolder("roberta"))).backbone.kind).toBe("encoder");
+  it("opens a decoder, which reads a sentence by its last token", async () => {
+    const loaded = await openDecoder();
+    expect(loaded.backbone.kind).toBe("decoder");
+    expect(resolveFeature(loaded, {}).pooling).toBe("last");
+    expect(resolveFeature(loaded, { pooling: "mean" }).pooling).toBe("mean");
+  });
+
+  it("refuses a tokenizer that knows more tokens than the model embeds", async () => {
+    const opening = openDecoder({ vocab_size: 400 });
+    await expect(opening).rejects.toBeInstanceOf(CheckpointError);
+    await expect(opening).rejects.toThrow(
+      "the tokenizer has ids up to 478, the model embeds only 400 tokens",
+    );
+  });
+});
+
+describe("the tokens that end a text", () => {
+  it.each([
+    ["the tokenizer's and the model's", {}, {}, { answerEnd: 2, stopIds: [7, 2] }],
+    [
+      "generation_config.json before config.json",
+      {},
+      { "generation_config.json": { eos_token_id: [8, 9] } },
+      { answerEnd: 2, stopIds: [8, 9, 2] },
+    ],
+    ["the tokenizer's alone", { eos_token_id: null }, {}, { answerEnd: 2, stopIds: [2] }],
+    ["the model's alone", {}, { "tokenizer_config.json": {} }, { answerEnd: 7, stopIds: [7] }],
+  ])("%s", async (_, config, files, expected) => {
+    expect(await endTokens(await openDecoder(config, files))).toEqual(expected);
+  });
+
+  it("must be told by some file", async () => {
+    const loaded = await openDecoder({ eos_token_id: null }, { "tokenizer_config.json": {} });
+    await expect(endTokens(loaded)).rejects.toBeInstanceOf(CheckpointError);
   });
 });

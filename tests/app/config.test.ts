@@ -214,7 +214,7 @@ describe("what is wrong is named", () => {
       'method.alpha: a number / "8"',
       "method.dropout: less than 1 / 1",
       'method.bias: one of none, all, lora_only / "some"',
-      'head: one of linear, cosine, or a mapping / "liner"',
+      'head: one of linear, cosine, none, or a mapping / "liner"',
       "training.epochs: a whole number / 1.5",
       "training.betas: a list of at least 2 / a list of 1",
       "training.schedule: one of linear, cosine, constant / null",
@@ -224,13 +224,30 @@ describe("what is wrong is named", () => {
 
   test.each([
     ["router", { router: { kind: "entropy" } }],
-    ["prompt", { prompt: "x" }],
     ["method.selector", { method: { selector: "x" } }],
-    ["head", { head: "none" }],
   ])("what later versions know, as not available: %s", async (path, changes) => {
     const issues = await issuesOf(() => configAt("/", changes));
     expect(issues.map((issue) => issue.path)).toEqual([path]);
     expect(issues[0]?.expected).toContain("not available in this version");
+  });
+
+  test.each([
+    ["a prompt beside a head", { prompt: "qa" }, "prompt"],
+    ["words without a head", { head: "none", level: "word" }, "head"],
+    ["a feature without a head", { head: "none", feature: { pooling: "mean" } }, "feature.pooling"],
+    ["a prompt without a place for the text", { head: "none", prompt: "Say it:" }, "prompt"],
+  ])("%s", async (_, changes, path) => {
+    const issues = await issuesOf(() => configAt("/", changes));
+    expect(issues.map((issue) => issue.path)).toContain(path);
+  });
+
+  test("an answer in words takes a prompt by name, or one of its own", () => {
+    expect(configAt("/", { head: "none", prompt: "qa" })).toMatchObject({
+      head: { kind: "none" },
+      prompt: "qa",
+    });
+    expect(configAt("/", { head: "none", prompt: "{text} is" }).prompt).toBe("{text} is");
+    expect(configAt("/", { head: "none" }).prompt).toBeUndefined();
   });
 
   test("a rule between settings", async () => {

@@ -1,0 +1,106 @@
+import { GenerativeBackbone } from "../continual/generativeBackbone.ts";
+import { GenerativeEvaluator, seenLabels } from "../continual/generativeEvaluation.ts";
+import { GenerativeLearner } from "../continual/generativeLearner.ts";
+import { promptTemplate } from "../data/prompts.ts";
+import { loadStream } from "../data/stream.ts";
+import type { Task } from "../data/types.ts";
+import type { CausalStructure } from "../generate/graphs.ts";
+import { nodeRuntime } from "../runtime/node.ts";
+import type { LoadedBackbone } from "./backbone.ts";
+import type { ResolvedConfig } from "./configSchema.ts";
+import { endTokens } from "./endTokens.ts";
+import type { Course, ExperimentKind, Plan } from "./experimentKind.ts";
+import { fromSavedAnswers, noFeature, toSavedAdapter } from "./savedTask.ts";
+import { outlineOf } from "./sentenceExperiment.ts";
+import { adapterParameters, promptTaskOf, resolveCausalStructure, resolveTraining } from "./structure.ts";
+
+export const DEFAULT_PROMPT = "default";
+
+/**
+ * A decoder that answers with the words of labels.
+ * @param labels every label that may be an answer
+ * @throws DataError if a label cannot be an answer
+ * @throws CheckpointError if nothing says which token ends a text
+ */
+export async function openGenerative(
+  config: Pick<ResolvedConfig, "training" | "threads">,
+  loaded: LoadedBackbone,
+  structure: CausalStructure,
+  prompt: string,
+  labels: readonly string[],
+): Promise<GenerativeBackbone> {
+  const { answerEnd, stopIds } = await endTokens(loaded);
+  return new GenerativeBackbone({
+    structure,
+    tokenizer: loaded.tokenizer,
+    runtime: nodeRuntime,
+    template: promptTemplate(prompt),
+    labels,
+    endId: answerEnd,
+    stopIds,
+    maxLength: config.training.maxLength,
+    ...(config.threads === undefined ? {} : { threads: config.threads }),
+  });
+}
+
+/** Every text of the stream as a prompt, so that what cannot be one is told before the first task is learned. */
+function checkPrompts(model: GenerativeBackbone, tasks: readonly Task[]): void {
+  for (const task of tasks)
+    for (const split of ["train", "validation", "test"] as const)
+      model.encode(task[split], `task ${task.name}, ${split}`);
+}
+
+function openCourse(
+  config: ResolvedConfig,
+  loaded: LoadedBackbone,
+  model: GenerativeBackbone,
+  tasks: readonly Task[],
+): Course {
+  const learner = new GenerativeLearner(model, resolveTraining(config), config.seed);
+  const evaluator = new GenerativeEvaluator(model);
+  const taskAt = (index: number): Task => tasks[index]!;
+  const prompt = config.prompt ?? DEFAULT_PROMPT;
+  return {
+    notes: [],
+    plannedSteps: (task) => learner.plannedSteps(taskAt(task).train.length),
+    learn: (task, signal) => learner.learn(taskAt(task), signal),
+    add: (task, learned) => evaluator.add(taskAt(task), learned),
+    evaluate: async (task, time, signal) => {
+      const { value, seconds } = await time.evaluation(() => evaluator.evaluate(signal));
+      const { labelScored, exactMatch, counted, passesPerExample } = value;
+      return { type: "evaluated", task, ...labelScored, counted, passesPerExample, exactMatch, seconds };
+    },
+    save: (learned) => toSavedAdapter(learned, model.structure, loaded, { prompt }),
+    restore: (name, saved, where) => fromSavedAnswers(name, saved, loaded, where).task,
+    [Symbol.asyncDispose]: async () => {
+      await learner[Symbol.asyncDispose]();
+      await model[Symbol.asyncDispose]();
+    },
+  };
+}
+
+async function planOf(config: ResolvedConfig, loaded: LoadedBackbone, tasks: readonly Task[]): Promise<Plan> {
+  const structure = resolveCausalStructure(config, loaded, promptTaskOf(config.stream));
+  const prompt = config.prompt ?? DEFAULT_PROMPT;
+  const model = await openGenerative(config, loaded, structure, prompt, seenLabels(tasks));
+  checkPrompts(model, tasks);
+  const { backbone, adapter } = structure;
+  return {
+    feature: noFeature,
+    trainableParametersPerTask: adapterParameters(adapter, backbone),
+    open: () => openCourse(config, loaded, model, tasks),
+  };
+}
+
+/** A label in words a text: no head, the model's own language-modelling head answers. */
+export const generativeExperiment: ExperimentKind = {
+  load: async (config) => {
+    const { tasks, dataHash, notes } = await loadStream(config.stream, config.seed);
+    return {
+      tasks: tasks.map(outlineOf),
+      dataHash,
+      notes,
+      plan: (loaded) => planOf(config, loaded, tasks),
+    };
+  },
+};
