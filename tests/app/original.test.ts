@@ -206,6 +206,11 @@ describe("refusals", () => {
       "--PEFT_lora_r, our method.rank",
       "--batch_size, our training.batchSize",
     ]);
+    const { file } = await workplace(lora);
+    const wrong = { key: "training.epochs", value: 0, source: "--set" };
+    const words = ["--classifier", "Linear", "--training_epochs", "3"];
+    const [own] = await issuesOf(() => loadOriginal({ file, words, faithful: false }, [wrong]));
+    expect(own?.path).toBe("training.epochs");
     const meanings = { PEFT_type: { ours: ["method.adapter"] }, method: { ours: ["method"] } };
     const issue = { expected: "", received: "" };
     expect(flagBehind({ ...issue, path: "method.adapter" }, meanings)).toBe("PEFT_type");
@@ -301,7 +306,8 @@ describe("translation", () => {
     expect(prompt({ prompt_type: "none" })).toBe("none");
     expect(prompt({ prompt_type: "none", classifier: "Linear" })).toBeUndefined();
     expect(prompt({ classifier: "Linear" })).toBe("default");
-    expect(prompt({ dataset: "some/where/fewrel_task8" })).toBe("relation_classification_state");
+    expect(prompt({ dataset: "some/where/fewrel_task8" })).toBe("relation");
+    expect(prompt({ prompt_type: "relation_classification_state_no_pos" })).toBe("relation-no-pos");
     expect(raw({ dataset: "mine" }).issues).toMatchObject([{ flag: "prompt_type", received: "auto" }]);
   });
 

@@ -1,7 +1,6 @@
 /** What the original knows of its prepared datasets by their folder's name. */
 import { basename } from "node:path";
-
-export type PromptName = "default" | "qa" | "relation_classification_state";
+import type { PromptName } from "../../data/prompts.ts";
 
 interface KnownDataset {
   readonly level: "sentence" | "word";
@@ -15,7 +14,7 @@ interface KnownDataset {
 
 const intent = "Classify the intent of this sentence:";
 const relation = {
-  prompt: "relation_classification_state",
+  prompt: "relation",
   initText: "Classify the relationship in this sentence:",
 } as const;
 

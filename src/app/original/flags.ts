@@ -147,7 +147,7 @@ export const flagMeanings: { readonly [K in FlagName]-?: FlagMeaning } = {
   ),
   prompt_type: to(
     "prompt",
-    "`auto`: by the dataset's name. Left out at word level, and where it is `none` before a classifier.",
+    "`relation_classification_state`, `…_qa` and `…_state_no_pos`: `relation`, `relation-qa`, `relation-no-pos`; `auto`: by the dataset's name. Left out at word level, and where it is `none` before a classifier.",
   ),
   lr: to("training.learningRate", "Constant, without warm-up or clipping of gradients."),
   classifier_lr: to("training.headLearningRate"),

@@ -2,6 +2,7 @@
 import { basename, join } from "node:path";
 import type { ConfigIssue } from "../../core/errors.ts";
 import { nearest } from "../../core/nearest.ts";
+import type { PromptName } from "../../data/prompts.ts";
 import { knownDataset } from "./datasets.ts";
 import type { FlagName, OriginalValues } from "./flags.ts";
 import { otherMethods } from "./methods.ts";
@@ -135,6 +136,15 @@ function featureOf(draft: Draft): Tree {
   return { feature: { pooling: "cls", normalize: false } };
 }
 
+const prompts = {
+  default: "default",
+  none: "none",
+  qa: "qa",
+  relation_classification_qa: "relation-qa",
+  relation_classification_state: "relation",
+  relation_classification_state_no_pos: "relation-no-pos",
+} as const satisfies { readonly [P in Exclude<OriginalValues["prompt_type"], "auto">]: PromptName };
+
 /** Words have no prompt in the original; `none` before a classifier is how texts go in anyway. */
 function promptOf(draft: Draft): Tree {
   const { values } = draft;
@@ -146,7 +156,7 @@ function promptOf(draft: Draft): Tree {
       "prompt_type",
       `a prompt by name, as auto goes by the dataset's name and ${basename(values.dataset)} is none of the original's`,
     );
-  const prompt = values.prompt_type === "auto" ? (known ?? "none") : values.prompt_type;
+  const prompt = values.prompt_type === "auto" ? (known ?? "none") : prompts[values.prompt_type];
   return prompt === "none" && values.classifier !== "None" ? {} : { prompt };
 }
 
