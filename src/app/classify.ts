@@ -6,10 +6,10 @@ import { nearest } from "../core/nearest.ts";
 import type { Example } from "../data/types.ts";
 import type { Prediction, PredictOptions, ScoredLabel } from "./types.ts";
 
-const DEFAULT_TOP = 5;
+export const DEFAULT_TOP = 5;
 
 /** eˣ / Σ eˣ in float64. */
-function softmax(logits: readonly number[]): number[] {
+export function softmax(logits: readonly number[]): number[] {
   const peak = Math.max(...logits);
   const powers = logits.map((logit) => Math.exp(logit - peak));
   const total = powers.reduce((sum, power) => sum + power, 0);
@@ -17,7 +17,7 @@ function softmax(logits: readonly number[]): number[] {
 }
 
 /** The best labels, each once: a label that several tasks have counts with its best slot. */
-function rank(labels: readonly string[], scores: readonly number[], top: number): ScoredLabel[] {
+export function rank(labels: readonly string[], scores: readonly number[], top: number): ScoredLabel[] {
   const order = labels.map((_, i) => i).sort((a, b) => (scores[b] ?? 0) - (scores[a] ?? 0) || a - b);
   const ranked = new Map<string, number>();
   for (const i of order) {
@@ -26,6 +26,12 @@ function rank(labels: readonly string[], scores: readonly number[], top: number)
     if (ranked.size === top) break;
   }
   return [...ranked].map(([label, score]) => ({ label, score }));
+}
+
+/** @throws ConfigError if that is no number of classes to show. */
+export function checkTop(top: number): void {
+  if (!Number.isInteger(top) || top < 1)
+    throw new ConfigError(`top: expected a whole number from 1, got ${top}`);
 }
 
 /** @throws ConfigError naming the nearest task. */
@@ -54,8 +60,7 @@ export async function classify(
   options: PredictOptions = {},
 ): Promise<Prediction[]> {
   const { task, top = DEFAULT_TOP, signal } = options;
-  if (!Number.isInteger(top) || top < 1)
-    throw new ConfigError(`top: expected a whole number from 1, got ${top}`);
+  checkTop(top);
   const inPlay = task === undefined ? tasks : [findTask(tasks, task)];
   if (inPlay.length === 0) throw new StoreError("no task has been learned yet", { hint: "learn one first" });
   const { encodings } = model.encode(examples);

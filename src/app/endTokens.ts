@@ -27,23 +27,19 @@ async function readGenerationConfig(path: string): Promise<readonly number[]> {
 }
 
 export interface EndTokens {
-  /** What a learned answer ends with: the tokenizer's end token, else the model's. */
-  readonly answerEnd: number;
-  /** What ends a generated text. */
+  /** What a learned answer ends with: the tokenizer's end token, else the model's; undefined where none is named. */
+  readonly answerEnd: number | undefined;
+  /** What ends a generated text; empty where none is named. */
   readonly stopIds: readonly number[];
 }
 
 /**
  * With which tokens a model's texts end, as transformers decides it: `generation_config.json` goes before `config.json`.
- * @throws CheckpointError if neither they nor the tokenizer name one
+ * @throws CheckpointError if one of them is damaged
  */
 export async function endTokens({ folder, tokenizer }: LoadedBackbone): Promise<EndTokens> {
   const generation = await readGenerationConfig(join(folder.path, "generation_config.json"));
   const own = generation.length > 0 ? generation : endsIn(folder.config, join(folder.path, "config.json"));
   const answerEnd = tokenizer.endId ?? own[0];
-  if (answerEnd === undefined)
-    throw new CheckpointError(`${folder.path}: no file says which token ends a text`, {
-      hint: "Name it: eos_token in tokenizer_config.json, or eos_token_id in config.json.",
-    });
-  return { answerEnd, stopIds: [...new Set([...own, answerEnd])] };
+  return { answerEnd, stopIds: [...new Set(answerEnd === undefined ? own : [...own, answerEnd])] };
 }

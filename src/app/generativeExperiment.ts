@@ -1,6 +1,7 @@
 import { GenerativeBackbone } from "../continual/generativeBackbone.ts";
 import { GenerativeEvaluator, seenLabels } from "../continual/generativeEvaluation.ts";
 import { GenerativeLearner } from "../continual/generativeLearner.ts";
+import { CheckpointError } from "../core/errors.ts";
 import { promptTemplate } from "../data/prompts.ts";
 import { loadStream } from "../data/stream.ts";
 import type { Task } from "../data/types.ts";
@@ -23,13 +24,17 @@ export const DEFAULT_PROMPT = "default";
  * @throws CheckpointError if nothing says which token ends a text
  */
 export async function openGenerative(
-  config: Pick<ResolvedConfig, "training" | "threads">,
+  config: Pick<ResolvedConfig, "threads"> & { readonly training: { readonly maxLength: number } },
   loaded: LoadedBackbone,
   structure: CausalStructure,
   prompt: string,
   labels: readonly string[],
 ): Promise<GenerativeBackbone> {
   const { answerEnd, stopIds } = await endTokens(loaded);
+  if (answerEnd === undefined)
+    throw new CheckpointError(`${loaded.folder.path}: no file says which token ends a text`, {
+      hint: "Name it: eos_token in tokenizer_config.json, or eos_token_id in config.json.",
+    });
   return new GenerativeBackbone({
     structure,
     tokenizer: loaded.tokenizer,

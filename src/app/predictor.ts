@@ -1,16 +1,19 @@
-import { basename, join, resolve } from "node:path";
+import { basename, resolve } from "node:path";
 import { AdaptedBackbone, type LearnedTask } from "../continual/adaptedBackbone.ts";
+import type { GenerativeBackbone } from "../continual/generativeBackbone.ts";
+import { seenLabels } from "../continual/generativeEvaluation.ts";
 import { CheckpointError, StoreError } from "../core/errors.ts";
 import type { RunLevel } from "../core/record.ts";
 import type { Example } from "../data/types.ts";
 import { readPeftFolder } from "../peft/checkpoint.ts";
 import { nodeRuntime } from "../runtime/node.ts";
-import { loadBackbone } from "./backbone.ts";
+import { answer } from "./answer.ts";
+import { type LoadedBackbone, loadBackbone } from "./backbone.ts";
 import { classify } from "./classify.ts";
-import { loadConfig } from "./config.ts";
 import { findEntities } from "./findEntities.ts";
-import { configFile, RunFolder } from "./runFolder.ts";
-import { fromSavedAdapter } from "./savedTask.ts";
+import { DEFAULT_PROMPT, openGenerative } from "./generativeExperiment.ts";
+import { readRun, type SavedTask } from "./openedRun.ts";
+import { fromSavedAdapter, fromSavedAnswers } from "./savedTask.ts";
 import type {
   EntityOptions,
   LoadAdapterOptions,
@@ -63,6 +66,80 @@ class TaskPredictor implements LoadedAdapter {
   }
 }
 
+/** Answers with the words of labels, by label scoring. */
+class AnswerPredictor implements LoadedAdapter {
+  readonly level: RunLevel = "sentence";
+  readonly tasks: readonly LearnedTask[];
+  readonly notes: readonly string[];
+  private readonly model: GenerativeBackbone;
+
+  constructor(tasks: readonly LearnedTask[], model: GenerativeBackbone, notes: readonly string[] = []) {
+    this.tasks = tasks;
+    this.model = model;
+    this.notes = notes;
+  }
+
+  predict(examples: readonly Example[], options: PredictOptions = {}): Promise<Prediction[]> {
+    return answer(this.model, this.tasks, examples, options);
+  }
+
+  findEntities(): Promise<TaggedText[]> {
+    const message = "findEntities: this answers with labels of texts";
+    return Promise.reject(new StoreError(message, { hint: "Use predict." }));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.model[Symbol.asyncDispose]();
+  }
+}
+
+/** How a model reads texts, and on how many threads. */
+type Reading = Parameters<typeof openGenerative>[0];
+
+/** @throws CheckpointError if there is no label to answer with, as beside an adapter made elsewhere */
+async function answersOf(
+  saved: readonly SavedTask[],
+  loaded: LoadedBackbone,
+  reading: Reading,
+  notes: readonly string[] = [],
+): Promise<LoadedAdapter> {
+  const restored = saved.map((task) => fromSavedAnswers(task.name, task.saved, loaded, task.where));
+  const [first] = restored;
+  const tasks = restored.map(({ task }) => task);
+  const labels = seenLabels(tasks);
+  if (first === undefined || labels.length === 0)
+    throw new CheckpointError(
+      `${saved[0]?.where}: nothing beside the adapter says which labels it answers with`,
+      {
+        hint: "accrete generate continues texts with it.",
+      },
+    );
+  const prompt = first.prompt ?? DEFAULT_PROMPT;
+  const model = await openGenerative(reading, loaded, first.structure, prompt, labels);
+  return new AnswerPredictor(tasks, model, [...notes, ...first.notes]);
+}
+
+/** Every task's head on the structure that they share. */
+function headsOf(
+  saved: readonly SavedTask[],
+  loaded: LoadedBackbone,
+  { training, threads }: Reading,
+  notes: readonly string[] = [],
+): LoadedAdapter {
+  const restored = saved.map((task) => fromSavedAdapter(task.name, task.saved, loaded, task.where));
+  const [first] = restored;
+  if (first === undefined) throw new StoreError("no task has been learned yet");
+  const model = new AdaptedBackbone({
+    structure: first.structure,
+    tokenizer: loaded.tokenizer,
+    runtime: nodeRuntime,
+    maxLength: training.maxLength,
+    ...(threads === undefined ? {} : { threads }),
+  });
+  const tasks = restored.map(({ task }) => task);
+  return new TaskPredictor(tasks, model, [...notes, ...first.notes]);
+}
+
 /**
  * Opens a run or store folder for prediction. The folder and the backbone that it names are enough; the backbone
  * is checked by its hash, and may lie elsewhere now.
@@ -70,66 +147,33 @@ class TaskPredictor implements LoadedAdapter {
  * @throws CheckpointError if the backbone is another one, or an adapter is damaged
  */
 export async function openRun(folder: string, options: OpenRunOptions = {}): Promise<Predictor> {
-  const run = await RunFolder.open(folder);
-  const { manifest, path } = run;
-  if (manifest.tasks.length === 0)
-    throw new StoreError(`${folder}: no task has been learned yet`, { hint: "finish the run with --resume" });
-  const { source, revision, hash } = manifest.backbone;
-  const place = options.backbone ?? source;
-  const loaded = await loadBackbone(
-    place,
-    options.backbone === undefined ? revision : undefined,
-    options.signal,
-  );
-  if (loaded.folder.hash !== hash)
-    throw new CheckpointError(
-      `${place}: is not the backbone of this run: hash ${loaded.folder.hash}, the run names ${hash}`,
-      {
-        hint: "give the folder of the backbone it was trained on with --backbone",
-      },
-    );
-  const tasks: LearnedTask[] = [];
-  let structure: AdaptedBackbone["structure"] | undefined;
-  for (const entry of manifest.tasks) {
-    const adapter = await run.adapterFolder(entry);
-    const restored = fromSavedAdapter(entry.name, await readPeftFolder(adapter), loaded, adapter);
-    tasks.push(restored.task);
-    structure ??= restored.structure;
-  }
-  if (structure === undefined) throw new StoreError(`${folder}: no task has been learned yet`);
-  const { config } = await loadConfig(join(path, configFile));
-  const model = new AdaptedBackbone({
-    structure,
-    tokenizer: loaded.tokenizer,
-    runtime: nodeRuntime,
-    maxLength: config.training.maxLength,
-    ...(config.threads === undefined ? {} : { threads: config.threads }),
-  });
-  return new TaskPredictor(tasks, model);
+  const { tasks, loaded, config } = await readRun(folder, options);
+  return config.head.kind === "none" ? answersOf(tasks, loaded, config) : headsOf(tasks, loaded, config);
 }
 
 /**
- * Opens one adapter folder for prediction: ours, or one that Hugging Face's peft saved for a classifier.
+ * Opens one adapter folder for prediction: ours, or one that Hugging Face's peft saved for a classifier
+ * or a language model.
  * @param folder holds `adapter_config.json`, `adapter_model.safetensors`, and a head inside or beside
- * @throws CheckpointError if the folder is damaged, has no head, is of a kind that Accrete does not have, or says that
+ * @throws CheckpointError if the folder is damaged, has neither head nor labels, is of a kind that Accrete does not have, or says that
  *   it belongs to another backbone
  */
 export async function loadAdapter(folder: string, options: LoadAdapterOptions = {}): Promise<LoadedAdapter> {
-  const { name = basename(resolve(folder)), maxLength, threads, signal, backbone, ...reading } = options;
-  const saved = await readPeftFolder(folder, reading);
+  const { name = basename(resolve(folder)), maxLength, threads, signal, backbone, ...pooling } = options;
+  const saved = await readPeftFolder(folder, pooling);
   const place = backbone ?? saved.baseModel;
   if (place === "")
     throw new CheckpointError(`${folder}: does not name its backbone`, {
       hint: "give its folder or hub id with the option `backbone`",
     });
   const loaded = await loadBackbone(place, undefined, signal);
-  const { task, structure, notes } = fromSavedAdapter(name, saved, loaded, folder);
-  const model = new AdaptedBackbone({
-    structure,
-    tokenizer: loaded.tokenizer,
-    runtime: nodeRuntime,
-    maxLength: maxLength ?? loaded.backbone.maxTokens,
+  const tasks = [{ name, saved, where: folder }];
+  const reading = {
+    training: { maxLength: maxLength ?? loaded.backbone.maxTokens },
     ...(threads === undefined ? {} : { threads }),
-  });
-  return new TaskPredictor([task], model, [...loaded.folder.notes, ...notes]);
+  };
+  const { notes } = loaded.folder;
+  return saved.causal === undefined
+    ? headsOf(tasks, loaded, reading, notes)
+    : answersOf(tasks, loaded, reading, notes);
 }

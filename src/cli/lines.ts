@@ -45,3 +45,19 @@ export async function* readLines(path: string | undefined, signal?: AbortSignal)
   }
   if (rest.length > 0) yield decode(rest);
 }
+
+/** Texts in groups of `size`, as they come; the last group may be smaller. */
+export async function* grouped(
+  texts: Iterable<string> | AsyncIterable<string>,
+  size: number,
+): AsyncGenerator<string[]> {
+  let group: string[] = [];
+  for await (const text of texts) {
+    group.push(text);
+    if (group.length === size) {
+      yield group;
+      group = [];
+    }
+  }
+  if (group.length > 0) yield group;
+}

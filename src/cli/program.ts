@@ -75,6 +75,26 @@ function addPredict(program: Command, terminal: Terminal): void {
     });
 }
 
+function addGenerate(program: Command, terminal: Terminal): void {
+  program
+    .command("generate")
+    .summary("continue texts with a model, or with what a run learned")
+    .description(
+      "Continues texts by the likeliest tokens: given as arguments, in a file, or on stdin, one a line. Nothing is put around them.",
+    )
+    .argument("<model>", "folder or hub id of a model, or a run folder")
+    .argument("[prompts...]", "prompts, each in quotes")
+    .option("--file <file>", "read prompts from a file, one a line")
+    .option("--max-new-tokens <n>", "tokens that are added at most (default: 20)", parseCount)
+    .option("--task <name>", "of a run: speak with this task's adapter, in place of the newest")
+    .option("--backbone <path>", "of a run: where the backbone lies now; its hash must be the run's")
+    .option("--json", "print one JSON object a line")
+    .action(async (source: string, prompts: string[], flags) => {
+      const { generateCommand } = await import("./commands/generate.ts");
+      await generateCommand(source, prompts, flags, terminal);
+    });
+}
+
 function parseSeed(text: string): number {
   const seed = Number(text);
   if (!/^\d+$/.test(text) || !Number.isSafeInteger(seed))
@@ -173,7 +193,7 @@ export function buildProgram(terminal: Terminal, version: string): Command {
     })
     .configureHelp({ subcommandTerm: (command) => command.name() })
     .showHelpAfterError("(add --help to see what there is)");
-  for (const add of [addRun, addReport, addPredict, addPrepare, addInspect, addDoctor, addDemo])
+  for (const add of [addRun, addReport, addPredict, addGenerate, addPrepare, addInspect, addDoctor, addDemo])
     add(program, terminal);
   return program;
 }

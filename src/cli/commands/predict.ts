@@ -3,7 +3,7 @@ import type { Prediction, PredictOptions, Predictor, TaggedText } from "../../ap
 import type { RunLevel } from "../../core/record.ts";
 import { StoppedError, UsageError } from "../failure.ts";
 import { Interrupt } from "../interrupt.ts";
-import { readLines } from "../lines.ts";
+import { grouped, readLines } from "../lines.ts";
 import type { Terminal } from "../terminal.ts";
 
 export interface PredictFlags {
@@ -33,21 +33,6 @@ function questions(
     });
   }
   return readLines(file, signal);
-}
-
-async function* grouped(
-  texts: Iterable<string> | AsyncIterable<string>,
-  size: number,
-): AsyncGenerator<string[]> {
-  let group: string[] = [];
-  for await (const text of texts) {
-    group.push(text);
-    if (group.length === size) {
-      yield group;
-      group = [];
-    }
-  }
-  if (group.length > 0) yield group;
 }
 
 function toJson(prediction: Prediction): string {
