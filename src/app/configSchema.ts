@@ -127,18 +127,32 @@ const levelRules: { readonly [L in Fields["level"]]: readonly KeyRule[] } = {
   ),
   word: [
     ...refusedKeys(
-      ["path", "recipe", "outOfScope", "tasks", "taskList", "domains", "classOrder", "format"],
+      ["recipe", "outOfScope", "tasks", "taskList", "domains", "classOrder"],
       (key) => `at level: word tasks are made of entity types by base and increment: leave ${key} out`,
     ),
     {
       path: ["stream", "base"],
-      broken: ({ stream }) => stream.base === undefined,
+      broken: ({ stream }) => stream.path === undefined && stream.base === undefined,
       message: "level: word needs base, the number of entity types of the first task",
     },
     {
       path: ["stream", "test"],
-      broken: ({ stream }) => stream.test === undefined,
+      broken: ({ stream }) => stream.path === undefined && stream.test === undefined,
       message: "level: word needs test, a CoNLL file",
+    },
+    {
+      path: ["stream", "format"],
+      broken: ({ stream }) =>
+        stream.format !== undefined && (stream.path === undefined || stream.format !== "continual"),
+      message: "at level: word train and test are CoNLL files, or path is a folder of the two-file layout",
+    },
+    {
+      path: ["stream", "path"],
+      broken: ({ stream }) =>
+        stream.path !== undefined &&
+        (stream.base ?? stream.increment ?? stream.typeOrder ?? stream.sampling) !== undefined,
+      message:
+        "at level: word the folder of path has a division of its own: leave base, increment, typeOrder and sampling out",
     },
     {
       path: ["feature", "pooling"],

@@ -1,9 +1,16 @@
 import { WordEvaluator } from "../continual/wordEvaluation.ts";
 import { headLabels, WordLearner } from "../continual/wordLearner.ts";
 import { ConfigError } from "../core/errors.ts";
+import { loadContinualWords } from "../data/continualWords.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
 import { encodeAllWords, encodeWords } from "../data/wordEncoding.ts";
-import { loadWordStream, type WordFiles, type WordStreamSpec, type WordTask } from "../data/wordStream.ts";
+import {
+  loadWordStream,
+  type WordFiles,
+  type WordStream,
+  type WordStreamSpec,
+  type WordTask,
+} from "../data/wordStream.ts";
 import type { ResolvedConfig } from "./configSchema.ts";
 import type { ExperimentKind } from "./experimentKind.ts";
 import { type HeadedCourse, type HeadedStream, headedPlan } from "./headedPlan.ts";
@@ -23,7 +30,12 @@ function filesOf({ stream }: ResolvedConfig): WordFiles {
   };
 }
 
-function specOf({ stream }: ResolvedConfig): WordStreamSpec {
+function overlapOf({ stream }: ResolvedConfig): WordStreamSpec["overlap"] {
+  return stream.allowOverlap ? "allow" : "refuse";
+}
+
+function specOf(config: ResolvedConfig): WordStreamSpec {
+  const { stream } = config;
   const base = required(stream.base, "base");
   return {
     base,
@@ -31,8 +43,15 @@ function specOf({ stream }: ResolvedConfig): WordStreamSpec {
     typeOrder: stream.typeOrder ?? "alphabetical",
     sampling: stream.sampling ?? "greedy",
     validationFraction: stream.validationFraction,
-    overlap: stream.allowOverlap ? "allow" : "refuse",
+    overlap: overlapOf(config),
   };
+}
+
+/** CoNLL files that are divided here, or a folder of the two-file layout with its own division. */
+function loadWords(config: ResolvedConfig): Promise<WordStream> {
+  const { path, seed = config.seed } = config.stream;
+  if (path !== undefined) return loadContinualWords(path, overlapOf(config));
+  return loadWordStream(filesOf(config), specOf(config), seed);
 }
 
 /** A tokenizer that adds special tokens finds something in every sentence. */
@@ -76,8 +95,7 @@ function openCourse(
 /** A tag a word: entities, task by task of their types. */
 export const wordExperiment: ExperimentKind = {
   load: async (config) => {
-    const seed = config.stream.seed ?? config.seed;
-    const { tasks, dataHash, notes } = await loadWordStream(filesOf(config), specOf(config), seed);
+    const { tasks, dataHash, notes } = await loadWords(config);
     return {
       tasks: tasks.map(({ name, labels, types, train, validation, test }) => ({
         name,

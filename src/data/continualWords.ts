@@ -8,7 +8,15 @@ import { DataError } from "../core/errors.ts";
 import { OUTSIDE, type TaggedSentence, toIob2, typeOf } from "./conll.ts";
 import { CONTINUAL_CONFIG, CONTINUAL_DATA, type ContinualConfig, hint, readConfigFile } from "./continual.ts";
 import { readJson } from "./lines.ts";
-import { maskTypes, type WordTask } from "./wordStream.ts";
+import { hashFiles } from "./stream.ts";
+import {
+  checkTask,
+  maskTypes,
+  type WordStream,
+  type WordStreamSpec,
+  type WordTask,
+  withoutOverlap,
+} from "./wordStream.ts";
 
 const splitSchema = z.looseObject({
   input: z.array(z.array(z.string())),
@@ -100,4 +108,30 @@ export async function readContinualWords(
     };
   });
   return { tasks, files };
+}
+
+/**
+ * Reads the word level of the two-file layout as a stream: all tasks are judged on the last one's test sentences, types
+ * of later tasks masked. (The benchmark's own files leave out, task by task, those without an entity learned so far.)
+ *
+ * @throws DataError as `readContinualWords`, and for what cannot be learned from
+ */
+export async function loadContinualWords(
+  folder: string,
+  overlap: WordStreamSpec["overlap"],
+): Promise<WordStream> {
+  const { tasks: read, files } = await readContinualWords(folder);
+  const test = read.at(-1)?.test ?? [];
+  if (test.length === 0) throw new DataError(`${files[1]}: the last task has no test sentences`, { hint });
+  const notes: string[] = [];
+  const tasks = read.map((task, i) => {
+    const own: string[] = [];
+    const train = withoutOverlap({ train: task.train, test }, { overlap }, own);
+    notes.push(...own.map((note) => `Task ${task.name}: ${note}`));
+    const seen = read.slice(0, i + 1).flatMap(({ types }) => types);
+    const whole = { ...task, train, test: maskTypes(test, seen) };
+    checkTask(whole);
+    return whole;
+  });
+  return { tasks, dataHash: await hashFiles(files), notes };
 }

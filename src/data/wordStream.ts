@@ -157,7 +157,12 @@ function sentenceKey({ words }: TaggedSentence): string {
   return textKey({ text: words.join(" ") });
 }
 
-function withoutOverlap(source: WordSource, spec: WordStreamSpec, notes: string[]) {
+/** Train without the sentences that test has too, or with them, or a refusal; `notes` says which. */
+export function withoutOverlap(
+  source: WordSource,
+  spec: Pick<WordStreamSpec, "overlap">,
+  notes: string[],
+): readonly TaggedSentence[] {
   const inTest = new Set(source.test.map(sentenceKey));
   const shared = source.train.filter((sentence) => inTest.has(sentenceKey(sentence)));
   const first = shared[0];
@@ -199,7 +204,8 @@ function splitValidation(sentences: readonly TaggedSentence[], fraction: number,
   };
 }
 
-function checkTask(task: WordTask): void {
+/** @throws DataError if one of the task's types is nowhere in its train */
+export function checkTask(task: WordTask): void {
   const trained = countTypes(task.train);
   const absent = task.types.find((type) => !trained.has(type));
   if (absent !== undefined)

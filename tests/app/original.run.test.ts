@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -7,6 +7,7 @@ import { readPeftFolder } from "../../src/peft/checkpoint.ts";
 import { encodeSentenceTasks } from "../../src/prepare/encode.ts";
 import { accrete } from "../cli/helpers.ts";
 import { labels, writeTinyModel } from "./tinyExperiment.ts";
+import { conll } from "./tinyWords.ts";
 
 let folder = "";
 const at = (...parts: readonly string[]) => join(folder, ...parts);
@@ -83,6 +84,31 @@ test("a run with the original's flags, and its folders of adapters", async () =>
   await exportTaskFolders(at("run"));
   expect((await readdir(at("run", "lora_task_1"))).sort()).toEqual(["task-0", "task-1"]);
   expect(await filesBelow(at("run", "lora_task_2"))).toEqual(before);
+});
+
+test("words: a prepared set and the original's flags", async () => {
+  const raw = at("raw");
+  await mkdir(raw);
+  await writeFile(join(raw, "train.txt"), conll(0, 40));
+  await writeFile(join(raw, "dev.txt"), conll(1000, 8, " "));
+  await writeFile(join(raw, "test.txt"), conll(2000, 12));
+  const data = at("tiny_task2_base2_inc2");
+  const division = ["--base", "2", "--increment", "2"];
+  const made = await accrete("prepare", "conll2003", "--from", raw, "--to", data, ...division);
+  expect({ exitCode: made.exitCode, err: made.exitCode === 0 ? "" : made.err }).toEqual({
+    exitCode: 0,
+    err: "",
+  });
+  expect(made.out).toMatch(/task-1\s+2\s+20\s+8\s+12\n/);
+  const { exitCode, out, err } = await accrete(
+    ...["run", "--cfg", "None", "--method", "PEFT", "--PEFT_type", "LoRA", "--dataset", data],
+    ...["--backbone", at("model"), "--classifier", "Linear", "--lr", "1e-2", "--training_epochs", "1"],
+    ...["--max_seq_length", "16", "--set", "threads=1", "--out", at("words"), "--json"],
+  );
+  expect({ exitCode, err: exitCode === 0 ? "" : err }).toEqual({ exitCode: 0, err: "" });
+  expect(JSON.parse(out)).toMatchObject({
+    header: { config: { level: "word" }, tasks: [{ name: "task-0" }, { name: "task-1" }] },
+  });
 });
 
 test("without --cfg the flags are typos of ours", async () => {

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { packageRoot } from "../../src/app/packageInfo.ts";
 import type { TaggedSentence } from "../../src/data/conll.ts";
-import { isWordLevel, readContinualWords } from "../../src/data/continualWords.ts";
+import { isWordLevel, loadContinualWords, readContinualWords } from "../../src/data/continualWords.ts";
 import { countTypes } from "../../src/data/wordStream.ts";
 import { encodeWordTasks } from "../../src/prepare/encode.ts";
 import { typesToIob2 } from "../../src/prepare/entities.ts";
@@ -290,6 +290,18 @@ describe("the word level of the two-file layout", () => {
       mixed.tags,
     ]);
     expect(tasks[1]).toMatchObject({ name: "task-1", types: ["y"], labels: ["B-y", "I-y"] });
+  });
+
+  test("as a stream: the last task's test for all, train sentences that test has told of or refused", async () => {
+    const folder = write();
+    const { tasks, notes } = await loadContinualWords(folder, "allow");
+    expect(tasks.map(({ test: tested }) => tested[0]?.tags)).toEqual([
+      ["B-x", "I-x", "O", "O", "B-x"],
+      mixed.tags,
+    ]);
+    expect(notes).toHaveLength(2);
+    expect(notes[0]).toMatch(/^Task task-0: Train keeps 1 sentence/);
+    expect(await refusal(loadContinualWords(folder, "refuse"))).toContain("train shares sentences with test");
   });
 
   test.each([

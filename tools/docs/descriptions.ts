@@ -90,7 +90,8 @@ export const descriptions: Readonly<Record<string, string>> = {
   "stream.domains": "Labels of each domain, one task a domain: inline, or a JSON file of the same shape.",
   "stream.classOrder":
     "How labels are ordered before `tasks` divides them; without it as they first appear in train. A list names them all.",
-  "stream.base": "Word level, where it is required: entity types of the first task.",
+  "stream.base":
+    "Word level, where it is required unless `stream.path` names a folder of the two-file layout: entity types of the first task.",
   "stream.increment":
     "Word level: entity types of each later task; without it as many as `base`. The last task takes what is left.",
   "stream.typeOrder":
