@@ -299,12 +299,13 @@ describe("choosing tags", () => {
   });
 
   test("a task's own head competes with the first one's O only", () => {
-    const higher = logits(1, [0], [-1], [0.5], [0]);
-    expect(predictTags([encoding], taskIncremental([first, higher], 1), ["O", "B-y"])).toEqual([
+    const sure = logits(2, [9, 9], [1, 3], [0, 2], [9, 9]);
+    const other = logits(1, [0], [-1], [0.5], [0]);
+    expect(predictTags([encoding], taskIncremental([sure, other], 1), ["O", "B-y"])).toEqual([
       ["O", "B-y", "O"],
     ]);
-    expect(predictTags([encoding], taskIncremental([first, higher], 0), ["O", "B-x"])).toEqual([
-      ["O", "B-x", "O"],
+    expect(predictTags([encoding], taskIncremental([sure, other], 0), ["O", "B-x"])).toEqual([
+      ["B-x", "B-x", "O"],
     ]);
   });
 });
