@@ -1,5 +1,5 @@
 /** Figures that terminal and page share: a finished run's metrics, or what can be said of one under way. */
-import type { AccuracyMatrix, RunLevel, TypeMatrix } from "../core/record.ts";
+import type { AccuracyMatrix, AnswerMetrics, ProtocolMetrics, RunLevel, TypeMatrix } from "../core/record.ts";
 import { typeMatrix } from "../core/typeMatrix.ts";
 import { evaluationOf, namesOf, type RunRecord, type TaskRecord } from "./record.ts";
 
@@ -16,6 +16,8 @@ export interface ProtocolFigures {
   readonly backwardTransfer: number | undefined;
   readonly forwardTransfer: number | undefined;
   readonly passesPerExample: number | undefined;
+  /** Where a model answers in words: the mean over tasks of its free answers; the rest is label scoring. */
+  readonly exactMatch?: number;
   /** At word level, once a task is evaluated. */
   readonly typeMatrix?: TypeMatrix;
 }
@@ -62,6 +64,16 @@ function countNames(tasks: readonly TaskRecord[]): number {
   return new Set(tasks.flatMap(namesOf)).size;
 }
 
+function averageExactMatch(figures: ProtocolMetrics | AnswerMetrics): number | undefined {
+  return "exactMatch" in figures ? figures.exactMatch.averageAccuracy : undefined;
+}
+
+/** Undefined where nothing is answered in words. */
+function exactMatchOf({ tasks, cil, metrics }: RunRecord, protocol: Protocol): number | undefined {
+  if (metrics !== undefined && metrics.level === undefined) return averageExactMatch(metrics[protocol]);
+  return mean(tasks[cil.length - 1]?.evaluated?.exactMatch?.[protocol] ?? []);
+}
+
 function passesOf({ tasks, cil }: RunRecord, protocol: Protocol): number | undefined {
   const last = tasks[cil.length - 1];
   return last === undefined ? undefined : evaluationOf(last)?.[protocol].passesPerExample;
@@ -73,6 +85,7 @@ const summarizers: {
   sentence: (record, protocol) => {
     const metrics = record.metrics?.level === undefined ? record.metrics?.[protocol] : undefined;
     const averages = averageRows(record[protocol]);
+    const exactMatch = exactMatchOf(record, protocol);
     return {
       averages,
       headline: metrics?.averageAccuracy ?? averages.at(-1),
@@ -82,6 +95,7 @@ const summarizers: {
       backwardTransfer: metrics?.backwardTransfer,
       forwardTransfer: metrics?.forwardTransfer,
       passesPerExample: metrics?.passesPerExample ?? passesOf(record, protocol),
+      ...(exactMatch !== undefined && { exactMatch }),
     };
   },
   word: (record, protocol) => {

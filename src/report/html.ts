@@ -144,6 +144,16 @@ function cardsOf(page: Page): readonly Card[] {
   return [
     average("CIL", "cil", cil),
     average("TIL", "til", til),
+    ...(cil.exactMatch === undefined
+      ? []
+      : [
+          {
+            name: "CIL exact match of free answers",
+            value: formatPercent(cil.exactMatch),
+            unit: "%",
+            more: `TIL ${formatPercent(til.exactMatch)} %; all other figures choose among the labels`,
+          },
+        ]),
     {
       name: `CIL ${wording.incremental}`,
       value: formatPercent(cil.incremental),

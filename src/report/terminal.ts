@@ -102,6 +102,8 @@ function renderHeadline(
       formatPoints(cil.forwardTransfer),
       formatPoints(til.forwardTransfer),
     ]);
+  if (cil.exactMatch !== undefined || til.exactMatch !== undefined)
+    rows.push(["free answers, exact match, %", formatPercent(cil.exactMatch), formatPercent(til.exactMatch)]);
   rows.push([
     "forward passes an example",
     formatPasses(cil.passesPerExample),
