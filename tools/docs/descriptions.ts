@@ -26,7 +26,8 @@ export const sections: Readonly<Record<string, { readonly title: string; readonl
     title: "head",
     text:
       "One head a task, sized by the task's labels. `head: linear` and `head: cosine` are short for\n" +
-      "`head: { kind: linear }` and `head: { kind: cosine }`; without the key it is `linear`.",
+      "`head: { kind: linear }` and `head: { kind: cosine }`; without the key it is `linear`. `head: none` has no head: a\n" +
+      "decoder answers with the label's words (`_` becomes a space) through its own language-modelling head.",
   },
   feature: { title: "feature", text: "How a sentence becomes one vector. Padding never enters it." },
   stream: {
@@ -43,10 +44,12 @@ export const sections: Readonly<Record<string, { readonly title: string; readonl
 
 export const descriptions: Readonly<Record<string, string>> = {
   backbone:
-    "A folder with `config.json`, `model.safetensors` (or shards) and `tokenizer.json`, or a Hugging Face hub id such as `org/name`. BERT and RoBERTa architectures.",
+    "A folder with `config.json`, `model.safetensors` (or shards) and `tokenizer.json`, or a Hugging Face hub id such as `org/name`. Encoders: BERT, RoBERTa. Decoders: GPT-2, GPT-NeoX, Llama, Mistral, Qwen2.",
   backboneRevision: "Branch, tag or commit on the hub; without it `main`.",
   level:
     "`sentence`: one label a text. `word`: a tag a word; entities of the types that `stream.base` and `stream.increment` divide into tasks.",
+  prompt:
+    'With `head: none`: how a text is put before the model. `default` ("Input sentence: … The label:"), `qa`, `none` (the text alone), for texts with entity markers `relation`, `relation-qa` and `relation-no-pos`, or a wording of your own with `{text}` once, and `{head}` and `{tail}` where entities are marked. Without it `default`.',
   precision: "What is computed in. Half-precision weights are read and widened.",
   threads: "Threads of the engine; without it the physical cores.",
   seed: "Drives initialisation, batches and dropout, and, where `stream.seed` is absent, class order and splits.",
@@ -63,14 +66,14 @@ export const descriptions: Readonly<Record<string, string>> = {
   "method.bias":
     "Which of the backbone's biases are trained with the adapter: none, all, or those of the adapted layers.",
   "method.targetModules":
-    "Which linear layers are adapted. A list: exact names or ends of names (`query`, `output.dense`); a text: a regular expression for the full name. Without it peft's default, `query` and `value`.",
+    "Which linear layers are adapted. A list: exact names or ends of names (`query`, `output.dense`); a text: a regular expression for the full name. Without it peft's default, for BERT and RoBERTa `query` and `value`.",
   "method.rslora": "s = alpha / √rank in place of alpha / rank.",
 
-  "head.kind": "`linear`: Wf + b. `cosine`: scale · cos(w, f), no bias.",
+  "head.kind": "`linear`: Wf + b. `cosine`: scale · cos(w, f), no bias. `none`: the decoder's own language-modelling head.",
   "head.scale": "Of the cosine head: learned from 16 on, or fixed at this number.",
 
   "feature.pooling":
-    "First token, mean over the text's tokens, last token, or the model's pooler over the first one. `peft-first` and `peft-first-pooler` read a prompt's first virtual token, as Hugging Face's classifiers do under peft. Without the key what the model's `1_Pooling/config.json` says, else `cls`.",
+    "First token, mean over the text's tokens, last token, or the model's pooler over the first one. `peft-first` and `peft-first-pooler` read a prompt's first virtual token, as Hugging Face's classifiers do under peft. Without the key what the model's `1_Pooling/config.json` says, else `cls` for encoders and `last` for decoders.",
   "feature.normalize":
     "Divide the feature by its L2 norm. Without it what the model's own files say, else `false`.",
 
@@ -119,6 +122,6 @@ export const descriptions: Readonly<Record<string, string>> = {
   "training.gradientClipping": "Largest L2 norm of all gradients together; 0 turns clipping off.",
   "training.earlyStopping":
     "Stop a task after `patience` epochs without a better accuracy on its own validation data, and keep the best epoch. Without it a task takes all epochs.",
-  "training.maxLength": "In tokens, special ones included. Longer texts are cut, and the run says how many.",
+  "training.maxLength": "In tokens, special ones included. Longer texts are cut, and the run says how many. With `head: none` it covers prompt and answer, and texts are cut inside the prompt.",
   "training.backboneDropout": "Turn on the frozen backbone's own dropout while training.",
 };
