@@ -9,6 +9,12 @@ export {
   type LearnTaskOptions,
   type NewTask,
 } from "./app/createLearner.ts";
+export {
+  type GenerateOptions,
+  type OpenGeneratorOptions,
+  openGenerator,
+  type TextGenerator,
+} from "./app/generator.ts";
 export { loadAdapter, openRun } from "./app/predictor.ts";
 export { runExperiment } from "./app/runExperiment.ts";
 export type {
@@ -35,6 +41,7 @@ export {
 } from "./core/errors.ts";
 export type {
   AccuracyMatrix,
+  AnswerMetrics,
   ProtocolMetrics,
   RunCost,
   RunEvent,

@@ -332,6 +332,8 @@ test.each(shipped)("%s is valid", async (path) => {
 });
 
 test("the expected configurations ship", () => {
-  const expected = ["banking77", "clinc150", "example", "fewrel"].map((name) => `configs/${name}.yaml`);
+  const expected = ["banking77", "clinc150", "example", "fewrel", "generative"].map(
+    (name) => `configs/${name}.yaml`,
+  );
   expect(shipped).toEqual(expect.arrayContaining([...expected, "demo/demo.yaml"]));
 });

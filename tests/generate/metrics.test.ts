@@ -1,0 +1,67 @@
+import { describe, expect, it } from "vitest";
+import { computeAnswerMetrics, computeMetrics, type EvaluatedRow } from "../../src/continual/metrics.ts";
+import { computeFigures } from "../../src/continual/runMetrics.ts";
+import { StoreError } from "../../src/core/errors.ts";
+import { runEventSchema, runMetricsSchema } from "../../src/report/schema.ts";
+
+const rows: readonly EvaluatedRow[] = [
+  {
+    type: "evaluated",
+    task: 0,
+    til: [1],
+    cil: [1],
+    tilCorrect: [4],
+    cilCorrect: [4],
+    counted: [4],
+    passesPerExample: 1,
+    exactMatch: { til: [0.5], cil: [0.5], tilCorrect: [2], cilCorrect: [2] },
+    seconds: 1,
+  },
+  {
+    type: "evaluated",
+    task: 1,
+    til: [1, 0.75],
+    cil: [0.25, 0.5],
+    tilCorrect: [4, 6],
+    cilCorrect: [1, 4],
+    counted: [4, 8],
+    passesPerExample: 1,
+    exactMatch: { til: [0.5, 0.25], cil: [0, 0.25], tilCorrect: [2, 2], cilCorrect: [0, 2] },
+    seconds: 1,
+  },
+];
+
+describe("the metrics of answers in words", () => {
+  it("are the usual figures of label scoring and of exact match", () => {
+    const { cil, til } = computeAnswerMetrics(rows);
+    expect(cil.labelScored).toEqual(computeMetrics(rows).cil);
+    expect(cil.exactMatch).toEqual({
+      matrix: [
+        [0.5, null],
+        [0, 0.25],
+      ],
+      averageAccuracy: 0.125,
+      sampleAccuracy: 2 / 12,
+      averageIncrementalAccuracy: (0.5 + 0.125) / 2,
+      forgetting: 0.5,
+      backwardTransfer: -0.5,
+      passesPerExample: 1,
+    });
+    expect(til.exactMatch.averageAccuracy).toBe(0.375);
+    expect(til.averageAccuracy).toBe(0.875);
+  });
+
+  it("go through the record's schema whole", () => {
+    const cost = { trainSeconds: 1, evalSeconds: 1, peakRssBytes: 1 };
+    const metrics = { ...computeFigures("sentence", rows, []), cost };
+    expect(runMetricsSchema.parse(JSON.parse(JSON.stringify(metrics)))).toEqual(metrics);
+    const event = { time: "2026-01-01T00:00:00.000Z", ...rows[1] };
+    expect(runEventSchema.parse(event)).toEqual(event);
+  });
+
+  it("leave a run with heads as it was", () => {
+    const plain = rows.map(({ exactMatch: _, ...row }) => row);
+    expect(computeFigures("sentence", plain, [])).toEqual({ schemaVersion: 1, ...computeMetrics(plain) });
+    expect(() => computeAnswerMetrics(plain)).toThrow(StoreError);
+  });
+});
