@@ -69,7 +69,8 @@ export const descriptions: Readonly<Record<string, string>> = {
     "Which linear layers are adapted. A list: exact names or ends of names (`query`, `output.dense`); a text: a regular expression for the full name. Without it peft's default, for BERT and RoBERTa `query` and `value`.",
   "method.rslora": "s = alpha / √rank in place of alpha / rank.",
 
-  "head.kind": "`linear`: Wf + b. `cosine`: scale · cos(w, f), no bias. `none`: the decoder's own language-modelling head.",
+  "head.kind":
+    "`linear`: Wf + b. `cosine`: scale · cos(w, f), no bias. `none`: the decoder's own language-modelling head.",
   "head.scale": "Of the cosine head: learned from 16 on, or fixed at this number.",
 
   "feature.pooling":
@@ -122,6 +123,7 @@ export const descriptions: Readonly<Record<string, string>> = {
   "training.gradientClipping": "Largest L2 norm of all gradients together; 0 turns clipping off.",
   "training.earlyStopping":
     "Stop a task after `patience` epochs without a better accuracy on its own validation data, and keep the best epoch. Without it a task takes all epochs.",
-  "training.maxLength": "In tokens, special ones included. Longer texts are cut, and the run says how many. With `head: none` it covers prompt and answer, and texts are cut inside the prompt.",
+  "training.maxLength":
+    "In tokens, special ones included. Longer texts are cut, and the run says how many. With `head: none` it covers prompt and answer, and texts are cut inside the prompt.",
   "training.backboneDropout": "Turn on the frozen backbone's own dropout while training.",
 };
