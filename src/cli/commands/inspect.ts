@@ -113,7 +113,12 @@ async function describeAdapter(folder: string): Promise<Description> {
     describeSpec(adapter),
     ["head", head === undefined ? "none" : `${head.kind}, ${labels.length} labels`],
     ["labels", labels.join(", ")],
-    ["feature", `${about.pooling}${about.normalize ? ", normalised" : ""}`],
+    [
+      "feature",
+      about.level === "word"
+        ? "every token's own"
+        : `${about.pooling}${about.normalize ? ", normalised" : ""}`,
+    ],
     ["backbone", `${about.baseModel || "unknown"} (${about.backboneHash || "hash unknown"})`],
     ["parameters", formatCount(parameters)],
   ]);
