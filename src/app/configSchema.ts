@@ -88,7 +88,7 @@ export const configFields = z.strictObject({
   head: headSchema.prefault("linear"),
   level: z.enum(["sentence", "word"]).default("sentence"),
   feature: featureSchema.prefault({}),
-  /** With `head: none`: how a text is put before the model. Default: `default`. */
+  /** How a sentence is put before the model. With `head: none` default `default`, else as it is. */
   prompt: z
     .string()
     .refine(isPrompt, { error: `one of ${promptNames.join(", ")}, or a text with {text} once` })
@@ -155,6 +155,11 @@ const levelRules: { readonly [L in Fields["level"]]: readonly KeyRule[] } = {
         "at level: word the folder of path has a division of its own: leave base, increment, typeOrder and sampling out",
     },
     {
+      path: ["prompt"],
+      broken: ({ prompt }) => prompt !== undefined,
+      message: "a prompt is put around a sentence: at level: word there is none",
+    },
+    {
       path: ["feature", "pooling"],
       broken: ({ feature }) => feature.pooling !== undefined || feature.normalize !== undefined,
       message: "a feature is a sentence's vector: at level: word every word is classified by its own",
@@ -162,13 +167,8 @@ const levelRules: { readonly [L in Fields["level"]]: readonly KeyRule[] } = {
   ],
 };
 
-/** Which keys go with a head, and which without. */
+/** What goes without a head. */
 const headRules: readonly KeyRule[] = [
-  {
-    path: ["prompt"],
-    broken: ({ head, prompt }) => head.kind !== "none" && prompt !== undefined,
-    message: "a prompt asks for an answer in words: it goes with head: none",
-  },
   {
     path: ["head"],
     broken: ({ head, level }) => head.kind === "none" && level === "word",

@@ -2,6 +2,7 @@ import type { z } from "zod";
 import { AdaptedBackbone, type LearnedTask } from "../continual/adaptedBackbone.ts";
 import { ContinualLearner, type TaskToLearn } from "../continual/learner.ts";
 import { ConfigError, DataError } from "../core/errors.ts";
+import { promptTemplate } from "../data/prompts.ts";
 import type { Example, LabelledExample } from "../data/types.ts";
 import { writeFolderAtomic } from "../io/atomic.ts";
 import { adapterMethod } from "../peft/adapters.ts";
@@ -14,7 +15,7 @@ import { classify } from "./classify.ts";
 import { toConfigIssues } from "./configIssues.ts";
 import { configFields } from "./configSchema.ts";
 import { slugFor } from "./manifest.ts";
-import { fromSavedAdapter, toSavedAdapter } from "./savedTask.ts";
+import { fromSavedAdapter, promptOf, toSavedAdapter } from "./savedTask.ts";
 import { resolveStructure, resolveTraining } from "./structure.ts";
 import type { Prediction, PredictOptions } from "./types.ts";
 
@@ -24,6 +25,7 @@ const learnerSchema = configFields.pick({
   method: true,
   head: true,
   feature: true,
+  prompt: true,
   training: true,
   threads: true,
   seed: true,
@@ -125,7 +127,7 @@ export class Learner implements AsyncDisposable {
       });
     await writeFolderAtomic(
       folder,
-      encodePeftFolder(toSavedAdapter(learned, this.model.structure, this.loaded)),
+      encodePeftFolder(toSavedAdapter(learned, this.model.structure, this.loaded, promptOf(this.model))),
     );
   }
 
@@ -145,25 +147,27 @@ export class Learner implements AsyncDisposable {
    * @throws CheckpointError if it was trained on another backbone, or has another structure than this learner's
    */
   async loadAdapter(name: string, folder: string): Promise<void> {
-    const { task, structure } = fromSavedAdapter(name, await readPeftFolder(folder), this.loaded, folder);
+    const saved = await readPeftFolder(folder);
+    const { task, structure, prompt } = fromSavedAdapter(name, saved, this.loaded, folder);
     checkTask({ name, labels: task.labels, train: [{ text: "", label: "" }] }, this.learned);
-    this.checkStructure(structure, folder);
+    this.checkStructure({ structure, prompt }, folder);
     this.learned.push(task);
   }
 
-  private checkStructure(other: AdaptedBackbone["structure"], where: string): void {
-    const describe = (structure: AdaptedBackbone["structure"]) => ({
+  private checkStructure(other: Pick<AdaptedBackbone, "structure" | "prompt">, where: string): void {
+    const describe = ({ structure, prompt }: typeof other) => ({
       ...adapterMethod(structure.adapter).describe(adapterHost(structure)),
       ...structure.feature,
       head: structure.head.kind,
       level: structure.level ?? "sentence",
+      ...(prompt !== undefined && { prompt }),
     });
-    const [own, given] = [describe(this.model.structure), describe(other)];
+    const [own, given] = [describe(this.model), describe(other)];
     if (JSON.stringify(own) !== JSON.stringify(given))
       throw new ConfigError(
         `${where}: is built otherwise: ${JSON.stringify(given)}; this learner has ${JSON.stringify(own)}`,
         {
-          hint: "create the learner with the adapter's method, head and feature",
+          hint: "create the learner with the adapter's method, head, feature and prompt",
         },
       );
   }
@@ -191,6 +195,7 @@ export async function createLearner(config: LearnerConfig): Promise<Learner> {
     tokenizer: loaded.tokenizer,
     runtime: nodeRuntime,
     maxLength: settings.training.maxLength,
+    ...(settings.prompt !== undefined && { template: promptTemplate(settings.prompt) }),
     ...(settings.threads === undefined ? {} : { threads: settings.threads }),
   });
   return new Learner(loaded, model, new ContinualLearner(model, resolveTraining(settings), settings.seed));

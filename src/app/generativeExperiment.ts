@@ -75,7 +75,7 @@ function openCourse(
       const { labelScored, exactMatch, counted, passesPerExample } = value;
       return { type: "evaluated", task, ...labelScored, counted, passesPerExample, exactMatch, seconds };
     },
-    save: (learned) => toSavedAdapter(learned, model.structure, loaded, { prompt }),
+    save: (learned) => toSavedAdapter(learned, model.structure, loaded, { causal: true, prompt }),
     restore: (name, saved, where) => fromSavedAnswers(name, saved, loaded, where).task,
     [Symbol.asyncDispose]: async () => {
       await learner[Symbol.asyncDispose]();

@@ -1,12 +1,13 @@
 /** What experiments have in common in which every task trains a head. */
 import { AdaptedBackbone } from "../continual/adaptedBackbone.ts";
+import { promptTemplate } from "../data/prompts.ts";
 import type { PromptTask } from "../peft/promptTuning.ts";
 import { nodeRuntime } from "../runtime/node.ts";
 import type { TrainingOptions } from "../train/trainer.ts";
 import type { LoadedBackbone } from "./backbone.ts";
 import type { ResolvedConfig } from "./configSchema.ts";
 import type { Course, Plan } from "./experimentKind.ts";
-import { fromSavedAdapter, toSavedAdapter } from "./savedTask.ts";
+import { fromSavedAdapter, promptOf, toSavedAdapter } from "./savedTask.ts";
 import { resolveStructure, resolveTraining, trainableParameters } from "./structure.ts";
 
 /** A course but for what a head's place on the disk decides. */
@@ -26,6 +27,7 @@ export interface HeadedStream {
  */
 export function headedPlan(config: ResolvedConfig, loaded: LoadedBackbone, stream: HeadedStream): Plan {
   const structure = resolveStructure(config, loaded, stream.promptTask);
+  const { prompt } = config;
   return {
     feature: structure.feature,
     trainableParametersPerTask: trainableParameters(structure, stream.largestHead),
@@ -35,12 +37,13 @@ export function headedPlan(config: ResolvedConfig, loaded: LoadedBackbone, strea
         tokenizer: loaded.tokenizer,
         runtime: nodeRuntime,
         maxLength: config.training.maxLength,
+        ...(prompt !== undefined && { template: promptTemplate(prompt) }),
         ...(config.threads === undefined ? {} : { threads: config.threads }),
       });
       const course = stream.open(model, resolveTraining(config), config.seed);
       return {
         ...course,
-        save: (learned) => toSavedAdapter(learned, structure, loaded),
+        save: (learned) => toSavedAdapter(learned, structure, loaded, promptOf(model)),
         restore: (name, saved, where) => fromSavedAdapter(name, saved, loaded, where).task,
         [Symbol.asyncDispose]: async () => {
           await course[Symbol.asyncDispose]();

@@ -4,6 +4,7 @@ import type { GenerativeBackbone } from "../continual/generativeBackbone.ts";
 import { seenLabels } from "../continual/generativeEvaluation.ts";
 import { CheckpointError, StoreError } from "../core/errors.ts";
 import type { RunLevel } from "../core/record.ts";
+import { promptTemplate } from "../data/prompts.ts";
 import type { Example } from "../data/types.ts";
 import { readPeftFolder } from "../peft/checkpoint.ts";
 import { nodeRuntime } from "../runtime/node.ts";
@@ -134,6 +135,7 @@ function headsOf(
     tokenizer: loaded.tokenizer,
     runtime: nodeRuntime,
     maxLength: training.maxLength,
+    ...(first.prompt !== undefined && { template: promptTemplate(first.prompt) }),
     ...(threads === undefined ? {} : { threads }),
   });
   const tasks = restored.map(({ task }) => task);

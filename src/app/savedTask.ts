@@ -13,19 +13,24 @@ import { packageVersion } from "./packageInfo.ts";
 /** What stands in the place of a feature where no head reads one. */
 export const noFeature: FeatureSpec = { pooling: "last", normalize: false };
 
+/** The prompt as an adapter's files have it. */
+export function promptOf({ prompt }: { readonly prompt: string | undefined }): Pick<SavedAdapter, "prompt"> {
+  return prompt === undefined ? {} : { prompt };
+}
+
 /** What is written of a learned task: everything that is needed to predict with it. */
 export function toSavedAdapter(
   task: LearnedTask,
   structure: FedModel & Pick<ModelStructure, "level">,
   loaded: LoadedBackbone,
-  causal?: SavedAdapter["causal"],
+  how: Pick<SavedAdapter, "causal" | "prompt"> = {},
 ): SavedAdapter {
   const { adapter, head, feature = noFeature, backbone, level } = structure;
   if (adapter === undefined) throw new CheckpointError(`task "${task.name}" has no adapter to save`);
   return {
     adapter: { ...adapter, tensors: task.adapter },
     ...(head && { head: { kind: head.kind, tensors: task.head } }),
-    ...(causal && { causal }),
+    ...how,
     ...(level === "word" && { level }),
     labels: task.labels,
     pooling: feature.pooling,
@@ -83,6 +88,8 @@ export function checkOrigin(saved: SavedAdapter, loaded: LoadedBackbone, where: 
 export interface RestoredTask {
   readonly task: LearnedTask;
   readonly structure: ModelStructure;
+  /** What texts were put into; absent where they went in as they are. */
+  readonly prompt: string | undefined;
   /** What a user should know but need not act on. */
   readonly notes: readonly string[];
 }
@@ -109,6 +116,7 @@ export function fromSavedAdapter(
   return {
     task: { name, labels: saved.labels, adapter: tensors, head: head.tensors },
     structure: { backbone, adapter, feature, head: head.spec, level: saved.level ?? "sentence" },
+    prompt: saved.prompt,
     notes,
   };
 }
@@ -116,7 +124,7 @@ export function fromSavedAdapter(
 export interface RestoredAnswers {
   readonly task: LearnedTask;
   readonly structure: CausalStructure;
-  /** What the adapter was trained with; absent where it was made elsewhere. */
+  /** What texts were put into; absent where nobody says. */
   readonly prompt: string | undefined;
   /** What a user should know but need not act on. */
   readonly notes: readonly string[];
@@ -144,7 +152,7 @@ export function fromSavedAnswers(
   return {
     task: { name, labels: saved.labels, adapter: tensors, head: new Map() },
     structure: { backbone, adapter },
-    prompt: saved.causal.prompt,
+    prompt: saved.prompt,
     notes,
   };
 }

@@ -1,8 +1,11 @@
 import { Evaluator } from "../continual/evaluation.ts";
 import { ContinualLearner } from "../continual/learner.ts";
+import { encodePrompted, promptTemplate } from "../data/prompts.ts";
 import { loadStream } from "../data/stream.ts";
-import { checkTexts } from "../data/tokenizer.ts";
-import type { Task, TaskStream } from "../data/types.ts";
+import { checkTexts, encodeEach } from "../data/tokenizer.ts";
+import type { Example, Task, TaskStream } from "../data/types.ts";
+import type { LoadedBackbone } from "./backbone.ts";
+import type { ResolvedConfig } from "./configSchema.ts";
 import type { ExperimentKind, TaskOutline } from "./experimentKind.ts";
 import { type HeadedCourse, type HeadedStream, headedPlan } from "./headedPlan.ts";
 import { promptTaskOf } from "./structure.ts";
@@ -27,6 +30,17 @@ function openCourse(
   };
 }
 
+/** Tells what cannot be put before the model while nothing is learned yet. */
+function checkReadable(config: ResolvedConfig, { tokenizer }: LoadedBackbone, tasks: readonly Task[]): void {
+  const { maxLength } = config.training;
+  if (config.prompt === undefined) return checkTexts(tokenizer, tasks, maxLength);
+  const template = promptTemplate(config.prompt);
+  const encode = (example: Example) => encodePrompted(tokenizer, template, example, maxLength);
+  for (const task of tasks)
+    for (const split of ["train", "validation", "test"] as const)
+      encodeEach(task[split], encode, `task ${task.name}, ${split}`);
+}
+
 /** What is told of a task before it is learned. */
 export function outlineOf({ name, labels, train, validation, test }: Task): TaskOutline {
   return {
@@ -48,7 +62,7 @@ export const sentenceExperiment: ExperimentKind = {
       dataHash,
       notes,
       plan: async (loaded) => {
-        checkTexts(loaded.tokenizer, tasks, config.training.maxLength);
+        checkReadable(config, loaded, tasks);
         return headedPlan(config, loaded, {
           largestHead: Math.max(...tasks.map(({ labels }) => labels.length)),
           promptTask: promptTaskOf(config.stream),

@@ -1,7 +1,8 @@
 import { setImmediate as nextTick } from "node:timers/promises";
 import { asFloat32 } from "../core/tensor.ts";
 import { planEvaluationBatches } from "../data/batching.ts";
-import { type Encoding, encodeAll, type Tokenizer } from "../data/tokenizer.ts";
+import { encodePrompted, type PromptTemplate } from "../data/prompts.ts";
+import { type Encoding, encodeAll, encodeEach, type Tokenizer } from "../data/tokenizer.ts";
 import type { Example } from "../data/types.ts";
 import { encodeAllWords, type WordEncoding } from "../data/wordEncoding.ts";
 import type { Graph } from "../graph/types.ts";
@@ -62,6 +63,8 @@ export interface AdaptedBackboneOptions {
   readonly runtime: Runtime;
   /** Tokens a text may have, special tokens included; longer ones are cut. */
   readonly maxLength: number;
+  /** What texts are put into; absent: they go in as they are. Words never are. */
+  readonly template?: PromptTemplate;
   readonly threads?: number;
 }
 
@@ -78,6 +81,11 @@ export class AdaptedBackbone implements AsyncDisposable {
     this.tokenizer = options.tokenizer;
   }
 
+  /** What a configuration calls `prompt`; undefined where texts go in as they are. */
+  get prompt(): string | undefined {
+    return this.options.template?.source;
+  }
+
   /** Positions that the adapter puts before every text. */
   get virtualTokens(): number {
     return adapterMethod(this.structure.adapter).virtualTokens;
@@ -90,7 +98,11 @@ export class AdaptedBackbone implements AsyncDisposable {
 
   /** @param what names the texts in messages */
   encode(examples: readonly Example[], what = "text"): EncodedTexts {
-    return encodeAll(this.tokenizer, examples, this.maxTextTokens, what);
+    const { template } = this.options;
+    if (template === undefined) return encodeAll(this.tokenizer, examples, this.maxTextTokens, what);
+    const encode = (example: Example) =>
+      encodePrompted(this.tokenizer, template, example, this.maxTextTokens);
+    return encodeEach(examples, encode, what);
   }
 
   /** @param what names the sentences in messages */

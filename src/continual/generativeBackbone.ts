@@ -1,6 +1,6 @@
 import { DataError } from "../core/errors.ts";
-import { encodeAnswers, encodePrompt, type PromptEncoding, type PromptTemplate } from "../data/prompts.ts";
-import type { Tokenizer } from "../data/tokenizer.ts";
+import { encodeAnswers, encodePrompt, type PromptTemplate } from "../data/prompts.ts";
+import { encodeEach, type Tokenizer } from "../data/tokenizer.ts";
 import type { Example } from "../data/types.ts";
 import { buildCausalTrainingGraph, type CausalStructure } from "../generate/graphs.ts";
 import { type CausalModel, generateGreedy, openCausalModel } from "../generate/greedy.ts";
@@ -77,19 +77,10 @@ export class GenerativeBackbone implements TrainedModel, AsyncDisposable {
   encode(examples: readonly Example[], what = "text"): EncodedPrompts {
     const { maxLength, template } = this.options;
     const total = Math.min(maxLength, this.structure.backbone.maxTokens - this.virtualTokens);
-    const encodings = examples.map((example, i): PromptEncoding => {
-      try {
-        return encodePrompt(this.tokenizer, template, example, total - this.maxNewTokens);
-      } catch (cause) {
-        if (!(cause instanceof DataError)) throw cause;
-        const hint = cause.hint === undefined ? {} : { hint: cause.hint };
-        throw new DataError(`${what}, number ${i + 1}: ${cause.message}`, { ...hint, cause });
-      }
-    });
-    return {
-      prompts: encodings.map(({ ids }) => ids),
-      truncated: encodings.filter(({ truncated }) => truncated).length,
-    };
+    const room = total - this.maxNewTokens;
+    const encode = (example: Example) => encodePrompt(this.tokenizer, template, example, room);
+    const { encodings, truncated } = encodeEach(examples, encode, what);
+    return { prompts: encodings.map(({ ids }) => ids), truncated };
   }
 
   /** A label's tokens, its end token last. @throws DataError if it is none of the labels */

@@ -1,6 +1,6 @@
 /** Prompts that ask a language model for a label, and the answers that it learns to give. */
 import { ConfigError, DataError } from "../core/errors.ts";
-import { excerpt, type Tokenizer } from "./tokenizer.ts";
+import { type Encoding, excerpt, type Tokenizer } from "./tokenizer.ts";
 import type { Example } from "./types.ts";
 
 export const promptNames = ["default", "qa", "relation", "relation-qa", "relation-no-pos", "none"] as const;
@@ -130,13 +130,8 @@ function refuseNoRoom(template: PromptTemplate, needed: number, maxTokens: numbe
   );
 }
 
-/**
- * A prompt's tokens. A text that is too long is cut at its end, inside the prompt: the words around it stay whole.
- * @param maxTokens what the prompt may take, special tokens included
- * @throws ConfigError if the template leaves no room for the text
- */
-export function encodePrompt(
-  tokenizer: Tokenizer,
+function cutToFit(
+  tokenize: (text: string) => readonly number[],
   template: PromptTemplate,
   example: Example,
   maxTokens: number,
@@ -144,7 +139,7 @@ export function encodePrompt(
   const filling = fillingOf(template, example);
   const points = [...filling.text];
   const idsOf = (count: number) =>
-    openTextIds(tokenizer, fill(template, { ...filling, text: points.slice(0, count).join("") }));
+    tokenize(fill(template, { ...filling, text: points.slice(0, count).join("") }));
   const whole = idsOf(points.length);
   if (whole.length <= maxTokens) return { ids: whole, truncated: false };
   // Fewer letters hardly ever make more tokens, and where they do the text is cut a letter or two too far.
@@ -156,6 +151,35 @@ export function encodePrompt(
   }
   if (fits === 0) refuseNoRoom(template, idsOf(1).length, maxTokens);
   return { ids: idsOf(fits), truncated: true };
+}
+
+/**
+ * A prompt's tokens. A text that is too long is cut at its end, inside the prompt: the words around it stay whole.
+ * @param maxTokens what the prompt may take, special tokens included
+ * @throws ConfigError if the template leaves no room for the text
+ */
+export function encodePrompt(
+  tokenizer: Tokenizer,
+  template: PromptTemplate,
+  example: Example,
+  maxTokens: number,
+): PromptEncoding {
+  return cutToFit((text) => openTextIds(tokenizer, text), template, example, maxTokens);
+}
+
+/**
+ * The same for a head that reads the prompt: a whole text, with special tokens behind it where the tokenizer puts some.
+ * @throws ConfigError if the template leaves no room for the text
+ */
+export function encodePrompted(
+  tokenizer: Tokenizer,
+  template: PromptTemplate,
+  example: Example,
+  maxTokens: number,
+): Encoding {
+  const wholeIds = (text: string) => tokenizer.encode({ text }, Number.MAX_SAFE_INTEGER).ids;
+  const { ids, truncated } = cutToFit(wholeIds, template, example, maxTokens);
+  return { ids, typeIds: ids.map(() => 0), truncated };
 }
 
 /** The words of a label: `_` becomes a space. */

@@ -310,19 +310,30 @@ export function encodeAll(
   maxLength: number,
   what = "text",
 ): { encodings: Encoding[]; truncated: number } {
-  let truncated = 0;
+  return encodeEach(examples, (example) => tokenizer.encode(example, maxLength), what);
+}
+
+/**
+ * Encodes many examples, one by one.
+ *
+ * @returns the encodings in order, and how many of them were cut
+ * @throws DataError of `encode`, with what and which example it was in front
+ */
+export function encodeEach<E extends { readonly truncated: boolean }>(
+  examples: readonly Example[],
+  encode: (example: Example) => E,
+  what: string,
+): { encodings: E[]; truncated: number } {
   const encodings = examples.map((example, i) => {
     try {
-      const encoding = tokenizer.encode(example, maxLength);
-      if (encoding.truncated) truncated++;
-      return encoding;
+      return encode(example);
     } catch (cause) {
       if (!(cause instanceof DataError)) throw cause;
       const hint = cause.hint === undefined ? {} : { hint: cause.hint };
       throw new DataError(`${what}, number ${i + 1}: ${cause.message}`, { ...hint, cause });
     }
   });
-  return { encodings, truncated };
+  return { encodings, truncated: encodings.filter(({ truncated }) => truncated).length };
 }
 
 function tellsEmptyTexts(tokenizer: Tokenizer, maxLength: number): boolean {

@@ -44,7 +44,6 @@ const metadataSchema = z.object({
   /** The version of Accrete that wrote it. */
   accreteVersion: z.string().optional(),
   architecture: z.enum(architectures).optional(),
-  /** Of an adapter that answers in words. */
   prompt: z.string().optional(),
   /** Of an adapter whose head classifies every token. */
   level: z.literal("word").optional(),
@@ -131,7 +130,7 @@ function metadataOf(saved: SavedAdapter): Metadata {
     pooling: saved.pooling,
     normalize: saved.normalize,
     head: saved.head?.kind ?? null,
-    ...(saved.causal?.prompt !== undefined && { prompt: saved.causal.prompt }),
+    ...(saved.prompt !== undefined && { prompt: saved.prompt }),
     backboneHash: saved.backboneHash,
     tokenizerHash: saved.tokenizerHash,
   };
@@ -332,7 +331,8 @@ export async function readPeftFolder(dir: string, options: ReadPeftOptions = {})
     adapter,
     ...(head && { head }),
     ...(level && { level }),
-    ...(causal && { causal: metadata?.prompt === undefined ? {} : { prompt: metadata.prompt } }),
+    ...(causal && { causal: true }),
+    ...(metadata?.prompt !== undefined && { prompt: metadata.prompt }),
     labels,
     pooling,
     normalize: metadata?.normalize ?? (!inside && (options.normalize ?? false)),

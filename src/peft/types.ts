@@ -89,10 +89,9 @@ export interface SavedAdapter {
   readonly adapter: Adapter;
   readonly head?: Head;
   /** Present where the adapter answers in words: it was trained with the model's own language-modelling head. */
-  readonly causal?: {
-    /** What a configuration calls `prompt`; absent where an adapter made elsewhere does not say. */
-    readonly prompt?: string;
-  };
+  readonly causal?: true;
+  /** What a configuration calls `prompt`; absent where texts went in as they are, or nobody says. */
+  readonly prompt?: string;
   /** Present where the head classifies every token's last hidden state; no pooling is read then. */
   readonly level?: "word";
   /** One a head slot, in slot order; what an adapter that answers in words can answer. */

@@ -232,7 +232,7 @@ describe("what is wrong is named", () => {
   });
 
   test.each([
-    ["a prompt beside a head", { prompt: "qa" }, "prompt"],
+    ["a prompt around words", { level: "word", prompt: "qa" }, "prompt"],
     ["words without a head", { head: "none", level: "word" }, "head"],
     ["a feature without a head", { head: "none", feature: { pooling: "mean" } }, "feature.pooling"],
     ["a prompt without a place for the text", { head: "none", prompt: "Say it:" }, "prompt"],

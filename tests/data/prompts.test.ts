@@ -6,6 +6,7 @@ import { ConfigError, DataError } from "../../src/core/errors.ts";
 import {
   encodeAnswers,
   encodePrompt,
+  encodePrompted,
   fillPrompt,
   labelText,
   openTextIds,
@@ -17,6 +18,8 @@ import { loadTokenizer, type Tokenizer } from "../../src/data/tokenizer.ts";
 const roberta: Tokenizer = await loadTokenizer(join(packageRoot, "tests/goldens/tokenizers/roberta"));
 const storiesFolder = join(packageRoot, "../shared/models/stories260k");
 const absent = !existsSync(storiesFolder);
+
+const end = roberta.endId ?? -1;
 
 const entities = "[E11] Ada Lovelace [E12] was born in [E21] London [E22] .";
 
@@ -87,6 +90,16 @@ describe("the tokens of a prompt", () => {
     }
   });
 
+  it("has special tokens on both sides where a head reads it", () => {
+    const whole = roberta.encode({ text: fillPrompt(template, example) }, 100);
+    expect(encodePrompted(roberta, template, example, 100)).toEqual(whole);
+    const cut = encodePrompted(roberta, template, example, whole.ids.length - 5);
+    const tail = openTextIds(roberta, template.tail).slice(1);
+    expect(cut.truncated).toBe(true);
+    expect(cut.ids.length).toBeLessThanOrEqual(whole.ids.length - 5);
+    expect(cut.ids.slice(-tail.length - 1)).toEqual([...tail, end]);
+  });
+
   it("refuses a prompt that fills the whole length", () => {
     const least = encodePrompt(roberta, template, { text: "p" }, 100).ids.length;
     expect(encodePrompt(roberta, template, example, least).truncated).toBe(true);
@@ -100,7 +113,6 @@ describe("the tokens of a prompt", () => {
 
 describe("answers", () => {
   const template = promptTemplate("default");
-  const end = roberta.endId ?? -1;
 
   it("are the label's words with a space before them, and the end token", () => {
     const answers = encodeAnswers(roberta, template, ["book_flight", "translate"], end);

@@ -2,6 +2,7 @@ import { cp, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { z } from "zod";
 import { loadConfig, type ResolvedConfig } from "../../src/app/config.ts";
 import { openGenerator } from "../../src/app/generator.ts";
 import { loadAdapter, openRun } from "../../src/app/predictor.ts";
@@ -30,6 +31,8 @@ function rows(first: number, count: number): string {
   );
   return lines.map((line) => `${JSON.stringify(line)}\n`).join("");
 }
+
+const exampleSchema = z.object({ text: z.string(), label: z.string() });
 
 let root = "";
 let yaml = "";
@@ -300,6 +303,7 @@ describe("the other branches on a decoder", () => {
   const cases = [
     ["prompt tuning in words", { method: { adapter: "prompt-tuning", virtualTokens: 4, init: "auto" } }],
     ["a linear head", { head: "linear", prompt: undefined }],
+    ["a linear head behind a prompt", { head: "linear", prompt: "Say {text} :" }],
     [
       "a cosine head on the mean, under prompt tuning",
       {
@@ -315,19 +319,44 @@ describe("the other branches on a decoder", () => {
     const plain = join(root, "plain.yaml");
     const text = await readFile(yaml, "utf8");
     await writeFile(plain, "prompt" in settings ? text.replace("prompt: qa\n", "") : text);
-    const { prompt: _, ...rest } = { prompt: undefined, ...settings };
-    const overrides = Object.entries({ ...rest, out }).map(([key, value]) => ({
+    const given = Object.entries({ ...settings, out }).filter(([, value]) => value !== undefined);
+    const overrides = given.map(([key, value]) => ({
       key,
       value,
       source: "test",
     }));
     const { config } = await loadConfig(plain, overrides);
     const losses: number[] = [];
-    for await (const event of runExperiment(config))
+    let accuracy: readonly number[] = [];
+    for await (const event of runExperiment(config)) {
       if (event.type === "epoch" && event.task === 0) losses.push(event.meanLoss);
+      if (event.type === "evaluated") accuracy = event.til;
+    }
     expect(losses.at(-1)).toBeLessThan(0.8 * (losses[0] ?? 0));
+    // What was measured in the run is what the saved run does.
+    const lines = (await readFile(join(root, "test.jsonl"), "utf8")).trim().split("\n");
+    const test = lines.map((line) => exampleSchema.parse(JSON.parse(line)));
     await using run = await openRun(out);
-    const [first] = await run.predict([{ text: "lamp now 400 lamp" }], { task: "task-0" });
-    expect(["turn_on", "off"]).toContain(first?.label);
+    for (const [j, { name: task, labels: own }] of run.tasks.entries()) {
+      const texts = test.filter(({ label }) => own.includes(label));
+      const predicted = await run.predict(texts, { task });
+      const right = predicted.filter(({ label }, i) => label === texts[i]?.label);
+      expect(right.length / texts.length).toBe(accuracy[j]);
+    }
+  });
+
+  it("a head that learned behind a prompt predicts behind it", async () => {
+    const folder = join(root, "a-linear-head-behind-a-prompt", "adapters", "task-0");
+    const bare = join(root, "without-its-prompt");
+    await cp(folder, bare, { recursive: true });
+    const { prompt, ...rest } = JSON.parse(await readFile(join(bare, "accrete.json"), "utf8"));
+    expect(prompt).toBe("Say {text} :");
+    await writeFile(join(bare, "accrete.json"), JSON.stringify(rest));
+    const scores: (number | undefined)[] = [];
+    for (const path of [folder, bare]) {
+      await using adapter = await loadAdapter(path);
+      scores.push((await adapter.predict([{ text: "lamp now 400 lamp" }]))[0]?.score);
+    }
+    expect(scores[0]).not.toBe(scores[1]);
   });
 });

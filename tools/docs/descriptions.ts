@@ -49,7 +49,7 @@ export const descriptions: Readonly<Record<string, string>> = {
   level:
     "`sentence`: one label a text. `word`: a tag a word; entities of the types that `stream.base` and `stream.increment` divide into tasks.",
   prompt:
-    'With `head: none`: how a text is put before the model. `default` ("Input sentence: … The label:"), `qa`, `none` (the text alone), for texts with entity markers `relation`, `relation-qa` and `relation-no-pos`, or a wording of your own with `{text}` once, and `{head}` and `{tail}` where entities are marked. Without it `default`.',
+    'How a sentence is put before the model. `default` ("Input sentence: … The label:"), `qa`, `none` (the text alone), for texts with entity markers `relation`, `relation-qa` and `relation-no-pos`, or a wording of your own with `{text}` once, and `{head}` and `{tail}` where entities are marked. Without it `default` with `head: none`, else the text goes in as it is.',
   precision: "What is computed in. Half-precision weights are read and widened.",
   threads: "Threads of the engine; without it the physical cores.",
   seed: "Drives initialisation, batches and dropout, and, where `stream.seed` is absent, class order and splits.",
@@ -124,6 +124,6 @@ export const descriptions: Readonly<Record<string, string>> = {
   "training.earlyStopping":
     "Stop a task after `patience` epochs without a better accuracy on its own validation data, and keep the best epoch. Without it a task takes all epochs.",
   "training.maxLength":
-    "In tokens, special ones included. Longer texts are cut, and the run says how many. With `head: none` it covers prompt and answer, and texts are cut inside the prompt.",
+    "In tokens, special ones included. Longer texts are cut, and the run says how many. Inside a prompt the text alone is cut; with `head: none` the answer counts too.",
   "training.backboneDropout": "Turn on the frozen backbone's own dropout while training.",
 };
