@@ -9,6 +9,7 @@ import type { Graph } from "../graph/types.ts";
 import { adapterMethod } from "../peft/adapters.ts";
 import type { Executable, Runtime } from "../runtime/types.ts";
 import {
+  buildFeatureGraph,
   buildInferenceGraph,
   buildTrainingGraph,
   type ModelStructure,
@@ -31,6 +32,20 @@ export interface Logits {
   readonly rows: number;
   readonly classes: number;
   readonly values: Float32Array;
+}
+
+/** Vectors of n texts, row-major (n, width). */
+export interface FeatureRows {
+  readonly rows: number;
+  readonly width: number;
+  readonly values: Float32Array;
+}
+
+/** What a forward pass of texts through a task's adapter and head gives. */
+export interface TaskOutputs {
+  readonly logits: Logits;
+  /** What the head reads: (n, D). */
+  readonly features: FeatureRows;
 }
 
 export function rowOf(logits: Logits, row: number): Float32Array {
@@ -74,6 +89,7 @@ export class AdaptedBackbone implements AsyncDisposable {
   readonly tokenizer: Tokenizer;
   private readonly options: AdaptedBackboneOptions;
   private inference: Executable | undefined;
+  private frozen: Executable | undefined;
 
   constructor(options: AdaptedBackboneOptions) {
     this.options = options;
@@ -128,13 +144,49 @@ export class AdaptedBackbone implements AsyncDisposable {
    * @returns logits (n, C) in the order of the texts
    */
   async logits(task: LearnedTask, encodings: readonly Encoding[], signal?: AbortSignal): Promise<Logits> {
+    return (await this.outputs(task, encodings, signal)).logits;
+  }
+
+  /** As {@link logits}, with the features that the head reads. */
+  async outputs(
+    task: LearnedTask,
+    encodings: readonly Encoding[],
+    signal?: AbortSignal,
+  ): Promise<TaskOutputs> {
+    const rows = encodings.length;
     const classes = task.labels.length;
-    const values = new Float32Array(encodings.length * classes);
-    for await (const { output, indices } of this.forward(task, encodings, signal))
+    const width = this.structure.backbone.width;
+    const logits = { rows, classes, values: new Float32Array(rows * classes) };
+    const features = { rows, width, values: new Float32Array(rows * width) };
+    for await (const { output, feature, indices } of this.forward(task, encodings, signal))
       indices.forEach((index, row) => {
-        values.set(output.subarray(row * classes, (row + 1) * classes), index * classes);
+        logits.values.set(output.subarray(row * classes, (row + 1) * classes), index * classes);
+        features.values.set(feature.subarray(row * width, (row + 1) * width), index * width);
       });
-    return { rows: encodings.length, classes, values };
+    return { logits, features };
+  }
+
+  /**
+   * One forward pass of every text through the backbone alone, its adapters off.
+   * @returns features (n, D) in the order of the texts
+   */
+  async frozenFeatures(encodings: readonly Encoding[], signal?: AbortSignal): Promise<FeatureRows> {
+    const { backbone, feature } = this.structure;
+    this.frozen ??= await this.compile(buildFeatureGraph({ backbone, feature }));
+    const width = backbone.width;
+    const values = new Float32Array(encodings.length * width);
+    const lengths = encodings.map(({ ids }) => ids.length);
+    for (const indices of planEvaluationBatches(lengths, INFERENCE_BATCH)) {
+      signal?.throwIfAborted();
+      const batch = indices.map((index) => encodings[index]!);
+      const { feeds } = modelFeeds({ backbone, feature }, batch, this.tokenizer.padId);
+      const { data } = asFloat32((await this.frozen.run(feeds)).feature, "feature");
+      indices.forEach((index, row) => {
+        values.set(data.subarray(row * width, (row + 1) * width), index * width);
+      });
+      await nextTick();
+    }
+    return { rows: encodings.length, width, values };
   }
 
   /**
@@ -159,12 +211,12 @@ export class AdaptedBackbone implements AsyncDisposable {
     return sentences;
   }
 
-  /** The engine's logits, batch by batch: (B, C), at word level (B·T, C). */
+  /** The engine's logits, batch by batch: (B, C), at word level (B·T, C), and the texts' features (B, D). */
   private async *forward(
     task: LearnedTask,
     encodings: readonly Encoding[],
     signal?: AbortSignal,
-  ): AsyncGenerator<BatchView & { readonly output: Float32Array }> {
+  ): AsyncGenerator<BatchView & { readonly output: Float32Array; readonly feature: Float32Array }> {
     this.inference ??= await this.compile(buildInferenceGraph(this.structure));
     const parameters = parameterFeeds(task);
     const lengths = encodings.map(({ ids }) => ids.length);
@@ -172,15 +224,17 @@ export class AdaptedBackbone implements AsyncDisposable {
       signal?.throwIfAborted();
       const batch = indices.map((index) => encodings[index]!);
       const { feeds, length } = modelFeeds(this.structure, batch, this.tokenizer.padId);
-      const { logits } = await this.inference.run({ ...feeds, ...parameters });
-      yield { indices, length, output: asFloat32(logits, "logits").data };
+      const { logits, feature } = await this.inference.run({ ...feeds, ...parameters });
+      const output = asFloat32(logits, "logits").data;
+      yield { indices, length, output, feature: asFloat32(feature, "feature").data };
       await nextTick();
     }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    const executable = this.inference;
+    const held = [this.inference, this.frozen];
     this.inference = undefined;
-    await executable?.[Symbol.asyncDispose]();
+    this.frozen = undefined;
+    for (const executable of held) await executable?.[Symbol.asyncDispose]();
   }
 }

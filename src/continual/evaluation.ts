@@ -1,6 +1,15 @@
+import type { RoutedRow } from "../core/record.ts";
 import type { Encoding } from "../data/tokenizer.ts";
 import type { LabelledExample, Task } from "../data/types.ts";
-import { type AdaptedBackbone, argmax, type LearnedTask, type Logits, rowOf } from "./adaptedBackbone.ts";
+import {
+  type AdaptedBackbone,
+  argmax,
+  type FeatureRows,
+  type LearnedTask,
+  type Logits,
+  rowOf,
+} from "./adaptedBackbone.ts";
+import type { SelectorEvaluator } from "./selectorEvaluation.ts";
 
 /** One row of both accuracy matrices, with the counts behind it. */
 export interface EvaluationRow {
@@ -11,6 +20,8 @@ export interface EvaluationRow {
   readonly counted: readonly number[];
   /** Forward passes one class-incremental prediction costs without caches. */
   readonly passesPerExample: number;
+  /** Where a selection network chooses the task. */
+  readonly routed?: RoutedRow;
 }
 
 /** A class-incremental answer: which head, and which of its slots. */
@@ -38,6 +49,8 @@ interface TestSet {
   readonly encodings: readonly Encoding[];
   /** Logits by the number of the task whose adapter made them. */
   readonly logits: Logits[];
+  /** The features they were made of; empty where nobody reads them again. */
+  readonly features: FeatureRows[];
 }
 
 /**
@@ -48,9 +61,12 @@ export class Evaluator {
   private readonly model: AdaptedBackbone;
   private readonly tests: TestSet[] = [];
   private readonly learned: LearnedTask[] = [];
+  private readonly routing: SelectorEvaluator | undefined;
 
-  constructor(model: AdaptedBackbone) {
+  /** @param routing a selection network that is evaluated too */
+  constructor(model: AdaptedBackbone, routing?: SelectorEvaluator) {
     this.model = model;
+    this.routing = routing;
   }
 
   /** Takes a learned task and its test set in, without evaluating. */
@@ -60,6 +76,7 @@ export class Evaluator {
       examples: task.test,
       encodings: this.model.encode(task.test, `test of ${task.name}`).encodings,
       logits: [],
+      features: [],
     });
   }
 
@@ -68,14 +85,18 @@ export class Evaluator {
     const til: number[] = [];
     const cil: number[] = [];
     for (const [own, test] of this.tests.entries()) {
-      for (let task = test.logits.length; task < this.learned.length; task++)
-        test.logits.push(await this.model.logits(this.learned[task]!, test.encodings, signal));
+      for (let task = test.logits.length; task < this.learned.length; task++) {
+        const { logits, features } = await this.model.outputs(this.learned[task]!, test.encodings, signal);
+        test.logits.push(logits);
+        if (this.routing?.readsAdapters === true) test.features.push(features);
+      }
       til.push(this.countTaskIncremental(own, test));
       cil.push(this.countClassIncremental(test));
     }
     const counted = this.tests.map(({ examples }) => examples.length);
     const accuracy = (correct: readonly number[]) =>
       correct.map((count, j) => count / Math.max(1, counted[j] ?? 1));
+    const routed = await this.routing?.evaluate(this.tests, this.learned, signal);
     return {
       til: accuracy(til),
       cil: accuracy(cil),
@@ -83,6 +104,7 @@ export class Evaluator {
       cilCorrect: cil,
       counted,
       passesPerExample: this.learned.length,
+      ...(routed !== undefined && { routed }),
     };
   }
 

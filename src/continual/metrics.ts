@@ -4,7 +4,13 @@
  */
 import { parse } from "csv-parse/sync";
 import { DataError, StoreError } from "../core/errors.ts";
-import type { AccuracyMatrix, AnswerMetrics, ProtocolMetrics, RunEventBody } from "../core/record.ts";
+import type {
+  AccuracyMatrix,
+  AnswerMetrics,
+  ProtocolMetrics,
+  RoutedMetrics,
+  RunEventBody,
+} from "../core/record.ts";
 
 /** One evaluation: row k of both matrices, with the counts behind it. */
 export type EvaluatedRow = Extract<RunEventBody, { readonly type: "evaluated" }>;
@@ -76,6 +82,24 @@ export function computeMetrics(rows: readonly EvaluatedRow[]): {
       })),
     ),
   };
+}
+
+/**
+ * The figures of routed prediction, `taskAccuracy` = Σ_j found_j / Σ_j counted_j after the last task.
+ *
+ * @returns undefined unless every row was routed.
+ * @throws StoreError as {@link computeMetrics}, or if a row does not say for every task how often it was found.
+ */
+export function computeRoutedMetrics(rows: readonly EvaluatedRow[]): RoutedMetrics | undefined {
+  const routed = rows.flatMap(({ task, counted, routed: own }) => (own ? [{ task, counted, ...own }] : []));
+  if (routed.length === 0 || routed.length < rows.length) return undefined;
+  const metrics = computeProtocolMetrics(routed);
+  const last = routed.reduce((latest, row) => (row.task > latest.task ? row : latest));
+  if (last.taskCorrect.length !== last.counted.length)
+    throw new StoreError(
+      `metrics: evaluation after task ${last.task}: taskCorrect needs ${last.counted.length} entries, got ${last.taskCorrect.length}`,
+    );
+  return { ...metrics, taskAccuracy: sum(last.taskCorrect) / sum(last.counted) };
 }
 
 /**

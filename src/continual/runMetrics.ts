@@ -1,6 +1,6 @@
 /** Every level's evaluations and figures, in one table. */
 import type { RunEventBody, RunLevel, RunMetrics, TaskHeader } from "../core/record.ts";
-import { computeAnswerMetrics, computeMetrics, type EvaluatedRow } from "./metrics.ts";
+import { computeAnswerMetrics, computeMetrics, computeRoutedMetrics, type EvaluatedRow } from "./metrics.ts";
 import { computeWordMetrics, type WordsEvaluatedRow } from "./wordMetrics.ts";
 
 /** What was measured after learning a task. */
@@ -21,7 +21,12 @@ const computers: {
   sentence: (rows) => {
     const evaluated = rows.filter((row): row is EvaluatedRow => row.type === "evaluated");
     const inWords = evaluated.some(({ exactMatch }) => exactMatch !== undefined);
-    return { schemaVersion: 1, ...(inWords ? computeAnswerMetrics : computeMetrics)(evaluated) };
+    const routed = computeRoutedMetrics(evaluated);
+    return {
+      schemaVersion: 1,
+      ...(inWords ? computeAnswerMetrics : computeMetrics)(evaluated),
+      ...(routed !== undefined && { routed }),
+    };
   },
   word: (rows, tasks) => ({
     schemaVersion: 1,

@@ -1,6 +1,6 @@
 import { CheckpointError } from "../core/errors.ts";
 import { createRng, type Rng } from "../core/random.ts";
-import { asFloat32 } from "../core/tensor.ts";
+import { asFloat32, type HostTensor } from "../core/tensor.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
 import type { Graph, WeightSource } from "../graph/types.ts";
 import { readRows, readTensor } from "../io/safetensors.ts";
@@ -40,6 +40,8 @@ export interface TaskData extends TrainingData {
   readonly validate?: (learned: LearnedTask) => Promise<number>;
   /** Whether the targets bring slot 0's logit along, as `buildTrainingGraph` says. */
   readonly outsideLogits?: boolean;
+  /** A selection network's parameters by graph input, trained along in place. */
+  readonly selector?: ReadonlyMap<string, HostTensor<"float32">>;
 }
 
 /** A frozen model on which every task trains an adapter, and a head where the model's structure has one. */
@@ -52,7 +54,7 @@ export interface TrainedModel {
 }
 
 interface TrainingSession {
-  readonly outsideLogits: boolean;
+  readonly options: Required<TrainingGraphOptions>;
   readonly graph: TrainingGraph;
   readonly executable: Executable;
 }
@@ -96,8 +98,8 @@ export class TaskTrainer implements AsyncDisposable {
     task: TaskData,
     signal?: AbortSignal,
   ): AsyncGenerator<FitEvent, Omit<LearnResult, "truncatedTexts">> {
-    const { name, labels, validate } = task;
-    const session = await this.trainingSession(task.outsideLogits ?? false);
+    const { name, labels, validate, outsideLogits = false, selector } = task;
+    const session = await this.trainingSession({ outsideLogits, selector: selector !== undefined });
     const state = await this.freshState(session.graph, labels.length, this.rng.fork("task", name, "init"));
     const learned: LearnedTask = { ...state, name, labels };
     const context = {
@@ -110,7 +112,8 @@ export class TaskTrainer implements AsyncDisposable {
       ...(validate === undefined ? {} : { validate: () => validate(learned) }),
       ...(signal === undefined ? {} : { signal }),
     };
-    const { stoppedEarly } = yield* fitTask(context, task, state, this.training);
+    const trained = { ...state, ...(selector && { shared: selector }) };
+    const { stoppedEarly } = yield* fitTask(context, task, trained, this.training);
     return { learned, stoppedEarly };
   }
 
@@ -123,11 +126,13 @@ export class TaskTrainer implements AsyncDisposable {
     };
   }
 
-  private async trainingSession(outsideLogits: boolean): Promise<TrainingSession> {
-    if (this.session?.outsideLogits !== outsideLogits) {
+  private async trainingSession(options: TrainingSession["options"]): Promise<TrainingSession> {
+    const { outsideLogits, selector } = options;
+    const now = this.session?.options;
+    if (this.session === undefined || now?.outsideLogits !== outsideLogits || now.selector !== selector) {
       await this[Symbol.asyncDispose]();
-      const graph = this.model.trainingGraph(this.training.backboneDropout, { outsideLogits });
-      this.session = { outsideLogits, graph, executable: await this.model.compile(graph.graph) };
+      const graph = this.model.trainingGraph(this.training.backboneDropout, options);
+      this.session = { options, graph, executable: await this.model.compile(graph.graph) };
     }
     return this.session;
   }

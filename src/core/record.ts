@@ -27,6 +27,12 @@ export interface AnswerMetrics extends ProtocolMetrics {
   readonly labelScored: ProtocolMetrics;
 }
 
+/** The figures of routed prediction: a network chooses the task. */
+export interface RoutedMetrics extends ProtocolMetrics {
+  /** The share of all test texts whose task the network finds, after the last task. */
+  readonly taskAccuracy: number;
+}
+
 /** What gets a label: a text, or each of its words. */
 export type RunLevel = "sentence" | "word";
 
@@ -93,6 +99,7 @@ export interface SentenceMetrics {
   readonly level?: undefined;
   readonly cil: ProtocolMetrics | AnswerMetrics;
   readonly til: ProtocolMetrics | AnswerMetrics;
+  readonly routed?: RoutedMetrics;
   readonly cost: RunCost;
 }
 
@@ -137,6 +144,15 @@ export interface AnswerRow {
   readonly cil: readonly number[];
   readonly tilCorrect: readonly number[];
   readonly cilCorrect: readonly number[];
+}
+
+/** Routed prediction after task k: row k of its matrix, with the counts behind it. */
+export interface RoutedRow {
+  readonly accuracy: readonly number[];
+  readonly correct: readonly number[];
+  /** Examples of each task that the network gives to that task. */
+  readonly taskCorrect: readonly number[];
+  readonly passesPerExample: number;
 }
 
 /** `time` is ISO 8601 in UTC; `task` counts from 0. */
@@ -199,6 +215,8 @@ export type RunEventBody =
       readonly passesPerExample: number;
       /** Where the model answers in words: what it generates freely. The rows above are those of label scoring. */
       readonly exactMatch?: AnswerRow;
+      /** Where a selection network chooses the task. */
+      readonly routed?: RoutedRow;
       readonly seconds: number;
     }
   | {

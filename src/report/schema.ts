@@ -9,6 +9,8 @@ import type {
   AnswerMetrics,
   AnswerRow,
   ProtocolMetrics,
+  RoutedMetrics,
+  RoutedRow,
   RunCost,
   RunEvent,
   RunHeader,
@@ -45,6 +47,10 @@ const answerMetricsSchema = protocolMetricsSchema.extend({
   exactMatch: protocolMetricsSchema,
   labelScored: protocolMetricsSchema,
 }) satisfies z.ZodType<AnswerMetrics>;
+
+const routedMetricsSchema = protocolMetricsSchema.extend({
+  taskAccuracy: fraction,
+}) satisfies z.ZodType<RoutedMetrics>;
 
 /** The longer first: a schema drops the keys that it does not know. */
 const sentenceProtocolSchema = z.union([answerMetricsSchema, protocolMetricsSchema]);
@@ -88,6 +94,7 @@ const sentenceMetricsSchema = z.object({
   level: z.undefined().optional(),
   cil: sentenceProtocolSchema,
   til: sentenceProtocolSchema,
+  routed: routedMetricsSchema.exactOptional(),
   cost: runCostSchema,
 }) satisfies z.ZodType<SentenceMetrics>;
 
@@ -138,6 +145,13 @@ const answerRowSchema = z.object({
   tilCorrect: z.array(count),
   cilCorrect: z.array(count),
 }) satisfies z.ZodType<AnswerRow>;
+
+const routedRowSchema = z.object({
+  accuracy: z.array(fraction),
+  correct: z.array(count),
+  taskCorrect: z.array(count),
+  passesPerExample: z.number().nonnegative(),
+}) satisfies z.ZodType<RoutedRow>;
 
 export const runEventSchema = z.discriminatedUnion("type", [
   z.object({ time, type: z.literal("run-started"), header: runHeaderSchema }),
@@ -196,6 +210,7 @@ export const runEventSchema = z.discriminatedUnion("type", [
     counted: z.array(count),
     passesPerExample: z.number().nonnegative(),
     exactMatch: answerRowSchema.exactOptional(),
+    routed: routedRowSchema.exactOptional(),
     seconds,
   }),
   z.object({

@@ -12,6 +12,7 @@ import type { AdapterGraph, AdapterHost } from "../peft/adapterMethod.ts";
 import { adapterMethod } from "../peft/adapters.ts";
 import type { AdapterSpec } from "../peft/types.ts";
 import { type DropoutMask, maskedDropout } from "./dropout.ts";
+import { declareSelector, preferenceLoss } from "./selector.ts";
 
 /** What a graph is compiled for; equal structures share a compiled graph, whatever their task. */
 export interface ModelStructure {
@@ -100,17 +101,20 @@ export interface TrainingGraphOptions {
    * the head's in the softmax.
    */
   readonly outsideLogits?: boolean;
+  /** A selection network on the feature is trained along: its preference loss is added to the task's. */
+  readonly selector?: boolean;
 }
 
 /**
  * Loss and gradients of one batch. Outputs: `loss`, and `gradient/<input>` for every adapter parameter and
  * every trained head parameter (`gradient/head.weight`, …). Inputs beside the model's: `labels` int64 (B), or (B·T) at
- * word level, the slots, and `example_weights` of the same shape, which sum to 1.
+ * word level, the slots, and `example_weights` of the same shape, which sum to 1. With a selection
+ * network its parameters and the inputs of `preferenceLoss` too.
  */
 export function buildTrainingGraph(
   structure: ModelStructure,
   backboneDropout: boolean,
-  { outsideLogits = false }: TrainingGraphOptions = {},
+  { outsideLogits = false, selector = false }: TrainingGraphOptions = {},
 ): TrainingGraph {
   const { dropout, masks } = maskedDropout();
   const model = buildModel(structure, dropout, backboneDropout ? dropout : noDropout);
@@ -123,9 +127,12 @@ export function buildTrainingGraph(
   const logits = outsideLogits
     ? op.concat([op.input(OUTSIDE_LOGITS, "float32", [...each, 1]), own], 1) // (rows, 1 + C)
     : own;
-  const loss = crossEntropy(logits, labels, op.input("example_weights", "float32", each));
+  const taskLoss = crossEntropy(logits, labels, op.input("example_weights", "float32", each));
+  const network = selector ? declareSelector(structure.backbone.width) : undefined;
+  const loss =
+    network === undefined ? taskLoss : op.add(taskLoss, preferenceLoss(network.weights(model.feature)));
 
-  const trained = new Map<string, Value>(adapter.inputs);
+  const trained = new Map<string, Value>([...adapter.inputs, ...(network?.inputs ?? [])]);
   for (const [name, value] of head.inputs)
     if (name !== "scale" || structure.head.scaleLearnable) trained.set(HEAD_PREFIX + name, value);
   const grads = gradients(loss, [...trained.values()]);

@@ -65,6 +65,12 @@ export interface TrainableState {
   readonly head: ReadonlyMap<string, HostTensor<"float32">>;
 }
 
+/** What of a fit is trained in place. */
+export interface FitState extends TrainableState {
+  /** By graph input: what goes on from task to task, at the head's learning rate. */
+  readonly shared?: ReadonlyMap<string, HostTensor<"float32">>;
+}
+
 /** What of a model says how a batch is fed and what is trained. */
 export interface FedModel extends Pick<ModelStructure, "backbone" | "adapter"> {
   /** Absent: no graph of the model pools. */
@@ -156,7 +162,7 @@ function gradientsOf(outputs: Tensors): Map<string, Float32Array> {
   return gradients;
 }
 
-function createOptimizer(context: FitContext, state: TrainableState, options: TrainingOptions): AdamW {
+function createOptimizer(context: FitContext, state: FitState, options: TrainingOptions): AdamW {
   const trainables: Trainable[] = [];
   const [beta1, beta2] = options.betas;
   for (const [name, { data }] of state.adapter)
@@ -164,31 +170,35 @@ function createOptimizer(context: FitContext, state: TrainableState, options: Tr
   for (const [name, { data }] of state.head)
     if (name !== "scale" || context.structure.head?.scaleLearnable === true)
       trainables.push({ name: HEAD_PREFIX + name, values: data, learningRate: options.headLearningRate });
+  for (const [name, { data }] of state.shared ?? [])
+    trainables.push({ name, values: data, learningRate: options.headLearningRate });
   return new AdamW(trainables, { beta1, beta2, epsilon: options.epsilon, weightDecay: options.weightDecay });
 }
 
-function snapshot(state: TrainableState): Map<string, Float32Array> {
+function snapshot(state: FitState): Map<string, Float32Array> {
   const tensors = [
     ...state.adapter,
     ...[...state.head].map(([name, tensor]) => [HEAD_PREFIX + name, tensor] as const),
+    ...(state.shared ?? []),
   ];
   return new Map(tensors.map(([name, { data }]) => [name, data.slice()]));
 }
 
-function restore(state: TrainableState, saved: ReadonlyMap<string, Float32Array>): void {
+function restore(state: FitState, saved: ReadonlyMap<string, Float32Array>): void {
   for (const [name, { data }] of state.adapter) data.set(saved.get(name) ?? data);
   for (const [name, { data }] of state.head) data.set(saved.get(HEAD_PREFIX + name) ?? data);
+  for (const [name, { data }] of state.shared ?? []) data.set(saved.get(name) ?? data);
 }
 
 /**
- * Trains a task's adapter and head in place. Every random choice is a function of the task's generator and the
+ * Trains a task's adapter and head, and what goes on from task to task, in place. Every random choice is a function of the task's generator and the
  * step, so the same seed and machine give the same bytes.
  * @throws EngineError if a loss is not finite, naming the batch; the values are then those of the last good step.
  */
 export async function* fitTask(
   context: FitContext,
   data: TrainingData,
-  state: TrainableState,
+  state: FitState,
   options: TrainingOptions,
 ): AsyncGenerator<FitEvent, FitResult> {
   const { structure, training, executable, padId, rng } = context;
@@ -213,6 +223,7 @@ export async function* fitTask(
       const outputs = await executable.run({
         ...feeds,
         ...parameterFeeds(state),
+        ...Object.fromEntries(state.shared ?? []),
         ...dropoutFeeds(training.masks, bindings, rng.fork("step", step)),
         ...data.targets({ indices, length }),
       });

@@ -1,0 +1,113 @@
+// Dimensions: n rows, D width of the feature, N outputs.
+import { setImmediate as nextTick } from "node:timers/promises";
+import { EngineError } from "../core/errors.ts";
+import type { Rng } from "../core/random.ts";
+import { asFloat32, float32 } from "../core/tensor.ts";
+import type { Graph } from "../graph/types.ts";
+import { AdamW } from "../optim/adamw.ts";
+import { scheduleFactor } from "../optim/schedule.ts";
+import type { Executable } from "../runtime/types.ts";
+import { GRADIENT_PREFIX } from "../train/graphs.ts";
+import { buildSelectorGraph, buildSelectorTrainingGraph, preferenceFeeds } from "../train/selector.ts";
+import type { TrainingOptions } from "../train/trainer.ts";
+import type { FeatureRows } from "./adaptedBackbone.ts";
+import type { OwnedRows } from "./selectorFrozen.ts";
+import { countOutputs, type SelectorTensors } from "./selectorState.ts";
+
+/** Rows that are weighed at once. */
+const WEIGHING_BATCH = 1024;
+
+/** Rows of a training step on frozen features, and rounds over them. */
+const FROZEN_BATCH = 64;
+const FROZEN_EPOCHS = 10;
+
+function rowsOf({ width, values }: FeatureRows, start: number, end: number) {
+  return float32(values.slice(start * width, end * width), [end - start, width]);
+}
+
+/** The selection network on features that are there already. Holds native memory: dispose of it. */
+export class SelectionNetwork implements AsyncDisposable {
+  private readonly compile: (graph: Graph) => Promise<Executable>;
+  private readonly width: number;
+  private weighing: Executable | undefined;
+  private training: Executable | undefined;
+
+  /** @param width D */
+  constructor(compile: (graph: Graph) => Promise<Executable>, width: number) {
+    this.compile = compile;
+    this.width = width;
+  }
+
+  /**
+   * How much each task claims each row.
+   * @param features (n, D)
+   * @returns (n, N), in (0, 1)
+   */
+  async weigh(tensors: SelectorTensors, features: FeatureRows): Promise<FeatureRows> {
+    this.weighing ??= await this.compile(buildSelectorGraph(this.width));
+    const outputs = countOutputs(tensors);
+    const values = new Float32Array(features.rows * outputs);
+    for (let start = 0; start < features.rows; start += WEIGHING_BATCH) {
+      const end = Math.min(features.rows, start + WEIGHING_BATCH);
+      const feature = rowsOf(features, start, end);
+      const { weights } = await this.weighing.run({ ...Object.fromEntries(tensors), feature });
+      values.set(asFloat32(weights, "weights").data, start * outputs);
+      await nextTick();
+    }
+    return { rows: features.rows, width: outputs, values };
+  }
+
+  /**
+   * Trains the network in place by the preference loss alone, at the head's learning rate falling to 0 along a line.
+   * @param rowsOfEpoch the rows of each round, in the order in which they are taken
+   * @throws EngineError if the loss leaves the finite numbers
+   */
+  async fit(
+    tensors: SelectorTensors,
+    rowsOfEpoch: (rng: Rng) => OwnedRows,
+    options: TrainingOptions,
+    rng: Rng,
+    signal?: AbortSignal,
+  ): Promise<void> {
+    this.training ??= await this.compile(buildSelectorTrainingGraph(this.width, GRADIENT_PREFIX));
+    const { betas, epsilon, weightDecay, headLearningRate } = options;
+    const trainables = [...tensors].map(([name, { data }]) => ({
+      name,
+      values: data,
+      learningRate: headLearningRate,
+    }));
+    const optimizer = new AdamW(trainables, { beta1: betas[0], beta2: betas[1], epsilon, weightDecay });
+    const outputs = countOutputs(tensors);
+    for (let epoch = 0; epoch < FROZEN_EPOCHS; epoch++) {
+      const { features, owners } = rowsOfEpoch(rng.fork("epoch", epoch));
+      for (let start = 0; start < features.rows; start += FROZEN_BATCH) {
+        signal?.throwIfAborted();
+        const end = Math.min(features.rows, start + FROZEN_BATCH);
+        const results = await this.training.run({
+          ...Object.fromEntries(tensors),
+          feature: rowsOf(features, start, end),
+          ...preferenceFeeds(owners.slice(start, end), outputs),
+        });
+        const loss = asFloat32(results.loss, "loss").data[0] ?? Number.NaN;
+        if (!Number.isFinite(loss))
+          throw new EngineError(`selection network: the loss became ${loss} in round ${epoch + 1}`, {
+            hint: "lower training.headLearningRate",
+          });
+        const gradients = trainables.map(({ name }) => {
+          const output = GRADIENT_PREFIX + name;
+          return [name, asFloat32(results[output], output).data] as const;
+        });
+        const done = (epoch + start / features.rows) / FROZEN_EPOCHS;
+        optimizer.step(new Map(gradients), scheduleFactor("linear", done, 0, 1));
+        await nextTick();
+      }
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const held = [this.weighing, this.training];
+    this.weighing = undefined;
+    this.training = undefined;
+    for (const executable of held) await executable?.[Symbol.asyncDispose]();
+  }
+}
