@@ -7,6 +7,14 @@ const count = z.int().min(1);
 const positive = z.number().positive();
 const fraction = z.number().min(0).max(1);
 
+const selectorKind = z.enum(["newlora", "newlora-frozen"]);
+
+/** `selector: newlora` is short for `selector: { kind: newlora, inference: soft }`. */
+const selectorSchema = z.union([
+  selectorKind.transform((kind) => ({ kind, inference: "soft" as const })),
+  z.strictObject({ kind: selectorKind, inference: z.enum(["soft", "hard", "off"]).default("soft") }),
+]);
+
 const loraSchema = z.strictObject({
   adapter: z.literal("lora").optional().default("lora"),
   rank: count.default(4),
@@ -16,6 +24,8 @@ const loraSchema = z.strictObject({
   /** Default: peft's for the backbone's architecture. */
   targetModules: z.union([z.string().min(1), z.array(z.string().min(1)).min(1)]).exactOptional(),
   rslora: z.boolean().default(false),
+  /** NewLoRA's network that says which task a text belongs to. */
+  selector: selectorSchema.exactOptional(),
 });
 
 const promptTuningSchema = z.strictObject({
@@ -106,7 +116,9 @@ export const configFields = z.strictObject({
 type Fields = z.output<typeof configFields>;
 
 interface KeyRule {
-  readonly path: readonly [section: keyof Fields] | readonly [section: "stream" | "feature", key: string];
+  readonly path:
+    | readonly [section: keyof Fields]
+    | readonly [section: "stream" | "feature" | "method", key: string];
   readonly broken: (config: Fields) => boolean;
   readonly message: string;
 }
@@ -182,8 +194,27 @@ const headRules: readonly KeyRule[] = [
   },
 ];
 
+function hasSelector({ method }: Fields): boolean {
+  return method.adapter === "lora" && method.selector !== undefined;
+}
+
+/** What a selection network needs beside it. */
+const selectorRules: readonly KeyRule[] = [
+  {
+    path: ["method", "selector"],
+    broken: (config) => hasSelector(config) && config.level === "word",
+    message: "a selector reads a sentence's vector: at level: word there is none",
+  },
+  {
+    path: ["method", "selector"],
+    broken: (config) => hasSelector(config) && config.head.kind === "none",
+    message: "a selector weighs heads: it goes with head: linear or cosine",
+  },
+];
+
 export const configSchema = configFields.superRefine((config, context) => {
-  for (const { path, broken, message } of [...levelRules[config.level], ...headRules])
+  const rules = [...levelRules[config.level], ...headRules, ...selectorRules];
+  for (const { path, broken, message } of rules)
     if (broken(config)) context.addIssue({ code: "custom", path: [...path], message });
 });
 
@@ -203,7 +234,6 @@ export type ResolvedConfig = DeepReadonly<Omit<Fields, "stream">> & { readonly s
  */
 export const laterKeys: Readonly<Record<string, string>> = {
   router: "routers",
-  "method.selector": "adapter selectors",
   "method.layers": "adapters in some layers only",
 };
 

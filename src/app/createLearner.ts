@@ -189,6 +189,10 @@ export async function createLearner(config: LearnerConfig): Promise<Learner> {
       issues: toConfigIssues(learnerSchema, config, parsed.error),
     });
   const settings = parsed.data;
+  if (settings.method.adapter === "lora" && settings.method.selector !== undefined)
+    throw new ConfigError("createLearner: a selection network is learned by a run alone", {
+      hint: "Leave method.selector out, or use a whole experiment: accrete run, runExperiment.",
+    });
   const loaded = await loadBackbone(settings.backbone, settings.backboneRevision);
   const model = new AdaptedBackbone({
     structure: resolveStructure(settings, loaded),

@@ -54,6 +54,14 @@ export interface Course extends AsyncDisposable {
   evaluate(task: number, time: Timekeeper, signal?: AbortSignal): Promise<Evaluation>;
   /** What is written of a learned task. */
   save(learned: LearnedTask): SavedAdapter;
+  /** Files of our own that go with the newest task's adapter, by name: what goes on learning as it is by now. */
+  companions?(): ReadonlyMap<string, Uint8Array>;
+  /**
+   * Takes up the companions of a task that an earlier run learned.
+   * @param folder of the task's adapter
+   * @throws CheckpointError if one is missing, damaged, or does not fit the backbone
+   */
+  recall?(folder: string): Promise<void>;
   /**
    * The inverse of `save`.
    * @throws CheckpointError if the adapter does not fit the backbone

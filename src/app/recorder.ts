@@ -119,10 +119,14 @@ export class Recorder implements AsyncDisposable {
     const rows = [...this.#rows.values()];
     if (rows.length > 0) {
       const { level = "sentence", tasks = [] } = this.#header ?? {};
-      const { cil, til } = computeFigures(level, rows, tasks);
+      const figures = computeFigures(level, rows, tasks);
+      const { cil, til } = figures;
       const names = rows.map((row) => tasks[row.task]?.name ?? `task-${row.task}`);
       await writeFileAtomic(join(this.#folder, "cil_matrix.csv"), matrixToCsv(cil.matrix, names));
       await writeFileAtomic(join(this.#folder, "til_matrix.csv"), matrixToCsv(til.matrix, names));
+      const routed = figures.level === undefined ? figures.routed : undefined;
+      if (routed !== undefined)
+        await writeFileAtomic(join(this.#folder, "routed_matrix.csv"), matrixToCsv(routed.matrix, names));
     }
     const html = renderHtml(await readRunRecord(this.#folder));
     await writeFileAtomic(join(this.#folder, "report.html"), html);

@@ -88,7 +88,7 @@ async function* learnTask(
   const { learned, truncatedTexts, stoppedEarly } = result;
   const saved = await folder.commitTask(
     { name: learned.name, labels: learned.labels },
-    encodePeftFolder(course.save(learned)),
+    new Map([...encodePeftFolder(course.save(learned)), ...(course.companions?.() ?? [])]),
   );
   const seconds = time.finishTask();
   yield {
@@ -108,6 +108,7 @@ async function reloadTask(shop: Workshop, index: number): Promise<LearnedTask | 
   const entry = shop.folder.finishedTasks[index];
   if (entry === undefined) return undefined;
   const path = await shop.folder.adapterFolder(entry);
+  await shop.course.recall?.(path);
   return shop.course.restore(entry.name, await readPeftFolder(path), path);
 }
 

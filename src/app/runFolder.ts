@@ -30,6 +30,7 @@ export const runFiles: ReadonlySet<string> = new Set([
   "metrics.json",
   "cil_matrix.csv",
   "til_matrix.csv",
+  "routed_matrix.csv",
   "report.html",
   "adapters",
 ]);

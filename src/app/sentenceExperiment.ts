@@ -8,25 +8,38 @@ import type { LoadedBackbone } from "./backbone.ts";
 import type { ResolvedConfig } from "./configSchema.ts";
 import type { ExperimentKind, TaskOutline } from "./experimentKind.ts";
 import { type HeadedCourse, type HeadedStream, headedPlan } from "./headedPlan.ts";
+import { learnSelecting, openSelection, selectionFiles } from "./selection.ts";
 import { promptTaskOf } from "./structure.ts";
 
 function openCourse(
   { tasks }: TaskStream,
+  { method }: Pick<ResolvedConfig, "method">,
   ...[model, training, seed]: Parameters<HeadedStream["open"]>
 ): HeadedCourse {
   const learner = new ContinualLearner(model, training, seed);
-  const evaluator = new Evaluator(model);
   const taskAt = (index: number): Task => tasks[index]!;
+  const selection =
+    method.adapter === "lora" && method.selector !== undefined
+      ? openSelection(method.selector, model, { training, seed, tasks: tasks.length })
+      : undefined;
+  const evaluator = new Evaluator(model, selection?.routing);
   return {
     notes: [],
     plannedSteps: (task) => learner.plannedSteps(taskAt(task).train.length),
-    learn: (task, signal) => learner.learn(taskAt(task), signal),
+    learn: (task, signal) =>
+      selection === undefined
+        ? learner.learn(taskAt(task), signal)
+        : learnSelecting(learner, selection.selector, task, taskAt(task), signal),
     add: (task, learned) => evaluator.add(taskAt(task), learned),
     evaluate: async (task, time, signal) => {
       const { value, seconds } = await time.evaluation(() => evaluator.evaluate(signal));
       return { type: "evaluated", task, ...value, seconds };
     },
-    [Symbol.asyncDispose]: () => learner[Symbol.asyncDispose](),
+    ...(selection && selectionFiles(selection.selector)),
+    [Symbol.asyncDispose]: async () => {
+      await selection?.selector[Symbol.asyncDispose]();
+      await learner[Symbol.asyncDispose]();
+    },
   };
 }
 
@@ -66,7 +79,7 @@ export const sentenceExperiment: ExperimentKind = {
         return headedPlan(config, loaded, {
           largestHead: Math.max(...tasks.map(({ labels }) => labels.length)),
           promptTask: promptTaskOf(config.stream),
-          open: (...given) => openCourse(stream, ...given),
+          open: (...given) => openCourse(stream, config, ...given),
         });
       },
     };

@@ -31,7 +31,7 @@ interface SpecContext {
 const adapterSpecs: {
   readonly [K in AdapterKind]: (method: Methods[K], context: SpecContext) => AdapterSpec;
 } = {
-  lora: ({ adapter: kind, targetModules, ...settings }, { loaded }) => ({
+  lora: ({ adapter: kind, targetModules, selector: _, ...settings }, { loaded }) => ({
     kind,
     spec: {
       ...settings,

@@ -224,7 +224,7 @@ describe("what is wrong is named", () => {
 
   test.each([
     ["router", { router: { kind: "entropy" } }],
-    ["method.selector", { method: { selector: "x" } }],
+    ["method.layers", { method: { layers: [0] } }],
   ])("what later versions know, as not available: %s", async (path, changes) => {
     const issues = await issuesOf(() => configAt("/", changes));
     expect(issues.map((issue) => issue.path)).toEqual([path]);

@@ -69,6 +69,9 @@ export const descriptions: Readonly<Record<string, string>> = {
     "Which linear layers are adapted. A list: exact names or ends of names (`query`, `output.dense`); a text: a regular expression for the full name. Without it peft's default, for BERT and RoBERTa `query` and `value`.",
   "method.rslora": "s = alpha / √rank in place of alpha / rank.",
 
+  "method.selector":
+    "NewLoRA: a network that says which task a text belongs to; see [NewLoRA](newlora.md). `newlora` learns with each adapter and reads features through it; `newlora-frozen` reads the backbone's own and sees pseudo-features of earlier classes. A name is short for `{ kind: …, inference: soft }`. `soft`: each head's probabilities count by its task's weight. `hard`: the heaviest task answers. `off`: the network is learned, but nothing asks it. Texts with heads only.",
+
   "head.kind":
     "`linear`: Wf + b. `cosine`: scale · cos(w, f), no bias. `none`: the decoder's own language-modelling head.",
   "head.scale": "Of the cosine head: learned from 16 on, or fixed at this number.",
