@@ -51,7 +51,7 @@ interface Pending {
 }
 
 /**
- * NewLoRA's selection network over a stream of tasks. One network serves all tasks and goes on learning, so it is no
+ * NewLoRA's selection network over a stream of tasks. One network serves all tasks and changes with each, so it is no
  * part of what a task freezes; its state after a task is saved with that task. Holds native memory: dispose of it.
  */
 export class TaskSelector implements AsyncDisposable {
@@ -60,6 +60,7 @@ export class TaskSelector implements AsyncDisposable {
   private readonly options: SelectorOptions;
   private readonly network: SelectionNetwork;
   private readonly rng: Rng;
+  private readonly initial: SelectorTensors;
   private state: SelectorState;
 
   constructor(model: AdaptedBackbone, options: SelectorOptions) {
@@ -69,16 +70,19 @@ export class TaskSelector implements AsyncDisposable {
     this.options = options;
     this.network = new SelectionNetwork((graph) => model.compile(graph), width);
     this.rng = createRng(options.seed).fork("selector");
-    this.state = { tensors: initSelector(width, this.rng), statistics: [] };
+    this.initial = initSelector(width, this.rng);
+    this.state = { tensors: this.initial, statistics: [] };
   }
 
   /**
-   * A copy of the network for the next task, with an output for it. It replaces this one's with {@link finish} alone,
-   * so that a task that fails leaves no trace.
+   * A copy of the network for the next task, with an output for it; on frozen features it begins anew, since what is
+   * kept of earlier classes says all that it knew, and an output that learned to be silent wakes up slowly. It takes
+   * the old one's place with {@link finish} alone, so that a task that fails leaves no trace.
    */
   begin(index: number): Pending {
     const outputs = Math.max(this.options.tasks ?? 0, index + 1);
-    return { index, tensors: growSelector(this.state.tensors, outputs, this.rng) };
+    const from = selectorKinds[this.kind].frozen ? this.initial : this.state.tensors;
+    return { index, tensors: growSelector(from, outputs, this.rng) };
   }
 
   /** What is trained along with the task's adapter; undefined where the network learns afterwards. */

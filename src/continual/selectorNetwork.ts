@@ -19,7 +19,7 @@ const WEIGHING_BATCH = 1024;
 
 /** Rows of a training step on frozen features, and rounds over them. */
 const FROZEN_BATCH = 64;
-const FROZEN_EPOCHS = 10;
+const FROZEN_EPOCHS = 20;
 
 function rowsOf({ width, values }: FeatureRows, start: number, end: number) {
   return float32(values.slice(start * width, end * width), [end - start, width]);
