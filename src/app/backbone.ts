@@ -1,7 +1,7 @@
 import { CheckpointError } from "../core/errors.ts";
 import { loadTokenizer, type Tokenizer } from "../data/tokenizer.ts";
-import { type ModelFolder, openModelFolder } from "../io/modelFolder.ts";
-import { type Backbone, createBackbone } from "../nn/backbone.ts";
+import { type ModelFolder, openModelFolder, readModelConfig } from "../io/modelFolder.ts";
+import { type Architecture, architectureOf, type Backbone, createBackbone } from "../nn/backbone.ts";
 import type { FeatureSpec, Pooling } from "../nn/features.ts";
 
 /** A backbone with its tokenizer and where both came from. */
@@ -21,6 +21,22 @@ function checkVocabulary({ folder, backbone, tokenizer }: LoadedBackbone): void 
       hint: "tokenizer.json and model.safetensors do not belong together; a model with added tokens wants resize_token_embeddings before it is saved.",
     },
   );
+}
+
+/**
+ * The architecture that a model's config.json names; nothing else of it is read or fetched.
+ * @throws CheckpointError if there is no such model, or its architecture is unknown
+ */
+export async function readArchitecture(
+  source: string,
+  revision?: string,
+  signal?: AbortSignal,
+): Promise<Architecture> {
+  const config = await readModelConfig(source, {
+    ...(revision === undefined ? {} : { revision }),
+    ...(signal === undefined ? {} : { signal }),
+  });
+  return architectureOf(config, source);
 }
 
 /**

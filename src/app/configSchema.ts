@@ -2,6 +2,7 @@ import { z } from "zod";
 import { isPrompt, promptNames } from "../data/prompts.ts";
 import { type StreamSpec, streamSchema } from "../data/streamSpec.ts";
 import { poolingKinds } from "../nn/features.ts";
+import { checkSettings } from "./combinations.ts";
 
 const count = z.int().min(1);
 const positive = z.number().positive();
@@ -182,11 +183,6 @@ const levelRules: { readonly [L in Fields["level"]]: readonly KeyRule[] } = {
 /** What goes without a head. */
 const headRules: readonly KeyRule[] = [
   {
-    path: ["head"],
-    broken: ({ head, level }) => head.kind === "none" && level === "word",
-    message: "at level: word every word is classified by a head: use linear or cosine",
-  },
-  {
     path: ["feature", "pooling"],
     broken: ({ head, feature }) =>
       head.kind === "none" && (feature.pooling !== undefined || feature.normalize !== undefined),
@@ -216,6 +212,10 @@ export const configSchema = configFields.superRefine((config, context) => {
   const rules = [...levelRules[config.level], ...headRules, ...selectorRules];
   for (const { path, broken, message } of rules)
     if (broken(config)) context.addIssue({ code: "custom", path: [...path], message });
+  const { method, head, level } = config;
+  const verdict = checkSettings({ adapter: method.adapter, head: head.kind, level });
+  if (!verdict.allowed)
+    context.addIssue({ code: "custom", path: ["head"], message: `${verdict.reason}: ${verdict.hint}` });
 });
 
 /** Read-only all the way down. */

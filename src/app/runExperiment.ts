@@ -3,7 +3,8 @@ import { computeFigures, type Evaluation, isEvaluation } from "../continual/runM
 import type { LearnResult } from "../continual/taskTrainer.ts";
 import type { RunEvent, RunEventBody, RunHeader, RunLevel } from "../core/record.ts";
 import { encodePeftFolder, readPeftFolder } from "../peft/checkpoint.ts";
-import { type LoadedBackbone, loadBackbone } from "./backbone.ts";
+import { type LoadedBackbone, loadBackbone, readArchitecture } from "./backbone.ts";
+import { requireCombination } from "./combinations.ts";
 import { flattenConfig, type ResolvedConfig } from "./config.ts";
 import type { Course, Curriculum, ExperimentKind, Plan } from "./experimentKind.ts";
 import { generativeExperiment } from "./generativeExperiment.ts";
@@ -142,7 +143,15 @@ interface Ingredients {
   readonly plan: Plan;
 }
 
+/** Before data and weights are read: a stream may be long and a model large, and both in vain. */
+async function checkFamily(config: ResolvedConfig, signal?: AbortSignal): Promise<void> {
+  const { backbone, backboneRevision, method, head, level } = config;
+  const family = await readArchitecture(backbone, backboneRevision, signal);
+  requireCombination({ family, adapter: method.adapter, head: head.kind, level }, backbone);
+}
+
 async function loadIngredients(config: ResolvedConfig, signal?: AbortSignal): Promise<Ingredients> {
+  await checkFamily(config, signal);
   const curriculum = await kindOf(config).load(config);
   const loaded = await loadBackbone(config.backbone, config.backboneRevision, signal);
   return { curriculum, loaded, plan: await curriculum.plan(loaded) };

@@ -13,6 +13,7 @@ import type { AdapterKind, AdapterSpec } from "../peft/types.ts";
 import { adapterHost, type ModelStructure } from "../train/graphs.ts";
 import type { TrainingOptions } from "../train/trainer.ts";
 import { type LoadedBackbone, resolveFeature } from "./backbone.ts";
+import { combinationError, encoderWritesNothing } from "./combinations.ts";
 import type { ResolvedConfig } from "./configSchema.ts";
 
 /** The part of a configuration that says what is learned, not from which data. */
@@ -145,10 +146,7 @@ export function resolveCausalStructure(
 ): CausalStructure & Required<Pick<CausalStructure, "adapter">> {
   const { backbone } = loaded;
   if (backbone.kind !== "decoder")
-    throw new ConfigError(
-      `head: none answers in words, and ${loaded.folder.path} is an encoder (${backbone.config.architecture}), which writes none`,
-      { hint: "Use head: linear or cosine, or a decoder such as GPT-2, GPT-NeoX or Llama." },
-    );
+    throw combinationError(encoderWritesNothing, backbone.config.architecture, loaded.folder.path);
   const structure = { backbone, adapter: adapterSpec(config.method, { loaded, promptTask }) };
   checkVirtualTokens(adapterMethod(structure.adapter).virtualTokens, loaded);
   // Built once for its refusals, before anything is written.

@@ -104,8 +104,12 @@ class HubModel {
     };
   }
 
-  /** Downloads what the snapshot lacks. */
-  async download(): Promise<string> {
+  async hasConfig(commit: string): Promise<boolean> {
+    return exists(join(this.snapshot(commit), "config.json"));
+  }
+
+  /** Downloads what the snapshot lacks of the chosen files. */
+  async download(choose: FileChoice): Promise<string> {
     const remote = this.#remote;
     const { sha: commit } = await modelInfo({
       ...remote,
@@ -118,7 +122,7 @@ class HubModel {
     const files = new Map<string, ListFileEntry>();
     for await (const entry of listFiles({ ...remote, revision: commit, recursive: true }))
       if (entry.type === "file") files.set(entry.path, entry);
-    for (const entry of chooseFiles(this.id, files)) await this.#downloadOne(commit, entry);
+    for (const entry of choose(this.id, files)) await this.#downloadOne(commit, entry);
     for (const name of optionalFiles) {
       if (!files.has(name)) await writeMarker(join(this.storage, ".no_exist", commit, name), "");
     }
@@ -167,6 +171,14 @@ async function exists(path: string): Promise<boolean> {
 async function writeMarker(path: string, text: string): Promise<void> {
   await mkdir(dirname(path), { recursive: true });
   await writeFile(path, text);
+}
+
+type FileChoice = (id: string, files: ReadonlyMap<string, ListFileEntry>) => ListFileEntry[];
+
+function chooseConfig(id: string, files: ReadonlyMap<string, ListFileEntry>): ListFileEntry[] {
+  const config = files.get("config.json");
+  if (config === undefined) throw new CheckpointError(`${id}: has no config.json on the hub`);
+  return [config];
 }
 
 /** Small files first: once the weights are there, everything is. */
@@ -264,7 +276,7 @@ export async function fetchHubModel(id: string, options: HubOptions = {}): Promi
     return { path: model.snapshot(commit), commit, notes: [] };
   try {
     if (isOffline()) throw new CheckpointError("HF_HUB_OFFLINE forbids the network");
-    const fetched = await model.download();
+    const fetched = await model.download(chooseFiles);
     return { path: model.snapshot(fetched), commit: fetched, notes: [] };
   } catch (cause) {
     options.signal?.throwIfAborted();
@@ -274,5 +286,25 @@ export async function fetchHubModel(id: string, options: HubOptions = {}): Promi
     }
     const note = `${id}: taken from the cache; the hub could not be asked whether it has ${optionalFiles.join(" or ")}, which decide the default pooling.`;
     return { path: model.snapshot(commit), commit, notes: [note] };
+  }
+}
+
+/**
+ * The local folder of a hub model with its config.json; downloads no other file.
+ * @throws CheckpointError if it is neither cached nor to be had, naming what was tried.
+ */
+export async function fetchHubConfig(id: string, options: HubOptions = {}): Promise<HubSnapshot> {
+  const model = new HubModel(id, options);
+  const cached = await model.cachedCommit();
+  if (cached !== undefined && (await model.hasConfig(cached)))
+    return { path: model.snapshot(cached), commit: cached, notes: [] };
+  try {
+    if (isOffline()) throw new CheckpointError("HF_HUB_OFFLINE forbids the network");
+    const commit = await model.download(chooseConfig);
+    return { path: model.snapshot(commit), commit, notes: [] };
+  } catch (cause) {
+    options.signal?.throwIfAborted();
+    if (cause instanceof CheckpointError && !isOffline()) throw cause;
+    throw cannotFetch(model, cause);
   }
 }

@@ -7,7 +7,7 @@ import { CheckpointError } from "../core/errors.ts";
 import { errorCode } from "./fileErrors.ts";
 import { sha256 } from "./hash.ts";
 import { cachedFileHash } from "./hashCache.ts";
-import { fetchHubModel, type HubOptions } from "./hubCache.ts";
+import { fetchHubConfig, fetchHubModel, type HubOptions } from "./hubCache.ts";
 import { readSafetensorsHeader, type TensorEntry } from "./safetensors.ts";
 import { indexFile, requireWeightFiles, type WeightFiles } from "./weightFiles.ts";
 
@@ -58,11 +58,15 @@ interface Located {
   readonly notes: readonly string[];
 }
 
-async function locate(source: string, options: OpenModelOptions): Promise<Located> {
+async function locate(
+  source: string,
+  options: OpenModelOptions,
+  fetchFromHub: typeof fetchHubModel = fetchHubModel,
+): Promise<Located> {
   const path = resolve(/^~(\/|$)/.test(source) ? join(homedir(), source.slice(1)) : source);
   if (await isFolder(path)) return { path, notes: [] };
   const isPath = /^[.~]/.test(source) || isAbsolute(source) || !hubId.test(source);
-  if (!isPath) return fetchHubModel(source, options);
+  if (!isPath) return fetchFromHub(source, options);
   const resolved = path === source ? "" : ` (${path})`;
   throw new CheckpointError(`${source}: no such model folder${resolved}`, {
     hint: "Give the path of a Hugging Face model folder, or a hub id like org/name.",
@@ -163,6 +167,22 @@ async function hashModel(
   return sha256(names.map((name) => `${digests.get(name)}  ${name}\n`).join(""));
 }
 
+/** What is parsed of config.json, and its bytes. */
+async function readConfig(path: string): Promise<{ readonly config: unknown; readonly bytes: Buffer }> {
+  const bytes = await requireFile(path, "config.json", "Is this the folder of a Hugging Face model?");
+  return { config: parseJson(bytes, join(path, "config.json")), bytes };
+}
+
+/**
+ * The parsed config.json of a model, without reading its weights; of a hub model it is fetched alone.
+ * @param source as for {@link openModelFolder}
+ * @throws CheckpointError if there is no such model, or its config.json is missing or damaged
+ */
+export async function readModelConfig(source: string, options: OpenModelOptions = {}): Promise<unknown> {
+  const { path } = await locate(source, options, fetchHubConfig);
+  return (await readConfig(path)).config;
+}
+
 /**
  * Opens a model folder: reads its config and the headers of its weights, and hashes it (once; the digest is cached).
  *
@@ -173,8 +193,7 @@ async function hashModel(
  */
 export async function openModelFolder(source: string, options: OpenModelOptions = {}): Promise<ModelFolder> {
   const { path, commit, notes } = await locate(source, options);
-  const configBytes = await requireFile(path, "config.json", "Is this the folder of a Hugging Face model?");
-  const config = parseJson(configBytes, join(path, "config.json"));
+  const { config, bytes: configBytes } = await readConfig(path);
   const files = await requireWeightFiles(path);
   const tokenizerHint =
     "Make it with transformers: AutoTokenizer.from_pretrained(folder).save_pretrained(folder).";

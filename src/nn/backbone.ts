@@ -221,11 +221,19 @@ function isArchitecture(name: string): name is Architecture {
 }
 
 /**
+ * The architecture that a Hugging Face config.json names.
+ * @param where the folder, for messages
+ * @throws CheckpointError if it names none, or one that is unknown
+ */
+export function architectureOf(config: unknown, where: string): Architecture {
+  return modelTypeOf(config, Object.keys(architectures).filter(isArchitecture), where);
+}
+
+/**
  * Describes the model of a Hugging Face folder.
  * @param where the folder, for messages
  * @throws CheckpointError if the architecture is unknown or the weights do not fit the config
  */
 export function createBackbone(config: unknown, weights: Weights, where: string): Backbone {
-  const architecture = modelTypeOf(config, Object.keys(architectures).filter(isArchitecture), where);
-  return architectures[architecture](config, weights, where);
+  return architectures[architectureOf(config, where)](config, weights, where);
 }

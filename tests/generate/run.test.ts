@@ -255,7 +255,9 @@ describe("what cannot be learned is told before anything is written", () => {
   it("an encoder", async () => {
     const error = await refusal({ backbone: join(root, "encoder") });
     expect(error).toBeInstanceOf(ConfigError);
-    expect(error.message).toContain("is an encoder (bert), which writes none");
+    expect(error.message).toContain(
+      "encoder (bert): head: none answers in words, and an encoder writes none",
+    );
   });
 
   it("a decoder without its language-modelling head", async () => {
