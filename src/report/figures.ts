@@ -22,6 +22,16 @@ export interface ProtocolFigures {
   readonly typeMatrix?: TypeMatrix;
 }
 
+/** Prediction in which a network chooses the task. */
+export interface RoutedFigures {
+  readonly matrix: AccuracyMatrix;
+  /** The mean over tasks after the last one. */
+  readonly headline: number;
+  /** The share of all test texts whose task is found. */
+  readonly taskAccuracy: number;
+  readonly passesPerExample: number;
+}
+
 type Protocol = "cil" | "til";
 
 export interface RunFigures {
@@ -34,6 +44,8 @@ export interface RunFigures {
   readonly seenLabels: number;
   readonly cil: ProtocolFigures;
   readonly til: ProtocolFigures;
+  /** Absent where every evaluation was exact. */
+  readonly routed?: RoutedFigures;
   /** Tasks whose TIL figure is not what it was when they were learned: there must be none. */
   readonly tilChanged: readonly number[];
   readonly trainSeconds: number | undefined;
@@ -44,6 +56,7 @@ export interface RunFigures {
 export function summarize(record: RunRecord): RunFigures {
   const { metrics, tasks } = record;
   const evaluatedTasks = record.cil.length;
+  const routed = summarizeRouted(tasks.slice(0, evaluatedTasks));
   return {
     finished: metrics !== undefined,
     totalTasks: tasks.length,
@@ -52,10 +65,26 @@ export function summarize(record: RunRecord): RunFigures {
     seenLabels: countNames(tasks.slice(0, evaluatedTasks)),
     cil: summarizers[record.level](record, "cil"),
     til: summarizers[record.level](record, "til"),
+    ...(routed !== undefined && { routed }),
     tilChanged: findChangedColumns(record.til),
     trainSeconds: metrics?.cost.trainSeconds ?? total(tasks.map((task) => task.learned?.seconds)),
     evalSeconds: metrics?.cost.evalSeconds ?? total(tasks.map((task) => evaluationOf(task)?.seconds)),
     peakRssBytes: metrics?.cost.peakRssBytes,
+  };
+}
+
+function summarizeRouted(evaluated: readonly TaskRecord[]): RoutedFigures | undefined {
+  const rows = evaluated.flatMap(({ evaluated: row }) => row?.routed ?? []);
+  const last = rows.at(-1);
+  const found = total(last?.taskCorrect ?? []);
+  const counted = total(evaluated.at(-1)?.evaluated?.counted ?? []);
+  const headline = mean(last?.accuracy ?? []);
+  if (last === undefined || rows.length < evaluated.length || headline === undefined) return undefined;
+  return {
+    matrix: rows.map(({ accuracy }) => rows.map((_, j) => accuracy[j] ?? null)),
+    headline,
+    taskAccuracy: (found ?? 0) / Math.max(1, counted ?? 0),
+    passesPerExample: last.passesPerExample,
   };
 }
 

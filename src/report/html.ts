@@ -154,6 +154,16 @@ function cardsOf(page: Page): readonly Card[] {
             more: `TIL ${formatPercent(til.exactMatch)} %; all other figures choose among the labels`,
           },
         ]),
+    ...(figures.routed === undefined
+      ? []
+      : [
+          {
+            name: html`Routed ${headlineName(page)}`,
+            value: formatPercent(figures.routed.headline),
+            unit: "%",
+            more: `the task found for ${formatPercent(figures.routed.taskAccuracy)} % of texts; ${formatCount(figures.routed.passesPerExample)} forward passes`,
+          },
+        ]),
     {
       name: `CIL ${wording.incremental}`,
       value: formatPercent(cil.incremental),

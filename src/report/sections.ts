@@ -67,7 +67,19 @@ ${renderMatrix(
   tilNote(figures),
   wording,
   narrow ? halfWidth : fullWidth,
-)}</div>`;
+)}${
+  figures.routed === undefined
+    ? ""
+    : renderMatrix(
+        figures.routed.matrix,
+        record.tasks,
+        "Routed",
+        "Routed",
+        `The right ${wording.name} among all learned so far, where a network says which task a text belongs to.`,
+        wording,
+        narrow ? halfWidth : fullWidth,
+      )
+}</div>`;
 }
 
 function tilNote({ tilChanged }: RunFigures): string {

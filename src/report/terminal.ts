@@ -1,6 +1,6 @@
 import { stripVTControlCharacters } from "node:util";
 import type { AccuracyMatrix, TypeMatrix } from "../core/record.ts";
-import { type RunFigures, summarize } from "./figures.ts";
+import { type RoutedFigures, type RunFigures, summarize } from "./figures.ts";
 import {
   formatBytes,
   formatPercent,
@@ -50,6 +50,9 @@ export function renderTables(record: RunRecord, options: TableOptions): string {
     renderHeadline(figures, wording, pen),
     renderMatrix(`CIL ${wording.cell}, %`, record.cil, pen),
     renderMatrix(`TIL ${wording.cell}, %`, record.til, pen),
+    ...(figures.routed === undefined
+      ? []
+      : [renderMatrix(`routed ${wording.cell}, %`, figures.routed.matrix, pen)]),
     renderTypes(figures.cil.typeMatrix, pen),
     renderTasks(record.tasks, figures, wording, pen),
     renderCost(figures, pen),
@@ -81,7 +84,7 @@ function plural(count: number, noun: string): string {
 }
 
 function renderHeadline(
-  { cil, til, finished, tilChanged }: RunFigures,
+  { cil, til, routed, finished, tilChanged }: RunFigures,
   wording: Wording,
   pen: Pen,
 ): string[] {
@@ -114,6 +117,7 @@ function renderHeadline(
   return [
     pen.strong(line(["", "CIL", "TIL"])),
     ...rows.map(line),
+    ...(routed === undefined ? [] : [routedLine(routed)]),
     tilChanged.length === 0
       ? pen.faint("TIL's forgetting is 0 by construction.")
       : pen.strong(
@@ -124,6 +128,10 @@ function renderHeadline(
         ),
     "",
   ];
+}
+
+function routedLine({ headline, taskAccuracy, passesPerExample }: RoutedFigures): string {
+  return `Routed: ${formatPercent(headline)} %; task found: ${formatPercent(taskAccuracy)} %; passes an example: ${formatPasses(passesPerExample)}`;
 }
 
 function formatPasses(passes: number | undefined): string {

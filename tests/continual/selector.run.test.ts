@@ -9,6 +9,8 @@ import { selectorFile } from "../../src/continual/selectorState.ts";
 import { CheckpointError } from "../../src/core/errors.ts";
 import type { RunEvent, RunMetrics } from "../../src/core/record.ts";
 import { decodeSafetensors } from "../../src/io/safetensors.ts";
+import { readRunRecord } from "../../src/report/record.ts";
+import { renderTables } from "../../src/report/terminal.ts";
 import { writeTinyExperiment } from "../app/tinyExperiment.ts";
 
 let root = "";
@@ -93,6 +95,11 @@ describe.each(["newlora", "newlora-frozen"])("%s", (kind) => {
     expect(routed?.taskAccuracy).toBe(found / last.counted.reduce((sum, count) => sum + count, 0));
     const csv = await readFile(join(root, kind, "routed_matrix.csv"), "utf8");
     expect(csv.split("\n")[3]).toBe(`task-2,${last.accuracy.join(",")}`);
+    const tables = renderTables(await readRunRecord(join(root, kind)), { color: false, width: 64 });
+    const percent = ((routed?.taskAccuracy ?? 0) * 100).toFixed(1).replace("100.0", "100");
+    expect(tables).toContain(`task found: ${percent}`);
+    expect(tables).toContain("routed accuracy, %");
+    expect(await readFile(join(root, kind, "report.html"), "utf8")).toContain("<h3>Routed</h3>");
   });
 });
 
