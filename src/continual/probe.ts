@@ -1,17 +1,12 @@
 // Dimensions: n rows, B batch, D width of the feature, C classes.
 /** Probes: how well simple classifiers can tell classes apart by features that stay as they are. */
-import { setImmediate as nextTick } from "node:timers/promises";
-import { gradients } from "../autodiff/gradients.ts";
-import { DataError, EngineError } from "../core/errors.ts";
+import { DataError } from "../core/errors.ts";
 import { createRng, type Rng, shuffled } from "../core/random.ts";
-import { asFloat32, float32 } from "../core/tensor.ts";
-import { createGraph } from "../graph/graph.ts";
-import * as op from "../graph/ops.ts";
-import type { Graph, Value } from "../graph/types.ts";
-import { declareHead, defaultHeads, HEAD_PREFIX, initHead } from "../nn/heads.ts";
-import { AdamW } from "../optim/adamw.ts";
+import { float32 } from "../core/tensor.ts";
+import type { Graph } from "../graph/types.ts";
+import { defaultHeads, HEAD_PREFIX, initHead } from "../nn/heads.ts";
 import type { Executable } from "../runtime/types.ts";
-import { crossEntropy, GRADIENT_PREFIX } from "../train/graphs.ts";
+import { buildHeadTrainingGraph, type FeatureStep, fitOnFeatures } from "../train/featureFit.ts";
 import { sentenceTargets } from "../train/trainer.ts";
 import type { FeatureRows } from "./adaptedBackbone.ts";
 
@@ -103,22 +98,6 @@ function classMeans({ train, classes }: ProbeContext): {
   return { means, counts };
 }
 
-function buildHeadGraph(kind: "linear" | "cosine", width: number): Graph {
-  const head = declareHead(kind, width);
-  const feature = op.input("feature", "float32", ["B", width]);
-  const weights = op.input("example_weights", "float32", ["B"]);
-  const loss = crossEntropy(head.logits(feature), op.input("labels", "int64", ["B"]), weights);
-  const trained = [...head.inputs].filter(([name]) => name !== "scale");
-  const outputs: Record<string, Value> = { loss };
-  gradients(
-    loss,
-    trained.map(([, value]) => value),
-  ).forEach((gradient, i) => {
-    outputs[GRADIENT_PREFIX + trained[i]?.[0]] = gradient;
-  });
-  return createGraph(outputs);
-}
-
 function gather({ width, values }: FeatureRows, rows: readonly number[]) {
   const picked = new Float32Array(rows.length * width);
   rows.forEach((row, i) => {
@@ -138,29 +117,26 @@ async function fitHead({ compile, train, classes, options }: ProbeContext, kind:
   const { width } = train.features;
   const rng = createRng(options.seed).fork("probe", kind);
   const head = initHead(defaultHeads[kind], width, classes, rng.fork("init"));
-  const trained = [...head].filter(([name]) => name !== "scale");
-  const optimizer = new AdamW(
-    trained.map(([name, { data }]) => ({ name, values: data, learningRate })),
-    { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0 },
-  );
-  const fed = Object.fromEntries([...head].map(([name, tensor]) => [HEAD_PREFIX + name, tensor]));
+  const { scale } = Object.fromEntries(head);
+  const fixed = scale === undefined ? {} : { [`${HEAD_PREFIX}scale`]: scale };
   const targets = sentenceTargets(train.slots);
-  await using executable = await compile(buildHeadGraph(kind, width));
-  for (let epoch = 0; epoch < epochs; epoch++)
-    for (const indices of batches(train.slots.length, batchSize, rng.fork("batches", epoch))) {
-      signal?.throwIfAborted();
-      const feature = gather(train.features, indices);
-      const results = await executable.run({ ...fed, feature, ...targets({ indices, length: 1 }) });
-      const loss = asFloat32(results.loss, "loss").data[0] ?? Number.NaN;
-      if (!Number.isFinite(loss))
-        throw new EngineError(`${kind} probe: the loss became ${loss} in epoch ${epoch + 1}`);
-      const step = trained.map(([name]) => {
-        const output = GRADIENT_PREFIX + name;
-        return [name, asFloat32(results[output], output).data] as const;
-      });
-      optimizer.step(new Map(step));
-      await nextTick();
-    }
+  function* steps(): Generator<FeatureStep> {
+    for (let epoch = 0; epoch < epochs; epoch++)
+      for (const indices of batches(train.slots.length, batchSize, rng.fork("batches", epoch)))
+        yield {
+          feeds: { ...fixed, feature: gather(train.features, indices), ...targets({ indices, length: 1 }) },
+        };
+  }
+  const trained = [...head].filter(([name]) => name !== "scale");
+  await using executable = await compile(buildHeadTrainingGraph(kind, width));
+  const fit = {
+    executable,
+    trained: new Map(trained.map(([name, tensor]) => [HEAD_PREFIX + name, tensor])),
+    learningRate,
+    optimizer: { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0 },
+    what: `${kind} probe`,
+  };
+  await fitOnFeatures(fit, steps(), signal);
   return head;
 }
 

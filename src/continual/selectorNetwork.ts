@@ -1,12 +1,10 @@
 // Dimensions: n rows, D width of the feature, N outputs.
 import { setImmediate as nextTick } from "node:timers/promises";
-import { EngineError } from "../core/errors.ts";
 import type { Rng } from "../core/random.ts";
 import { asFloat32, float32 } from "../core/tensor.ts";
 import type { Graph } from "../graph/types.ts";
-import { AdamW } from "../optim/adamw.ts";
-import { scheduleFactor } from "../optim/schedule.ts";
 import type { Executable } from "../runtime/types.ts";
+import { type FeatureStep, fitOnFeatures } from "../train/featureFit.ts";
 import { GRADIENT_PREFIX } from "../train/graphs.ts";
 import { buildSelectorGraph, buildSelectorTrainingGraph, preferenceFeeds } from "../train/selector.ts";
 import type { TrainingOptions } from "../train/trainer.ts";
@@ -23,6 +21,18 @@ const FROZEN_EPOCHS = 20;
 
 function rowsOf({ width, values }: FeatureRows, start: number, end: number) {
   return float32(values.slice(start * width, end * width), [end - start, width]);
+}
+
+function* stepsOf(rowsOfEpoch: (rng: Rng) => OwnedRows, outputs: number, rng: Rng): Generator<FeatureStep> {
+  for (let epoch = 0; epoch < FROZEN_EPOCHS; epoch++) {
+    const { features, owners } = rowsOfEpoch(rng.fork("epoch", epoch));
+    for (let start = 0; start < features.rows; start += FROZEN_BATCH) {
+      const end = Math.min(features.rows, start + FROZEN_BATCH);
+      const feature = rowsOf(features, start, end);
+      const done = (epoch + start / features.rows) / FROZEN_EPOCHS;
+      yield { feeds: { feature, ...preferenceFeeds(owners.slice(start, end), outputs) }, factor: 1 - done };
+    }
+  }
 }
 
 /** The selection network on features that are there already. Holds native memory: dispose of it. */
@@ -71,37 +81,14 @@ export class SelectionNetwork implements AsyncDisposable {
   ): Promise<void> {
     this.training ??= await this.compile(buildSelectorTrainingGraph(this.width, GRADIENT_PREFIX));
     const { betas, epsilon, weightDecay, headLearningRate } = options;
-    const trainables = [...tensors].map(([name, { data }]) => ({
-      name,
-      values: data,
+    const fit = {
+      executable: this.training,
+      trained: tensors,
       learningRate: headLearningRate,
-    }));
-    const optimizer = new AdamW(trainables, { beta1: betas[0], beta2: betas[1], epsilon, weightDecay });
-    const outputs = countOutputs(tensors);
-    for (let epoch = 0; epoch < FROZEN_EPOCHS; epoch++) {
-      const { features, owners } = rowsOfEpoch(rng.fork("epoch", epoch));
-      for (let start = 0; start < features.rows; start += FROZEN_BATCH) {
-        signal?.throwIfAborted();
-        const end = Math.min(features.rows, start + FROZEN_BATCH);
-        const results = await this.training.run({
-          ...Object.fromEntries(tensors),
-          feature: rowsOf(features, start, end),
-          ...preferenceFeeds(owners.slice(start, end), outputs),
-        });
-        const loss = asFloat32(results.loss, "loss").data[0] ?? Number.NaN;
-        if (!Number.isFinite(loss))
-          throw new EngineError(`selection network: the loss became ${loss} in round ${epoch + 1}`, {
-            hint: "lower training.headLearningRate",
-          });
-        const gradients = trainables.map(({ name }) => {
-          const output = GRADIENT_PREFIX + name;
-          return [name, asFloat32(results[output], output).data] as const;
-        });
-        const done = (epoch + start / features.rows) / FROZEN_EPOCHS;
-        optimizer.step(new Map(gradients), scheduleFactor("linear", done, 0, 1));
-        await nextTick();
-      }
-    }
+      optimizer: { beta1: betas[0], beta2: betas[1], epsilon, weightDecay },
+      what: "selection network",
+    };
+    await fitOnFeatures(fit, stepsOf(rowsOfEpoch, countOutputs(tensors), rng), signal);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
