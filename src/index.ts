@@ -43,6 +43,7 @@ export type {
   AccuracyMatrix,
   AnswerMetrics,
   ProtocolMetrics,
+  RoutedMetrics,
   RunCost,
   RunEvent,
   RunHeader,

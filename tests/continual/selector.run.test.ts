@@ -4,9 +4,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { loadConfig } from "../../src/app/config.ts";
+import { createLearner } from "../../src/app/createLearner.ts";
 import { runExperiment } from "../../src/app/runExperiment.ts";
 import { selectorFile } from "../../src/continual/selectorState.ts";
-import { CheckpointError } from "../../src/core/errors.ts";
+import { CheckpointError, ConfigError } from "../../src/core/errors.ts";
 import type { RunEvent, RunMetrics } from "../../src/core/record.ts";
 import { decodeSafetensors } from "../../src/io/safetensors.ts";
 import { readRunRecord } from "../../src/report/record.ts";
@@ -158,4 +159,24 @@ test("the file holds Gaussians of the classes where the network needs negatives,
   expect((await names("newlora")).sort()).toEqual(network);
   const classes = ["classes.count 4", "classes.mean 4,16", "classes.task 4", "classes.variance 4,16"];
   expect((await names("newlora-frozen")).sort()).toEqual([...network, ...classes]);
+});
+
+describe("a selector is refused", () => {
+  test.each([
+    ["without a head", { head: "none" }],
+    ["at level: word", { level: "word" }],
+    ["beside prompt tuning", { "method.adapter": "prompt-tuning" }],
+    ["of another name", { "method.selector": "newlore" }],
+  ])("%s", async (_, settings) => {
+    const failure = await run("refused", { "method.selector": "newlora", ...settings }).catch(
+      (error) => error,
+    );
+    if (!(failure instanceof ConfigError)) throw failure;
+    expect(failure.issues.map(({ path }) => path)).toContain("method.selector");
+  });
+
+  test("by createLearner, which knows no run", async () => {
+    const method = { selector: "newlora" } as const;
+    await expect(createLearner({ backbone: join(root, "model"), method })).rejects.toThrow(/by a run alone/);
+  });
 });
