@@ -12,8 +12,8 @@ import {
   scoreCounts,
   scoreEntities,
 } from "../../src/continual/entityMetrics.ts";
-import { typeMatrix } from "../../src/core/typeMatrix.ts";
 import { DataError, StoreError } from "../../src/core/errors.ts";
+import { typeMatrix } from "../../src/core/typeMatrix.ts";
 import { tolerances } from "../tolerances.ts";
 
 const scores = z.tuple([z.number(), z.number(), z.number()]);
