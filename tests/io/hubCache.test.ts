@@ -1,12 +1,12 @@
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
-import { lstat, mkdtemp, readFile, rm } from "node:fs/promises";
+import { lstat, mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { createServer, type Server } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { CheckpointError } from "../../src/core/errors.ts";
-import { openModelFolder } from "../../src/io/modelFolder.ts";
+import { openModelFolder, readModelConfig } from "../../src/io/modelFolder.ts";
 import { encodeSafetensors } from "../../src/io/safetensors.ts";
 import { failureOf, hex, modelFiles, weightsA, without } from "./modelFiles.ts";
 
@@ -102,6 +102,16 @@ describe("the hub", () => {
     requests = [];
     expect((await open()).hash).toBe(first.hash);
     expect((await open({ revision: commit })).hash).toBe(first.hash);
+    expect(requests).toEqual([]);
+  });
+
+  test("fetches config.json alone where nothing else is asked for, and the rest later", async () => {
+    const options = { cacheDir: join(folder, "hub") };
+    const config = await readModelConfig("org/tiny", options);
+    expect(await readdir(snapshot())).toEqual(["config.json"]);
+    expect((await open()).config).toEqual(config);
+    requests = [];
+    expect(await readModelConfig("org/tiny", options)).toEqual(config);
     expect(requests).toEqual([]);
   });
 
