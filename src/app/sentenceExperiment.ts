@@ -46,7 +46,10 @@ function openCourse(
 /** Tells what cannot be put before the model while nothing is learned yet. */
 function checkReadable(config: ResolvedConfig, { tokenizer }: LoadedBackbone, tasks: readonly Task[]): void {
   const { maxLength } = config.training;
-  if (config.prompt === undefined) return checkTexts(tokenizer, tasks, maxLength);
+  if (config.prompt === undefined) {
+    checkTexts(tokenizer, tasks, maxLength);
+    return;
+  }
   const template = promptTemplate(config.prompt);
   const encode = (example: Example) => encodePrompted(tokenizer, template, example, maxLength);
   for (const task of tasks)
