@@ -101,18 +101,17 @@ export function requireCombination(combination: Combination, where: string): voi
   if (!verdict.allowed) throw combinationError(verdict, combination.family, where);
 }
 
+function keysOf<K extends string>(table: { readonly [Key in K]: unknown }): K[] {
+  const isKey = (name: string): name is K => Object.hasOwn(table, name);
+  return Object.keys(table).filter(isKey);
+}
+
 /** Every combination there is, in the order of the table. */
 export function allCombinations(): Combination[] {
-  const isFamily = (name: string): name is Architecture => Object.hasOwn(families, name);
-  const levels = ["sentence", "word"] as const satisfies readonly RunLevel[];
-  const heads = ["linear", "cosine", "none"] as const satisfies readonly HeadConfig["kind"][];
-  const adapters = ["lora", "prompt-tuning"] as const satisfies readonly AdapterKind[];
-  return levels.flatMap((level) =>
-    heads.flatMap((head) =>
-      adapters.flatMap((adapter) =>
-        Object.keys(families)
-          .filter(isFamily)
-          .map((family) => ({ family, adapter, head, level })),
+  return keysOf(verdicts).flatMap((level) =>
+    keysOf(verdicts[level]).flatMap((head) =>
+      keysOf(verdicts[level][head].encoder).flatMap((adapter) =>
+        keysOf(families).map((family) => ({ family, adapter, head, level })),
       ),
     ),
   );
