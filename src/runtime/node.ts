@@ -28,8 +28,7 @@ function fromEngine(name: string, tensor: ort.Tensor | undefined): HostTensor {
   const { type, data, dims } = tensor;
   if (!isDType(type) || !(data instanceof typedArrays[type]))
     throw new EngineError(`output "${name}": the engine returned ${type}, which is not handled`);
-  // The check above ties data to its type; the type system cannot follow it through the table.
-  return { dtype: type, dims, data } as HostTensor;
+  return { dtype: type, dims, data };
 }
 
 class NodeExecutable implements Executable {
