@@ -1,0 +1,31 @@
+// Dimensions: n texts, F routing features, C classes.
+/** What the parts of routing agree on: statistics are learned from, routers are fitted to them, and texts routed. */
+import type { FeatureRows } from "../adaptedBackbone.ts";
+
+/** Every closed form, and the network on the rows that are kept. */
+export type RouterKind = "nearest-mean" | "lda" | "kernel-lda" | "ranpac" | "network" | "ensemble";
+
+/** What makes a text's routing feature: constants of the backbone, never of the tasks seen. */
+export interface RoutingFeatureSpec {
+  /** Hidden states whose pooled vectors are concatenated, 0 the embeddings', each brought to length 1. */
+  readonly layers: readonly number[];
+}
+
+/** Log-probabilities of n texts over C classes, row-major (n, C); the exponentials of a row sum to 1. */
+export interface Posterior {
+  readonly rows: number;
+  readonly classes: number;
+  readonly values: Float64Array;
+}
+
+/**
+ * Says which class a text belongs to from its frozen feature alone. It never sees a task, so a class-incremental result
+ * cannot peek: whoever needs the task sums over the classes of each.
+ */
+export interface Router {
+  readonly kind: RouterKind;
+  /** In the order of the posterior's columns, which is the canonical one: sorted by code unit. */
+  readonly labels: readonly string[];
+  /** @param features (n, F) @returns calibrated log-posteriors (n, C), each text's independent of the others' */
+  posterior(features: FeatureRows, signal?: AbortSignal): Promise<Posterior>;
+}
