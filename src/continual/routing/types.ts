@@ -2,13 +2,36 @@
 /** What the parts of routing agree on: statistics are learned from, routers are fitted to them, and texts routed. */
 import type { FeatureRows } from "../adaptedBackbone.ts";
 
-/** Every closed form, and the network on the rows that are kept. */
+/** Every closed form, the network on the rows that are kept, and a fixed mixture of them. */
 export type RouterKind = "nearest-mean" | "lda" | "kernel-lda" | "ranpac" | "network" | "ensemble";
 
 /** What makes a text's routing feature: constants of the backbone, never of the tasks seen. */
 export interface RoutingFeatureSpec {
   /** Hidden states whose pooled vectors are concatenated, 0 the embeddings', each brought to length 1. */
   readonly layers: readonly number[];
+}
+
+/**
+ * Everything that shapes a feature and what is drawn from it. Statistics with other constants cannot be added: a merge
+ * or a fit refuses them.
+ */
+export interface FeatureConstants {
+  /** Hash of what computes the features: backbone, tokenizer, pooling, prompt. */
+  readonly backbone: string;
+  readonly layers: readonly number[];
+  /** F: the widths of all layers together, each layer's part as wide as the others'. */
+  readonly width: number;
+  /** Of the random projections. */
+  readonly seed: number;
+  /** Hash of the adapter that was learned on the first task and then frozen; its stores cannot merge with others. */
+  readonly firstSession?: string;
+}
+
+/** Features rounded once to fixed point: value · 2^15 as int16, row-major (n, F). Sums of products are exact. */
+export interface FixedRows {
+  readonly rows: number;
+  readonly width: number;
+  readonly values: Int16Array;
 }
 
 /** Log-probabilities of n texts over C classes, row-major (n, C); the exponentials of a row sum to 1. */

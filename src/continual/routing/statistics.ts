@@ -1,0 +1,136 @@
+// Dimensions: n rows, F routing features, C classes.
+/** What is kept of the classes seen: rows of features, never text. */
+import { DataError, StoreError } from "../../core/errors.ts";
+import { canonicalJson, sha256 } from "../../io/hash.ts";
+import type { FeatureConstants, FixedRows } from "./types.ts";
+
+/** Rows of one class, as they came. */
+export interface Contribution {
+  readonly label: string;
+  /** (n, F) */
+  readonly rows: FixedRows;
+}
+
+/** A contribution under its identity. */
+export interface KeptContribution extends Contribution {
+  /** Hash of label and rows. */
+  readonly id: string;
+}
+
+/** By code unit, as `<` compares strings: the same on every machine, in every locale. */
+export function compareCodeUnits(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
+
+export function identify({ label, rows: { rows, width, values } }: Contribution): string {
+  const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+  return sha256(`${canonicalJson([label, rows, width])}${sha256(bytes)}`);
+}
+
+/** @throws StoreError if two sets of features were not made alike, naming what differs */
+export function checkSameConstants(a: FeatureConstants, b: FeatureConstants): void {
+  const names = ["backbone", "layers", "width", "seed", "firstSession"] as const;
+  const differing = names.filter(
+    (name) => canonicalJson([a[name] ?? null]) !== canonicalJson([b[name] ?? null]),
+  );
+  if (differing.length === 0) return;
+  const shown = differing.map(
+    (name) => `${name} ${canonicalJson([a[name] ?? null])} against ${canonicalJson([b[name] ?? null])}`,
+  );
+  throw new StoreError(`statistics of other features cannot be joined: ${shown.join(", ")}`, {
+    hint: "features must come from the same backbone, layers and seed; learn one of the two again",
+  });
+}
+
+/** What is retained, in bytes. */
+export interface Retained {
+  readonly bytes: number;
+  /** By label. */
+  readonly bytesPerClass: ReadonlyMap<string, number>;
+}
+
+/**
+ * The classes seen so far, as a set of contributions: an immutable value. Two that hold the same contributions are equal
+ * whatever the order in which those came, so everything that is computed from them is too.
+ */
+export class ClassStatistics {
+  readonly constants: FeatureConstants;
+  /** Sorted by code unit. */
+  readonly labels: readonly string[];
+  /** In canonical order: by label, then by identity. */
+  readonly contributions: readonly KeptContribution[];
+
+  private constructor(constants: FeatureConstants, contributions: ReadonlyMap<string, KeptContribution>) {
+    this.constants = constants;
+    this.contributions = [...contributions.values()].sort(
+      (a, b) => compareCodeUnits(a.label, b.label) || compareCodeUnits(a.id, b.id),
+    );
+    this.labels = [...new Set(this.contributions.map(({ label }) => label))];
+  }
+
+  static empty(constants: FeatureConstants): ClassStatistics {
+    return new ClassStatistics(constants, new Map());
+  }
+
+  /** Rows of a class; 0 where it was never seen. */
+  count(label: string): number {
+    let rows = 0;
+    for (const kept of this.contributions) if (kept.label === label) rows += kept.rows.rows;
+    return rows;
+  }
+
+  /**
+   * Adds contributions. One that is there already, number for number, is not counted twice; empty ones are left out.
+   * @throws DataError if rows are not as wide as the constants say
+   */
+  with(contributions: Iterable<Contribution>): ClassStatistics {
+    const all = new Map(this.contributions.map((kept) => [kept.id, kept]));
+    for (const { label, rows } of contributions) {
+      if (rows.width !== this.constants.width)
+        throw new DataError(
+          `class "${label}": features are ${rows.width} wide, the statistics ${this.constants.width}`,
+        );
+      if (rows.rows === 0) continue;
+      const id = identify({ label, rows });
+      all.set(id, { label, rows, id });
+    }
+    return new ClassStatistics(this.constants, all);
+  }
+
+  /** What would be there had the class never been seen. */
+  without(label: string): ClassStatistics {
+    const kept = this.contributions.filter((contribution) => contribution.label !== label);
+    return new ClassStatistics(
+      this.constants,
+      new Map(kept.map((contribution) => [contribution.id, contribution])),
+    );
+  }
+
+  /** What would be there without these contributions, named by identity. */
+  withoutContributions(ids: ReadonlySet<string>): ClassStatistics {
+    const kept = this.contributions.filter(({ id }) => !ids.has(id));
+    return new ClassStatistics(
+      this.constants,
+      new Map(kept.map((contribution) => [contribution.id, contribution])),
+    );
+  }
+
+  /**
+   * The union.
+   * @throws StoreError if the features were not made alike
+   */
+  merge(other: ClassStatistics): ClassStatistics {
+    checkSameConstants(this.constants, other.constants);
+    return this.with(other.contributions);
+  }
+
+  retained(): Retained {
+    const bytesPerClass = new Map<string, number>();
+    let bytes = 0;
+    for (const { label, rows } of this.contributions) {
+      bytesPerClass.set(label, (bytesPerClass.get(label) ?? 0) + rows.values.byteLength);
+      bytes += rows.values.byteLength;
+    }
+    return { bytes, bytesPerClass };
+  }
+}
