@@ -24,7 +24,7 @@ export interface LoadedConfig {
 type Tree = Readonly<Record<string, unknown>>;
 
 /** Keys whose values are paths: relative to the YAML inside it, to the working directory on the command line. */
-const pathKeys = [
+export const pathKeys: readonly string[] = [
   "out",
   "stream.train",
   "stream.validation",

@@ -48,6 +48,11 @@ export interface Course extends AsyncDisposable {
   plannedSteps(task: number): number;
   /** @throws EngineError if the loss leaves the finite numbers; nothing of the task is kept then. */
   learn(task: number, signal?: AbortSignal): AsyncGenerator<FitEvent, LearnResult>;
+  /**
+   * What goes on learning from task to task beside the adapters takes the newest task in: once it is learned, or its
+   * adapter taken from another run. Absent: nothing does.
+   */
+  digest?(task: number, learned: LearnedTask, signal?: AbortSignal): Promise<void>;
   /** Takes in the next task as it was learned, now or by an earlier run. */
   add(task: number, learned: LearnedTask): void;
   /** Measures what was taken in so far, after the given task. */

@@ -1,8 +1,11 @@
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
 import type { LearnedTask } from "../continual/adaptedBackbone.ts";
 import { computeFigures, type Evaluation, isEvaluation } from "../continual/runMetrics.ts";
 import type { LearnResult } from "../continual/taskTrainer.ts";
 import type { RunEvent, RunEventBody, RunHeader, RunLevel } from "../core/record.ts";
 import { encodePeftFolder, readPeftFolder } from "../peft/checkpoint.ts";
+import { AdapterSource } from "./adapterSource.ts";
 import { type LoadedBackbone, loadBackbone, readArchitecture } from "./backbone.ts";
 import { requireCombination } from "./combinations.ts";
 import { flattenConfig, type ResolvedConfig } from "./config.ts";
@@ -59,17 +62,21 @@ interface Workshop {
   readonly curriculum: Curriculum;
   readonly course: Course;
   readonly time: Timekeeper;
+  /** Where adapters are taken from in place of training. */
+  readonly source?: AdapterSource;
 }
 
-async function* learnTask(
-  shop: Workshop,
+/** A task that is learned but not saved yet. */
+interface Finished extends LearnResult {
+  /** Files of its adapter's folder. */
+  readonly files: ReadonlyMap<string, Uint8Array>;
+}
+
+async function* trainTask(
+  { course, time }: Workshop,
   index: number,
   signal?: AbortSignal,
-): AsyncGenerator<RunEventBody, LearnedTask> {
-  const { course, curriculum, folder, time } = shop;
-  const { types: _, ...outline } = curriculum.tasks[index]!;
-  yield { type: "task-started", task: index, ...outline, totalSteps: course.plannedSteps(index) };
-  time.startTask();
+): AsyncGenerator<RunEventBody, Finished> {
   const training = course.learn(index, signal);
   let result: LearnResult | undefined;
   while (result === undefined) {
@@ -86,10 +93,37 @@ async function* learnTask(
     const { examples, tokens, ...step } = event;
     yield { ...step, task: index, ...time.step(examples, tokens) };
   }
-  const { learned, truncatedTexts, stoppedEarly } = result;
+  return { ...result, files: new Map(encodePeftFolder(course.save(result.learned))) };
+}
+
+/** The task as another run left it, its files byte for byte; whatever that run kept beside them stays there. */
+async function adoptTask({ course }: Workshop, source: AdapterSource, name: string): Promise<Finished> {
+  const { folder, learned: how } = await source.task(name);
+  const learned = course.restore(name, await readPeftFolder(folder), folder);
+  const names = [...encodePeftFolder(course.save(learned)).keys()];
+  const read = names.map(async (file) => [file, await readFile(join(folder, file))] as const);
+  return { learned, ...how, files: new Map(await Promise.all(read)) };
+}
+
+async function* learnTask(
+  shop: Workshop,
+  index: number,
+  signal?: AbortSignal,
+): AsyncGenerator<RunEventBody, LearnedTask> {
+  const { course, curriculum, folder, time, source } = shop;
+  const { types: _, ...outline } = curriculum.tasks[index]!;
+  const totalSteps = source === undefined ? course.plannedSteps(index) : 0;
+  yield { type: "task-started", task: index, ...outline, totalSteps };
+  time.startTask();
+  const { learned, truncatedTexts, stoppedEarly, files } =
+    source === undefined
+      ? yield* trainTask(shop, index, signal)
+      : await adoptTask(shop, source, outline.name);
+  await course.digest?.(index, learned, signal);
   const saved = await folder.commitTask(
     { name: learned.name, labels: learned.labels },
-    new Map([...encodePeftFolder(course.save(learned)), ...(course.companions?.() ?? [])]),
+    files,
+    course.companions?.(),
   );
   const seconds = time.finishTask();
   yield {
@@ -157,15 +191,11 @@ async function loadIngredients(config: ResolvedConfig, signal?: AbortSignal): Pr
   return { curriculum, loaded, plan: await curriculum.plan(loaded) };
 }
 
-async function* experiment(
+function manifestHeader(
   config: ResolvedConfig,
-  ingredients: Ingredients,
-  folder: RunFolder,
-  recorder: Recorder,
-  signal?: AbortSignal,
-): AsyncGenerator<RunEventBody> {
-  const { curriculum, loaded, plan } = ingredients;
-  await folder.begin({
+  { curriculum, loaded, plan }: Ingredients,
+): Parameters<RunFolder["begin"]>[0] {
+  return {
     versions: collectVersions(),
     backbone: {
       source: config.backbone,
@@ -176,22 +206,45 @@ async function* experiment(
     },
     dataHash: curriculum.dataHash,
     feature: plan.feature,
-  });
+  };
+}
+
+/** What is to be told before the first task. */
+function notesOf({ curriculum, loaded }: Ingredients, folder: RunFolder, source?: AdapterSource): string[] {
+  const { brokenLock } = folder;
+  const broken =
+    brokenLock === undefined
+      ? []
+      : [`broke the lock that process ${brokenLock.pid} on ${brokenLock.hostname} had left when it died`];
+  const adopted =
+    source === undefined
+      ? []
+      : [
+          `Adapters are taken from ${source.path}; none is trained, so trainSeconds holds only copying them and what routes among them.`,
+        ];
+  return [...broken, ...curriculum.notes, ...loaded.folder.notes, ...adopted];
+}
+
+async function* experiment(
+  config: ResolvedConfig,
+  ingredients: Ingredients,
+  folder: RunFolder,
+  recorder: Recorder,
+  { signal, source }: { readonly signal?: AbortSignal; readonly source?: AdapterSource },
+): AsyncGenerator<RunEventBody> {
+  const { curriculum, plan } = ingredients;
+  await folder.begin(manifestHeader(config, ingredients));
   if (recorder.pastEvents.some(({ type }) => type === "run-finished")) return;
   yield { type: "run-started", header: describeRun(config, ingredients) };
   if (folder.resumed) yield { type: "run-resumed", finishedTasks: folder.finishedTasks.length };
-  if (folder.brokenLock !== undefined)
-    yield {
-      type: "warning",
-      message: `broke the lock that process ${folder.brokenLock.pid} on ${folder.brokenLock.hostname} had left when it died`,
-    };
-  for (const message of [...curriculum.notes, ...loaded.folder.notes]) yield { type: "warning", message };
+  for (const message of notesOf(ingredients, folder, source)) yield { type: "warning", message };
 
   await using course = plan.open();
   for (const message of course.notes) yield { type: "warning", message };
   const time = new Timekeeper(curriculum.tasks.map((_, task) => course.plannedSteps(task)));
   const { level } = config;
-  yield* learnStream({ folder, level, curriculum, course, time }, recorder.pastEvents, signal);
+  const shop = { folder, level, curriculum, course, time, ...(source && { source }) };
+  yield* learnStream(shop, recorder.pastEvents, signal);
 }
 
 /**
@@ -200,19 +253,23 @@ async function* experiment(
  *
  * Every event is on the disk before it is yielded. A task that was saved is never touched again; an interrupted
  * run continues with `resume` and ends with the same adapters, byte for byte.
- * @throws StoreError if `config.out` is in use or not empty and `resume` was not asked for
+ * @throws StoreError if `config.out` is in use or not empty and `resume` was not asked for, or `adaptersFrom` is no
+ *   finished run of the same data and backbone
  * @throws ConfigError, DataError, CheckpointError for what cannot be run, before anything is written
  */
 export async function* runExperiment(
   config: ResolvedConfig,
   options: RunOptions = {},
 ): AsyncGenerator<RunEvent> {
-  const { resume = false, signal } = options;
+  const { resume = false, adaptersFrom, signal } = options;
   await RunFolder.check(config, { resume });
+  const source = adaptersFrom === undefined ? undefined : await AdapterSource.open(adaptersFrom, config);
   const ingredients = await loadIngredients(config, signal);
+  source?.check(manifestHeader(config, ingredients), ingredients.curriculum.tasks);
   await using folder = await RunFolder.start(config, { resume });
   await using recorder = await Recorder.open(folder.path);
-  for await (const body of experiment(config, ingredients, folder, recorder, signal)) {
+  const given = { ...(signal && { signal }), ...(source && { source }) };
+  for await (const body of experiment(config, ingredients, folder, recorder, given)) {
     const event: RunEvent = { time: new Date().toISOString(), ...body };
     await recorder.record(event);
     yield event;

@@ -262,10 +262,13 @@ export class RunFolder implements AsyncDisposable {
    * Saves a learned task: its adapter folder first, then the manifest that names it, each atomically, so that
    * whatever moment the process dies at, the folder is as before or holds the task whole.
    * @param files file name → bytes of the adapter folder
+   * @param companions files of our own beside them. The adapter's id is none of their business: an adapter is the same
+   *   one whoever chooses among adapters.
    */
   async commitTask(
     task: { readonly name: string; readonly labels: readonly string[] },
     files: ReadonlyMap<string, Uint8Array>,
+    companions: ReadonlyMap<string, Uint8Array> = new Map(),
   ): Promise<ManifestTask> {
     const manifest = this.#manifest;
     if (manifest === undefined) throw new StoreError("commitTask before begin", { exitCode: 1 });
@@ -275,16 +278,15 @@ export class RunFolder implements AsyncDisposable {
     const slug = slugFor(task.name, new Set(manifest.tasks.map((other) => other.slug)));
     const folder = `adapters/${slug}`;
     await mkdir(join(this.path, "adapters"), { recursive: true });
-    await writeFolderAtomic(join(this.path, folder), new Map(files));
-    const names = [...files.keys()].sort();
-    const hashes = Object.fromEntries(
-      names.map((name) => [name, sha256(files.get(name) ?? new Uint8Array())]),
-    );
+    const all = new Map([...files, ...companions]);
+    await writeFolderAtomic(join(this.path, folder), all);
+    const hashesOf = (of: ReadonlyMap<string, Uint8Array>) =>
+      Object.fromEntries([...of].map(([name, bytes]) => [name, sha256(bytes)] as const).sort(byName));
     const entry = {
       name: task.name,
       slug,
       labels: task.labels,
-      adapter: { folder, id: adapterId(hashes), files: hashes },
+      adapter: { folder, id: adapterId(hashesOf(files)), files: hashesOf(all) },
     };
     await this.#write({ ...manifest, tasks: [...manifest.tasks, entry] });
     return entry;
@@ -303,6 +305,10 @@ export class RunFolder implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#lock[Symbol.asyncDispose]();
   }
+}
+
+function byName([a]: readonly [string, string], [b]: readonly [string, string]): number {
+  return a < b ? -1 : 1;
 }
 
 async function refuseOtherConfig(config: ResolvedConfig): Promise<void> {

@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { AdaptedBackbone } from "../continual/adaptedBackbone.ts";
 import type { ContinualLearner, TaskToLearn } from "../continual/learner.ts";
-import { type SelectorOptions, TaskSelector } from "../continual/selector.ts";
+import { type SelectorOptions, selectorKinds, TaskSelector } from "../continual/selector.ts";
 import { SelectorEvaluator } from "../continual/selectorEvaluation.ts";
 import { selectorFile } from "../continual/selectorState.ts";
 import type { LearnResult } from "../continual/taskTrainer.ts";
@@ -31,7 +31,7 @@ export function openSelection(
     : { selector, routing: new SelectorEvaluator(selector, inference) };
 }
 
-/** Learns a task, and the network with it or after it. */
+/** Learns a task, and with it a network that learns jointly. */
 export async function* learnSelecting(
   learner: ContinualLearner,
   selector: TaskSelector,
@@ -40,9 +40,20 @@ export async function* learnSelecting(
   signal?: AbortSignal,
 ): AsyncGenerator<FitEvent, LearnResult> {
   const pending = selector.begin(index);
-  const result = yield* learner.learn(task, signal, selector.joint(pending));
-  await selector.finish(pending, task, signal);
+  const joint = selector.joint(pending);
+  const result = yield* learner.learn(task, signal, joint);
+  if (joint !== undefined) await selector.finish(pending, task, signal);
   return result;
+}
+
+/** Lets a network that learns after a task, and not with its adapter, learn it. */
+export async function digestSelecting(
+  selector: TaskSelector,
+  index: number,
+  task: TaskToLearn,
+  signal?: AbortSignal,
+): Promise<void> {
+  if (!selectorKinds[selector.kind].joint) await selector.finish(selector.begin(index), task, signal);
 }
 
 /** The network as it was after a task, in a file of our own beside the task's adapter. */

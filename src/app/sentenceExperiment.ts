@@ -8,7 +8,7 @@ import type { LoadedBackbone } from "./backbone.ts";
 import type { ResolvedConfig } from "./configSchema.ts";
 import type { ExperimentKind, TaskOutline } from "./experimentKind.ts";
 import { type HeadedCourse, type HeadedStream, headedPlan } from "./headedPlan.ts";
-import { learnSelecting, openSelection, selectionFiles } from "./selection.ts";
+import { digestSelecting, learnSelecting, openSelection, selectionFiles } from "./selection.ts";
 import { promptTaskOf } from "./structure.ts";
 
 function openCourse(
@@ -30,6 +30,9 @@ function openCourse(
       selection === undefined
         ? learner.learn(taskAt(task), signal)
         : learnSelecting(learner, selection.selector, task, taskAt(task), signal),
+    ...(selection && {
+      digest: (task, _, signal) => digestSelecting(selection.selector, task, taskAt(task), signal),
+    }),
     add: (task, learned) => evaluator.add(taskAt(task), learned),
     evaluate: async (task, time, signal) => {
       const { value, seconds } = await time.evaluation(() => evaluator.evaluate(signal));

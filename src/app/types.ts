@@ -5,6 +5,11 @@ import type { Pooling } from "../nn/features.ts";
 export interface RunOptions {
   /** Go on where an interrupted run stopped, instead of refusing a folder that is not empty. */
   readonly resume?: boolean;
+  /**
+   * Folder of a finished run of the same data, backbone, method, head, training and seed, whose adapters are taken in
+   * place of training: another router or `newlora-frozen` selector is measured without learning the tasks again.
+   */
+  readonly adaptersFrom?: string;
   readonly signal?: AbortSignal;
 }
 

@@ -24,6 +24,7 @@ function addRun(program: Command, terminal: Terminal): void {
     .option("--set <key=value>", "override a setting, e.g. training.epochs=5 (repeatable)", collect)
     .option("--resume", "go on where an interrupted run stopped")
     .option("--out <folder>", "run folder, in place of the file's")
+    .option("--adapters-from <run>", "take a finished run's adapters, train none")
     .option("--seeds <list>", "run each seed into <out>/seed-<n> and summarise, e.g. 1,2,3")
     .option("--cfg <file>", "the original benchmark's YAML, its flags behind it (docs/original.md)")
     .option("--faithful", "with --cfg: take the original's way where ours differs")

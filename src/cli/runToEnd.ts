@@ -7,6 +7,8 @@ import type { Terminal } from "./terminal.ts";
 export interface RunToEndOptions {
   readonly resume?: boolean;
   readonly quiet?: boolean;
+  /** Folder of a finished run whose adapters are taken in place of training. */
+  readonly adaptersFrom?: string;
   /** What to type to go on after an interruption. */
   readonly resumeCommand: string;
   /** Called with the run folder whenever a task was saved, and once at the end: a resumed run may have missed some. */
@@ -27,7 +29,9 @@ export async function runToEnd(
   const { signal } = interrupt;
   const progress = new ProgressPrinter(terminal);
   try {
-    for await (const event of runExperiment(config, { resume: options.resume ?? false, signal })) {
+    const { resume = false, adaptersFrom } = options;
+    const given = { resume, signal, ...(adaptersFrom !== undefined && { adaptersFrom }) };
+    for await (const event of runExperiment(config, given)) {
       if (options.quiet !== true) progress.print(event);
       if (event.type === "task-learned") await options.afterTask?.(config.out);
     }

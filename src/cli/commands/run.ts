@@ -11,6 +11,7 @@ export interface RunFlags {
   readonly faithful?: boolean;
   readonly set?: readonly string[];
   readonly resume?: boolean;
+  readonly adaptersFrom?: string;
   readonly out?: string;
   readonly seeds?: string;
   readonly json?: boolean;
@@ -84,6 +85,7 @@ function resumeCommand(configWords: readonly string[], flags: RunFlags): string 
   const words = ["accrete run", ...configWords.map(quote)];
   for (const text of flags.set ?? []) words.push(`--set ${quote(text)}`);
   if (flags.out !== undefined) words.push(`--out ${quote(flags.out)}`);
+  if (flags.adaptersFrom !== undefined) words.push(`--adapters-from ${quote(flags.adaptersFrom)}`);
   if (flags.seeds !== undefined) words.push(`--seeds ${flags.seeds}`);
   return [...words, "--resume"].join(" ");
 }

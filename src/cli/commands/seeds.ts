@@ -157,7 +157,9 @@ export async function runSeeds(
     ];
     const config = await load([...overrides, ...own]);
     if (flags.quiet !== true) terminal.err(`seed ${seed}, out ${shortPath(folder)}\n`);
-    await runToEnd(config, flags, terminal);
+    const { adaptersFrom, ...others } = flags;
+    const source = adaptersFrom === undefined ? {} : { adaptersFrom: join(adaptersFrom, `seed-${seed}`) };
+    await runToEnd(config, { ...others, ...source }, terminal);
     const { metrics } = await readRunRecord(folder);
     if (metrics === undefined)
       throw new StoreError(`${folder}: the run left no metrics.json`, { exitCode: 1 });

@@ -1,0 +1,124 @@
+/** A finished run whose adapters another run takes in place of training its own. */
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { ConfigError, StoreError } from "../core/errors.ts";
+import type { RunEvent } from "../core/record.ts";
+import { parseEvents } from "../report/record.ts";
+import { differingKeys, loadConfig, pathKeys, type ResolvedConfig } from "./config.ts";
+import type { TaskOutline } from "./experimentKind.ts";
+import type { Manifest, ManifestHeader } from "./manifest.ts";
+import { configFile, RunFolder, type StoredRun } from "./runFolder.ts";
+
+/** What may differ: who chooses among adapters; the threads; and places, whose content is compared by hash. */
+const free = ["router", "method.selector", "threads", "backbone", "backboneRevision", ...pathKeys];
+
+function isFree(key: string): boolean {
+  return free.some((name) => key === name || key.startsWith(`${name}.`));
+}
+
+function refuseJoint(config: ResolvedConfig, whose: string): void {
+  const { method } = config;
+  if (method.adapter !== "lora" || method.selector?.kind !== "newlora") return;
+  throw new ConfigError(`${whose} trains adapters together with the network of selector newlora`, {
+    hint: "Take adapters that were trained alone, with no selector or newlora-frozen; or train anew.",
+  });
+}
+
+type LearnedEvent = Extract<RunEvent, { readonly type: "task-learned" }>;
+
+/** A task as the other run left it. */
+export interface AdoptedTask {
+  readonly name: string;
+  /** Its adapter's folder, each file of it checked. */
+  readonly folder: string;
+  readonly learned: Pick<LearnedEvent, "truncatedTexts" | "stoppedEarly">;
+}
+
+/** Reads a run's adapters for another run. */
+export class AdapterSource {
+  readonly path: string;
+  readonly #run: StoredRun;
+  readonly #learned: ReadonlyMap<string, LearnedEvent>;
+
+  private constructor(run: StoredRun, events: readonly RunEvent[]) {
+    this.path = run.path;
+    this.#run = run;
+    this.#learned = new Map(
+      events.flatMap((event) => (event.type === "task-learned" ? [[event.name, event] as const] : [])),
+    );
+  }
+
+  /**
+   * @throws ConfigError if either run trains its adapters with a selection network, or naming the settings in which
+   *   they differ beyond router, selector, threads and places
+   * @throws StoreError if there is no run, or it is not finished
+   */
+  static async open(folder: string, config: ResolvedConfig): Promise<AdapterSource> {
+    refuseJoint(config, "this run");
+    const run = await RunFolder.open(folder);
+    const { config: theirs } = await loadConfig(join(run.path, configFile));
+    refuseJoint(theirs, folder);
+    const keys = differingKeys(theirs, config).filter((key) => !isFree(key));
+    if (keys.length > 0)
+      throw new ConfigError(`${folder}: its adapters were learned otherwise; different: ${keys.join(", ")}`, {
+        hint: `Its settings lie in ${join(folder, configFile)}. Only router, method.selector, threads and out may differ.`,
+      });
+    const path = join(run.path, "events.jsonl");
+    const text = await readFile(path, "utf8").catch((cause: unknown) => {
+      throw new StoreError(`${path}: cannot be read`, { cause });
+    });
+    const events = parseEvents(text);
+    if (!events.some(({ type }) => type === "run-finished"))
+      throw new StoreError(`${folder}: the run is not finished, so it has not every adapter yet`, {
+        hint: "Finish it with --resume first.",
+      });
+    return new AdapterSource(run, events);
+  }
+
+  /**
+   * Whether its adapters are those of this backbone, data and tasks.
+   * @throws StoreError naming what differs
+   */
+  check(
+    header: Pick<ManifestHeader, "backbone" | "dataHash" | "feature">,
+    tasks: readonly TaskOutline[],
+  ): void {
+    const describe = ({
+      backbone,
+      dataHash,
+      feature,
+    }: Pick<Manifest, "backbone" | "dataHash" | "feature">) => [
+      ["backbone", backbone.hash],
+      ["tokenizer", backbone.tokenizerHash],
+      ["data", dataHash],
+      ["pooling", JSON.stringify(feature)],
+    ];
+    const named = (all: readonly { readonly name: string; readonly labels: readonly string[] }[]) =>
+      JSON.stringify(all.map(({ name, labels }) => [name, labels]));
+    const { manifest } = this.#run;
+    const theirs = new Map([
+      ...describe(manifest).map(([what, value]) => [what, value] as const),
+      ["tasks", named(manifest.tasks)],
+    ]);
+    const ours = [...describe(header), ["tasks", named(tasks)]] as const;
+    const different = ours.flatMap(([what = "", value]) => (theirs.get(what) === value ? [] : [what]));
+    if (different.length === 0) return;
+    throw new StoreError(`${this.path}: its adapters are of other ${different.join(" and ")}`, {
+      hint: "Take the adapters of a run on the same data and backbone, or train anew.",
+    });
+  }
+
+  /** @throws CheckpointError naming the file that is missing or damaged */
+  async task(name: string): Promise<AdoptedTask> {
+    const folder = await this.#run.adapterFolder(this.#run.task(name));
+    const event = this.#learned.get(name);
+    return {
+      name,
+      folder,
+      learned: {
+        truncatedTexts: event?.truncatedTexts ?? 0,
+        stoppedEarly: event?.stoppedEarly ?? false,
+      },
+    };
+  }
+}
