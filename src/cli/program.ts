@@ -56,6 +56,22 @@ function addReport(program: Command, terminal: Terminal): void {
     });
 }
 
+function addCompare(program: Command, terminal: Terminal): void {
+  program
+    .command("compare")
+    .summary("set runs side by side: accuracy, forgetting, passes, time, memory")
+    .description(
+      "Sets finished runs side by side: accuracy, forgetting, forward passes, time and memory. A folder of --seeds counts as one run.",
+    )
+    .argument("<runs...>", "run folders")
+    .option("--html <file>", "also write a page with the plot of accuracy against passes")
+    .option("--json", "print as JSON")
+    .action(async (runs: string[], flags) => {
+      const { compareCommand } = await import("./commands/compare.ts");
+      await compareCommand(runs, flags, terminal);
+    });
+}
+
 function addPredict(program: Command, terminal: Terminal): void {
   program
     .command("predict")
@@ -194,7 +210,17 @@ export function buildProgram(terminal: Terminal, version: string): Command {
     })
     .configureHelp({ subcommandTerm: (command) => command.name() })
     .showHelpAfterError("(add --help to see what there is)");
-  for (const add of [addRun, addReport, addPredict, addGenerate, addPrepare, addInspect, addDoctor, addDemo])
+  for (const add of [
+    addRun,
+    addReport,
+    addCompare,
+    addPredict,
+    addGenerate,
+    addPrepare,
+    addInspect,
+    addDoctor,
+    addDemo,
+  ])
     add(program, terminal);
   return program;
 }

@@ -8,6 +8,7 @@ const commands = [
   [],
   ["run"],
   ["report"],
+  ["compare"],
   ["predict"],
   ["prepare"],
   ["inspect"],

@@ -1,13 +1,14 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { formatSummary, spreadOf, summarise } from "../../src/cli/commands/seeds.ts";
+import { formatSummary, summarise } from "../../src/cli/commands/seeds.ts";
 import { formatFailure } from "../../src/cli/failure.ts";
 import { formatBytes, formatDuration } from "../../src/cli/format.ts";
 import { readLines } from "../../src/cli/lines.ts";
 import { ProgressPrinter } from "../../src/cli/progress.ts";
 import { quote } from "../../src/cli/shell.ts";
 import { ConfigError, DataError, EngineError } from "../../src/core/errors.ts";
+import { spreadOf } from "../../src/core/spread.ts";
 import { at, evaluatedEvent, metrics, started, stepEvent, temporaryFolder } from "../app/helpers.ts";
 import { listeningTerminal } from "./helpers.ts";
 

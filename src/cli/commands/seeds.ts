@@ -3,20 +3,14 @@ import { join } from "node:path";
 import type { ResolvedConfig } from "../../app/config.ts";
 import type { Override } from "../../app/overrides.ts";
 import { StoreError } from "../../core/errors.ts";
-import type { ProtocolMetrics, RunLevel, RunMetrics, WordProtocolMetrics } from "../../core/record.ts";
+import type { RoutedMetrics, RunLevel, RunMetrics, WordProtocolMetrics } from "../../core/record.ts";
+import { type Spread, spreadOf } from "../../core/spread.ts";
 import { writeFileAtomic } from "../../io/atomic.ts";
 import { readRunRecord } from "../../report/record.ts";
 import { formatDuration, formatTable } from "../format.ts";
 import { type RunToEndOptions, runToEnd } from "../runToEnd.ts";
 import { shortPath } from "../shell.ts";
 import type { Terminal } from "../terminal.ts";
-
-/** A figure over the seeds; the deviation is the sample's (n − 1), absent for a single value. */
-export interface Spread {
-  readonly mean: number;
-  readonly standardDeviation?: number;
-  readonly values: readonly number[];
-}
 
 /** Those of every level; a run has the ones of its own. */
 const protocolFigures = [
@@ -29,7 +23,8 @@ const protocolFigures = [
   "forgetting",
   "backwardTransfer",
   "passesPerExample",
-] as const satisfies readonly (keyof ProtocolMetrics | keyof WordProtocolMetrics)[];
+  "taskAccuracy",
+] as const satisfies readonly (keyof RoutedMetrics | keyof WordProtocolMetrics)[];
 
 const costFigures = ["trainSeconds", "evalSeconds", "peakRssBytes"] as const;
 
@@ -41,16 +36,9 @@ export interface SeedSummary {
   readonly seeds: readonly number[];
   readonly cil: Figures;
   readonly til: Figures;
+  /** Where every run had a router. */
+  readonly routed?: Figures;
   readonly cost: Figures;
-}
-
-/** mean = Σx / n; standard deviation = √(Σ(x − mean)² / (n − 1)). */
-export function spreadOf(values: readonly number[]): Spread {
-  const n = values.length;
-  const mean = values.reduce((sum, value) => sum + value, 0) / n;
-  if (n < 2) return { mean, values };
-  const squares = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
-  return { mean, standardDeviation: Math.sqrt(squares / (n - 1)), values };
 }
 
 /** A figure that some run lacks (forgetting of a single task) is absent. */
@@ -66,8 +54,13 @@ function summariseFigures<K extends string>(
   return figures;
 }
 
+function routedOf(run: RunMetrics) {
+  return "routed" in run ? run.routed : undefined;
+}
+
 export function summarise(seeds: readonly number[], runs: readonly RunMetrics[]): SeedSummary {
   const level = runs[0]?.level;
+  const routed = runs.flatMap((run) => routedOf(run) ?? []);
   return {
     schemaVersion: 1,
     ...(level !== undefined && { level }),
@@ -80,6 +73,7 @@ export function summarise(seeds: readonly number[], runs: readonly RunMetrics[])
       protocolFigures,
       runs.map((run) => run.til),
     ),
+    ...(routed.length === runs.length && { routed: summariseFigures(protocolFigures, routed) }),
     cost: summariseFigures(
       costFigures,
       runs.map((run) => run.cost),
@@ -111,17 +105,28 @@ function percent(spread: Spread | undefined): string {
   return `${(100 * spread.mean).toFixed(2)}${deviation}`;
 }
 
+function routedLine({ taskAccuracy, passesPerExample }: Figures): string {
+  const passes = passesPerExample === undefined ? "–" : passesPerExample.mean.toFixed(2);
+  return `routed: task found ${percent(taskAccuracy)}; ${passes} passes an example\n`;
+}
+
 /** The summary for people, in percent: mean ± sample standard deviation. */
 export function formatSummary(summary: SeedSummary): string {
   const rows = Object.entries(titles[summary.level ?? "sentence"]).map(([name, title]) => [
     title,
     percent(summary.cil[name]),
+    ...(summary.routed === undefined ? [] : [percent(summary.routed[name])]),
     percent(summary.til[name]),
   ]);
+  const protocols = ["CIL", ...(summary.routed === undefined ? [] : ["routed"]), "TIL"];
   const train = summary.cost.trainSeconds;
   return (
     `${summary.seeds.length} seeds: ${summary.seeds.join(", ")} (percent, mean ± sample standard deviation)\n` +
-    formatTable([["", "CIL", "TIL"], ...rows], [1, 2]) +
+    formatTable(
+      [["", ...protocols], ...rows],
+      protocols.map((_, column) => column + 1),
+    ) +
+    (summary.routed === undefined ? "" : routedLine(summary.routed)) +
     (train === undefined ? "" : `training ${formatDuration(train.mean)} a seed on average\n`)
   );
 }

@@ -1,0 +1,96 @@
+import { readdir } from "node:fs/promises";
+import { basename, join, resolve } from "node:path";
+import { packageVersion } from "../../app/packageInfo.ts";
+import { ConfigError, StoreError } from "../../core/errors.ts";
+import { writeFileAtomic } from "../../io/atomic.ts";
+import {
+  type Comparison,
+  compareRuns,
+  type FinishedRecord,
+  formatPassesSpread,
+  formatSpread,
+  type NamedRuns,
+} from "../../report/comparison.ts";
+import { formatBytes, formatSeconds, missing } from "../../report/format.ts";
+import { readRunRecord } from "../../report/record.ts";
+import { formatTable } from "../format.ts";
+import { shortPath } from "../shell.ts";
+import type { Terminal } from "../terminal.ts";
+
+export interface CompareFlags {
+  readonly json?: boolean;
+  readonly html?: string;
+}
+
+async function readFinished(folder: string): Promise<FinishedRecord> {
+  const { metrics, ...record } = await readRunRecord(folder);
+  if (metrics === undefined)
+    throw new StoreError(`${folder}: the run is not finished`, {
+      hint: "Finish it with accrete run … --resume.",
+    });
+  return { ...record, metrics };
+}
+
+/** A run, or what `--seeds` left: the runs of its `seed-<n>` folders. */
+async function readRuns(folder: string, name: string): Promise<NamedRuns> {
+  const entries = await readdir(folder).catch((cause: unknown) => {
+    throw new StoreError(`${folder}: cannot be read`, { cause, hint: "Give folders of runs." });
+  });
+  const seeds = entries.filter((entry) => /^seed-\d+$/.test(entry)).sort();
+  const folders = seeds.length === 0 ? [folder] : seeds.map((entry) => join(folder, entry));
+  return { name, records: await Promise.all(folders.map(readFinished)) };
+}
+
+/** The last part of each path; the whole one where two would be called alike. */
+function namesFor(folders: readonly string[]): string[] {
+  const short = folders.map((folder) => basename(resolve(folder)));
+  return folders.map((folder, i) =>
+    short.filter((name) => name === short[i]).length > 1 ? folder : (short[i] ?? folder),
+  );
+}
+
+const numberColumns = [2, 3, 4, 5, 6, 7, 8];
+
+/** Percent; mean ± sample standard deviation. */
+export function formatComparison({ rows, notes }: Comparison): string {
+  const heading = [
+    "run",
+    "protocol",
+    "seeds",
+    "accuracy, %",
+    "forgetting, points",
+    "passes",
+    "learning",
+    "evaluation",
+    "peak memory",
+  ];
+  const table = rows.map((row) => [
+    row.run,
+    row.protocol,
+    String(row.seeds),
+    formatSpread(row.accuracy),
+    row.forgetting === undefined ? missing : formatSpread(row.forgetting),
+    formatPassesSpread(row.passesPerExample),
+    formatSeconds(row.trainSeconds.mean),
+    formatSeconds(row.evalSeconds.mean),
+    formatBytes(row.peakRssBytes.mean),
+  ]);
+  return formatTable([heading, ...table], numberColumns) + notes.map((note) => `! ${note}\n`).join("");
+}
+
+export async function compareCommand(
+  folders: readonly string[],
+  flags: CompareFlags,
+  terminal: Terminal,
+): Promise<void> {
+  if (new Set(folders.map((folder) => resolve(folder))).size < folders.length)
+    throw new ConfigError("compare: a folder is given twice");
+  const names = namesFor(folders);
+  const runs = await Promise.all(folders.map((folder, i) => readRuns(folder, names[i] ?? folder)));
+  const comparison = compareRuns(runs);
+  terminal.out(flags.json === true ? `${JSON.stringify(comparison)}\n` : formatComparison(comparison));
+  if (flags.html === undefined) return;
+  const { renderComparisonPage } = await import("../../report/comparisonPage.ts");
+  await writeFileAtomic(flags.html, renderComparisonPage(comparison, packageVersion()));
+  terminal.err(`Page: ${shortPath(flags.html)}\n`);
+}
