@@ -28,6 +28,23 @@ const taskSchema = z
         files: z.record(z.string().regex(/^[\w.-]+$/), hash).readonly(),
       })
       .readonly(),
+    /** The folder holds statistics and no adapter: its classes are told apart from frozen features alone. */
+    statisticsOnly: z.literal(true).exactOptional(),
+    /** How many classes the adapter saw in training that the store has forgotten since; their names are gone. */
+    forgotten: z.int().min(1).exactOptional(),
+  })
+  .readonly();
+
+/** Which version of a folder that goes on learning this is. */
+const storeSchema = z
+  .strictObject({
+    version: z.int().min(1),
+    /** The version that `rollback` goes back to; absent where there is none. */
+    parent: z.int().min(1).exactOptional(),
+    /** What made this version of its parent, in words. */
+    change: z.string(),
+    /** ISO 8601 in UTC. */
+    time: z.string(),
   })
   .readonly();
 
@@ -43,7 +60,8 @@ const headerShape = {
       architecture: z.string(),
     })
     .readonly(),
-  dataHash: hash,
+  /** Absent in a store that began empty: what it learns comes bit by bit. */
+  dataHash: hash.exactOptional(),
   configHash: hash,
   seed: z.int().min(0),
   feature: z.strictObject({ pooling: z.enum(poolingKinds), normalize: z.boolean() }).readonly(),
@@ -52,7 +70,13 @@ const headerShape = {
 export const manifestHeaderSchema = z.strictObject(headerShape).readonly();
 
 export const manifestSchema = z
-  .strictObject({ schemaVersion: z.literal(1), ...headerShape, tasks: z.array(taskSchema).readonly() })
+  .strictObject({
+    schemaVersion: z.literal(1),
+    ...headerShape,
+    tasks: z.array(taskSchema).readonly(),
+    /** Absent: the folder of an experiment that nobody taught anything since. */
+    store: storeSchema.exactOptional(),
+  })
   .readonly();
 
 /** What is known before the first task. */
@@ -60,6 +84,7 @@ export type ManifestHeader = z.infer<typeof manifestHeaderSchema>;
 export type Manifest = z.infer<typeof manifestSchema>;
 /** A finished task. */
 export type ManifestTask = z.infer<typeof taskSchema>;
+export type StoreVersion = z.infer<typeof storeSchema>;
 
 export const manifestFile = "manifest.json";
 
@@ -75,8 +100,12 @@ async function readIfThere(path: string): Promise<string | undefined> {
 }
 
 /** @returns undefined where there is none. @throws StoreError where it is damaged or of a later version. */
-export async function readManifest(folder: string): Promise<Manifest | undefined> {
-  const path = join(folder, manifestFile);
+export function readManifest(folder: string): Promise<Manifest | undefined> {
+  return readManifestFile(join(folder, manifestFile));
+}
+
+/** As {@link readManifest}, of a file of any name. */
+export async function readManifestFile(path: string): Promise<Manifest | undefined> {
   const text = await readIfThere(path);
   if (text === undefined) return undefined;
   let json: unknown;

@@ -33,6 +33,7 @@ export const runFiles: ReadonlySet<string> = new Set([
   "routed_matrix.csv",
   "report.html",
   "adapters",
+  "versions",
 ]);
 
 export function isRunFile(name: string): boolean {
@@ -60,6 +61,14 @@ function refuseFull(out: string, entries: readonly string[]): void {
   if (!begun(entries)) return;
   throw new StoreError(`${out}: exists and is not empty`, {
     hint: "Continue that run with --resume, or choose another folder with --out.",
+  });
+}
+
+/** What was learned since does not come from the run's stream, so that going on with it would be another experiment. */
+function refuseStore(out: string, manifest: Manifest | undefined): void {
+  if (manifest?.store === undefined) return;
+  throw new StoreError(`${out}: is a store by now, at version ${manifest.store.version}`, {
+    hint: "Go on with accrete learn, or run anew into another folder with --out.",
   });
 }
 
@@ -103,7 +112,7 @@ export class StoredRun {
   }
 }
 
-async function verifiedAdapterFolder(run: string, task: ManifestTask): Promise<string> {
+export async function verifiedAdapterFolder(run: string, task: ManifestTask): Promise<string> {
   const folder = join(run, task.adapter.folder);
   for (const [name, expected] of Object.entries(task.adapter.files)) {
     const path = join(folder, name);
@@ -155,7 +164,9 @@ export class RunFolder implements AsyncDisposable {
     // First, since the folder of a run that is going on is not empty either, and --resume is no way out then.
     await refuseHeld(config.out);
     if (options.resume !== true) return refuseFull(config.out, entries);
-    if (holdsRun(config.out, entries)) await refuseOtherConfig(config);
+    if (!holdsRun(config.out, entries)) return;
+    refuseStore(config.out, await readManifest(config.out));
+    await refuseOtherConfig(config);
   }
 
   /** `resume` where asked for, else `create`. */
@@ -182,8 +193,9 @@ export class RunFolder implements AsyncDisposable {
   static async resume(config: ResolvedConfig): Promise<RunFolder> {
     if (!holdsRun(config.out, await listFolder(config.out))) return RunFolder.create(config);
     return RunFolder.#locked(config, async (lock) => {
-      await refuseOtherConfig(config);
       const manifest = await readManifest(config.out);
+      refuseStore(config.out, manifest);
+      await refuseOtherConfig(config);
       await removeLeftovers(config.out, manifest);
       return new RunFolder(config, lock, true, manifest);
     });

@@ -153,7 +153,7 @@ async function describeRun(folder: string): Promise<Description> {
     ["run", run.path],
     ["backbone", `${manifest.backbone.source} (${manifest.backbone.hash})`],
     ["feature", `${manifest.feature.pooling}${manifest.feature.normalize ? ", normalised" : ""}`],
-    ["data", manifest.dataHash],
+    ["data", manifest.dataHash ?? "learned bit by bit"],
     ["seed", String(manifest.seed)],
     [
       "versions",

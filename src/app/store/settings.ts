@@ -1,0 +1,98 @@
+/** What a store learns with: the sections of a configuration that do not speak of data. */
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { stringify } from "yaml";
+import type { z } from "zod";
+import { ConfigError, StoreError } from "../../core/errors.ts";
+import { writeFileAtomic } from "../../io/atomic.ts";
+import { readYaml, resolveBackbone } from "../config.ts";
+import { toConfigIssues } from "../configIssues.ts";
+import { configFields } from "../configSchema.ts";
+import { applyOverrides, type Override } from "../overrides.ts";
+import { configFile } from "../runFolder.ts";
+
+const settingsSchema = configFields.pick({
+  backbone: true,
+  backboneRevision: true,
+  method: true,
+  head: true,
+  level: true,
+  feature: true,
+  prompt: true,
+  training: true,
+  threads: true,
+  seed: true,
+});
+
+/** As written; all but `backbone` have defaults. */
+export type StoreConfig = z.input<typeof settingsSchema>;
+export type StoreSettings = z.output<typeof settingsSchema>;
+
+function parseSettings(raw: unknown, where: string): StoreSettings {
+  const parsed = settingsSchema.safeParse(raw);
+  if (parsed.success) return parsed.data;
+  const issues = toConfigIssues(settingsSchema, raw, parsed.error);
+  throw new ConfigError(`${where}: ${issues.length === 1 ? "1 problem" : `${issues.length} problems`}`, {
+    issues,
+  });
+}
+
+/**
+ * Checks the settings of a store to be.
+ * @param overrides as `--set` gives them; they beat the configuration
+ * @param baseDir folder that a relative path of a backbone starts from
+ * @throws ConfigError with every problem at once, and where what is asked for cannot be learned bit by bit
+ */
+export function resolveSettings(
+  config: StoreConfig,
+  overrides: readonly Override[] = [],
+  baseDir = process.cwd(),
+): StoreSettings {
+  const { raw, issues } = applyOverrides({ ...config }, overrides);
+  if (issues.length > 0) throw new ConfigError("the store's settings are wrong", { issues });
+  const settings = parseSettings(raw, "the store's settings");
+  requireLearnable(settings, "a store");
+  return { ...settings, backbone: resolveBackbone(settings.backbone, baseDir) };
+}
+
+/**
+ * The settings of a store, or those of a run that it may become.
+ * @throws StoreError where there are none; ConfigError where they are damaged
+ */
+export async function readSettings(folder: string): Promise<StoreSettings> {
+  const path = join(folder, configFile);
+  const all = await readYaml(path);
+  // A run's file speaks of its stream and its folder as well.
+  const own = Object.entries(all).filter(([key]) => key in settingsSchema.shape);
+  return parseSettings(Object.fromEntries(own), path);
+}
+
+export async function writeSettings(folder: string, settings: StoreSettings): Promise<void> {
+  try {
+    await mkdir(folder, { recursive: true });
+  } catch (cause) {
+    throw new StoreError(`${folder}: the store's folder cannot be made`, { cause });
+  }
+  const yaml = stringify(settings, { aliasDuplicateObjects: false, lineWidth: 0 });
+  await writeFileAtomic(join(folder, configFile), yaml);
+}
+
+/**
+ * A store learns labels of sentences, each task with a head of its own.
+ * @throws StoreError saying what else was asked for
+ */
+export function requireLearnable(settings: StoreSettings, where: string): void {
+  const { level, head, method } = settings;
+  if (level !== "sentence")
+    throw new StoreError(`${where}: learns at level ${level}, a store at level sentence`, {
+      hint: "Teach it with accrete run.",
+    });
+  if (head.kind === "none")
+    throw new StoreError(`${where}: answers in words (head: none), a store learns with a head`, {
+      hint: "Use head linear or cosine, or teach it with accrete run.",
+    });
+  if (method.adapter === "lora" && method.selector !== undefined)
+    throw new StoreError(`${where}: has a selection network, which a run alone can train along`, {
+      hint: "Leave method.selector out.",
+    });
+}
