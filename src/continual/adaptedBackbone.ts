@@ -7,7 +7,7 @@ import type { Example } from "../data/types.ts";
 import { encodeAllWords, type WordEncoding } from "../data/wordEncoding.ts";
 import type { Graph } from "../graph/types.ts";
 import { adapterMethod } from "../peft/adapters.ts";
-import type { Executable, Runtime } from "../runtime/types.ts";
+import type { Executable, Runtime, Tensors } from "../runtime/types.ts";
 import {
   buildFeatureGraph,
   buildInferenceGraph,
@@ -16,7 +16,15 @@ import {
   type TrainingGraph,
   type TrainingGraphOptions,
 } from "../train/graphs.ts";
-import { type BatchView, modelFeeds, parameterFeeds, type TrainableState } from "../train/trainer.ts";
+import { buildRoutingGraph } from "../train/routingGraph.ts";
+import {
+  type BatchView,
+  type FedModel,
+  modelFeeds,
+  parameterFeeds,
+  type TrainableState,
+} from "../train/trainer.ts";
+import type { RoutingFeatureSpec } from "./routing/types.ts";
 
 /** Texts of one forward pass in inference: about 500 tokens of short sentences, which fit the caches. */
 const INFERENCE_BATCH = 32;
@@ -59,6 +67,18 @@ export function argmax(values: Float32Array): number {
   return best;
 }
 
+/** Puts the rows of a batch, (indices, width), where its texts stand among all. */
+function scatterRows(
+  target: Float32Array,
+  rows: Float32Array,
+  indices: readonly number[],
+  width: number,
+): void {
+  indices.forEach((index, row) => {
+    target.set(rows.subarray(row * width, (row + 1) * width), index * width);
+  });
+}
+
 export interface EncodedTexts {
   readonly encodings: readonly Encoding[];
   /** How many texts were cut. */
@@ -83,13 +103,25 @@ export interface AdaptedBackboneOptions {
   readonly threads?: number;
 }
 
+/** A forward pass as the engine runs it: what is built, and who is fed. */
+interface Pass {
+  /** Compiled graphs are kept by this name. */
+  readonly key: string;
+  readonly graph: () => Graph;
+  /** Default: the structure of the model itself. */
+  readonly fed?: FedModel;
+  /** What is fed beside the batch. */
+  readonly parameters?: Tensors;
+}
+
+type BatchOutputs = BatchView & { readonly outputs: Tensors };
+
 /** A frozen backbone with one compiled forward graph that serves every task: its adapter and head are fed. */
 export class AdaptedBackbone implements AsyncDisposable {
   readonly structure: ModelStructure;
   readonly tokenizer: Tokenizer;
   private readonly options: AdaptedBackboneOptions;
-  private inference: Executable | undefined;
-  private frozen: Executable | undefined;
+  private readonly compiled = new Map<string, Promise<Executable>>();
 
   constructor(options: AdaptedBackboneOptions) {
     this.options = options;
@@ -158,11 +190,10 @@ export class AdaptedBackbone implements AsyncDisposable {
     const width = this.structure.backbone.width;
     const logits = { rows, classes, values: new Float32Array(rows * classes) };
     const features = { rows, width, values: new Float32Array(rows * width) };
-    for await (const { output, feature, indices } of this.forward(task, encodings, signal))
-      indices.forEach((index, row) => {
-        logits.values.set(output.subarray(row * classes, (row + 1) * classes), index * classes);
-        features.values.set(feature.subarray(row * width, (row + 1) * width), index * width);
-      });
+    for await (const { output, feature, indices } of this.forward(task, encodings, signal)) {
+      scatterRows(logits.values, output, indices, classes);
+      scatterRows(features.values, feature, indices, width);
+    }
     return { logits, features };
   }
 
@@ -171,22 +202,86 @@ export class AdaptedBackbone implements AsyncDisposable {
    * @returns features (n, D) in the order of the texts
    */
   async frozenFeatures(encodings: readonly Encoding[], signal?: AbortSignal): Promise<FeatureRows> {
-    const { backbone, feature } = this.structure;
-    this.frozen ??= await this.compile(buildFeatureGraph({ backbone, feature }));
-    const width = backbone.width;
+    const fed = this.frozenModel;
+    const pass = { key: "feature", graph: () => buildFeatureGraph(fed), fed };
+    const rows = { rows: encodings.length, width: this.structure.backbone.width };
+    const values = new Float32Array(rows.rows * rows.width);
+    for await (const { indices, outputs } of this.run(pass, encodings, signal))
+      scatterRows(values, asFloat32(outputs.feature, "feature").data, indices, rows.width);
+    return { ...rows, values };
+  }
+
+  /**
+   * What routers read: one forward pass of every text, its adapters off.
+   * @param spec the layers whose pooled states stand side by side, each brought to length 1
+   * @param session reads through this task's adapter in place of the frozen backbone
+   * @returns features (n, D · layers) in the order of the texts; other texts of the call do not change a text's
+   * @throws ConfigError if the backbone has no such layer
+   */
+  async routingFeatures(
+    encodings: readonly Encoding[],
+    spec: RoutingFeatureSpec,
+    signal?: AbortSignal,
+    session?: LearnedTask,
+  ): Promise<FeatureRows> {
+    const width = this.structure.backbone.width * spec.layers.length;
     const values = new Float32Array(encodings.length * width);
-    const lengths = encodings.map(({ ids }) => ids.length);
-    for (const indices of planEvaluationBatches(lengths, INFERENCE_BATCH)) {
-      signal?.throwIfAborted();
-      const batch = indices.map((index) => encodings[index]!);
-      const { feeds } = modelFeeds({ backbone, feature }, batch, this.tokenizer.padId);
-      const { data } = asFloat32((await this.frozen.run(feeds)).feature, "feature");
-      indices.forEach((index, row) => {
-        values.set(data.subarray(row * width, (row + 1) * width), index * width);
-      });
-      await nextTick();
-    }
+    const pass = this.routingPass(spec, "sentence", session);
+    for await (const { indices, outputs } of this.run(pass, encodings, signal))
+      scatterRows(values, asFloat32(outputs.features, "features").data, indices, width);
     return { rows: encodings.length, width, values };
+  }
+
+  /**
+   * As {@link routingFeatures}, of every token.
+   * @returns for each text the features of its own tokens (ids, D · layers), virtual ones and padding cut off
+   * @throws ConfigError if the backbone has no such layer
+   */
+  async routingTokenFeatures(
+    encodings: readonly Encoding[],
+    spec: RoutingFeatureSpec,
+    signal?: AbortSignal,
+    session?: LearnedTask,
+  ): Promise<readonly FeatureRows[]> {
+    const width = this.structure.backbone.width * spec.layers.length;
+    const texts = encodings.map(
+      ({ ids }): FeatureRows => ({
+        rows: ids.length,
+        width,
+        values: new Float32Array(ids.length * width),
+      }),
+    );
+    const virtualTokens = session === undefined ? 0 : this.virtualTokens;
+    const pass = this.routingPass(spec, "word", session);
+    for await (const { indices, length, outputs } of this.run(pass, encodings, signal)) {
+      const { data } = asFloat32(outputs.features, "features");
+      indices.forEach((index, row) => {
+        const { rows, values } = texts[index]!;
+        const start = row * length + virtualTokens;
+        values.set(data.subarray(start * width, (start + rows) * width));
+      });
+    }
+    return texts;
+  }
+
+  /** The backbone with its adapters off. */
+  private get frozenModel(): Pick<ModelStructure, "backbone" | "feature"> {
+    const { backbone, feature } = this.structure;
+    return { backbone, feature };
+  }
+
+  private routingPass(
+    { layers }: RoutingFeatureSpec,
+    per: "sentence" | "word",
+    session: LearnedTask | undefined,
+  ): Pass {
+    const fed = session === undefined ? this.frozenModel : this.structure;
+    return {
+      key: ["routing", per, session === undefined ? "frozen" : "adapted", layers.join()].join(" "),
+      graph: () => buildRoutingGraph(fed, layers, per),
+      fed,
+      ...(session !== undefined && { parameters: parameterFeeds(session) }),
+    };
   }
 
   /**
@@ -217,24 +312,50 @@ export class AdaptedBackbone implements AsyncDisposable {
     encodings: readonly Encoding[],
     signal?: AbortSignal,
   ): AsyncGenerator<BatchView & { readonly output: Float32Array; readonly feature: Float32Array }> {
-    this.inference ??= await this.compile(buildInferenceGraph(this.structure));
-    const parameters = parameterFeeds(task);
+    const pass = {
+      key: "inference",
+      graph: () => buildInferenceGraph(this.structure),
+      parameters: parameterFeeds(task),
+    };
+    for await (const { indices, length, outputs } of this.run(pass, encodings, signal)) {
+      const output = asFloat32(outputs.logits, "logits").data;
+      yield { indices, length, output, feature: asFloat32(outputs.feature, "feature").data };
+    }
+  }
+
+  /** Runs a pass over all texts, batch by batch; each graph is compiled once. */
+  private async *run(
+    { key, graph, fed = this.structure, parameters = {} }: Pass,
+    encodings: readonly Encoding[],
+    signal?: AbortSignal,
+  ): AsyncGenerator<BatchOutputs> {
+    const executable = await this.executable(key, graph);
     const lengths = encodings.map(({ ids }) => ids.length);
     for (const indices of planEvaluationBatches(lengths, INFERENCE_BATCH)) {
       signal?.throwIfAborted();
       const batch = indices.map((index) => encodings[index]!);
-      const { feeds, length } = modelFeeds(this.structure, batch, this.tokenizer.padId);
-      const { logits, feature } = await this.inference.run({ ...feeds, ...parameters });
-      const output = asFloat32(logits, "logits").data;
-      yield { indices, length, output, feature: asFloat32(feature, "feature").data };
+      const { feeds, length } = modelFeeds(fed, batch, this.tokenizer.padId);
+      yield { indices, length, outputs: await executable.run({ ...feeds, ...parameters }) };
+      // The engine runs synchronously; let the caller's event loop breathe between batches.
       await nextTick();
     }
   }
 
+  private async executable(key: string, graph: () => Graph): Promise<Executable> {
+    const compiling = this.compiled.get(key) ?? this.compile(graph());
+    this.compiled.set(key, compiling);
+    try {
+      return await compiling;
+    } catch (error) {
+      // Whoever asks next tries anew.
+      this.compiled.delete(key);
+      throw error;
+    }
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
-    const held = [this.inference, this.frozen];
-    this.inference = undefined;
-    this.frozen = undefined;
-    for (const executable of held) await executable?.[Symbol.asyncDispose]();
+    const held = [...this.compiled.values()];
+    this.compiled.clear();
+    for (const executable of held) await (await executable)[Symbol.asyncDispose]();
   }
 }

@@ -30,6 +30,13 @@ export function declarePoolingWeights(): Value {
   return op.input("pooling_weights", "float32", ["B", "T"]);
 }
 
+/** The weighted sum of a sentence's rows. hidden (B·T, D), weights (B, T) → (B, D) */
+export function pooledRows(hidden: Value, weights: Value, width: number): Value {
+  const rows = op.reshape(hidden, ["B", "T", width]);
+  const pooled = op.matmul(op.reshape(weights, ["B", 1, "T"]), rows); // (B, 1, D)
+  return op.reshape(pooled, ["B", width]); // (B, D)
+}
+
 /**
  * A sentence's vector: the weighted sum of its tokens' last hidden states. The weights say which kind of
  * pooling it is, so that one compiled graph serves all of them; `pooler` adds BERT's dense layer and tanh.
@@ -44,9 +51,7 @@ export function sentenceFeature(
   hidden: Value,
   weights: Value,
 ): Value {
-  const rows = op.reshape(hidden, ["B", "T", config.width]);
-  const pooled = op.matmul(op.reshape(weights, ["B", 1, "T"]), rows); // (B, 1, D)
-  const flat = op.reshape(pooled, ["B", config.width]); // (B, D)
+  const flat = pooledRows(hidden, weights, config.width); // (B, D)
   const feature = readsPooler(spec)
     ? op.tanh(linear(context, "pooler.dense", flat, config.width, config.width))
     : flat;

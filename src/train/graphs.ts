@@ -61,7 +61,7 @@ export function crossEntropy(logits: Value, labels: Value, rowWeights: Value): V
   return op.neg(op.reduceSum(weighted, [0]));
 }
 
-interface AdaptedModel {
+export interface AdaptedModel {
   readonly adapter: AdapterGraph;
   readonly feature: Value;
   readonly hidden: readonly Value[];
@@ -78,7 +78,12 @@ function classifiedRows(structure: ModelStructure, model: AdaptedModel): Value {
   return rowsToClassify[structure.level ?? "sentence"](model);
 }
 
-function buildModel(structure: ModelStructure, onAdapter: Dropout, onBackbone: Dropout): AdaptedModel {
+/** The backbone with its adapter, and the feature on top. */
+export function buildModel(
+  structure: Omit<ModelStructure, "head" | "level">,
+  onAdapter: Dropout,
+  onBackbone: Dropout,
+): AdaptedModel {
   const { backbone } = structure;
   const adapter = adapterMethod(structure.adapter).build(adapterHost(structure), onAdapter);
   const context: LayerContext = {
@@ -153,11 +158,7 @@ export function buildInferenceGraph(structure: ModelStructure): Graph {
 
 /** Forward without a head. Outputs: `feature` (B, D), and where asked `hidden.0` … `hidden.L`, each (B·T, D). */
 export function buildFeatureGraph(structure: Omit<ModelStructure, "head">, withHidden = false): Graph {
-  const { feature, hidden } = buildModel(
-    { ...structure, head: { kind: "linear", scale: 1, scaleLearnable: false } },
-    noDropout,
-    noDropout,
-  );
+  const { feature, hidden } = buildModel(structure, noDropout, noDropout);
   const layers = withHidden ? Object.fromEntries(hidden.map((value, i) => [`hidden.${i}`, value])) : {};
   return createGraph({ feature, ...layers });
 }

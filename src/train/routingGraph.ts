@@ -1,0 +1,53 @@
+// Dimensions: B batch, T tokens, D width, K layers asked for.
+/** What routers read: the states of several layers in one forward pass. */
+import { ConfigError } from "../core/errors.ts";
+import { createGraph } from "../graph/graph.ts";
+import * as op from "../graph/ops.ts";
+import type { Graph, Value } from "../graph/types.ts";
+import { declarePoolingWeights, normalize, pooledRows } from "../nn/features.ts";
+import { noDropout } from "../nn/layers.ts";
+import { buildModel, type ModelStructure } from "./graphs.ts";
+
+/** @throws ConfigError unless they name layers of the backbone, each once */
+function checkLayers(layers: readonly number[], depth: number): void {
+  const wrong = layers.find((layer) => !Number.isInteger(layer) || layer < 0 || layer > depth);
+  if (wrong !== undefined)
+    throw new ConfigError(`routing features: the backbone has no layer ${wrong}`, {
+      hint: `name layers from 0, the embeddings, to ${depth}, the last`,
+    });
+  if (layers.length === 0 || new Set(layers).size < layers.length)
+    throw new ConfigError(`routing features: layers [${layers.join(", ")}] must be at least one, each once`);
+}
+
+/**
+ * The pooled hidden states of some layers, each divided by its Euclidean norm, side by side. Nothing above the highest
+ * of them is computed. Layers are counted as Hugging Face's hidden states: 0 is what the embeddings give, and a
+ * decoder's last one is taken after its final normalisation.
+ *
+ * @param structure without `adapter`: the frozen backbone alone; with one, its parameters are inputs
+ * @param per `sentence`: one row a text, pooled by the weights that are fed; `word`: one row a token, padding included
+ * @returns a graph with the output `features`, (B, K·D) or (B·T, K·D)
+ * @throws ConfigError if a layer is not there or named twice
+ */
+export function buildRoutingGraph(
+  structure: Pick<ModelStructure, "backbone" | "adapter" | "feature">,
+  layers: readonly number[],
+  per: "sentence" | "word" = "sentence",
+): Graph {
+  const { hidden } = buildModel(structure, noDropout, noDropout);
+  checkLayers(layers, hidden.length - 1);
+  const { width } = structure.backbone;
+  const weights = declarePoolingWeights();
+  const rowsOf: { readonly [P in typeof per]: (state: Value) => Value } = {
+    sentence: (state) => pooledRows(state, weights, width),
+    word: (state) => state,
+  };
+  const parts = hidden.map((state, layer) => ({ state, at: layers.indexOf(layer) }));
+  const asked = parts.filter(({ at }) => at >= 0).toSorted((a, b) => a.at - b.at);
+  return createGraph({
+    features: op.concat(
+      asked.map(({ state }) => normalize(rowsOf[per](state))),
+      1,
+    ),
+  });
+}
