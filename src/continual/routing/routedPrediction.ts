@@ -1,0 +1,203 @@
+// Dimensions: n texts, F routing features, C classes of the router, T tasks.
+/**
+ * Routed inference: one pass with adapters off gives a posterior over classes; where that is not sure, the adapters of the
+ * likeliest tasks are asked in one more pass, in which every text uses its own. What is routed is texts alone: no label,
+ * task or number of classes to come can reach it.
+ */
+import type { Encoding } from "../../data/tokenizer.ts";
+import { type AdaptedBackbone, type FeatureRows, type LearnedTask, rowOf } from "../adaptedBackbone.ts";
+import {
+  type ClassLayout,
+  type Fusion,
+  fuse,
+  type HeadEvidence,
+  largestOf,
+  layOut,
+  probabilitiesOf,
+  taskProbabilities,
+  tasksToAsk,
+} from "./fusion.ts";
+import type { OutOfScopeDetector } from "./outOfScope.ts";
+import type { Posterior, Router, RoutingFeatureSpec } from "./types.ts";
+
+/** A task among which texts are routed. */
+export interface RoutedTask {
+  readonly name: string;
+  /** In slot order. */
+  readonly labels: readonly string[];
+  /** Absent: its classes are told apart by statistics alone. */
+  readonly learned?: LearnedTask;
+}
+
+/** Everything that routes. */
+export interface Routing {
+  readonly router: Router;
+  readonly features: RoutingFeatureSpec;
+  /** The first task's adapter, where features are read through it. */
+  readonly session?: LearnedTask;
+  readonly fusion: Fusion;
+  /** Present where a text may be of no known class. */
+  readonly detector?: OutOfScopeDetector;
+}
+
+export interface RoutedAnswer {
+  /** The likeliest, of a text that is rejected too. */
+  readonly label: string;
+  /** Its probability over all classes known. */
+  readonly score: number;
+  /** The number of its task: the likeliest one that has the label; undefined where none has. */
+  readonly task: number | undefined;
+  /** The likeliest classes, best first; `top[0]` is the answer. */
+  readonly top: readonly { readonly label: string; readonly score: number }[];
+  /** Forward passes of the backbone that this text cost. */
+  readonly passes: number;
+  /** Set where the text is taken to be of no known class. */
+  readonly unknown?: true;
+}
+
+export interface RouteOptions {
+  /** Classes that `top` holds at most; default 5. */
+  readonly top?: number;
+  readonly signal?: AbortSignal;
+}
+
+/** What tasks' heads say of texts: entry i is of text `rows[i]` by task `tasks[i]`. */
+export type AskHeads = (
+  tasks: readonly number[],
+  rows: readonly number[],
+) => Promise<readonly Float32Array[]>;
+
+/** Asks adapters anew. */
+export function askingHeads(
+  model: AdaptedBackbone,
+  tasks: readonly RoutedTask[],
+  encodings: readonly Encoding[],
+  signal?: AbortSignal,
+): AskHeads {
+  return async (asked, rows) => {
+    const answers = rows.map(() => new Float32Array());
+    for (const task of new Set(asked)) {
+      const learned = tasks[task]?.learned;
+      if (learned === undefined) continue;
+      const own = rows.flatMap((_, i) => (asked[i] === task ? [i] : []));
+      const texts = own.map((i) => encodings[rows[i]!]!);
+      const logits = await model.logits(learned, texts, signal);
+      own.forEach((i, place) => {
+        answers[i] = rowOf(logits, place);
+      });
+    }
+    return answers;
+  };
+}
+
+/** Evidence on each text whose first pass is not sure enough. */
+export async function gatherEvidence(
+  posterior: Posterior,
+  layout: ClassLayout,
+  fusion: Fusion,
+  tasks: readonly Pick<RoutedTask, "learned">[],
+  ask: AskHeads,
+): Promise<ReadonlyMap<number, readonly HeadEvidence[]>> {
+  const asked: number[] = [];
+  const rows: number[] = [];
+  for (let row = 0; row < posterior.rows; row++)
+    for (const task of tasksToAsk(probabilitiesOf(posterior, row), layout, fusion)) {
+      if (tasks[task]?.learned === undefined) continue;
+      asked.push(task);
+      rows.push(row);
+    }
+  const logits = await ask(asked, rows);
+  const evidence = new Map<number, HeadEvidence[]>();
+  rows.forEach((row, i) => {
+    const own = evidence.get(row) ?? [];
+    own.push({ task: asked[i]!, logits: logits[i]! });
+    evidence.set(row, own);
+  });
+  return evidence;
+}
+
+/** The likeliest task that has a class; a head that was asked and spoke for it comes first. */
+function taskOf(
+  column: number,
+  layout: ClassLayout,
+  probabilities: Float64Array,
+  spoke: ReadonlyMap<number, number>,
+): number | undefined {
+  const owner = spoke.get(column);
+  if (owner !== undefined) return owner;
+  const owners = layout.columns.flatMap((own, task) => (own.includes(column) ? [task] : []));
+  const [only] = owners;
+  if (owners.length < 2) return only;
+  const byTask = taskProbabilities(probabilities, layout);
+  return owners.reduce((best, task) => (byTask[task]! > byTask[best]! ? task : best));
+}
+
+const unasked: ReadonlyMap<number, number> = new Map();
+
+/**
+ * Answers from posteriors that are there already.
+ * @param tasks in the order of learning
+ * @param ask what the heads say of the texts
+ * @returns one answer a text
+ */
+export async function decide(
+  posterior: Posterior,
+  tasks: readonly RoutedTask[],
+  { router, fusion }: Pick<Routing, "router" | "fusion">,
+  ask: AskHeads,
+  top = 5,
+): Promise<readonly RoutedAnswer[]> {
+  const layout = layOut(router.labels, tasks);
+  const evidence = await gatherEvidence(posterior, layout, fusion, tasks, ask);
+  return Array.from({ length: posterior.rows }, (_, row) => {
+    const heard = evidence.get(row) ?? [];
+    const logs = posterior.values.subarray(row * posterior.classes, (row + 1) * posterior.classes);
+    const { probabilities, spoke } =
+      heard.length === 0
+        ? { probabilities: probabilitiesOf(posterior, row), spoke: unasked }
+        : fuse(logs, heard, layout, fusion.weight);
+    const ranked = largestOf(probabilities, top);
+    const [best = 0] = ranked;
+    const scored = ranked.map((i) => ({ label: router.labels[i]!, score: probabilities[i]! }));
+    return {
+      label: router.labels[best]!,
+      score: probabilities[best]!,
+      task: taskOf(best, layout, probabilities, spoke),
+      top: scored,
+      passes: 1 + heard.length,
+    };
+  });
+}
+
+/** Marks the texts that are of no known class. */
+export async function reject(
+  answers: readonly RoutedAnswer[],
+  features: FeatureRows,
+  detector: OutOfScopeDetector | undefined,
+  signal?: AbortSignal,
+): Promise<readonly RoutedAnswer[]> {
+  if (detector === undefined || answers.length === 0) return answers;
+  const scores = await detector.score(features, signal);
+  return answers.map((answer, row) =>
+    scores[row]! > detector.threshold ? { ...answer, unknown: true } : answer,
+  );
+}
+
+/**
+ * Routes texts among everything learned, at most 1 + k passes each. Other texts of the call change no answer.
+ * @param tasks in the order of learning
+ * @returns one answer a text
+ */
+export async function route(
+  model: AdaptedBackbone,
+  tasks: readonly RoutedTask[],
+  routing: Routing,
+  encodings: readonly Encoding[],
+  { top = 5, signal }: RouteOptions = {},
+): Promise<readonly RoutedAnswer[]> {
+  if (encodings.length === 0) return [];
+  const features = await model.routingFeatures(encodings, routing.features, signal, routing.session);
+  const posterior = await routing.router.posterior(features, signal);
+  const answers = await decide(posterior, tasks, routing, askingHeads(model, tasks, encodings, signal), top);
+  return reject(answers, features, routing.detector, signal);
+}
