@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { z } from "zod";
-import { DataError } from "../core/errors.ts";
+import { ConfigError, DataError } from "../core/errors.ts";
 import { createRng, type Rng } from "../core/random.ts";
 import { readJson } from "./lines.ts";
 import { readRecipe } from "./recipes.ts";
@@ -70,6 +70,15 @@ function withoutOverlap(spec: StreamSpec, source: Source, notes: string[]): read
     });
   notes.push(`Train keeps ${count(overlap.length, "row")} whose text is in test, as allowOverlap says.`);
   return source.train;
+}
+
+/** A short experiment on a long stream: the tasks are those that the whole division begins with. */
+function firstOf(plans: readonly TaskPlan[], count = plans.length): readonly TaskPlan[] {
+  if (count > plans.length)
+    throw new ConfigError(`the stream has ${plans.length} tasks`, {
+      issues: [{ path: "stream.firstTasks", expected: `at most ${plans.length}`, received: String(count) }],
+    });
+  return plans.slice(0, count);
 }
 
 function checkTask(task: Task): void {
@@ -146,8 +155,9 @@ export async function buildStream(
   checkLabelsSeen("validation", source.validation ?? [], known);
   const plans = await planTasks(spec, source, known, rng);
   checkPlans(plans, known);
+  const kept = firstOf(plans, spec.firstTasks);
   const train = withoutOverlap(spec, source, notes);
-  const tasks = buildTasks(spec, source, train, plans, rng);
+  const tasks = buildTasks(spec, source, train, kept, rng);
   if (source.validation === undefined && spec.validationFraction > 0) noteValidation(tasks, notes);
   return { tasks, ...(source.outOfScope === undefined ? {} : { outOfScope: source.outOfScope }), notes };
 }

@@ -25,6 +25,8 @@ const fields = z.strictObject({
   recipe: z.enum(recipeNames).exactOptional(),
   /** Number of tasks of equal class counts; the first ones take the remainder. */
   tasks: z.int().min(1).exactOptional(),
+  /** Only that many tasks of the division, from the first on; default: all. */
+  firstTasks: z.int().min(1).exactOptional(),
   /** Tasks in full. A label may stand in several; its examples are then shared out among them. */
   taskList: z
     .array(z.strictObject({ name: z.string().min(1), labels }))

@@ -52,6 +52,14 @@ describe("the division into tasks", () => {
     );
   });
 
+  it("can end after the first tasks, which are those of the whole stream", async () => {
+    const all = await stream({ tasks: 2, classOrder: "shuffled" });
+    const first = await stream({ tasks: 2, classOrder: "shuffled", firstTasks: 1 });
+    expect(first.tasks).toEqual(all.tasks.slice(0, 1));
+    const error = await failure(stream({ tasks: 2, firstTasks: 3 }));
+    expect(error).toMatchObject({ issues: [{ path: "stream.firstTasks", expected: "at most 2" }] });
+  });
+
   it("follows the class order asked for", async () => {
     expect(labelsByTask(await stream({ tasks: 1, classOrder: "file" }))[0]).toEqual([
       "d",

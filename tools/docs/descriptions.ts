@@ -92,6 +92,8 @@ export const descriptions: Readonly<Record<string, string>> = {
   "stream.recipe": "A ready stream, read from its publisher's files in `path`.",
   "stream.tasks":
     "That many tasks of equal class counts; the first ones take the remainder. Recipes and the two-file layout bring a division of their own; this beats it.",
+  "stream.firstTasks":
+    "Learn only that many tasks, from the first on, of however many the division makes. Their examples are as in the whole stream. Without it all.",
   "stream.taskList":
     "Tasks in full, by name. A label may stand in several; its examples are then shared out among them.",
   "stream.domains": "Labels of each domain, one task a domain: inline, or a JSON file of the same shape.",
