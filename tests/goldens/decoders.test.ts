@@ -2,7 +2,6 @@
 import { afterAll, describe, expect, it } from "vitest";
 import { float64, type HostTensor, int64 } from "../../src/core/tensor.ts";
 import { collate } from "../../src/data/batching.ts";
-import { answerFeeds } from "../../src/generate/feeds.ts";
 import { buildCausalGraph, buildCausalTrainingGraph, type CausalStructure } from "../../src/generate/graphs.ts";
 import { generateGreedy, openCausalModel } from "../../src/generate/greedy.ts";
 import { readSafetensorsHeader } from "../../src/io/safetensors.ts";
@@ -14,6 +13,7 @@ import type { Executable, Runtime, Tensors } from "../../src/runtime/types.ts";
 import { buildFeatureGraph, GRADIENT_PREFIX } from "../../src/train/graphs.ts";
 import { relativeDifference, tolerances } from "../tolerances.ts";
 import * as golden from "./harness.ts";
+import { expectSteps } from "./steps.ts";
 
 const models = ["gpt2", "gpt_neox", "llama", "qwen2"] as const;
 const files = ["golden-forward", "golden-lora"] as const;
@@ -135,17 +135,29 @@ describe.each(setups)("against transformers, $precision", ({ precision, runtime,
     const { backbone } = structure;
     const tensors = await golden.goldenTensors(model, "golden-lora", precision);
     const executable = await compile(runtime, buildCausalTrainingGraph(structure, false).graph);
-    const answers = answerFeeds(ids(tensors, "labels"));
-    const count = answers.logit_rows?.data.length ?? 0;
-    // Exactly 1/M, so that the float64 comparison is not limited by a float32 input.
-    const weights = float64(new Float64Array(count).fill(1 / count), [count]);
-    const feeds = { ...batchFeeds(backbone, tensors), ...ours(tensors, "param.", backbone), ...answers, answer_weights: weights };
+    const answers = golden.exactAnswerFeeds(golden.needIds(tensors, "labels"));
+    const feeds = { ...batchFeeds(backbone, tensors), ...ours(tensors, "param.", backbone), ...answers };
     const outputs = await executable.run(golden.inPrecision(feeds, precision));
     expectClose(outputs.loss, golden.need(tensors, "loss"), tolerance(model), "loss");
     const expected = Object.entries(ours(tensors, "grad.", backbone));
     expect(expected.length).toBeGreaterThanOrEqual(6);
     expect(Object.keys(outputs)).toHaveLength(expected.length + 1);
     for (const [name, gradient] of expected) expectClose(outputs[GRADIENT_PREFIX + name], gradient, tolerance(model), name);
+  });
+
+  it.each(models)("%s: ten AdamW steps with LoRA", async (model) => {
+    const structure = await structureOf(model, "steps-lora");
+    const { backbone } = structure;
+    const tensors = await golden.goldenTensors(model, "steps-lora", precision);
+    await expectSteps({
+      executable: await compile(runtime, buildCausalTrainingGraph(structure, false).graph),
+      feeds: { ...batchFeeds(backbone, tensors), ...golden.exactAnswerFeeds(golden.needIds(tensors, "labels")) },
+      tensors,
+      named: (prefix) => new Map(Object.entries(ours(tensors, prefix, backbone))),
+      adamw: golden.goldenInfo(model).adamw,
+      precision,
+      tolerance: tolerance(model),
+    });
   });
 });
 

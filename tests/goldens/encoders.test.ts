@@ -1,6 +1,6 @@
 import { afterAll, describe, expect, it } from "vitest";
 import { gradients } from "../../src/autodiff/gradients.ts";
-import { float32, float64, type HostTensor } from "../../src/core/tensor.ts";
+import type { HostTensor } from "../../src/core/tensor.ts";
 import { createGraph } from "../../src/graph/graph.ts";
 import * as op from "../../src/graph/ops.ts";
 import type { Value } from "../../src/graph/types.ts";
@@ -8,13 +8,13 @@ import { declarePoolingWeights, sentenceFeature } from "../../src/nn/features.ts
 import { declareHead, defaultHeads, HEAD_PREFIX } from "../../src/nn/heads.ts";
 import { noDropout, noTransform } from "../../src/nn/layers.ts";
 import { inputParameters } from "../../src/nn/parameters.ts";
-import { AdamW, clipGradients, type FloatArray, type Trainable } from "../../src/optim/adamw.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
 import { referenceRuntime } from "../../src/runtime/reference.ts";
 import type { Executable, Runtime } from "../../src/runtime/types.ts";
 import { buildFeatureGraph, buildTrainingGraph, crossEntropy, GRADIENT_PREFIX } from "../../src/train/graphs.ts";
 import { relativeDifference, tolerances } from "../tolerances.ts";
 import * as golden from "./harness.ts";
+import { expectSteps } from "./steps.ts";
 
 const runtimes: readonly { readonly precision: golden.Precision; readonly runtime: Runtime; readonly tolerance: number }[] = [
   { precision: "f32", runtime: nodeRuntime, tolerance: tolerances.float32 },
@@ -142,45 +142,21 @@ describe.each(runtimes)("loss and gradients against torch and peft, $precision",
 
 const stepCases = cases.flatMap(({ model, info }) => (info.steps ?? []).map((file) => ({ model, info, file })));
 
-function copyOf(tensor: HostTensor, precision: golden.Precision): HostTensor<"float32"> | HostTensor<"float64"> {
-  return precision === "f32"
-    ? float32(Float32Array.from(tensor.data, Number), tensor.dims)
-    : float64(Float64Array.from(tensor.data, Number), tensor.dims);
-}
-
 describe.each(runtimes)("ten AdamW steps against torch, $precision", ({ precision, runtime, tolerance }) => {
   it.each(stepCases)("$model $file", async ({ model, info, file }) => {
     const { adamw } = golden.goldenInfo(model);
     const structure = await caseStructure(model, info);
     const tensors = await golden.goldenTensors(model, file, precision);
     const executable = await compile(runtime, buildTrainingGraph(structure, false).graph);
-    const values = new Map([...golden.underPrefix(tensors, "param.")].map(([name, tensor]) => [name, copyOf(tensor, precision)]));
-    const trainables: Trainable[] = [...values].map(([name, { data }]) => ({
-      name,
-      values: data,
-      learningRate: name.startsWith(HEAD_PREFIX) ? adamw.headLearningRate : adamw.adapterLearningRate,
-    }));
-    const optimizer = new AdamW(trainables, { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: adamw.weightDecay });
-    const feeds = golden.inPrecision(
-      { ...golden.batchFeeds(structure.backbone, structure.feature, tensors), ...golden.labelFeeds(tensors) },
+    await expectSteps({
+      executable,
+      feeds: { ...golden.batchFeeds(structure.backbone, structure.feature, tensors), ...golden.labelFeeds(tensors) },
+      tensors,
+      named: (prefix) => golden.underPrefix(tensors, prefix),
+      adamw,
+      ...(file.endsWith("-clip") && { maxNorm: adamw.maxNormWhereClipped }),
       precision,
-    );
-    const factors = golden.need(tensors, "factor");
-    const losses: number[] = [];
-    for (let step = 0; step < adamw.steps; step++) {
-      const outputs = await executable.run({ ...feeds, ...Object.fromEntries(values) });
-      losses.push(Number(outputs.loss?.data[0]));
-      const grads = new Map<string, FloatArray>();
-      for (const name of values.keys()) {
-        const data = outputs[GRADIENT_PREFIX + name]?.data;
-        if (data instanceof Float32Array || data instanceof Float64Array) grads.set(name, data);
-      }
-      if (file.endsWith("-clip")) clipGradients(grads, adamw.maxNormWhereClipped);
-      optimizer.step(grads, Number(factors.data[step]));
-      if (step !== 0 && step !== 9) continue;
-      for (const [name, expected] of golden.underPrefix(tensors, `step${step + 1}.`))
-        expectClose(values.get(name), expected, tolerance, `${name} after step ${step + 1}`);
-    }
-    expectClose(float64(losses, [10]), golden.need(tensors, "loss"), tolerance, "losses");
+      tolerance,
+    });
   });
 });

@@ -3,6 +3,8 @@ import { readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { float32, float64, type HostTensor, int64 } from "../../src/core/tensor.ts";
+import { answerFeeds } from "../../src/generate/feeds.ts";
+import { LOGIT_ROWS } from "../../src/generate/graphs.ts";
 import type { WeightSource } from "../../src/graph/types.ts";
 import { readSafetensorsHeader, readTensor } from "../../src/io/safetensors.ts";
 import { type Backbone, createBackbone } from "../../src/nn/backbone.ts";
@@ -22,17 +24,22 @@ export interface GoldenCase {
   readonly steps?: readonly string[];
 }
 
+export interface AdamwInfo {
+  readonly adapterLearningRate: number;
+  readonly headLearningRate: number;
+  readonly weightDecay: number;
+  readonly beta1: number;
+  readonly beta2: number;
+  readonly epsilon: number;
+  readonly steps: number;
+}
+
 export interface GoldenInfo {
   readonly classes: number;
   readonly lengths: readonly number[];
   readonly lora: { readonly rank: number; readonly alpha: number; readonly targetModules: readonly string[] };
-  readonly adamw: {
-    readonly adapterLearningRate: number;
-    readonly headLearningRate: number;
-    readonly weightDecay: number;
-    readonly steps: number;
-    readonly maxNormWhereClipped: number;
-  };
+  /** Clipped nowhere but in the encoders' goldens. */
+  readonly adamw: AdamwInfo & { readonly maxNormWhereClipped: number };
   readonly cases: Readonly<Record<string, GoldenCase>>;
 }
 
@@ -141,6 +148,13 @@ export function labelFeeds(tensors: ReadonlyMap<string, HostTensor>): Record<str
   const labels = needIds(tensors, "labels");
   const size = labels.data.length;
   return { labels, example_weights: float64(new Float64Array(size).fill(1 / size), [size]) };
+}
+
+/** What answers feed, their weights exactly 1/M. @param labels (B, T), −100 where nothing is asked */
+export function exactAnswerFeeds(labels: HostTensor<"int64">, virtualTokens = 0): Record<string, HostTensor> {
+  const feeds = answerFeeds(labels, virtualTokens);
+  const count = feeds[LOGIT_ROWS]?.data.length ?? 0;
+  return { ...feeds, answer_weights: float64(new Float64Array(count).fill(1 / count), [count]) };
 }
 
 /** Feeds of one runtime: the engine wants float32, the reference takes float64. */

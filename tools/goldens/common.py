@@ -9,6 +9,7 @@ import os
 import platform
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 # Goldens are made from what lies on the disk; nothing may be looked up.
@@ -30,6 +31,13 @@ GOLDENS = REPOSITORY / "tests" / "goldens"
 SMALLEST_REFERENCE = 1e-3
 # Float32 must agree this well with float64, else the tests' 1e-4 would measure rounding.
 LARGEST_ROUNDING = 2e-5
+
+# The curves of torch.optim.AdamW.
+STEPS = 10
+WARMUP = 2
+ADAPTER_RATE = 5e-2
+HEAD_RATE = 1e-1
+WEIGHT_DECAY = 0.01
 
 torch.set_num_threads(1)
 torch.use_deterministic_algorithms(True)
@@ -136,3 +144,53 @@ def save_adapter(model: peft.PeftModel, folder: Path, name: str) -> None:
     config = json.loads(path.read_text(encoding="utf-8"))
     config["target_modules"].sort()
     path.write_text(json.dumps(config, indent=2, sort_keys=True), encoding="utf-8")
+
+
+def rate_factor(step: int) -> float:
+    """Linear warm-up that moves at once (1/2, 1), then linear decay (1, 7/8, ... 1/8)."""
+    if step < WARMUP:
+        return (step + 1) / WARMUP
+    return (STEPS - step) / (STEPS - WARMUP)
+
+
+def adamw_steps(
+    parameters: dict[str, torch.nn.Parameter],
+    loss_of: Callable[[], torch.Tensor],
+    max_norm: float = float("inf"),
+    adapter_rate: float = ADAPTER_RATE,
+) -> Tensors:
+    """Ten steps on a fixed batch, `head.*` at the head's rate: the start, losses and norms, and where steps 1 and 10 end."""
+    head = [p for n, p in parameters.items() if n.startswith("head.")]
+    adapter = [p for n, p in parameters.items() if not n.startswith("head.")]
+    groups = [{"params": adapter, "lr": adapter_rate}, *([{"params": head, "lr": HEAD_RATE}] if head else [])]
+    optimiser = torch.optim.AdamW(groups, weight_decay=WEIGHT_DECAY)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, rate_factor)
+    tensors = {f"param.{n}": p.detach().clone() for n, p in parameters.items()}
+    losses, norms = [], []
+    for step in range(STEPS):
+        optimiser.zero_grad(set_to_none=True)
+        loss = loss_of()
+        loss.backward()
+        norms.append(torch.nn.utils.clip_grad_norm_(list(parameters.values()), max_norm).detach())
+        losses.append(loss.detach())
+        optimiser.step()
+        schedule.step()
+        if step + 1 in (1, STEPS):
+            tensors |= {f"step{step + 1}.{n}": p.detach().clone() for n, p in parameters.items()}
+    tensors["loss"] = torch.stack(losses)
+    tensors["gradNorm"] = torch.stack(norms)
+    tensors["factor"] = torch.tensor([rate_factor(s) for s in range(STEPS)], dtype=losses[0].dtype)
+    return tensors
+
+
+def adamw_scalars(adapter_rate: float = ADAPTER_RATE) -> dict[str, object]:
+    return {
+        "adapterLearningRate": adapter_rate,
+        "headLearningRate": HEAD_RATE,
+        "weightDecay": WEIGHT_DECAY,
+        "beta1": 0.9,
+        "beta2": 0.999,
+        "epsilon": 1e-8,
+        "steps": STEPS,
+        "warmupSteps": WARMUP,
+    }

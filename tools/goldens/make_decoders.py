@@ -8,19 +8,34 @@ Shapes: B rows, T tokens, D width, V vocabulary, N new tokens.
 
 from pathlib import Path
 
-from common import GOLDENS, Tensors, fresh_folder, randomise, save_adapter, save_both, write_record
+from common import (
+    GOLDENS,
+    Tensors,
+    adamw_scalars,
+    adamw_steps,
+    fresh_folder,
+    randomise,
+    save_adapter,
+    save_both,
+    write_record,
+)
 
 import peft
 import torch
 import torch.nn.functional as F
 import transformers
 
+CLASSES = 4
 LENGTHS = [10, 6, 2, 9]
 PROMPT_LENGTHS = [4, 3, 1, 8]
 NEW_TOKENS = 20
 # Greedy decoding is a golden only where no rounding can change the choice.
 SMALLEST_MARGIN = 1e-3
-LORA = {"r": 3, "lora_alpha": 6, "lora_dropout": 0.0, "task_type": "CAUSAL_LM"}
+LORA = {"r": 3, "lora_alpha": 6, "lora_dropout": 0.0}
+# At the encoders' rate float32 and float64 part within ten steps by more than a golden may.
+RATE = 1e-2
+# AdamW's first step shows a gradient's sign alone: a start where none is so near zero that rounding turns it.
+STEP_SEED = 42
 TARGETS = {"gpt2": ["c_attn"], "gpt_neox": ["query_key_value"], "llama": ["q_proj", "v_proj"], "qwen2": ["q_proj", "v_proj"]}
 
 SPECIAL = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
@@ -92,11 +107,13 @@ def load(folder: Path, double: bool) -> torch.nn.Module:
     return model.double() if double else model
 
 
-def add_lora(model: torch.nn.Module, double: bool) -> peft.PeftModel:
+def add_lora(model: torch.nn.Module, double: bool, seed: int = 41, task_type: str = "CAUSAL_LM") -> peft.PeftModel:
     kind = model.config.model_type
-    config = peft.LoraConfig(**LORA, target_modules=TARGETS[kind], fan_in_fan_out=kind == "gpt2")
+    config = peft.LoraConfig(
+        **LORA, task_type=task_type, target_modules=TARGETS[kind], fan_in_fan_out=kind == "gpt2"
+    )
     adapted = peft.get_peft_model(model, config).eval()
-    generator = torch.Generator().manual_seed(41)
+    generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in adapted.parameters():
             if parameter.requires_grad:
@@ -104,11 +121,20 @@ def add_lora(model: torch.nn.Module, double: bool) -> peft.PeftModel:
     return adapted.double() if double else adapted
 
 
+def answer_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Of logits (B, T, V) with labels (B, T): transformers computes it in float32 whatever the model's type."""
+    return F.cross_entropy(logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten(), ignore_index=-100)
+
+
+def trained(model: peft.PeftModel) -> dict[str, torch.nn.Parameter]:
+    """By the keys of peft's files."""
+    return {n.replace(".default", ""): p for n, p in model.named_parameters() if p.requires_grad}
+
+
 def outputs(model: torch.nn.Module, inputs: Tensors) -> Tensors:
     """hidden.i (B, T, D) and logits (B, T, V), zero at padding, where a model's values mean nothing; and the loss."""
     output = model(**inputs, output_hidden_states=True)
-    # transformers computes this loss in float32 whatever the model's type.
-    loss = F.cross_entropy(output.logits[:, :-1].flatten(0, 1), inputs["labels"][:, 1:].flatten(), ignore_index=-100)
+    loss = answer_loss(output.logits, inputs["labels"])
     if (loss - output.loss).abs() > 1e-5:
         raise SystemExit("the loss here is not transformers' loss")
     real = inputs["attention_mask"][:, :, None]
@@ -152,15 +178,42 @@ def lora_golden(folder: Path, inputs: Tensors) -> None:
         model = add_lora(load(folder, False), double)
         results = outputs(model, inputs)
         results["loss"].backward()
-        for name, parameter in model.named_parameters():
-            if parameter.requires_grad:
-                results[f"param.{name.replace('.default', '')}"] = parameter
-                results[f"grad.{name.replace('.default', '')}"] = parameter.grad
+        for name, parameter in trained(model).items():
+            results[f"param.{name}"] = parameter
+            results[f"grad.{name}"] = parameter.grad
         with torch.no_grad():
             return {**inputs, **results, "greedy": greedy(model, inputs)}
 
     save_both(folder, "golden-lora", tensors(False), tensors(True))
     save_adapter(add_lora(load(folder, False), False), folder, "peft-causal")
+
+
+def steps_golden(folder: Path, inputs: Tensors) -> None:
+    def tensors(double: bool) -> Tensors:
+        model = add_lora(load(folder, False), double, STEP_SEED)
+        loss = lambda: answer_loss(model(**inputs).logits, inputs["labels"])
+        return {**inputs, **adamw_steps(trained(model), loss, adapter_rate=RATE)}
+
+    save_both(folder, "steps-lora", tensors(False), tensors(True))
+
+
+def classifier_golden(folder: Path, inputs: Tensors) -> None:
+    """Hugging Face's bias-free `score` on the last token, under LoRA."""
+    given = {name: inputs[name] for name in ("input_ids", "attention_mask", "position_ids")}
+
+    def make() -> peft.PeftModel:
+        model = transformers.AutoModelForSequenceClassification.from_pretrained(
+            folder, num_labels=CLASSES, dtype=torch.float32, attn_implementation="sdpa"
+        )
+        return add_lora(model.eval(), False, task_type="SEQ_CLS")
+
+    def tensors(double: bool) -> Tensors:
+        model = make().double() if double else make()
+        with torch.no_grad():
+            return {**given, "logits": model(**given).logits}
+
+    save_both(folder, "golden-peft-seqcls", tensors(False), tensors(True))
+    save_adapter(make(), folder, "peft-seqcls")
 
 
 def main() -> None:
@@ -172,9 +225,11 @@ def main() -> None:
         inputs = make_inputs(config)
         forward_golden(folder, inputs)
         lora_golden(folder, inputs)
-        scalars = {"lengths": LENGTHS, "promptLengths": PROMPT_LENGTHS, "newTokens": NEW_TOKENS}
+        steps_golden(folder, inputs)
+        classifier_golden(folder, inputs)
+        scalars = {"classes": CLASSES, "lengths": LENGTHS, "promptLengths": PROMPT_LENGTHS, "newTokens": NEW_TOKENS}
         lora = {"rank": LORA["r"], "alpha": LORA["lora_alpha"], "targetModules": TARGETS[name]}
-        write_record(folder / "golden.json", {**scalars, "lora": lora})
+        write_record(folder / "golden.json", {**scalars, "lora": lora, "adamw": adamw_scalars(RATE)})
 
 
 if __name__ == "__main__":

@@ -13,6 +13,8 @@ from pathlib import Path
 from common import (
     GOLDENS,
     Tensors,
+    adamw_scalars,
+    adamw_steps,
     check_sizes,
     fresh_folder,
     randomise,
@@ -30,11 +32,6 @@ import transformers
 CLASSES = 4
 LORA = {"r": 3, "lora_alpha": 6, "lora_dropout": 0.0, "target_modules": ["query", "value"]}
 LENGTHS = [12, 7, 2, 9, 5]
-STEPS = 10
-WARMUP = 2
-ADAPTER_RATE = 5e-2
-HEAD_RATE = 1e-1
-WEIGHT_DECAY = 0.01
 MAX_NORM = 0.5
 COSINE_SCALE = 4.0
 LABELS = torch.tensor([2, 0, 3, 1, 2])
@@ -255,41 +252,18 @@ def case_tensors(folder: Path, case: Case, inputs: Tensors, double: bool) -> tup
     return tensors, zero
 
 
-def rate_factor(step: int) -> float:
-    """Linear warm-up that moves at once (1/2, 1), then linear decay (1, 7/8, ... 1/8)."""
-    if step < WARMUP:
-        return (step + 1) / WARMUP
-    return (STEPS - step) / (STEPS - WARMUP)
-
-
 def step_tensors(folder: Path, case: Case, inputs: Tensors, clip: bool, double: bool) -> Tensors:
     model = add_lora(load_backbone(folder), bias=case.bias)
     head = Head(case.head, model.config.hidden_size)
     if double:
         model, head = model.double(), head.double()
     parameters = trained_parameters(model, head)
-    adapter = [p for n, p in parameters.items() if not n.startswith("head.")]
-    groups = [{"params": adapter, "lr": ADAPTER_RATE}, {"params": list(head.parameters()), "lr": HEAD_RATE}]
-    optimiser = torch.optim.AdamW(groups, weight_decay=WEIGHT_DECAY)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, rate_factor)
-    dtype = torch.float64 if double else torch.float32
-    tensors: Tensors = {**inputs, "labels": LABELS}
-    tensors |= {f"param.{n}": p.detach().clone() for n, p in parameters.items()}
-    losses, norms = [], []
-    for step in range(STEPS):
-        optimiser.zero_grad(set_to_none=True)
-        loss = F.cross_entropy(head(pool(case.feature, model(**inputs), inputs["attention_mask"])), LABELS)
-        loss.backward()
-        limit = MAX_NORM if clip else float("inf")
-        norms.append(torch.nn.utils.clip_grad_norm_(list(parameters.values()), limit).detach())
-        losses.append(loss.detach())
-        optimiser.step()
-        schedule.step()
-        if step + 1 in (1, STEPS):
-            tensors |= {f"step{step + 1}.{n}": p.detach().clone() for n, p in parameters.items()}
-    tensors["loss"] = torch.stack(losses)
-    tensors["gradNorm"] = torch.stack(norms)
-    tensors["factor"] = torch.tensor([rate_factor(s) for s in range(STEPS)], dtype=dtype)
+
+    def loss() -> torch.Tensor:
+        return F.cross_entropy(head(pool(case.feature, model(**inputs), inputs["attention_mask"])), LABELS)
+
+    steps = adamw_steps(parameters, loss, MAX_NORM if clip else float("inf"))
+    tensors = {**inputs, "labels": LABELS, **steps}
     if clip and not (tensors["gradNorm"] > MAX_NORM).any():
         raise SystemExit(f"{folder.name}/{case.name}: clipping never acts")
     return tensors
@@ -382,17 +356,7 @@ def scalars() -> dict[str, object]:
         "classes": CLASSES,
         "lengths": LENGTHS,
         "lora": {"rank": LORA["r"], "alpha": LORA["lora_alpha"], "targetModules": LORA["target_modules"]},
-        "adamw": {
-            "adapterLearningRate": ADAPTER_RATE,
-            "headLearningRate": HEAD_RATE,
-            "weightDecay": WEIGHT_DECAY,
-            "beta1": 0.9,
-            "beta2": 0.999,
-            "epsilon": 1e-8,
-            "steps": STEPS,
-            "warmupSteps": WARMUP,
-            "maxNormWhereClipped": MAX_NORM,
-        },
+        "adamw": {**adamw_scalars(), "maxNormWhereClipped": MAX_NORM},
     }
 
 

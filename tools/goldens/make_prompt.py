@@ -11,8 +11,18 @@ import json
 import shutil
 from pathlib import Path
 
-from common import GOLDENS, Tensors, fresh_folder, save_both, write_json, write_record
-from make_encoders import CLASSES, LABELS, LENGTHS, Head, load_backbone, make_inputs
+from common import (
+    GOLDENS,
+    Tensors,
+    adamw_scalars,
+    adamw_steps,
+    fresh_folder,
+    save_both,
+    write_json,
+    write_record,
+)
+from make_decoders import answer_loss
+from make_encoders import CLASSES, LABELS, LENGTHS, Head, load_backbone, make_inputs, pool_mean
 
 import peft
 import torch
@@ -50,6 +60,10 @@ def hidden_states(output: object) -> Tensors:
     return {f"hidden.{i}": h for i, h in enumerate(output.hidden_states)}
 
 
+def trained(model: peft.PeftModel, head: torch.nn.Module) -> dict[str, torch.nn.Parameter]:
+    return {"prompt_embeddings": prompt_of(model), **{f"head.{n}": p for n, p in head.named_parameters()}}
+
+
 def save_adapter(model: peft.PeftModel, folder: Path, name: str, base: str) -> None:
     """A real peft folder, less the model card and this machine's path."""
     model.peft_config["default"].base_model_name_or_path = base
@@ -62,20 +76,21 @@ def feature_golden(base: Path, folder: Path, inputs: Tensors) -> None:
     # For this task type peft drops token types; with zeros there is nothing to drop.
     inputs = {**inputs, "token_type_ids": torch.zeros_like(inputs["token_type_ids"])}
 
-    def tensors(double: bool) -> Tensors:
+    def make(double: bool) -> tuple[peft.PeftModel, Head]:
         model = add_prompt(load_backbone(base), "FEATURE_EXTRACTION")
         head = Head("linear", model.config.hidden_size)
-        if double:
-            model, head = model.double(), head.double()
+        return (model.double(), head.double()) if double else (model, head)
+
+    def tensors(double: bool) -> Tensors:
+        model, head = make(double)
         output = model(**inputs, output_hidden_states=True)
         text = output.last_hidden_state[:, VIRTUAL_TOKENS:]  # (B, T, D)
-        weights = inputs["attention_mask"].to(text.dtype)[:, :, None]  # (B, T, 1)
-        feature = (text * weights).sum(1) / weights.sum(1)  # (B, D)
+        feature = pool_mean(text, inputs["attention_mask"])  # (B, D)
         last = text[torch.arange(text.shape[0]), inputs["attention_mask"].sum(1) - 1]
         logits = head(feature)
         loss = F.cross_entropy(logits, LABELS)
         loss.backward()
-        trained = {"prompt_embeddings": prompt_of(model), **{f"head.{n}": p for n, p in head.named_parameters()}}
+        parameters = trained(model, head)
         return {
             **inputs,
             **hidden_states(output),
@@ -86,16 +101,29 @@ def feature_golden(base: Path, folder: Path, inputs: Tensors) -> None:
             "feature.peft-first": output.last_hidden_state[:, 0],
             "logits": logits,
             "loss": loss,
-            **{f"param.{name}": parameter for name, parameter in trained.items()},
-            **{f"grad.{name}": parameter.grad for name, parameter in trained.items()},
+            **{f"param.{name}": parameter for name, parameter in parameters.items()},
+            **{f"grad.{name}": parameter.grad for name, parameter in parameters.items()},
         }
 
+    def steps(double: bool) -> Tensors:
+        model, head = make(double)
+
+        def loss() -> torch.Tensor:
+            text = model(**inputs).last_hidden_state[:, VIRTUAL_TOKENS:]
+            return F.cross_entropy(head(pool_mean(text, inputs["attention_mask"])), LABELS)
+
+        return {**inputs, "labels": LABELS, **adamw_steps(trained(model, head), loss)}
+
     save_both(folder, "golden-feature", tensors(False), tensors(True))
+    save_both(folder, "steps-feature", steps(False), steps(True))
     save_adapter(add_prompt(load_backbone(base), "FEATURE_EXTRACTION"), folder, "peft-feature", base.name)
 
 
 def head_golden(base: Path, folder: Path, name: str, task_type: str, inputs: Tensors) -> None:
-    """Hugging Face's own head under peft: it reads position 0 for a sentence; for tokens the prompt is cut off."""
+    """Hugging Face's own head under peft; for tokens the prompt is cut off, and its loss and ten steps are kept too.
+
+    For a sentence an encoder reads position 0, a decoder the last position, padding or not.
+    """
 
     def make() -> peft.PeftModel:
         model = HEAD_MODELS[task_type].from_pretrained(
@@ -110,8 +138,28 @@ def head_golden(base: Path, folder: Path, name: str, task_type: str, inputs: Ten
         logits = output.logits if task_type == "SEQ_CLS" else output.logits[:, VIRTUAL_TOKENS:]
         return {**inputs, **hidden_states(output), "logits": logits}
 
+    def steps(double: bool) -> Tensors:
+        model = make().double() if double else make()
+        labels = token_labels(inputs)
+
+        def loss() -> torch.Tensor:
+            logits = model(**inputs).logits[:, VIRTUAL_TOKENS:]  # (B, T, C)
+            return F.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=-100)
+
+        head = model.base_model.classifier.modules_to_save["default"]
+        return {**inputs, "labels": labels, **adamw_steps(trained(model, head), loss)}
+
     save_both(folder, f"golden-{name}", tensors(False), tensors(True))
+    if task_type == "TOKEN_CLS":
+        save_both(folder, f"steps-{name}", steps(False), steps(True))
     save_adapter(make(), folder, f"peft-{name}", base.name)
+
+
+def token_labels(inputs: Tensors) -> torch.Tensor:
+    """A class for two of three real tokens, -100 elsewhere, as for the later pieces of a word."""
+    column = torch.arange(inputs["input_ids"].shape[1])[None, :]
+    asked = (inputs["attention_mask"] == 1) & (column % 3 != 2)
+    return torch.where(asked, (inputs["input_ids"] + column) % CLASSES, torch.full_like(inputs["input_ids"], -100))
 
 
 def causal_golden(base: Path, folder: Path) -> None:
@@ -133,9 +181,7 @@ def causal_golden(base: Path, folder: Path) -> None:
     def tensors(double: bool) -> Tensors:
         model = make().double() if double else make()
         output = model(**inputs, labels=labels, output_hidden_states=True)
-        # transformers computes this loss in float32 whatever the model's type.
-        text = output.logits[:, VIRTUAL_TOKENS:]  # (B, T, V)
-        loss = F.cross_entropy(text[:, :-1].flatten(0, 1), labels[:, 1:].flatten(), ignore_index=-100)
+        loss = answer_loss(output.logits[:, VIRTUAL_TOKENS:], labels)
         if (loss - output.loss).abs() > 1e-5:
             raise SystemExit("the loss here is not peft's loss")
         loss.backward()
@@ -149,7 +195,14 @@ def causal_golden(base: Path, folder: Path) -> None:
             "grad.prompt_embeddings": prompt_of(model).grad,
         }
 
+    def steps(double: bool) -> Tensors:
+        model = make().double() if double else make()
+        loss = lambda: answer_loss(model(**inputs).logits[:, VIRTUAL_TOKENS:], labels)
+        return {**inputs, "labels": labels, **adamw_steps({"prompt_embeddings": prompt_of(model)}, loss)}
+
     save_both(folder, "golden-causal", tensors(False), tensors(True))
+    save_both(folder, "steps-causal", steps(False), steps(True))
+    head_golden(base, folder, "seqcls", "SEQ_CLS", inputs)
     save_adapter(make(), folder, "peft-causal", base.name)
 
 
@@ -196,7 +249,7 @@ def main() -> None:
         causal_golden(GOLDENS / name, fresh_folder(PROMPT / name))
     init_golden()
     scalars = {"virtualTokens": VIRTUAL_TOKENS, "classes": CLASSES, "lengths": LENGTHS}
-    write_record(PROMPT / "golden.json", scalars)
+    write_record(PROMPT / "golden.json", {**scalars, "adamw": adamw_scalars()})
 
 
 if __name__ == "__main__":
