@@ -35,7 +35,7 @@ export function checkTop(top: number): void {
 }
 
 /** @throws ConfigError naming the nearest task. */
-export function findTask(tasks: readonly LearnedTask[], name: string): LearnedTask {
+export function findTask<T extends { readonly name: string }>(tasks: readonly T[], name: string): T {
   const found = tasks.find((task) => task.name === name);
   if (found !== undefined) return found;
   const names = tasks.map((task) => task.name);

@@ -1,5 +1,4 @@
 /** What a store learns with: the sections of a configuration that do not speak of data. */
-import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { stringify } from "yaml";
 import type { z } from "zod";
@@ -68,11 +67,6 @@ export async function readSettings(folder: string): Promise<StoreSettings> {
 }
 
 export async function writeSettings(folder: string, settings: StoreSettings): Promise<void> {
-  try {
-    await mkdir(folder, { recursive: true });
-  } catch (cause) {
-    throw new StoreError(`${folder}: the store's folder cannot be made`, { cause });
-  }
   const yaml = stringify(settings, { aliasDuplicateObjects: false, lineWidth: 0 });
   await writeFileAtomic(join(folder, configFile), yaml);
 }

@@ -119,7 +119,8 @@ export class StoreFolder implements AsyncDisposable {
     const lock = await acquireLock(path);
     try {
       const opened = new StoreFolder(path, lock, options.fs ?? nodeFileSystem, await readStore(path));
-      await opened.removeLeftovers();
+      // Whoever leaves of its own accord tidies up; looking through every version each time would take long.
+      if (opened.brokenLock !== undefined) await opened.removeLeftovers();
       return opened;
     } catch (error) {
       await lock[Symbol.asyncDispose]();
@@ -129,6 +130,11 @@ export class StoreFolder implements AsyncDisposable {
 
   get manifest(): StoreManifest {
     return this.current;
+  }
+
+  /** Where a task's files lie, absolute. */
+  placeOf({ adapter }: ManifestTask): string {
+    return join(this.path, adapter.folder);
   }
 
   /**
@@ -211,7 +217,7 @@ export class StoreFolder implements AsyncDisposable {
   }
 
   /** Removes what an interrupted change left: temporary names, and folders that no version names. */
-  private async removeLeftovers(): Promise<void> {
+  async removeLeftovers(): Promise<void> {
     const named = new Set<string>();
     const remember = ({ tasks }: Manifest) => {
       for (const { adapter } of tasks) named.add(adapter.folder);

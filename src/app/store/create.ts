@@ -1,0 +1,103 @@
+/** Beginning a store. */
+import { mkdir, readdir } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { StoreError } from "../../core/errors.ts";
+import { errorCode } from "../../io/fileErrors.ts";
+import { sha256Json } from "../../io/hash.ts";
+import { acquireLock } from "../../io/lock.ts";
+import { loadBackbone } from "../backbone.ts";
+import { readYaml } from "../config.ts";
+import type { Override } from "../overrides.ts";
+import { collectVersions } from "../packageInfo.ts";
+import { configFile } from "../runFolder.ts";
+import { resolveStructure } from "../structure.ts";
+import { resolveSettings, type StoreConfig, type StoreSettings, writeSettings } from "./settings.ts";
+import { StoreFolder } from "./storeFolder.ts";
+
+async function entriesOf(folder: string): Promise<string[]> {
+  try {
+    return await readdir(folder);
+  } catch (cause) {
+    if (errorCode(cause) === "ENOENT") return [];
+    if (errorCode(cause) === "ENOTDIR") throw new StoreError(`${folder}: is a file, not a folder`, { cause });
+    throw new StoreError(`${folder}: cannot be read`, { cause });
+  }
+}
+
+/** Lets through what an interrupted beginning left: settings of a store, without a first version. */
+async function refuseFull(folder: string): Promise<void> {
+  const entries = (await entriesOf(folder)).filter(
+    (name) => name !== "lock.json" && !name.startsWith(".tmp-"),
+  );
+  const [only] = entries;
+  if (only === undefined) return;
+  if (
+    entries.length === 1 &&
+    only === configFile &&
+    !("stream" in (await readYaml(join(folder, configFile))))
+  )
+    return;
+  const isStore = entries.includes("manifest.json");
+  throw new StoreError(
+    `${folder}: ${isStore ? "holds a store or a run already" : "exists and is not empty"}`,
+    {
+      hint: isStore ? "Teach it with accrete learn." : "Choose another folder.",
+    },
+  );
+}
+
+export interface CreateOptions {
+  /** As `--set` gives them; they beat the configuration. */
+  readonly overrides?: readonly Override[];
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Begins an empty store.
+ * @throws ConfigError, CheckpointError for settings or a backbone that cannot be used
+ * @throws StoreError if the folder is not empty
+ */
+export async function createStore(
+  folder: string,
+  config: StoreConfig,
+  { overrides = [], signal }: CreateOptions = {},
+): Promise<StoreSettings> {
+  const path = resolve(folder);
+  const settings = resolveSettings(config, overrides);
+  await refuseFull(path);
+  const loaded = await loadBackbone(settings.backbone, settings.backboneRevision, signal);
+  const { feature } = resolveStructure(settings, loaded);
+  await writeStore(path, settings, {
+    schemaVersion: 1,
+    versions: collectVersions(),
+    backbone: {
+      source: settings.backbone,
+      ...(loaded.folder.commit === undefined ? {} : { revision: loaded.folder.commit }),
+      hash: loaded.folder.hash,
+      tokenizerHash: loaded.tokenizer.hash,
+      architecture: loaded.backbone.config.architecture,
+    },
+    configHash: sha256Json(settings),
+    seed: settings.seed,
+    feature,
+    tasks: [],
+  });
+  return settings;
+}
+
+async function writeStore(
+  path: string,
+  settings: StoreSettings,
+  manifest: Parameters<typeof StoreFolder.begin>[1],
+): Promise<void> {
+  try {
+    await mkdir(path, { recursive: true });
+  } catch (cause) {
+    throw new StoreError(`${path}: the store's folder cannot be made`, { cause });
+  }
+  await using _ = await acquireLock(path);
+  // Another process may have come between the look and the lock.
+  await refuseFull(path);
+  await writeSettings(path, settings);
+  await StoreFolder.begin(path, manifest, "begun");
+}

@@ -1,0 +1,50 @@
+/** One version of a store in memory. It never changes: whoever predicts with it sees that version. */
+import type { LearnedTask } from "../../continual/adaptedBackbone.ts";
+import { ClassStatistics, checkSameConstants } from "../../continual/routing/statistics.ts";
+import type { FeatureConstants } from "../../continual/routing/types.ts";
+import { CheckpointError } from "../../core/errors.ts";
+import { readStore, type StoreManifest } from "./storeFolder.ts";
+import type { StoreModel } from "./storeModel.ts";
+import { readTasks, type StoreTask } from "./tasks.ts";
+
+export interface Snapshot {
+  readonly manifest: StoreManifest;
+  readonly tasks: readonly StoreTask[];
+  /** Tasks with an adapter, in the order of learning. */
+  readonly learned: readonly LearnedTask[];
+  readonly statistics: ClassStatistics;
+}
+
+/** @throws StoreError if tasks have statistics of features that were made otherwise */
+function gather(constants: FeatureConstants, tasks: readonly StoreTask[]): ClassStatistics {
+  for (const { statistics } of tasks)
+    if (statistics !== undefined) checkSameConstants(constants, statistics.constants);
+  return ClassStatistics.empty(constants).with(
+    tasks.flatMap(({ statistics }) => statistics?.contributions ?? []),
+  );
+}
+
+export function takeSnapshot(
+  manifest: StoreManifest,
+  tasks: readonly StoreTask[],
+  model: StoreModel,
+): Snapshot {
+  const learned = tasks.flatMap((task) => model.restore(task) ?? []);
+  return { manifest, tasks, learned, statistics: gather(model.constants(tasks), tasks) };
+}
+
+/**
+ * Reads the present version. A purge may take files away between the manifest and them: then there is a newer manifest.
+ * @throws CheckpointError where a file is missing or damaged
+ */
+export async function readSnapshot(folder: string, model: StoreModel): Promise<Snapshot> {
+  for (let manifest = await readStore(folder); ; ) {
+    try {
+      return takeSnapshot(manifest, await readTasks(folder, manifest), model);
+    } catch (error) {
+      const now = await readStore(folder);
+      if (!(error instanceof CheckpointError) || now.store.version === manifest.store.version) throw error;
+      manifest = now;
+    }
+  }
+}

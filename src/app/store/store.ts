@@ -1,0 +1,243 @@
+import { existsSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { manifestFile } from "../manifest.ts";
+import type { Prediction, PredictOptions } from "../types.ts";
+import { createStore } from "./create.ts";
+import { forget } from "./forgetting.ts";
+import { learnClass, learnTask, toExample, type Workplace, type WrittenTask } from "./learning.ts";
+import { StorePredictor } from "./prediction.ts";
+import { readSettings, requireLearnable } from "./settings.ts";
+import { readSnapshot, type Snapshot, takeSnapshot } from "./snapshot.ts";
+import { keptVersions, readStore, StoreFolder } from "./storeFolder.ts";
+import { loadStoreBackbone, StoreModel } from "./storeModel.ts";
+import type { StoreTask } from "./tasks.ts";
+import type {
+  ChangeOptions,
+  ForgetOptions,
+  ForgetTarget,
+  Forgotten,
+  LearnClassOptions,
+  LearnedInStore,
+  LearnOptions,
+  StoreChange,
+  StoreOptions,
+  StoreText,
+  TaskForStore,
+} from "./types.ts";
+
+/** What a change leaves. */
+interface Outcome<T> {
+  readonly tasks: readonly StoreTask[];
+  readonly statistics: Snapshot["statistics"];
+  /** In words, for the history. */
+  readonly change: string;
+  readonly result: T;
+  /** Whether the versions before are to be deleted. */
+  readonly purge?: boolean;
+}
+
+/**
+ * A folder that goes on learning, and answers meanwhile. It sees the version that it opened, or the one that it made
+ * itself; {@link refresh} looks for what others made since. Holds native memory: dispose of it.
+ */
+export class Store implements AsyncDisposable {
+  readonly path: string;
+  private readonly model: StoreModel;
+  private readonly predictor: StorePredictor;
+  private snapshot: Snapshot;
+
+  private constructor(path: string, model: StoreModel, snapshot: Snapshot) {
+    this.path = path;
+    this.model = model;
+    this.snapshot = snapshot;
+    this.predictor = new StorePredictor(model);
+  }
+
+  static async open(folder: string, options: StoreOptions = {}): Promise<Store> {
+    const path = resolve(folder);
+    if (options.create !== undefined && !existsSync(join(path, manifestFile)))
+      await createStore(path, options.create, options);
+    const loaded = await loadStoreBackbone(await readStore(path), options);
+    const settings = await readSettings(path);
+    requireLearnable(settings, path);
+    const model = new StoreModel(loaded, settings);
+    try {
+      return new Store(path, model, await readSnapshot(path, model));
+    } catch (error) {
+      await model[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  get version(): number {
+    return this.snapshot.manifest.store.version;
+  }
+
+  get tasks(): readonly { readonly name: string; readonly labels: readonly string[] }[] {
+    return this.snapshot.manifest.tasks.map(({ name, labels }) => ({ name, labels }));
+  }
+
+  /** Every class, sorted by code unit. */
+  get classes(): readonly string[] {
+    return [...new Set(this.tasks.flatMap(({ labels }) => labels))].sort();
+  }
+
+  /**
+   * Classifies texts with the version that is seen; usable while something is being learned.
+   * @throws StoreError if nothing was learned yet; ConfigError if there is no such task
+   */
+  predict(texts: readonly StoreText[], options: PredictOptions = {}): Promise<Prediction[]> {
+    return this.predictor.predict(this.snapshot, texts.map(toExample), options);
+  }
+
+  /** Takes up the newest version, whoever made it. @returns its number */
+  async refresh(): Promise<number> {
+    const { store } = await readStore(this.path);
+    if (store.version !== this.version) this.snapshot = await readSnapshot(this.path, this.model);
+    return this.version;
+  }
+
+  /**
+   * Learns a task: an adapter with its head, and statistics of its classes; what was learned before does not change.
+   * Nothing is written where it fails or is aborted.
+   * @throws DataError if the task cannot be learned from
+   * @throws StoreError if its name is taken, or another process is changing the store
+   * @throws EngineError if the loss leaves the finite numbers
+   */
+  learn(task: TaskForStore, options: LearnOptions = {}): Promise<LearnedInStore> {
+    const how = options.statisticsOnly === true ? "statistics of task" : "task";
+    return this.learnWith((place) => learnTask(place, task, options), `learned ${how} ${task.name}`, options);
+  }
+
+  /**
+   * Learns a class from a few examples, without training: it is told from the others by frozen features.
+   * @throws DataError without an example; StoreError where the class does not go into the task
+   */
+  learnClass(
+    label: string,
+    examples: readonly StoreText[],
+    options: LearnClassOptions = {},
+  ): Promise<LearnedInStore> {
+    const change = `learned class ${label} from ${examples.length} examples`;
+    return this.learnWith((place) => learnClass(place, label, examples, options), change, options);
+  }
+
+  /**
+   * Forgets a class, or a task with its adapter. Statistics, and every prediction made from them alone, are afterwards
+   * those of a store that never saw it, bit for bit.
+   * @throws StoreError naming the nearest where there is no such class or task
+   */
+  async forget(target: ForgetTarget, options: ForgetOptions = {}): Promise<Forgotten> {
+    const done = await this.change(async (place) => {
+      const { tasks, change, ...named } = await forget(place, target);
+      const { statistics } = takeSnapshot(place.before.manifest, tasks, this.model);
+      const left = new Set(labelsOf(tasks));
+      const result = {
+        ...named,
+        classes: [...new Set(labelsOf(place.before.tasks))].filter((label) => !left.has(label)),
+        rows: rowsOf(place.before.statistics) - rowsOf(statistics),
+      };
+      return { tasks, statistics, change, result, purge: options.purge === true };
+    });
+    return { ...done, keptVersions: await keptVersions(this.path) };
+  }
+
+  /**
+   * Goes back: makes a next version that holds what an earlier one held.
+   * @param version default: the one before
+   * @throws StoreError where there is none, or it is not kept
+   */
+  async rollback(version?: number): Promise<StoreChange> {
+    await using folder = await StoreFolder.open(this.path);
+    await folder.rollback(version);
+    this.snapshot = await readSnapshot(this.path, this.model);
+    return { version: this.version };
+  }
+
+  private async learnWith(
+    learn: (place: Workplace) => Promise<WrittenTask>,
+    change: string,
+    { onEvent }: ChangeOptions,
+  ): Promise<LearnedInStore> {
+    const start = performance.now();
+    return this.change(async (place) => {
+      const { brokenLock } = place.folder;
+      if (brokenLock !== undefined)
+        onEvent?.({
+          type: "note",
+          message: `broke the lock that process ${brokenLock.pid} on ${brokenLock.hostname} had left when it died`,
+        });
+      const { task, added, truncatedTexts, loss } = await learn(place);
+      const { entry } = task;
+      const others = place.before.tasks.filter((other) => other.entry.name !== entry.name);
+      const at = place.before.tasks.findIndex((other) => other.entry.name === entry.name);
+      const statistics = place.before.statistics.with(added);
+      const result = {
+        task: entry.name,
+        labels: entry.labels,
+        seconds: (performance.now() - start) / 1000,
+        adapter: entry.adapter.id,
+        truncatedTexts,
+        ...(loss !== undefined && { loss }),
+        statisticsBytes: bytesOf(task),
+      };
+      return { tasks: others.toSpliced(at < 0 ? others.length : at, 0, task), statistics, change, result };
+    });
+  }
+
+  /** One change, from the newest version to the next one, which is seen from here on. */
+  private async change<T extends object>(
+    work: (place: Workplace) => Promise<Outcome<T>>,
+  ): Promise<T & StoreChange> {
+    await using folder = await StoreFolder.open(this.path);
+    try {
+      const { version } = folder.manifest.store;
+      const before = version === this.version ? this.snapshot : await readSnapshot(this.path, this.model);
+      const { tasks, statistics, change, result, purge } = await work({ folder, before, model: this.model });
+      const manifest = await folder.commit(
+        tasks.map(({ entry }) => entry),
+        change,
+      );
+      this.snapshot = { ...takeSnapshot(manifest, tasks, this.model), statistics };
+      if (purge === true) await folder.purge();
+      return { ...result, version: manifest.store.version };
+    } catch (error) {
+      // What cannot be removed now is removed with the next purge; the first error is the one to tell.
+      await folder.removeLeftovers().catch(() => {});
+      throw error;
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.predictor[Symbol.asyncDispose]();
+    await this.model[Symbol.asyncDispose]();
+  }
+}
+
+function labelsOf(tasks: readonly StoreTask[]): string[] {
+  return tasks.flatMap(({ entry }) => entry.labels);
+}
+
+function rowsOf(statistics: Snapshot["statistics"]): number {
+  return statistics.labels.reduce((sum, label) => sum + statistics.count(label), 0);
+}
+
+function bytesOf({ statistics }: StoreTask): number {
+  return statistics?.contributions.reduce((sum, { rows }) => sum + rows.values.byteLength, 0) ?? 0;
+}
+
+/**
+ * Opens a store, or the folder of a run, to go on learning and to answer meanwhile.
+ *
+ * @example
+ * await using store = await openStore("intents", { create: { backbone: "models/minilm-l6" } });
+ * await store.learn({ name: "travel", train });
+ * await store.learnClass("greeting", ["hello", "good morning", "hi there"]);
+ * const [answer] = await store.predict(["when does the next train leave?"]);
+ *
+ * @throws StoreError if there is no store and `create` is absent, or it learned what a store does not learn
+ * @throws CheckpointError if the backbone is another one, or a file is damaged
+ */
+export function openStore(folder: string, options: StoreOptions = {}): Promise<Store> {
+  return Store.open(folder, options);
+}

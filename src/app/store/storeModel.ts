@@ -1,0 +1,179 @@
+/** The backbone of a store, as far as it is needed: read from at once, taught when something is to be learned. */
+import { AdaptedBackbone, type LearnedTask } from "../../continual/adaptedBackbone.ts";
+import { ContinualLearner, type TaskToLearn } from "../../continual/learner.ts";
+import { quantize } from "../../continual/routing/fixedRows.ts";
+import type { Contribution } from "../../continual/routing/statistics.ts";
+import type { FeatureConstants } from "../../continual/routing/types.ts";
+import type { LearnResult } from "../../continual/taskTrainer.ts";
+import { CheckpointError } from "../../core/errors.ts";
+import { promptTemplate } from "../../data/prompts.ts";
+import type { LabelledExample } from "../../data/types.ts";
+import { sha256Json } from "../../io/hash.ts";
+import { nodeRuntime } from "../../runtime/node.ts";
+import type { ModelStructure } from "../../train/graphs.ts";
+import type { FitEvent } from "../../train/trainer.ts";
+import { type LoadedBackbone, loadBackbone } from "../backbone.ts";
+import { fromSavedAdapter, promptOf, toSavedAdapter } from "../savedTask.ts";
+import { resolveStructure, resolveTraining } from "../structure.ts";
+import type { StoreSettings } from "./settings.ts";
+import type { StoreManifest } from "./storeFolder.ts";
+import type { StoreTask } from "./tasks.ts";
+import type { ChangeOptions } from "./types.ts";
+
+export interface BackboneOptions {
+  /** Where the backbone lies now; its hash must be the one that the store names. */
+  readonly backbone?: string;
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Loads the backbone that a store names.
+ * @throws CheckpointError if it is another one by now
+ */
+export async function loadStoreBackbone(
+  { backbone, store: _ }: StoreManifest,
+  { backbone: elsewhere, signal }: BackboneOptions,
+): Promise<LoadedBackbone> {
+  const place = elsewhere ?? backbone.source;
+  const loaded = await loadBackbone(place, elsewhere === undefined ? backbone.revision : undefined, signal);
+  const checks = [
+    ["backbone", backbone.hash, loaded.folder.hash],
+    ["tokenizer", backbone.tokenizerHash, loaded.tokenizer.hash],
+  ] as const;
+  for (const [what, then, now] of checks)
+    if (then !== now)
+      throw new CheckpointError(
+        `${place}: is not the ${what} of this store: hash ${now}, the store names ${then}`,
+        {
+          hint: "Give the folder of the backbone it was begun with.",
+        },
+      );
+  return loaded;
+}
+
+function byLabel(examples: readonly LabelledExample[]): Map<string, LabelledExample[]> {
+  const classes = new Map<string, LabelledExample[]>();
+  for (const example of examples) {
+    const own = classes.get(example.label);
+    if (own === undefined) classes.set(example.label, [example]);
+    else own.push(example);
+  }
+  return classes;
+}
+
+export interface ClassRows {
+  readonly contributions: readonly Contribution[];
+  /** Texts that were cut at the maximal length. */
+  readonly truncatedTexts: number;
+}
+
+/** Holds native memory: dispose of it. */
+export class StoreModel implements AsyncDisposable {
+  readonly loaded: LoadedBackbone;
+  readonly structure: ModelStructure;
+  readonly settings: StoreSettings;
+  /** What predictions and features are made with. */
+  readonly reader: AdaptedBackbone;
+  private teacher: { readonly model: AdaptedBackbone; readonly learner: ContinualLearner } | undefined;
+
+  constructor(loaded: LoadedBackbone, settings: StoreSettings) {
+    this.loaded = loaded;
+    this.settings = settings;
+    this.structure = resolveStructure(settings, loaded);
+    this.reader = this.open();
+  }
+
+  private open(): AdaptedBackbone {
+    const { training, prompt, threads } = this.settings;
+    return new AdaptedBackbone({
+      structure: this.structure,
+      tokenizer: this.loaded.tokenizer,
+      runtime: nodeRuntime,
+      maxLength: training.maxLength,
+      ...(prompt !== undefined && { template: promptTemplate(prompt) }),
+      ...(threads === undefined ? {} : { threads }),
+    });
+  }
+
+  /** Its sessions are its own, so that predictions go on while it learns. */
+  private get learner(): ContinualLearner {
+    if (this.teacher === undefined) {
+      const model = this.open();
+      const learner = new ContinualLearner(model, resolveTraining(this.settings), this.settings.seed);
+      this.teacher = { model, learner };
+    }
+    return this.teacher.learner;
+  }
+
+  plannedSteps(examples: number): number {
+    return this.learner.plannedSteps(examples);
+  }
+
+  /** @throws EngineError if the loss leaves the finite numbers */
+  learn(task: TaskToLearn, signal?: AbortSignal): AsyncGenerator<FitEvent, LearnResult> {
+    return this.learner.learn(task, signal);
+  }
+
+  toSaved(learned: LearnedTask) {
+    return toSavedAdapter(learned, this.structure, this.loaded, promptOf(this.reader));
+  }
+
+  /** @throws CheckpointError if the adapter does not fit the backbone */
+  restore({ entry, saved, where }: StoreTask): LearnedTask | undefined {
+    return saved && fromSavedAdapter(entry.name, saved, this.loaded, where).task;
+  }
+
+  /** What shapes the features: what the tasks' statistics say, and where there are none the store's settings. */
+  constants(tasks: readonly StoreTask[]): FeatureConstants {
+    return (
+      tasks.find(({ statistics }) => statistics !== undefined)?.statistics?.constants ?? this.ownConstants()
+    );
+  }
+
+  private ownConstants(): FeatureConstants {
+    const { backbone, feature } = this.structure;
+    const { layers } = backbone.config;
+    return {
+      backbone: sha256Json([
+        this.loaded.folder.hash,
+        this.loaded.tokenizer.hash,
+        feature.pooling,
+        this.reader.prompt ?? null,
+      ]),
+      layers: [layers],
+      width: backbone.width,
+      seed: this.settings.seed,
+    };
+  }
+
+  /**
+   * The feature rows of texts, a contribution a class. A class's texts go through the backbone by themselves: its rows
+   * are then the same to the last bit whatever else is learned with it.
+   */
+  async contributions(
+    examples: readonly LabelledExample[],
+    constants: FeatureConstants,
+    { onEvent, signal }: ChangeOptions,
+  ): Promise<ClassRows> {
+    const classes = byLabel(examples);
+    const contributions: Contribution[] = [];
+    let truncatedTexts = 0;
+    let texts = 0;
+    for (const [label, own] of classes) {
+      const { encodings, truncated } = this.reader.encode(own, `texts of ${label}`);
+      const features = await this.reader.routingFeatures(encodings, constants, signal);
+      contributions.push({ label, rows: quantize(features) });
+      truncatedTexts += truncated;
+      texts += own.length;
+      onEvent?.({ type: "features", texts, totalTexts: examples.length });
+    }
+    return { contributions, truncatedTexts };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.teacher?.learner[Symbol.asyncDispose]();
+    await this.teacher?.model[Symbol.asyncDispose]();
+    this.teacher = undefined;
+    await this.reader[Symbol.asyncDispose]();
+  }
+}
