@@ -43,7 +43,7 @@ const storeSchema = z
     parent: z.int().min(1).exactOptional(),
     /** What made this version of its parent, in words. */
     change: z.string(),
-    /** ISO 8601 in UTC. */
+    /** ISO 8601 in UTC; empty of what was an experiment. */
     time: z.string(),
   })
   .readonly();

@@ -48,6 +48,7 @@ export async function readRun(folder: string, options: OpenRunOptions = {}): Pro
     );
   const tasks: SavedTask[] = [];
   for (const entry of manifest.tasks) {
+    if (entry.statisticsOnly !== undefined) continue;
     const where = await run.adapterFolder(entry);
     tasks.push({ name: entry.name, saved: await readPeftFolder(where), where });
   }

@@ -15,6 +15,7 @@ import { findEntities } from "./findEntities.ts";
 import { DEFAULT_PROMPT, openGenerative } from "./generativeExperiment.ts";
 import { readRun, type SavedTask } from "./openedRun.ts";
 import { fromSavedAdapter, fromSavedAnswers } from "./savedTask.ts";
+import { holdsStore, openStoreForPrediction } from "./store/answers.ts";
 import type {
   EntityOptions,
   LoadAdapterOptions,
@@ -149,6 +150,7 @@ function headsOf(
  * @throws CheckpointError if the backbone is another one, or an adapter is damaged
  */
 export async function openRun(folder: string, options: OpenRunOptions = {}): Promise<Predictor> {
+  if (await holdsStore(folder)) return openStoreForPrediction(folder, options);
   const { tasks, loaded, config } = await readRun(folder, options);
   return config.head.kind === "none" ? answersOf(tasks, loaded, config) : headsOf(tasks, loaded, config);
 }

@@ -1,6 +1,7 @@
 /** The commands and their flags. What they do is imported when they run, so that `--help` is instant. */
 import { Argument, Command, InvalidArgumentError, Option } from "commander";
 import { datasetNames } from "../prepare/names.ts";
+import { addStoreCommands } from "./storeCommands.ts";
 import type { Terminal } from "./terminal.ts";
 
 function collect(value: string, previous: readonly string[] = []): string[] {
@@ -216,6 +217,7 @@ export function buildProgram(terminal: Terminal, version: string): Command {
     addCompare,
     addPredict,
     addGenerate,
+    addStoreCommands,
     addPrepare,
     addInspect,
     addDoctor,

@@ -29,7 +29,7 @@ const versionFile = /^(\d{6,})\.json$/;
 export type StoreManifest = Manifest & { readonly store: StoreVersion };
 
 /** What the folder of an experiment is, seen as a store. */
-const adopted = { version: 1, change: "learned by an experiment" };
+const adopted: StoreVersion = { version: 1, change: "learned by an experiment", time: "" };
 
 /** @throws StoreError where the folder is neither store nor run */
 export async function readStore(folder: string): Promise<StoreManifest> {
@@ -38,7 +38,7 @@ export async function readStore(folder: string): Promise<StoreManifest> {
     throw new StoreError(`${folder}: no store there: ${manifestFile} is missing`, {
       hint: "Begin one with accrete init <store> --backbone <model>, or give the folder of a run.",
     });
-  return { ...manifest, store: manifest.store ?? { ...adopted, time: new Date(0).toISOString() } };
+  return { ...manifest, store: manifest.store ?? adopted };
 }
 
 async function list(folder: string): Promise<string[]> {
@@ -65,8 +65,7 @@ export async function readVersion(folder: string, version: number): Promise<Stor
   const now = await readStore(folder);
   if (now.store.version === version) return now;
   const manifest = await readManifestFile(versionPath(folder, version));
-  if (manifest !== undefined)
-    return { ...manifest, store: manifest.store ?? { ...adopted, time: new Date(0).toISOString() } };
+  if (manifest !== undefined) return { ...manifest, store: manifest.store ?? adopted };
   const kept = await keptVersions(folder);
   throw new StoreError(`${folder}: version ${version} is not kept`, {
     hint: `It is at version ${now.store.version}; kept: ${kept.join(", ") || "none before it"}.`,

@@ -1,5 +1,6 @@
 import type { Example, LabelledExample } from "../../data/types.ts";
 import type { FitEvent } from "../../train/trainer.ts";
+import type { Override } from "../overrides.ts";
 import type { StoreConfig } from "./settings.ts";
 
 /** How a long call goes on. */
@@ -22,6 +23,8 @@ export type StoreEvent =
 export interface StoreOptions {
   /** Begins a store with these settings where the folder has none. */
   readonly create?: StoreConfig;
+  /** With `create`: settings that beat it, as `--set` gives them. */
+  readonly overrides?: readonly Override[];
   /** Where the backbone lies now; its hash must be the one that the store names. */
   readonly backbone?: string;
   readonly onEvent?: (event: StoreEvent) => void;

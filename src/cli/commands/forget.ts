@@ -1,0 +1,46 @@
+import type { ForgetTarget, Forgotten } from "../../app/store/types.ts";
+import { UsageError } from "../failure.ts";
+import type { Terminal } from "../terminal.ts";
+
+export interface ForgetFlags {
+  readonly class?: string;
+  readonly task?: string;
+  readonly purge?: boolean;
+  readonly backbone?: string;
+  readonly json?: boolean;
+}
+
+function targetOf(flags: ForgetFlags): ForgetTarget {
+  if (flags.class !== undefined && flags.task === undefined) return { class: flags.class };
+  if (flags.task !== undefined && flags.class === undefined) return { task: flags.task };
+  throw new UsageError("forget: expected either --class or --task", {
+    hint: "accrete forget <store> --class name, or --task name.",
+  });
+}
+
+function toLines(forgotten: Forgotten): string {
+  const { version, classes, rows, deletedTasks, adaptersThatSaw, keptVersions } = forgotten;
+  const lines = [
+    `version ${version}: forgot ${classes.length} ${classes.length === 1 ? "class" : "classes"} (${classes.join(", ") || "all are known to other tasks"}), ${rows} feature rows`,
+  ];
+  if (deletedTasks.length > 0) lines.push(`deleted with their adapters: ${deletedTasks.join(", ")}`);
+  if (adaptersThatSaw.length > 0)
+    lines.push(
+      `adapters that saw it in training and stay, without a slot for it: ${adaptersThatSaw.join(", ")}`,
+    );
+  lines.push(
+    keptVersions.length === 0
+      ? "no earlier version is kept: there is no way back"
+      : `kept and still holding it, for rollback: versions ${keptVersions.join(", ")}; --purge deletes them`,
+  );
+  return `${lines.join("\n")}\n`;
+}
+
+export async function forgetCommand(folder: string, flags: ForgetFlags, terminal: Terminal): Promise<void> {
+  const target = targetOf(flags);
+  const { openStore } = await import("../../app/store/store.ts");
+  const elsewhere = flags.backbone === undefined ? {} : { backbone: flags.backbone };
+  await using store = await openStore(folder, elsewhere);
+  const forgotten = await store.forget(target, { purge: flags.purge === true });
+  terminal.out(flags.json === true ? `${JSON.stringify(forgotten)}\n` : toLines(forgotten));
+}

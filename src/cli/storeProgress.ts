@@ -1,0 +1,59 @@
+import type { StoreEvent } from "../app/store/types.ts";
+import { formatCount, formatPercent } from "./format.ts";
+import type { Terminal } from "./terminal.ts";
+
+const clearLine = "\r\u001b[K";
+
+/** Tells a person how a store learns: on a terminal one line that renews itself, otherwise a plain line an epoch. */
+export class StoreProgress {
+  private readonly terminal: Terminal;
+  private lineShown = false;
+
+  constructor(terminal: Terminal) {
+    this.terminal = terminal;
+  }
+
+  print(event: StoreEvent): void {
+    const { text, lasting } = describe(event);
+    if (lasting) {
+      this.clear();
+      this.terminal.err(`${text}\n`);
+    } else if (this.terminal.errIsTty) {
+      this.terminal.err(`${clearLine}${text.slice(0, Math.max(20, this.terminal.errWidth - 1))}`);
+      this.lineShown = true;
+    }
+  }
+
+  /** Takes the renewing line away, so that what follows starts on a clean one. */
+  clear(): void {
+    if (this.lineShown) this.terminal.err(clearLine);
+    this.lineShown = false;
+  }
+}
+
+function describe(event: StoreEvent): { readonly text: string; readonly lasting: boolean } {
+  switch (event.type) {
+    case "started": {
+      const steps = event.totalSteps === 0 ? "statistics only" : `${formatCount(event.totalSteps)} steps`;
+      const counts = `${formatCount(event.trainExamples)} train, ${formatCount(event.validationExamples)} validation`;
+      return { text: `${event.task}: ${event.labels.length} labels, ${counts}, ${steps}`, lasting: true };
+    }
+    case "step": {
+      const { epoch, step, totalSteps, loss } = event;
+      const text = `epoch ${epoch + 1} · step ${step}/${totalSteps} · loss ${loss.toFixed(3)}`;
+      return { text, lasting: false };
+    }
+    case "epoch": {
+      const { epoch, meanLoss, validationAccuracy } = event;
+      const validation =
+        validationAccuracy === undefined ? "" : `, validation ${formatPercent(validationAccuracy)}`;
+      return { text: `epoch ${epoch + 1}: loss ${meanLoss.toFixed(4)}${validation}`, lasting: true };
+    }
+    case "features": {
+      const { texts, totalTexts } = event;
+      return { text: `features ${formatCount(texts)}/${formatCount(totalTexts)}`, lasting: false };
+    }
+    case "note":
+      return { text: `note: ${event.message}`, lasting: true };
+  }
+}
