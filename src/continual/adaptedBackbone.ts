@@ -1,5 +1,5 @@
 import { setImmediate as nextTick } from "node:timers/promises";
-import { asFloat32 } from "../core/tensor.ts";
+import { asFloat32, int64 } from "../core/tensor.ts";
 import { planEvaluationBatches } from "../data/batching.ts";
 import { encodePrompted, type PromptTemplate } from "../data/prompts.ts";
 import { type Encoding, encodeAll, encodeEach, type Tokenizer } from "../data/tokenizer.ts";
@@ -16,6 +16,7 @@ import {
   type TrainingGraph,
   type TrainingGraphOptions,
 } from "../train/graphs.ts";
+import { buildMixedGraph, TASK_OF } from "../train/mixedGraph.ts";
 import { buildRoutingGraph } from "../train/routingGraph.ts";
 import {
   type BatchView,
@@ -25,6 +26,7 @@ import {
   type TrainableState,
 } from "../train/trainer.ts";
 import type { RoutingFeatureSpec } from "./routing/types.ts";
+import { TaskStacks, tasksOfTexts } from "./taskStack.ts";
 
 /** Texts of one forward pass in inference: about 500 tokens of short sentences, which fit the caches. */
 const INFERENCE_BATCH = 32;
@@ -110,8 +112,10 @@ interface Pass {
   readonly graph: () => Graph;
   /** Default: the structure of the model itself. */
   readonly fed?: FedModel;
-  /** What is fed beside the batch. */
+  /** What is fed beside the batch, the same to all. */
   readonly parameters?: Tensors;
+  /** What is fed beside a batch of these texts. */
+  readonly perBatch?: (indices: readonly number[]) => Tensors;
 }
 
 type BatchOutputs = BatchView & { readonly outputs: Tensors };
@@ -121,6 +125,7 @@ export class AdaptedBackbone implements AsyncDisposable {
   readonly structure: ModelStructure;
   readonly tokenizer: Tokenizer;
   private readonly options: AdaptedBackboneOptions;
+  private readonly stacks = new TaskStacks();
   private readonly compiled = new Map<string, Promise<Executable>>();
 
   constructor(options: AdaptedBackboneOptions) {
@@ -264,6 +269,84 @@ export class AdaptedBackbone implements AsyncDisposable {
     return texts;
   }
 
+  /**
+   * As {@link logits}, each text through its own task's adapter and head, all tasks in one pass: what a text costs does
+   * not depend on how many tasks there are. The tasks' parameters are copied side by side once and kept; a task must not
+   * change afterwards.
+   *
+   * @param taskOf (n), each text's task as an index into `tasks`
+   * @returns each text's logits over its own task's slots, in the order of the texts
+   * @throws GraphError if `taskOf` does not name a task for each text
+   */
+  async mixedLogits(
+    tasks: readonly LearnedTask[],
+    taskOf: Int32Array,
+    encodings: readonly Encoding[],
+    signal?: AbortSignal,
+  ): Promise<readonly Float32Array[]> {
+    const own = tasksOfTexts(tasks, taskOf, encodings.length);
+    const texts = own.map(({ labels }) => new Float32Array(labels.length));
+    for await (const { output, classes, indices } of this.mixed(tasks, own, encodings, signal))
+      indices.forEach((index, row) => {
+        const logits = texts[index]!;
+        logits.set(output.subarray(row * classes, row * classes + logits.length));
+      });
+    return texts;
+  }
+
+  /**
+   * As {@link mixedLogits}, for a structure of level `word`.
+   * @returns for each sentence the logits of its own tokens over its own task's slots, (ids, C)
+   * @throws GraphError if `taskOf` does not name a task for each sentence
+   */
+  async mixedTokenLogits(
+    tasks: readonly LearnedTask[],
+    taskOf: Int32Array,
+    encodings: readonly Encoding[],
+    signal?: AbortSignal,
+  ): Promise<readonly Logits[]> {
+    const own = tasksOfTexts(tasks, taskOf, encodings.length);
+    const sentences = encodings.map(({ ids }, i): Logits => {
+      const classes = own[i]!.labels.length;
+      return { rows: ids.length, classes, values: new Float32Array(ids.length * classes) };
+    });
+    for await (const { output, classes, indices, length } of this.mixed(tasks, own, encodings, signal))
+      indices.forEach((index, row) => {
+        const { rows, classes: slots, values } = sentences[index]!;
+        const start = row * length + this.virtualTokens;
+        for (let token = 0; token < rows; token++) {
+          const at = (start + token) * classes;
+          values.set(output.subarray(at, at + slots), token * slots);
+        }
+      });
+    return sentences;
+  }
+
+  /** The engine's logits, batch by batch: (B, C), at word level (B·T, C), C the largest head's classes. */
+  private async *mixed(
+    tasks: readonly LearnedTask[],
+    own: readonly LearnedTask[],
+    encodings: readonly Encoding[],
+    signal?: AbortSignal,
+  ): AsyncGenerator<BatchView & { readonly output: Float32Array; readonly classes: number }> {
+    const { parameters, slots } = this.stacks.holding(own, tasks);
+    const pass: Pass = {
+      key: "mixed",
+      graph: () => buildMixedGraph(this.structure),
+      parameters,
+      perBatch: (indices) => ({
+        [TASK_OF]: int64(
+          indices.map((index) => slots.get(own[index]!) ?? 0),
+          [indices.length],
+        ),
+      }),
+    };
+    for await (const { indices, length, outputs } of this.run(pass, encodings, signal)) {
+      const { data, dims } = asFloat32(outputs.logits, "logits");
+      yield { indices, length, output: data, classes: dims[1] ?? 0 };
+    }
+  }
+
   /** The backbone with its adapters off. */
   private get frozenModel(): Pick<ModelStructure, "backbone" | "feature"> {
     const { backbone, feature } = this.structure;
@@ -325,7 +408,7 @@ export class AdaptedBackbone implements AsyncDisposable {
 
   /** Runs a pass over all texts, batch by batch; each graph is compiled once. */
   private async *run(
-    { key, graph, fed = this.structure, parameters = {} }: Pass,
+    { key, graph, fed = this.structure, parameters = {}, perBatch }: Pass,
     encodings: readonly Encoding[],
     signal?: AbortSignal,
   ): AsyncGenerator<BatchOutputs> {
@@ -335,7 +418,8 @@ export class AdaptedBackbone implements AsyncDisposable {
       signal?.throwIfAborted();
       const batch = indices.map((index) => encodings[index]!);
       const { feeds, length } = modelFeeds(fed, batch, this.tokenizer.padId);
-      yield { indices, length, outputs: await executable.run({ ...feeds, ...parameters }) };
+      const outputs = await executable.run({ ...feeds, ...parameters, ...perBatch?.(indices) });
+      yield { indices, length, outputs };
       // The engine runs synchronously; let the caller's event loop breathe between batches.
       await nextTick();
     }

@@ -42,6 +42,21 @@ export function multiplyDims(dims: Shape): Dim {
   return [...(factor === 1 ? [] : [String(factor)]), ...symbols].join("*");
 }
 
+/** A product less one of its factors: `divideDim("B*T", "B") === "T"`. @throws GraphError if it is no factor. */
+export function divideDim(dim: Dim, by: Dim): Dim {
+  const rest = factorise([dim]);
+  const divisor = factorise([by]);
+  const symbols = [...rest.symbols];
+  for (const symbol of divisor.symbols) {
+    const at = symbols.indexOf(symbol);
+    if (at < 0) throw new GraphError(`${by} is no factor of ${dim}`);
+    symbols.splice(at, 1);
+  }
+  const factor = rest.factor / divisor.factor;
+  if (!Number.isInteger(factor)) throw new GraphError(`${by} is no factor of ${dim}`);
+  return multiplyDims([factor, ...symbols]);
+}
+
 /** A dimension plus a constant: `addDims("T", 10) === "T+10"`. @throws GraphError if it is a product. */
 export function addDims(dim: Dim, constant: number): Dim {
   if (typeof dim === "number") return dim + constant;

@@ -3,7 +3,7 @@ import { GraphError } from "../core/errors.ts";
 import type { Rng } from "../core/random.ts";
 import { float32, type HostTensor, sizeOf } from "../core/tensor.ts";
 import * as op from "../graph/ops.ts";
-import type { Dim } from "../graph/shape.ts";
+import { type Dim, divideDim } from "../graph/shape.ts";
 import type { Value } from "../graph/types.ts";
 import { normalize } from "./features.ts";
 
@@ -30,8 +30,15 @@ interface HeadDefinition {
   logits(feature: Value, parameter: (name: string) => Value): Value;
 }
 
+/** x wᵀ + c of matrices; of three axes where every example has weights of its own, (B, M, D) × (B, C, D) → (B, M, C). */
+function product(x: Value, w: Value, c?: Value): Value {
+  if (w.shape.length === 2) return op.gemm(x, w, { transposeB: true, ...(c && { c }) });
+  const y = op.matmul(x, w, { transposeB: true });
+  return c === undefined ? y : op.add(y, c);
+}
+
 function linearLogits(feature: Value, parameter: (name: string) => Value): Value {
-  return op.gemm(feature, parameter("weight"), { transposeB: true, c: parameter("bias") });
+  return product(feature, parameter("weight"), parameter("bias"));
 }
 
 /** Every kind of head. */
@@ -45,10 +52,7 @@ export const heads: { readonly [K in HeadKind]: HeadDefinition } = {
   cosine: {
     shapes: (width, classes) => ({ weight: [classes, width], scale: [1] }),
     logits: (feature, parameter) =>
-      op.mul(
-        op.gemm(normalize(feature), normalize(parameter("weight")), { transposeB: true }),
-        parameter("scale"),
-      ),
+      op.mul(product(normalize(feature), normalize(parameter("weight"))), parameter("scale")),
   },
   // z = W tanh(W₀ f + b₀) + b, Hugging Face's RobertaClassificationHead
   dense: {
@@ -59,17 +63,18 @@ export const heads: { readonly [K in HeadKind]: HeadDefinition } = {
       bias: [classes],
     }),
     logits: (feature, parameter) =>
-      linearLogits(
-        op.tanh(
-          op.gemm(feature, parameter("dense.weight"), { transposeB: true, c: parameter("dense.bias") }),
-        ),
-        parameter,
-      ),
+      linearLogits(op.tanh(product(feature, parameter("dense.weight"), parameter("dense.bias"))), parameter),
   },
 };
 
 /** The graph inputs' prefix of a head's parameters. */
 export const HEAD_PREFIX = "head.";
+
+const parameterOf = (kind: HeadKind, values: ReadonlyMap<string, Value>) => (name: string) => {
+  const value = values.get(name);
+  if (value === undefined) throw new GraphError(`the ${kind} head has no parameter "${name}"`);
+  return value;
+};
 
 /** A head over graph inputs, the number of classes left open as the dimension `C`. */
 export function declareHead(
@@ -80,12 +85,29 @@ export function declareHead(
   const inputs = new Map(
     shapes.map(([name, shape]) => [name, op.input(HEAD_PREFIX + name, "float32", shape)]),
   );
-  const parameter = (name: string) => {
-    const value = inputs.get(name);
-    if (value === undefined) throw new GraphError(`the ${kind} head has no parameter "${name}"`);
-    return value;
+  return { inputs, logits: (feature) => heads[kind].logits(feature, parameterOf(kind, inputs)) };
+}
+
+/**
+ * Heads of S tasks, each example's rows classified by its own task's. Inputs as `declareHead`'s with S in front; C is the
+ * largest head's number of classes, and what stands in a smaller one's last slots means nothing.
+ *
+ * @param taskOf int64 (B), the place of each example's task among the S
+ * @returns rows (B·M, D) → logits (B·M, C), the rows of an example side by side
+ */
+export function declareStackedHead(kind: HeadKind, width: number, taskOf: Value): (rows: Value) => Value {
+  const batch = taskOf.shape[0] ?? "B";
+  const own = new Map<string, Value>();
+  for (const [name, shape] of Object.entries(heads[kind].shapes(width, "C"))) {
+    const stacked = op.input(HEAD_PREFIX + name, "float32", ["S", ...shape]);
+    const gathered = op.gather(stacked, taskOf); // (B, …)
+    own.set(name, shape.length === 1 ? op.reshape(gathered, [batch, 1, ...shape]) : gathered);
+  }
+  return (rows) => {
+    const [count = batch] = rows.shape;
+    const perExample = op.reshape(rows, [batch, divideDim(count, batch), width]); // (B, M, D)
+    return op.reshape(heads[kind].logits(perExample, parameterOf(kind, own)), [count, "C"]);
   };
-  return { inputs, logits: (feature) => heads[kind].logits(feature, parameter) };
 }
 
 /** Fresh parameters: U(±1/√D) for weights and biases as torch's Linear, the scale as the spec says. */

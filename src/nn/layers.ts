@@ -1,5 +1,6 @@
 // Dimensions: B batch, T tokens, D width, H heads, d head width, N = B·T rows.
 import { GraphError } from "../core/errors.ts";
+import { float32 } from "../core/tensor.ts";
 import * as op from "../graph/ops.ts";
 import { formatShape, multiplyDims } from "../graph/shape.ts";
 import type { Value } from "../graph/types.ts";
@@ -85,7 +86,10 @@ export function layerNorm(
 ): Value {
   const gamma = context.parameters.get(`${site}.weight`, [width]);
   const beta = context.parameters.get(`${site}.bias`, [width]);
-  return op.layerNorm(x, gamma, beta, epsilon);
+  if (beta.shape.length === 1) return op.layerNorm(x, gamma, beta, epsilon);
+  // A bias of every row's own, (N, width), which the operator does not take.
+  const none = op.constant(float32(new Float32Array(width), [width]));
+  return op.add(op.layerNorm(x, gamma, none, epsilon), beta);
 }
 
 /** γ·x/√(mean(x²) + ε): Llama's normalisation, which neither centres nor shifts. */

@@ -11,6 +11,8 @@ export interface AdapterHost {
   readonly width: number;
   readonly sites: ReadonlyMap<string, readonly [number, number]>;
   readonly biases: ReadonlyMap<string, number>;
+  /** Those of the sites that read a sentence's one vector, (B, in), and not every token's. */
+  readonly sentenceSites?: ReadonlySet<string>;
 }
 
 /** An adapter as part of a graph: its parameters are inputs, so one compiled graph serves every task. */
@@ -53,6 +55,11 @@ export interface AdapterMethod {
    * @throws ConfigError if the backbone has nothing to adapt that way
    */
   build(host: AdapterHost, dropout: Dropout): AdapterGraph;
+  /**
+   * The adapters of S tasks, each example of a batch through its own task's. Inputs as `build`'s with S in front.
+   * @param taskOf int64 (B), the place of each example's task among the S
+   */
+  buildStacked(host: AdapterHost, taskOf: Value): AdapterGraph;
   /** Fresh parameters for the shapes that `build` told. */
   init(
     shapes: readonly ParameterShape[],

@@ -1,6 +1,6 @@
 /** Every kind of adapter, in one table. */
 import { noTransform } from "../nn/layers.ts";
-import { type AdapterMethod, adaptNothing } from "./adapterMethod.ts";
+import { type AdapterGraph, type AdapterMethod, adaptNothing } from "./adapterMethod.ts";
 import { loraMethod } from "./lora.ts";
 import { promptTuningMethod } from "./promptTuning.ts";
 import type { AdapterKind, AdapterSpec, AdapterSpecs } from "./types.ts";
@@ -10,10 +10,18 @@ const methods: { readonly [K in AdapterKind]: (spec: AdapterSpecs[K]) => Adapter
   "prompt-tuning": promptTuningMethod,
 };
 
+const nothing = (): AdapterGraph => ({
+  inputs: new Map(),
+  shapes: [],
+  transform: noTransform,
+  overrides: new Map(),
+});
+
 /** The frozen backbone alone. */
 const noAdapter: AdapterMethod = {
   virtualTokens: 0,
-  build: () => ({ inputs: new Map(), shapes: [], transform: noTransform, overrides: new Map() }),
+  build: nothing,
+  buildStacked: nothing,
   init: () => Promise.resolve(new Map()),
   adapt: adaptNothing,
   describe: () => ({}),

@@ -1,7 +1,8 @@
-// Dimensions: N rows (B·T), R rank.
+// Dimensions: B batch, T tokens, M rows of an example, N = B·M rows, R rank, S stacked tasks.
 import type { Rng } from "../core/random.ts";
 import { float32, type HostTensor, zeros } from "../core/tensor.ts";
 import * as op from "../graph/ops.ts";
+import { type Dim, divideDim, multiplyDims, type Shape } from "../graph/shape.ts";
 import type { Value } from "../graph/types.ts";
 import type { Dropout, SiteTransform } from "../nn/layers.ts";
 import type { ParameterShape } from "../nn/parameters.ts";
@@ -50,16 +51,20 @@ export function describeLora(spec: LoraSpec, host: AdapterHost) {
   return { bias: spec.bias, lora: Object.fromEntries(groups) };
 }
 
-/**
- * LoRA (Hu et al. 2022): y = W x + b + s·B A dropout(x), with A (R, in) and B (out, R) as graph inputs.
- * @param dropout the place's mask in training; the identity otherwise
- */
-export function buildLora(spec: LoraSpec, host: AdapterHost, dropout: Dropout): AdapterGraph {
+/** The parameters of a spec as inputs, and where each belongs. */
+interface LoraInputs extends Pick<AdapterGraph, "inputs" | "shapes"> {
+  /** A and B by site. */
+  readonly pairs: ReadonlyMap<string, readonly [Value, Value]>;
+  readonly biases: ReadonlyMap<string, Value>;
+}
+
+/** @param stack what stands in front of every parameter's own shape: nothing, or S */
+function declareLora(spec: LoraSpec, host: AdapterHost, stack: Shape = []): LoraInputs {
   const sites = loraSites(spec, host);
   const shapes: ParameterShape[] = [];
   const inputs = new Map<string, Value>();
   const declare = (name: string, dims: readonly number[]) => {
-    const value = op.input(name, "float32", dims);
+    const value = op.input(name, "float32", [...stack, ...dims]);
     shapes.push({ name, dims });
     inputs.set(name, value);
     return value;
@@ -73,9 +78,17 @@ export function buildLora(spec: LoraSpec, host: AdapterHost, dropout: Dropout): 
     const b = declare(`${site}.lora_B.weight`, [outFeatures, rank]);
     pairs.set(site, [a, b]);
   }
-  const overrides = new Map<string, Value>();
-  for (const [name, size] of trainedBiases(spec, host, sites)) overrides.set(name, declare(name, [size]));
+  const biases = new Map<string, Value>();
+  for (const [name, size] of trainedBiases(spec, host, sites)) biases.set(name, declare(name, [size]));
+  return { inputs, shapes, pairs, biases };
+}
 
+/**
+ * LoRA (Hu et al. 2022): y = W x + b + s·B A dropout(x), with A (R, in) and B (out, R) as graph inputs.
+ * @param dropout the place's mask in training; the identity otherwise
+ */
+export function buildLora(spec: LoraSpec, host: AdapterHost, dropout: Dropout): AdapterGraph {
+  const { inputs, shapes, pairs, biases } = declareLora(spec, host);
   const transform: SiteTransform = (site, x, y) => {
     const pair = pairs.get(site);
     if (pair === undefined) return y;
@@ -83,7 +96,45 @@ export function buildLora(spec: LoraSpec, host: AdapterHost, dropout: Dropout): 
     const down = op.gemm(dropout(`${site}.lora_dropout`, x, spec.dropout), a, { transposeB: true }); // (N, R)
     return op.gemm(down, b, { transposeB: true, alpha: loraScaling(spec, site), c: y }); // (N, out)
   };
+  return { inputs, shapes, transform, overrides: biases };
+}
+
+/**
+ * As {@link buildLora}, for S tasks at once: A (S, R, in) and B (S, out, R), of which each example of a batch takes its
+ * own task's.
+ */
+export function buildStackedLora(spec: LoraSpec, host: AdapterHost, taskOf: Value): AdapterGraph {
+  const { inputs, shapes, pairs, biases } = declareLora(spec, host, ["S"]);
+  const [batch = "B"] = taskOf.shape;
+  const transform: SiteTransform = (site, x, y) => {
+    const pair = pairs.get(site);
+    if (pair === undefined) return y;
+    const a = op.gather(pair[0], taskOf); // (B, R, in)
+    const b = op.gather(pair[1], taskOf); // (B, out, R)
+    const [rows = batch, inFeatures = 1] = x.shape;
+    const perExample = op.reshape(x, [batch, divideDim(rows, batch), inFeatures]); // (B, M, in)
+    const down = op.matmul(perExample, a, { transposeB: true }); // (B, M, R)
+    const up = op.matmul(down, b, { transposeB: true, alpha: loraScaling(spec, site) }); // (B, M, out)
+    return op.add(op.reshape(up, y.shape), y); // (N, out)
+  };
+  const overrides = new Map<string, Value>();
+  for (const [name, stacked] of biases)
+    overrides.set(name, perRow(op.gather(stacked, taskOf), rowsOfBias(name, host)));
   return { inputs, shapes, transform, overrides };
+}
+
+/** An example's rows: its tokens, or the one vector that a layer on top of the backbone reads. */
+function rowsOfBias(name: string, host: AdapterHost): Dim {
+  const site = name.slice(0, name.lastIndexOf("."));
+  return host.sentenceSites?.has(site) === true ? 1 : "T";
+}
+
+/** Every example's vector on each of its M rows. (B, size) → (B·M, size) */
+function perRow(vectors: Value, rows: Dim): Value {
+  const [batch = "B", size = 1] = vectors.shape;
+  if (rows === 1) return vectors;
+  const spread = op.expand(op.reshape(vectors, [batch, 1, size]), [batch, rows, size]);
+  return op.reshape(spread, [multiplyDims([batch, rows]), size]);
 }
 
 /**
@@ -113,6 +164,7 @@ export function loraMethod(spec: LoraSpec): AdapterMethod {
   return {
     virtualTokens: 0,
     build: (host, dropout) => buildLora(spec, host, dropout),
+    buildStacked: (host, taskOf) => buildStackedLora(spec, host, taskOf),
     init: (shapes, rng, source) => initLora(shapes, rng, source.readBias),
     adapt: adaptNothing,
     describe: (host) => describeLora(spec, host),

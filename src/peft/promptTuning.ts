@@ -1,11 +1,12 @@
 /**
  * Prompt tuning (Lester et al. 2021): n trained vectors stand before every text as if they were words.
- * Dimensions: B batch, T text tokens, n virtual tokens, D width.
+ * Dimensions: B batch, T text tokens, n virtual tokens, D width, S stacked tasks.
  */
 import { ConfigError } from "../core/errors.ts";
 import type { Rng } from "../core/random.ts";
 import { float32, type HostTensor, int64, sizeOf } from "../core/tensor.ts";
 import * as op from "../graph/ops.ts";
+import { multiplyDims } from "../graph/shape.ts";
 import type { Value } from "../graph/types.ts";
 import type { TokenBatch } from "../nn/features.ts";
 import { noTransform } from "../nn/layers.ts";
@@ -34,23 +35,46 @@ export function autoPromptText(kind: PromptTask): string {
   return autoTexts[kind];
 }
 
-function buildPrompt(spec: PromptTuningSpec, host: AdapterHost): AdapterGraph {
-  const dims = [spec.virtualTokens, host.width];
-  const prompt = op.input(PROMPT_EMBEDDINGS, "float32", dims);
+/**
+ * @param prompt (n, D), or the prompts of several tasks one below the other
+ * @param first int64 (B·T), the row at which a text's own prompt begins; absent: 0
+ */
+function promptGraph(
+  { virtualTokens }: PromptTuningSpec,
+  host: AdapterHost,
+  input: Value,
+  prompt: Value,
+  first?: Value,
+): AdapterGraph {
   const slots = op.input(PROMPT_SLOTS, "int64", ["B", "T"]);
   const embed = (words: Value): Value => {
     const flat = op.reshape(slots, ["B*T"]);
-    const rows = op.gather(prompt, op.maximum(flat, 0)); // (B·T, D)
+    const own = op.maximum(flat, 0);
+    const rows = op.gather(prompt, first === undefined ? own : op.add(first, own)); // (B·T, D)
     const virtual = op.reshape(op.greater(flat, -1), ["B*T", 1]);
     return op.where(virtual, rows, words);
   };
   return {
-    inputs: new Map([[PROMPT_EMBEDDINGS, prompt]]),
-    shapes: [{ name: PROMPT_EMBEDDINGS, dims }],
+    inputs: new Map([[PROMPT_EMBEDDINGS, input]]),
+    shapes: [{ name: PROMPT_EMBEDDINGS, dims: [virtualTokens, host.width] }],
     transform: noTransform,
     embed,
     overrides: new Map(),
   };
+}
+
+function buildPrompt(spec: PromptTuningSpec, host: AdapterHost): AdapterGraph {
+  const prompt = op.input(PROMPT_EMBEDDINGS, "float32", [spec.virtualTokens, host.width]);
+  return promptGraph(spec, host, prompt, prompt);
+}
+
+/** The prompts of S tasks, (S, n, D), of which each text takes its own task's. */
+function buildStackedPrompts(spec: PromptTuningSpec, host: AdapterHost, taskOf: Value): AdapterGraph {
+  const { virtualTokens: count } = spec;
+  const stacked = op.input(PROMPT_EMBEDDINGS, "float32", ["S", count, host.width]);
+  const rows = op.reshape(stacked, [multiplyDims(["S", count]), host.width]); // (S·n, D)
+  const first = op.expand(op.reshape(op.mul(taskOf, count), ["B", 1]), ["B", "T"]);
+  return promptGraph(spec, host, stacked, rows, op.reshape(first, ["B*T"]));
 }
 
 /** Rows (B, T) of `tensor` behind n columns that `front` fills: (B, n + T). */
@@ -124,6 +148,7 @@ export function promptTuningMethod(spec: PromptTuningSpec): AdapterMethod {
   return {
     virtualTokens: spec.virtualTokens,
     build: (host) => buildPrompt(spec, host),
+    buildStacked: (host, taskOf) => buildStackedPrompts(spec, host, taskOf),
     init: async (shapes, rng, source) => {
       const tensors = new Map<string, HostTensor<"float32">>();
       for (const { name, dims } of shapes)

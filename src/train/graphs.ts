@@ -39,6 +39,7 @@ export function adapterHost({
     width: backbone.width,
     sites: new Map([...backbone.sites, ...added]),
     biases: new Map([...backbone.biases, ...biases]),
+    sentenceSites: new Set(added.keys()),
   };
 }
 
@@ -74,7 +75,8 @@ const rowsToClassify: { readonly [L in Level]: (model: AdaptedModel) => Value } 
   word: ({ last }) => last,
 };
 
-function classifiedRows(structure: ModelStructure, model: AdaptedModel): Value {
+/** @returns (rows, D) */
+export function classifiedRows(structure: Pick<ModelStructure, "level">, model: AdaptedModel): Value {
   return rowsToClassify[structure.level ?? "sentence"](model);
 }
 
@@ -84,8 +86,16 @@ export function buildModel(
   onAdapter: Dropout,
   onBackbone: Dropout,
 ): AdaptedModel {
-  const { backbone } = structure;
   const adapter = adapterMethod(structure.adapter).build(adapterHost(structure), onAdapter);
+  return assembleModel(structure, adapter, onBackbone);
+}
+
+/** The same with an adapter that is built already. */
+export function assembleModel(
+  { backbone, feature: spec }: Pick<ModelStructure, "backbone" | "feature">,
+  adapter: AdapterGraph,
+  onBackbone: Dropout,
+): AdaptedModel {
   const context: LayerContext = {
     parameters: overrideParameters(backbone.parameters, adapter.overrides),
     transform: adapter.transform,
@@ -93,7 +103,7 @@ export function buildModel(
     ...(adapter.embed && { embed: adapter.embed }),
   };
   const { hidden, last } = backbone.build(context, backbone.declareInputs());
-  const feature = sentenceFeature(backbone.config, context, structure.feature, last, declarePoolingWeights()); // (B, D)
+  const feature = sentenceFeature(backbone.config, context, spec, last, declarePoolingWeights()); // (B, D)
   return { adapter, feature, hidden, last };
 }
 

@@ -121,7 +121,7 @@ export function countSteps(examples: number, options: TrainingOptions): number {
   return Math.ceil(examples / options.batchSize) * options.epochs;
 }
 
-function headFeeds(head: ReadonlyMap<string, HostTensor>): Record<string, HostTensor> {
+function headFeeds(head: ReadonlyMap<string, HostTensor<"float32">>): Record<string, HostTensor<"float32">> {
   return Object.fromEntries([...head].map(([name, tensor]) => [HEAD_PREFIX + name, tensor]));
 }
 
@@ -150,7 +150,7 @@ export function modelFeeds(
   };
 }
 
-export function parameterFeeds(state: TrainableState): Record<string, HostTensor> {
+export function parameterFeeds(state: TrainableState): Record<string, HostTensor<"float32">> {
   return { ...Object.fromEntries(state.adapter), ...headFeeds(state.head) };
 }
 

@@ -4,6 +4,7 @@ import {
   addDims,
   broadcastShapes,
   type Dim,
+  divideDim,
   evaluateDim,
   formatShape,
   multiplyDims,
@@ -24,6 +25,24 @@ const aDim: fc.Arbitrary<Dim> = fc.oneof(
 );
 
 describe("products of dimensions", () => {
+  it.each<[Dim, Dim, Dim]>([
+    ["B*T", "B", "T"],
+    ["B", "B", 1],
+    ["6*B*T", "2*B", "3*T"],
+    [12, 4, 3],
+    ["B*T+10", "B", "T+10"],
+  ])("%j divided by %j is %j", (dim, by, rest) => {
+    expect(divideDim(dim, by)).toBe(rest);
+  });
+
+  it.each<[Dim, Dim]>([
+    ["B*T", "R"],
+    ["B", "B*T"],
+    [5, 2],
+  ])("%j is not divided by %j", (dim, by) => {
+    expect(() => divideDim(dim, by)).toThrow(`${by} is no factor of ${dim}`);
+  });
+
   it.each<[Dim[], Dim]>([
     [[], 1],
     [[2, 3], 6],
