@@ -71,6 +71,22 @@ function addForget(program: Command, terminal: Terminal): void {
     });
 }
 
+function addMerge(program: Command, terminal: Terminal): void {
+  program
+    .command("merge")
+    .summary("make a store of two others")
+    .description("Makes a store of two others on the same backbone: the union of what they learned.")
+    .argument("<first>", "folder of a store or a run; its settings are taken")
+    .argument("<second>", "folder of a store or a run")
+    .requiredOption("--out <folder>", "folder to make")
+    .option("--backbone <path>", "where the backbone lies now; its hash must be the stores'")
+    .option("--json", "print as JSON")
+    .action(async (first: string, second: string, flags) => {
+      const { mergeCommand } = await import("./commands/merge.ts");
+      await mergeCommand(first, second, flags, terminal);
+    });
+}
+
 function addLs(program: Command, terminal: Terminal): void {
   program
     .command("ls")
@@ -99,5 +115,5 @@ function addRollback(program: Command, terminal: Terminal): void {
 }
 
 export function addStoreCommands(program: Command, terminal: Terminal): void {
-  for (const add of [addInit, addLearn, addForget, addLs, addRollback]) add(program, terminal);
+  for (const add of [addInit, addLearn, addForget, addMerge, addLs, addRollback]) add(program, terminal);
 }

@@ -24,8 +24,11 @@ async function entriesOf(folder: string): Promise<string[]> {
   }
 }
 
-/** Lets through what an interrupted beginning left: settings of a store, without a first version. */
-async function refuseFull(folder: string): Promise<void> {
+/**
+ * Lets through what an interrupted beginning left: settings of a store, without a first version.
+ * @throws StoreError if the folder holds something
+ */
+export async function refuseFull(folder: string): Promise<void> {
   const entries = (await entriesOf(folder)).filter(
     (name) => name !== "lock.json" && !name.startsWith(".tmp-"),
   );

@@ -1,10 +1,11 @@
 import { existsSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { basename, join, resolve } from "node:path";
 import { manifestFile } from "../manifest.ts";
 import type { Prediction, PredictOptions } from "../types.ts";
 import { createStore } from "./create.ts";
 import { forget } from "./forgetting.ts";
 import { learnClass, learnTask, toExample, type Workplace, type WrittenTask } from "./learning.ts";
+import { buildBeside, mergeTasks } from "./merging.ts";
 import { StorePredictor } from "./prediction.ts";
 import { readSettings, requireLearnable } from "./settings.ts";
 import { readSnapshot, type Snapshot, takeSnapshot } from "./snapshot.ts";
@@ -19,6 +20,7 @@ import type {
   LearnClassOptions,
   LearnedInStore,
   LearnOptions,
+  Merged,
   StoreChange,
   StoreOptions,
   StoreText,
@@ -143,6 +145,20 @@ export class Store implements AsyncDisposable {
   }
 
   /**
+   * Takes in what another store learned: the union of both. Which of two is taken into which does not matter to
+   * predictions made from statistics alone.
+   * @param other folder of a store or a run
+   * @throws StoreError if it is on another backbone, or its features or adapters were made otherwise
+   */
+  merge(other: string): Promise<Merged> {
+    return this.change(async (place) => {
+      const { tasks, came } = await mergeTasks(place, resolve(other));
+      const { statistics } = takeSnapshot(place.before.manifest, tasks, this.model);
+      return { tasks, statistics, change: `merged ${basename(resolve(other))}`, result: { tasks: came } };
+    });
+  }
+
+  /**
    * Goes back: makes a next version that holds what an earlier one held.
    * @param version default: the one before
    * @throws StoreError where there is none, or it is not kept
@@ -240,4 +256,22 @@ function bytesOf({ statistics }: StoreTask): number {
  */
 export function openStore(folder: string, options: StoreOptions = {}): Promise<Store> {
   return Store.open(folder, options);
+}
+
+/**
+ * Makes a store of two others, which stay as they are: the union of what they learned, with the settings of the first.
+ * @param out is whole or not there
+ * @throws StoreError if `out` is not empty, or the two do not fit
+ */
+export function mergeStores(
+  first: string,
+  second: string,
+  out: string,
+  options: Pick<StoreOptions, "backbone" | "signal"> = {},
+): Promise<Merged> {
+  return buildBeside(resolve(first), out, async (folder) => {
+    await using store = await openStore(folder, options);
+    const [one, two] = [await store.merge(first), await store.merge(second)];
+    return { version: two.version, tasks: [...one.tasks, ...two.tasks] };
+  });
 }

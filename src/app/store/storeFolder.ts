@@ -139,12 +139,15 @@ export class StoreFolder implements AsyncDisposable {
   /**
    * Writes a task's files into a folder that no version has used. No version names it until {@link commit}.
    * @param files file name → bytes
+   * @param slugs that other tasks of the same change have taken
    */
   async writeTask(
     task: Omit<ManifestTask, "adapter" | "slug"> & { readonly slug?: string },
     files: ReadonlyMap<string, Uint8Array>,
+    slugs: readonly string[] = [],
   ): Promise<ManifestTask> {
-    const slug = task.slug ?? slugFor(task.name, new Set(this.current.tasks.map((other) => other.slug)));
+    const takenSlugs = new Set([...this.current.tasks.map((other) => other.slug), ...slugs]);
+    const slug = task.slug ?? slugFor(task.name, takenSlugs);
     const adapters = join(this.path, adaptersFolder);
     const taken = new Set(await list(adapters));
     let name = slug;
