@@ -1,13 +1,19 @@
 // Dimensions: n texts, F routing features, C classes.
 /** Fitting routers to statistics. */
-import { EngineError } from "../../core/errors.ts";
-import type { Graph } from "../../graph/types.ts";
-import type { Executable } from "../../runtime/types.ts";
+import { DataError } from "../../core/errors.ts";
+import { Algebra, type Compile } from "../../linalg/algebra.ts";
+import { accuracyOf, fitInverseTemperature } from "./calibration.ts";
+import { type ChosenMember, chooseMember, type FitGround, finishMember } from "./closedFit.ts";
+import { Expander, type Expansion, expansionKey } from "./expansions.ts";
+import { splitStatistics } from "./heldOut.ts";
+import { autoKinds, routerMembers } from "./members.ts";
+import { decodeRouter, encodeRouter } from "./routerFile.ts";
+import { addShare, answer, type Machinery, type Member, type RouterModel } from "./routerModel.ts";
 import type { ClassStatistics } from "./statistics.ts";
-import type { Router, RouterKind } from "./types.ts";
+import { TotalsKeeper } from "./totalsKeeper.ts";
+import type { FeatureConstants, Router, RouterKind } from "./types.ts";
 
-/** What compiles a graph: `AdaptedBackbone.compile`, or a runtime's. */
-export type Compile = (graph: Graph) => Promise<Executable>;
+export type { Compile } from "../../linalg/algebra.ts";
 
 export interface FitOptions {
   /** `auto` takes the kind that does best on held-out rows. */
@@ -20,7 +26,7 @@ export interface FitOptions {
 /** What a fit settled on, and what it rests on. */
 export interface RouterChoice {
   readonly kind: RouterKind;
-  /** Hyperparameters by name, e.g. shrinkage, lambda, temperature. */
+  /** Of each member: shrinkage or λ, and the temperature of its logits. */
   readonly settings: Readonly<Record<string, number>>;
   /** Share of held-out rows of which the arg-max was right, fitted without them; null where there are none. */
   readonly heldOutAccuracy: number | null;
@@ -33,38 +39,134 @@ export interface FittedRouter extends Router {
   readonly choice: RouterChoice;
   /** Bytes of the statistics that it was fitted to. */
   readonly retainedBytes: number;
+  readonly model: RouterModel;
+}
+
+/** A kind as the held-out rows found it. */
+interface ChosenKind {
+  readonly kind: RouterKind;
+  readonly members: readonly ChosenMember[];
+  /** 1/temperature of the members' sum. */
+  readonly beta: number;
+  readonly accuracy: number | null;
 }
 
 /**
  * Fits routers and lets them answer. Holds native memory: dispose of it, after which its routers no longer answer.
  */
 export class RouterFitter implements AsyncDisposable {
-  readonly compile: Compile;
+  private readonly algebra: Algebra;
+  private readonly keeper: TotalsKeeper;
+  private readonly expanders = new Map<string, Expander>();
+  private readonly machinery: Machinery;
 
   constructor(compile: Compile) {
-    this.compile = compile;
+    this.algebra = new Algebra(compile);
+    this.keeper = new TotalsKeeper(this.algebra);
+    this.machinery = {
+      algebra: this.algebra,
+      expander: (expansion, constants) => this.expander(expansion, constants),
+    };
   }
 
   /**
    * Fits a router to the classes seen so far: a function of the statistics and the options, to the last bit.
    * @throws DataError if there is no class
    */
-  async fit(_statistics: ClassStatistics, options: FitOptions): Promise<FittedRouter> {
-    throw new EngineError(`router ${options.kind} is not there yet`);
+  async fit(statistics: ClassStatistics, options: FitOptions): Promise<FittedRouter> {
+    const { labels, constants, contributions } = statistics;
+    if (labels.length === 0)
+      throw new DataError("a router needs at least one class, the statistics have none", {
+        hint: "learn a task or a class first",
+      });
+    const { signal } = options;
+    const split = splitStatistics(contributions, labels, constants.width);
+    const ground: FitGround = { algebra: this.algebra, keeper: this.keeper, statistics, split, signal };
+    const kinds = options.kind === "auto" ? autoKinds : [options.kind];
+    const tried: ChosenKind[] = [];
+    for (const kind of kinds) tried.push(await this.choose(ground, kind));
+    let best = tried[0]!;
+    for (const other of tried) if ((other.accuracy ?? 0) > (best.accuracy ?? 0)) best = other;
+    const members = await this.finish(ground, best);
+    const model: RouterModel = { kind: best.kind, labels, constants, members, beta: best.beta };
+    const choice: RouterChoice = {
+      kind: best.kind,
+      settings: settingsOf(best),
+      heldOutAccuracy: best.accuracy,
+      heldOutRows: split.judges.rows,
+      tried: tried.map(({ kind, accuracy }) => ({ kind, heldOutAccuracy: accuracy })),
+    };
+    return this.route(model, choice, statistics.retained().bytes);
   }
 
   /** The bytes of a fitted router, `router.safetensors`: enough to answer without the statistics. */
   encode(router: FittedRouter): Uint8Array {
-    throw new EngineError(`router ${router.kind} is not there yet`);
+    return encodeRouter(router);
   }
 
   /**
    * @param where names the file in errors
    * @throws StoreError if the file is of another version or damaged
    */
-  decode(_bytes: Uint8Array, where: string): FittedRouter {
-    throw new EngineError(`${where}: not there yet`);
+  decode(bytes: Uint8Array, where: string): FittedRouter {
+    const { model, choice, retainedBytes } = decodeRouter(bytes, where);
+    return this.route(model, choice, retainedBytes);
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {}
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.algebra[Symbol.asyncDispose]();
+  }
+
+  private route(model: RouterModel, choice: RouterChoice, retainedBytes: number): FittedRouter {
+    return {
+      kind: model.kind,
+      labels: model.labels,
+      choice,
+      retainedBytes,
+      model,
+      posterior: (features, signal) => answer(this.machinery, model, features, signal),
+    };
+  }
+
+  private expander(expansion: Expansion, constants: FeatureConstants): Expander {
+    const key = `${JSON.stringify(constants)} ${expansionKey(expansion)}`;
+    const held = this.expanders.get(key) ?? new Expander(expansion, constants);
+    this.expanders.set(key, held);
+    return held;
+  }
+
+  private async choose(ground: FitGround, kind: RouterKind): Promise<ChosenKind> {
+    const { labels, constants } = ground.statistics;
+    const { judges, targets } = ground.split;
+    const members: ChosenMember[] = [];
+    const sum = new Float64Array(judges.rows * labels.length);
+    for (const member of routerMembers[kind]) {
+      const chosen = await chooseMember(ground, member, this.expander(member.expansion, constants));
+      members.push(chosen);
+      addShare(sum, chosen.logits, chosen.beta, member.weight);
+    }
+    const logits = { rows: judges.rows, columns: labels.length, values: sum };
+    const beta = members.length === 1 ? 1 : fitInverseTemperature(logits, targets);
+    return { kind, members, beta, accuracy: accuracyOf(logits, targets) };
+  }
+
+  private async finish(ground: FitGround, { members }: ChosenKind): Promise<Member[]> {
+    const finished: Member[] = [];
+    for (const chosen of members) {
+      const { expansion, weight } = chosen.member;
+      const expander = this.expander(expansion, ground.statistics.constants);
+      const readout = await finishMember(ground, chosen, expander);
+      finished.push({ type: "affine", expansion, readout, beta: chosen.beta, weight });
+    }
+    return finished;
+  }
+}
+
+function settingsOf({ members, beta }: ChosenKind): Record<string, number> {
+  const settings: Record<string, number> = { temperature: 1 / beta };
+  members.forEach(({ member, setting, beta: own }, i) => {
+    settings[`${i}.${member.form === "lda" ? "shrinkage" : "lambda"}`] = setting;
+    settings[`${i}.temperature`] = 1 / own;
+  });
+  return settings;
 }

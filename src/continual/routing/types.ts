@@ -3,7 +3,8 @@
 import type { FeatureRows } from "../adaptedBackbone.ts";
 
 /** Every closed form, the network on the rows that are kept, and a fixed mixture of them. */
-export type RouterKind = "nearest-mean" | "lda" | "kernel-lda" | "ranpac" | "network" | "ensemble";
+export const routerKinds = ["nearest-mean", "lda", "kernel-lda", "ranpac", "network", "ensemble"] as const;
+export type RouterKind = (typeof routerKinds)[number];
 
 /** What makes a text's routing feature: constants of the backbone, never of the tasks seen. */
 export interface RoutingFeatureSpec {

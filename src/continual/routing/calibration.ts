@@ -1,0 +1,106 @@
+// Dimensions: n rows, C classes.
+/** Turning logits into probabilities, and judging them, on held-out rows. */
+import type { Matrix } from "../../linalg/algebra.ts";
+import type { Posterior } from "./types.ts";
+
+const NEWTON_STEPS = 40;
+const TOLERANCE = 1e-6;
+
+/** Log-softmax of β·z, row by row. @param logits (n, C) */
+export function logSoftmax({ rows, columns, values }: Matrix, beta: number): Posterior {
+  const result = new Float64Array(values.length);
+  for (let start = 0; start < values.length; start += columns) {
+    let largest = Number.NEGATIVE_INFINITY;
+    for (let c = 0; c < columns; c++) largest = Math.max(largest, beta * values[start + c]!);
+    let sum = 0;
+    for (let c = 0; c < columns; c++) sum += Math.exp(beta * values[start + c]! - largest);
+    const log = largest + Math.log(sum);
+    for (let c = 0; c < columns; c++) result[start + c] = beta * values[start + c]! - log;
+  }
+  return { rows, classes: columns, values: result };
+}
+
+/** The share of rows whose largest logit, the first of equals, is their own class's; null where there are no rows. */
+export function accuracyOf({ rows, columns, values }: Matrix, targets: Int32Array): number | null {
+  let right = 0;
+  for (let row = 0; row < rows; row++) {
+    let best = 0;
+    for (let c = 1; c < columns; c++)
+      if (values[row * columns + c]! > values[row * columns + best]!) best = c;
+    if (best === targets[row]) right += 1;
+  }
+  return rows === 0 ? null : right / rows;
+}
+
+/** Mean −log p of the rows' own classes; 0 where there are no rows. */
+export function logLoss({ rows, classes, values }: Posterior, targets: Int32Array): number {
+  let sum = 0;
+  for (let row = 0; row < rows; row++) sum -= values[row * classes + targets[row]!]!;
+  return rows === 0 ? 0 : sum / rows;
+}
+
+/** Slope and curvature of the mean cross-entropy of softmax(β·z) against smoothed targets, by β. */
+function slopeAt(logits: Matrix, targets: Int32Array, beta: number, smoothing: number): [number, number] {
+  const { rows, columns, values } = logits;
+  let slope = 0;
+  let curvature = 0;
+  for (let row = 0; row < rows; row++) {
+    const z = values.subarray(row * columns, (row + 1) * columns);
+    let largest = Number.NEGATIVE_INFINITY;
+    for (const value of z) largest = Math.max(largest, value);
+    let [sum, first, second, plain] = [0, 0, 0, 0];
+    for (const value of z) {
+      const centred = value - largest;
+      plain += centred;
+      const weight = Math.exp(beta * centred);
+      sum += weight;
+      first += weight * centred;
+      second += weight * centred * centred;
+    }
+    const own = z[targets[row]!]! - largest;
+    slope += first / sum - (1 - smoothing) * own - (smoothing * plain) / columns;
+    curvature += second / sum - (first / sum) ** 2;
+  }
+  return [slope / rows, curvature / rows];
+}
+
+/** 1 / the mean distance from a row's largest logit to its mean: the scale on which β lies. */
+function naturalScale({ rows, columns, values }: Matrix): number {
+  let sum = 0;
+  for (let row = 0; row < rows; row++) {
+    const z = values.subarray(row * columns, (row + 1) * columns);
+    let [largest, mean] = [Number.NEGATIVE_INFINITY, 0];
+    for (const value of z) {
+      largest = Math.max(largest, value);
+      mean += value / columns;
+    }
+    sum += largest - mean;
+  }
+  return sum > 0 ? rows / sum : 1;
+}
+
+/**
+ * The β = 1/temperature that makes softmax(β·z) most likely (Guo et al. 2017). Targets are smoothed by 1/(n + 2) (Platt
+ * 1999): rows that are all told apart would otherwise ask for infinite β.
+ * @param logits (n, C)
+ * @param targets the class of each row
+ */
+export function fitInverseTemperature(logits: Matrix, targets: Int32Array): number {
+  if (logits.rows === 0 || logits.columns < 2) return 1;
+  const smoothing = 1 / (logits.rows + 2);
+  const scale = naturalScale(logits);
+  // The loss is convex in β: Newton within a bracket that halves where a step would leave it.
+  let [low, high, beta] = [0, Number.POSITIVE_INFINITY, 4 * scale];
+  for (let step = 0; step < NEWTON_STEPS; step++) {
+    const [slope, curvature] = slopeAt(logits, targets, beta, smoothing);
+    if (slope > 0) high = beta;
+    else low = beta;
+    const newton = beta - slope / curvature;
+    const inside = Number.isFinite(newton) && newton > low && newton < high;
+    const next = inside ? newton : high === Number.POSITIVE_INFINITY ? 2 * beta : (low + high) / 2;
+    if (Math.abs(next - beta) <= TOLERANCE * beta) return next;
+    beta = next;
+  }
+  // A slope that never turns, as of logits that are all alike: any β will do.
+  return Math.max(beta, TOLERANCE * scale);
+}

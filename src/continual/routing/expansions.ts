@@ -1,0 +1,174 @@
+// Dimensions: n rows, F routing features, D those that an expansion reads, M what it gives.
+/**
+ * Fixed maps from routing features to what a closed form is fitted on. All is whole numbers: inputs are fixed point,
+ * random weights are rounded, outputs have few bits. So neither order nor batch has a say, and Gram matrices are exact.
+ */
+import { EngineError } from "../../core/errors.ts";
+import { createRng } from "../../core/random.ts";
+import type { Algebra, Matrix32 } from "../../linalg/algebra.ts";
+import { FIXED_SCALE } from "./fixedRows.ts";
+import type { FeatureConstants, FixedRows } from "./types.ts";
+
+/** What of the features is read, and what is made of it. */
+export interface Expansion {
+  /**
+   * `identity`: the features. `relu`: max(0, W·x), W normal (McDonnell et al. 2023, RanPAC).
+   * `fourier`: cos(W·x + b), W normal, b uniform (Rahimi & Recht 2007): the kernel exp(−|x − y|²/(2σ²)).
+   */
+  readonly kind: "identity" | "relu" | "fourier";
+  /** Places in `FeatureConstants.layers`; absent: all. */
+  readonly layers?: readonly number[];
+  /** M; the identity's is that of its layers. */
+  readonly size?: number;
+  /** Which of several draws from the same seed. */
+  readonly draw?: number;
+  /** σ of the kernel, for features of one layer; default 1. */
+  readonly bandwidth?: number;
+}
+
+/** Standard deviation of a random weight before it is rounded to a whole number. */
+const WEIGHT_DEVIATION = 8;
+/** Sums below this are exact in float32. */
+const EXACT_FLOAT32 = 2 ** 24;
+/** ReLU features: steps of a standard deviation of W·x, in 7 bits: cut at four deviations. */
+const RELU_STEPS = 32;
+/** Both kinds of random features lie within ±127, so that 1,024 products of two sum to less than 2^24. */
+const LARGEST = 127;
+/** Rows whose products are summed in float32. */
+export const EXACT_ROWS = 1024;
+/** A fraction that the length of a layer's part may exceed 1 by. */
+const LENGTH_SLACK = 0.01;
+
+/** Names an expansion: equal ones give the same numbers. */
+export function expansionKey({ kind, layers, size, draw, bandwidth }: Expansion): string {
+  return JSON.stringify([kind, layers ?? null, size ?? null, draw ?? 0, bandwidth ?? 1]);
+}
+
+/** The columns that an expansion reads, as [start, end) pairs. */
+function columnsOf(expansion: Expansion, { layers, width }: FeatureConstants): (readonly [number, number])[] {
+  const each = width / layers.length;
+  const places = expansion.layers ?? layers.map((_, place) => place);
+  return places.map((place) => {
+    if (place >= layers.length)
+      throw new EngineError(
+        `a router reads layer number ${place} of the features, which have ${layers.length}`,
+      );
+    return [place * each, (place + 1) * each];
+  });
+}
+
+/** M: how many numbers an expansion gives. */
+export function expandedSize(expansion: Expansion, constants: FeatureConstants): number {
+  if (expansion.kind !== "identity" && expansion.size !== undefined) return expansion.size;
+  return columnsOf(expansion, constants).reduce((sum, [start, end]) => sum + end - start, 0);
+}
+
+/** Whole numbers with the standard deviation {@link WEIGHT_DEVIATION}, (M, D), and the longest row's length. */
+function drawWeights(seed: number, size: number, inputs: number, expansion: Expansion) {
+  const rng = createRng(seed).fork("expansion", expansion.kind, expansion.draw ?? 0);
+  const values = new Float32Array(size * inputs);
+  let longest = 0;
+  for (let row = 0; row < size; row++) {
+    // A row hangs on its number alone: the first of many random features are those of few.
+    const draw = rng.fork(row);
+    let squares = 0;
+    for (let i = 0; i < inputs; i++) {
+      const weight = Math.round(WEIGHT_DEVIATION * draw.normal());
+      values[row * inputs + i] = weight;
+      squares += weight * weight;
+    }
+    longest = Math.max(longest, Math.sqrt(squares));
+  }
+  return { values, longest, rng };
+}
+
+/** An expansion with its random weights drawn. */
+export class Expander {
+  readonly expansion: Expansion;
+  /** M */
+  readonly size: number;
+  private readonly columns: readonly (readonly [number, number])[];
+  private readonly inputs: number;
+  private readonly weights: Matrix32 | undefined;
+  /** Bits that inputs lose so that every sum of W·x is exact. */
+  private readonly shift: number = 0;
+  private readonly phases: Int32Array | undefined;
+  private readonly cosines: Int8Array | undefined;
+
+  constructor(expansion: Expansion, constants: FeatureConstants) {
+    this.expansion = expansion;
+    this.columns = columnsOf(expansion, constants);
+    this.inputs = this.columns.reduce((sum, [start, end]) => sum + end - start, 0);
+    this.size = expandedSize(expansion, constants);
+    if (expansion.kind === "identity") return;
+    const { values, longest, rng } = drawWeights(constants.seed, this.size, this.inputs, expansion);
+    this.weights = { rows: this.size, columns: this.inputs, values };
+    // |Σ x_i·w_i| ≤ |x|·|w|, for every part of the sum too.
+    const length = Math.sqrt(this.columns.length) * (1 + LENGTH_SLACK);
+    while ((length * FIXED_SCALE * longest) / 2 ** this.shift >= EXACT_FLOAT32) this.shift += 1;
+    if (expansion.kind === "relu") return;
+    const period = Math.round(2 * Math.PI * this.unit * (expansion.bandwidth ?? 1));
+    const phase = rng.fork("phase");
+    this.phases = Int32Array.from({ length: this.size }, () => phase.integer(period));
+    this.cosines = Int8Array.from({ length: period }, (_, i) =>
+      Math.round(LARGEST * Math.cos((2 * Math.PI * i) / period)),
+    );
+  }
+
+  /** What W·x is in whole numbers where it would be 1 for standard normal W and features as they are. */
+  private get unit(): number {
+    return (WEIGHT_DEVIATION * FIXED_SCALE) / 2 ** this.shift;
+  }
+
+  /**
+   * @param rows (n, F)
+   * @returns (n, M), whole numbers: within ±2^15 for the identity, ±127 for the others
+   */
+  async expand(algebra: Algebra, rows: FixedRows, size = this.size): Promise<Matrix32> {
+    const values = this.gather(rows);
+    if (this.weights === undefined) return { rows: rows.rows, columns: this.inputs, values };
+    const weights = {
+      rows: size,
+      columns: this.inputs,
+      values: this.weights.values.subarray(0, size * this.inputs),
+    };
+    const product = await algebra.product32(
+      { rows: rows.rows, columns: this.inputs, values },
+      weights,
+      "second",
+    );
+    if (this.phases === undefined) this.rectify(product.values);
+    else this.turn(product.values, size, this.phases);
+    return product;
+  }
+
+  /** The columns read, with {@link shift} bits less. */
+  private gather({ rows, width, values }: FixedRows): Float32Array {
+    const gathered = new Float32Array(rows * this.inputs);
+    const divisor = 2 ** this.shift;
+    let place = 0;
+    for (let row = 0; row < rows; row++)
+      for (const [start, end] of this.columns)
+        for (let i = row * width + start; i < row * width + end; i++)
+          gathered[place++] = this.shift === 0 ? values[i]! : Math.trunc(values[i]! / divisor);
+    return gathered;
+  }
+
+  private rectify(values: Float32Array): void {
+    const factor = RELU_STEPS / (this.unit * Math.sqrt(this.columns.length));
+    for (let i = 0; i < values.length; i++) {
+      const value = values[i]!;
+      values[i] = value > 0 ? Math.min(LARGEST, Math.round(value * factor)) : 0;
+    }
+  }
+
+  private turn(values: Float32Array, size: number, phases: Int32Array): void {
+    const cosines = this.cosines!;
+    const period = cosines.length;
+    for (let start = 0; start < values.length; start += size)
+      for (let j = 0; j < size; j++) {
+        const angle = (values[start + j]! + phases[j]!) % period;
+        values[start + j] = cosines[angle < 0 ? angle + period : angle]!;
+      }
+  }
+}

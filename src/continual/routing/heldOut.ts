@@ -1,0 +1,124 @@
+// Dimensions: n rows, F routing features.
+/** Which rows fit and which choose: a function of the rows alone, in an order that hangs on nothing else. */
+
+import { hashRow, isHeldOut, takeRows } from "./fixedRows.ts";
+import { compareCodeUnits, type KeptContribution } from "./statistics.ts";
+import type { LabelledRows } from "./totals.ts";
+import { joinRows } from "./totals.ts";
+import type { FixedRows } from "./types.ts";
+
+/** Held-out rows that are looked at: those of the smallest hash where there are more. */
+const MOST_HELD_OUT = 4096;
+
+interface HashedRow {
+  readonly label: string;
+  readonly hash: number;
+  /** (F) */
+  readonly values: Int16Array;
+}
+
+/** A contribution's rows that fit, and those that choose. */
+export interface SplitContribution {
+  readonly fit: FixedRows;
+  readonly heldOut: readonly HashedRow[];
+}
+
+const splits = new WeakMap<KeptContribution, SplitContribution>();
+
+/** Splits a contribution; asked again, the same answer without work. */
+export function splitContribution(kept: KeptContribution): SplitContribution {
+  const known = splits.get(kept);
+  if (known !== undefined) return known;
+  const { label, rows } = kept;
+  const fitting: number[] = [];
+  const heldOut: HashedRow[] = [];
+  for (let row = 0; row < rows.rows; row++) {
+    const values = rows.values.subarray(row * rows.width, (row + 1) * rows.width);
+    const hash = hashRow(values);
+    if (isHeldOut(hash)) heldOut.push({ label, hash, values });
+    else fitting.push(row);
+  }
+  const split = { fit: takeRows(rows, fitting), heldOut };
+  splits.set(kept, split);
+  return split;
+}
+
+function compareRows(a: HashedRow, b: HashedRow): number {
+  if (a.hash !== b.hash) return a.hash - b.hash;
+  for (let i = 0; i < a.values.length; i++)
+    if (a.values[i] !== b.values[i]) return a.values[i]! - b.values[i]!;
+  return 0;
+}
+
+function rowsOf(hashed: readonly HashedRow[], width: number): FixedRows {
+  const pieces = hashed.map(({ values }) => ({ rows: 1, width, values }));
+  return joinRows(pieces, width);
+}
+
+/** All rows of statistics, each in its part. */
+export interface Split {
+  /** Of classes that all rows of were held out: one row each, which fits after all. */
+  readonly conscripted: readonly LabelledRows[];
+  /** Every row held out, but for those; to be added for the last fit. */
+  readonly heldOut: readonly LabelledRows[];
+  /** The held-out rows that choose, at most {@link MOST_HELD_OUT}, by label, then by hash. */
+  readonly judges: FixedRows;
+  /** The class of each, as its place among the labels. */
+  readonly targets: Int32Array;
+}
+
+/**
+ * Splits statistics by rows.
+ * @param labels sorted by code unit
+ */
+export function splitStatistics(
+  contributions: readonly KeptContribution[],
+  labels: readonly string[],
+  width: number,
+): Split {
+  const fitting = new Set<string>();
+  const rows = new Map<string, HashedRow[]>(labels.map((label) => [label, []]));
+  for (const kept of contributions) {
+    const { fit, heldOut } = splitContribution(kept);
+    if (fit.rows > 0) fitting.add(kept.label);
+    rows.get(kept.label)?.push(...heldOut);
+  }
+  for (const own of rows.values()) own.sort(compareRows);
+  const conscripted: LabelledRows[] = [];
+  for (const [label, own] of rows) {
+    if (fitting.has(label)) continue;
+    conscripted.push({ label, rows: rowsOf(own.splice(0, 1), width) });
+  }
+  const all = [...rows.values()].flat();
+  let judging = all;
+  if (all.length > MOST_HELD_OUT)
+    judging = [...all]
+      .sort(compareRows)
+      .slice(0, MOST_HELD_OUT)
+      .sort((a, b) => compareCodeUnits(a.label, b.label) || compareRows(a, b));
+  const places = new Map(labels.map((label, place) => [label, place]));
+  return {
+    conscripted,
+    heldOut: [...rows]
+      .filter(([, own]) => own.length > 0)
+      .map(([label, own]) => ({ label, rows: rowsOf(own, width) })),
+    judges: rowsOf(judging, width),
+    targets: Int32Array.from(judging, ({ label }) => places.get(label) ?? 0),
+  };
+}
+
+/** Every row of a class in an order that hangs on the rows alone. */
+export function canonicalRows(
+  contributions: readonly KeptContribution[],
+  label: string,
+  width: number,
+): FixedRows {
+  const rows: HashedRow[] = [];
+  for (const kept of contributions)
+    if (kept.label === label)
+      for (let row = 0; row < kept.rows.rows; row++) {
+        const values = kept.rows.values.subarray(row * width, (row + 1) * width);
+        rows.push({ label, hash: hashRow(values), values });
+      }
+  return rowsOf(rows.sort(compareRows), width);
+}

@@ -1,0 +1,108 @@
+// Dimensions: n texts, F routing features, M numbers of an expansion, C classes.
+/** A fitted router as plain data, and how it answers. */
+import { setImmediate as nextTick } from "node:timers/promises";
+import { DataError } from "../../core/errors.ts";
+import type { Algebra, Matrix } from "../../linalg/algebra.ts";
+import type { FeatureRows } from "../adaptedBackbone.ts";
+import { logSoftmax } from "./calibration.ts";
+import type { Readout } from "./closedForm.ts";
+import type { Expander, Expansion } from "./expansions.ts";
+import { quantize, takeRows } from "./fixedRows.ts";
+import type { FeatureConstants, FixedRows, Posterior, RouterKind } from "./types.ts";
+
+/** A member that is affine in its expansion. */
+export interface AffineMember {
+  readonly type: "affine";
+  readonly expansion: Expansion;
+  readonly readout: Readout;
+  /** 1/temperature of its logits. */
+  readonly beta: number;
+  readonly weight: number;
+}
+
+export type Member = AffineMember;
+
+export interface RouterModel {
+  readonly kind: RouterKind;
+  readonly labels: readonly string[];
+  readonly constants: FeatureConstants;
+  readonly members: readonly Member[];
+  /** 1/temperature of the members' weighted sum of log-posteriors. */
+  readonly beta: number;
+}
+
+/** Rows that go through the products at once. Always as many, so that a text's numbers hang on it alone. */
+const BLOCK = 64;
+
+/** What a member needs to answer. */
+export interface Machinery {
+  readonly algebra: Algebra;
+  expander(expansion: Expansion, constants: FeatureConstants): Expander;
+}
+
+/** h·weight + bias. @param expanded (n, M) @returns (n, C) */
+export async function readOut(
+  algebra: Algebra,
+  expanded: Matrix,
+  { weight, bias }: Readout,
+): Promise<Matrix> {
+  const logits = await algebra.product(expanded, weight);
+  for (let place = 0; place < logits.values.length; place++)
+    logits.values[place]! += bias[place % bias.length]!;
+  return logits;
+}
+
+/** Adds a member's share: weight · log softmax(β·logits). */
+export function addShare(sum: Float64Array, logits: Matrix, beta: number, weight: number): void {
+  const { values } = logSoftmax(logits, beta);
+  for (let i = 0; i < sum.length; i++) sum[i]! += weight * values[i]!;
+}
+
+/** @param block (BLOCK, F) @returns (BLOCK, C) */
+async function answerBlock(
+  machinery: Machinery,
+  model: RouterModel,
+  block: FixedRows,
+): Promise<Float64Array> {
+  const columns = model.labels.length;
+  const sum = new Float64Array(block.rows * columns);
+  for (const { expansion, readout, beta, weight } of model.members) {
+    const expander = machinery.expander(expansion, model.constants);
+    const expanded = await expander.expand(machinery.algebra, block);
+    const values = Float64Array.from(expanded.values);
+    const logits = await readOut(machinery.algebra, { ...expanded, values }, readout);
+    addShare(sum, logits, beta, weight);
+  }
+  return logSoftmax({ rows: block.rows, columns, values: sum }, model.beta).values;
+}
+
+/**
+ * @param features (n, F)
+ * @returns log-posteriors (n, C)
+ * @throws DataError if the features are of another width
+ */
+export async function answer(
+  machinery: Machinery,
+  model: RouterModel,
+  features: FeatureRows,
+  signal?: AbortSignal,
+): Promise<Posterior> {
+  if (features.width !== model.constants.width)
+    throw new DataError(
+      `router ${model.kind}: features are ${features.width} wide, it was fitted to ${model.constants.width}`,
+      { hint: "read the layers that the router's constants name" },
+    );
+  const fixed = quantize(features);
+  const classes = model.labels.length;
+  const values = new Float64Array(fixed.rows * classes);
+  for (let start = 0; start < fixed.rows; start += BLOCK) {
+    signal?.throwIfAborted();
+    const end = Math.min(fixed.rows, start + BLOCK);
+    // The last row again and again fills the last block.
+    const indices = Array.from({ length: BLOCK }, (_, i) => Math.min(start + i, end - 1));
+    const answered = await answerBlock(machinery, model, takeRows(fixed, indices));
+    values.set(answered.subarray(0, (end - start) * classes), start * classes);
+    await nextTick();
+  }
+  return { rows: fixed.rows, classes, values };
+}
