@@ -7,7 +7,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { CheckpointError } from "../core/errors.ts";
-import { type HostTensor, isFloat32 } from "../core/tensor.ts";
+import { float32, type HostTensor, isFloat32 } from "../core/tensor.ts";
 import { errorCode } from "../io/fileErrors.ts";
 import { decodeSafetensors, encodeSafetensors } from "../io/safetensors.ts";
 import { poolingKinds, readsPooler } from "../nn/features.ts";
@@ -28,6 +28,7 @@ import {
   headedPrefixes,
   headPrefixes,
   innerHeadOf,
+  innerHeadOfNames,
   parseFileKey,
   prefixOfKeys,
 } from "./checkpointKeys.ts";
@@ -59,9 +60,9 @@ type Metadata = z.infer<typeof metadataSchema>;
 /** Whether the head is the one that Hugging Face has for the architecture. */
 function isInner({ head, architecture, pooling, normalize, adapter, level }: SavedAdapter): boolean {
   const inner = innerHeadOf(architecture, level);
-  return (
-    inner !== undefined && head?.kind === inner.kind && pooling === inner.pooling[adapter.kind] && !normalize
-  );
+  if (inner === undefined || head?.kind !== inner.kind) return false;
+  const hasBias = head.tensors.get("bias")?.data.some((value) => value !== 0) ?? false;
+  return pooling === inner.pooling[adapter.kind] && !normalize && !(inner.biasFree && hasBias);
 }
 
 /** The task types that keep a head inside. */
@@ -107,9 +108,10 @@ export function encodePeftFolder(saved: SavedAdapter): Map<string, Uint8Array> {
   const { config, tensors } = encodeAdapter(saved, adapter, wrapped);
   const files = new Map<string, Uint8Array>();
   if (head !== undefined && keepsHead(wrapped.taskType)) {
-    const names = innerHeadOf(saved.architecture, saved.level)?.names;
-    for (const [name, tensor] of head.tensors)
-      tensors.set(headPrefixes[adapter.kind] + (names?.get(name) ?? name), tensor);
+    for (const [name, theirs] of innerHeadOf(saved.architecture, saved.level)?.names ?? []) {
+      const tensor = head.tensors.get(name);
+      if (tensor !== undefined) tensors.set(headPrefixes[adapter.kind] + theirs, tensor);
+    }
   } else if (head !== undefined) {
     files.set(headFile, encodeSafetensors(head.tensors, pytorch));
   }
@@ -231,29 +233,36 @@ function innerHead(
   { kind, taskType }: Pick<AdapterConfig, "kind" | "taskType">,
   known: Architecture | undefined,
   path: string,
-): Head {
+): Head & { readonly pooling: Pooling } {
   const level = taskType === "TOKEN_CLS" ? "word" : "sentence";
   const architecture = level === "word" ? (known ?? "bert") : known;
-  if (architecture === undefined)
-    throw new CheckpointError(`${path}: does not say whether it is for bert or roberta`, {
-      hint: "Say so with the option `architecture`.",
-    });
-  const inner = innerHeadOf(architecture, level);
-  if (inner === undefined)
-    throw new CheckpointError(`${path}: task_type ${taskType} with ${architecture} is not supported`, {
-      hint: "Accrete keeps a decoder's head beside its adapter, in head.safetensors.",
-    });
-  const { kind: headKind, names } = inner;
-  const renamed = new Map([...names].map(([ours, theirs]) => [theirs, ours]));
-  const missing = [...renamed.keys()].filter((name) => !tensors.has(name));
+  const inner =
+    architecture === undefined ? innerHeadOfNames(new Set(tensors.keys())) : innerHeadOf(architecture, level);
+  if (inner === undefined) throw noInnerHead(taskType, architecture, path);
+  const missing = [...inner.names.values()].filter((name) => !tensors.has(name));
   if (missing.length > 0)
     throw new CheckpointError(
-      `${path}: task_type ${taskType} with ${architecture} needs ${missing.map((name) => headPrefixes[kind] + name).join(", ")}`,
+      `${path}: task_type ${taskType} with ${architecture ?? "this head"} needs ${missing.map((name) => headPrefixes[kind] + name).join(", ")}`,
     );
-  return {
-    kind: headKind,
-    tensors: new Map([...tensors].map(([name, tensor]) => [renamed.get(name) ?? name, tensor])),
-  };
+  const ours = new Map([...inner.names].map(([name, theirs]) => [theirs, name]));
+  const head = new Map([...tensors].map(([name, tensor]) => [ours.get(name) ?? name, tensor]));
+  const classes = head.get("weight")?.dims[0] ?? 0;
+  if (inner.biasFree && !head.has("bias")) head.set("bias", float32(new Float32Array(classes), [classes]));
+  return { kind: inner.kind, tensors: head, pooling: inner.pooling[kind] };
+}
+
+function noInnerHead(
+  taskType: TaskType,
+  architecture: Architecture | undefined,
+  path: string,
+): CheckpointError {
+  return architecture === undefined
+    ? new CheckpointError(`${path}: does not say which architecture it is for, nor does its head`, {
+        hint: "Say so with the option `architecture`.",
+      })
+    : new CheckpointError(`${path}: task_type ${taskType} with ${architecture} is not supported`, {
+        hint: "Accrete keeps a decoder's head over tokens beside its adapter, in head.safetensors.",
+      });
 }
 
 function guessHeadKind(tensors: Tensors): HeadKind {
@@ -316,8 +325,10 @@ export async function readPeftFolder(dir: string, options: ReadPeftOptions = {})
     architectureOf(config, prefix, options) ??
     // A head over tokens has the same names everywhere.
     (level === "word" ? undefined : architectureOfHead(new Set(tensors.head.keys())));
-  const head = inside ? innerHead(tensors.head, config, architecture, path) : await outerHead(dir, metadata);
-  const ownPooling = inside ? innerHeadOf(architecture, level)?.pooling[config.kind] : undefined;
+  const inner = inside ? innerHead(tensors.head, config, architecture, path) : undefined;
+  const head =
+    inner === undefined ? await outerHead(dir, metadata) : { kind: inner.kind, tensors: inner.tensors };
+  const ownPooling = inner?.pooling;
   const causal = config.taskType === "CAUSAL_LM";
   const defaultPooling = ownPooling ?? options.pooling ?? (causal ? "last" : "cls");
   const pooling = metadata?.pooling ?? defaultPooling;

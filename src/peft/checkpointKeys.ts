@@ -14,16 +14,26 @@ export const headPrefixes: { readonly [K in AdapterKind]: string } = {
 /** The classification head that Hugging Face has for an architecture, and the only case where a head goes inside. */
 export interface InnerHead {
   readonly kind: HeadKind;
-  /** The feature it reads, never normalised: position 0, which under prompt tuning is the first virtual token. */
+  /** The feature it reads, never normalised: an encoder's position 0, under prompt tuning the first virtual token. */
   readonly pooling: { readonly [K in AdapterKind]: Pooling };
   /** Our name of a head's tensor → Hugging Face's. */
   readonly names: ReadonlyMap<string, string>;
+  /** Whether Hugging Face's head has no bias: ours, which has one, is that head where it is zero. */
+  readonly biasFree?: true;
 }
 
 const classifier: ReadonlyMap<string, string> = new Map([
   ["weight", "classifier.weight"],
   ["bias", "classifier.bias"],
 ]);
+
+/** Decoders share one head over the last token. peft's reads a prompt's text at its end, where no padding may stand. */
+const score: InnerHead = {
+  kind: "linear",
+  pooling: { lora: "last", "prompt-tuning": "last" },
+  names: new Map([["weight", "score.weight"]]),
+  biasFree: true,
+};
 
 const innerHeads: { readonly [A in Architecture]?: InnerHead } = {
   bert: {
@@ -41,6 +51,11 @@ const innerHeads: { readonly [A in Architecture]?: InnerHead } = {
       ["bias", "classifier.out_proj.bias"],
     ]),
   },
+  gpt2: score,
+  gpt_neox: score,
+  llama: score,
+  mistral: score,
+  qwen2: score,
 };
 
 /** Encoders share one head over tokens; the pooling only says that nothing is pooled. */
@@ -61,11 +76,27 @@ export function innerHeadOf(
   return { sentence: innerHeads, word: tokenHeads }[level][architecture];
 }
 
-/** Beside a prompt nothing but the names of Hugging Face's own heads tells the architecture. */
-export function architectureOfHead(names: ReadonlySet<string>): Architecture | undefined {
-  return architectures.find((architecture) =>
-    [...(innerHeads[architecture]?.names.values() ?? [])].some((name) => names.has(name)),
+/** The sentence's heads that have a tensor of that name, each once. */
+function headsWith(names: ReadonlySet<string>): InnerHead[] {
+  const fitting = Object.values(innerHeads).filter((head) =>
+    [...head.names.values()].some((name) => names.has(name)),
   );
+  return [...new Set(fitting)];
+}
+
+/** Beside a prompt nothing but the names of Hugging Face's own heads tells the architecture, and decoders share theirs. */
+export function architectureOfHead(names: ReadonlySet<string>): Architecture | undefined {
+  const [head] = headsWith(names);
+  const fitting = architectures.filter(
+    (architecture) => head !== undefined && innerHeads[architecture] === head,
+  );
+  return fitting.length === 1 ? fitting[0] : undefined;
+}
+
+/** The sentence's head that the names of a head's tensors tell, where they tell one alone. */
+export function innerHeadOfNames(names: ReadonlySet<string>): InnerHead | undefined {
+  const fitting = headsWith(names);
+  return fitting.length === 1 ? fitting[0] : undefined;
 }
 
 /** What stands before AutoModel's paths in a model that has a head. */

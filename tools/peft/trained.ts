@@ -25,16 +25,21 @@ import { buildTrainingGraph, type ModelStructure } from "../../src/train/graphs.
 import { fitTask, sentenceTargets, type TrainingOptions } from "../../src/train/trainer.ts";
 
 type Encoder = "bert" | "roberta";
+type Decoder = "gpt2" | "gpt_neox" | "llama" | "qwen2";
 
 export interface TrainedCase {
   readonly name: string;
-  readonly architecture: Encoder;
+  readonly architecture: Encoder | Decoder;
   readonly pooling: Pooling;
   readonly normalize: boolean;
   readonly head: HeadKind;
   readonly adapter: AdapterSpec;
   /** Some tokens are of type 1. peft drops types where a prompt has no head of Hugging Face's, and we do not. */
   readonly pairs: boolean;
+  /** The head's bias is set to zero afterwards, as in decoders' own head. */
+  readonly biasFree?: true;
+  /** All texts are of one length: peft's decoders read a text behind a prompt at its last position, padding or not. */
+  readonly unpadded?: true;
 }
 
 const plain: LoraSpec = {
@@ -52,7 +57,11 @@ interface Change extends Partial<Omit<TrainedCase, "adapter">> {
   readonly prompt?: PromptTuningSpec;
 }
 
-function makeCase(architecture: Encoder, name: string, { lora, prompt, ...change }: Change): TrainedCase {
+function makeCase(
+  architecture: Encoder | Decoder,
+  name: string,
+  { lora, prompt, ...change }: Change,
+): TrainedCase {
   return {
     name: `${architecture}-${name}`,
     architecture,
@@ -122,16 +131,43 @@ function casesOf(architecture: Encoder): TrainedCase[] {
   ];
 }
 
-export const trainedCases: readonly TrainedCase[] = [...casesOf("bert"), ...casesOf("roberta")];
+const decoderTargets: { readonly [A in Decoder]: readonly string[] } = {
+  gpt2: ["c_attn"],
+  gpt_neox: ["query_key_value"],
+  llama: ["q_proj", "v_proj"],
+  qwen2: ["q_proj", "v_proj"],
+};
+
+function decoderCases(architecture: Decoder): TrainedCase[] {
+  const lora = { targetModules: decoderTargets[architecture] };
+  const prompt: PromptTuningSpec = { virtualTokens: 4, init: "random" };
+  const make = (name: string, change: Change) =>
+    makeCase(architecture, name, { pooling: "last", pairs: false, ...change });
+  return [
+    make("last-linear", { lora }),
+    make("mean-cosine", { lora, pooling: "mean", head: "cosine" }),
+    make("score", { lora, biasFree: true }),
+    make("prompt-last-linear", { prompt }),
+    make("prompt-score", { prompt, biasFree: true, unpadded: true }),
+  ];
+}
+
+const decoders: readonly Decoder[] = ["gpt2", "gpt_neox", "llama", "qwen2"];
+
+export const trainedCases: readonly TrainedCase[] = [
+  ...casesOf("bert"),
+  ...casesOf("roberta"),
+  ...decoders.flatMap(decoderCases),
+];
 
 const classes = 4;
 const texts = 8;
 
-/** Random tokens of unlike lengths, above the special ids. */
-function makeEncodings({ config }: Backbone, pairs: boolean, rng: Rng): Encoding[] {
+/** Random tokens, of unlike lengths where not said otherwise, above the special ids. */
+function makeEncodings({ config }: Backbone, { pairs, unpadded }: TrainedCase, rng: Rng): Encoding[] {
   const token = () => 5 + Math.floor(rng.uniform() * (config.vocabularySize - 5));
   return Array.from({ length: texts }, (_, i) => {
-    const ids = Array.from({ length: 3 + i }, token);
+    const ids = Array.from({ length: unpadded ? 6 : 3 + i }, token);
     const typeIds = ids.map((_, t) => (t > 2 && pairs && config.typeVocabularySize > 1 ? 1 : 0));
     return { ids, typeIds, truncated: false };
   });
@@ -181,7 +217,7 @@ export async function trainCase(one: TrainedCase, backbone: Backbone): Promise<T
     adapter: await adapterMethod(adapter).init(training.adapterShapes, rng.fork("adapter"), source),
     head: initHead(head, backbone.width, classes, rng.fork("head")),
   };
-  const encodings = makeEncodings(backbone, one.pairs, rng.fork("texts"));
+  const encodings = makeEncodings(backbone, one, rng.fork("texts"));
   await using executable = await nodeRuntime.compile(training.graph, { threads: 1 });
   const { padId } = backbone.config;
   const context = { structure, training, executable, padId, rng: rng.fork("fit"), describe: String };
@@ -192,6 +228,7 @@ export async function trainCase(one: TrainedCase, backbone: Backbone): Promise<T
     options,
   );
   for await (const _ of fit);
+  if (one.biasFree) state.head.get("bias")?.data.fill(0);
   const saved: SavedAdapter = {
     adapter: { ...adapter, tensors: state.adapter },
     head: { kind: one.head, tensors: state.head },
