@@ -1,12 +1,12 @@
 import { createHash } from "node:crypto";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { z } from "zod";
 import { CheckpointError, ConfigError, DataError } from "../../src/core/errors.ts";
 import { encodeAll, loadTokenizer, longestFirst } from "../../src/data/tokenizer.ts";
+import { folderOfTestFile } from "../temporaryFolders.ts";
 
 const goldens = fileURLToPath(new URL("../goldens/tokenizers", import.meta.url));
 const models = fileURLToPath(new URL("../../../shared/models", import.meta.url));
@@ -116,7 +116,7 @@ describe("a tokenizer", () => {
 
 describe("a tokenizer's folder", () => {
   function folderWith(files: Record<string, string>): string {
-    const folder = mkdtempSync(join(tmpdir(), "accrete-tokenizer-"));
+    const folder = folderOfTestFile("tokenizer");
     for (const [name, content] of Object.entries(files)) writeFileSync(join(folder, name), content);
     return folder;
   }

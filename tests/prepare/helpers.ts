@@ -1,12 +1,12 @@
-import { mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { AccreteError } from "../../src/core/errors.ts";
 import type { LabelledExample } from "../../src/data/types.ts";
+import { folderOfTestFile } from "../temporaryFolders.ts";
 
 /** A fresh folder with these files, in folders of their own where the name has slashes. */
 export function rawFolder(files: Readonly<Record<string, string>>): string {
-  const folder = mkdtempSync(join(tmpdir(), "accrete-prepare-"));
+  const folder = folderOfTestFile("prepare");
   for (const [name, content] of Object.entries(files)) {
     mkdirSync(dirname(join(folder, name)), { recursive: true });
     writeFileSync(join(folder, name), content);
