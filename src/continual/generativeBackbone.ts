@@ -3,7 +3,7 @@ import { encodeAnswers, encodePrompt, type PromptTemplate } from "../data/prompt
 import { encodeEach, type Tokenizer } from "../data/tokenizer.ts";
 import type { Example } from "../data/types.ts";
 import { buildCausalTrainingGraph, type CausalStructure } from "../generate/graphs.ts";
-import { type CausalModel, generateGreedy, openCausalModel } from "../generate/greedy.ts";
+import { type CausalModel, type Continuation, generateGreedy, openCausalModel } from "../generate/greedy.ts";
 import { openScoringModel, type ScoringModel, scoreAnswers } from "../generate/scoring.ts";
 import { buildTrie } from "../generate/trie.ts";
 import type { Graph } from "../graph/types.ts";
@@ -16,6 +16,16 @@ import type { TrainedModel } from "./taskTrainer.ts";
 
 /** Tokens that an answer may have at least, as the original benchmark generates. */
 const LEAST_NEW_TOKENS = 10;
+
+/** A little more than half, as a natural logarithm: rounding may not make it less. */
+const SURE = Math.log(0.501);
+
+/** The likeliest label; the first of equals. @param row natural logarithms, one a label */
+export function bestLabel(row: Float64Array, labels: readonly string[]): string | undefined {
+  let best = 0;
+  for (let i = 1; i < row.length; i++) if (row[i]! > row[best]!) best = i;
+  return labels[best];
+}
 
 /** The tokens of texts as prompts, in their order. */
 export interface EncodedPrompts {
@@ -121,20 +131,62 @@ export class GenerativeBackbone implements TrainedModel, AsyncDisposable {
     });
   }
 
+  /**
+   * The likeliest label as an answer to each prompt, through a task's adapter: what `scores` finds, mostly without it.
+   * Answers exclude each other, so one that has more than half of all probability is the likeliest; only where what
+   * the model said is no such answer are all labels scored.
+   * @param said what `speak` found with the same adapter
+   */
+  async likeliest(
+    task: LearnedTask,
+    prompts: readonly (readonly number[])[],
+    said: readonly Continuation[],
+    labels: readonly string[],
+    signal?: AbortSignal,
+  ): Promise<readonly (string | undefined)[]> {
+    const byTokens = new Map(labels.map((label) => [this.answer(label).join(), label]));
+    const settled = said.map(({ ids, likelihood }) =>
+      likelihood === undefined || likelihood.logProbability < SURE
+        ? undefined
+        : byTokens.get([...ids, likelihood.end].join()),
+    );
+    const open = [...prompts.keys()].filter((i) => settled[i] === undefined);
+    if (open.length === 0) return settled;
+    const scores = await this.scores(
+      task,
+      open.map((i) => prompts[i] ?? []),
+      labels,
+      signal,
+    );
+    open.forEach((i, row) => {
+      settled[i] = bestLabel(scores[row] ?? new Float64Array(), labels);
+    });
+    return settled;
+  }
+
   /** What the model says of its own accord, through a task's adapter: one text a prompt. */
   async generate(
     task: LearnedTask,
     prompts: readonly (readonly number[])[],
     signal?: AbortSignal,
   ): Promise<string[]> {
+    return (await this.speak(task, prompts, signal)).map(({ ids }) => this.tokenizer.decode(ids));
+  }
+
+  /** The same as tokens, with how likely they are. */
+  async speak(
+    task: LearnedTask,
+    prompts: readonly (readonly number[])[],
+    signal?: AbortSignal,
+  ): Promise<readonly Continuation[]> {
     this.causal ??= await openCausalModel(this.structure, this.options.runtime, this.compileOptions);
-    const continuations = await generateGreedy(this.causal, prompts, {
+    return generateGreedy(this.causal, prompts, {
       maxNewTokens: this.maxNewTokens,
       stopIds: this.options.stopIds,
       parameters: parameterFeeds(task),
+      likelihoods: true,
       ...(signal && { signal }),
     });
-    return continuations.map(({ ids }) => this.tokenizer.decode(ids));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

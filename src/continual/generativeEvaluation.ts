@@ -15,13 +15,6 @@ export interface GenerativeRow {
   readonly passesPerExample: number;
 }
 
-/** The likeliest label; the first of equals. @param row natural logarithms, one a label */
-export function bestLabel(row: Float64Array, labels: readonly string[]): string | undefined {
-  let best = 0;
-  for (let i = 1; i < row.length; i++) if (row[i]! > row[best]!) best = i;
-  return labels[best];
-}
-
 /** Whether a generated text is the label's words, stripped and in lower case. */
 export function isExactMatch(said: string, label: string): boolean {
   return normaliseAnswer(said) === normaliseAnswer(labelText(label));
@@ -72,10 +65,12 @@ export class GenerativeEvaluator {
     const til: Counts[] = [];
     const cil: Counts[] = [];
     for (const [own, test] of this.tests.entries()) {
-      const both = await this.count(test, newest, labels, own, signal);
-      cil.push(both.all);
+      const ownLabels = this.learned[own]?.labels ?? [];
       // The newest adapter is its own task's: what it says there serves both protocols.
-      test.own ??= own === newest ? both.own : (await this.count(test, own, labels, own, signal)).own;
+      const subsets = own === newest ? [labels, ownLabels] : [labels];
+      const [all, mine] = await this.count(test, newest, subsets, signal);
+      cil.push(all!);
+      test.own ??= mine ?? (await this.count(test, own, [ownLabels], signal))[0]!;
       til.push(test.own);
     }
     const counted = this.tests.map(({ examples }) => examples.length);
@@ -94,27 +89,22 @@ export class GenerativeEvaluator {
     };
   }
 
-  /** A test set by one adapter, among all labels and among the own ones of task `own`. */
+  /** A test set by one adapter, among each of some sets of labels. */
   private async count(
     { examples, prompts }: TestSet,
     adapter: number,
-    labels: readonly string[],
-    own: number,
+    subsets: readonly (readonly string[])[],
     signal?: AbortSignal,
-  ): Promise<{ readonly all: Counts; readonly own: Counts }> {
+  ): Promise<readonly Counts[]> {
     const learned = this.learned[adapter]!;
-    const said = await this.model.generate(learned, prompts, signal);
-    const scores = await this.model.scores(learned, prompts, labels, signal);
-    const exactMatch = examples.filter(({ label }, i) => isExactMatch(said[i] ?? "", label)).length;
-    const among = (subset: readonly string[]): Counts => {
-      const places = subset.map((label) => labels.indexOf(label));
-      const right = ({ label }: LabelledExample, i: number) =>
-        bestLabel(
-          Float64Array.from(places, (place) => scores[i]?.[place] ?? Number.NaN),
-          subset,
-        ) === label;
-      return { exactMatch, labelScored: examples.filter(right).length };
-    };
-    return { all: among(labels), own: among(this.learned[own]?.labels ?? []) };
+    const said = await this.model.speak(learned, prompts, signal);
+    const texts = said.map(({ ids }) => this.model.tokenizer.decode(ids));
+    const exactMatch = examples.filter(({ label }, i) => isExactMatch(texts[i] ?? "", label)).length;
+    const counts: Counts[] = [];
+    for (const labels of subsets) {
+      const best = await this.model.likeliest(learned, prompts, said, labels, signal);
+      counts.push({ exactMatch, labelScored: examples.filter(({ label }, i) => best[i] === label).length });
+    }
+    return counts;
   }
 }

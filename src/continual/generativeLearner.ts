@@ -1,8 +1,7 @@
 import { answeredEncoding, answerTargets } from "../generate/targets.ts";
 import type { FitEvent, TrainingOptions } from "../train/trainer.ts";
 import type { LearnedTask } from "./adaptedBackbone.ts";
-import type { GenerativeBackbone } from "./generativeBackbone.ts";
-import { bestLabel } from "./generativeEvaluation.ts";
+import { bestLabel, type GenerativeBackbone } from "./generativeBackbone.ts";
 import type { TaskToLearn } from "./learner.ts";
 import { type LearnResult, TaskTrainer } from "./taskTrainer.ts";
 

@@ -38,7 +38,16 @@ export interface GreedyOptions {
   readonly batchSize?: number;
   /** The adapter's parameters by input name. */
   readonly parameters?: Tensors;
+  /** Tell how likely each continuation is. */
+  readonly likelihoods?: boolean;
   readonly signal?: AbortSignal;
+}
+
+export interface Likelihood {
+  /** log p(continuation | prompt), the natural logarithm, the id that ended it included. */
+  readonly logProbability: number;
+  /** The id that ended the text. */
+  readonly end?: number;
 }
 
 export interface Continuation {
@@ -46,6 +55,8 @@ export interface Continuation {
   readonly ids: readonly number[];
   /** Whether a stop id ended the text, rather than `maxNewTokens`. */
   readonly stopped: boolean;
+  /** Where it was asked for. */
+  readonly likelihood?: Likelihood;
 }
 
 const DEFAULT_BATCH = 16;
@@ -79,17 +90,56 @@ export function checkPrompts(
   });
 }
 
+interface BestToken {
+  readonly id: number;
+  /** log p(token | text), where it was asked for. */
+  readonly logProbability: number;
+}
+
+/** log softmax(row)[best], where `best` is the largest. */
+function logProbabilityOf(row: Float32Array | Float64Array, best: number): number {
+  const largest = row[best]!;
+  let sum = 0;
+  for (let i = 0; i < row.length; i++) sum += Math.exp(row[i]! - largest);
+  return -Math.log(sum);
+}
+
 /** The largest of each row's logits; the first of equals, as torch takes it. */
-function bestTokens(logits: HostTensor | undefined, batch: number): number[] {
+function bestTokens(logits: HostTensor | undefined, batch: number, likelihoods: boolean): BestToken[] {
   const data = logits?.data;
   if (!(data instanceof Float32Array || data instanceof Float64Array))
     throw new EngineError(`output "logits": expected floats, got ${logits?.dtype ?? "nothing"}`);
   const size = data.length / batch;
-  return Array.from({ length: batch }, (_, row) => {
-    let best = row * size;
-    for (let i = best + 1; i < (row + 1) * size; i++) if (data[i]! > data[best]!) best = i;
-    return best - row * size;
+  return Array.from({ length: batch }, (_, number) => {
+    const row = data.subarray(number * size, (number + 1) * size);
+    let id = 0;
+    for (let i = 1; i < size; i++) if (row[i]! > row[id]!) id = i;
+    return { id, logProbability: likelihoods ? logProbabilityOf(row, id) : Number.NaN };
   });
+}
+
+/** A text as it grows. */
+class GrowingText {
+  private readonly ids: number[] = [];
+  private end: number | undefined;
+  private logProbability = 0;
+
+  get stopped(): boolean {
+    return this.end !== undefined;
+  }
+
+  append({ id, logProbability }: BestToken, stops: ReadonlySet<number>): void {
+    if (this.stopped) return;
+    this.logProbability += logProbability;
+    if (stops.has(id)) this.end = id;
+    else this.ids.push(id);
+  }
+
+  finish(likelihoods: boolean): Continuation {
+    const { ids, stopped, logProbability, end } = this;
+    if (!likelihoods) return { ids, stopped };
+    return { ids, stopped, likelihood: { logProbability, ...(end !== undefined && { end }) } };
+  }
 }
 
 /** One more token in every text: (B, 1). */
@@ -143,10 +193,10 @@ async function continueBatch(
   options: GreedyOptions,
 ): Promise<Continuation[]> {
   const { backbone, adapter } = model.structure;
-  const { maxNewTokens, parameters = {} } = options;
+  const { maxNewTokens, parameters = {}, likelihoods = false } = options;
   const method = adapterMethod(adapter);
   const stops = new Set(options.stopIds);
-  const texts = prompts.map(() => ({ ids: [] as number[], stopped: false }));
+  const texts = prompts.map(() => new GrowingText());
   let { batch, feeds }: { batch: TokenBatch; feeds: Tensors } = promptBatch(model, method, prompts);
   const [size = 0, length = 0] = batch.inputIds.dims;
   const cache = new KeyValueCache(backbone.config, size, length + maxNewTokens - 1);
@@ -154,20 +204,18 @@ async function continueBatch(
   for (let step = 0; step < maxNewTokens; step++) {
     options.signal?.throwIfAborted();
     const outputs = await model.continuation.run({ ...feeds, ...cache.feeds(), ...parameters });
-    const best = bestTokens(outputs.logits, size);
+    const best = bestTokens(outputs.logits, size, likelihoods);
     texts.forEach((text, row) => {
-      const id = best[row]!;
-      if (!text.stopped && stops.has(id)) text.stopped = true;
-      else if (!text.stopped) text.ids.push(id);
+      text.append(best[row]!, stops);
     });
     if (step + 1 === maxNewTokens || texts.every(({ stopped }) => stopped)) break;
     cache.append(outputs, batch.attentionMask);
-    batch = nextTokens(best);
+    batch = nextTokens(best.map(({ id }) => id));
     const positions = prompts.map((prompt) => method.virtualTokens + prompt.length + step);
     feeds = nextFeeds(batch, positions, method, backbone.config.padId);
     await nextTick();
   }
-  return texts;
+  return texts.map((text) => text.finish(likelihoods));
 }
 
 /**
