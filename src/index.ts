@@ -42,6 +42,8 @@ export {
 export type {
   AccuracyMatrix,
   AnswerMetrics,
+  ProbeKind,
+  ProbingMetrics,
   ProtocolMetrics,
   RoutedMetrics,
   RunCost,
@@ -56,5 +58,6 @@ export type {
   WordProtocolMetrics,
   WordScores,
 } from "./core/record.ts";
+export { probeKinds } from "./core/record.ts";
 export type { Example, LabelledExample, Task, TaskStream } from "./data/types.ts";
 export type { FitEvent } from "./train/trainer.ts";

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { probeKinds } from "../core/record.ts";
 import { isPrompt, promptNames } from "../data/prompts.ts";
 import { type StreamSpec, streamSchema } from "../data/streamSpec.ts";
 import { poolingKinds } from "../nn/features.ts";
@@ -40,6 +41,11 @@ const promptTuningSchema = z.strictObject({
 
 const methodSchema = z.discriminatedUnion("adapter", [loraSchema, promptTuningSchema]);
 
+/** Peak learning rates of adapters where a configuration names none; docs/results.md says how they were chosen. */
+export const defaultLearningRates: {
+  readonly [A in z.output<typeof methodSchema>["adapter"]]: number;
+} = { lora: 5e-4, "prompt-tuning": 5e-3 };
+
 const cosineScale = z.union([z.literal("learnable"), positive]);
 
 /** `head: cosine` is short for `head: { kind: cosine, scale: learnable }`. */
@@ -73,7 +79,8 @@ const beta = z.number().min(0).lt(1);
 const trainingSchema = z.strictObject({
   epochs: count.default(3),
   batchSize: count.default(16),
-  learningRate: z.number().min(0).default(5e-4),
+  /** Default: by the kind of adapter, {@link defaultLearningRates}. */
+  learningRate: z.number().min(0).exactOptional(),
   headLearningRate: z.number().min(0).default(5e-3),
   weightDecay: z.number().min(0).default(0.01),
   betas: z.tuple([beta, beta]).default([0.9, 0.999]),
@@ -89,6 +96,12 @@ const trainingSchema = z.strictObject({
   maxLength: z.int().min(3).default(128),
   backboneDropout: z.boolean().default(false),
 });
+
+/** `true`: every kind; `false`, or an empty list: none. */
+const probingSchema = z.union([
+  z.boolean().transform((on) => (on ? [...probeKinds] : [])),
+  z.array(z.enum(probeKinds)).transform((kinds) => probeKinds.filter((kind) => kinds.includes(kind))),
+]);
 
 /** Every key with its type and default; {@link configSchema} adds the rules between them. */
 export const configFields = z.strictObject({
@@ -106,6 +119,8 @@ export const configFields = z.strictObject({
     .exactOptional(),
   stream: streamSchema,
   training: trainingSchema.prefault({}),
+  /** Classifiers fitted before the first and after each task on features as they are then: what an adapter did to them. */
+  probing: probingSchema.exactOptional(),
   precision: z.literal("float32").default("float32"),
   /** Threads of the engine; default: the physical cores. */
   threads: count.exactOptional(),
@@ -208,8 +223,32 @@ const selectorRules: readonly KeyRule[] = [
   },
 ];
 
-export const configSchema = configFields.superRefine((config, context) => {
-  const rules = [...levelRules[config.level], ...headRules, ...selectorRules];
+function probes({ probing = [] }: Fields): boolean {
+  return probing.length > 0;
+}
+
+/** Probes read what a head reads. */
+const probingRules: readonly KeyRule[] = [
+  {
+    path: ["probing"],
+    broken: (config) => probes(config) && config.level === "word",
+    message: "probes read sentences' vectors: at level: word there is none, leave probing out",
+  },
+  {
+    path: ["probing"],
+    broken: (config) => probes(config) && config.head.kind === "none",
+    message: "probes read the vector that a head reads: they go with head: linear or cosine",
+  },
+];
+
+function withLearningRate<C extends Pick<Fields, "method" | "training">>(config: C) {
+  const { method, training } = config;
+  const learningRate = training.learningRate ?? defaultLearningRates[method.adapter];
+  return { ...config, training: { ...training, learningRate } };
+}
+
+const checkedFields = configFields.superRefine((config, context) => {
+  const rules = [...levelRules[config.level], ...headRules, ...selectorRules, ...probingRules];
   for (const { path, broken, message } of rules)
     if (broken(config)) context.addIssue({ code: "custom", path: [...path], message });
   const { method, head, level } = config;
@@ -217,6 +256,9 @@ export const configSchema = configFields.superRefine((config, context) => {
   if (!verdict.allowed)
     context.addIssue({ code: "custom", path: ["head"], message: `${verdict.reason}: ${verdict.hint}` });
 });
+
+/** A whole configuration: its rules hold, and what one setting decides of another's default is filled in. */
+export const configSchema = checkedFields.transform(withLearningRate);
 
 /** Read-only all the way down. */
 export type DeepReadonly<T> = T extends (...args: never[]) => unknown
@@ -226,7 +268,9 @@ export type DeepReadonly<T> = T extends (...args: never[]) => unknown
     : T;
 
 /** A checked configuration: every default filled in, every path absolute, frozen. */
-export type ResolvedConfig = DeepReadonly<Omit<Fields, "stream">> & { readonly stream: StreamSpec };
+export type ResolvedConfig = DeepReadonly<Omit<z.output<typeof configSchema>, "stream">> & {
+  readonly stream: StreamSpec;
+};
 
 /**
  * What the configuration will know one day. Naming it gets a plain refusal, where the nearest known key

@@ -2,6 +2,7 @@
 import type { LearnedTask } from "../continual/adaptedBackbone.ts";
 import type { Evaluation } from "../continual/runMetrics.ts";
 import type { LearnResult } from "../continual/taskTrainer.ts";
+import type { ProbedRow } from "../core/probing.ts";
 import type { TaskHeader } from "../core/record.ts";
 import type { FeatureSpec } from "../nn/features.ts";
 import type { SavedAdapter } from "../peft/types.ts";
@@ -57,6 +58,16 @@ export interface Course extends AsyncDisposable {
   add(task: number, learned: LearnedTask): void;
   /** Measures what was taken in so far, after the given task. */
   evaluate(task: number, time: Timekeeper, signal?: AbortSignal): Promise<Evaluation>;
+  /**
+   * Probes the features that the newest task's adapter makes; those of the backbone alone before the first task.
+   * Absent: the run does not probe.
+   */
+  probe?(
+    learned: number,
+    newest: LearnedTask | undefined,
+    time: Timekeeper,
+    signal?: AbortSignal,
+  ): Promise<ProbedRow>;
   /** What is written of a learned task. */
   save(learned: LearnedTask): SavedAdapter;
   /** Files of our own that go with the newest task's adapter, by name: what goes on learning as it is by now. */

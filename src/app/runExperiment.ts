@@ -3,6 +3,7 @@ import { join } from "node:path";
 import type { LearnedTask } from "../continual/adaptedBackbone.ts";
 import { computeFigures, type Evaluation, isEvaluation } from "../continual/runMetrics.ts";
 import type { LearnResult } from "../continual/taskTrainer.ts";
+import { computeProbing, type ProbedRow } from "../core/probing.ts";
 import type { RunEvent, RunEventBody, RunHeader, RunLevel } from "../core/record.ts";
 import { encodePeftFolder, readPeftFolder } from "../peft/checkpoint.ts";
 import { AdapterSource } from "./adapterSource.ts";
@@ -154,20 +155,40 @@ async function* learnStream(
 ): AsyncGenerator<RunEventBody> {
   const { curriculum, course, level, time } = shop;
   const rows = new Map<number, Evaluation>();
+  const probed = new Map<number, ProbedRow>();
   for (const event of past) {
     if (isEvaluation(event)) rows.set(event.task, event);
+    if (event.type === "probed") probed.set(event.learned, event);
     time.replay(event);
   }
+  yield* probe(shop, probed, { learned: 0 }, signal);
   for (const index of curriculum.tasks.keys()) {
     const learned = (await reloadTask(shop, index)) ?? (yield* learnTask(shop, index, signal));
     course.add(index, learned);
-    if (rows.has(index)) continue;
-    const evaluation = await course.evaluate(index, time, signal);
-    rows.set(index, evaluation);
-    yield evaluation;
+    if (!rows.has(index)) {
+      const evaluation = await course.evaluate(index, time, signal);
+      rows.set(index, evaluation);
+      yield evaluation;
+    }
+    yield* probe(shop, probed, { learned: index + 1, newest: learned }, signal);
   }
   const figures = computeFigures(level, [...rows.values()], curriculum.tasks);
-  yield { type: "run-finished", metrics: { ...figures, cost: time.cost() } };
+  const probing = computeProbing([...probed.values()]);
+  const metrics = { ...figures, ...(probing !== undefined && { probing }), cost: time.cost() };
+  yield { type: "run-finished", metrics };
+}
+
+/** Probes what is learned by now, where the run probes and has not done it yet. */
+async function* probe(
+  { course, time }: Workshop,
+  done: Map<number, ProbedRow>,
+  { learned, newest }: { readonly learned: number; readonly newest?: LearnedTask },
+  signal?: AbortSignal,
+): AsyncGenerator<RunEventBody> {
+  if (course.probe === undefined || done.has(learned)) return;
+  const row = await course.probe(learned, newest, time, signal);
+  done.set(learned, row);
+  yield row;
 }
 
 /** What a run is made of, read and checked before anything is written. */

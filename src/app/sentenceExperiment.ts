@@ -8,14 +8,16 @@ import type { LoadedBackbone } from "./backbone.ts";
 import type { ResolvedConfig } from "./configSchema.ts";
 import type { ExperimentKind, TaskOutline } from "./experimentKind.ts";
 import { type HeadedCourse, type HeadedStream, headedPlan } from "./headedPlan.ts";
+import { probingOf } from "./probing.ts";
 import { digestSelecting, learnSelecting, openSelection, selectionFiles } from "./selection.ts";
 import { promptTaskOf } from "./structure.ts";
 
 function openCourse(
   { tasks }: TaskStream,
-  { method }: Pick<ResolvedConfig, "method">,
+  config: Pick<ResolvedConfig, "method" | "probing">,
   ...[model, training, seed]: Parameters<HeadedStream["open"]>
 ): HeadedCourse {
+  const { method } = config;
   const learner = new ContinualLearner(model, training, seed);
   const taskAt = (index: number): Task => tasks[index]!;
   const selection =
@@ -39,6 +41,7 @@ function openCourse(
       return { type: "evaluated", task, ...value, seconds };
     },
     ...(selection && selectionFiles(selection.selector)),
+    ...probingOf(config, model, tasks, seed),
     [Symbol.asyncDispose]: async () => {
       await selection?.selector[Symbol.asyncDispose]();
       await learner[Symbol.asyncDispose]();

@@ -14,7 +14,7 @@ import { adapterHost, type ModelStructure } from "../train/graphs.ts";
 import type { TrainingOptions } from "../train/trainer.ts";
 import { type LoadedBackbone, resolveFeature } from "./backbone.ts";
 import { combinationError, encoderWritesNothing } from "./combinations.ts";
-import type { ResolvedConfig } from "./configSchema.ts";
+import { defaultLearningRates, type ResolvedConfig } from "./configSchema.ts";
 
 /** The part of a configuration that says what is learned, not from which data. */
 export type ModelSettings = Pick<ResolvedConfig, "method" | "head" | "feature"> &
@@ -154,9 +154,21 @@ export function resolveCausalStructure(
   return structure;
 }
 
-export function resolveTraining(config: Pick<ResolvedConfig, "training">): TrainingOptions {
-  const { gradientClipping, maxLength: _, ...training } = config.training;
-  return { ...training, ...(gradientClipping === 0 ? {} : { gradientClipping }) };
+type TrainingSettings = ResolvedConfig["training"];
+
+/** What is trained how. A learner's settings may leave the learning rate open: the kind of adapter then decides it. */
+export function resolveTraining({
+  method,
+  training: settings,
+}: Pick<ResolvedConfig, "method"> & {
+  readonly training: Omit<TrainingSettings, "learningRate"> & Partial<Pick<TrainingSettings, "learningRate">>;
+}): TrainingOptions {
+  const { gradientClipping, maxLength: _, learningRate, ...training } = settings;
+  return {
+    ...training,
+    learningRate: learningRate ?? defaultLearningRates[method.adapter],
+    ...(gradientClipping === 0 ? {} : { gradientClipping }),
+  };
 }
 
 /** Parameters of an adapter. */

@@ -31,7 +31,7 @@ export class Timekeeper {
       this.trainSeconds += event.seconds;
       this.finishedTasks += 1;
     }
-    if (isEvaluation(event)) this.evalSeconds += event.seconds;
+    if (isEvaluation(event) || event.type === "probed") this.evalSeconds += event.seconds;
   }
 
   startTask(): void {
@@ -82,11 +82,17 @@ export class Timekeeper {
   }
 
   async evaluation<T>(evaluate: () => Promise<T>): Promise<{ readonly value: T; readonly seconds: number }> {
+    const timed = await this.probing(evaluate);
+    this.evaluationSeconds = timed.seconds;
+    return timed;
+  }
+
+  /** Counts as evaluation, but grows with the tasks in another way. */
+  async probing<T>(measure: () => Promise<T>): Promise<{ readonly value: T; readonly seconds: number }> {
     const start = now();
-    const value = await evaluate();
+    const value = await measure();
     const seconds = now() - start;
     this.evalSeconds += seconds;
-    this.evaluationSeconds = seconds;
     return { value, seconds };
   }
 

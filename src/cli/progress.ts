@@ -108,6 +108,13 @@ export class ProgressPrinter {
           `${this.#taskTitle(event.task)} evaluated: CIL micro F1 ${formatPercent(event.cil.microF1)}, ` +
           `TIL ${formatPercent(event.til.microF1)} on ${event.cil.perTask.length} tasks (${formatDuration(event.seconds)})`
         );
+      case "probed": {
+        const what = event.learned === 0 ? "the backbone alone" : this.#taskTitle(event.learned - 1);
+        const found = Object.entries(event.accuracies).map(
+          ([kind, accuracies]) => `${kind} ${formatPercent(mean(accuracies))}`,
+        );
+        return `${what} probed: ${found.join(", ")} (${formatDuration(event.seconds)})`;
+      }
       case "run-finished":
         return undefined;
     }

@@ -17,19 +17,25 @@ const WEIGHING_BATCH = 1024;
 
 /** Rows of a training step on frozen features, and rounds over them. */
 const FROZEN_BATCH = 64;
-const FROZEN_EPOCHS = 20;
+/** Chosen on validation texts by `bench/selectorRounds.ts`; docs/newlora.md has its figures. */
+const FROZEN_ROUNDS = 20;
 
 function rowsOf({ width, values }: FeatureRows, start: number, end: number) {
   return float32(values.slice(start * width, end * width), [end - start, width]);
 }
 
-function* stepsOf(rowsOfEpoch: (rng: Rng) => OwnedRows, outputs: number, rng: Rng): Generator<FeatureStep> {
-  for (let epoch = 0; epoch < FROZEN_EPOCHS; epoch++) {
-    const { features, owners } = rowsOfEpoch(rng.fork("epoch", epoch));
+function* stepsOf(
+  rowsOfRound: (rng: Rng) => OwnedRows,
+  rounds: number,
+  outputs: number,
+  rng: Rng,
+): Generator<FeatureStep> {
+  for (let round = 0; round < rounds; round++) {
+    const { features, owners } = rowsOfRound(rng.fork("epoch", round));
     for (let start = 0; start < features.rows; start += FROZEN_BATCH) {
       const end = Math.min(features.rows, start + FROZEN_BATCH);
       const feature = rowsOf(features, start, end);
-      const done = (epoch + start / features.rows) / FROZEN_EPOCHS;
+      const done = (round + start / features.rows) / rounds;
       yield { feeds: { feature, ...preferenceFeeds(owners.slice(start, end), outputs) }, factor: 1 - done };
     }
   }
@@ -69,18 +75,19 @@ export class SelectionNetwork implements AsyncDisposable {
 
   /**
    * Trains the network in place by the preference loss alone, at the head's learning rate falling to 0 along a line.
-   * @param rowsOfEpoch the rows of each round, in the order in which they are taken
+   * @param rowsOfRound the rows of each round, in the order in which they are taken
+   * @param options the run's; `rounds` beside them says how often all rows are gone through
    * @throws EngineError if the loss leaves the finite numbers
    */
   async fit(
     tensors: SelectorTensors,
-    rowsOfEpoch: (rng: Rng) => OwnedRows,
-    options: TrainingOptions,
+    rowsOfRound: (rng: Rng) => OwnedRows,
+    options: TrainingOptions & { readonly rounds?: number },
     rng: Rng,
     signal?: AbortSignal,
   ): Promise<void> {
     this.training ??= await this.compile(buildSelectorTrainingGraph(this.width, GRADIENT_PREFIX));
-    const { betas, epsilon, weightDecay, headLearningRate } = options;
+    const { betas, epsilon, weightDecay, headLearningRate, rounds = FROZEN_ROUNDS } = options;
     const fit = {
       executable: this.training,
       trained: tensors,
@@ -88,7 +95,7 @@ export class SelectionNetwork implements AsyncDisposable {
       optimizer: { beta1: betas[0], beta2: betas[1], epsilon, weightDecay },
       what: "selection network",
     };
-    await fitOnFeatures(fit, stepsOf(rowsOfEpoch, countOutputs(tensors), rng), signal);
+    await fitOnFeatures(fit, stepsOf(rowsOfRound, rounds, countOutputs(tensors), rng), signal);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

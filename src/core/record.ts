@@ -33,6 +33,16 @@ export interface RoutedMetrics extends ProtocolMetrics {
   readonly taskAccuracy: number;
 }
 
+/** Trained: `linear`, `cosine`. Of class means: `prototype`, the nearest one; `cosine-prototype`, that of the smallest angle. */
+export const probeKinds = ["linear", "cosine", "prototype", "cosine-prototype"] as const;
+export type ProbeKind = (typeof probeKinds)[number];
+
+/**
+ * What probes find in features, by kind of probe: `rows[k][j]`, the accuracy on task j's test texts among the classes of
+ * all tasks. Row 0 is of the backbone alone, row k of the adapter of the k-th task learned. Fractions.
+ */
+export type ProbingMetrics = { readonly [K in ProbeKind]?: readonly (readonly number[])[] };
+
 /** What gets a label: a text, or each of its words. */
 export type RunLevel = "sentence" | "word";
 
@@ -100,6 +110,7 @@ export interface SentenceMetrics {
   readonly cil: ProtocolMetrics | AnswerMetrics;
   readonly til: ProtocolMetrics | AnswerMetrics;
   readonly routed?: RoutedMetrics;
+  readonly probing?: ProbingMetrics;
   readonly cost: RunCost;
 }
 
@@ -224,6 +235,14 @@ export type RunEventBody =
       readonly task: number;
       readonly til: WordScores;
       readonly cil: WordScores;
+      readonly seconds: number;
+    }
+  | {
+      readonly type: "probed";
+      /** Tasks learned by then; 0: the backbone alone is probed, else the adapter of the newest of them. */
+      readonly learned: number;
+      /** By kind of probe, an accuracy on each task's test texts among the classes of all tasks. */
+      readonly accuracies: { readonly [K in ProbeKind]?: readonly number[] };
       readonly seconds: number;
     }
   | { readonly type: "run-finished"; readonly metrics: RunMetrics };

@@ -6,7 +6,15 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { StoreError } from "../core/errors.ts";
-import type { AccuracyMatrix, RunEvent, RunHeader, RunLevel, RunMetrics } from "../core/record.ts";
+import { computeProbing } from "../core/probing.ts";
+import type {
+  AccuracyMatrix,
+  ProbingMetrics,
+  RunEvent,
+  RunHeader,
+  RunLevel,
+  RunMetrics,
+} from "../core/record.ts";
 import { runEventSchema, runMetricsSchema } from "./schema.ts";
 
 /** The events of one type. */
@@ -42,6 +50,8 @@ export interface RunRecord {
   /** Rows for the tasks evaluated so far, each as long as there are rows. */
   readonly cil: AccuracyMatrix;
   readonly til: AccuracyMatrix;
+  /** What probes found so far; undefined where the run does not probe. */
+  readonly probing: ProbingMetrics | undefined;
   /** Undefined as long as the run is not finished. */
   readonly metrics: RunMetrics | undefined;
 }
@@ -117,6 +127,9 @@ export function buildRunRecord(events: readonly RunEvent[], metrics?: RunMetrics
     tasks,
     cil: known?.cil.matrix ?? matrixOf(tasks, "cil"),
     til: known?.til.matrix ?? matrixOf(tasks, "til"),
+    probing:
+      (known?.level === undefined ? known?.probing : undefined) ??
+      computeProbing(events.filter((event) => event.type === "probed")),
     metrics: known,
   };
 }

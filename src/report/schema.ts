@@ -4,22 +4,24 @@
  * writer's additions do not stop an older reader.
  */
 import { z } from "zod";
-import type {
-  AccuracyMatrix,
-  AnswerMetrics,
-  AnswerRow,
-  ProtocolMetrics,
-  RoutedMetrics,
-  RoutedRow,
-  RunCost,
-  RunEvent,
-  RunHeader,
-  RunMetrics,
-  SentenceMetrics,
-  TypeScore,
-  WordMetrics,
-  WordProtocolMetrics,
-  WordScores,
+import {
+  type AccuracyMatrix,
+  type AnswerMetrics,
+  type AnswerRow,
+  type ProbingMetrics,
+  type ProtocolMetrics,
+  probeKinds,
+  type RoutedMetrics,
+  type RoutedRow,
+  type RunCost,
+  type RunEvent,
+  type RunHeader,
+  type RunMetrics,
+  type SentenceMetrics,
+  type TypeScore,
+  type WordMetrics,
+  type WordProtocolMetrics,
+  type WordScores,
 } from "../core/record.ts";
 
 const count = z.int().nonnegative();
@@ -89,12 +91,20 @@ export const wordProtocolMetricsSchema = z.object({
   passesPerExample: z.number().nonnegative(),
 }) satisfies z.ZodType<WordProtocolMetrics>;
 
+const probeKind = z.enum(probeKinds);
+
+const probingSchema = z.partialRecord(
+  probeKind,
+  z.array(z.array(fraction)),
+) satisfies z.ZodType<ProbingMetrics>;
+
 const sentenceMetricsSchema = z.object({
   schemaVersion: z.literal(1),
   level: z.undefined().optional(),
   cil: sentenceProtocolSchema,
   til: sentenceProtocolSchema,
   routed: routedMetricsSchema.exactOptional(),
+  probing: probingSchema.exactOptional(),
   cost: runCostSchema,
 }) satisfies z.ZodType<SentenceMetrics>;
 
@@ -219,6 +229,13 @@ export const runEventSchema = z.discriminatedUnion("type", [
     task: taskIndex,
     til: wordScoresSchema,
     cil: wordScoresSchema,
+    seconds,
+  }),
+  z.object({
+    time,
+    type: z.literal("probed"),
+    learned: taskIndex,
+    accuracies: z.partialRecord(probeKind, z.array(fraction)),
     seconds,
   }),
   z.object({ time, type: z.literal("run-finished"), metrics: runMetricsSchema }),

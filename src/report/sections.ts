@@ -9,6 +9,7 @@ import { drawMatrix, drawTypeMatrix } from "./heatmap.ts";
 import { drawLosses, tasksWithLoss } from "./loss.ts";
 import { html, type Markup } from "./markup.ts";
 import { fullWidth, halfWidth } from "./plot.ts";
+import { renderProbes } from "./probes.ts";
 import { namesOf, type RunRecord, type TaskRecord } from "./record.ts";
 import type { Wording } from "./wording.ts";
 
@@ -30,6 +31,7 @@ export const sections: readonly Section[] = [
   { id: "accuracy", title: (wording) => wording.accuracyTitle, render: renderAccuracy },
   { id: "matrices", title: (wording) => wording.matricesTitle, render: renderMatrices },
   { id: "types", title: () => "Entity types over time", render: renderTypes },
+  { id: "probes", title: () => "Probes", render: renderProbes },
   { id: "loss", title: () => "Training loss", render: renderLosses },
   { id: "cost", title: () => "Cost", render: renderCost },
   { id: "tasks", title: () => "Tasks and labels", render: renderTasks },

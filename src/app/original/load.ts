@@ -94,7 +94,12 @@ function tellUnused(given: Given): string[] {
 }
 
 /** Boolean flags that change a run. */
-const booleans = ["is_replay", "save_ckpt", "backbone_random_init"] as const satisfies readonly FlagName[];
+const booleans = [
+  "is_replay",
+  "is_probing",
+  "save_ckpt",
+  "backbone_random_init",
+] as const satisfies readonly FlagName[];
 
 function tellBooleans(given: Given, values: OriginalValues): string[] {
   return booleans

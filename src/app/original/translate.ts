@@ -160,6 +160,26 @@ function promptOf(draft: Draft): Tree {
   return prompt === "none" && values.classifier !== "None" ? {} : { prompt };
 }
 
+/** Probes read the vector that a classifier reads. */
+function probingOf(draft: Draft): Tree {
+  const { values, deviations } = draft;
+  if (!values.is_probing) return {};
+  if (values.classifier === "None" || isWordLevel(draft)) {
+    deviations.push(
+      "is_probing is left out: probes read sentences' vectors here, with a classifier; the original probes without one and at word level, too.",
+    );
+    return {};
+  }
+  deviations.push(
+    "is_probing: before the first task the backbone alone is probed, and dropout is off; the original probes the first task's fresh adapter, with dropout.",
+  );
+  if (values.il_mode === "TIL")
+    deviations.push(
+      "is_probing: probes choose among the classes of all tasks; under il_mode TIL the original fits them task by task.",
+    );
+  return { probing: true };
+}
+
 function maxLengthOf(draft: Draft): number {
   const { values } = draft;
   if (values.max_seq_length !== -1) return values.max_seq_length;
@@ -218,6 +238,7 @@ export function translate(values: OriginalValues, around: Surroundings): Transla
     // The original looks for no texts that train and test share; its own files have some.
     stream: { path: around.dataFolder, format: "continual", allowOverlap: true },
     training: trainingOf(draft),
+    ...probingOf(draft),
     seed: values.seed === "" ? 1 : values.seed,
     out: outOf(draft),
   };
