@@ -10,6 +10,7 @@ const positive = z.number().positive();
 const fraction = z.number().min(0).max(1);
 
 const selectorKind = z.enum(["newlora", "newlora-frozen"]);
+type SelectorKind = z.output<typeof selectorKind>;
 
 /** `selector: newlora` is short for `selector: { kind: newlora, inference: soft }`. */
 const selectorSchema = z.union([
@@ -97,10 +98,49 @@ const trainingSchema = z.strictObject({
   backboneDropout: z.boolean().default(false),
 });
 
+/** What may choose the task: a router on statistics of the classes, or NewLoRA's network. */
+export const routerKinds = [
+  "auto",
+  "nearest-mean",
+  "lda",
+  "kernel-lda",
+  "ranpac",
+  "network",
+  "ensemble",
+  "newlora",
+  "newlora-frozen",
+] as const;
+
 /** `true`: every kind; `false`, or an empty list: none. */
 const probingSchema = z.union([
   z.boolean().transform((on) => (on ? [...probeKinds] : [])),
   z.array(z.enum(probeKinds)).transform((kinds) => probeKinds.filter((kind) => kinds.includes(kind))),
+]);
+
+const routerKind = z.enum(routerKinds);
+
+export interface RouterConfig {
+  readonly kind: (typeof routerKinds)[number];
+  /** Tasks whose adapters a second pass asks. */
+  readonly topTasks: number;
+  /** Whether texts of which the first pass is not sure get a second. */
+  readonly secondPass: "auto" | "always" | "off";
+  /** Hidden states whose pooled vectors make the routing feature, 0 the embeddings'. */
+  readonly layers?: readonly number[];
+  /** Share of texts of known classes that may be taken for unknown; absent: every text gets a label. */
+  readonly rejectRate?: number;
+}
+
+/** `router: lda` is short for `router: { kind: lda }`. */
+const routerSchema = z.union([
+  routerKind.transform((kind): RouterConfig => ({ kind, topTasks: 1, secondPass: "auto" })),
+  z.strictObject({
+    kind: routerKind.default("auto"),
+    topTasks: z.int().min(1).max(2).default(1),
+    secondPass: z.enum(["auto", "always", "off"]).default("auto"),
+    layers: z.array(z.int().min(0)).min(1).exactOptional(),
+    rejectRate: z.number().gt(0).lt(1).exactOptional(),
+  }),
 ]);
 
 /** Every key with its type and default; {@link configSchema} adds the rules between them. */
@@ -109,6 +149,7 @@ export const configFields = z.strictObject({
   backbone: z.string().min(1),
   backboneRevision: z.string().min(1).exactOptional(),
   method: methodSchema.prefault({}),
+  router: routerSchema.exactOptional(),
   head: headSchema.prefault("linear"),
   level: z.enum(["sentence", "word"]).default("sentence"),
   feature: featureSchema.prefault({}),
@@ -223,6 +264,49 @@ const selectorRules: readonly KeyRule[] = [
   },
 ];
 
+function routesBySelector({ router }: Pick<Fields, "router">): SelectorKind | undefined {
+  return router?.kind === "newlora" || router?.kind === "newlora-frozen" ? router.kind : undefined;
+}
+
+/** What a router needs beside it. */
+const routerRules: readonly KeyRule[] = [
+  {
+    path: ["router"],
+    broken: ({ router, level }) => router !== undefined && level === "word",
+    message: "a router reads a sentence's vector: at level: word there is none",
+  },
+  {
+    path: ["router"],
+    broken: ({ router, head }) => router !== undefined && head.kind === "none",
+    message: "a router chooses among heads: it goes with head: linear or cosine",
+  },
+  {
+    path: ["router"],
+    broken: (config) => routesBySelector(config) !== undefined && config.method.adapter !== "lora",
+    message: "newlora and newlora-frozen go with adapter: lora",
+  },
+  {
+    path: ["method", "selector"],
+    broken: (config) => {
+      const kind = routesBySelector(config);
+      if (kind === undefined || config.method.adapter !== "lora") return false;
+      const { selector } = config.method;
+      return selector !== undefined && (selector.kind !== kind || selector.inference === "off");
+    },
+    message:
+      "router names another selector than method.selector, or one that is not asked: leave one of the two out",
+  },
+  {
+    path: ["router"],
+    broken: (config) => {
+      const { router } = config;
+      if (router === undefined || routesBySelector(config) === undefined) return false;
+      return router.layers !== undefined || router.rejectRate !== undefined;
+    },
+    message: "layers and rejectRate belong to routers on statistics, not to newlora and newlora-frozen",
+  },
+];
+
 function probes({ probing = [] }: Fields): boolean {
   return probing.length > 0;
 }
@@ -247,8 +331,22 @@ function withLearningRate<C extends Pick<Fields, "method" | "training">>(config:
   return { ...config, training: { ...training, learningRate } };
 }
 
+/** A router that is a selection network needs the network. */
+function withSelector<C extends Pick<Fields, "method" | "router">>(config: C): C {
+  const { method } = config;
+  const kind = routesBySelector(config);
+  if (kind === undefined || method.adapter !== "lora" || method.selector !== undefined) return config;
+  return { ...config, method: { ...method, selector: { kind, inference: "soft" } } };
+}
+
 const checkedFields = configFields.superRefine((config, context) => {
-  const rules = [...levelRules[config.level], ...headRules, ...selectorRules, ...probingRules];
+  const rules = [
+    ...levelRules[config.level],
+    ...headRules,
+    ...selectorRules,
+    ...routerRules,
+    ...probingRules,
+  ];
   for (const { path, broken, message } of rules)
     if (broken(config)) context.addIssue({ code: "custom", path: [...path], message });
   const { method, head, level } = config;
@@ -258,7 +356,7 @@ const checkedFields = configFields.superRefine((config, context) => {
 });
 
 /** A whole configuration: its rules hold, and what one setting decides of another's default is filled in. */
-export const configSchema = checkedFields.transform(withLearningRate);
+export const configSchema = checkedFields.transform((config) => withSelector(withLearningRate(config)));
 
 /** Read-only all the way down. */
 export type DeepReadonly<T> = T extends (...args: never[]) => unknown
@@ -277,7 +375,6 @@ export type ResolvedConfig = DeepReadonly<Omit<z.output<typeof configSchema>, "s
  * would be a misleading answer to someone who followed the documentation of a later version.
  */
 export const laterKeys: Readonly<Record<string, string>> = {
-  router: "routers",
   "method.layers": "adapters in some layers only",
 };
 

@@ -38,6 +38,8 @@ export interface Plan {
   /** How a sentence's vector is made; a formality where none is read. */
   readonly feature: FeatureSpec;
   readonly trainableParametersPerTask: number;
+  /** Of a selection network that all tasks share. */
+  readonly selectorParameters?: number;
   open(): Course;
 }
 
@@ -72,6 +74,8 @@ export interface Course extends AsyncDisposable {
   save(learned: LearnedTask): SavedAdapter;
   /** Files of our own that go with the newest task's adapter, by name: what goes on learning as it is by now. */
   companions?(): ReadonlyMap<string, Uint8Array>;
+  /** Files at the top of the run's folder, by name: what answers with everything taken in so far. */
+  runFiles?(signal?: AbortSignal): Promise<ReadonlyMap<string, Uint8Array>>;
   /**
    * Takes up the companions of a task that an earlier run learned.
    * @param folder of the task's adapter

@@ -47,6 +47,7 @@ function describeRun(config: ResolvedConfig, { curriculum, loaded, plan }: Ingre
     seed: config.seed,
     config: flattenConfig(config),
     trainableParametersPerTask: plan.trainableParametersPerTask,
+    ...(plan.selectorParameters !== undefined && { selectorParameters: plan.selectorParameters }),
     ...(config.level !== "sentence" && { level: config.level }),
     tasks: curriculum.tasks.map(({ name, labels, types }) => ({
       name,
@@ -166,6 +167,7 @@ async function* learnStream(
     const learned = (await reloadTask(shop, index)) ?? (yield* learnTask(shop, index, signal));
     course.add(index, learned);
     if (!rows.has(index)) {
+      await shop.folder.writeFiles((await course.runFiles?.(signal)) ?? new Map());
       const evaluation = await course.evaluate(index, time, signal);
       rows.set(index, evaluation);
       yield evaluation;

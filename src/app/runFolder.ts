@@ -31,6 +31,8 @@ export const runFiles: ReadonlySet<string> = new Set([
   "cil_matrix.csv",
   "til_matrix.csv",
   "routed_matrix.csv",
+  "routing.json",
+  "router.safetensors",
   "report.html",
   "adapters",
   "versions",
@@ -302,6 +304,11 @@ export class RunFolder implements AsyncDisposable {
     };
     await this.#write({ ...manifest, tasks: [...manifest.tasks, entry] });
     return entry;
+  }
+
+  /** Replaces files at the top of the folder, each atomically. */
+  async writeFiles(files: ReadonlyMap<string, Uint8Array>): Promise<void> {
+    for (const [name, bytes] of files) await writeFileAtomic(join(this.path, name), bytes);
   }
 
   /** As `StoredRun.adapterFolder`. */

@@ -8,9 +8,10 @@ import { SelectorEvaluator } from "../continual/selectorEvaluation.ts";
 import { selectorFile } from "../continual/selectorState.ts";
 import type { LearnResult } from "../continual/taskTrainer.ts";
 import { CheckpointError } from "../core/errors.ts";
+import { selectorHidden } from "../train/selector.ts";
 import type { FitEvent } from "../train/trainer.ts";
 import type { ResolvedConfig } from "./configSchema.ts";
-import type { Course } from "./experimentKind.ts";
+import type { SideLearning } from "./sideLearning.ts";
 
 type LoraMethod = Extract<ResolvedConfig["method"], { readonly adapter: "lora" }>;
 
@@ -46,26 +47,36 @@ export async function* learnSelecting(
   return result;
 }
 
-/** Lets a network that learns after a task, and not with its adapter, learn it. */
-export async function digestSelecting(
-  selector: TaskSelector,
-  index: number,
-  task: TaskToLearn,
-  signal?: AbortSignal,
-): Promise<void> {
-  if (!selectorKinds[selector.kind].joint) await selector.finish(selector.begin(index), task, signal);
-}
-
-/** The network as it was after a task, in a file of our own beside the task's adapter. */
-export function selectionFiles(selector: TaskSelector): Required<Pick<Course, "companions" | "recall">> {
+/** What a course does for the network, which lies in a file of our own beside each task's adapter as it was then. */
+export function selectionSide({ selector }: Selection, taskAt: (index: number) => TaskToLearn): SideLearning {
   return {
+    digest: async (index, _, signal) => {
+      // One that learns jointly has learned the task with its adapter.
+      if (selectorKinds[selector.kind].joint) return;
+      await selector.finish(selector.begin(index), taskAt(index), signal);
+    },
     companions: () => new Map([[selectorFile, selector.encode()]]),
     recall: async (folder) => {
-      const path = join(folder, selectorFile);
-      const bytes = await readFile(path).catch((cause: unknown) => {
-        throw new CheckpointError(`${path}: the selection network of the task is missing`, { cause });
-      });
-      selector.restore(bytes, path);
+      const { bytes, where } = await readSelector(folder);
+      selector.restore(bytes, where);
     },
+    [Symbol.asyncDispose]: () => selector[Symbol.asyncDispose](),
   };
+}
+
+/** @throws CheckpointError if a task's network is missing */
+export async function readSelector(
+  folder: string,
+): Promise<{ readonly bytes: Uint8Array; readonly where: string }> {
+  const where = join(folder, selectorFile);
+  const bytes = await readFile(where).catch((cause: unknown) => {
+    throw new CheckpointError(`${where}: the selection network of the task is missing`, { cause });
+  });
+  return { bytes, where };
+}
+
+/** Linear(D, D/2), Linear(D/2, N) and their biases. @param outputs N */
+export function selectorParameters(width: number, outputs: number): number {
+  const hidden = selectorHidden(width);
+  return hidden * width + hidden + outputs * hidden + outputs;
 }

@@ -9,22 +9,32 @@ import type { ResolvedConfig } from "./configSchema.ts";
 import type { ExperimentKind, TaskOutline } from "./experimentKind.ts";
 import { type HeadedCourse, type HeadedStream, headedPlan } from "./headedPlan.ts";
 import { probingOf } from "./probing.ts";
-import { digestSelecting, learnSelecting, openSelection, selectionFiles } from "./selection.ts";
+import { checkRouter, openRouting, routingSide } from "./routing.ts";
+import { learnSelecting, openSelection, selectionSide, selectorParameters } from "./selection.ts";
+import { joinSides } from "./sideLearning.ts";
 import { promptTaskOf } from "./structure.ts";
 
+function selectionOf({ method }: Pick<ResolvedConfig, "method">) {
+  return method.adapter === "lora" ? method.selector : undefined;
+}
+
 function openCourse(
-  { tasks }: TaskStream,
-  config: Pick<ResolvedConfig, "method" | "probing">,
+  { tasks, outOfScope }: TaskStream,
+  config: ResolvedConfig,
+  loaded: LoadedBackbone,
   ...[model, training, seed]: Parameters<HeadedStream["open"]>
 ): HeadedCourse {
   const { method } = config;
   const learner = new ContinualLearner(model, training, seed);
   const taskAt = (index: number): Task => tasks[index]!;
-  const selection =
-    method.adapter === "lora" && method.selector !== undefined
-      ? openSelection(method.selector, model, { training, seed, tasks: tasks.length })
-      : undefined;
-  const evaluator = new Evaluator(model, selection?.routing);
+  const asked = selectionOf(config);
+  const selection = asked && openSelection(asked, model, { training, seed, tasks: tasks.length });
+  const routing = openRouting(config, loaded, model, outOfScope);
+  const sides = joinSides([
+    ...(selection === undefined ? [] : [selectionSide(selection, taskAt)]),
+    ...(routing === undefined ? [] : [routingSide(routing, taskAt)]),
+  ]);
+  const evaluator = new Evaluator(model, routing?.evaluator ?? selection?.routing);
   return {
     notes: [],
     plannedSteps: (task) => learner.plannedSteps(taskAt(task).train.length),
@@ -32,10 +42,11 @@ function openCourse(
       selection === undefined
         ? learner.learn(taskAt(task), signal)
         : learnSelecting(learner, selection.selector, task, taskAt(task), signal),
-    ...(selection && {
-      digest: (task, _, signal) => digestSelecting(selection.selector, task, taskAt(task), signal),
-    }),
-    add: (task, learned) => evaluator.add(taskAt(task), learned),
+    ...sides,
+    add: (task, learned) => {
+      evaluator.add(taskAt(task), learned);
+      sides.add(learned);
+    },
     evaluate: async (task, time, signal) => {
       const { value, seconds } = await time.evaluation(() => evaluator.evaluate(signal));
       return { type: "evaluated", task, ...value, seconds };
@@ -43,7 +54,7 @@ function openCourse(
     ...(selection && selectionFiles(selection.selector)),
     ...probingOf(config, model, tasks, seed),
     [Symbol.asyncDispose]: async () => {
-      await selection?.selector[Symbol.asyncDispose]();
+      await sides[Symbol.asyncDispose]();
       await learner[Symbol.asyncDispose]();
     },
   };
@@ -85,11 +96,14 @@ export const sentenceExperiment: ExperimentKind = {
       notes,
       plan: async (loaded) => {
         checkReadable(config, loaded, tasks);
-        return headedPlan(config, loaded, {
+        checkRouter(config, loaded);
+        const plan = headedPlan(config, loaded, {
           largestHead: Math.max(...tasks.map(({ labels }) => labels.length)),
           promptTask: promptTaskOf(config.stream),
-          open: (...given) => openCourse(stream, config, ...given),
+          open: (...given) => openCourse(stream, config, loaded, ...given),
         });
+        if (selectionOf(config) === undefined) return plan;
+        return { ...plan, selectorParameters: selectorParameters(loaded.backbone.width, tasks.length) };
       },
     };
   },

@@ -1,4 +1,4 @@
-import type { RoutedRow } from "../core/record.ts";
+import type { OutOfScopeMetrics, RoutedRow } from "../core/record.ts";
 import type { Encoding } from "../data/tokenizer.ts";
 import type { LabelledExample, Task } from "../data/types.ts";
 import {
@@ -9,7 +9,6 @@ import {
   type Logits,
   rowOf,
 } from "./adaptedBackbone.ts";
-import type { SelectorEvaluator } from "./selectorEvaluation.ts";
 
 /** One row of both accuracy matrices, with the counts behind it. */
 export interface EvaluationRow {
@@ -20,8 +19,51 @@ export interface EvaluationRow {
   readonly counted: readonly number[];
   /** Forward passes one class-incremental prediction costs without caches. */
   readonly passesPerExample: number;
-  /** Where a selection network chooses the task. */
+  /** Where a router or a selection network chooses the task. */
   readonly routed?: RoutedRow;
+  /** Where texts out of scope can be told. */
+  readonly outOfScope?: OutOfScopeMetrics;
+}
+
+/** A task's test texts as every adapter sees them. */
+export interface RoutedTest {
+  readonly examples: readonly LabelledExample[];
+  readonly encodings: readonly Encoding[];
+  /** By the number of the task whose adapter made them. */
+  readonly logits: readonly Logits[];
+  /** The features they were made of; empty unless the protocol reads them. */
+  readonly features: readonly FeatureRows[];
+}
+
+/** A protocol of its own beside the exact one: something chooses the task. */
+export interface RoutedProtocol {
+  /** Whether it reads features that adapters made. */
+  readonly readsAdapters: boolean;
+  /** Evaluates every test set as it would answer now. */
+  evaluate(
+    tests: readonly RoutedTest[],
+    learned: readonly LearnedTask[],
+    signal?: AbortSignal,
+  ): Promise<Required<Pick<EvaluationRow, "routed">> & Pick<EvaluationRow, "outOfScope">>;
+}
+
+/** An answer to a test text: its label, and the task that it was given to. */
+export interface GivenAnswer {
+  readonly label: string | undefined;
+  readonly task: number | undefined;
+}
+
+/** What a routed protocol's row counts. @param answers by test set, in the order of the tests */
+export function countRouted(
+  tests: readonly Pick<RoutedTest, "examples">[],
+  answers: readonly (readonly GivenAnswer[])[],
+): Pick<RoutedRow, "accuracy" | "correct" | "taskCorrect"> {
+  const correct = tests.map(
+    ({ examples }, own) => examples.filter(({ label }, row) => answers[own]?.[row]?.label === label).length,
+  );
+  const taskCorrect = answers.map((given, own) => given.filter(({ task }) => task === own).length);
+  const accuracy = correct.map((count, j) => count / Math.max(1, tests[j]?.examples.length ?? 1));
+  return { accuracy, correct, taskCorrect };
 }
 
 /** A class-incremental answer: which head, and which of its slots. */
@@ -61,10 +103,10 @@ export class Evaluator {
   private readonly model: AdaptedBackbone;
   private readonly tests: TestSet[] = [];
   private readonly learned: LearnedTask[] = [];
-  private readonly routing: SelectorEvaluator | undefined;
+  private readonly routing: RoutedProtocol | undefined;
 
-  /** @param routing a selection network that is evaluated too */
-  constructor(model: AdaptedBackbone, routing?: SelectorEvaluator) {
+  /** @param routing a protocol that is evaluated too */
+  constructor(model: AdaptedBackbone, routing?: RoutedProtocol) {
     this.model = model;
     this.routing = routing;
   }
@@ -85,8 +127,8 @@ export class Evaluator {
     const til: number[] = [];
     const cil: number[] = [];
     for (const [own, test] of this.tests.entries()) {
-      for (let task = test.logits.length; task < this.learned.length; task++) {
-        const { logits, features } = await this.model.outputs(this.learned[task]!, test.encodings, signal);
+      const missing = this.learned.slice(test.logits.length);
+      for (const { logits, features } of await this.model.outputsOfTasks(missing, test.encodings, signal)) {
         test.logits.push(logits);
         if (this.routing?.readsAdapters === true) test.features.push(features);
       }
@@ -103,8 +145,8 @@ export class Evaluator {
       tilCorrect: til,
       cilCorrect: cil,
       counted,
-      passesPerExample: this.learned.length,
-      ...(routed !== undefined && { routed }),
+      passesPerExample: this.model.passesOf(this.learned.length),
+      ...routed,
     };
   }
 

@@ -99,7 +99,11 @@ export function computeRoutedMetrics(rows: readonly EvaluatedRow[]): RoutedMetri
     throw new StoreError(
       `metrics: evaluation after task ${last.task}: taskCorrect needs ${last.counted.length} entries, got ${last.taskCorrect.length}`,
     );
-  return { ...metrics, taskAccuracy: sum(last.taskCorrect) / sum(last.counted) };
+  return {
+    ...metrics,
+    taskAccuracy: sum(last.taskCorrect) / sum(last.counted),
+    ...(last.router !== undefined && { router: last.router }),
+  };
 }
 
 /**

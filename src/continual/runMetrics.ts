@@ -22,10 +22,12 @@ const computers: {
     const evaluated = rows.filter((row): row is EvaluatedRow => row.type === "evaluated");
     const inWords = evaluated.some(({ exactMatch }) => exactMatch !== undefined);
     const routed = computeRoutedMetrics(evaluated);
+    const outOfScope = evaluated.toSorted((a, b) => a.task - b.task).at(-1)?.outOfScope;
     return {
       schemaVersion: 1,
       ...(inWords ? computeAnswerMetrics : computeMetrics)(evaluated),
       ...(routed !== undefined && { routed }),
+      ...(outOfScope !== undefined && { outOfScope }),
     };
   },
   word: (rows, tasks) => ({

@@ -1,21 +1,11 @@
 /** Routed class-incremental accuracy, the selection network choosing the task. */
 import type { RoutedRow } from "../core/record.ts";
-import type { Encoding } from "../data/tokenizer.ts";
-import type { LabelledExample } from "../data/types.ts";
-import { type FeatureRows, type LearnedTask, type Logits, rowOf } from "./adaptedBackbone.ts";
+import { type FeatureRows, type LearnedTask, rowOf } from "./adaptedBackbone.ts";
+import { countRouted, type GivenAnswer, type RoutedProtocol, type RoutedTest } from "./evaluation.ts";
 import { chooseRouted, type SelectorInference, selectorKinds, type TaskSelector } from "./selector.ts";
 
-/** A task's test texts as every adapter sees them. */
-export interface RoutedTest {
-  readonly examples: readonly LabelledExample[];
-  readonly encodings: readonly Encoding[];
-  /** By the number of the task whose adapter made them. */
-  readonly logits: readonly Logits[];
-  readonly features: readonly FeatureRows[];
-}
-
 /** What a selection network is asked after each task. */
-export class SelectorEvaluator {
+export class SelectorEvaluator implements RoutedProtocol {
   readonly selector: TaskSelector;
   private readonly inference: SelectorInference;
   /** Of each test set, in the order of learning: the backbone never changes. */
@@ -26,36 +16,32 @@ export class SelectorEvaluator {
     this.inference = inference;
   }
 
-  /** Whether it reads features that adapters made. */
   get readsAdapters(): boolean {
     return !selectorKinds[this.selector.kind].frozen;
   }
 
-  /** Evaluates every test set by the network as it is now. */
   async evaluate(
     tests: readonly RoutedTest[],
     learned: readonly LearnedTask[],
     signal?: AbortSignal,
-  ): Promise<RoutedRow> {
-    const correct: number[] = [];
-    const taskCorrect: number[] = [];
+  ): Promise<{ readonly routed: RoutedRow }> {
+    const answers: GivenAnswer[][] = [];
     for (const [own, test] of tests.entries()) {
       const featuresOf = await this.featuresOf(own, test, signal);
       const weights = await this.selector.weigh(learned.length, featuresOf);
-      const choices = test.examples.map((_, row) =>
-        chooseRouted(
-          test.logits.map((logits) => rowOf(logits, row)),
-          weights.values.subarray(row * weights.width, (row + 1) * weights.width),
-          this.inference,
-        ),
+      answers.push(
+        test.examples.map((_, row) => {
+          const choice = chooseRouted(
+            test.logits.map((logits) => rowOf(logits, row)),
+            weights.values.subarray(row * weights.width, (row + 1) * weights.width),
+            this.inference,
+          );
+          return { label: learned[choice.task]?.labels[choice.slot], task: choice.selected };
+        }),
       );
-      const right = test.examples.filter(({ label }, row) => labelOf(learned, choices[row]) === label);
-      correct.push(right.length);
-      taskCorrect.push(choices.filter(({ selected }) => selected === own).length);
     }
-    const accuracy = correct.map((count, j) => count / Math.max(1, tests[j]?.examples.length ?? 1));
     const passesPerExample = selectorKinds[this.selector.kind].passes[this.inference](learned.length);
-    return { accuracy, correct, taskCorrect, passesPerExample };
+    return { routed: { ...countRouted(tests, answers), passesPerExample } };
   }
 
   private async featuresOf(
@@ -68,11 +54,4 @@ export class SelectorEvaluator {
     this.frozen[own] = frozen;
     return () => frozen;
   }
-}
-
-function labelOf(
-  learned: readonly LearnedTask[],
-  choice: { readonly task: number; readonly slot: number } | undefined,
-): string | undefined {
-  return choice === undefined ? undefined : learned[choice.task]?.labels[choice.slot];
 }

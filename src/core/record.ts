@@ -27,10 +27,45 @@ export interface AnswerMetrics extends ProtocolMetrics {
   readonly labelScored: ProtocolMetrics;
 }
 
-/** The figures of routed prediction: a network chooses the task. */
+/** What routes on statistics of the classes, and what it rests on. */
+export interface RouterSummary {
+  readonly kind: string;
+  /** Share of the held-out training rows that it gets right when fitted without them; null where there are none. */
+  readonly heldOutAccuracy: number | null;
+  /** Bytes kept of all classes, and of one on average. */
+  readonly retainedBytes: number;
+  readonly bytesPerClass: number;
+  /** Absent: no text gets a second pass, since it gained nothing on held-out texts. */
+  readonly secondPass?: {
+    /** Texts whose likeliest class is less probable get one; null: all do. */
+    readonly below: number | null;
+    /** How much the heads' evidence counts beside the router's. */
+    readonly weight: number;
+    /** Tasks that are asked. */
+    readonly topTasks: number;
+  };
+}
+
+/** The figures of routed prediction: a router or a network chooses the task. */
 export interface RoutedMetrics extends ProtocolMetrics {
   /** The share of all test texts whose task the network finds, after the last task. */
   readonly taskAccuracy: number;
+  /** After the last task; absent where NewLoRA's network routes. */
+  readonly router?: RouterSummary;
+}
+
+/** How well texts of no known class are told from those of one, after the last task; out of scope is the positive kind. */
+export interface OutOfScopeMetrics {
+  readonly auroc: number;
+  /** Share of in-scope texts that are rejected where 95 % of the others are. */
+  readonly falsePositiveRateAt95: number;
+  /** The share of held-out rows of known classes that the threshold was set to reject. */
+  readonly rejectRate: number;
+  /** Share of in-scope test texts that are accepted at the threshold and get the right label. */
+  readonly inScopeAccuracy: number;
+  /** Shares that are rejected at the threshold. */
+  readonly inScopeRejected: number;
+  readonly outOfScopeRejected: number;
 }
 
 /** Trained: `linear`, `cosine`. Of class means: `prototype`, the nearest one; `cosine-prototype`, that of the smallest angle. */
@@ -110,6 +145,7 @@ export interface SentenceMetrics {
   readonly cil: ProtocolMetrics | AnswerMetrics;
   readonly til: ProtocolMetrics | AnswerMetrics;
   readonly routed?: RoutedMetrics;
+  readonly outOfScope?: OutOfScopeMetrics;
   readonly probing?: ProbingMetrics;
   readonly cost: RunCost;
 }
@@ -144,6 +180,8 @@ export interface RunHeader {
   /** One line a setting, resolved: `method.rank` → `4`. */
   readonly config: Readonly<Record<string, unknown>>;
   readonly trainableParametersPerTask: number;
+  /** Of the network that NewLoRA shares among all tasks, at its full size; absent without one. */
+  readonly selectorParameters?: number;
   /** Absent: the sentence. */
   readonly level?: RunLevel;
   readonly tasks: readonly TaskHeader[];
@@ -161,9 +199,11 @@ export interface AnswerRow {
 export interface RoutedRow {
   readonly accuracy: readonly number[];
   readonly correct: readonly number[];
-  /** Examples of each task that the network gives to that task. */
+  /** Examples of each task that are given to that task. */
   readonly taskCorrect: readonly number[];
+  /** The mean over all examples so far. */
   readonly passesPerExample: number;
+  readonly router?: RouterSummary;
 }
 
 /** `time` is ISO 8601 in UTC; `task` counts from 0. */
@@ -226,8 +266,10 @@ export type RunEventBody =
       readonly passesPerExample: number;
       /** Where the model answers in words: what it generates freely. The rows above are those of label scoring. */
       readonly exactMatch?: AnswerRow;
-      /** Where a selection network chooses the task. */
+      /** Where a router or a selection network chooses the task. */
       readonly routed?: RoutedRow;
+      /** Where there are texts out of scope and statistics to tell them. */
+      readonly outOfScope?: OutOfScopeMetrics;
       readonly seconds: number;
     }
   | {

@@ -8,11 +8,14 @@ import {
   type AccuracyMatrix,
   type AnswerMetrics,
   type AnswerRow,
+  type FloorMetrics,
+  type OutOfScopeMetrics,
   type ProbingMetrics,
   type ProtocolMetrics,
   probeKinds,
   type RoutedMetrics,
   type RoutedRow,
+  type RouterSummary,
   type RunCost,
   type RunEvent,
   type RunHeader,
@@ -50,8 +53,28 @@ const answerMetricsSchema = protocolMetricsSchema.extend({
   labelScored: protocolMetricsSchema,
 }) satisfies z.ZodType<AnswerMetrics>;
 
+const routerSummarySchema = z.object({
+  kind: z.string(),
+  heldOutAccuracy: fraction.nullable(),
+  retainedBytes: z.number().nonnegative(),
+  bytesPerClass: z.number().nonnegative(),
+  secondPass: z
+    .object({ below: z.number().nullable(), weight: z.number().nonnegative(), topTasks: count })
+    .exactOptional(),
+}) satisfies z.ZodType<RouterSummary>;
+
+const outOfScopeSchema = z.object({
+  auroc: fraction,
+  falsePositiveRateAt95: fraction,
+  rejectRate: fraction,
+  inScopeAccuracy: fraction,
+  inScopeRejected: fraction,
+  outOfScopeRejected: fraction,
+}) satisfies z.ZodType<OutOfScopeMetrics>;
+
 const routedMetricsSchema = protocolMetricsSchema.extend({
   taskAccuracy: fraction,
+  router: routerSummarySchema.exactOptional(),
 }) satisfies z.ZodType<RoutedMetrics>;
 
 /** The longer first: a schema drops the keys that it does not know. */
@@ -104,6 +127,7 @@ const sentenceMetricsSchema = z.object({
   cil: sentenceProtocolSchema,
   til: sentenceProtocolSchema,
   routed: routedMetricsSchema.exactOptional(),
+  outOfScope: outOfScopeSchema.exactOptional(),
   probing: probingSchema.exactOptional(),
   cost: runCostSchema,
 }) satisfies z.ZodType<SentenceMetrics>;
@@ -139,6 +163,7 @@ export const runHeaderSchema = z.object({
   seed: z.number(),
   config: z.record(z.string(), z.unknown()),
   trainableParametersPerTask: count,
+  selectorParameters: count.exactOptional(),
   level: z.enum(["sentence", "word"]).exactOptional(),
   tasks: z.array(
     z.object({
@@ -161,6 +186,7 @@ const routedRowSchema = z.object({
   correct: z.array(count),
   taskCorrect: z.array(count),
   passesPerExample: z.number().nonnegative(),
+  router: routerSummarySchema.exactOptional(),
 }) satisfies z.ZodType<RoutedRow>;
 
 export const runEventSchema = z.discriminatedUnion("type", [
@@ -221,6 +247,7 @@ export const runEventSchema = z.discriminatedUnion("type", [
     passesPerExample: z.number().nonnegative(),
     exactMatch: answerRowSchema.exactOptional(),
     routed: routedRowSchema.exactOptional(),
+    outOfScope: outOfScopeSchema.exactOptional(),
     seconds,
   }),
   z.object({

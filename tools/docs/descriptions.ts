@@ -24,6 +24,14 @@ export const sections: Readonly<Record<string, { readonly title: string; readonl
       "The adapter that each task gets: LoRA, or with `adapter: prompt-tuning` trained virtual tokens before every text.\n" +
       "`virtualTokens` and `init` belong to prompt tuning, the other settings to LoRA.",
   },
+  router: {
+    title: "router",
+    text:
+      "Who says which class and task a text belongs to, so that not every adapter has to run; see [metrics](metrics.md).\n" +
+      "Without the key nobody does, and only exact mode runs. A router reads frozen features: it is fitted after each task to\n" +
+      "rows of features kept of every class (never text), and its settings are chosen on held-out ones of them. `router: lda`\n" +
+      "is short for `router: { kind: lda }`. Texts with heads only.",
+  },
   head: {
     title: "head",
     text:
@@ -76,6 +84,17 @@ export const descriptions: Readonly<Record<string, string>> = {
   "method.selector":
     "NewLoRA: a network that says which task a text belongs to; see [NewLoRA](newlora.md). `newlora` learns with each adapter and reads features through it; `newlora-frozen` reads the backbone's own and sees pseudo-features of earlier classes. A name is short for `{ kind: …, inference: soft }`. `soft`: each head's probabilities count by its task's weight. `hard`: the heaviest task answers. `off`: the network is learned, but nothing asks it. Texts with heads only.",
 
+  "router.kind":
+    "`nearest-mean`: the nearest class mean. `lda`: Gaussians of one covariance. `kernel-lda`: the same on random Fourier features. `ranpac`: ridge regression on random ReLU features. `network`: a small network on the rows. `ensemble`: several together. `auto`: the kind that does best on held-out rows. `newlora` and `newlora-frozen`: the network of `method.selector`, which the key then turns on.",
+  "router.topTasks":
+    "How many of the likeliest tasks' adapters a second pass asks, together in one mixed batch.",
+  "router.secondPass":
+    "`auto`: texts of which the first pass is not sure get a second, where that mends more of the validation texts than it breaks, by more than chance. `always`: all texts do. `off`: none does.",
+  "router.layers":
+    "Hidden states whose pooled vectors stand side by side as the routing feature, 0 the embeddings', each brought to length 1. Without it at most four of the upper half, the last among them.",
+  "router.rejectRate":
+    "Share of texts of known classes that may be taken for unknown, on held-out rows; `predict` then answers `unknown` above that threshold. Without it every text gets a label, and rejection is only measured, at 0.05.",
+
   "head.kind":
     "`linear`: Wf + b. `cosine`: scale · cos(w, f), no bias. `none`: the decoder's own language-modelling head.",
   "head.scale": "Of the cosine head: learned from 16 on, or fixed at this number.",
@@ -90,7 +109,7 @@ export const descriptions: Readonly<Record<string, string>> = {
   "stream.validation": "File. Without one, part of train.",
   "stream.test": "File.",
   "stream.outOfScope":
-    "Texts that belong to no class: a file, or a folder with validation and test files. Read and checked, but not evaluated in this version.",
+    "Texts that belong to no class: a file, or a folder with validation and test files. With a router it is measured how well they are told apart.",
   "stream.path":
     "Folder of a recipe, of a whole stream, or of the two-file layout. Not with `train` and `test`.",
   "stream.recipe": "A ready stream, read from its publisher's files in `path`.",

@@ -5,7 +5,7 @@
  * task or number of classes to come can reach it.
  */
 import type { Encoding } from "../../data/tokenizer.ts";
-import { type AdaptedBackbone, type FeatureRows, type LearnedTask, rowOf } from "../adaptedBackbone.ts";
+import type { AdaptedBackbone, FeatureRows, LearnedTask } from "../adaptedBackbone.ts";
 import {
   type ClassLayout,
   type Fusion,
@@ -67,26 +67,21 @@ export type AskHeads = (
   rows: readonly number[],
 ) => Promise<readonly Float32Array[]>;
 
-/** Asks adapters anew. */
+/** Asks adapters anew: one mixed batch, in which every text uses its own. */
 export function askingHeads(
   model: AdaptedBackbone,
-  tasks: readonly RoutedTask[],
+  tasks: readonly Pick<RoutedTask, "learned">[],
   encodings: readonly Encoding[],
   signal?: AbortSignal,
 ): AskHeads {
+  const learned = tasks.flatMap((task) => task.learned ?? []);
+  const places = new Map(learned.map((task, place) => [task, place]));
   return async (asked, rows) => {
-    const answers = rows.map(() => new Float32Array());
-    for (const task of new Set(asked)) {
-      const learned = tasks[task]?.learned;
-      if (learned === undefined) continue;
-      const own = rows.flatMap((_, i) => (asked[i] === task ? [i] : []));
-      const texts = own.map((i) => encodings[rows[i]!]!);
-      const logits = await model.logits(learned, texts, signal);
-      own.forEach((i, place) => {
-        answers[i] = rowOf(logits, place);
-      });
-    }
-    return answers;
+    if (rows.length === 0) return [];
+    // gatherEvidence asks no task without an adapter.
+    const taskOf = Int32Array.from(asked, (task) => places.get(tasks[task]!.learned!)!);
+    const texts = rows.map((row) => encodings[row]!);
+    return await model.mixedLogits(learned, taskOf, texts, signal);
   };
 }
 

@@ -1,0 +1,196 @@
+/** A sentence run's router on statistics of the classes: how it is opened, learns with the tasks, and lies in the run's folder. */
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { z } from "zod";
+import type { AdaptedBackbone } from "../continual/adaptedBackbone.ts";
+import type { TaskToLearn } from "../continual/learner.ts";
+import { RoutedEvaluator } from "../continual/routing/routedEvaluation.ts";
+import {
+  type CurrentRouting,
+  RoutedLearner,
+  type RoutingSettings,
+  statisticsFile,
+} from "../continual/routing/routedLearner.ts";
+import type { FeatureConstants } from "../continual/routing/types.ts";
+import { CheckpointError, ConfigError } from "../core/errors.ts";
+import type { OutOfScope } from "../data/types.ts";
+import { sha256, sha256Json } from "../io/hash.ts";
+import type { LoadedBackbone } from "./backbone.ts";
+import type { ResolvedConfig } from "./configSchema.ts";
+import type { SideLearning } from "./sideLearning.ts";
+
+/** The files at the top of a run's folder that answer without the statistics: what routes, and its numbers. */
+export const routingFile = "routing.json";
+export const routerFile = "router.safetensors";
+
+/** The false-reject rate at which rejection is measured where a configuration names none. */
+const MEASURED_REJECT_RATE = 0.05;
+
+/** Layers that make the routing feature at most. */
+const MOST_LAYERS = 4;
+
+/**
+ * Hidden states of the upper half of the backbone, the last one among them: at most four, evenly spread.
+ * @param layers of the backbone
+ */
+export function defaultRoutingLayers(layers: number): readonly number[] {
+  const first = Math.ceil(layers / 2);
+  const count = Math.min(MOST_LAYERS, layers - first + 1);
+  const step = count < 2 ? 0 : (layers - first) / (count - 1);
+  return Array.from({ length: count }, (_, i) => Math.round(layers - (count - 1 - i) * step));
+}
+
+/** Settings of a router on statistics; undefined where a network routes, or nothing. */
+export function routingSettingsOf(
+  { router }: Pick<ResolvedConfig, "router">,
+  layers: number,
+): RoutingSettings | undefined {
+  if (router === undefined || router.kind === "newlora" || router.kind === "newlora-frozen") return undefined;
+  const { kind, topTasks, secondPass, layers: chosen = defaultRoutingLayers(layers) } = router;
+  return { kind, topTasks, secondPass, features: { layers: chosen } };
+}
+
+/**
+ * Refuses layers that the backbone does not have, before anything is learned.
+ * @throws ConfigError
+ */
+export function checkRouter({ router }: Pick<ResolvedConfig, "router">, { backbone }: LoadedBackbone): void {
+  const { layers } = backbone.config;
+  const wrong = router?.layers?.find((layer) => layer > layers);
+  if (wrong === undefined) return;
+  throw new ConfigError(`router.layers: the backbone has no hidden state ${wrong}`, {
+    issues: [
+      {
+        path: "router.layers",
+        expected: `numbers from 0 (the embeddings) to ${layers} (the last layer)`,
+        received: String(wrong),
+      },
+    ],
+  });
+}
+
+/** What shapes routing features: the same for the same backbone, pooling, prompt, layers and seed. */
+export function featureConstants(
+  model: AdaptedBackbone,
+  loaded: LoadedBackbone,
+  layers: readonly number[],
+  seed: number,
+): FeatureConstants {
+  const { backbone, feature } = model.structure;
+  const identity = [loaded.folder.hash, loaded.tokenizer.hash, feature.pooling, model.prompt ?? null];
+  return { backbone: sha256Json(identity), layers, width: backbone.width * layers.length, seed };
+}
+
+export interface OpenedRouting {
+  readonly learner: RoutedLearner;
+  readonly evaluator: RoutedEvaluator;
+}
+
+/** @returns undefined where no router on statistics is asked for */
+export function openRouting(
+  config: Pick<ResolvedConfig, "router" | "seed">,
+  loaded: LoadedBackbone,
+  model: AdaptedBackbone,
+  outOfScope: OutOfScope | undefined,
+): OpenedRouting | undefined {
+  const settings = routingSettingsOf(config, loaded.backbone.config.layers);
+  if (settings === undefined) return undefined;
+  const constants = featureConstants(model, loaded, settings.features.layers, config.seed);
+  const learner = new RoutedLearner(model, settings, constants, config.seed);
+  const rejectRate = config.router?.rejectRate ?? MEASURED_REJECT_RATE;
+  const outside = outOfScope === undefined ? undefined : { examples: outOfScope.test, rejectRate };
+  return { learner, evaluator: new RoutedEvaluator(model, learner, outside) };
+}
+
+const summarySchema = z.strictObject({
+  version: z.literal(1),
+  kind: z.string(),
+  settings: z.record(z.string(), z.number()),
+  heldOutAccuracy: z.number().nullable(),
+  heldOutRows: z.int().nonnegative(),
+  retainedBytes: z.number().nonnegative(),
+  layers: z.array(z.int().nonnegative()),
+  fusion: z.strictObject({
+    /** null: no text is sure enough to go without a second pass. */
+    confident: z.number().nullable(),
+    weight: z.number(),
+    topTasks: z.int().nonnegative(),
+  }),
+  /** SHA-256 of the router's file. */
+  router: z.string(),
+  /** SHA-256 of the tasks' statistics that it was fitted to, in the order of learning. */
+  statistics: z.array(z.string()),
+});
+
+/** What `routing.json` says. */
+export type RoutingSummary = z.infer<typeof summarySchema>;
+
+async function summarize(learner: RoutedLearner, current: CurrentRouting, router: Uint8Array) {
+  const { confident, weight, topTasks } = current.fusion;
+  const { kind, settings, heldOutAccuracy, heldOutRows } = current.router.choice;
+  const summary: RoutingSummary = {
+    version: 1,
+    kind,
+    settings: { ...settings },
+    heldOutAccuracy,
+    heldOutRows,
+    retainedBytes: current.router.retainedBytes,
+    layers: [...current.features.layers],
+    fusion: { confident: Number.isFinite(confident) ? confident : null, weight, topTasks },
+    router: sha256(router),
+    statistics: [...learner.statisticsHashes],
+  };
+  return new TextEncoder().encode(`${JSON.stringify(summary, null, 2)}\n`);
+}
+
+/** What a course does for a router: statistics beside each adapter, and what answers at the top of the run's folder. */
+export function routingSide(
+  { learner }: OpenedRouting,
+  taskAt: (index: number) => TaskToLearn,
+): SideLearning {
+  return {
+    digest: (index, learned, signal) => learner.learn(taskAt(index), learned, signal),
+    add: (learned) => learner.add(learned),
+    companions: () => learner.files(),
+    recall: (folder) => learner.recall((name) => readCompanion(folder, name)),
+    runFiles: async (signal) => {
+      const router = await learner.encodeRouter(signal);
+      const summary = await summarize(learner, await learner.current(signal), router);
+      return new Map([
+        [routerFile, router],
+        [routingFile, summary],
+      ]);
+    },
+    [Symbol.asyncDispose]: () => learner[Symbol.asyncDispose](),
+  };
+}
+
+/** @throws CheckpointError naming the file that is missing */
+export async function readCompanion(
+  folder: string,
+  name: string,
+): Promise<{ readonly bytes: Uint8Array; readonly where: string }> {
+  const where = join(folder, name);
+  const bytes = await readFile(where).catch((cause: unknown) => {
+    const what = name === statisticsFile ? "the statistics of the task's classes are" : "this file is";
+    throw new CheckpointError(`${where}: ${what} missing`, {
+      cause,
+      hint: "The task was learned without a router: run anew, with --adapters-from to spare the training.",
+    });
+  });
+  return { bytes, where };
+}
+
+/** @returns undefined unless it is there, whole and of this version: whoever needs it can fit anew */
+export async function readRoutingSummary(
+  folder: string,
+): Promise<{ readonly summary: RoutingSummary; readonly router: Uint8Array } | undefined> {
+  try {
+    const parsed = summarySchema.safeParse(JSON.parse(await readFile(join(folder, routingFile), "utf8")));
+    if (!parsed.success) return undefined;
+    const router = await readFile(join(folder, routerFile));
+    return sha256(router) === parsed.data.router ? { summary: parsed.data, router } : undefined;
+  } catch {
+    return undefined;
+  }
+}

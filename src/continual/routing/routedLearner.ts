@@ -1,0 +1,250 @@
+// Dimensions: n texts, F routing features, C classes.
+/** What routes, as it goes on learning from task to task: statistics of the classes, a router fitted to them, a gate. */
+import { z } from "zod";
+import { EngineError, StoreError } from "../../core/errors.ts";
+import type { LabelledExample } from "../../data/types.ts";
+import { sha256 } from "../../io/hash.ts";
+import type { AdaptedBackbone, LearnedTask } from "../adaptedBackbone.ts";
+import type { TaskToLearn } from "../learner.ts";
+import { decodeContributions, encodeContributions } from "./contributionFile.ts";
+import { type FittedRouter, RouterFitter } from "./fit.ts";
+import { quantize } from "./fixedRows.ts";
+import { type Fusion, layOut } from "./fusion.ts";
+import {
+  addFusionCounts,
+  chooseFusion,
+  countFusion,
+  type FusionCounts,
+  fusionCountsSchema,
+  gatheringFusion,
+  type SecondPass,
+} from "./fusionFit.ts";
+import type { OutOfScopeDetector } from "./outOfScope.ts";
+import { askingHeads, gatherEvidence, type Routing } from "./routedPrediction.ts";
+import { ClassStatistics, type Contribution } from "./statistics.ts";
+import type { FeatureConstants, RouterKind, RoutingFeatureSpec } from "./types.ts";
+
+/** The files beside a task's adapter: its classes' rows, and what a second pass did to its held-out texts. */
+export const statisticsFile = "statistics.safetensors";
+export const fusionFile = "fusion.json";
+
+export interface RoutingSettings {
+  readonly kind: RouterKind | "auto";
+  readonly features: RoutingFeatureSpec;
+  /** Tasks that a second pass asks. */
+  readonly topTasks: number;
+  readonly secondPass: SecondPass;
+}
+
+/**
+ * The rows that a task gives its classes. A class's texts go through the backbone by themselves, so its rows are the same
+ * to the last bit whatever else is learned with it.
+ * @param labels each gets a contribution, empty where no example has it
+ * @param what names the texts in messages
+ */
+export async function contributionsOf(
+  model: AdaptedBackbone,
+  features: RoutingFeatureSpec,
+  examples: readonly LabelledExample[],
+  labels: readonly string[],
+  what: string,
+  signal?: AbortSignal,
+): Promise<readonly Contribution[]> {
+  const contributions: Contribution[] = [];
+  for (const label of labels) {
+    const own = examples.filter((example) => example.label === label);
+    const { encodings } = model.encode(own, what);
+    contributions.push({
+      label,
+      rows: quantize(await model.routingFeatures(encodings, features, signal)),
+    });
+  }
+  return contributions;
+}
+
+const fusionFileSchema = z.strictObject({ version: z.literal(1), ...fusionCountsSchema.unwrap().shape });
+
+/** What a task leaves behind for those that route. */
+interface TaskPart {
+  readonly counts: FusionCounts;
+  /** SHA-256 of its statistics' file. */
+  readonly hash: string;
+}
+
+function encodePart(statistics: Uint8Array, counts: FusionCounts): ReadonlyMap<string, Uint8Array> {
+  return new Map([
+    [statisticsFile, statistics],
+    [fusionFile, encodeCounts(counts)],
+  ]);
+}
+
+/** The bytes of {@link fusionFile}. */
+export function encodeCounts(counts: FusionCounts): Uint8Array {
+  return new TextEncoder().encode(`${JSON.stringify({ version: 1, ...counts }, null, 1)}\n`);
+}
+
+/** @throws StoreError naming `where` */
+export function decodeCounts(bytes: Uint8Array, where: string): FusionCounts {
+  let json: unknown;
+  try {
+    json = JSON.parse(new TextDecoder().decode(bytes));
+  } catch (cause) {
+    throw new StoreError(`${where}: not valid JSON`, { cause });
+  }
+  const parsed = fusionFileSchema.safeParse(json);
+  if (!parsed.success)
+    throw new StoreError(`${where}: not the counts of a second pass: ${z.prettifyError(parsed.error)}`);
+  const { version: _, ...counts } = parsed.data;
+  return counts;
+}
+
+/** What routes by now, and what it rests on. */
+export interface CurrentRouting extends Routing {
+  readonly router: FittedRouter;
+  readonly counts: FusionCounts;
+  readonly statistics: ClassStatistics;
+}
+
+/**
+ * Learns to route: a task's training texts become rows of its classes, a router is fitted to all rows so far, and the
+ * task's validation texts say whether a second pass gains anything. Those texts neither router nor adapter was fitted to;
+ * the adapters that mislead on them are those of earlier tasks. Without validation texts nothing speaks for a second pass.
+ * Holds native memory: dispose of it.
+ */
+export class RoutedLearner implements AsyncDisposable {
+  private readonly model: AdaptedBackbone;
+  readonly settings: RoutingSettings;
+  private readonly constants: FeatureConstants;
+  private readonly seed: number;
+  private readonly fitter: RouterFitter;
+  private readonly learned: LearnedTask[] = [];
+  private readonly parts: TaskPart[] = [];
+  private statistics: ClassStatistics;
+  private fitted: FittedRouter | undefined;
+  private newest: ReadonlyMap<string, Uint8Array> = new Map();
+
+  constructor(model: AdaptedBackbone, settings: RoutingSettings, constants: FeatureConstants, seed: number) {
+    this.model = model;
+    this.settings = settings;
+    this.constants = constants;
+    this.seed = seed;
+    this.fitter = new RouterFitter((graph) => model.compile(graph));
+    this.statistics = ClassStatistics.empty(constants);
+  }
+
+  /** Learns to route among one task more. */
+  async learn(task: TaskToLearn, learned: LearnedTask, signal?: AbortSignal): Promise<void> {
+    const { features } = this.settings;
+    const what = `train of ${task.name}`;
+    const contributions = await contributionsOf(this.model, features, task.train, task.labels, what, signal);
+    this.statistics = this.statistics.with(contributions);
+    this.fitted = undefined;
+    const counts = await this.count(task, [...this.learned, learned], signal);
+    const bytes = encodeContributions({ constants: this.constants, contributions });
+    this.newest = encodePart(bytes, counts);
+    this.parts.push({ counts, hash: sha256(bytes) });
+  }
+
+  /** Takes the newest task's adapter in, learned now or by an earlier run. */
+  add(learned: LearnedTask): void {
+    this.learned.push(learned);
+  }
+
+  private async count(
+    task: TaskToLearn,
+    among: readonly LearnedTask[],
+    signal?: AbortSignal,
+  ): Promise<FusionCounts> {
+    const { features, topTasks, secondPass } = this.settings;
+    const router = await this.router(signal);
+    if (secondPass === "off" || task.validation.length === 0) return addFusionCounts([]);
+    const { encodings } = this.model.encode(task.validation, `validation of ${task.name}`);
+    const rows = await this.model.routingFeatures(encodings, features, signal);
+    const posterior = await router.posterior(rows, signal);
+    const tasks = among.map((learned) => ({ ...learned, learned }));
+    const layout = layOut(router.labels, tasks);
+    const ask = askingHeads(this.model, tasks, encodings, signal);
+    const evidence = await gatherEvidence(posterior, layout, gatheringFusion(topTasks), tasks, ask);
+    return countFusion(task.validation, router.labels, posterior, evidence, layout);
+  }
+
+  /** Fitted to all rows so far; the same rows and settings give the same router. */
+  private async router(signal?: AbortSignal): Promise<FittedRouter> {
+    const { kind } = this.settings;
+    this.fitted ??= await this.fitter.fit(this.statistics, {
+      kind,
+      seed: this.seed,
+      ...(signal && { signal }),
+    });
+    return this.fitted;
+  }
+
+  private fusion(counts: FusionCounts): Fusion {
+    return chooseFusion(counts, this.settings.topTasks, this.settings.secondPass);
+  }
+
+  /** What routes among everything learned so far. */
+  async current(signal?: AbortSignal): Promise<CurrentRouting> {
+    const counts = addFusionCounts(this.parts.map((part) => part.counts));
+    return {
+      router: await this.router(signal),
+      features: this.settings.features,
+      fusion: this.fusion(counts),
+      counts,
+      statistics: this.statistics,
+    };
+  }
+
+  /**
+   * What tells texts of no class learned so far.
+   * @param falseRejectRate the share of held-out rows of known classes that may be rejected
+   */
+  async detector(falseRejectRate: number, _signal?: AbortSignal): Promise<OutOfScopeDetector> {
+    throw new EngineError(`rejecting ${falseRejectRate} of texts is not there yet`);
+  }
+
+  /** The files that go with the newest task's adapter, by name. */
+  files(): ReadonlyMap<string, Uint8Array> {
+    return this.newest;
+  }
+
+  /** The fitted router's bytes, enough to answer without the statistics. */
+  async encodeRouter(signal?: AbortSignal): Promise<Uint8Array> {
+    return this.fitter.encode(await this.router(signal));
+  }
+
+  /**
+   * Takes up what {@link encodeRouter} gave, in place of fitting anew.
+   * @throws StoreError if the file is of another version or damaged
+   */
+  adoptRouter(bytes: Uint8Array, where: string): void {
+    this.fitted = this.fitter.decode(bytes, where);
+  }
+
+  /** SHA-256 of the tasks' statistics that the router is fitted to, in the order of learning. */
+  get statisticsHashes(): readonly string[] {
+    return this.parts.map(({ hash }) => hash);
+  }
+
+  /**
+   * Takes up what an earlier run learned of the next task; its adapter is {@link add}'s.
+   * @param read gives the bytes of a file beside its adapter
+   * @throws StoreError if a file is damaged, or was made of other features
+   */
+  async recall(
+    read: (name: string) => Promise<{ readonly bytes: Uint8Array; readonly where: string }>,
+  ): Promise<void> {
+    const rows = await read(statisticsFile);
+    const { constants, contributions } = decodeContributions(rows.bytes, rows.where);
+    const counted = await read(fusionFile);
+    const counts = decodeCounts(counted.bytes, counted.where);
+    const joined = ClassStatistics.empty(constants).with(contributions);
+    this.statistics = this.statistics.merge(joined);
+    this.fitted = undefined;
+    this.parts.push({ counts, hash: sha256(rows.bytes) });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.fitter[Symbol.asyncDispose]();
+  }
+}
