@@ -12,8 +12,10 @@ import {
   resolveConfig,
   toResolvedYaml,
 } from "../../src/app/config.ts";
+import { defaultLearningRates } from "../../src/app/configSchema.ts";
 import { parseOverride } from "../../src/app/overrides.ts";
 import { packageRoot } from "../../src/app/packageInfo.ts";
+import { resolveTraining } from "../../src/app/structure.ts";
 import { ConfigError } from "../../src/core/errors.ts";
 import { configAt, issuesOf, smallest, temporaryFolder, writeConfig } from "./helpers.ts";
 
@@ -92,6 +94,31 @@ describe("loadConfig", () => {
       (key) => provenance.get(key),
     );
     expect(sources).toEqual(["--set", "--out", "file", "default", "file"]);
+  });
+
+  test("an adapter's kind decides the learning rate that a file leaves open, and no other", async () => {
+    const open = promised.replace("learningRate: 5e-4, ", "");
+    const rateOf = async (yaml: string, ...sets: string[]) => {
+      const { config, provenance } = await loadConfig(
+        await writeConfig(yaml),
+        sets.map((set) => parseOverride(set)),
+      );
+      return [config.training.learningRate, provenance.get("training.learningRate")];
+    };
+    const prompt = "method={ adapter: prompt-tuning }";
+    expect(defaultLearningRates["prompt-tuning"]).toBeGreaterThan(defaultLearningRates.lora);
+    expect(await rateOf(open)).toEqual([defaultLearningRates.lora, "default"]);
+    expect(await rateOf(open, prompt)).toEqual([defaultLearningRates["prompt-tuning"], "default"]);
+    expect(await rateOf(promised, prompt)).toEqual([5e-4, "file"]);
+    expect(await rateOf(open, prompt, "training.learningRate=0")).toEqual([0, "--set"]);
+  });
+
+  test("a learner's settings may leave it open, too", () => {
+    const { training, ...settings } = configAt("/", { method: { adapter: "prompt-tuning" } });
+    const { learningRate, ...open } = training;
+    expect(learningRate).toBe(defaultLearningRates["prompt-tuning"]);
+    expect(resolveTraining({ ...settings, training: open }).learningRate).toBe(learningRate);
+    expect(resolveTraining({ ...settings, training: { ...open, learningRate: 1 } }).learningRate).toBe(1);
   });
 
   test("is read-only all the way down", async () => {

@@ -166,6 +166,25 @@ describe("flags", () => {
     ]);
     expect(new Set(otherFlags).size).toBe(otherFlags.length);
   });
+
+  test("is_probing probes, where there is a vector to probe", async () => {
+    const classifier = ["--classifier", "Linear"];
+    const probed = await load(`${lora}is_probing: True\n`, ...classifier, "--il_mode", "TIL");
+    expect(probed.config.probing).toEqual(["linear", "cosine", "prototype", "cosine-prototype"]);
+    expect(probed.deviations.filter((line) => line.startsWith("is_probing:"))).toHaveLength(2);
+    expect(probed.warnings).toEqual([]);
+    const off = await load(lora, ...classifier, "--is_probing", "False");
+    expect(off.config.probing).toBeUndefined();
+    expect(off.deviations).toContainEqual(expect.stringContaining("--is_probing False is false here"));
+    for (const flags of [
+      { classifier: "None" },
+      { classifier: "Linear", classification_type: "word-level" },
+    ]) {
+      const left = raw({ is_probing: "True", ...flags });
+      expect(left.raw.probing).toBeUndefined();
+      expect(left.deviations).toContainEqual(expect.stringContaining("is_probing is left out"));
+    }
+  });
 });
 
 describe("refusals", () => {
