@@ -8,6 +8,7 @@ export {
   type LearnerConfig,
   type LearnTaskOptions,
   type NewTask,
+  type NewWordTask,
 } from "./app/createLearner.ts";
 export {
   type GenerateOptions,
@@ -59,5 +60,6 @@ export type {
   WordScores,
 } from "./core/record.ts";
 export { probeKinds } from "./core/record.ts";
+export type { TaggedSentence } from "./data/conll.ts";
 export type { Example, LabelledExample, Task, TaskStream } from "./data/types.ts";
 export type { FitEvent } from "./train/trainer.ts";

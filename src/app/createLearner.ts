@@ -1,29 +1,35 @@
 import type { z } from "zod";
-import { AdaptedBackbone, type LearnedTask } from "../continual/adaptedBackbone.ts";
-import { ContinualLearner, type TaskToLearn } from "../continual/learner.ts";
-import { ConfigError, DataError } from "../core/errors.ts";
-import { promptTemplate } from "../data/prompts.ts";
-import type { Example, LabelledExample } from "../data/types.ts";
+import type { LearnedTask } from "../continual/adaptedBackbone.ts";
+import { ConfigError } from "../core/errors.ts";
+import type { RunLevel } from "../core/record.ts";
+import type { Example } from "../data/types.ts";
 import { writeFolderAtomic } from "../io/atomic.ts";
-import { adapterMethod } from "../peft/adapters.ts";
 import { encodePeftFolder, readPeftFolder } from "../peft/checkpoint.ts";
-import { nodeRuntime } from "../runtime/node.ts";
-import { adapterHost } from "../train/graphs.ts";
 import type { FitEvent } from "../train/trainer.ts";
-import { loadBackbone } from "./backbone.ts";
-import { classify } from "./classify.ts";
+import { loadBackbone, readArchitecture } from "./backbone.ts";
+import { findTask } from "./classify.ts";
+import { requireCombination } from "./combinations.ts";
 import { toConfigIssues } from "./configIssues.ts";
 import { configFields } from "./configSchema.ts";
+import {
+  checkName,
+  type LearnerSettings,
+  type Lessons,
+  type NewTask,
+  type NewWordTask,
+  openLessons,
+} from "./lessons.ts";
 import { slugFor } from "./manifest.ts";
-import { fromSavedAdapter, promptOf, toSavedAdapter } from "./savedTask.ts";
-import { resolveStructure, resolveTraining } from "./structure.ts";
-import type { Prediction, PredictOptions } from "./types.ts";
+import type { EntityOptions, Prediction, PredictOptions, TaggedText } from "./types.ts";
+
+export type { NewTask, NewWordTask } from "./lessons.ts";
 
 const learnerSchema = configFields.pick({
   backbone: true,
   backboneRevision: true,
   method: true,
   head: true,
+  level: true,
   feature: true,
   prompt: true,
   training: true,
@@ -33,15 +39,6 @@ const learnerSchema = configFields.pick({
 
 /** The sections of a configuration that do not speak of data; all but `backbone` have defaults. */
 export type LearnerConfig = z.input<typeof learnerSchema>;
-
-export interface NewTask {
-  readonly name: string;
-  readonly train: readonly LabelledExample[];
-  /** For early stopping. */
-  readonly validation?: readonly LabelledExample[];
-  /** In slot order; default: by first appearance in `train`. */
-  readonly labels?: readonly string[];
-}
 
 export interface LearnTaskOptions {
   readonly onEvent?: (event: FitEvent) => void;
@@ -57,34 +54,38 @@ export interface LearnedSummary {
   readonly truncatedTexts: number;
 }
 
-function checkTask(task: NewTask, known: readonly LearnedTask[]): TaskToLearn {
-  const where = `task "${task.name}"`;
-  if (known.some(({ name }) => name === task.name))
-    throw new DataError(`${where}: was learned already`, { hint: "give the new task another name" });
-  if (task.train.length === 0) throw new DataError(`${where}: has no training examples`);
-  const labels = task.labels ?? [...new Set(task.train.map(({ label }) => label))];
-  if (new Set(labels).size < 2)
-    throw new DataError(`${where}: has ${labels.length} class, so there is nothing to tell apart`, {
-      hint: "give a task at least two labels",
-    });
-  return { name: task.name, labels, train: task.train, validation: task.validation ?? [] };
-}
+/** What the settings ask that goes together nowhere. */
+const refusals: readonly {
+  readonly path: string;
+  readonly broken: (settings: Pick<LearnerSettings, "level" | "head" | "prompt" | "feature">) => boolean;
+  readonly message: string;
+}[] = [
+  {
+    path: "prompt",
+    broken: ({ level, prompt }) => level === "word" && prompt !== undefined,
+    message: "a prompt is put around a sentence: at level: word there is none",
+  },
+  {
+    path: "feature",
+    broken: ({ level, head, feature }) =>
+      (level === "word" || head.kind === "none") &&
+      (feature.pooling !== undefined || feature.normalize !== undefined),
+    message: "a feature is what a sentence's head reads: here there is none",
+  },
+];
 
 /** A frozen backbone that learns task after task in memory. Holds native memory: dispose of it. */
 export class Learner implements AsyncDisposable {
-  private readonly loaded: Awaited<ReturnType<typeof loadBackbone>>;
-  private readonly model: AdaptedBackbone;
-  private readonly learner: ContinualLearner;
+  private readonly lessons: Lessons;
   private readonly learned: LearnedTask[] = [];
 
-  constructor(
-    loaded: Awaited<ReturnType<typeof loadBackbone>>,
-    model: AdaptedBackbone,
-    learner: ContinualLearner,
-  ) {
-    this.loaded = loaded;
-    this.model = model;
-    this.learner = learner;
+  constructor(lessons: Lessons) {
+    this.lessons = lessons;
+  }
+
+  /** What it learns: labels of texts (`predict`), or entities in them (`findEntities`). */
+  get level(): RunLevel {
+    return this.lessons.level;
   }
 
   get tasks(): readonly { readonly name: string; readonly labels: readonly string[] }[] {
@@ -92,14 +93,13 @@ export class Learner implements AsyncDisposable {
   }
 
   /**
-   * Trains an adapter and a head for a task; what was learned before does not change.
-   * @throws DataError if the task is empty, has one class, or a name that was learned
+   * Trains an adapter for a task, and where the settings have one a head; what was learned before does not change.
+   * @throws DataError if the task is empty, has nothing to tell apart, a name that was learned, or is of the other level
    * @throws EngineError if the loss leaves the finite numbers; the task is then not kept
    */
-  async learn(task: NewTask, options: LearnTaskOptions = {}): Promise<LearnedSummary> {
-    const toLearn = checkTask(task, this.learned);
+  async learn(task: NewTask | NewWordTask, options: LearnTaskOptions = {}): Promise<LearnedSummary> {
     const start = performance.now();
-    const training = this.learner.learn(toLearn, options.signal);
+    const training = this.lessons.learn(task, this.learned, options.signal);
     let loss = 0;
     let next = await training.next();
     for (; !next.done; next = await training.next()) {
@@ -107,28 +107,36 @@ export class Learner implements AsyncDisposable {
       if (next.value.type === "epoch") loss = next.value.meanLoss;
     }
     const { learned, truncatedTexts } = next.value;
-    this.learned.push(learned);
+    this.keep(learned);
     const seconds = (performance.now() - start) / 1000;
     return { name: learned.name, labels: learned.labels, seconds, loss, truncatedTexts };
   }
 
-  /** Classifies texts among all tasks' labels, or with `task` among that task's own. */
-  predict(texts: readonly (string | Example)[], options: PredictOptions = {}): Promise<Prediction[]> {
-    const examples = texts.map((text) => (typeof text === "string" ? { text } : text));
-    return classify(this.model, this.learned, examples, options);
+  private keep(task: LearnedTask): void {
+    this.lessons.add(task, this.learned);
+    this.learned.push(task);
   }
 
-  /** Writes a task's adapter and head as a peft folder, whole or not at all. */
+  /**
+   * Labels texts among all tasks' labels, or with `task` among that task's own.
+   * @throws StoreError at level: word, or if nothing was learned yet
+   */
+  predict(texts: readonly (string | Example)[], options: PredictOptions = {}): Promise<Prediction[]> {
+    return this.lessons.predict(this.learned, texts.map(asExample), options);
+  }
+
+  /**
+   * Finds entities of all tasks' types, or with `task` of that task's own. Texts are split at white space; `words` of
+   * an example are taken as they are.
+   * @throws StoreError at level: sentence, or if nothing was learned yet
+   */
+  findEntities(texts: readonly (string | Example)[], options: EntityOptions = {}): Promise<TaggedText[]> {
+    return this.lessons.findEntities(this.learned, texts.map(asExample), options);
+  }
+
+  /** Writes a task's adapter, and its head where it has one, as a peft folder, whole or not at all. */
   async saveAdapter(task: string, folder: string): Promise<void> {
-    const learned = this.learned.find(({ name }) => name === task);
-    if (learned === undefined)
-      throw new ConfigError(`no task is called "${task}"`, {
-        hint: `tasks: ${this.learned.map(({ name }) => name).join(", ")}`,
-      });
-    await writeFolderAtomic(
-      folder,
-      encodePeftFolder(toSavedAdapter(learned, this.model.structure, this.loaded, promptOf(this.model))),
-    );
+    await writeFolderAtomic(folder, encodePeftFolder(this.lessons.save(findTask(this.learned, task))));
   }
 
   /** Writes every task to `<folder>/<slug>/`. @returns the folders, in the order of learning. */
@@ -143,64 +151,51 @@ export class Learner implements AsyncDisposable {
   }
 
   /**
-   * Takes in an adapter with its head that was saved before, here or by peft.
+   * Takes in an adapter that was saved before, here or by peft. At level: word the stream's first task goes first: its
+   * head alone has `O`.
    * @throws CheckpointError if it was trained on another backbone, or has another structure than this learner's
+   * @throws DataError if a task of that name was learned
    */
   async loadAdapter(name: string, folder: string): Promise<void> {
     const saved = await readPeftFolder(folder);
-    const { task, structure, prompt } = fromSavedAdapter(name, saved, this.loaded, folder);
-    checkTask({ name, labels: task.labels, train: [{ text: "", label: "" }] }, this.learned);
-    this.checkStructure({ structure, prompt }, folder);
-    this.learned.push(task);
-  }
-
-  private checkStructure(other: Pick<AdaptedBackbone, "structure" | "prompt">, where: string): void {
-    const describe = ({ structure, prompt }: typeof other) => ({
-      ...adapterMethod(structure.adapter).describe(adapterHost(structure)),
-      ...structure.feature,
-      head: structure.head.kind,
-      level: structure.level ?? "sentence",
-      ...(prompt !== undefined && { prompt }),
-    });
-    const [own, given] = [describe(this.model), describe(other)];
-    if (JSON.stringify(own) !== JSON.stringify(given))
-      throw new ConfigError(
-        `${where}: is built otherwise: ${JSON.stringify(given)}; this learner has ${JSON.stringify(own)}`,
-        {
-          hint: "create the learner with the adapter's method, head, feature and prompt",
-        },
-      );
+    checkName(name, this.learned);
+    this.keep(this.lessons.restore(name, saved, folder));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.learner[Symbol.asyncDispose]();
-    await this.model[Symbol.asyncDispose]();
+    await this.lessons[Symbol.asyncDispose]();
   }
 }
 
-/**
- * Opens a backbone to learn tasks with, without files or folders around it.
- * @throws ConfigError, CheckpointError for settings or a backbone that cannot be used
- */
-export async function createLearner(config: LearnerConfig): Promise<Learner> {
+function asExample(text: string | Example): Example {
+  return typeof text === "string" ? { text } : text;
+}
+
+function checkedSettings(config: LearnerConfig) {
   const parsed = learnerSchema.safeParse(config);
   if (!parsed.success)
     throw new ConfigError("createLearner: the settings are wrong", {
       issues: toConfigIssues(learnerSchema, config, parsed.error),
     });
   const settings = parsed.data;
+  const [broken] = refusals.filter((rule) => rule.broken(settings));
+  if (broken !== undefined) throw new ConfigError(`createLearner: ${broken.path}: ${broken.message}`);
   if (settings.method.adapter === "lora" && settings.method.selector !== undefined)
     throw new ConfigError("createLearner: a selection network is learned by a run alone", {
       hint: "Leave method.selector out, or use a whole experiment: accrete run, runExperiment.",
     });
-  const loaded = await loadBackbone(settings.backbone, settings.backboneRevision);
-  const model = new AdaptedBackbone({
-    structure: resolveStructure(settings, loaded),
-    tokenizer: loaded.tokenizer,
-    runtime: nodeRuntime,
-    maxLength: settings.training.maxLength,
-    ...(settings.prompt !== undefined && { template: promptTemplate(settings.prompt) }),
-    ...(settings.threads === undefined ? {} : { threads: settings.threads }),
-  });
-  return new Learner(loaded, model, new ContinualLearner(model, resolveTraining(settings), settings.seed));
+  return settings;
+}
+
+/**
+ * Opens a backbone to learn tasks with, without files or folders around it: labels of texts with a head
+ * (`head: linear`, `cosine`) or in words (`head: none`), or entities (`level: word`).
+ * @throws ConfigError, CheckpointError for settings or a backbone that cannot be used
+ */
+export async function createLearner(config: LearnerConfig): Promise<Learner> {
+  const settings = checkedSettings(config);
+  const { backbone, backboneRevision, method, head, level } = settings;
+  const family = await readArchitecture(backbone, backboneRevision);
+  requireCombination({ family, adapter: method.adapter, head: head.kind, level }, backbone);
+  return new Learner(await openLessons(settings, await loadBackbone(backbone, backboneRevision)));
 }

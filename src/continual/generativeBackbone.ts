@@ -57,21 +57,33 @@ export interface GenerativeBackboneOptions {
 export class GenerativeBackbone implements TrainedModel, AsyncDisposable {
   readonly structure: CausalStructure;
   readonly tokenizer: Tokenizer;
-  /** Tokens generated at most: enough for the longest label with its end token. */
-  readonly maxNewTokens: number;
   private readonly options: GenerativeBackboneOptions;
-  private readonly answers: ReadonlyMap<string, readonly number[]>;
+  private answers: ReadonlyMap<string, readonly number[]> = new Map();
   private causal: CausalModel | undefined;
   private scoring: ScoringModel | undefined;
 
   /** @throws DataError if a label cannot be an answer, or two have the same words */
   constructor(options: GenerativeBackboneOptions) {
-    const { structure, tokenizer, template, labels, endId } = options;
     this.options = options;
-    this.structure = structure;
-    this.tokenizer = tokenizer;
+    this.structure = options.structure;
+    this.tokenizer = options.tokenizer;
+    this.expectLabels(options.labels);
+  }
+
+  /**
+   * Puts other labels in the place of those that may be answers so far: where tasks come one by one. A longer label
+   * leaves less room for texts.
+   * @param labels every label that may be an answer, each once
+   * @throws DataError if a label cannot be an answer, or two have the same words; nothing has changed then
+   */
+  expectLabels(labels: readonly string[]): void {
+    const { tokenizer, template, endId } = this.options;
     this.answers = encodeAnswers(tokenizer, template, labels, endId);
-    this.maxNewTokens = Math.max(LEAST_NEW_TOKENS, ...[...this.answers.values()].map(({ length }) => length));
+  }
+
+  /** Tokens generated at most: enough for the longest label with its end token. */
+  get maxNewTokens(): number {
+    return Math.max(LEAST_NEW_TOKENS, ...[...this.answers.values()].map(({ length }) => length));
   }
 
   /** Positions that the adapter puts before every text. */

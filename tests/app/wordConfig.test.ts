@@ -2,7 +2,6 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { loadConfig, resolveConfig } from "../../src/app/config.ts";
-import { createLearner } from "../../src/app/createLearner.ts";
 import { configAt, issuesOf, smallest, temporaryFolder } from "./helpers.ts";
 
 const words = {
@@ -102,10 +101,5 @@ describe("a configuration of sentences", () => {
       "validationFraction",
       "allowOverlap",
     ]);
-  });
-
-  test("is what a learner in memory has: it takes no level", async () => {
-    // @ts-expect-error: no such setting.
-    await expect(createLearner({ backbone: "./model", level: "word" })).rejects.toThrow(/settings are wrong/);
   });
 });

@@ -12,8 +12,8 @@ What \`accrete run <file>\` reads: one YAML file. \`backbone\`, \`stream\` and \
 - Paths in the file are relative to the file; paths on the command line to the working directory. \`~/\` is the home folder.
 - \`--set key=value\` beats the file, for example \`--set training.epochs=5\`; each override is printed.
 - The file with every default filled in is kept as \`config.resolved.yaml\` in the run folder and runs as it is.
-- In the library, \`createLearner\` takes the sections \`backbone\`, \`method\`, \`head\`, \`feature\`, \`training\`, \`threads\` and
-  \`seed\`; \`resolveConfig\` takes the whole.
+- In the library, \`createLearner\` takes \`backbone\`, \`level\`, \`method\`, \`head\`, \`feature\`, \`prompt\`, \`training\`,
+  \`threads\` and \`seed\`; \`resolveConfig\` takes the whole.
 `;
 
 /** Settings with a heading of their own, in the page's order. */
