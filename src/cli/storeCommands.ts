@@ -41,7 +41,7 @@ function addLearn(program: Command, terminal: Terminal): void {
     .option("--task <name>", "learn a task of that name; with --class the task that the class joins")
     .option("--class <name>", "learn a class from the examples, without training")
     .option("--statistics-only", "train no adapter: seconds; classes are told apart from frozen features")
-    .option("--validation <file>", "of a task: examples for early stopping")
+    .option("--validation <file>", "of a task: held-out examples (default: a tenth of every class)")
     .option("--backbone <model>", "begin the store where there is none; else where the backbone lies now")
     .option("--set <key=value>", "with a new store: a setting it learns with (repeatable)", collect)
     .option("--json", "print as JSON")

@@ -15,6 +15,7 @@ export interface Forgetting {
   readonly tasks: readonly StoreTask[];
   readonly deletedTasks: readonly string[];
   readonly adaptersThatSaw: readonly string[];
+  readonly countsThatSaw: readonly string[];
   /** In words, for the history; no name of what is forgotten. */
   readonly change: string;
 }
@@ -28,9 +29,22 @@ function unknown(what: "class" | "task", name: string, known: Iterable<string>, 
   );
 }
 
-/** A task as it is without a class; undefined where nothing is left of it. */
+/** Tasks that were learned since, and counted what a second pass gains among classes that are gone now. */
+function countsSince(
+  before: readonly StoreTask[],
+  left: readonly StoreTask[],
+  isGone: (task: StoreTask) => boolean,
+) {
+  const since = before.slice(before.findIndex(isGone) + 1);
+  return left.flatMap((task) => (task.counts !== undefined && since.includes(task) ? task.entry.name : []));
+}
+
+/**
+ * A task as it is without a class, undefined where nothing is left of it. Its own counts of a second pass go too: they
+ * were taken of the class's texts as of the others'.
+ */
 async function taskWithout(
-  { folder, before, model: _ }: Workplace,
+  { folder, before }: Workplace,
   task: StoreTask,
   label: string,
 ): Promise<StoreTask | undefined> {
@@ -74,14 +88,16 @@ async function forgetClass(place: Workplace, label: string): Promise<Forgetting>
     else tasks.push(left);
     if (left?.saved !== undefined) adaptersThatSaw.push(task.entry.name);
   }
-  return { tasks, deletedTasks, adaptersThatSaw, change: "forgot a class" };
+  const countsThatSaw = countsSince(before.tasks, tasks, ({ entry }) => entry.labels.includes(label));
+  return { tasks, deletedTasks, adaptersThatSaw, countsThatSaw, change: "forgot a class" };
 }
 
 function forgetTask({ before, folder }: Workplace, name: string): Forgetting {
   const names = before.tasks.map(({ entry }) => entry.name);
   if (!names.includes(name)) throw unknown("task", name, names, folder.path);
   const tasks = before.tasks.filter(({ entry }) => entry.name !== name);
-  return { tasks, deletedTasks: [name], adaptersThatSaw: [], change: "forgot a task" };
+  const countsThatSaw = countsSince(before.tasks, tasks, ({ entry }) => entry.name === name);
+  return { tasks, deletedTasks: [name], adaptersThatSaw: [], countsThatSaw, change: "forgot a task" };
 }
 
 /** @throws StoreError naming the nearest class or task where there is no such one */

@@ -1,17 +1,25 @@
 /** What a store learns: a task with an adapter, a task's statistics alone, or one more class. */
+import type { LearnedTask } from "../../continual/adaptedBackbone.ts";
 import { encodeContributions } from "../../continual/routing/contributionFile.ts";
+import type { FusionCounts } from "../../continual/routing/fusionFit.ts";
+import { encodeCounts, fusionFile, statisticsFile } from "../../continual/routing/routedLearner.ts";
 import type { Contribution } from "../../continual/routing/statistics.ts";
 import type { FeatureConstants } from "../../continual/routing/types.ts";
 import { DataError, StoreError } from "../../core/errors.ts";
+import { createRng } from "../../core/random.ts";
+import { splitValidation } from "../../data/split.ts";
 import type { Example, LabelledExample } from "../../data/types.ts";
 import { encodePeftFolder } from "../../peft/checkpoint.ts";
 import type { SavedAdapter } from "../../peft/types.ts";
 import type { ManifestTask } from "../manifest.ts";
+import { countSecondPass } from "./secondPass.ts";
 import type { Snapshot } from "./snapshot.ts";
 import type { StoreFolder } from "./storeFolder.ts";
 import type { StoreModel } from "./storeModel.ts";
-import { readFiles, type StoreTask, statisticsFile } from "./tasks.ts";
+import { readFiles, type StoreTask } from "./tasks.ts";
 import type { ChangeOptions, LearnClassOptions, LearnOptions, StoreText, TaskForStore } from "./types.ts";
+
+const VALIDATION_FRACTION = 0.1;
 
 /** What a change is made from. */
 export interface Workplace {
@@ -77,7 +85,15 @@ function checkName(
   );
 }
 
+/** As an experiment does: where no validation data is given, a tenth of every class is held out. */
+function withValidation(task: TaskForStore, seed: number): TaskForStore {
+  if (task.validation !== undefined) return task;
+  const rng = createRng(seed).fork("validation", task.name);
+  return { ...task, ...splitValidation(task.train, VALIDATION_FRACTION, rng) };
+}
+
 interface Trained {
+  readonly learned: LearnedTask;
   readonly saved: SavedAdapter;
   readonly truncatedTexts: number;
   readonly loss: number;
@@ -96,7 +112,7 @@ async function train(
     const next = await training.next();
     if (next.done) {
       const { learned, truncatedTexts } = next.value;
-      return { saved: model.toSaved(learned), truncatedTexts, loss };
+      return { learned, saved: model.toSaved(learned), truncatedTexts, loss };
     }
     onEvent?.(next.value);
     if (next.value.type === "epoch") loss = next.value.meanLoss;
@@ -139,12 +155,13 @@ async function rewrite(
  */
 export async function learnTask(
   place: Workplace,
-  task: TaskForStore,
+  given: TaskForStore,
   options: LearnOptions,
 ): Promise<WrittenTask> {
   const { folder, before, model } = place;
-  const labels = checkTask(task, options);
+  const labels = checkTask(given, options);
   const { statisticsOnly = false, onEvent } = options;
+  const task = statisticsOnly ? given : withValidation(given, model.settings.seed);
   const there = checkName(place, task, labels, options);
   const { constants } = before.statistics;
   onEvent?.({
@@ -159,16 +176,37 @@ export async function learnTask(
   const { contributions, truncatedTexts } = await model.contributions(task.train, constants, options);
   const result = { added: contributions, truncatedTexts, ...(trained && { loss: trained.loss }) };
   if (there !== undefined) return { ...result, task: await rewrite(place, there, contributions) };
+  const counts =
+    trained && (await countHeldOut(place, { ...task, labels }, trained.learned, contributions, options));
   const written = await folder.writeTask(
     { name: task.name, labels, ...(statisticsOnly && { statisticsOnly }) },
     new Map([
       ...(trained === undefined ? [] : encodePeftFolder(trained.saved)),
       ...statisticsFiles(constants, contributions),
+      ...(counts === undefined ? [] : [[fusionFile, encodeCounts(counts)] as const]),
     ]),
   );
-  const where = folder.placeOf(written);
-  const statistics = { constants, contributions };
-  return { ...result, task: { entry: written, where, statistics, ...(trained && { saved: trained.saved }) } };
+  const kept = { statistics: { constants, contributions }, ...(trained && { saved: trained.saved }) };
+  return {
+    ...result,
+    task: { entry: written, where: folder.placeOf(written), ...kept, ...(counts && { counts }) },
+  };
+}
+
+/** What a second pass does to the task's held-out texts; undefined where there are none, or nothing to route among. */
+async function countHeldOut(
+  { before, model }: Workplace,
+  { name, labels = [], validation = [] }: TaskForStore,
+  learned: LearnedTask,
+  contributions: readonly Contribution[],
+  { signal }: ChangeOptions,
+): Promise<FusionCounts | undefined> {
+  const routable = before.tasks.every(({ statistics }) => statistics !== undefined);
+  if (!routable || validation.length === 0 || model.routing.secondPass === "off") return undefined;
+  const statistics = before.statistics.with(contributions);
+  const tasks = [...before.routed, { name, labels, learned }];
+  const router = await model.routers.of(statistics);
+  return countSecondPass(model, tasks, router, statistics.constants, validation, signal);
 }
 
 /** The task that a class joins; undefined where one is to be made, of which name is said. */

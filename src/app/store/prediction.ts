@@ -1,24 +1,22 @@
 /** What a version of a store answers. */
-import { type FittedRouter, RouterFitter } from "../../continual/routing/fit.ts";
-import type { ClassStatistics } from "../../continual/routing/statistics.ts";
+import { route } from "../../continual/routing/routedPrediction.ts";
 import { StoreError } from "../../core/errors.ts";
 import type { Example } from "../../data/types.ts";
-import { checkTop, classify, DEFAULT_TOP, findTask, rank } from "../classify.ts";
+import { checkTop, classify, DEFAULT_TOP, findTask, rank, softmax } from "../classify.ts";
 import type { Prediction, PredictOptions } from "../types.ts";
+import { fusionOf } from "./secondPass.ts";
 import type { Snapshot } from "./snapshot.ts";
 import type { StoreModel } from "./storeModel.ts";
 import type { StoreTask } from "./tasks.ts";
 
-/** Holds native memory: dispose of it. */
-export class StorePredictor implements AsyncDisposable {
+export class StorePredictor {
+  private readonly store: string;
   private readonly model: StoreModel;
-  private readonly fitter: RouterFitter;
-  /** A router is a function of the statistics, so it is fitted once a version. */
-  private readonly routers = new WeakMap<ClassStatistics, Promise<FittedRouter>>();
 
-  constructor(model: StoreModel) {
+  /** @param store its folder */
+  constructor(store: string, model: StoreModel) {
+    this.store = store;
     this.model = model;
-    this.fitter = new RouterFitter((graph) => model.reader.compile(graph));
   }
 
   /** @throws StoreError if nothing was learned yet, or classes cannot be compared with each other */
@@ -34,63 +32,68 @@ export class StorePredictor implements AsyncDisposable {
         hint: "accrete learn <store> --task name data.jsonl",
       });
     const { task: asked } = options;
-    if (asked !== undefined && isAdapted(tasks, asked))
-      return classify(this.model.reader, learned, examples, options);
-    if (asked === undefined && !canCompare(tasks))
+    const one = asked === undefined ? undefined : taskNamed(tasks, asked);
+    if (one !== undefined && one.saved === undefined)
+      return this.routeWithin(snapshot, one, examples, options);
+    if (one !== undefined || !canCompare(tasks))
       return classify(this.model.reader, learned, examples, options);
     return this.route(snapshot, examples, options);
   }
 
   private async route(
-    { statistics, tasks }: Snapshot,
+    { statistics, tasks, routed, manifest }: Snapshot,
     examples: readonly Example[],
-    { task, top = DEFAULT_TOP, signal }: PredictOptions,
+    { top = DEFAULT_TOP, signal }: PredictOptions,
   ): Promise<Prediction[]> {
-    const router = await this.router(statistics);
-    const { reader } = this.model;
+    const { reader, routers } = this.model;
+    const version = { store: this.store, number: manifest.store.version };
+    const router = await routers.of(statistics, version);
+    const routing = { router, features: statistics.constants, fusion: fusionOf(this.model, tasks) };
+    const { encodings } = reader.encode(examples);
+    const answers = await route(reader, routed, routing, encodings, { top, ...(signal && { signal }) });
+    return answers.map(({ label, score, task, top: ranked, passes }, i) => ({
+      text: examples[i]?.text ?? "",
+      label,
+      score,
+      task: routed[task ?? -1]?.name ?? "",
+      top: ranked,
+      passes,
+    }));
+  }
+
+  /** Chooses among the classes of a task that has statistics alone. */
+  private async routeWithin(
+    { statistics, manifest }: Snapshot,
+    { entry }: StoreTask,
+    examples: readonly Example[],
+    { top = DEFAULT_TOP, signal }: PredictOptions,
+  ): Promise<Prediction[]> {
+    const { reader, routers } = this.model;
+    const version = { store: this.store, number: manifest.store.version };
+    const router = await routers.of(statistics, version);
     const { encodings } = reader.encode(examples);
     const features = await reader.routingFeatures(encodings, statistics.constants, signal);
     const { values, classes } = await router.posterior(features, signal);
-    const owner = (label: string) => tasks.findLast(({ entry }) => entry.labels.includes(label))?.entry.name;
-    const own = task === undefined ? undefined : labelsOf(tasks, task);
-    const columns = router.labels.flatMap((label, i) => (own?.includes(label) === false ? [] : i));
+    const columns = router.labels.flatMap((label, i) => (entry.labels.includes(label) ? i : []));
     return examples.map(({ text }, row) => {
-      const scores = columns.map((column) => Math.exp(values[row * classes + column] ?? 0));
-      const total = scores.reduce((sum, score) => sum + score, 0);
+      const logs = columns.map((column) => values[row * classes + column] ?? Number.NEGATIVE_INFINITY);
       const ranked = rank(
         columns.map((column) => router.labels[column] ?? ""),
-        scores.map((score) => score / total),
+        softmax(logs),
         top,
       );
       const [best = { label: "", score: 0 }] = ranked;
-      return { text, ...best, task: task ?? owner(best.label) ?? "", top: ranked, passes: 1 };
+      return { text, ...best, task: entry.name, top: ranked, passes: 1 };
     });
   }
-
-  /** The router of a version, fitted once. */
-  router(statistics: ClassStatistics): Promise<FittedRouter> {
-    const known = this.routers.get(statistics);
-    if (known !== undefined) return known;
-    const fit = this.fitter.fit(statistics, { kind: "lda", seed: this.model.settings.seed });
-    this.routers.set(statistics, fit);
-    // A fit that failed is no answer for the next one who asks.
-    fit.catch(() => this.routers.delete(statistics));
-    return fit;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.fitter[Symbol.asyncDispose]();
-  }
-}
-
-function labelsOf(tasks: readonly StoreTask[], name: string): readonly string[] {
-  return tasks.find(({ entry }) => entry.name === name)?.entry.labels ?? [];
 }
 
 /** @throws ConfigError naming the nearest where there is no such task */
-function isAdapted(tasks: readonly StoreTask[], name: string): boolean {
-  const named = tasks.map((each) => ({ name: each.entry.name, adapted: each.saved !== undefined }));
-  return findTask(named, name).adapted;
+function taskNamed(tasks: readonly StoreTask[], name: string): StoreTask {
+  return findTask(
+    tasks.map((task) => ({ name: task.entry.name, task })),
+    name,
+  ).task;
 }
 
 /**

@@ -14,6 +14,7 @@ const settingsSchema = configFields.pick({
   backbone: true,
   backboneRevision: true,
   method: true,
+  router: true,
   head: true,
   level: true,
   feature: true,

@@ -1,5 +1,6 @@
 /** One version of a store in memory. It never changes: whoever predicts with it sees that version. */
 import type { LearnedTask } from "../../continual/adaptedBackbone.ts";
+import type { RoutedTask } from "../../continual/routing/routedPrediction.ts";
 import { ClassStatistics, checkSameConstants } from "../../continual/routing/statistics.ts";
 import type { FeatureConstants } from "../../continual/routing/types.ts";
 import { CheckpointError } from "../../core/errors.ts";
@@ -12,6 +13,8 @@ export interface Snapshot {
   readonly tasks: readonly StoreTask[];
   /** Tasks with an adapter, in the order of learning. */
   readonly learned: readonly LearnedTask[];
+  /** All tasks, as texts are routed among them. */
+  readonly routed: readonly RoutedTask[];
   readonly statistics: ClassStatistics;
 }
 
@@ -24,13 +27,20 @@ function gather(constants: FeatureConstants, tasks: readonly StoreTask[]): Class
   );
 }
 
+export function routedTask(task: StoreTask, model: StoreModel): RoutedTask {
+  const learned = model.restore(task);
+  const { name, labels } = task.entry;
+  return { name, labels, ...(learned && { learned }) };
+}
+
 export function takeSnapshot(
   manifest: StoreManifest,
   tasks: readonly StoreTask[],
   model: StoreModel,
 ): Snapshot {
-  const learned = tasks.flatMap((task) => model.restore(task) ?? []);
-  return { manifest, tasks, learned, statistics: gather(model.constants(tasks), tasks) };
+  const routed = tasks.map((task) => routedTask(task, model));
+  const learned = routed.flatMap((task) => task.learned ?? []);
+  return { manifest, tasks, learned, routed, statistics: gather(model.constants(tasks), tasks) };
 }
 
 /**

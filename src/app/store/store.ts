@@ -7,6 +7,7 @@ import { forget } from "./forgetting.ts";
 import { learnClass, learnTask, toExample, type Workplace, type WrittenTask } from "./learning.ts";
 import { buildBeside, mergeTasks } from "./merging.ts";
 import { StorePredictor } from "./prediction.ts";
+import { clearCache, removeFitted } from "./routers.ts";
 import { readSettings, requireLearnable } from "./settings.ts";
 import { readSnapshot, type Snapshot, takeSnapshot } from "./snapshot.ts";
 import { keptVersions, readStore, StoreFolder } from "./storeFolder.ts";
@@ -52,7 +53,7 @@ export class Store implements AsyncDisposable {
     this.path = path;
     this.model = model;
     this.snapshot = snapshot;
-    this.predictor = new StorePredictor(model);
+    this.predictor = new StorePredictor(path, model);
   }
 
   static async open(folder: string, options: StoreOptions = {}): Promise<Store> {
@@ -141,7 +142,11 @@ export class Store implements AsyncDisposable {
       };
       return { tasks, statistics, change, result, purge: options.purge === true };
     });
-    return { ...done, keptVersions: await keptVersions(this.path) };
+    return {
+      ...done,
+      deletedFiles: await removeFitted(this.path),
+      keptVersions: await keptVersions(this.path),
+    };
   }
 
   /**
@@ -215,6 +220,7 @@ export class Store implements AsyncDisposable {
         change,
       );
       this.snapshot = { ...takeSnapshot(manifest, tasks, this.model), statistics };
+      await clearCache(this.path);
       if (purge === true) await folder.purge();
       return { ...result, version: manifest.store.version };
     } catch (error) {
@@ -225,7 +231,6 @@ export class Store implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.predictor[Symbol.asyncDispose]();
     await this.model[Symbol.asyncDispose]();
   }
 }

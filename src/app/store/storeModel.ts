@@ -2,19 +2,21 @@
 import { AdaptedBackbone, type LearnedTask } from "../../continual/adaptedBackbone.ts";
 import { ContinualLearner, type TaskToLearn } from "../../continual/learner.ts";
 import { quantize } from "../../continual/routing/fixedRows.ts";
+import type { RoutingSettings } from "../../continual/routing/routedLearner.ts";
 import type { Contribution } from "../../continual/routing/statistics.ts";
 import type { FeatureConstants } from "../../continual/routing/types.ts";
 import type { LearnResult } from "../../continual/taskTrainer.ts";
 import { CheckpointError } from "../../core/errors.ts";
 import { promptTemplate } from "../../data/prompts.ts";
 import type { LabelledExample } from "../../data/types.ts";
-import { sha256Json } from "../../io/hash.ts";
 import { nodeRuntime } from "../../runtime/node.ts";
 import type { ModelStructure } from "../../train/graphs.ts";
 import type { FitEvent } from "../../train/trainer.ts";
 import { type LoadedBackbone, loadBackbone } from "../backbone.ts";
+import { checkRouter, defaultRoutingLayers, featureConstants } from "../routing.ts";
 import { fromSavedAdapter, promptOf, toSavedAdapter } from "../savedTask.ts";
 import { resolveStructure, resolveTraining } from "../structure.ts";
+import { StoreRouters } from "./routers.ts";
 import type { StoreSettings } from "./settings.ts";
 import type { StoreManifest } from "./storeFolder.ts";
 import type { StoreTask } from "./tasks.ts";
@@ -67,11 +69,31 @@ export interface ClassRows {
   readonly truncatedTexts: number;
 }
 
+/** Of a store whose settings name no router: which one there is to be follows from what it knows. */
+const defaultRouter = { kind: "auto", topTasks: 1, secondPass: "auto" } as const;
+
+/** @returns undefined where none on statistics is named */
+function namedRouter({ router }: StoreSettings) {
+  if (router === undefined) return undefined;
+  const { kind, ...rest } = router;
+  return kind === "newlora" || kind === "newlora-frozen" ? undefined : { ...rest, kind };
+}
+
+/** @throws ConfigError if the backbone has no such layer */
+function routingOf(settings: StoreSettings, loaded: LoadedBackbone): RoutingSettings {
+  checkRouter(settings, loaded);
+  const { layers } = loaded.backbone.config;
+  const { kind, topTasks, secondPass, layers: chosen } = { ...defaultRouter, ...namedRouter(settings) };
+  return { kind, topTasks, secondPass, features: { layers: chosen ?? defaultRoutingLayers(layers) } };
+}
+
 /** Holds native memory: dispose of it. */
 export class StoreModel implements AsyncDisposable {
   readonly loaded: LoadedBackbone;
   readonly structure: ModelStructure;
   readonly settings: StoreSettings;
+  readonly routing: RoutingSettings;
+  readonly routers: StoreRouters;
   /** What predictions and features are made with. */
   readonly reader: AdaptedBackbone;
   private teacher: { readonly model: AdaptedBackbone; readonly learner: ContinualLearner } | undefined;
@@ -81,6 +103,12 @@ export class StoreModel implements AsyncDisposable {
     this.settings = settings;
     this.structure = resolveStructure(settings, loaded);
     this.reader = this.open();
+    this.routing = routingOf(settings, loaded);
+    this.routers = new StoreRouters(
+      (graph) => this.reader.compile(graph),
+      namedRouter(settings)?.kind,
+      settings.seed,
+    );
   }
 
   private open(): AdaptedBackbone {
@@ -125,25 +153,9 @@ export class StoreModel implements AsyncDisposable {
 
   /** What shapes the features: what the tasks' statistics say, and where there are none the store's settings. */
   constants(tasks: readonly StoreTask[]): FeatureConstants {
-    return (
-      tasks.find(({ statistics }) => statistics !== undefined)?.statistics?.constants ?? this.ownConstants()
-    );
-  }
-
-  private ownConstants(): FeatureConstants {
-    const { backbone, feature } = this.structure;
-    const { layers } = backbone.config;
-    return {
-      backbone: sha256Json([
-        this.loaded.folder.hash,
-        this.loaded.tokenizer.hash,
-        feature.pooling,
-        this.reader.prompt ?? null,
-      ]),
-      layers: [layers],
-      width: backbone.width,
-      seed: this.settings.seed,
-    };
+    const { layers } = this.routing.features;
+    const learned = tasks.find(({ statistics }) => statistics !== undefined)?.statistics?.constants;
+    return learned ?? featureConstants(this.reader, this.loaded, layers, this.settings.seed);
   }
 
   /**
@@ -174,6 +186,7 @@ export class StoreModel implements AsyncDisposable {
     await this.teacher?.learner[Symbol.asyncDispose]();
     await this.teacher?.model[Symbol.asyncDispose]();
     this.teacher = undefined;
+    await this.routers[Symbol.asyncDispose]();
     await this.reader[Symbol.asyncDispose]();
   }
 }

@@ -2,6 +2,8 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type ContributionFile, decodeContributions } from "../../continual/routing/contributionFile.ts";
+import type { FusionCounts } from "../../continual/routing/fusionFit.ts";
+import { decodeCounts, fusionFile, statisticsFile } from "../../continual/routing/routedLearner.ts";
 import type { Contribution } from "../../continual/routing/statistics.ts";
 import { CheckpointError } from "../../core/errors.ts";
 import { float32, type HostTensor } from "../../core/tensor.ts";
@@ -11,9 +13,6 @@ import type { ManifestTask } from "../manifest.ts";
 import { verifiedAdapterFolder } from "../runFolder.ts";
 import type { StoreManifest } from "./storeFolder.ts";
 
-/** Beside a task's adapter, or alone: the feature rows of its classes. */
-export const statisticsFile = "statistics.safetensors";
-
 /** A task of a store. */
 export interface StoreTask {
   readonly entry: ManifestTask;
@@ -21,6 +20,8 @@ export interface StoreTask {
   readonly saved?: SavedAdapter;
   /** Absent where an experiment without a router learned the task. */
   readonly statistics?: ContributionFile;
+  /** What a second pass did to its held-out texts; absent where there were none. */
+  readonly counts?: FusionCounts;
   /** The task's folder, for messages. */
   readonly where: string;
 }
@@ -28,6 +29,7 @@ export interface StoreTask {
 export async function readTask(store: string, entry: ManifestTask): Promise<StoreTask> {
   const where = await verifiedAdapterFolder(store, entry);
   const path = join(where, statisticsFile);
+  const counts = join(where, fusionFile);
   return {
     entry,
     where,
@@ -35,6 +37,7 @@ export async function readTask(store: string, entry: ManifestTask): Promise<Stor
     ...(statisticsFile in entry.adapter.files && {
       statistics: decodeContributions(await readFile(path), path),
     }),
+    ...(fusionFile in entry.adapter.files && { counts: decodeCounts(await readFile(counts), counts) }),
   };
 }
 
@@ -49,13 +52,6 @@ export async function readFiles(store: string, entry: ManifestTask): Promise<Map
   const files = new Map<string, Uint8Array>();
   for (const name of Object.keys(entry.adapter.files)) files.set(name, await readFile(join(folder, name)));
   return files;
-}
-
-/** The classes that a task can tell. */
-export function classesOf({ entry, statistics }: StoreTask): readonly string[] {
-  return entry.statisticsOnly === undefined
-    ? entry.labels
-    : [...new Set(statistics?.contributions.map(({ label }) => label))];
 }
 
 function takeSlots(tensor: HostTensor<"float32">, slots: readonly number[]): HostTensor<"float32"> {

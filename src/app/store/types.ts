@@ -40,7 +40,10 @@ export interface ChangeOptions {
 export interface TaskForStore {
   readonly name: string;
   readonly train: readonly LabelledExample[];
-  /** For early stopping. */
+  /**
+   * For early stopping, and to see whether a second pass gains anything; default: a tenth of every class of `train`, which
+   * is then not learned from. None: `[]`.
+   */
   readonly validation?: readonly LabelledExample[];
   /** In slot order; default: by first appearance in `train`. */
   readonly labels?: readonly string[];
@@ -92,6 +95,13 @@ export interface Forgotten extends StoreChange {
   readonly deletedTasks: readonly string[];
   /** Tasks whose adapters stay and saw the class in training; their heads have no slot for it any more. */
   readonly adaptersThatSaw: readonly string[];
+  /**
+   * Tasks learned while it was known, whose counts of what a second pass gains stay: they say when adapters are asked,
+   * and nothing of statistics hangs on them.
+   */
+  readonly countsThatSaw: readonly string[];
+  /** Files at the top of the folder with weights fitted to it, deleted. */
+  readonly deletedFiles: readonly string[];
   /** Earlier versions that are kept and can be gone back to. */
   readonly keptVersions: readonly number[];
 }

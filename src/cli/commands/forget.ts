@@ -19,7 +19,8 @@ function targetOf(flags: ForgetFlags): ForgetTarget {
 }
 
 function toLines(forgotten: Forgotten): string {
-  const { version, classes, rows, deletedTasks, adaptersThatSaw, keptVersions } = forgotten;
+  const { version, classes, rows, deletedTasks, adaptersThatSaw, countsThatSaw } = forgotten;
+  const { deletedFiles, keptVersions } = forgotten;
   const lines = [
     `version ${version}: forgot ${classes.length} ${classes.length === 1 ? "class" : "classes"} (${classes.join(", ") || "all are known to other tasks"}), ${rows} feature rows`,
   ];
@@ -28,6 +29,11 @@ function toLines(forgotten: Forgotten): string {
     lines.push(
       `adapters that saw it in training and stay, without a slot for it: ${adaptersThatSaw.join(", ")}`,
     );
+  if (countsThatSaw.length > 0)
+    lines.push(
+      `counts of what a second pass gains that were taken while it was known, and stay: ${countsThatSaw.join(", ")}`,
+    );
+  if (deletedFiles.length > 0) lines.push(`fitted to it and deleted: ${deletedFiles.join(", ")}`);
   lines.push(
     keptVersions.length === 0
       ? "no earlier version is kept: there is no way back"

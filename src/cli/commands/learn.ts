@@ -87,9 +87,9 @@ async function teach(
     return await store.learnClass(wish.label, wish.texts, { ...watch, ...task });
   }
   const train = await readAll(wish.data);
-  const validation = flags.validation === undefined ? [] : await readAll(flags.validation);
+  const validation = flags.validation === undefined ? {} : { validation: await readAll(flags.validation) };
   const options = { ...watch, statisticsOnly: flags.statisticsOnly === true };
-  return await store.learn({ name: wish.name, train, validation }, options);
+  return await store.learn({ name: wish.name, train, ...validation }, options);
 }
 
 function report(learned: LearnedInStore, flags: LearnFlags, terminal: Terminal): void {

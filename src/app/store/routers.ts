@@ -1,0 +1,107 @@
+/** Routers of a store's versions: fitted when somebody asks, once, and kept in a cache beside the versions. */
+import { existsSync } from "node:fs";
+import { mkdir, readFile, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { type FitOptions, type FittedRouter, RouterFitter } from "../../continual/routing/fit.ts";
+import type { ClassStatistics } from "../../continual/routing/statistics.ts";
+import { writeFileAtomic } from "../../io/atomic.ts";
+import { sha256Json } from "../../io/hash.ts";
+import { routerFile, routingFile } from "../routing.ts";
+import { readStore } from "./storeFolder.ts";
+
+/** Nothing in it is needed: whoever finds it empty fits anew. */
+export const cacheFolder = "cache";
+
+/** From so many classes on, with so many rows each, held-out rows are enough to choose the kind of router by. */
+const ENOUGH_CLASSES = 20;
+const ENOUGH_ROWS = 20;
+
+/** A version, and the folder of its store. */
+export interface VersionAt {
+  readonly store: string;
+  readonly number: number;
+}
+
+type Kind = FitOptions["kind"];
+
+/** LDA, and where there are rows enough to choose by, whatever does best on those held out. */
+function defaultKind({ labels, contributions }: ClassStatistics): Kind {
+  const rows = contributions.reduce((sum, each) => sum + each.rows.rows, 0);
+  return labels.length >= ENOUGH_CLASSES && rows >= ENOUGH_ROWS * labels.length ? "auto" : "lda";
+}
+
+/** Holds native memory: dispose of it. */
+export class StoreRouters implements AsyncDisposable {
+  private readonly fitter: RouterFitter;
+  private readonly kind: Kind | undefined;
+  private readonly seed: number;
+  /** A router is a function of the statistics. */
+  private readonly routers = new WeakMap<ClassStatistics, Promise<FittedRouter>>();
+
+  /** @param kind default: by how much there is to choose from */
+  constructor(compile: ConstructorParameters<typeof RouterFitter>[0], kind: Kind | undefined, seed: number) {
+    this.fitter = new RouterFitter(compile);
+    this.kind = kind;
+    this.seed = seed;
+  }
+
+  /** @param version whose statistics these are: its router is kept in the store's cache; absent: nowhere */
+  of(statistics: ClassStatistics, version?: VersionAt): Promise<FittedRouter> {
+    const known = this.routers.get(statistics);
+    if (known !== undefined) return known;
+    const router = this.find(statistics, version);
+    this.routers.set(statistics, router);
+    // A fit that failed is no answer for the next one who asks.
+    router.catch(() => this.routers.delete(statistics));
+    return router;
+  }
+
+  private async find(statistics: ClassStatistics, version: VersionAt | undefined): Promise<FittedRouter> {
+    const kind = this.kind ?? defaultKind(statistics);
+    const { seed } = this;
+    if (version === undefined) return await this.fitter.fit(statistics, { kind, seed });
+    const rows = statistics.contributions.map(({ id }) => id);
+    const key = sha256Json({ kind, seed, rows, constants: { ...statistics.constants } });
+    const path = join(version.store, cacheFolder, `router-${key}.safetensors`);
+    try {
+      return this.fitter.decode(await readFile(path), path);
+    } catch {
+      const router = await this.fitter.fit(statistics, { kind, seed });
+      await this.keep(path, router, version);
+      return router;
+    }
+  }
+
+  /** Who may read a store need not be allowed to write there. */
+  private async keep(path: string, router: FittedRouter, { store, number }: VersionAt): Promise<void> {
+    try {
+      // What was learned may have been forgotten while the router was fitted to it.
+      if ((await readStore(store)).store.version !== number) return;
+      await mkdir(join(path, ".."), { recursive: true });
+      await writeFileAtomic(path, this.fitter.encode(router));
+    } catch {
+      // The next one who asks fits it again.
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.fitter[Symbol.asyncDispose]();
+  }
+}
+
+/** Takes away what was fitted to a version that is past. */
+export async function clearCache(store: string): Promise<void> {
+  await rm(join(store, cacheFolder), { recursive: true, force: true });
+}
+
+/** Takes away what an experiment fitted to all its classes, which a store does not need. @returns the files' names */
+export async function removeFitted(store: string): Promise<string[]> {
+  const removed: string[] = [];
+  for (const name of [routerFile, routingFile]) {
+    const path = join(store, name);
+    if (!existsSync(path)) continue;
+    await rm(path, { force: true });
+    removed.push(name);
+  }
+  return removed;
+}
