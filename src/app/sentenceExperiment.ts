@@ -24,7 +24,6 @@ function openCourse(
   loaded: LoadedBackbone,
   ...[model, training, seed]: Parameters<HeadedStream["open"]>
 ): HeadedCourse {
-  const { method } = config;
   const learner = new ContinualLearner(model, training, seed);
   const taskAt = (index: number): Task => tasks[index]!;
   const asked = selectionOf(config);
@@ -51,7 +50,6 @@ function openCourse(
       const { value, seconds } = await time.evaluation(() => evaluator.evaluate(signal));
       return { type: "evaluated", task, ...value, seconds };
     },
-    ...(selection && selectionFiles(selection.selector)),
     ...probingOf(config, model, tasks, seed),
     [Symbol.asyncDispose]: async () => {
       await sides[Symbol.asyncDispose]();

@@ -48,7 +48,7 @@ export interface RouterSummary {
 
 /** The figures of routed prediction: a router or a network chooses the task. */
 export interface RoutedMetrics extends ProtocolMetrics {
-  /** The share of all test texts whose task the network finds, after the last task. */
+  /** The share of all test texts whose task is found, after the last task. */
   readonly taskAccuracy: number;
   /** After the last task; absent where NewLoRA's network routes. */
   readonly router?: RouterSummary;
