@@ -1,0 +1,401 @@
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { loadConfig } from "../../src/app/config.ts";
+import { createLearner } from "../../src/app/createLearner.ts";
+import { openRun } from "../../src/app/predictor.ts";
+import { runExperiment } from "../../src/app/runExperiment.ts";
+import { describeStore } from "../../src/app/store/info.ts";
+import { mergeStores, openStore, type Store } from "../../src/app/store/store.ts";
+import { readStore } from "../../src/app/store/storeFolder.ts";
+import { readTasks } from "../../src/app/store/tasks.ts";
+import type { Prediction } from "../../src/app/types.ts";
+import { ClassStatistics } from "../../src/continual/routing/statistics.ts";
+import type { LabelledExample } from "../../src/data/types.ts";
+import { temporaryFolder } from "./helpers.ts";
+import { writeTinyExperiment, writeTinyModel } from "./tinyExperiment.ts";
+
+/** Texts of a label hold its letter. */
+function texts(labels: readonly string[], split = "train", count = 12): LabelledExample[] {
+  return labels.flatMap((label) =>
+    Array.from({ length: count }, (_, i) => ({
+      text: `${label[0]} ${split} number ${i} ${label[0]}`,
+      label,
+    })),
+  );
+}
+
+const settings = {
+  training: { epochs: 3, batchSize: 4, learningRate: 1e-2, headLearningRate: 5e-2 },
+  threads: 1,
+} as const;
+
+const questions = texts(["aa", "bb", "cc", "dd", "ee"], "test", 3).map(({ text }) => text);
+
+/** A folder with a tiny model, and stores on it that are closed with the test. */
+async function workshop() {
+  const folder = await temporaryFolder();
+  const backbone = join(folder, "model");
+  await writeTinyModel(backbone);
+  return {
+    folder,
+    at: (name: string) => join(folder, name),
+    open: (name: string, changes: object = {}): Promise<Store> =>
+      openStore(join(folder, name), { create: { backbone, ...settings, ...changes } }),
+  };
+}
+
+/** Everything that a store's statistics hold, to the last bit. */
+async function statisticsOf(folder: string): Promise<readonly string[]> {
+  const tasks = await readTasks(folder, await readStore(folder));
+  const [first] = tasks.flatMap(({ statistics }) => statistics ?? []);
+  if (first === undefined) return [];
+  const all = tasks.flatMap(({ statistics }) => statistics?.contributions ?? []);
+  return ClassStatistics.empty(first.constants)
+    .with(all)
+    .contributions.map(({ id }) => id);
+}
+
+/** Labels and scores; which task a label was learned in is no matter of statistics. */
+function answers(predictions: readonly Prediction[]) {
+  return predictions.map(({ label, score, top, passes }) => ({ label, score, top, passes }));
+}
+
+const statisticsOnly = { statisticsOnly: true } as const;
+
+describe("learning", () => {
+  test("a task's adapter is the one that a learner in memory trains, and later changes leave its bytes alone", async () => {
+    const { open, at, folder } = await workshop();
+    await using store = await open("store");
+    const train = texts(["aa", "bb"]);
+    const learned = await store.learn({ name: "one", train, validation: [] });
+    expect(learned).toMatchObject({ version: 2, task: "one", labels: ["aa", "bb"] });
+    await using learner = await createLearner({ backbone: at("model"), ...settings });
+    await learner.learn({ name: "one", train });
+    await learner.saveAdapter("one", join(folder, "saved"));
+    for (const name of ["adapter_model.safetensors", "head.safetensors"])
+      expect(await readFile(join(at("store"), "adapters/one", name))).toEqual(
+        await readFile(join(folder, "saved", name)),
+      );
+    const { tasks } = await readStore(at("store"));
+    await store.learn({ name: "two", train: texts(["cc", "dd"]) });
+    await store.learnClass("ee", ["e train number 1 e", "e train number 2 e"]);
+    expect((await readStore(at("store"))).tasks[0]).toEqual(tasks[0]);
+    expect(store.classes).toEqual(["aa", "bb", "cc", "dd", "ee"]);
+    expect((await describeStore(at("store"))).versions.map(({ change }) => change)).toEqual([
+      "learned class ee from 2 examples",
+      "learned task two",
+      "learned task one",
+      "begun",
+    ]);
+  });
+
+  test("answers alike whether it has just learned or is opened anew, and through openRun", async () => {
+    const { open, at } = await workshop();
+    await using store = await open("store");
+    await store.learn({ name: "one", train: texts(["aa", "bb"]) });
+    await store.learn({ name: "two", train: texts(["cc", "dd"]) }, statisticsOnly);
+    await store.learnClass("ee", ["e train number 1 e", "e train number 2 e", "e train e"]);
+    const now = await store.predict(questions);
+    expect(now.map(({ task }) => task)).toContain("one");
+    await using again = await openStore(at("store"));
+    expect(await again.predict(questions)).toEqual(now);
+    await using run = await openRun(at("store"));
+    expect(await run.predict(questions.map((text) => ({ text })))).toEqual(now);
+    // Every class of the tiny stream is told by its letter.
+    const right = now.filter(({ label, text }) => label[0] === text[0]);
+    expect(right.length).toBeGreaterThan(questions.length / 2);
+  });
+
+  test("within a task, its adapter answers, or where it has none, statistics among its classes", async () => {
+    const { open } = await workshop();
+    await using store = await open("store");
+    await store.learn({ name: "one", train: texts(["aa", "bb"]) });
+    await store.learn({ name: "two", train: texts(["cc", "dd"]) }, statisticsOnly);
+    for (const [task, labels] of [
+      ["one", ["aa", "bb"]],
+      ["two", ["cc", "dd"]],
+    ] as const) {
+      const predictions = await store.predict(questions, { task });
+      for (const { top, passes, task: named } of predictions) {
+        expect(top.map(({ label }) => label).sort()).toEqual(labels);
+        expect([passes, named]).toEqual([1, task]);
+        expect(top.reduce((sum, { score }) => sum + score, 0)).toBeCloseTo(1, 12);
+      }
+    }
+    await expect(store.predict(questions, { task: "tow" })).rejects.toThrow(/did you mean "two"/);
+  });
+
+  test("answers while it learns, with the version before; another reader sees the new one when it looks", async () => {
+    const { open, at } = await workshop();
+    await using store = await open("store");
+    await store.learn({ name: "one", train: texts(["aa", "bb"]) });
+    await using reader = await openStore(at("store"));
+    const before = await store.predict(questions);
+    let steps = 0;
+    let during: Promise<Prediction[]> | undefined;
+    let second: Promise<void> | undefined;
+    const learning = store.learn(
+      { name: "two", train: texts(["cc", "dd"]) },
+      {
+        onEvent: ({ type }) => {
+          if (type !== "step" || ++steps !== 2) return;
+          during = store.predict(questions);
+          second = expect(reader.learnClass("ee", ["e e e"])).rejects.toThrow(/is being written by process/);
+        },
+      },
+    );
+    await learning;
+    await second;
+    expect(await during).toEqual(before);
+    expect(store.version).toBe(3);
+    expect(await reader.predict(questions)).toEqual(before);
+    expect(await reader.refresh()).toBe(3);
+    expect(await reader.predict(questions)).toEqual(await store.predict(questions));
+    expect(await store.predict(questions)).not.toEqual(before);
+  });
+
+  test("stops between two steps, and leaves the store as it was", async () => {
+    const { open, at } = await workshop();
+    await using store = await open("store");
+    const controller = new AbortController();
+    const learning = store.learn(
+      { name: "one", train: texts(["aa", "bb"]) },
+      { signal: controller.signal, onEvent: ({ type }) => type === "step" && controller.abort() },
+    );
+    await expect(learning).rejects.toThrow(/abort/);
+    expect(store.version).toBe(1);
+    expect((await describeStore(at("store"))).tasks).toEqual([]);
+    expect((await store.learn({ name: "one", train: texts(["aa", "bb"]) })).version).toBe(2);
+  });
+});
+
+describe("forgetting", () => {
+  test("leaves the statistics and the answers of a store that never saw the class, bit for bit", async () => {
+    const { open, at } = await workshop();
+    await using store = await open("store");
+    await store.learn({ name: "one", train: texts(["aa", "bb", "cc"]) }, statisticsOnly);
+    await store.learnClass("ee", ["e train number 1 e", "e train number 2 e"]);
+    await store.learn({ name: "two", train: texts(["bb", "dd"], "more") }, statisticsOnly);
+    const forgotten = await store.forget({ class: "bb" });
+    expect(forgotten).toMatchObject({ classes: ["bb"], rows: 24, deletedTasks: [], adaptersThatSaw: [] });
+
+    await using never = await open("never");
+    await never.learn({ name: "zwei", train: texts(["dd"], "more") }, statisticsOnly);
+    await never.learnClass("ee", ["e train number 1 e", "e train number 2 e"]);
+    await never.learn({ name: "eins", train: texts(["cc", "aa"]) }, statisticsOnly);
+    expect(await statisticsOf(at("store"))).toEqual(await statisticsOf(at("never")));
+    expect(answers(await store.predict(questions))).toEqual(answers(await never.predict(questions)));
+    await using again = await openStore(at("store"));
+    expect(answers(await again.predict(questions))).toEqual(answers(await never.predict(questions)));
+  });
+
+  test("takes the class out of a head, keeps the adapter's weights, and names who saw it", async () => {
+    const { open, at } = await workshop();
+    await using store = await open("store");
+    await store.learn({ name: "one", train: texts(["aa", "bb", "cc"]) });
+    await store.learn({ name: "two", train: texts(["dd", "ee"]) });
+    const weights = await readFile(join(at("store"), "adapters/one/adapter_model.safetensors"));
+    const within = await store.predict(questions, { task: "one" });
+    const forgotten = await store.forget({ class: "bb" });
+    expect(forgotten).toMatchObject({
+      adaptersThatSaw: ["one"],
+      countsThatSaw: ["two"],
+      keptVersions: [1, 2, 3],
+    });
+    const [one] = (await readStore(at("store"))).tasks;
+    expect(one).toMatchObject({ labels: ["aa", "cc"], forgotten: 1, adapter: { folder: "adapters/one-2" } });
+    expect(await readFile(join(at("store"), "adapters/one-2/adapter_model.safetensors"))).toEqual(weights);
+    // The head's other slots are as they were: their scores keep their proportion.
+    const left = await store.predict(questions, { task: "one" });
+    left.forEach(({ top }, i) => {
+      const was = new Map(within[i]?.top.map(({ label, score }) => [label, score]));
+      expect(top.map(({ label }) => label).sort()).toEqual(["aa", "cc"]);
+      const [first, second] = top;
+      const ratio = (was.get(second?.label ?? "") ?? 0) / (was.get(first?.label ?? "") ?? 0);
+      expect((second?.score ?? 0) / (first?.score ?? 1)).toBeCloseTo(ratio, 6);
+    });
+  });
+
+  test("a task goes with its adapter, and with a purge every trace of it", async () => {
+    const { open, at } = await workshop();
+    await using store = await open("store");
+    await store.learn({ name: "one", train: texts(["aa", "bb"]) });
+    await store.learn({ name: "two", train: texts(["bb", "cc"]) });
+    await store.predict(questions);
+    expect(await store.forget({ task: "one" }, { purge: true })).toMatchObject({
+      classes: ["aa"],
+      deletedTasks: ["one"],
+      keptVersions: [],
+    });
+    const { tasks, versions } = await describeStore(at("store"));
+    expect(tasks.map(({ name }) => name)).toEqual(["two"]);
+    expect(versions).toHaveLength(1);
+    await expect(readFile(join(at("store"), "adapters/one/head.safetensors"))).rejects.toThrow(/ENOENT/);
+    await expect(store.rollback()).rejects.toThrow(/nothing to go back to/);
+    await using never = await open("never");
+    await never.learn({ name: "two", train: texts(["bb", "cc"]) });
+    expect(await statisticsOf(at("store"))).toEqual(await statisticsOf(at("never")));
+  });
+
+  test("rolls back to a store that answers as before", async () => {
+    const { open } = await workshop();
+    await using store = await open("store");
+    await store.learn({ name: "one", train: texts(["aa", "bb", "cc"]) });
+    const before = await store.predict(questions);
+    await store.forget({ class: "bb" });
+    expect(await store.predict(questions)).not.toEqual(before);
+    expect(await store.rollback()).toEqual({ version: 4 });
+    expect(await store.predict(questions)).toEqual(before);
+  });
+});
+
+describe("merging", () => {
+  test("is a union: the same statistics and answers whichever comes first, and as learned in one place", async () => {
+    const { open, at } = await workshop();
+    const teach = async (name: string, tasks: Readonly<Record<string, readonly string[]>>) => {
+      await using store = await open(name);
+      for (const [task, labels] of Object.entries(tasks))
+        await store.learn({ name: task, train: texts(labels) }, statisticsOnly);
+    };
+    await teach("a", { one: ["aa", "bb"], shared: ["cc", "dd"] });
+    await teach("b", { shared: ["cc", "dd"], two: ["bb", "ee"] });
+    await teach("all", { one: ["aa", "bb"], shared: ["cc", "dd"], two: ["bb", "ee"] });
+    const { tasks } = await mergeStores(at("a"), at("b"), at("ab"));
+    expect(tasks.map(({ name }) => name)).toEqual(["one", "shared", "two"]);
+    await mergeStores(at("b"), at("a"), at("ba"));
+    const expected = await statisticsOf(at("all"));
+    expect(await statisticsOf(at("ab"))).toEqual(expected);
+    expect(await statisticsOf(at("ba"))).toEqual(expected);
+    const said = [];
+    for (const name of ["ab", "ba", "all"]) {
+      await using store = await openStore(at(name));
+      said.push(answers(await store.predict(questions)));
+    }
+    expect(said[0]).toEqual(said[2]);
+    expect(said[1]).toEqual(said[2]);
+  });
+
+  test("two tasks of one name keep their adapters, and the second gets a new name", async () => {
+    const { open, at } = await workshop();
+    for (const [name, labels] of [
+      ["a", ["aa", "bb"]],
+      ["b", ["cc", "dd"]],
+    ] as const) {
+      await using store = await open(name);
+      await store.learn({ name: "task", train: texts(labels) });
+    }
+    const { tasks } = await mergeStores(at("a"), at("b"), at("ab"));
+    expect(tasks).toEqual([
+      { name: "task", was: "task" },
+      { name: "task.2", was: "task" },
+    ]);
+    const ids = async (name: string) => (await readStore(at(name))).tasks.map(({ adapter }) => adapter.id);
+    expect(await ids("ab")).toEqual([...(await ids("a")), ...(await ids("b"))]);
+  });
+
+  test("refuses another backbone, and adapters that are built otherwise, and leaves nothing behind", async () => {
+    const { open, at, folder } = await workshop();
+    await using a = await open("a");
+    await a.learn({ name: "one", train: texts(["aa", "bb"]) });
+    await using other = await open("b", { method: { rank: 2, alpha: 4 } });
+    await other.learn({ name: "two", train: texts(["cc", "dd"]) });
+    await expect(mergeStores(at("a"), at("b"), at("ab"))).rejects.toMatchObject({
+      exitCode: 2,
+      message: /its adapter is built otherwise/,
+    });
+    const mini = join(import.meta.dirname, "../../models/accrete-mini");
+    await using foreign = await openStore(at("c"), { create: { backbone: mini, threads: 1 } });
+    expect(foreign.version).toBe(1);
+    await expect(mergeStores(at("a"), at("c"), at("ac"))).rejects.toMatchObject({
+      exitCode: 2,
+      message: /has another backbone/,
+      hint: /same backbone/,
+    });
+    await expect(describeStore(join(folder, "ab"))).rejects.toThrow(/no store there/);
+  });
+});
+
+describe("the folder of an experiment", () => {
+  test("goes on learning: exactly at first, routed when its tasks' statistics are added", async () => {
+    const folder = await temporaryFolder();
+    const { config } = await loadConfig(await writeTinyExperiment(folder));
+    const short = { ...config, training: { ...config.training, epochs: 1 } };
+    for await (const _ of runExperiment(short));
+    await using store = await openStore(config.out);
+    expect(store.version).toBe(1);
+    await using run = await openRun(config.out);
+    const examples = questions.map((text) => ({ text }));
+    expect(await store.predict(examples)).toEqual(await run.predict(examples));
+
+    await store.learn({ name: "new", train: texts(["gg", "hh"]) });
+    const [answer] = await store.predict(["g train number 1 g"]);
+    expect(answer?.passes).toBe(4);
+    await store.learn({ name: "class", train: texts(["ii"]) }, statisticsOnly);
+    await expect(store.predict(examples)).rejects.toMatchObject({
+      message: /task "task-0" has an adapter and no statistics/,
+      hint: /accrete learn <store> --task "task-0" <its data> --statistics-only/,
+    });
+    const all = [
+      ["aa", "bb"],
+      ["cc", "dd"],
+      ["ee", "ff"],
+    ];
+    for (const [i, labels] of all.entries())
+      await store.learn({ name: `task-${i}`, train: texts(labels) }, statisticsOnly);
+    expect((await store.predict(examples))[0]?.passes).toBeLessThanOrEqual(2);
+    expect((await describeStore(config.out)).tasks.map(({ kind }) => kind)).toEqual([
+      "adapter",
+      "adapter",
+      "adapter",
+      "adapter",
+      "statistics",
+    ]);
+  });
+});
+
+describe("what cannot be learned", () => {
+  test("is refused before anything is written", async () => {
+    const { open, at } = await workshop();
+    await using store = await open("store");
+    await expect(store.predict(["a text"])).rejects.toThrow(/has learned nothing yet/);
+    await store.learn({ name: "one", train: texts(["aa", "bb"], "train", 2) }, statisticsOnly);
+    const before = await describeStore(at("store"));
+    const refused = [
+      [() => store.learn({ name: "one", train: texts(["cc", "dd"]) }), /"one" was learned already/],
+      [() => store.learn({ name: "two", train: texts(["cc"]) }), /has a single class, "cc"/],
+      [() => store.learn({ name: "two", train: [] }), /has no training examples/],
+      [() => store.learn({ name: " ", train: texts(["cc", "dd"]) }), /needs a name/],
+      [
+        () => store.learn({ name: "two", train: texts(["cc", "dd"]), validation: texts(["ee"]) }),
+        /validation has the label "ee"/,
+      ],
+      [() => store.learnClass("cc", []), /no example to learn it from/],
+      [() => store.learnClass("", ["a text"]), /needs a name/],
+      [() => store.forget({ class: "ab" }), /no class called "ab"; did you mean "aa"/],
+      [() => store.forget({ task: "noe" }), /no task called "noe"; did you mean "one"/],
+    ] as const;
+    for (const [change, message] of refused)
+      await expect(change()).rejects.toMatchObject({ exitCode: 2, message });
+    expect(await describeStore(at("store"))).toEqual(before);
+  });
+
+  test("a class does not join a task whose adapter has no slot for it", async () => {
+    const { open } = await workshop();
+    await using store = await open("store");
+    await store.learn({ name: "one", train: texts(["aa", "bb"], "train", 3) });
+    await expect(store.learnClass("cc", ["c c"], { task: "one" })).rejects.toThrow(
+      /has an adapter that was not trained on the class "cc"/,
+    );
+    expect(await store.learnClass("aa", ["a a"])).toMatchObject({ task: "one", labels: ["aa", "bb"] });
+  });
+
+  test("words and answers in words are not for a store, nor is a selection network", async () => {
+    const { open, folder } = await workshop();
+    await expect(open("word", { level: "word" })).rejects.toThrow(/learns at level word/);
+    await expect(open("none", { head: "none" })).rejects.toThrow(/answers in words/);
+    await expect(open("net", { method: { selector: "newlora" } })).rejects.toThrow(/has a selection network/);
+    await expect(open("key", { stream: {} })).rejects.toMatchObject({ issues: [{ path: "stream" }] });
+    await expect(openStore(join(folder, "nowhere"))).rejects.toMatchObject({ hint: /accrete init/ });
+  });
+});
