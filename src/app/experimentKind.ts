@@ -3,7 +3,7 @@ import type { LearnedTask } from "../continual/adaptedBackbone.ts";
 import type { Evaluation } from "../continual/runMetrics.ts";
 import type { LearnResult } from "../continual/taskTrainer.ts";
 import type { ProbedRow } from "../core/probing.ts";
-import type { TaskHeader } from "../core/record.ts";
+import type { FloorMetrics, TaskHeader } from "../core/record.ts";
 import type { FeatureSpec } from "../nn/features.ts";
 import type { SavedAdapter } from "../peft/types.ts";
 import type { FitEvent } from "../train/trainer.ts";
@@ -70,6 +70,8 @@ export interface Course extends AsyncDisposable {
     time: Timekeeper,
     signal?: AbortSignal,
   ): Promise<ProbedRow>;
+  /** What a classifier without a network reaches on the stream. Absent where texts have no label. */
+  floor?(signal?: AbortSignal): Promise<FloorMetrics>;
   /** What is written of a learned task. */
   save(learned: LearnedTask): SavedAdapter;
   /** Files of our own that go with the newest task's adapter, by name: what goes on learning as it is by now. */

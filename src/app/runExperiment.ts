@@ -176,7 +176,15 @@ async function* learnStream(
   }
   const figures = computeFigures(level, [...rows.values()], curriculum.tasks);
   const probing = computeProbing([...probed.values()]);
-  const metrics = { ...figures, ...(probing !== undefined && { probing }), cost: time.cost() };
+  const floor =
+    past.find((event) => event.type === "floor-measured")?.floor ?? (await course.floor?.(signal));
+  if (floor !== undefined) yield { type: "floor-measured", floor };
+  const metrics = {
+    ...figures,
+    ...(probing !== undefined && { probing }),
+    ...(floor !== undefined && { floor }),
+    cost: time.cost(),
+  };
   yield { type: "run-finished", metrics };
 }
 

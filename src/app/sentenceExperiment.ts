@@ -1,4 +1,5 @@
 import { Evaluator } from "../continual/evaluation.ts";
+import { measureFloor } from "../continual/floor.ts";
 import { ContinualLearner } from "../continual/learner.ts";
 import { encodePrompted, promptTemplate } from "../data/prompts.ts";
 import { loadStream } from "../data/stream.ts";
@@ -50,6 +51,7 @@ function openCourse(
       const { value, seconds } = await time.evaluation(() => evaluator.evaluate(signal));
       return { type: "evaluated", task, ...value, seconds };
     },
+    floor: (signal) => measureFloor(tasks, (graph) => model.compile(graph), signal),
     ...probingOf(config, model, tasks, seed),
     [Symbol.asyncDispose]: async () => {
       await sides[Symbol.asyncDispose]();

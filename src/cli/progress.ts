@@ -108,6 +108,8 @@ export class ProgressPrinter {
           `${this.#taskTitle(event.task)} evaluated: CIL micro F1 ${formatPercent(event.cil.microF1)}, ` +
           `TIL ${formatPercent(event.til.microF1)} on ${event.cil.perTask.length} tasks (${formatDuration(event.seconds)})`
         );
+      case "floor-measured":
+        return `floor, ${event.floor.method}: CIL ${formatPercent(event.floor.cil)}, TIL ${formatPercent(event.floor.til)} (${formatDuration(event.floor.seconds)})`;
       case "probed": {
         const what = event.learned === 0 ? "the backbone alone" : this.#taskTitle(event.learned - 1);
         const found = Object.entries(event.accuracies).map(

@@ -14,9 +14,20 @@ export interface ProtocolMetrics {
   readonly averageIncrementalAccuracy: number;
   readonly forgetting?: number;
   readonly backwardTransfer?: number;
+  /** Where classes can be answered that were never learned. */
   readonly forwardTransfer?: number;
+  /** What `forwardTransfer` is made of; its entry j − 1 is task j's, for j from 1. */
+  readonly unseen?: UnseenAccuracies;
   /** Forward passes of the backbone one prediction costs after the last task, without caches. */
   readonly passesPerExample: number;
+}
+
+/** The accuracy on each task but the first before it is learned; fractions. */
+export interface UnseenAccuracies {
+  /** With the adapter of the task before. */
+  readonly newest: readonly number[];
+  /** With an adapter that has learned nothing. */
+  readonly untrained: readonly number[];
 }
 
 /** Where a model answers in words, both ways of reading its answers; the figures beside them are those of label scoring. */
@@ -77,6 +88,14 @@ export type ProbeKind = (typeof probeKinds)[number];
  * all tasks. Row 0 is of the backbone alone, row k of the adapter of the k-th task learned. Fractions.
  */
 export type ProbingMetrics = { readonly [K in ProbeKind]?: readonly (readonly number[])[] };
+
+/** What a classifier of spellings reaches after the last task, without a network; fractions, means over tasks. */
+export interface FloorMetrics {
+  readonly method: string;
+  readonly cil: number;
+  readonly til: number;
+  readonly seconds: number;
+}
 
 /** What gets a label: a text, or each of its words. */
 export type RunLevel = "sentence" | "word";
@@ -147,6 +166,7 @@ export interface SentenceMetrics {
   readonly routed?: RoutedMetrics;
   readonly outOfScope?: OutOfScopeMetrics;
   readonly probing?: ProbingMetrics;
+  readonly floor?: FloorMetrics;
   readonly cost: RunCost;
 }
 
@@ -193,6 +213,22 @@ export interface AnswerRow {
   readonly cil: readonly number[];
   readonly tilCorrect: readonly number[];
   readonly cilCorrect: readonly number[];
+}
+
+/** Right answers on the test set of the task that is learned next, by label scoring. */
+export interface UnseenRow {
+  readonly counted: number;
+  /** Among the task's own labels. */
+  readonly til: UnseenCorrect;
+  /** Among these and the labels of all tasks before it. */
+  readonly cil: UnseenCorrect;
+}
+
+export interface UnseenCorrect {
+  /** With the adapter of the task that was learned last. */
+  readonly newest: number;
+  /** With the adapter that the task begins with, which has learned nothing. */
+  readonly untrained: number;
 }
 
 /** Routed prediction after task k: row k of its matrix, with the counts behind it. */
@@ -266,6 +302,8 @@ export type RunEventBody =
       readonly passesPerExample: number;
       /** Where the model answers in words: what it generates freely. The rows above are those of label scoring. */
       readonly exactMatch?: AnswerRow;
+      /** Where the model answers in words and another task follows. */
+      readonly unseen?: UnseenRow;
       /** Where a router or a selection network chooses the task. */
       readonly routed?: RoutedRow;
       /** Where there are texts out of scope and statistics to tell them. */
@@ -287,4 +325,5 @@ export type RunEventBody =
       readonly accuracies: { readonly [K in ProbeKind]?: readonly number[] };
       readonly seconds: number;
     }
+  | { readonly type: "floor-measured"; readonly floor: FloorMetrics }
   | { readonly type: "run-finished"; readonly metrics: RunMetrics };

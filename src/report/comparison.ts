@@ -23,6 +23,9 @@ export interface ComparedRow {
   readonly seeds: number;
   /** Average accuracy after the last task, at word level micro F1. */
   readonly accuracy: Spread;
+  /** What a classifier of spellings reaches under the same protocol; absent where some run did not measure it. */
+  readonly floor?: Spread;
+  readonly belowFloor: boolean;
   readonly forgetting?: Spread;
   readonly passesPerExample: Spread;
   readonly trainSeconds: Spread;
@@ -55,6 +58,10 @@ const protocolOf: { readonly [P in ComparedProtocol]: (metrics: RunMetrics) => F
   TIL: ({ til }) => figuresOf(til),
 };
 
+function floorOf(metrics: RunMetrics, protocol: ComparedProtocol): number | undefined {
+  return metrics.level === "word" ? undefined : metrics.floor?.[protocol === "TIL" ? "til" : "cil"];
+}
+
 /** @returns the spread, or nothing where some value is missing */
 function spreadOfAll(values: readonly (number | undefined)[]): Spread | undefined {
   const known = values.filter((value) => value !== undefined);
@@ -71,13 +78,17 @@ function rowsOf({ name, records }: NamedRuns): ComparedRow[] {
   return comparedProtocols.flatMap((protocol): ComparedRow[] => {
     const figures = records.flatMap(({ metrics }) => protocolOf[protocol](metrics) ?? []);
     if (figures.length < records.length || figures.length === 0) return [];
+    const accuracy = spreadOf(figures.map((each) => each.accuracy));
+    const floor = spreadOfAll(records.map(({ metrics }) => floorOf(metrics, protocol)));
     const forgetting = spreadOfAll(figures.map((each) => each.forgetting));
     return [
       {
         run: name,
         protocol,
         seeds: records.length,
-        accuracy: spreadOf(figures.map(({ accuracy }) => accuracy)),
+        accuracy,
+        ...(floor !== undefined && { floor }),
+        belowFloor: floor !== undefined && accuracy.mean < floor.mean,
         ...(forgetting !== undefined && { forgetting }),
         passesPerExample: spreadOf(figures.map(({ passesPerExample }) => passesPerExample)),
         ...cost,

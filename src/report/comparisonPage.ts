@@ -22,9 +22,17 @@ const colours: { readonly [P in ComparedProtocol]: string } = {
 function drawAccuracyOverPasses(rows: readonly ComparedRow[]): Markup {
   const most = Math.max(2, ...rows.map(({ passesPerExample }) => passesPerExample.mean));
   const ticks = [1, 2, 3, 5, 10, 20, 50, 100, 200, 500].filter((tick) => tick <= most * 1.3);
-  const low = Math.min(...rows.map(({ accuracy }) => accuracy.mean - (accuracy.standardDeviation ?? 0)));
+  const low = Math.min(
+    ...rows.flatMap(({ accuracy, floor }) => [
+      accuracy.mean - (accuracy.standardDeviation ?? 0),
+      floor?.mean ?? 1,
+    ]),
+  );
   const passes = (row: ComparedRow) => row.passesPerExample.mean;
   const off = (row: ComparedRow) => row.accuracy.standardDeviation ?? 0;
+  const floors = [
+    ...new Set(rows.flatMap(({ protocol, floor }) => (protocol === "TIL" ? [] : (floor?.mean ?? [])))),
+  ];
   return draw({
     ariaLabel: "Accuracy against forward passes an example",
     width: fullWidth,
@@ -43,6 +51,16 @@ function drawAccuracyOverPasses(rows: readonly ComparedRow[]): Markup {
         label: "forward passes an example",
         labelAnchor: "center",
         labelArrow: "none",
+      }),
+      Plot.ruleY(floors, { stroke: "var(--muted)", strokeDasharray: "2 4" }),
+      Plot.text(floors, {
+        x: 0.9,
+        y: (floor: number) => floor,
+        text: () => "floor",
+        dx: 4,
+        dy: -7,
+        textAnchor: "start",
+        fill: "var(--muted)",
       }),
       Plot.ruleX(rows, {
         x: passes,
@@ -72,7 +90,8 @@ function drawAccuracyOverPasses(rows: readonly ComparedRow[]): Markup {
 
 function renderRow(row: ComparedRow): Markup {
   return html`<tr><th scope="row" class="left"><bdi>${row.run}</bdi></th><td class="left">${row.protocol}</td><td>${row.seeds}</td>
-<td>${formatSpread(row.accuracy)}</td><td>${row.forgetting === undefined ? missing : formatSpread(row.forgetting)}</td>
+<td>${formatSpread(row.accuracy)}${row.belowFloor ? " (below the floor)" : ""}</td>
+<td>${row.floor === undefined ? missing : formatSpread(row.floor)}</td><td>${row.forgetting === undefined ? missing : formatSpread(row.forgetting)}</td>
 <td>${formatPassesSpread(row.passesPerExample)}</td><td>${formatSeconds(row.trainSeconds.mean)}</td>
 <td>${formatSeconds(row.evalSeconds.mean)}</td><td>${formatBytes(row.peakRssBytes.mean)}</td></tr>\n`;
 }
@@ -97,11 +116,11 @@ export function renderComparisonPage({ rows, notes }: Comparison, version: strin
 <main>
 <section id="plot"><h2>Accuracy against passes</h2>
 <p class="note">After the last task: the share of right answers (at word level micro F1), and how many times the backbone runs
-for one of them, without caches. Up and to the left is better. TIL is told the task, the other two are not.</p>
+for one of them, without caches. Up and to the left is better. TIL is told the task, the other two are not. The floor is a classifier of spellings without a network, for CIL.</p>
 <div class="panel"><div class="chart keep">${drawAccuracyOverPasses(rows)}</div></div></section>
 <section id="table"><h2>Figures</h2>
 <div class="panel scroll"><table><thead><tr><th scope="col" class="left">run</th><th scope="col" class="left">protocol</th><th scope="col">seeds</th>
-<th scope="col">accuracy, %</th><th scope="col">forgetting, points</th><th scope="col">passes</th><th scope="col">learning</th>
+<th scope="col">accuracy, %</th><th scope="col">floor, %</th><th scope="col">forgetting, points</th><th scope="col">passes</th><th scope="col">learning</th>
 <th scope="col">evaluation</th><th scope="col">peak memory</th></tr></thead><tbody>${rows.map(renderRow)}</tbody></table></div>
 <p class="note">Mean ± sample standard deviation over the seeds; times and memory are those of the whole run, the mean over the seeds.</p></section>
 </main>

@@ -1,5 +1,12 @@
 /** Figures that terminal and page share: a finished run's metrics, or what can be said of one under way. */
-import type { AccuracyMatrix, AnswerMetrics, ProtocolMetrics, RunLevel, TypeMatrix } from "../core/record.ts";
+import type {
+  AccuracyMatrix,
+  AnswerMetrics,
+  FloorMetrics,
+  ProtocolMetrics,
+  RunLevel,
+  TypeMatrix,
+} from "../core/record.ts";
 import { typeMatrix } from "../core/typeMatrix.ts";
 import { evaluationOf, namesOf, type RunRecord, type TaskRecord } from "./record.ts";
 
@@ -46,6 +53,10 @@ export interface RunFigures {
   readonly til: ProtocolFigures;
   /** Absent where every evaluation was exact. */
   readonly routed?: RoutedFigures;
+  /** Absent while the run goes on, and where there is none. */
+  readonly floor?: FloorMetrics;
+  /** The protocols that a classifier of spellings does better in. */
+  readonly belowFloor: readonly string[];
   /** Tasks whose TIL figure is not what it was when they were learned: there must be none. */
   readonly tilChanged: readonly number[];
   readonly trainSeconds: number | undefined;
@@ -57,20 +68,38 @@ export function summarize(record: RunRecord): RunFigures {
   const { metrics, tasks } = record;
   const evaluatedTasks = record.cil.length;
   const routed = summarizeRouted(tasks.slice(0, evaluatedTasks));
+  const [cil, til] = [summarizers[record.level](record, "cil"), summarizers[record.level](record, "til")];
+  const floor = metrics?.level === undefined ? metrics?.floor : undefined;
   return {
     finished: metrics !== undefined,
     totalTasks: tasks.length,
     evaluatedTasks,
     totalLabels: countNames(tasks),
     seenLabels: countNames(tasks.slice(0, evaluatedTasks)),
-    cil: summarizers[record.level](record, "cil"),
-    til: summarizers[record.level](record, "til"),
+    cil,
+    til,
     ...(routed !== undefined && { routed }),
+    ...(floor !== undefined && { floor }),
+    belowFloor: floor === undefined ? [] : findBelowFloor(floor, { cil, til, routed }),
     tilChanged: findChangedColumns(record.til),
     trainSeconds: metrics?.cost.trainSeconds ?? total(tasks.map((task) => task.learned?.seconds)),
     evalSeconds: metrics?.cost.evalSeconds ?? total(tasks.map((task) => evaluationOf(task)?.seconds)),
     peakRssBytes: metrics?.cost.peakRssBytes,
   };
+}
+
+function findBelowFloor(
+  floor: FloorMetrics,
+  reached: { readonly [P in "cil" | "til"]: ProtocolFigures } & {
+    readonly routed: RoutedFigures | undefined;
+  },
+): string[] {
+  const pairs = [
+    ["CIL", reached.cil.headline, floor.cil],
+    ["Routed", reached.routed?.headline, floor.cil],
+    ["TIL", reached.til.headline, floor.til],
+  ] as const;
+  return pairs.flatMap(([name, value, least]) => (value !== undefined && value < least ? [name] : []));
 }
 
 function summarizeRouted(evaluated: readonly TaskRecord[]): RoutedFigures | undefined {

@@ -164,6 +164,16 @@ function cardsOf(page: Page): readonly Card[] {
             more: `the task found for ${formatPercent(figures.routed.taskAccuracy)} % of texts; ${formatCount(figures.routed.passesPerExample)} forward passes`,
           },
         ]),
+    ...(figures.floor === undefined
+      ? []
+      : [
+          {
+            name: "Floor, CIL",
+            value: formatPercent(figures.floor.cil),
+            unit: "%",
+            more: `TIL ${formatPercent(figures.floor.til)} %; ${figures.floor.method}, without a network`,
+          },
+        ]),
     {
       name: `CIL ${wording.incremental}`,
       value: formatPercent(cil.incremental),
@@ -182,6 +192,16 @@ function cardsOf(page: Page): readonly Card[] {
       unit: "points",
       more: cil.backwardTransfer === undefined ? undefinedFigure : "last − first, higher is better",
     },
+    ...(cil.forwardTransfer === undefined
+      ? []
+      : [
+          {
+            name: "CIL forward transfer",
+            value: formatPoints(cil.forwardTransfer),
+            unit: "points",
+            more: `TIL ${formatPoints(til.forwardTransfer)} points; the task to come, against an untrained adapter`,
+          },
+        ]),
     {
       name: "CIL forward passes per example",
       value: cil.passesPerExample === undefined ? missing : formatCount(cil.passesPerExample),
@@ -207,6 +227,11 @@ function renderNotices({ record: { warnings }, figures, wording }: Page): Markup
       ? undefined
       : html`<div class="notice"><h2>${wording.tilChanged}</h2><p>Adapters are never touched
 again once their task is learned, so this must not happen. Tasks: ${tilChanged.join(", ")}.</p></div>`;
+  const below =
+    figures.belowFloor.length === 0
+      ? undefined
+      : html`<div class="notice"><h2>Below the floor: ${figures.belowFloor.join(", ")}</h2><p>A classifier that sees
+nothing but how words are spelt does better there.</p></div>`;
   const open = finished
     ? undefined
     : html`<div class="notice"><h2>This run is not finished</h2><p>It has learned and evaluated ${evaluatedTasks} of
@@ -217,5 +242,5 @@ ${plural(totalTasks, "task")}; the figures below are those so far. It continues 
       : html`<div class="notice"><h2>${warnings.length === 1 ? "A note" : "Notes"} from the run</h2><ul>${warnings.map(
           (warning) => html`<li>${warning}</li>`,
         )}</ul></div>`;
-  return html`${open}${changed}${notes}`;
+  return html`${open}${changed}${below}${notes}`;
 }

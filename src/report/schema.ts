@@ -22,6 +22,8 @@ import {
   type RunMetrics,
   type SentenceMetrics,
   type TypeScore,
+  type UnseenAccuracies,
+  type UnseenRow,
   type WordMetrics,
   type WordProtocolMetrics,
   type WordScores,
@@ -37,6 +39,11 @@ const time = z.iso.datetime();
 
 export const accuracyMatrixSchema = z.array(z.array(fraction.nullable())) satisfies z.ZodType<AccuracyMatrix>;
 
+const unseenAccuraciesSchema = z.object({
+  newest: z.array(fraction),
+  untrained: z.array(fraction),
+}) satisfies z.ZodType<UnseenAccuracies>;
+
 export const protocolMetricsSchema = z.object({
   matrix: accuracyMatrixSchema,
   averageAccuracy: fraction,
@@ -45,6 +52,7 @@ export const protocolMetricsSchema = z.object({
   forgetting: fraction.exactOptional(),
   backwardTransfer: z.number().min(-1).max(1).exactOptional(),
   forwardTransfer: z.number().min(-1).max(1).exactOptional(),
+  unseen: unseenAccuraciesSchema.exactOptional(),
   passesPerExample: z.number().nonnegative(),
 }) satisfies z.ZodType<ProtocolMetrics>;
 
@@ -121,6 +129,13 @@ const probingSchema = z.partialRecord(
   z.array(z.array(fraction)),
 ) satisfies z.ZodType<ProbingMetrics>;
 
+const floorSchema = z.object({
+  method: z.string(),
+  cil: fraction,
+  til: fraction,
+  seconds,
+}) satisfies z.ZodType<FloorMetrics>;
+
 const sentenceMetricsSchema = z.object({
   schemaVersion: z.literal(1),
   level: z.undefined().optional(),
@@ -129,6 +144,7 @@ const sentenceMetricsSchema = z.object({
   routed: routedMetricsSchema.exactOptional(),
   outOfScope: outOfScopeSchema.exactOptional(),
   probing: probingSchema.exactOptional(),
+  floor: floorSchema.exactOptional(),
   cost: runCostSchema,
 }) satisfies z.ZodType<SentenceMetrics>;
 
@@ -173,6 +189,14 @@ export const runHeaderSchema = z.object({
     }),
   ),
 }) satisfies z.ZodType<RunHeader>;
+
+const unseenCorrectSchema = z.object({ newest: count, untrained: count });
+
+const unseenRowSchema = z.object({
+  counted: count,
+  til: unseenCorrectSchema,
+  cil: unseenCorrectSchema,
+}) satisfies z.ZodType<UnseenRow>;
 
 const answerRowSchema = z.object({
   til: z.array(fraction),
@@ -246,6 +270,7 @@ export const runEventSchema = z.discriminatedUnion("type", [
     counted: z.array(count),
     passesPerExample: z.number().nonnegative(),
     exactMatch: answerRowSchema.exactOptional(),
+    unseen: unseenRowSchema.exactOptional(),
     routed: routedRowSchema.exactOptional(),
     outOfScope: outOfScopeSchema.exactOptional(),
     seconds,
@@ -265,5 +290,6 @@ export const runEventSchema = z.discriminatedUnion("type", [
     accuracies: z.partialRecord(probeKind, z.array(fraction)),
     seconds,
   }),
+  z.object({ time, type: z.literal("floor-measured"), floor: floorSchema }),
   z.object({ time, type: z.literal("run-finished"), metrics: runMetricsSchema }),
 ]) satisfies z.ZodType<RunEvent>;

@@ -1,5 +1,5 @@
 import { stripVTControlCharacters } from "node:util";
-import type { AccuracyMatrix, TypeMatrix } from "../core/record.ts";
+import type { AccuracyMatrix, FloorMetrics, TypeMatrix } from "../core/record.ts";
 import { type RoutedFigures, type RunFigures, summarize } from "./figures.ts";
 import {
   formatBytes,
@@ -84,7 +84,7 @@ function plural(count: number, noun: string): string {
 }
 
 function renderHeadline(
-  { cil, til, routed, finished, tilChanged }: RunFigures,
+  { cil, til, routed, floor, belowFloor, finished, tilChanged }: RunFigures,
   wording: Wording,
   pen: Pen,
 ): string[] {
@@ -118,6 +118,8 @@ function renderHeadline(
     pen.strong(line(["", "CIL", "TIL"])),
     ...rows.map(line),
     ...(routed === undefined ? [] : [routedLine(routed)]),
+    ...(floor === undefined ? [] : [floorLine(floor)]),
+    ...(belowFloor.length === 0 ? [] : [pen.strong(`Below the floor: ${belowFloor.join(", ")}.`)]),
     tilChanged.length === 0
       ? pen.faint("TIL's forgetting is 0 by construction.")
       : pen.strong(
@@ -128,6 +130,10 @@ function renderHeadline(
         ),
     "",
   ];
+}
+
+function floorLine({ method, cil, til }: FloorMetrics): string {
+  return `Floor (${method}, no network): CIL ${formatPercent(cil)} %, TIL ${formatPercent(til)} %`;
 }
 
 function routedLine({ headline, taskAccuracy, passesPerExample }: RoutedFigures): string {

@@ -54,11 +54,26 @@ describe("compareRuns", () => {
     });
   });
 
+  test("what a classifier of spellings does better is marked", () => {
+    const record = withAccuracy(finished(), 0.5, 1);
+    const { metrics } = record;
+    if (metrics.level === "word") throw new Error("the synthetic run is about sentences");
+    const floor = { method: "n-grams", cil: 0.6, til: 0, seconds: 1 };
+    const { rows } = compareRuns([{ name: "a", records: [{ ...record, metrics: { ...metrics, floor } }] }]);
+    expect(rows.map(({ protocol, belowFloor }) => [protocol, belowFloor])).toEqual([
+      ["CIL exact", true],
+      ["TIL", false],
+    ]);
+  });
+
   test("seeds become mean and sample standard deviation", () => {
     const record = finished();
     const records = [withAccuracy(record, 0.5, 1), withAccuracy(record, 0.7, 2)];
     const [row] = compareRuns([{ name: "a", records }]).rows;
-    expect(row).toMatchObject({ seeds: 2, accuracy: { mean: 0.6, standardDeviation: expect.closeTo(Math.sqrt(0.02), 12) } });
+    expect(row).toMatchObject({
+      seeds: 2,
+      accuracy: { mean: 0.6, standardDeviation: expect.closeTo(Math.sqrt(0.02), 12) },
+    });
   });
 
   test("says what makes figures no comparison", () => {

@@ -49,7 +49,7 @@ function namesFor(folders: readonly string[]): string[] {
   );
 }
 
-const numberColumns = [2, 3, 4, 5, 6, 7, 8];
+const numberColumns = [2, 3, 4, 5, 6, 7, 8, 9];
 
 /** Percent; mean ± sample standard deviation. */
 export function formatComparison({ rows, notes }: Comparison): string {
@@ -58,6 +58,7 @@ export function formatComparison({ rows, notes }: Comparison): string {
     "protocol",
     "seeds",
     "accuracy, %",
+    "floor, %",
     "forgetting, points",
     "passes",
     "learning",
@@ -68,7 +69,8 @@ export function formatComparison({ rows, notes }: Comparison): string {
     row.run,
     row.protocol,
     String(row.seeds),
-    formatSpread(row.accuracy),
+    formatSpread(row.accuracy) + (row.belowFloor ? " (below)" : ""),
+    row.floor === undefined ? missing : formatSpread(row.floor),
     row.forgetting === undefined ? missing : formatSpread(row.forgetting),
     formatPassesSpread(row.passesPerExample),
     formatSeconds(row.trainSeconds.mean),
