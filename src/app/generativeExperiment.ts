@@ -71,9 +71,15 @@ function openCourse(
     learn: (task, signal) => learner.learn(taskAt(task), signal),
     add: (task, learned) => evaluator.add(taskAt(task), learned),
     evaluate: async (task, time, signal) => {
-      const { value, seconds } = await time.evaluation(() => evaluator.evaluate(signal));
-      const { labelScored, exactMatch, counted, passesPerExample } = value;
-      return { type: "evaluated", task, ...labelScored, counted, passesPerExample, exactMatch, seconds };
+      const { value, seconds } = await time.evaluation(async () => {
+        const row = await evaluator.evaluate(signal);
+        const next = tasks[task + 1];
+        if (next === undefined) return row;
+        const unseen = await evaluator.evaluateUnseen(next, await learner.untrained(next), signal);
+        return { ...row, unseen };
+      });
+      const { labelScored, ...rest } = value;
+      return { type: "evaluated", task, ...labelScored, ...rest, seconds };
     },
     save: (learned) => toSavedAdapter(learned, model.structure, loaded, { causal: true, prompt }),
     restore: (name, saved, where) => fromSavedAnswers(name, saved, loaded, where).task,

@@ -1,8 +1,8 @@
-import type { AnswerRow } from "../core/record.ts";
+import type { AnswerRow, UnseenRow } from "../core/record.ts";
 import { labelText, normaliseAnswer } from "../data/prompts.ts";
 import type { LabelledExample, Task } from "../data/types.ts";
 import type { LearnedTask } from "./adaptedBackbone.ts";
-import type { GenerativeBackbone } from "./generativeBackbone.ts";
+import { bestLabel, type GenerativeBackbone } from "./generativeBackbone.ts";
 
 /** What an evaluation after a task finds. */
 export interface GenerativeRow {
@@ -29,6 +29,20 @@ export function seenLabels(tasks: readonly { readonly labels: readonly string[] 
 interface Counts {
   readonly exactMatch: number;
   readonly labelScored: number;
+}
+
+/** Examples whose label is the likeliest of some. @param scores a row an example, a column each of `labels` */
+function countBest(
+  examples: readonly LabelledExample[],
+  scores: readonly Float64Array[],
+  labels: readonly string[],
+  some: readonly string[],
+): number {
+  const columns = some.map((label) => labels.indexOf(label));
+  return examples.filter(({ label }, i) => {
+    const row = Float64Array.from(columns, (column) => scores[i]?.[column] ?? Number.NaN);
+    return bestLabel(row, some) === label;
+  }).length;
 }
 
 interface TestSet {
@@ -86,6 +100,29 @@ export class GenerativeEvaluator {
       labelScored: rowOf("labelScored"),
       counted,
       passesPerExample: 1,
+    };
+  }
+
+  /**
+   * How well the next task's test set is answered before the task is learned, by label scoring: with the newest adapter,
+   * and with the one that the task begins with.
+   */
+  async evaluateUnseen(next: Task, untrained: LearnedTask, signal?: AbortSignal): Promise<UnseenRow> {
+    const newest = this.learned.at(-1) ?? untrained;
+    const { prompts } = this.model.encode(next.test, `test of ${next.name}`);
+    const labels = seenLabels([...this.learned, next]);
+    const counts = async (adapter: LearnedTask) => {
+      const scores = await this.model.scores(adapter, prompts, labels, signal);
+      return {
+        til: countBest(next.test, scores, labels, next.labels),
+        cil: countBest(next.test, scores, labels, labels),
+      };
+    };
+    const [after, before] = [await counts(newest), await counts(untrained)];
+    return {
+      counted: next.test.length,
+      til: { newest: after.til, untrained: before.til },
+      cil: { newest: after.cil, untrained: before.cil },
     };
   }
 

@@ -50,6 +50,11 @@ export class GenerativeLearner implements AsyncDisposable {
     return { ...result, truncatedTexts: truncated };
   }
 
+  /** A task before it is learned: the adapter that it begins with. */
+  untrained({ name, labels }: Pick<TaskToLearn, "name" | "labels">): Promise<LearnedTask> {
+    return this.trainer.untrained(name, labels);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.trainer[Symbol.asyncDispose]();
   }

@@ -42,11 +42,10 @@ export function computeAnswerMetrics(rows: readonly EvaluatedRow[]): {
 } {
   const labelScored = computeMetrics(rows);
   const exactMatch = computeMetrics(rows.map(asExactMatch));
-  const both = (protocol: "cil" | "til"): AnswerMetrics => ({
-    ...labelScored[protocol],
-    exactMatch: exactMatch[protocol],
-    labelScored: labelScored[protocol],
-  });
+  const both = (protocol: "cil" | "til"): AnswerMetrics => {
+    const scored = { ...labelScored[protocol], ...computeForwardTransfer(rows, protocol) };
+    return { ...scored, exactMatch: exactMatch[protocol], labelScored: scored };
+  };
   return { cil: both("cil"), til: both("til") };
 }
 
@@ -169,6 +168,28 @@ export function computeBackwardTransfer(rows: readonly (readonly number[])[]): n
   const last = rows[rows.length - 1];
   if (last === undefined || rows.length < 2) return undefined;
   return mean(last.slice(0, -1).map((now, j) => now - rows[j]![j]!));
+}
+
+/**
+ * Forward transfer: (1/(T−1)) Σ_{j≥1} (a[j−1][j] − b[j]), what learning earlier tasks did to one that is not learned yet.
+ * Higher is better. b[j] is the accuracy on task j of an adapter that has learned nothing. GEM (Lopez-Paz & Ranzato
+ * 2017, section 2), whose b is the accuracy at random initialisation.
+ *
+ * @returns nothing for fewer than two tasks, or where some task was not answered before it was learned.
+ */
+export function computeForwardTransfer(
+  rows: readonly EvaluatedRow[],
+  protocol: "cil" | "til",
+): Pick<ProtocolMetrics, "forwardTransfer" | "unseen"> {
+  const before = rows.toSorted((a, b) => a.task - b.task).slice(0, -1);
+  const found = before.flatMap(({ unseen }) => (unseen && unseen.counted > 0 ? [unseen] : []));
+  if (found.length === 0 || found.length < before.length) return {};
+  const newest = found.map((row) => row[protocol].newest / row.counted);
+  const untrained = found.map((row) => row[protocol].untrained / row.counted);
+  return {
+    forwardTransfer: mean(newest.map((accuracy, i) => accuracy - untrained[i]!)),
+    unseen: { newest, untrained },
+  };
 }
 
 /** The rows in task order. */

@@ -117,6 +117,13 @@ export class TaskTrainer implements AsyncDisposable {
     return { learned, stoppedEarly };
   }
 
+  /** A task as it begins: an adapter that has learned nothing, and a fresh head where the structure has one. */
+  async untrained(name: string, labels: readonly string[]): Promise<LearnedTask> {
+    const graph = this.session?.graph ?? this.model.trainingGraph(this.training.backboneDropout, {});
+    const state = await this.freshState(graph, labels.length, this.rng.fork("task", name, "init"));
+    return { ...state, name, labels };
+  }
+
   private async freshState(graph: TrainingGraph, classes: number, rng: Rng): Promise<TrainableState> {
     const { backbone, head, adapter } = this.model.structure;
     const source = initSource(backbone, this.model.tokenizer);

@@ -1,5 +1,10 @@
 import { describe, expect, it } from "vitest";
-import { computeAnswerMetrics, computeMetrics, type EvaluatedRow } from "../../src/continual/metrics.ts";
+import {
+  computeAnswerMetrics,
+  computeForwardTransfer,
+  computeMetrics,
+  type EvaluatedRow,
+} from "../../src/continual/metrics.ts";
 import { computeFigures } from "../../src/continual/runMetrics.ts";
 import { StoreError } from "../../src/core/errors.ts";
 import { runEventSchema, runMetricsSchema } from "../../src/report/schema.ts";
@@ -15,6 +20,7 @@ const rows: readonly EvaluatedRow[] = [
     counted: [4],
     passesPerExample: 1,
     exactMatch: { til: [0.5], cil: [0.5], tilCorrect: [2], cilCorrect: [2] },
+    unseen: { counted: 8, til: { newest: 6, untrained: 4 }, cil: { newest: 1, untrained: 3 } },
     seconds: 1,
   },
   {
@@ -34,7 +40,8 @@ const rows: readonly EvaluatedRow[] = [
 describe("the metrics of answers in words", () => {
   it("are the usual figures of label scoring and of exact match", () => {
     const { cil, til } = computeAnswerMetrics(rows);
-    expect(cil.labelScored).toEqual(computeMetrics(rows).cil);
+    const { forwardTransfer: _, unseen: __, ...usual } = cil.labelScored;
+    expect(usual).toEqual(computeMetrics(rows).cil);
     expect(cil.exactMatch).toEqual({
       matrix: [
         [0.5, null],
@@ -51,16 +58,46 @@ describe("the metrics of answers in words", () => {
     expect(til.averageAccuracy).toBe(0.875);
   });
 
+  it("have forward transfer, of label scoring alone", () => {
+    const { cil, til } = computeAnswerMetrics(rows);
+    for (const [figures, newest, untrained] of [
+      [cil, 1 / 8, 3 / 8],
+      [til, 6 / 8, 4 / 8],
+    ] as const) {
+      expect(figures.forwardTransfer).toBe(newest - untrained);
+      expect(figures.labelScored.forwardTransfer).toBe(newest - untrained);
+      expect(figures.unseen).toEqual({ newest: [newest], untrained: [untrained] });
+      expect(figures.exactMatch).not.toHaveProperty("forwardTransfer");
+    }
+  });
+
+  it("average forward transfer over the tasks from the second on, in the order of learning", () => {
+    const [first, second] = rows;
+    if (first === undefined || second === undefined) throw new Error("two rows");
+    const counts = { til: { newest: 0, untrained: 2 }, cil: { newest: 2, untrained: 1 } };
+    const three = [{ ...second, task: 2 }, { ...second, unseen: { counted: 2, ...counts } }, first];
+    expect(computeForwardTransfer(three, "cil")).toEqual({
+      forwardTransfer: (-2 / 8 + 1 / 2) / 2,
+      unseen: { newest: [1 / 8, 1], untrained: [3 / 8, 1 / 2] },
+    });
+    expect(computeForwardTransfer(three, "til").forwardTransfer).toBe((2 / 8 - 1) / 2);
+    // Older records lack it for some task; a stream of one task has none.
+    expect(computeForwardTransfer([{ ...second, task: 2 }, second, first], "cil")).toEqual({});
+    expect(computeForwardTransfer([first], "cil")).toEqual({});
+  });
+
   it("go through the record's schema whole", () => {
     const cost = { trainSeconds: 1, evalSeconds: 1, peakRssBytes: 1 };
     const metrics = { ...computeFigures("sentence", rows, []), cost };
     expect(runMetricsSchema.parse(JSON.parse(JSON.stringify(metrics)))).toEqual(metrics);
-    const event = { time: "2026-01-01T00:00:00.000Z", ...rows[1] };
-    expect(runEventSchema.parse(event)).toEqual(event);
+    for (const row of rows) {
+      const event = { time: "2026-01-01T00:00:00.000Z", ...row };
+      expect(runEventSchema.parse(event)).toEqual(event);
+    }
   });
 
   it("leave a run with heads as it was", () => {
-    const plain = rows.map(({ exactMatch: _, ...row }) => row);
+    const plain = rows.map(({ exactMatch: _, unseen: __, ...row }) => row);
     expect(computeFigures("sentence", plain, [])).toEqual({ schemaVersion: 1, ...computeMetrics(plain) });
     expect(() => computeAnswerMetrics(plain)).toThrow(StoreError);
   });

@@ -22,6 +22,7 @@ const protocolFigures = [
   "averageIncrementalF1",
   "forgetting",
   "backwardTransfer",
+  "forwardTransfer",
   "passesPerExample",
   "taskAccuracy",
 ] as const satisfies readonly (keyof RoutedMetrics | keyof WordProtocolMetrics)[];
