@@ -9,6 +9,7 @@ import { loadBackbone } from "../backbone.ts";
 import { readYaml } from "../config.ts";
 import type { Override } from "../overrides.ts";
 import { collectVersions } from "../packageInfo.ts";
+import { checkRouter } from "../routing.ts";
 import { configFile } from "../runFolder.ts";
 import { resolveStructure } from "../structure.ts";
 import { resolveSettings, type StoreConfig, type StoreSettings, writeSettings } from "./settings.ts";
@@ -70,6 +71,7 @@ export async function createStore(
   await refuseFull(path);
   const loaded = await loadBackbone(settings.backbone, settings.backboneRevision, signal);
   const { feature } = resolveStructure(settings, loaded);
+  checkRouter(settings, loaded);
   await writeStore(path, settings, {
     schemaVersion: 1,
     versions: collectVersions(),

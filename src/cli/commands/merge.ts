@@ -22,6 +22,6 @@ export async function mergeCommand(
   }
   const renamed = tasks.filter(({ name, was }) => name !== was).map(({ name, was }) => `${was} is ${name}`);
   terminal.out(
-    `${shortPath(flags.out)}: ${tasks.length} tasks${renamed.length === 0 ? "" : ` (${renamed.join(", ")})`}\n`,
+    `${shortPath(flags.out)}: ${tasks.length} ${tasks.length === 1 ? "task" : "tasks"}${renamed.length === 0 ? "" : ` (${renamed.join(", ")})`}\n`,
   );
 }
