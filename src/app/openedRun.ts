@@ -13,9 +13,13 @@ export interface SavedTask {
   readonly saved: SavedAdapter;
   /** The adapter's folder, for messages. */
   readonly where: string;
+  /** File name in that folder → SHA-256 of its bytes. */
+  readonly files: Readonly<Record<string, string>>;
 }
 
 export interface OpenedRun {
+  /** The run's folder. */
+  readonly path: string;
   readonly config: ResolvedConfig;
   readonly loaded: LoadedBackbone;
   /** In the order of learning; at least one. */
@@ -50,8 +54,9 @@ export async function readRun(folder: string, options: OpenRunOptions = {}): Pro
   for (const entry of manifest.tasks) {
     if (entry.statisticsOnly !== undefined) continue;
     const where = await run.adapterFolder(entry);
-    tasks.push({ name: entry.name, saved: await readPeftFolder(where), where });
+    const { files } = entry.adapter;
+    tasks.push({ name: entry.name, saved: await readPeftFolder(where), where, files });
   }
   const { config } = await loadConfig(join(path, configFile));
-  return { config, loaded, tasks };
+  return { path, config, loaded, tasks };
 }

@@ -13,7 +13,8 @@ import { type LoadedBackbone, loadBackbone } from "./backbone.ts";
 import { classify } from "./classify.ts";
 import { findEntities } from "./findEntities.ts";
 import { DEFAULT_PROMPT, openGenerative } from "./generativeExperiment.ts";
-import { readRun, type SavedTask } from "./openedRun.ts";
+import { type OpenedRun, readRun, type SavedTask } from "./openedRun.ts";
+import { classifyRouted, type TextRouter, textRouterOf } from "./routingPredictor.ts";
 import { fromSavedAdapter, fromSavedAnswers } from "./savedTask.ts";
 import { holdsStore, openStoreForPrediction } from "./store/answers.ts";
 import type {
@@ -37,18 +38,32 @@ class TaskPredictor implements LoadedAdapter {
   readonly level: RunLevel;
   readonly tasks: readonly LearnedTask[];
   readonly notes: readonly string[];
-  private readonly model: AdaptedBackbone;
+  readonly model: AdaptedBackbone;
+  private readonly openRouter: (() => Promise<TextRouter>) | undefined;
+  private router: Promise<TextRouter> | undefined;
 
-  constructor(tasks: readonly LearnedTask[], model: AdaptedBackbone, notes: readonly string[] = []) {
+  /** @param run absent: the adapters are not a run's, and nothing routes among them */
+  constructor(
+    tasks: readonly LearnedTask[],
+    model: AdaptedBackbone,
+    notes: readonly string[] = [],
+    run?: OpenedRun,
+  ) {
     this.level = model.structure.level ?? "sentence";
     this.tasks = tasks;
     this.model = model;
     this.notes = notes;
+    this.openRouter = run && textRouterOf({ run, model, tasks });
   }
 
   async predict(examples: readonly Example[], options: PredictOptions = {}): Promise<Prediction[]> {
     this.checkLevel("sentence");
-    return await classify(this.model, this.tasks, examples, options);
+    const routed = options.task === undefined && options.exact !== true;
+    if (!routed || this.openRouter === undefined)
+      return await classify(this.model, this.tasks, examples, options);
+    // Opened when it is first asked: exact answers do without its files.
+    this.router ??= this.openRouter();
+    return await classifyRouted(await this.router, this, examples, options);
   }
 
   async findEntities(examples: readonly Example[], options: EntityOptions = {}): Promise<TaggedText[]> {
@@ -64,6 +79,9 @@ class TaskPredictor implements LoadedAdapter {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    const router = this.router;
+    this.router = undefined;
+    await (await router?.catch(() => undefined))?.[Symbol.asyncDispose]();
     await this.model[Symbol.asyncDispose]();
   }
 }
@@ -100,7 +118,7 @@ type Reading = Parameters<typeof openGenerative>[0];
 
 /** @throws CheckpointError if there is no label to answer with, as beside an adapter made elsewhere */
 async function answersOf(
-  saved: readonly SavedTask[],
+  saved: readonly Omit<SavedTask, "files">[],
   loaded: LoadedBackbone,
   reading: Reading,
   notes: readonly string[] = [],
@@ -121,12 +139,13 @@ async function answersOf(
   return new AnswerPredictor(tasks, model, [...notes, ...first.notes]);
 }
 
-/** Every task's head on the structure that they share. */
+/** Every task's head on the structure that they share. @param run what they are a run of, if of any */
 function headsOf(
-  saved: readonly SavedTask[],
+  saved: readonly Omit<SavedTask, "files">[],
   loaded: LoadedBackbone,
   { training, threads }: Reading,
   notes: readonly string[] = [],
+  run?: OpenedRun,
 ): LoadedAdapter {
   const restored = saved.map((task) => fromSavedAdapter(task.name, task.saved, loaded, task.where));
   const [first] = restored;
@@ -140,7 +159,7 @@ function headsOf(
     ...(threads === undefined ? {} : { threads }),
   });
   const tasks = restored.map(({ task }) => task);
-  return new TaskPredictor(tasks, model, [...notes, ...first.notes]);
+  return new TaskPredictor(tasks, model, [...notes, ...first.notes], run);
 }
 
 /**
@@ -151,8 +170,11 @@ function headsOf(
  */
 export async function openRun(folder: string, options: OpenRunOptions = {}): Promise<Predictor> {
   if (await holdsStore(folder)) return openStoreForPrediction(folder, options);
-  const { tasks, loaded, config } = await readRun(folder, options);
-  return config.head.kind === "none" ? answersOf(tasks, loaded, config) : headsOf(tasks, loaded, config);
+  const run = await readRun(folder, options);
+  const { tasks, loaded, config } = run;
+  return config.head.kind === "none"
+    ? answersOf(tasks, loaded, config)
+    : headsOf(tasks, loaded, config, [], run);
 }
 
 /**

@@ -19,11 +19,15 @@ export interface ScoredLabel {
   readonly score: number;
 }
 
-export interface Prediction extends ScoredLabel {
+export interface Prediction extends Omit<ScoredLabel, "label"> {
   readonly text: string;
-  /** The task whose head gave the label. */
+  /** Null where the text is taken to be of no known class; only a run with `router.rejectRate` answers so. */
+  readonly label: string | null;
+  /** Set with `label: null`. */
+  readonly unknown?: true;
+  /** The task of the likeliest class: the one whose head gave the label. */
   readonly task: string;
-  /** The best classes, best first; `top[0]` is the prediction itself. */
+  /** The best classes, best first; `top[0]` is the prediction, or what comes nearest to a text of no known class. */
   readonly top: readonly ScoredLabel[];
   /** Forward passes of the backbone that this text cost. */
   readonly passes: number;
@@ -32,6 +36,8 @@ export interface Prediction extends ScoredLabel {
 export interface PredictOptions {
   /** Use this task's own head (task-incremental) instead of all heads together. */
   readonly task?: string;
+  /** Run every adapter and put all heads side by side, where a router was learned too. */
+  readonly exact?: boolean;
   /** How many classes `Prediction.top` holds at most. */
   readonly top?: number;
   readonly batchSize?: number;

@@ -84,6 +84,7 @@ function addPredict(program: Command, terminal: Terminal): void {
     .argument("[texts...]", "texts, each in quotes")
     .option("--file <file>", "read texts from a file, one a line")
     .option("--task <name>", "choose among this task's labels only, with its own head")
+    .option("--exact", "run every adapter, where a router was learned too")
     .option("--top <n>", "show the n best classes", parseCount)
     .option("--backbone <path>", "where the backbone lies now; its hash must be the run's")
     .option("--json", "print one JSON object a line")

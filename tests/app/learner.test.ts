@@ -52,7 +52,7 @@ const ofWords: LearnerConfig = {
   threads: 1,
 };
 
-function labelsOf(predictions: readonly { readonly label: string }[]): string[] {
+function labelsOf(predictions: readonly { readonly label: string | null }[]): (string | null)[] {
   return predictions.map(({ label }) => label);
 }
 

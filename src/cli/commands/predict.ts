@@ -9,6 +9,7 @@ import type { Terminal } from "../terminal.ts";
 export interface PredictFlags {
   readonly file?: string;
   readonly task?: string;
+  readonly exact?: boolean;
   readonly top?: number;
   readonly backbone?: string;
   readonly json?: boolean;
@@ -36,18 +37,20 @@ function questions(
 }
 
 function toJson(prediction: Prediction): string {
-  const { text, label, score, task, top, passes } = prediction;
-  return JSON.stringify({ text, label, score, task, top, passes });
+  const { text, label, score, task, top, unknown, passes } = prediction;
+  return JSON.stringify({ text, label, score, task, top, unknown, passes });
 }
 
 /** `0.913  label  (task)  text`, then the runners-up where they were asked for. */
 function toLines(prediction: Prediction, showTop: boolean): string {
   const score = (value: number) => value.toFixed(3);
-  const first = `${score(prediction.score)}  ${prediction.label}  (${prediction.task})  ${prediction.text}\n`;
+  const { label, task, text, top, unknown } = prediction;
+  const named = unknown === true ? `unknown, nearest ${top[0]?.label}` : label;
+  const first = `${score(prediction.score)}  ${named}  (${task})  ${text}\n`;
   if (!showTop) return first;
   return (
     first +
-    prediction.top
+    top
       .slice(1)
       .map((each) => `  ${score(each.score)}  ${each.label}\n`)
       .join("")
@@ -106,8 +109,13 @@ export async function predictCommand(
   try {
     const backbone = flags.backbone === undefined ? {} : { backbone: flags.backbone };
     await using predictor = await openRun(run, { ...backbone, signal });
+    if (flags.exact === true && flags.task !== undefined)
+      throw new UsageError("predict: --task and --exact at once", {
+        hint: "--task asks one task's head, --exact those of all.",
+      });
+    const exact = flags.exact === undefined ? {} : { exact: flags.exact };
     const task = flags.task === undefined ? {} : { task: flags.task };
-    const options: PredictOptions = { ...task, top: flags.top ?? defaultTop, signal };
+    const options: PredictOptions = { ...task, ...exact, top: flags.top ?? defaultTop, signal };
     for await (const group of grouped(asked, textsAtOnce)) {
       for (const text of await answers[predictor.level](predictor, group, options, flags)) terminal.out(text);
     }

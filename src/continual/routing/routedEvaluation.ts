@@ -76,6 +76,7 @@ export class RoutedEvaluator implements RoutedProtocol {
     if (this.outOfScope === undefined) return undefined;
     const { examples, rejectRate } = this.outOfScope;
     const detector = await this.learner.detector(rejectRate, signal);
+    if (detector === undefined) return undefined;
     const { features } = this.learner.settings;
     this.outside ??= await this.model.routingFeatures(
       this.model.encode(examples, "out of scope").encodings,

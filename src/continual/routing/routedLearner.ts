@@ -1,7 +1,7 @@
 // Dimensions: n texts, F routing features, C classes.
 /** What routes, as it goes on learning from task to task: statistics of the classes, a router fitted to them, a gate. */
 import { z } from "zod";
-import { EngineError, StoreError } from "../../core/errors.ts";
+import { StoreError } from "../../core/errors.ts";
 import type { LabelledExample } from "../../data/types.ts";
 import { sha256 } from "../../io/hash.ts";
 import type { AdaptedBackbone, LearnedTask } from "../adaptedBackbone.ts";
@@ -199,8 +199,8 @@ export class RoutedLearner implements AsyncDisposable {
    * What tells texts of no class learned so far.
    * @param falseRejectRate the share of held-out rows of known classes that may be rejected
    */
-  async detector(falseRejectRate: number, _signal?: AbortSignal): Promise<OutOfScopeDetector> {
-    throw new EngineError(`rejecting ${falseRejectRate} of texts is not there yet`);
+  async detector(_falseRejectRate: number, _signal?: AbortSignal): Promise<OutOfScopeDetector | undefined> {
+    return undefined;
   }
 
   /** The files that go with the newest task's adapter, by name. */

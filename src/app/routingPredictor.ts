@@ -1,0 +1,149 @@
+/** What a run learned to route with, for prediction. */
+import type { AdaptedBackbone, LearnedTask } from "../continual/adaptedBackbone.ts";
+import { RouterFitter } from "../continual/routing/fit.ts";
+import { RoutedLearner, statisticsFile } from "../continual/routing/routedLearner.ts";
+import {
+  type RoutedAnswer,
+  type RouteOptions,
+  type Routing,
+  route,
+} from "../continual/routing/routedPrediction.ts";
+import { routeSelected } from "../continual/routing/routedSelection.ts";
+import { type SelectorInference, TaskSelector } from "../continual/selector.ts";
+import type { Encoding } from "../data/tokenizer.ts";
+import type { Example } from "../data/types.ts";
+import { checkTop, DEFAULT_TOP } from "./classify.ts";
+import type { ResolvedConfig } from "./configSchema.ts";
+import type { OpenedRun } from "./openedRun.ts";
+import {
+  featureConstants,
+  readCompanion,
+  readRoutingSummary,
+  routerFile,
+  routingSettingsOf,
+} from "./routing.ts";
+import { readSelector } from "./selection.ts";
+import { resolveTraining } from "./structure.ts";
+import type { Prediction, PredictOptions } from "./types.ts";
+
+/** Says what a text is without asking every adapter. Holds native memory: dispose of it. */
+export interface TextRouter extends AsyncDisposable {
+  answer(encodings: readonly Encoding[], options: RouteOptions): Promise<readonly RoutedAnswer[]>;
+}
+
+/** What a run learned, opened. */
+interface Learned {
+  readonly run: OpenedRun;
+  readonly model: AdaptedBackbone;
+  /** In the order of learning. */
+  readonly tasks: readonly LearnedTask[];
+}
+
+/** How texts are routed in a run of this configuration; undefined where nothing routes. */
+export function textRouterOf(learned: Learned): (() => Promise<TextRouter>) | undefined {
+  const { config, loaded } = learned.run;
+  if (routingSettingsOf(config, loaded.backbone.config.layers) !== undefined)
+    return () => openStatisticsRouter(learned);
+  const selector = config.method.adapter === "lora" ? config.method.selector : undefined;
+  if (selector === undefined || selector.inference === "off") return undefined;
+  const { kind, inference } = selector;
+  return () => openSelectionRouter(learned, kind, inference);
+}
+
+async function openSelectionRouter(
+  { run, model, tasks }: Learned,
+  kind: TaskSelector["kind"],
+  inference: SelectorInference,
+): Promise<TextRouter> {
+  const { seed } = run.config;
+  const selector = new TaskSelector(model, { kind, training: resolveTraining(run.config), seed });
+  // The network changes with every task: it is the newest one's that answers.
+  const { bytes, where } = await readSelector(run.tasks.at(-1)?.where ?? "");
+  selector.restore(bytes, where);
+  return {
+    answer: (encodings, options) => routeSelected(model, tasks, selector, inference, encodings, options),
+    [Symbol.asyncDispose]: () => selector[Symbol.asyncDispose](),
+  };
+}
+
+/** The router in the run's folder where it is that of these tasks; else it is fitted anew to their statistics. */
+async function openStatisticsRouter(learned: Learned): Promise<TextRouter> {
+  const { run, model, tasks } = learned;
+  const routed = tasks.map((task) => ({ ...task, learned: task }));
+  const saved = run.config.router?.rejectRate === undefined ? await readSaved(learned) : undefined;
+  const { routing, holder } = saved ?? (await fitAnew(learned));
+  return {
+    answer: (encodings, options) => route(model, routed, routing, encodings, options),
+    [Symbol.asyncDispose]: () => holder[Symbol.asyncDispose](),
+  };
+}
+
+interface OpenedStatistics {
+  readonly routing: Routing;
+  readonly holder: AsyncDisposable;
+}
+
+async function readSaved({ run, model }: Learned): Promise<OpenedStatistics | undefined> {
+  const saved = await readRoutingSummary(run.path);
+  if (saved === undefined) return undefined;
+  const { summary, router } = saved;
+  const known = run.tasks.map(({ files }) => files[statisticsFile]);
+  if (JSON.stringify(known) !== JSON.stringify(summary.statistics)) return undefined;
+  const { confident, ...fusion } = summary.fusion;
+  const holder = new RouterFitter((graph) => model.compile(graph));
+  return {
+    routing: {
+      router: holder.decode(router, `${run.path}/${routerFile}`),
+      features: { layers: summary.layers },
+      fusion: { ...fusion, confident: confident ?? Number.POSITIVE_INFINITY },
+    },
+    holder,
+  };
+}
+
+/** @throws CheckpointError if a task's statistics are missing */
+async function fitAnew({ run, model, tasks }: Learned): Promise<OpenedStatistics> {
+  const { config, loaded } = run;
+  const learner = openLearner(config, loaded, model);
+  for (const [i, { where }] of run.tasks.entries()) {
+    await learner.recall((name) => readCompanion(where, name));
+    learner.add(tasks[i]!);
+  }
+  const routing = await learner.current();
+  const rate = config.router?.rejectRate;
+  const detector = rate === undefined ? undefined : await learner.detector(rate);
+  return { routing: { ...routing, ...(detector && { detector }) }, holder: learner };
+}
+
+function openLearner(
+  config: ResolvedConfig,
+  loaded: OpenedRun["loaded"],
+  model: AdaptedBackbone,
+): RoutedLearner {
+  const settings = routingSettingsOf(config, loaded.backbone.config.layers);
+  const features = settings?.features ?? { layers: [] };
+  const constants = featureConstants(model, loaded, features.layers, config.seed);
+  const asked = settings ?? { kind: "auto", topTasks: 1, secondPass: "off", features };
+  return new RoutedLearner(model, asked, constants, config.seed);
+}
+
+/** Routed answers as predictions. */
+export async function classifyRouted(
+  router: TextRouter,
+  { model, tasks }: Pick<Learned, "model" | "tasks">,
+  examples: readonly Example[],
+  { top = DEFAULT_TOP, signal }: PredictOptions,
+): Promise<Prediction[]> {
+  checkTop(top);
+  const { encodings } = model.encode(examples);
+  const answers = await router.answer(encodings, { top, ...(signal && { signal }) });
+  return answers.map(({ label, score, task, top: ranked, passes, unknown }, i) => ({
+    text: examples[i]?.text ?? "",
+    label: unknown === true ? null : label,
+    score,
+    task: task === undefined ? "" : (tasks[task]?.name ?? ""),
+    top: ranked,
+    ...(unknown === true && { unknown }),
+    passes,
+  }));
+}
