@@ -1,4 +1,4 @@
-import type { AdaptedBackbone, LearnedTask, Logits } from "../continual/adaptedBackbone.ts";
+import type { AdaptedBackbone, LearnedTask } from "../continual/adaptedBackbone.ts";
 import { rowOf } from "../continual/adaptedBackbone.ts";
 import { chooseExactly } from "../continual/evaluation.ts";
 import { ConfigError, StoreError } from "../core/errors.ts";
@@ -50,7 +50,8 @@ export function findTask<T extends { readonly name: string }>(tasks: readonly T[
 
 /**
  * Classifies texts: with `task`, by that task's own adapter and head (task-incremental); without, by every adapter,
- * the heads' logits side by side (class-incremental, exact mode), at one forward pass a task.
+ * the heads' logits side by side (class-incremental, exact mode), at one forward pass a task, of which layers below all
+ * adapters are run once.
  * @throws ConfigError if there is no such task
  */
 export async function classify(
@@ -64,11 +65,10 @@ export async function classify(
   const inPlay = task === undefined ? tasks : [findTask(tasks, task)];
   if (inPlay.length === 0) throw new StoreError("no task has been learned yet", { hint: "learn one first" });
   const { encodings } = model.encode(examples);
-  const logits: Logits[] = [];
-  for (const one of inPlay) logits.push(await model.logits(one, encodings, signal));
+  const outputs = await model.outputsOfTasks(inPlay, encodings, signal);
   const labels = inPlay.flatMap((one) => one.labels);
   return examples.map(({ text }, i) => {
-    const rows = logits.map((perTask) => rowOf(perTask, i));
+    const rows = outputs.map(({ logits }) => rowOf(logits, i));
     const choice = chooseExactly(rows);
     const chosen = inPlay[choice.task];
     const label = chosen?.labels[choice.slot];
@@ -80,7 +80,7 @@ export async function classify(
       score: ranked[0]?.score ?? 0,
       task: chosen.name,
       top: ranked,
-      passes: inPlay.length,
+      passes: model.passesOf(inPlay.length),
     };
   });
 }

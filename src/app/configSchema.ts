@@ -27,6 +27,8 @@ const loraSchema = z.strictObject({
   /** Default: peft's for the backbone's architecture. */
   targetModules: z.union([z.string().min(1), z.array(z.string().min(1)).min(1)]).exactOptional(),
   rslora: z.boolean().default(false),
+  /** How many of the uppermost layers are adapted; default: all. */
+  layers: count.exactOptional(),
   /** NewLoRA's network that says which task a text belongs to. */
   selector: selectorSchema.exactOptional(),
 });
@@ -250,6 +252,15 @@ function hasSelector({ method }: Fields): boolean {
   return method.adapter === "lora" && method.selector !== undefined;
 }
 
+/** What lies below the layers that are adapted is the same for all tasks. */
+const layerRules: readonly KeyRule[] = [
+  {
+    path: ["method", "layers"],
+    broken: ({ method }) => method.adapter === "lora" && method.layers !== undefined && method.bias === "all",
+    message: "bias: all trains the biases of every layer: with layers take bias: lora_only or none",
+  },
+];
+
 /** What a selection network needs beside it. */
 const selectorRules: readonly KeyRule[] = [
   {
@@ -343,6 +354,7 @@ const checkedFields = configFields.superRefine((config, context) => {
   const rules = [
     ...levelRules[config.level],
     ...headRules,
+    ...layerRules,
     ...selectorRules,
     ...routerRules,
     ...probingRules,
@@ -374,9 +386,7 @@ export type ResolvedConfig = DeepReadonly<Omit<z.output<typeof configSchema>, "s
  * What the configuration will know one day. Naming it gets a plain refusal, where the nearest known key
  * would be a misleading answer to someone who followed the documentation of a later version.
  */
-export const laterKeys: Readonly<Record<string, string>> = {
-  "method.layers": "adapters in some layers only",
-};
+export const laterKeys: Readonly<Record<string, string>> = {};
 
 export const laterValues: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   precision: { bfloat16: "other precisions", float16: "other precisions", int8: "other precisions" },

@@ -1,5 +1,6 @@
 /** What experiments have in common in which every task trains a head. */
 import { AdaptedBackbone } from "../continual/adaptedBackbone.ts";
+import { TrunkCache } from "../continual/trunkCache.ts";
 import { promptTemplate } from "../data/prompts.ts";
 import type { PromptTask } from "../peft/promptTuning.ts";
 import { nodeRuntime } from "../runtime/node.ts";
@@ -37,6 +38,7 @@ export function headedPlan(config: ResolvedConfig, loaded: LoadedBackbone, strea
         tokenizer: loaded.tokenizer,
         runtime: nodeRuntime,
         maxLength: config.training.maxLength,
+        trunkCache: new TrunkCache({ backboneHash: loaded.folder.hash }),
         ...(prompt !== undefined && { template: promptTemplate(prompt) }),
         ...(config.threads === undefined ? {} : { threads: config.threads }),
       });

@@ -4,6 +4,7 @@ import { seenLabels } from "../continual/generativeEvaluation.ts";
 import { GenerativeLearner } from "../continual/generativeLearner.ts";
 import { ContinualLearner, type TaskToLearn } from "../continual/learner.ts";
 import type { LearnResult } from "../continual/taskTrainer.ts";
+import { TrunkCache } from "../continual/trunkCache.ts";
 import { WordLearner, type WordTaskToLearn } from "../continual/wordLearner.ts";
 import { CheckpointError, ConfigError, DataError, StoreError } from "../core/errors.ts";
 import type { RunLevel } from "../core/record.ts";
@@ -190,6 +191,7 @@ function headedParts(settings: LearnerSettings, loaded: LoadedBackbone): HeadedP
     tokenizer: loaded.tokenizer,
     runtime: nodeRuntime,
     maxLength: training.maxLength,
+    trunkCache: new TrunkCache({ backboneHash: loaded.folder.hash }),
     ...(prompt !== undefined && { template: promptTemplate(prompt) }),
     ...(threads !== undefined && { threads }),
   });

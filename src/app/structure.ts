@@ -28,14 +28,25 @@ interface SpecContext {
   readonly promptTask: PromptTask;
 }
 
+/** The numbers of the uppermost layers. @throws ConfigError if there are not as many */
+function topLayers(count: number, { backbone, folder }: LoadedBackbone): number[] {
+  const { layers } = backbone.config;
+  if (count > layers)
+    throw new ConfigError(`method.layers: ${count}, but ${folder.path} has ${layers} layers`, {
+      issues: [{ path: "method.layers", expected: `at most ${layers}`, received: String(count) }],
+    });
+  return Array.from({ length: count }, (_, i) => layers - count + i);
+}
+
 /** The method's settings as an adapter's, what the backbone and the task decide filled in. */
 const adapterSpecs: {
   readonly [K in AdapterKind]: (method: Methods[K], context: SpecContext) => AdapterSpec;
 } = {
-  lora: ({ adapter: kind, targetModules, selector: _, ...settings }, { loaded }) => ({
+  lora: ({ adapter: kind, targetModules, selector: _, layers, ...settings }, { loaded }) => ({
     kind,
     spec: {
       ...settings,
+      ...(layers !== undefined && { layers: topLayers(layers, loaded) }),
       targetModules: targetModules ?? defaultTargetModules(loaded.backbone.config.architecture),
     },
   }),

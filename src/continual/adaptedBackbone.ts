@@ -1,6 +1,4 @@
-import { setImmediate as nextTick } from "node:timers/promises";
-import { asFloat32, int64 } from "../core/tensor.ts";
-import { planEvaluationBatches } from "../data/batching.ts";
+import { asFloat32 } from "../core/tensor.ts";
 import { encodePrompted, type PromptTemplate } from "../data/prompts.ts";
 import { type Encoding, encodeAll, encodeEach, type Tokenizer } from "../data/tokenizer.ts";
 import type { Example } from "../data/types.ts";
@@ -12,24 +10,19 @@ import {
   buildFeatureGraph,
   buildInferenceGraph,
   buildTrainingGraph,
+  buildTrunkGraph,
+  countTrunkLayers,
   type ModelStructure,
+  TRUNK_STATE,
   type TrainingGraph,
   type TrainingGraphOptions,
 } from "../train/graphs.ts";
-import { buildMixedGraph, TASK_OF } from "../train/mixedGraph.ts";
-import { buildRoutingGraph } from "../train/routingGraph.ts";
-import {
-  type BatchView,
-  type FedModel,
-  modelFeeds,
-  parameterFeeds,
-  type TrainableState,
-} from "../train/trainer.ts";
+import { type BatchView, parameterFeeds, type TrainableState } from "../train/trainer.ts";
+import { MixedPass } from "./mixedPass.ts";
+import { type Pass, Passes, scatterRows } from "./passes.ts";
 import type { RoutingFeatureSpec } from "./routing/types.ts";
-import { TaskStacks, tasksOfTexts } from "./taskStack.ts";
-
-/** Texts of one forward pass in inference: about 500 tokens of short sentences, which fit the caches. */
-const INFERENCE_BATCH = 32;
+import { frozenModel, readRoutingFeatures, readRoutingTokenFeatures } from "./routingPass.ts";
+import type { TrunkBatches, TrunkCache, TrunkRows } from "./trunkCache.ts";
 
 /** What learning a task leaves: the values of its adapter and head, and its labels in slot order. */
 export interface LearnedTask extends TrainableState {
@@ -69,18 +62,6 @@ export function argmax(values: Float32Array): number {
   return best;
 }
 
-/** Puts the rows of a batch, (indices, width), where its texts stand among all. */
-function scatterRows(
-  target: Float32Array,
-  rows: Float32Array,
-  indices: readonly number[],
-  width: number,
-): void {
-  indices.forEach((index, row) => {
-    target.set(rows.subarray(row * width, (row + 1) * width), index * width);
-  });
-}
-
 export interface EncodedTexts {
   readonly encodings: readonly Encoding[];
   /** How many texts were cut. */
@@ -103,35 +84,40 @@ export interface AdaptedBackboneOptions {
   /** What texts are put into; absent: they go in as they are. Words never are. */
   readonly template?: PromptTemplate;
   readonly threads?: number;
+  /** Where what the layers below all adapters give is kept; absent: it is computed whenever it is needed. */
+  readonly trunkCache?: TrunkCache;
 }
 
-/** A forward pass as the engine runs it: what is built, and who is fed. */
-interface Pass {
-  /** Compiled graphs are kept by this name. */
-  readonly key: string;
-  readonly graph: () => Graph;
-  /** Default: the structure of the model itself. */
-  readonly fed?: FedModel;
-  /** What is fed beside the batch, the same to all. */
-  readonly parameters?: Tensors;
-  /** What is fed beside a batch of these texts. */
-  readonly perBatch?: (indices: readonly number[]) => Tensors;
+/** The engine's logits of a batch, (B, C), at word level (B·T, C), and its texts' features (B, D). */
+interface TaskBatch extends BatchView {
+  readonly output: Float32Array;
+  readonly feature: Float32Array;
 }
 
-type BatchOutputs = BatchView & { readonly outputs: Tensors };
+function readOutputs({ logits, feature }: Tensors): Pick<TaskBatch, "output" | "feature"> {
+  return { output: asFloat32(logits, "logits").data, feature: asFloat32(feature, "feature").data };
+}
+
+function fill({ logits, features }: TaskOutputs, { output, feature, indices }: TaskBatch): void {
+  scatterRows(logits.values, output, indices, logits.classes);
+  scatterRows(features.values, feature, indices, features.width);
+}
 
 /** A frozen backbone with one compiled forward graph that serves every task: its adapter and head are fed. */
 export class AdaptedBackbone implements AsyncDisposable {
   readonly structure: ModelStructure;
   readonly tokenizer: Tokenizer;
   private readonly options: AdaptedBackboneOptions;
-  private readonly stacks = new TaskStacks();
-  private readonly compiled = new Map<string, Promise<Executable>>();
+  private readonly passes: Passes;
+  private readonly mixed: MixedPass;
+  private countedTrunkLayers: number | undefined;
 
   constructor(options: AdaptedBackboneOptions) {
     this.options = options;
     this.structure = options.structure;
     this.tokenizer = options.tokenizer;
+    this.passes = new Passes((graph) => this.compile(graph), options.tokenizer.padId);
+    this.mixed = new MixedPass(this.passes, options.structure);
   }
 
   /** What a configuration calls `prompt`; undefined where texts go in as they are. */
@@ -171,6 +157,41 @@ export class AdaptedBackbone implements AsyncDisposable {
     return runtime.compile(graph, threads === undefined ? {} : { threads });
   }
 
+  /** Layers at the bottom of the backbone that compute the same for every task. */
+  get trunkLayers(): number {
+    this.countedTrunkLayers ??= countTrunkLayers(this.structure);
+    return this.countedTrunkLayers;
+  }
+
+  /**
+   * Forward passes that a text costs by that many tasks' adapters: the trunk that they share counts once. With m of L
+   * layers adapted, (L − m)/L + T·m/L.
+   */
+  passesOf(tasks: number): number {
+    const { layers } = this.structure.backbone.config;
+    const shared = tasks === 0 ? 0 : this.trunkLayers;
+    return (shared + tasks * (layers - this.trunkLayers)) / layers;
+  }
+
+  /** What the trunk gives for texts, kept on the disk; undefined without a trunk or a place to keep it. */
+  async trunkRows(encodings: readonly Encoding[], signal?: AbortSignal): Promise<TrunkRows | undefined> {
+    const { trunkLayers } = this;
+    if (trunkLayers === 0) return undefined;
+    const { width } = this.structure.backbone;
+    const compute = () => this.trunkStates(encodings, signal);
+    return await this.options.trunkCache?.rows(encodings, trunkLayers, width, compute);
+  }
+
+  private get trunkPass(): Pass {
+    const fed = frozenModel(this.structure);
+    return { key: "trunk", graph: () => buildTrunkGraph(fed, this.trunkLayers), fed };
+  }
+
+  private async *trunkStates(encodings: readonly Encoding[], signal?: AbortSignal): TrunkBatches {
+    for await (const { indices, length, outputs } of this.passes.run(this.trunkPass, encodings, signal))
+      yield { indices, length, state: asFloat32(outputs.state, "state").data };
+  }
+
   /** The graph of a training step. */
   trainingGraph(backboneDropout: boolean, options: TrainingGraphOptions): TrainingGraph {
     return buildTrainingGraph(this.structure, backboneDropout, options);
@@ -190,16 +211,66 @@ export class AdaptedBackbone implements AsyncDisposable {
     encodings: readonly Encoding[],
     signal?: AbortSignal,
   ): Promise<TaskOutputs> {
-    const rows = encodings.length;
-    const classes = task.labels.length;
-    const width = this.structure.backbone.width;
-    const logits = { rows, classes, values: new Float32Array(rows * classes) };
-    const features = { rows, width, values: new Float32Array(rows * width) };
-    for await (const { output, feature, indices } of this.forward(task, encodings, signal)) {
-      scatterRows(logits.values, output, indices, classes);
-      scatterRows(features.values, feature, indices, width);
+    return this.collect(task, encodings, await this.trunkRows(encodings, signal), signal);
+  }
+
+  private async collect(
+    task: LearnedTask,
+    encodings: readonly Encoding[],
+    trunk: TrunkRows | undefined,
+    signal?: AbortSignal,
+  ): Promise<TaskOutputs> {
+    const result = this.emptyOutputs(task, encodings.length);
+    for await (const batch of this.forward(task, encodings, trunk, signal)) fill(result, batch);
+    return result;
+  }
+
+  /**
+   * As {@link outputs}, by each of the tasks: the trunk that they share is computed once.
+   * @returns one a task
+   */
+  async outputsOfTasks(
+    tasks: readonly LearnedTask[],
+    encodings: readonly Encoding[],
+    signal?: AbortSignal,
+  ): Promise<readonly TaskOutputs[]> {
+    const trunk = await this.trunkRows(encodings, signal);
+    if (this.trunkLayers > 0 && trunk === undefined && tasks.length > 1)
+      return this.outputsAboveTrunk(tasks, encodings, signal);
+    const all: TaskOutputs[] = [];
+    for (const task of tasks) all.push(await this.collect(task, encodings, trunk, signal));
+    return all;
+  }
+
+  /** Batch by batch: the trunk, then what lies above it for every task. */
+  private async outputsAboveTrunk(
+    tasks: readonly LearnedTask[],
+    encodings: readonly Encoding[],
+    signal?: AbortSignal,
+  ): Promise<readonly TaskOutputs[]> {
+    const each = tasks.map((task) => ({
+      parameters: parameterFeeds(task),
+      result: this.emptyOutputs(task, encodings.length),
+    }));
+    const trunk = await this.passes.executable(this.trunkPass);
+    const above = await this.passes.executable(this.taskPass(this.trunkLayers));
+    for await (const { feeds, ...batch } of this.passes.batches(this.structure, encodings, signal)) {
+      const state = asFloat32((await trunk.run(feeds)).state, "state");
+      for (const { parameters, result } of each) {
+        const outputs = await above.run({ ...feeds, ...parameters, [TRUNK_STATE]: state });
+        fill(result, { ...batch, ...readOutputs(outputs) });
+      }
     }
-    return { logits, features };
+    return each.map(({ result }) => result);
+  }
+
+  private emptyOutputs({ labels }: LearnedTask, rows: number): TaskOutputs {
+    const classes = labels.length;
+    const { width } = this.structure.backbone;
+    return {
+      logits: { rows, classes, values: new Float32Array(rows * classes) },
+      features: { rows, width, values: new Float32Array(rows * width) },
+    };
   }
 
   /**
@@ -207,11 +278,11 @@ export class AdaptedBackbone implements AsyncDisposable {
    * @returns features (n, D) in the order of the texts
    */
   async frozenFeatures(encodings: readonly Encoding[], signal?: AbortSignal): Promise<FeatureRows> {
-    const fed = this.frozenModel;
+    const fed = frozenModel(this.structure);
     const pass = { key: "feature", graph: () => buildFeatureGraph(fed), fed };
     const rows = { rows: encodings.length, width: this.structure.backbone.width };
     const values = new Float32Array(rows.rows * rows.width);
-    for await (const { indices, outputs } of this.run(pass, encodings, signal))
+    for await (const { indices, outputs } of this.passes.run(pass, encodings, signal))
       scatterRows(values, asFloat32(outputs.feature, "feature").data, indices, rows.width);
     return { ...rows, values };
   }
@@ -229,12 +300,7 @@ export class AdaptedBackbone implements AsyncDisposable {
     signal?: AbortSignal,
     session?: LearnedTask,
   ): Promise<FeatureRows> {
-    const width = this.structure.backbone.width * spec.layers.length;
-    const values = new Float32Array(encodings.length * width);
-    const pass = this.routingPass(spec, "sentence", session);
-    for await (const { indices, outputs } of this.run(pass, encodings, signal))
-      scatterRows(values, asFloat32(outputs.features, "features").data, indices, width);
-    return { rows: encodings.length, width, values };
+    return await readRoutingFeatures(this.passes, this.structure, encodings, { spec, signal, session });
   }
 
   /**
@@ -248,25 +314,7 @@ export class AdaptedBackbone implements AsyncDisposable {
     signal?: AbortSignal,
     session?: LearnedTask,
   ): Promise<readonly FeatureRows[]> {
-    const width = this.structure.backbone.width * spec.layers.length;
-    const texts = encodings.map(
-      ({ ids }): FeatureRows => ({
-        rows: ids.length,
-        width,
-        values: new Float32Array(ids.length * width),
-      }),
-    );
-    const virtualTokens = session === undefined ? 0 : this.virtualTokens;
-    const pass = this.routingPass(spec, "word", session);
-    for await (const { indices, length, outputs } of this.run(pass, encodings, signal)) {
-      const { data } = asFloat32(outputs.features, "features");
-      indices.forEach((index, row) => {
-        const { rows, values } = texts[index]!;
-        const start = row * length + virtualTokens;
-        values.set(data.subarray(start * width, (start + rows) * width));
-      });
-    }
-    return texts;
+    return await readRoutingTokenFeatures(this.passes, this.structure, encodings, { spec, signal, session });
   }
 
   /**
@@ -284,14 +332,7 @@ export class AdaptedBackbone implements AsyncDisposable {
     encodings: readonly Encoding[],
     signal?: AbortSignal,
   ): Promise<readonly Float32Array[]> {
-    const own = tasksOfTexts(tasks, taskOf, encodings.length);
-    const texts = own.map(({ labels }) => new Float32Array(labels.length));
-    for await (const { output, classes, indices } of this.mixed(tasks, own, encodings, signal))
-      indices.forEach((index, row) => {
-        const logits = texts[index]!;
-        logits.set(output.subarray(row * classes, row * classes + logits.length));
-      });
-    return texts;
+    return await this.mixed.logits(tasks, taskOf, encodings, signal);
   }
 
   /**
@@ -305,66 +346,7 @@ export class AdaptedBackbone implements AsyncDisposable {
     encodings: readonly Encoding[],
     signal?: AbortSignal,
   ): Promise<readonly Logits[]> {
-    const own = tasksOfTexts(tasks, taskOf, encodings.length);
-    const sentences = encodings.map(({ ids }, i): Logits => {
-      const classes = own[i]!.labels.length;
-      return { rows: ids.length, classes, values: new Float32Array(ids.length * classes) };
-    });
-    for await (const { output, classes, indices, length } of this.mixed(tasks, own, encodings, signal))
-      indices.forEach((index, row) => {
-        const { rows, classes: slots, values } = sentences[index]!;
-        const start = row * length + this.virtualTokens;
-        for (let token = 0; token < rows; token++) {
-          const at = (start + token) * classes;
-          values.set(output.subarray(at, at + slots), token * slots);
-        }
-      });
-    return sentences;
-  }
-
-  /** The engine's logits, batch by batch: (B, C), at word level (B·T, C), C the largest head's classes. */
-  private async *mixed(
-    tasks: readonly LearnedTask[],
-    own: readonly LearnedTask[],
-    encodings: readonly Encoding[],
-    signal?: AbortSignal,
-  ): AsyncGenerator<BatchView & { readonly output: Float32Array; readonly classes: number }> {
-    const { parameters, slots } = this.stacks.holding(own, tasks);
-    const pass: Pass = {
-      key: "mixed",
-      graph: () => buildMixedGraph(this.structure),
-      parameters,
-      perBatch: (indices) => ({
-        [TASK_OF]: int64(
-          indices.map((index) => slots.get(own[index]!) ?? 0),
-          [indices.length],
-        ),
-      }),
-    };
-    for await (const { indices, length, outputs } of this.run(pass, encodings, signal)) {
-      const { data, dims } = asFloat32(outputs.logits, "logits");
-      yield { indices, length, output: data, classes: dims[1] ?? 0 };
-    }
-  }
-
-  /** The backbone with its adapters off. */
-  private get frozenModel(): Pick<ModelStructure, "backbone" | "feature"> {
-    const { backbone, feature } = this.structure;
-    return { backbone, feature };
-  }
-
-  private routingPass(
-    { layers }: RoutingFeatureSpec,
-    per: "sentence" | "word",
-    session: LearnedTask | undefined,
-  ): Pass {
-    const fed = session === undefined ? this.frozenModel : this.structure;
-    return {
-      key: ["routing", per, session === undefined ? "frozen" : "adapted", layers.join()].join(" "),
-      graph: () => buildRoutingGraph(fed, layers, per),
-      fed,
-      ...(session !== undefined && { parameters: parameterFeeds(session) }),
-    };
+    return await this.mixed.tokenLogits(tasks, taskOf, encodings, signal);
   }
 
   /**
@@ -380,7 +362,8 @@ export class AdaptedBackbone implements AsyncDisposable {
     const sentences = encodings.map(
       ({ ids }): Logits => ({ rows: ids.length, classes, values: new Float32Array(ids.length * classes) }),
     );
-    for await (const { output, indices, length } of this.forward(task, encodings, signal))
+    const trunk = await this.trunkRows(encodings, signal);
+    for await (const { output, indices, length } of this.forward(task, encodings, trunk, signal))
       indices.forEach((index, row) => {
         const { rows, values } = sentences[index]!;
         const start = row * length + this.virtualTokens;
@@ -393,53 +376,28 @@ export class AdaptedBackbone implements AsyncDisposable {
   private async *forward(
     task: LearnedTask,
     encodings: readonly Encoding[],
+    trunk: TrunkRows | undefined,
     signal?: AbortSignal,
-  ): AsyncGenerator<BatchView & { readonly output: Float32Array; readonly feature: Float32Array }> {
-    const pass = {
-      key: "inference",
-      graph: () => buildInferenceGraph(this.structure),
+  ): AsyncGenerator<TaskBatch> {
+    const pass: Pass = {
+      ...this.taskPass(trunk === undefined ? 0 : this.trunkLayers),
       parameters: parameterFeeds(task),
+      ...(trunk !== undefined && { perBatch: (batch: BatchView) => trunk.feeds(batch) }),
     };
-    for await (const { indices, length, outputs } of this.run(pass, encodings, signal)) {
-      const output = asFloat32(outputs.logits, "logits").data;
-      yield { indices, length, output, feature: asFloat32(outputs.feature, "feature").data };
-    }
+    for await (const { indices, length, outputs } of this.passes.run(pass, encodings, signal))
+      yield { indices, length, ...readOutputs(outputs) };
   }
 
-  /** Runs a pass over all texts, batch by batch; each graph is compiled once. */
-  private async *run(
-    { key, graph, fed = this.structure, parameters = {}, perBatch }: Pass,
-    encodings: readonly Encoding[],
-    signal?: AbortSignal,
-  ): AsyncGenerator<BatchOutputs> {
-    const executable = await this.executable(key, graph);
-    const lengths = encodings.map(({ ids }) => ids.length);
-    for (const indices of planEvaluationBatches(lengths, INFERENCE_BATCH)) {
-      signal?.throwIfAborted();
-      const batch = indices.map((index) => encodings[index]!);
-      const { feeds, length } = modelFeeds(fed, batch, this.tokenizer.padId);
-      const outputs = await executable.run({ ...feeds, ...parameters, ...perBatch?.(indices) });
-      yield { indices, length, outputs };
-      // The engine runs synchronously; let the caller's event loop breathe between batches.
-      await nextTick();
-    }
-  }
-
-  private async executable(key: string, graph: () => Graph): Promise<Executable> {
-    const compiling = this.compiled.get(key) ?? this.compile(graph());
-    this.compiled.set(key, compiling);
-    try {
-      return await compiling;
-    } catch (error) {
-      // Whoever asks next tries anew.
-      this.compiled.delete(key);
-      throw error;
-    }
+  /** What every task's pass builds: what lies above as many layers. */
+  private taskPass(trunkLayers: number): Pass {
+    return {
+      key: `inference above ${trunkLayers}`,
+      graph: () => buildInferenceGraph(this.structure, trunkLayers),
+      fed: this.structure,
+    };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    const held = [...this.compiled.values()];
-    this.compiled.clear();
-    for (const executable of held) await (await executable)[Symbol.asyncDispose]();
+    await this.passes[Symbol.asyncDispose]();
   }
 }

@@ -20,6 +20,7 @@ import {
   type TrainingOptions,
 } from "../train/trainer.ts";
 import type { LearnedTask } from "./adaptedBackbone.ts";
+import type { TrunkRows } from "./trunkCache.ts";
 
 /** What learning a task of any level gives. */
 export interface LearnResult {
@@ -51,12 +52,25 @@ export interface TrainedModel {
   compile(graph: Graph): Promise<Executable>;
   /** The graph of a training step. */
   trainingGraph(backboneDropout: boolean, options: TrainingGraphOptions): TrainingGraph;
+  /** Layers at the bottom of the backbone that no adapter changes; absent: none. */
+  readonly trunkLayers?: number;
+  /** What those layers give for the training texts; undefined where it is not kept, and each step computes it. */
+  trunkRows?(encodings: TrainingData["encodings"], signal?: AbortSignal): Promise<TrunkRows | undefined>;
 }
 
 interface TrainingSession {
   readonly options: Required<TrainingGraphOptions>;
   readonly graph: TrainingGraph;
   readonly executable: Executable;
+}
+
+function sameOptions(a: TrainingSession["options"], b: TrainingSession["options"]): boolean {
+  return a.outsideLogits === b.outsideLogits && a.selector === b.selector && a.trunkLayers === b.trunkLayers;
+}
+
+function withTrunk(data: TrainingData, trunk: TrunkRows | undefined): TrainingData {
+  if (trunk === undefined) return data;
+  return { ...data, targets: (batch) => ({ ...data.targets(batch), ...trunk.feeds(batch) }) };
 }
 
 function initSource(backbone: Backbone, tokenizer: Tokenizer): InitSource {
@@ -99,7 +113,15 @@ export class TaskTrainer implements AsyncDisposable {
     signal?: AbortSignal,
   ): AsyncGenerator<FitEvent, Omit<LearnResult, "truncatedTexts">> {
     const { name, labels, validate, outsideLogits = false, selector } = task;
-    const session = await this.trainingSession({ outsideLogits, selector: selector !== undefined });
+    // Dropout in the trunk gives it another value at every step.
+    const trunk = this.training.backboneDropout
+      ? undefined
+      : await this.model.trunkRows?.(task.encodings, signal);
+    const session = await this.trainingSession({
+      outsideLogits,
+      selector: selector !== undefined,
+      trunkLayers: trunk === undefined ? 0 : (this.model.trunkLayers ?? 0),
+    });
     const state = await this.freshState(session.graph, labels.length, this.rng.fork("task", name, "init"));
     const learned: LearnedTask = { ...state, name, labels };
     const context = {
@@ -113,7 +135,7 @@ export class TaskTrainer implements AsyncDisposable {
       ...(signal === undefined ? {} : { signal }),
     };
     const trained = { ...state, ...(selector && { shared: selector }) };
-    const { stoppedEarly } = yield* fitTask(context, task, trained, this.training);
+    const { stoppedEarly } = yield* fitTask(context, withTrunk(task, trunk), trained, this.training);
     return { learned, stoppedEarly };
   }
 
@@ -134,9 +156,7 @@ export class TaskTrainer implements AsyncDisposable {
   }
 
   private async trainingSession(options: TrainingSession["options"]): Promise<TrainingSession> {
-    const { outsideLogits, selector } = options;
-    const now = this.session?.options;
-    if (this.session === undefined || now?.outsideLogits !== outsideLogits || now.selector !== selector) {
+    if (this.session === undefined || !sameOptions(this.session.options, options)) {
       await this[Symbol.asyncDispose]();
       const graph = this.model.trainingGraph(this.training.backboneDropout, options);
       this.session = { options, graph, executable: await this.model.compile(graph.graph) };

@@ -61,8 +61,8 @@ export class WordEvaluator {
     const seen = this.learned.length;
     const cil = this.count(this.tasks[seen - 1]?.test ?? [], classIncremental(this.logits), this.tasks);
     return {
-      til: this.scores(poolCounts(this.ownCounts), meanPasses(seen)),
-      cil: this.scores(cil, seen),
+      til: this.scores(poolCounts(this.ownCounts), this.meanPasses(seen)),
+      cil: this.scores(cil, this.model.passesOf(seen)),
     };
   }
 
@@ -80,6 +80,11 @@ export class WordEvaluator {
     return countEntities(gold, predictTags(this.encodings, columns, wordSlots(tasks)));
   }
 
+  /** The first task answers alone; a later one needs the first one's adapter for `O` besides its own. */
+  private meanPasses(tasks: number): number {
+    return (this.model.passesOf(1) + (tasks - 1) * this.model.passesOf(2)) / tasks;
+  }
+
   private scores(counts: EntityCounts, passesPerExample: number): WordScores {
     const { micro, macro, perType } = scoreCounts(counts);
     return {
@@ -90,9 +95,4 @@ export class WordEvaluator {
       passesPerExample,
     };
   }
-}
-
-/** The first task answers alone; a later one needs the first one's adapter for `O` besides its own. */
-function meanPasses(tasks: number): number {
-  return (2 * tasks - 1) / tasks;
 }

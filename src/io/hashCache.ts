@@ -1,9 +1,9 @@
 /** Digests of big files, remembered by (real path, size, modification time, inode), so that hashing is paid once. */
 import { mkdir, readFile, stat } from "node:fs/promises";
-import { homedir } from "node:os";
 import { dirname, join } from "node:path";
 import { z } from "zod";
 import { writeFileAtomic } from "./atomic.ts";
+import { cacheFolder } from "./cacheFolder.ts";
 import { sha256File } from "./hash.ts";
 
 const schema = z.record(
@@ -13,7 +13,7 @@ const schema = z.record(
 type Digests = z.infer<typeof schema>;
 
 function cachePath(): string {
-  return join(process.env.XDG_CACHE_HOME || join(homedir(), ".cache"), "accrete", "hashes.json");
+  return join(cacheFolder(), "hashes.json");
 }
 
 async function readDigests(): Promise<Digests> {

@@ -21,6 +21,7 @@ import {
   encoderBiases,
   encoderSites,
   type TokenInputs,
+  type Trunk,
 } from "./encoder.ts";
 import { type EncoderConfig, maxTokens, parseEncoderConfig } from "./encoderConfig.ts";
 import { type LayerContext, noDropout, noTransform } from "./layers.ts";
@@ -51,6 +52,8 @@ interface BackboneFrame {
   readonly hasPooler: boolean;
   readonly parameterCount: number;
   declareInputs(): TokenInputs;
+  /** The layers above a trunk that was computed before; the hidden states begin with its own. */
+  buildAbove(context: LayerContext, inputs: TokenInputs, trunk: Trunk): EncoderOutputs;
 }
 
 /** A frozen BERT-type model. */
@@ -144,6 +147,7 @@ function describeEncoder(json: unknown, weights: Weights, where: string): Encode
     parameterCount: countParameters(named),
     declareInputs: declareTokenInputs,
     build: (context, inputs) => buildEncoder(config, context, inputs),
+    buildAbove: (context, inputs, trunk) => buildEncoder(config, context, inputs, trunk),
   };
 }
 
@@ -195,6 +199,7 @@ function describeDecoder(
     declareInputs: declareTokenInputs,
     declarePast: () => declarePast(config),
     build: (context, inputs, past) => buildDecoder(config, context, inputs, past),
+    buildAbove: (context, inputs, trunk) => buildDecoder(config, context, inputs, undefined, trunk),
     lmLogits,
   };
 }

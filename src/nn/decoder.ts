@@ -4,7 +4,7 @@ import type { Value } from "../graph/types.ts";
 import { type AttentionInputs, decoderAttention, type KeyValue, type Past } from "./decoderAttention.ts";
 import type { DecoderArchitecture, DecoderConfig } from "./decoderConfig.ts";
 import type { DecoderNetwork } from "./decoderNetwork.ts";
-import type { EncoderOutputs, TokenInputs } from "./encoder.ts";
+import type { EncoderOutputs, TokenInputs, Trunk } from "./encoder.ts";
 import { gpt2 } from "./gpt2.ts";
 import { gptNeox } from "./gptNeox.ts";
 import type { LayerContext } from "./layers.ts";
@@ -29,6 +29,7 @@ export interface DecoderOutputs extends EncoderOutputs {
 /**
  * A decoder over a batch of new tokens.
  * @param past what the tokens follow
+ * @param trunk what to go on from; the hidden states then begin with its own
  * @returns as Hugging Face's hidden states: the embeddings, each layer's output, and the last one's after the final
  *   normalisation in place of before it
  */
@@ -37,12 +38,13 @@ export function buildDecoder(
   context: LayerContext,
   inputs: DecoderInputs,
   past?: Past,
+  trunk?: Trunk,
 ): DecoderOutputs {
   const network = decoders[config.architecture];
   const { attend, keyValues } = decoderAttention(config, context, inputs, past);
-  let x = network.embed(config, context, inputs);
+  let x = trunk?.state ?? network.embed(config, context, inputs);
   const hidden: Value[] = [];
-  for (let i = 0; i < config.layers; i++) {
+  for (let i = trunk?.layers ?? 0; i < config.layers; i++) {
     hidden.push(x);
     x = network.layer(config, context, i, x, attend);
   }

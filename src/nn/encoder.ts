@@ -28,6 +28,13 @@ export interface EncoderOutputs {
   readonly last: Value;
 }
 
+/** What the lower layers gave for the same tokens, where a network is built from some layer on. */
+export interface Trunk {
+  readonly layers: number;
+  /** (B·T, D) */
+  readonly state: Value;
+}
+
 /** (B, T) of ones and zeros → (B, 1, 1, T), added to attention scores. */
 function attentionBias(attentionMask: Value): Value {
   const present = op.cast(attentionMask, "float32");
@@ -78,16 +85,20 @@ function encoderLayer(
   return layerNorm(context, `${at}.output.LayerNorm`, afterFeedForward, width, epsilon);
 }
 
-/** BERT (Devlin et al. 2019) and RoBERTa (Liu et al. 2019): the same network, RoBERTa's positions shifted. */
+/**
+ * BERT (Devlin et al. 2019) and RoBERTa (Liu et al. 2019): the same network, RoBERTa's positions shifted.
+ * @param trunk what to go on from; the hidden states then begin with its own
+ */
 export function buildEncoder(
   config: EncoderConfig,
   context: LayerContext,
   inputs: TokenInputs,
+  trunk?: Trunk,
 ): EncoderOutputs {
   const bias = attentionBias(inputs.attentionMask);
-  let last = embed(config, context, inputs);
+  let last = trunk?.state ?? embed(config, context, inputs);
   const hidden = [last];
-  for (let i = 0; i < config.layers; i++) {
+  for (let i = trunk?.layers ?? 0; i < config.layers; i++) {
     last = encoderLayer(config, context, i, last, bias);
     hidden.push(last);
   }

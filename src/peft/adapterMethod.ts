@@ -60,6 +60,11 @@ export interface AdapterMethod {
    * @param taskOf int64 (B), the place of each example's task among the S
    */
   buildStacked(host: AdapterHost, taskOf: Value): AdapterGraph;
+  /**
+   * How many of the backbone's lowest layers compute the same for every task; infinite where it changes no layer.
+   * @throws ConfigError if the backbone has nothing to adapt that way
+   */
+  sharedLayers(host: AdapterHost): number;
   /** Fresh parameters for the shapes that `build` told. */
   init(
     shapes: readonly ParameterShape[],

@@ -22,6 +22,7 @@ const noAdapter: AdapterMethod = {
   virtualTokens: 0,
   build: nothing,
   buildStacked: nothing,
+  sharedLayers: () => Number.POSITIVE_INFINITY,
   init: () => Promise.resolve(new Map()),
   adapt: adaptNothing,
   describe: () => ({}),

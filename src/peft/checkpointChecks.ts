@@ -3,9 +3,8 @@ import { CheckpointError } from "../core/errors.ts";
 import type { HostTensor } from "../core/tensor.ts";
 import type { AdapterHost } from "./adapterMethod.ts";
 import { parseLoraName } from "./checkpointKeys.ts";
-import { siteRank } from "./lora.ts";
+import { loraMatcher, loraSites, siteRank } from "./lora.ts";
 import { PROMPT_EMBEDDINGS } from "./promptTuning.ts";
-import { matchTargetModules, targetMatcher } from "./targets.ts";
 import type { Head, HeadKind, LoraSpec, PromptTuningSpec } from "./types.ts";
 
 export type Tensors = ReadonlyMap<string, HostTensor<"float32">>;
@@ -74,14 +73,13 @@ function expectedBiases(
  */
 export function checkLora(spec: LoraSpec, tensors: Tensors, where: string, host?: AdapterHost): void {
   const found = adaptedSites(tensors.keys());
-  const sites =
-    host === undefined ? found : new Set(matchTargetModules(spec.targetModules, [...host.sites.keys()]));
+  const sites = host === undefined ? found : new Set(loraSites(spec, host));
   if (sites.size === 0) throw new CheckpointError(`${where}: holds no LoRA tensors`);
-  const matches = targetMatcher(spec.targetModules);
+  const matches = loraMatcher(spec);
   const unnamed = [...sites].filter((site) => !matches(site));
   if (unnamed.length > 0)
     throw new CheckpointError(
-      `${where}: target modules ${JSON.stringify(spec.targetModules)} do not match: ${listed(unnamed)}`,
+      `${where}: target modules ${JSON.stringify(spec.targetModules)}${spec.layers === undefined ? "" : ` in layers ${spec.layers.join(", ")}`} do not match: ${listed(unnamed)}`,
     );
   const expected = new Map<string, Shape>();
   for (const site of sites) {

@@ -39,7 +39,6 @@ const constantFields = {
   kasa_config: null,
   layer_replication: null,
   layers_pattern: null,
-  layers_to_transform: null,
   loftq_config: {},
   lora_bias: false,
   lora_ga_config: null,
@@ -92,6 +91,7 @@ export function encodeLoraConfig(
     alpha_pattern: spec.alphaPattern ?? {},
     base_model_name_or_path: baseModel === "" ? null : baseModel,
     bias: spec.bias,
+    layers_to_transform: spec.layers ?? null,
     lora_alpha: spec.alpha,
     lora_dropout: spec.dropout,
     modules_to_save: modulesToSave[taskType],
@@ -113,6 +113,7 @@ const schema = z.looseObject({
   use_rslora: z.boolean().nullish(),
   rank_pattern: z.record(z.string(), z.number().int().positive()).nullish(),
   alpha_pattern: z.record(z.string(), z.number()).nullish(),
+  layers_to_transform: z.union([z.number().int(), z.array(z.number().int())]).nullish(),
 });
 
 function isUnset(value: unknown): boolean {
@@ -173,6 +174,7 @@ export function parseLoraConfig(json: unknown, path: string): LoraConfig {
     throw new CheckpointError(`${path}: is no LoRA configuration:\n${z.prettifyError(parsed.error)}`);
   const fields = parsed.data;
   checkSupported(fields, path);
+  const layers = [fields.layers_to_transform ?? []].flat();
   return {
     spec: {
       rank: fields.r,
@@ -181,9 +183,10 @@ export function parseLoraConfig(json: unknown, path: string): LoraConfig {
       bias: fields.bias,
       targetModules: fields.target_modules ?? defaultTargetModules("bert"),
       rslora: fields.use_rslora ?? false,
+      ...(layers.length > 0 && { layers }),
       ...(!isUnset(fields.rank_pattern) && { rankPattern: fields.rank_pattern ?? {} }),
       ...(!isUnset(fields.alpha_pattern) && { alphaPattern: fields.alpha_pattern ?? {} }),
     },
-    narrowed: !isUnset(fields.layers_to_transform) || !isUnset(fields.exclude_modules),
+    narrowed: !isUnset(fields.layers_pattern) || !isUnset(fields.exclude_modules),
   };
 }

@@ -5,6 +5,7 @@
 import { readsPooler } from "../nn/features.ts";
 import type { LoraConfig } from "./checkpointConfig.ts";
 import { prefixPattern, unprefixPattern } from "./checkpointKeys.ts";
+import { inLayers } from "./lora.ts";
 import { matchPattern, targetMatcher } from "./targets.ts";
 import type { LoraSpec, Pooling } from "./types.ts";
 
@@ -43,7 +44,9 @@ export function specForFile(
   sites: ReadonlySet<string>,
   prefix: string,
 ): LoraSpec {
-  const { targetModules } = spec;
+  const { targetModules, layers } = spec;
+  if (layers !== undefined && !canCountLayers(targetModules, sites, prefix))
+    return { ...withMovedPatterns(spec, sites, "", prefix), targetModules: withPrefix(sites, prefix) };
   if (prefix === "") {
     // AutoModel has a pooler whether it is read or not: with these targets peft would adapt it too.
     const reachesPooler = !readsPooler({ pooling }) && targetMatcher(targetModules)("pooler.dense");
@@ -55,14 +58,38 @@ export function specForFile(
 }
 
 /**
+ * Whether peft finds targets by `layers_to_transform`. It takes a list of ends alone, and a layer's number behind two
+ * names alone, which a decoder without a head does not have; full paths it takes as they are.
+ */
+function canCountLayers(
+  targets: LoraSpec["targetModules"],
+  sites: ReadonlySet<string>,
+  prefix: string,
+): boolean {
+  return typeof targets !== "string" && [...sites].every((site) => /\.[^.]*\.\d+\./.test(prefix + site));
+}
+
+function withPrefix(sites: ReadonlySet<string>, prefix: string): string[] {
+  return Array.from(sites, (site) => prefix + site);
+}
+
+/**
  * The spec in AutoModel's paths.
  * @param sites what the file has LoRA tensors for, in AutoModel's paths
  * @param prefix what stands before these paths in the file; may be empty
  */
 export function specFromFile(config: LoraConfig, sites: ReadonlySet<string>, prefix: string): LoraSpec {
+  const spec = inOurPaths(config, sites, prefix);
+  // peft adapts what a target names in full whatever its layer.
+  const beyond = [...sites].some((site) => !inLayers(spec, site));
+  if (!config.narrowed && !beyond) return spec;
+  const { layers: _, ...unlayered } = spec;
+  return { ...unlayered, targetModules: [...sites] };
+}
+
+function inOurPaths(config: LoraConfig, sites: ReadonlySet<string>, prefix: string): LoraSpec {
   const spec = prefix === "" ? config.spec : withMovedPatterns(config.spec, sites, prefix, "");
   const { targetModules } = spec;
-  if (config.narrowed) return { ...spec, targetModules: [...sites] };
   if (prefix === "") return spec;
   if (typeof targetModules !== "string") {
     const bare = (name: string) => (name.startsWith(prefix) ? name.slice(prefix.length) : name);

@@ -1,4 +1,5 @@
 // Dimensions: B batch, T tokens, M rows of an example, N = B·M rows, R rank, S stacked tasks.
+import { ConfigError } from "../core/errors.ts";
 import type { Rng } from "../core/random.ts";
 import { float32, type HostTensor, zeros } from "../core/tensor.ts";
 import * as op from "../graph/ops.ts";
@@ -7,12 +8,39 @@ import type { Value } from "../graph/types.ts";
 import type { Dropout, SiteTransform } from "../nn/layers.ts";
 import type { ParameterShape } from "../nn/parameters.ts";
 import { type AdapterGraph, type AdapterHost, type AdapterMethod, adaptNothing } from "./adapterMethod.ts";
-import { matchPattern, matchTargetModules } from "./targets.ts";
+import { layerOf, matchPattern, matchTargetModules, targetMatcher } from "./targets.ts";
 import type { LoraSpec } from "./types.ts";
 
+/** Whether a site lies in one of the layers that a spec adapts. */
+export function inLayers({ layers }: LoraSpec, site: string): boolean {
+  if (layers === undefined) return true;
+  const layer = layerOf(site);
+  return layer !== undefined && layers.includes(layer);
+}
+
+/** Whether a spec adapts a site. */
+export function loraMatcher(spec: LoraSpec): (site: string) => boolean {
+  const matches = targetMatcher(spec.targetModules);
+  return (site) => matches(site) && inLayers(spec, site);
+}
+
 /** The sites a spec adapts, in the model's order. @throws ConfigError if none matches. */
-export function loraSites(spec: LoraSpec, host: AdapterHost): readonly string[] {
-  return matchTargetModules(spec.targetModules, [...host.sites.keys()]);
+export function loraSites(spec: LoraSpec, host: Pick<AdapterHost, "sites">): readonly string[] {
+  const matched = matchTargetModules(spec.targetModules, [...host.sites.keys()]);
+  const sites = matched.filter((site) => inLayers(spec, site));
+  if (sites.length === 0)
+    throw new ConfigError(
+      `target modules: ${JSON.stringify(spec.targetModules)} matches nothing in the layers ${spec.layers?.join(", ")}`,
+      { hint: `The first layer that it matches is ${matched[0]}.` },
+    );
+  return sites;
+}
+
+/** The layers below the lowest that is adapted; with every bias trained there are none. */
+function sharedLayers(spec: LoraSpec, host: AdapterHost): number {
+  if (spec.bias === "all") return 0;
+  // What has no layer lies on top of them all.
+  return Math.min(...loraSites(spec, host).map((site) => layerOf(site) ?? Number.POSITIVE_INFINITY));
 }
 
 function trainedBiases(
@@ -166,6 +194,7 @@ export function loraMethod(spec: LoraSpec): AdapterMethod {
     build: (host, dropout) => buildLora(spec, host, dropout),
     buildStacked: (host, taskOf) => buildStackedLora(spec, host, taskOf),
     init: (shapes, rng, source) => initLora(shapes, rng, source.readBias),
+    sharedLayers: (host) => sharedLayers(spec, host),
     adapt: adaptNothing,
     describe: (host) => describeLora(spec, host),
   };

@@ -149,6 +149,7 @@ export function promptTuningMethod(spec: PromptTuningSpec): AdapterMethod {
     virtualTokens: spec.virtualTokens,
     build: (host) => buildPrompt(spec, host),
     buildStacked: (host, taskOf) => buildStackedPrompts(spec, host, taskOf),
+    sharedLayers: () => 0,
     init: async (shapes, rng, source) => {
       const tensors = new Map<string, HostTensor<"float32">>();
       for (const { name, dims } of shapes)

@@ -59,6 +59,12 @@ export function matchPattern(
   return undefined;
 }
 
+/** The number of the layer that a module belongs to; undefined for one above or below them all. */
+export function layerOf(site: string): number | undefined {
+  const number = /(?:^|\.)[^.]+\.(\d+)\./.exec(site)?.[1];
+  return number === undefined ? undefined : Number(number);
+}
+
 /** peft's test of one module path: a list is exact or matches an end after a dot, a string is a full regex match. */
 export function targetMatcher(targets: readonly string[] | string): (site: string) => boolean {
   if (typeof targets !== "string")

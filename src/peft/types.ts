@@ -18,6 +18,8 @@ export interface LoraSpec {
   readonly bias: LoraBias;
   /** A list: the exact module path, or its end after a dot. A string: a regex that matches the whole path. */
   readonly targetModules: readonly string[] | string;
+  /** The layers that are adapted, counted from 0 at the bottom; absent: all of them. */
+  readonly layers?: readonly number[];
   /** Scale by alpha / √rank in place of alpha / rank. */
   readonly rslora: boolean;
   /** Sites of another rank: regex → rank. It must match a whole path or its end after a dot; the first match counts. */

@@ -1,5 +1,7 @@
 // Dimensions: B batch, T tokens, D width, C classes.
+
 import { gradients } from "../autodiff/gradients.ts";
+import { GraphError } from "../core/errors.ts";
 import { createGraph } from "../graph/graph.ts";
 import * as op from "../graph/ops.ts";
 import type { Graph, Value } from "../graph/types.ts";
@@ -80,14 +82,30 @@ export function classifiedRows(structure: Pick<ModelStructure, "level">, model: 
   return rowsToClassify[structure.level ?? "sentence"](model);
 }
 
-/** The backbone with its adapter, and the feature on top. */
+/** The input of what a trunk gave, (B·T, D). */
+export const TRUNK_STATE = "trunk_state";
+
+/**
+ * The layers at the bottom of a backbone that compute the same for every task. One layer at least is left above: a
+ * decoder's last state is normalised, and nothing can go on from it.
+ */
+export function countTrunkLayers(structure: Omit<ModelStructure, "head" | "level">): number {
+  const shared = adapterMethod(structure.adapter).sharedLayers(adapterHost(structure));
+  return Math.min(shared, structure.backbone.config.layers - 1);
+}
+
+/**
+ * The backbone with its adapter, and the feature on top.
+ * @param trunkLayers as many layers are left out, and what they gave is the input {@link TRUNK_STATE}
+ */
 export function buildModel(
   structure: Omit<ModelStructure, "head" | "level">,
   onAdapter: Dropout,
   onBackbone: Dropout,
+  trunkLayers = 0,
 ): AdaptedModel {
   const adapter = adapterMethod(structure.adapter).build(adapterHost(structure), onAdapter);
-  return assembleModel(structure, adapter, onBackbone);
+  return assembleModel(structure, adapter, onBackbone, trunkLayers);
 }
 
 /** The same with an adapter that is built already. */
@@ -95,6 +113,7 @@ export function assembleModel(
   { backbone, feature: spec }: Pick<ModelStructure, "backbone" | "feature">,
   adapter: AdapterGraph,
   onBackbone: Dropout,
+  trunkLayers = 0,
 ): AdaptedModel {
   const context: LayerContext = {
     parameters: overrideParameters(backbone.parameters, adapter.overrides),
@@ -102,7 +121,14 @@ export function assembleModel(
     dropout: onBackbone,
     ...(adapter.embed && { embed: adapter.embed }),
   };
-  const { hidden, last } = backbone.build(context, backbone.declareInputs());
+  const inputs = backbone.declareInputs();
+  const { hidden, last } =
+    trunkLayers === 0
+      ? backbone.build(context, inputs)
+      : backbone.buildAbove(context, inputs, {
+          layers: trunkLayers,
+          state: op.input(TRUNK_STATE, "float32", ["B*T", backbone.width]),
+        });
   const feature = sentenceFeature(backbone.config, context, spec, last, declarePoolingWeights()); // (B, D)
   return { adapter, feature, hidden, last };
 }
@@ -118,6 +144,8 @@ export interface TrainingGraphOptions {
   readonly outsideLogits?: boolean;
   /** A selection network on the feature is trained along: its preference loss is added to the task's. */
   readonly selector?: boolean;
+  /** As many of the lowest layers are left out, and what they gave is the input {@link TRUNK_STATE}. */
+  readonly trunkLayers?: number;
 }
 
 /**
@@ -129,10 +157,10 @@ export interface TrainingGraphOptions {
 export function buildTrainingGraph(
   structure: ModelStructure,
   backboneDropout: boolean,
-  { outsideLogits = false, selector = false }: TrainingGraphOptions = {},
+  { outsideLogits = false, selector = false, trunkLayers = 0 }: TrainingGraphOptions = {},
 ): TrainingGraph {
   const { dropout, masks } = maskedDropout();
-  const model = buildModel(structure, dropout, backboneDropout ? dropout : noDropout);
+  const model = buildModel(structure, dropout, backboneDropout ? dropout : noDropout, trunkLayers);
   const { adapter } = model;
   const head = declareHead(structure.head.kind, structure.backbone.width);
   const rows = classifiedRows(structure, model);
@@ -159,11 +187,25 @@ export function buildTrainingGraph(
   return { graph: createGraph(outputs), adapterShapes: adapter.shapes, masks };
 }
 
-/** Forward only. Outputs: `feature` (B, D) and `logits` (B, C), at word level (B·T, C). */
-export function buildInferenceGraph(structure: ModelStructure): Graph {
-  const model = buildModel(structure, noDropout, noDropout);
+/**
+ * Forward only. Outputs: `feature` (B, D) and `logits` (B, C), at word level (B·T, C).
+ * @param trunkLayers as many layers are left out, and what they gave is the input {@link TRUNK_STATE}
+ */
+export function buildInferenceGraph(structure: ModelStructure, trunkLayers = 0): Graph {
+  const model = buildModel(structure, noDropout, noDropout, trunkLayers);
   const head = declareHead(structure.head.kind, structure.backbone.width);
   return createGraph({ feature: model.feature, logits: head.logits(classifiedRows(structure, model)) });
+}
+
+/** What the lowest layers give, adapters off: the output `state`, (B·T, D). */
+export function buildTrunkGraph(
+  structure: Pick<ModelStructure, "backbone" | "feature">,
+  layers: number,
+): Graph {
+  const { hidden } = buildModel(structure, noDropout, noDropout);
+  const state = hidden[layers];
+  if (state === undefined) throw new GraphError(`trunk: the backbone has no layer ${layers}`);
+  return createGraph({ state });
 }
 
 /** Forward without a head. Outputs: `feature` (B, D), and where asked `hidden.0` … `hidden.L`, each (B·T, D). */

@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { writeFolderAtomic } from "../../src/io/atomic.ts";
 import { decodeSafetensors, encodeSafetensors } from "../../src/io/safetensors.ts";
 import { encodePeftFolder, readPeftFolder } from "../../src/peft/checkpoint.ts";
-import type { Architecture, LoraBias, SavedAdapter } from "../../src/peft/types.ts";
+import type { Architecture, LoraBias, LoraSpec, SavedAdapter } from "../../src/peft/types.ts";
 import {
   configOf,
   editConfig,
@@ -55,6 +55,8 @@ describe("what we save, we read", () => {
       "a regex with alternatives, head inside",
       makeSaved({ pooling: "pooler" }, { targetModules: "encoder.*\\.query|encoder.*\\.value" }),
     ],
+    ["the top layer", makeSaved({}, { layers: [1] })],
+    ["the top layer, head inside", makeSaved({ pooling: "pooler" }, { layers: [1], bias: "lora_only" })],
     ["a base with an accent", makeSaved({ baseModel: "./größe" })],
   ];
 
@@ -62,6 +64,17 @@ describe("what we save, we read", () => {
     const path = await write(saved);
     expect(await readPeftFolder(path)).toEqual(saved);
     expect(await readPeftFolder(path, { host })).toEqual(saved);
+  });
+
+  test("layers are told as peft can find them", () => {
+    const layers = [1];
+    const config = (targetModules: LoraSpec["targetModules"], architecture: Architecture) =>
+      configOf(encodePeftFolder(makeSaved({ architecture }, { layers, targetModules })));
+    const written = { layers_to_transform: layers, target_modules: ["query", "value"] };
+    expect(config(["query", "value"], "bert")).toMatchObject(written);
+    // With a text for target modules peft refuses `layers_to_transform`.
+    const sites = ["query", "value"].map((name) => `encoder.layer.1.attention.self.${name}`);
+    expect(config(".*\\.(query|value)", "bert")).toMatchObject({ ...written, target_modules: sites });
   });
 
   test("an adapter without a head", async () => {
@@ -225,15 +238,37 @@ describe("what peft saved", () => {
     expect(spec.targetModules).toContain("encoder.layer.1.attention.self.value");
   });
 
-  test("layers chosen by number are read from the tensors", async () => {
+  test.each([{ layers_to_transform: [1] }, { layers_to_transform: 1 }])(
+    "layers chosen by number: %j",
+    async (chosen) => {
+      const dir = await golden("bert-seq-cls-none");
+      await editConfig(dir, chosen);
+      await editTensors(dir, (tensors) => {
+        for (const key of [...tensors.keys()]) if (key.includes("layer.0.")) tensors.delete(key);
+      });
+      const { spec } = loraOf(await readPeftFolder(dir, { host }));
+      expect(spec).toMatchObject({ targetModules: ["query", "value"], layers: [1] });
+    },
+  );
+
+  test("targets named in full count whatever layers are chosen, as in peft", async () => {
     const dir = await golden("bert-seq-cls-none");
-    await editConfig(dir, { layers_to_transform: [1] });
+    const sites = [0, 1].flatMap((layer) =>
+      ["query", "value"].map((name) => `encoder.layer.${layer}.attention.self.${name}`),
+    );
+    const targets = sites.map((site) => `bert.${site}`);
+    await editConfig(dir, { layers_to_transform: [1], target_modules: targets });
+    const { spec } = loraOf(await readPeftFolder(dir, { host }));
+    expect(spec.targetModules).toEqual(sites);
+    expect(spec).not.toHaveProperty("layers");
+  });
+
+  test("a layer that was chosen and is not there is missed", async () => {
+    const dir = await golden("bert-seq-cls-none");
+    await editConfig(dir, { layers_to_transform: [0, 1] });
     await editTensors(dir, (tensors) => {
       for (const key of [...tensors.keys()]) if (key.includes("layer.0.")) tensors.delete(key);
     });
-    const { spec } = loraOf(await readPeftFolder(dir, { host }));
-    expect(spec.targetModules).toEqual(
-      ["query", "value"].map((name) => `encoder.layer.1.attention.self.${name}`),
-    );
+    await expect(readPeftFolder(dir, { host })).rejects.toThrow(/tensors are missing: encoder\.layer\.0/);
   });
 });

@@ -46,7 +46,7 @@ const plain: LoraSpec = {
 
 function makeTensors(spec: LoraSpec): Map<string, HostTensor<"float32">> {
   const tensors = new Map<string, HostTensor<"float32">>();
-  for (const layer of [0, 1]) {
+  for (const layer of spec.layers ?? [0, 1]) {
     for (const name of ["query", "value"]) {
       const site = `encoder.layer.${layer}.attention.self.${name}`;
       tensors.set(`${site}.lora_A.weight`, random(spec.rank, width));

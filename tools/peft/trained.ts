@@ -119,6 +119,7 @@ function casesOf(architecture: Encoder): TrainedCase[] {
       lora: { targetModules: "all-linear" },
     }),
     make("mean-linear-by-layer", { lora: byLayer }),
+    make("own-head-top", { ...own, lora: { layers: [2] } }),
     make("prompt-mean-linear", { prompt: { virtualTokens: 5, init: "random" } }),
     make("prompt-cls-cosine", {
       pooling: "cls",
@@ -152,12 +153,34 @@ function decoderCases(architecture: Decoder): TrainedCase[] {
   ];
 }
 
+/** Adapters in the top layers, as peft must be told of them by kind of model and of targets. */
+const topLayers: readonly TrainedCase[] = [
+  makeCase("bert", "mean-linear-top", { lora: { layers: [1, 2], bias: "lora_only" } }),
+  makeCase("bert", "mean-linear-top-regex", { lora: { layers: [2], targetModules: ".*\\.(query|key)" } }),
+  makeCase("bert", "own-head-top-everywhere", {
+    ...inside.bert,
+    lora: { layers: [2], targetModules: "all-linear" },
+  }),
+  makeCase("gpt2", "last-linear-top", {
+    pooling: "last",
+    pairs: false,
+    lora: { targetModules: decoderTargets.gpt2, layers: [1, 2] },
+  }),
+  makeCase("llama", "score-top", {
+    pooling: "last",
+    pairs: false,
+    biasFree: true,
+    lora: { targetModules: decoderTargets.llama, layers: [2] },
+  }),
+];
+
 const decoders: readonly Decoder[] = ["gpt2", "gpt_neox", "llama", "qwen2"];
 
 export const trainedCases: readonly TrainedCase[] = [
   ...casesOf("bert"),
   ...casesOf("roberta"),
   ...decoders.flatMap(decoderCases),
+  ...topLayers,
 ];
 
 const classes = 4;

@@ -1,0 +1,167 @@
+// Dimensions: n texts, B batch, T tokens, D width.
+/** What a trunk gave for texts, kept on the disk by content, so that epochs, tasks and runs compute it once. */
+import { mkdir, readdir, readFile, rm, stat, utimes } from "node:fs/promises";
+import { join } from "node:path";
+import { float32, type HostTensor } from "../core/tensor.ts";
+import type { Encoding } from "../data/tokenizer.ts";
+import { writeFileAtomic } from "../io/atomic.ts";
+import { cacheFolder } from "../io/cacheFolder.ts";
+import { sha256, sha256Json } from "../io/hash.ts";
+import { TRUNK_STATE } from "../train/graphs.ts";
+import type { BatchView } from "../train/trainer.ts";
+
+const DIGEST_LENGTH = 64;
+
+/** All files together; the ones that were not read for longest go first. */
+const BUDGET_BYTES = 4 * 2 ** 30;
+
+/** What one set of texts may take: it is held in memory while it is read. */
+const LARGEST_SET_BYTES = 2 ** 30;
+
+/** Fewer texts are not worth a file. */
+const SMALLEST_SET = 33;
+
+/** The trunk's states of a set of texts, each its own tokens without padding. */
+export class TrunkRows {
+  private readonly width: number;
+  private readonly values: Float32Array;
+  /** Of each text, in rows. */
+  private readonly starts: readonly number[];
+
+  /** @param lengths tokens of each text @param values their states one below the other, (sum of lengths, D) */
+  constructor(lengths: readonly number[], width: number, values: Float32Array) {
+    this.width = width;
+    this.values = values;
+    let next = 0;
+    this.starts = [...lengths, 0].map((length) => {
+      const start = next;
+      next += length;
+      return start;
+    });
+  }
+
+  /** Text `index`'s states, (its tokens, D). */
+  of(index: number): Float32Array {
+    const [start = 0, end = 0] = this.starts.slice(index, index + 2);
+    return this.values.subarray(start * this.width, end * this.width);
+  }
+
+  /** What a batch feeds: `trunk_state` (B·T, D), zeros at padding, which nothing reads. */
+  feeds({ indices, length }: BatchView): Record<string, HostTensor<"float32">> {
+    const { width } = this;
+    const state = new Float32Array(indices.length * length * width);
+    for (const [row, index] of indices.entries()) state.set(this.of(index), row * length * width);
+    return { [TRUNK_STATE]: float32(state, [indices.length * length, width]) };
+  }
+}
+
+/** The batches in which a trunk is computed: (B·T, D) of every text's tokens, padded to T. */
+export type TrunkBatches = AsyncIterable<BatchView & { readonly state: Float32Array }>;
+
+export interface TrunkCacheOptions {
+  /** Hash of the backbone's files. */
+  readonly backboneHash: string;
+  /** Default: `accrete/trunk` in the system's folder for caches. */
+  readonly folder?: string;
+  /** Bytes that all files together may take; default 4 GiB. */
+  readonly budgetBytes?: number;
+}
+
+/**
+ * Files named by a hash of the texts' token ids, the backbone and the number of layers: the states, then their SHA-256.
+ * What is missing or damaged is computed anew; a folder that cannot be written to only costs that.
+ */
+export class TrunkCache {
+  private readonly backboneHash: string;
+  private readonly folder: string;
+  private readonly budgetBytes: number;
+
+  constructor({
+    backboneHash,
+    folder = join(cacheFolder(), "trunk"),
+    budgetBytes = BUDGET_BYTES,
+  }: TrunkCacheOptions) {
+    this.backboneHash = backboneHash;
+    this.folder = folder;
+    this.budgetBytes = budgetBytes;
+  }
+
+  /**
+   * The states of texts, from the disk or computed.
+   * @param layers of the trunk
+   * @param compute runs the trunk over all texts
+   * @returns undefined for fewer than 33 texts, and where they would take more than 1 GiB
+   */
+  async rows(
+    encodings: readonly Encoding[],
+    layers: number,
+    width: number,
+    compute: () => TrunkBatches,
+  ): Promise<TrunkRows | undefined> {
+    const lengths = encodings.map(({ ids }) => ids.length);
+    const size = lengths.reduce((sum, length) => sum + length, 0) * width;
+    if (encodings.length < SMALLEST_SET || size * Float32Array.BYTES_PER_ELEMENT > LARGEST_SET_BYTES)
+      return undefined;
+    const texts = encodings.map(({ ids, typeIds }) => [ids, typeIds]);
+    const name = sha256Json({ format: 1, backbone: this.backboneHash, layers, texts });
+    const path = join(this.folder, `${name}.f32`);
+    const known = await this.read(path, size);
+    if (known !== undefined) return new TrunkRows(lengths, width, known);
+    const values = new Float32Array(size);
+    const rows = new TrunkRows(lengths, width, values);
+    for await (const { indices, length, state } of compute())
+      for (const [row, index] of indices.entries()) {
+        const own = rows.of(index);
+        own.set(state.subarray(row * length * width, row * length * width + own.length));
+      }
+    await this.write(path, values);
+    return rows;
+  }
+
+  private async read(path: string, size: number): Promise<Float32Array | undefined> {
+    try {
+      const bytes = await readFile(path);
+      const end = bytes.byteLength - DIGEST_LENGTH;
+      if (end !== size * Float32Array.BYTES_PER_ELEMENT) return undefined;
+      const states = new Uint8Array(end);
+      states.set(bytes.subarray(0, end));
+      if (sha256(states) !== bytes.toString("latin1", end)) return undefined;
+      const now = new Date();
+      await utimes(path, now, now);
+      return new Float32Array(states.buffer);
+    } catch {
+      return undefined;
+    }
+  }
+
+  private async write(path: string, values: Float32Array): Promise<void> {
+    const states = new Uint8Array(values.buffer);
+    const content = new Uint8Array(states.byteLength + DIGEST_LENGTH);
+    content.set(states);
+    content.set(new TextEncoder().encode(sha256(states)), states.byteLength);
+    try {
+      await mkdir(this.folder, { recursive: true });
+      await this.makeRoom(content.byteLength);
+      await writeFileAtomic(path, content);
+    } catch {
+      // The states are in memory; only the next epoch, task or run has to compute them again.
+    }
+  }
+
+  private async makeRoom(bytes: number): Promise<void> {
+    const names = (await readdir(this.folder)).filter((name) => name.endsWith(".f32"));
+    const files = await Promise.all(
+      names.map(async (name) => {
+        const path = join(this.folder, name);
+        const { size, mtimeMs } = await stat(path);
+        return { path, size, mtimeMs };
+      }),
+    );
+    let total = files.reduce((sum, { size }) => sum + size, bytes);
+    for (const { path, size } of files.toSorted((a, b) => a.mtimeMs - b.mtimeMs)) {
+      if (total <= this.budgetBytes) return;
+      await rm(path, { force: true });
+      total -= size;
+    }
+  }
+}
