@@ -1,0 +1,175 @@
+/**
+ * Routers on frozen MiniLM features: `npx tsx bench/routers.ts [clinc150|banking77 …] [--shared ../shared]
+ * [--layers 6,3-4-5-6] [--kinds lda,ranpac] [--threads 1] [--seed 1] [--out-of-scope]`. Fitted to all of train, whatever
+ * is chosen is chosen on 15 % of it; printed are accuracies on test and on the held-out rows, seconds and bytes.
+ * Features of all layers are kept in the system's temporary folder.
+ */
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { loadBackbone } from "../src/app/backbone.ts";
+import { resolveConfig } from "../src/app/config.ts";
+import { resolveStructure } from "../src/app/structure.ts";
+import { AdaptedBackbone, type FeatureRows } from "../src/continual/adaptedBackbone.ts";
+import { RouterFitter } from "../src/continual/routing/fit.ts";
+import { quantize, takeRows } from "../src/continual/routing/fixedRows.ts";
+import { ClassStatistics, type Contribution } from "../src/continual/routing/statistics.ts";
+import { type FeatureConstants, type RouterKind, routerKinds } from "../src/continual/routing/types.ts";
+import { ConfigError } from "../src/core/errors.ts";
+import { loadStream } from "../src/data/stream.ts";
+import type { Example } from "../src/data/types.ts";
+import { sha256 } from "../src/io/hash.ts";
+import { nodeRuntime } from "../src/runtime/node.ts";
+
+const { values: flags, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    shared: { type: "string", default: "../shared" },
+    layers: { type: "string", default: "6,3-4-5-6" },
+    kinds: { type: "string", default: "nearest-mean,lda,kernel-lda,ranpac" },
+    threads: { type: "string", default: "1" },
+    seed: { type: "string", default: "1" },
+  },
+});
+const threads = Number(flags.threads);
+const ALL_LAYERS = [0, 1, 2, 3, 4, 5, 6];
+const tasksOf: Readonly<Record<string, number>> = { clinc150: 15, banking77: 7 };
+const parts = ["train", "validation", "test", "oosValidation", "oosTest"] as const;
+type Part = (typeof parts)[number];
+
+interface Material {
+  readonly features: Readonly<Record<Part, FeatureRows>>;
+  readonly labels: Readonly<Record<Part, readonly string[]>>;
+}
+
+async function readMaterial(recipe: string): Promise<Material> {
+  const tasks = tasksOf[recipe];
+  if (tasks === undefined)
+    throw new ConfigError(`unknown data "${recipe}"`, { hint: "clinc150 or banking77" });
+  const config = resolveConfig(
+    {
+      backbone: join(flags.shared, "models/minilm-l6"),
+      stream: {
+        recipe,
+        path: join(flags.shared, "data", recipe),
+        tasks,
+        classOrder: "shuffled",
+        validationFraction: 0,
+      },
+      threads,
+      seed: 1,
+      out: "unused",
+    },
+    process.cwd(),
+  );
+  const stream = await loadStream(config.stream, 1);
+  const loaded = await loadBackbone(config.backbone);
+  const { maxLength } = config.training;
+  const structure = resolveStructure(config, loaded);
+  const model = new AdaptedBackbone({
+    structure,
+    tokenizer: loaded.tokenizer,
+    runtime: nodeRuntime,
+    maxLength,
+    threads,
+  });
+  await using _model = model;
+  const folder = join(tmpdir(), "accrete-bench-routers");
+  await mkdir(folder, { recursive: true });
+  const read = async (part: Part, examples: readonly Example[]) => {
+    const path = join(folder, `${recipe}-${part}-${sha256(stream.dataHash + maxLength).slice(0, 16)}.bin`);
+    const width = ALL_LAYERS.length * structure.backbone.width;
+    const cached = await readFile(path).catch(() => undefined);
+    if (cached !== undefined)
+      return { rows: examples.length, width, values: new Float32Array(new Uint8Array(cached).buffer) };
+    const features = await model.routingFeatures(model.encode(examples).encodings, { layers: ALL_LAYERS });
+    await writeFile(path, new Uint8Array(features.values.buffer));
+    return features;
+  };
+  const all = (part: "train" | "validation" | "test") => stream.tasks.flatMap((task) => task[part]);
+  const oos = stream.outOfScope ?? { validation: [], test: [] };
+  const labelsOf = (part: "train" | "validation" | "test") => all(part).map(({ label }) => label);
+  return {
+    features: {
+      train: await read("train", all("train")),
+      validation: await read("validation", all("validation")),
+      test: await read("test", all("test")),
+      oosValidation: await read("oosValidation", oos.validation),
+      oosTest: await read("oosTest", oos.test),
+    },
+    labels: {
+      train: labelsOf("train"),
+      validation: labelsOf("validation"),
+      test: labelsOf("test"),
+      oosValidation: [],
+      oosTest: [],
+    },
+  };
+}
+
+/** The columns of some layers. */
+function cutLayers({ rows, width, values }: FeatureRows, layers: readonly number[]): FeatureRows {
+  const each = width / ALL_LAYERS.length;
+  const cut = new Float32Array(rows * each * layers.length);
+  for (let row = 0; row < rows; row++)
+    layers.forEach((layer, i) => {
+      const start = row * width + layer * each;
+      cut.set(values.subarray(start, start + each), (row * layers.length + i) * each);
+    });
+  return { rows, width: each * layers.length, values: cut };
+}
+
+function contributionsOf(features: FeatureRows, labels: readonly string[]): Contribution[] {
+  const fixed = quantize(features);
+  return [...new Set(labels)].map((label) => ({
+    label,
+    rows: takeRows(
+      fixed,
+      labels.flatMap((own, row) => (own === label ? [row] : [])),
+    ),
+  }));
+}
+
+function accuracy(values: Float64Array, classes: readonly string[], labels: readonly string[]): number {
+  let right = 0;
+  for (const [row, label] of labels.entries()) {
+    const own = values.subarray(row * classes.length, (row + 1) * classes.length);
+    if (classes[own.indexOf(Math.max(...own))] === label) right += 1;
+  }
+  return right / labels.length;
+}
+
+const percent = (fraction: number | null) => (fraction === null ? "–" : (100 * fraction).toFixed(2));
+const seconds = (since: number) => ((performance.now() - since) / 1000).toFixed(1);
+const isKind = (name: string): name is RouterKind => routerKinds.some((kind) => kind === name);
+
+for (const recipe of positionals.length > 0 ? positionals : ["clinc150", "banking77"]) {
+  const { features, labels } = await readMaterial(recipe);
+  for (const chosen of flags.layers.split(",")) {
+    const layers = chosen.split("-").map(Number);
+    const train = cutLayers(features.train, layers);
+    const test = cutLayers(features.test, layers);
+    const constants: FeatureConstants = {
+      backbone: "minilm-l6",
+      layers,
+      width: train.width,
+      seed: Number(flags.seed),
+    };
+    const statistics = ClassStatistics.empty(constants).with(contributionsOf(train, labels.train));
+    for (const kind of flags.kinds.split(",").filter(isKind)) {
+      await using fitter = new RouterFitter((graph) => nodeRuntime.compile(graph, { threads }));
+      const begun = performance.now();
+      const router = await fitter.fit(statistics, { kind, seed: 1 });
+      const fitSeconds = seconds(begun);
+      const asked = performance.now();
+      const { values } = await router.posterior(test);
+      const settings = Object.entries(router.choice.settings).map(
+        ([name, value]) => `${name} ${value.toPrecision(3)}`,
+      );
+      console.log(
+        `${recipe} layers ${chosen} ${kind}: test ${percent(accuracy(values, router.labels, labels.test))} held-out ${percent(router.choice.heldOutAccuracy)} of ${router.choice.heldOutRows}; fit ${fitSeconds} s, ${labels.test.length} texts ${seconds(asked)} s, ${(router.retainedBytes / 1e6).toFixed(1)} MB; ${settings.join(", ")}`,
+      );
+    }
+  }
+}
