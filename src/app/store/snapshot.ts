@@ -19,7 +19,7 @@ export interface Snapshot {
 }
 
 /** @throws StoreError if tasks have statistics of features that were made otherwise */
-function gather(constants: FeatureConstants, tasks: readonly StoreTask[]): ClassStatistics {
+export function gather(constants: FeatureConstants, tasks: readonly StoreTask[]): ClassStatistics {
   for (const { statistics } of tasks)
     if (statistics !== undefined) checkSameConstants(constants, statistics.constants);
   return ClassStatistics.empty(constants).with(
@@ -33,14 +33,16 @@ export function routedTask(task: StoreTask, model: StoreModel): RoutedTask {
   return { name, labels, ...(learned && { learned }) };
 }
 
+/** @param statistics of the tasks, where they are known already */
 export function takeSnapshot(
   manifest: StoreManifest,
   tasks: readonly StoreTask[],
   model: StoreModel,
+  statistics = gather(model.constants(tasks), tasks),
 ): Snapshot {
   const routed = tasks.map((task) => routedTask(task, model));
   const learned = routed.flatMap((task) => task.learned ?? []);
-  return { manifest, tasks, learned, routed, statistics: gather(model.constants(tasks), tasks) };
+  return { manifest, tasks, learned, routed, statistics };
 }
 
 /**

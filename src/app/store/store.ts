@@ -9,7 +9,7 @@ import { buildBeside, mergeTasks } from "./merging.ts";
 import { StorePredictor } from "./prediction.ts";
 import { clearCache, removeFitted } from "./routers.ts";
 import { readSettings, requireLearnable } from "./settings.ts";
-import { readSnapshot, type Snapshot, takeSnapshot } from "./snapshot.ts";
+import { gather, readSnapshot, type Snapshot, takeSnapshot } from "./snapshot.ts";
 import { keptVersions, readStore, StoreFolder } from "./storeFolder.ts";
 import { loadStoreBackbone, StoreModel } from "./storeModel.ts";
 import type { StoreTask } from "./tasks.ts";
@@ -133,7 +133,7 @@ export class Store implements AsyncDisposable {
   async forget(target: ForgetTarget, options: ForgetOptions = {}): Promise<Forgotten> {
     const done = await this.change(async (place) => {
       const { tasks, change, ...named } = await forget(place, target);
-      const { statistics } = takeSnapshot(place.before.manifest, tasks, this.model);
+      const statistics = gather(this.model.constants(tasks), tasks);
       const left = new Set(labelsOf(tasks));
       const result = {
         ...named,
@@ -158,7 +158,7 @@ export class Store implements AsyncDisposable {
   merge(other: string): Promise<Merged> {
     return this.change(async (place) => {
       const { tasks, came } = await mergeTasks(place, resolve(other));
-      const { statistics } = takeSnapshot(place.before.manifest, tasks, this.model);
+      const statistics = gather(this.model.constants(tasks), tasks);
       return { tasks, statistics, change: `merged ${basename(resolve(other))}`, result: { tasks: came } };
     });
   }
@@ -219,7 +219,7 @@ export class Store implements AsyncDisposable {
         tasks.map(({ entry }) => entry),
         change,
       );
-      this.snapshot = { ...takeSnapshot(manifest, tasks, this.model), statistics };
+      this.snapshot = takeSnapshot(manifest, tasks, this.model, statistics);
       await clearCache(this.path);
       if (purge === true) await folder.purge();
       return { ...result, version: manifest.store.version };
