@@ -1,5 +1,8 @@
+import { constants } from "node:buffer";
 import { createReadStream } from "node:fs";
+import { stat } from "node:fs/promises";
 import { DataError } from "../core/errors.ts";
+import { readLargeJson } from "./largeJson.ts";
 
 const NEWLINE = 0x0a;
 
@@ -69,8 +72,19 @@ export async function* readLines(path: string): AsyncGenerator<Line> {
   }
 }
 
-/** Reads a whole JSON file. @throws DataError naming the file (and the line that is not UTF-8) */
-export async function readJson(path: string): Promise<unknown> {
+/**
+ * Reads a whole JSON file. One that is longer than a text may be, as the two-file layout of a large set is, is read
+ * member by member if it is an object.
+ *
+ * @param maxBytes the most that is read as one text
+ * @throws DataError naming the file (and the line that is not UTF-8)
+ */
+export async function readJson(path: string, maxBytes = constants.MAX_STRING_LENGTH): Promise<unknown> {
+  const found = await stat(path).catch((cause: unknown) => {
+    throw unreadable(path, cause);
+  });
+  // A text has at most as many UTF-16 code units as UTF-8 bytes.
+  if (found.size > maxBytes) return await readLargeJson(path, maxBytes);
   const lines: string[] = [];
   for await (const { text } of readLines(path)) lines.push(text);
   try {
