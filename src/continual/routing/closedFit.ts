@@ -76,7 +76,7 @@ function needsSecond(form: ClosedForm): boolean {
   return form !== "nearest-mean";
 }
 
-/** Fits a member without the held-out rows at every setting, and takes the one with the smallest log-loss on them. */
+/** Fits a member without the held-out rows, at settings from strong to weak, until the log-loss on them rises. */
 export async function chooseMember(
   ground: FitGround,
   member: ClosedMember,
@@ -94,7 +94,8 @@ export async function chooseMember(
     const logits = await readOut(algebra, expanded, await solve(setting));
     const beta = fitInverseTemperature(logits, split.targets);
     const loss = logLoss(logSoftmax(logits, beta), split.targets);
-    if (best === undefined || loss < best.loss) best = { member, setting, beta, logits, loss };
+    if (best !== undefined && loss >= best.loss) break;
+    best = { member, setting, beta, logits, loss };
   }
   return best!;
 }

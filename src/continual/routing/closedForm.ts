@@ -66,14 +66,16 @@ export async function withinCovariance(
   return covariance;
 }
 
-/** Σ ← (1 − α)·Σ + α·(tr Σ/M)·I, on a copy's lower triangle. */
+/**
+ * (1 − α)·Σ + α·(tr Σ/M)·I, in a copy's lower triangle; I where no class varies, which is the nearest mean.
+ */
 export function shrink(covariance: Float64Array, size: number, shrinkage: number): Float64Array {
   const shrunk = new Float64Array(covariance.length);
   let trace = 0;
   for (let i = 0; i < size; i++) trace += covariance[i * size + i]!;
   for (let i = 0; i < size; i++) {
     for (let j = 0; j <= i; j++) shrunk[i * size + j] = (1 - shrinkage) * covariance[i * size + j]!;
-    shrunk[i * size + i]! += (shrinkage * trace) / size;
+    shrunk[i * size + i]! += trace > 0 ? (shrinkage * trace) / size : 1;
   }
   return shrunk;
 }

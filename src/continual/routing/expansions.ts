@@ -36,6 +36,8 @@ const RELU_STEPS = 32;
 const LARGEST = 127;
 /** Rows whose products are summed in float32. */
 export const EXACT_ROWS = 1024;
+/** Steps of a whole turn. */
+const TURN = 4096;
 /** A fraction that the length of a layer's part may exceed 1 by. */
 const LENGTH_SLACK = 0.01;
 
@@ -92,6 +94,8 @@ export class Expander {
   private readonly weights: Matrix32 | undefined;
   /** Bits that inputs lose so that every sum of W·x is exact. */
   private readonly shift: number = 0;
+  /** What W·x grows by in a turn. */
+  private readonly period: number = 1;
   private readonly phases: Int32Array | undefined;
   private readonly cosines: Int8Array | undefined;
 
@@ -107,11 +111,11 @@ export class Expander {
     const length = Math.sqrt(this.columns.length) * (1 + LENGTH_SLACK);
     while ((length * FIXED_SCALE * longest) / 2 ** this.shift >= EXACT_FLOAT32) this.shift += 1;
     if (expansion.kind === "relu") return;
-    const period = Math.round(2 * Math.PI * this.unit * (expansion.bandwidth ?? 1));
+    this.period = 2 * Math.PI * this.unit * (expansion.bandwidth ?? 1);
     const phase = rng.fork("phase");
-    this.phases = Int32Array.from({ length: this.size }, () => phase.integer(period));
-    this.cosines = Int8Array.from({ length: period }, (_, i) =>
-      Math.round(LARGEST * Math.cos((2 * Math.PI * i) / period)),
+    this.phases = Int32Array.from({ length: this.size }, () => phase.integer(TURN));
+    this.cosines = Int8Array.from({ length: TURN }, (_, i) =>
+      Math.round(LARGEST * Math.cos((2 * Math.PI * i) / TURN)),
     );
   }
 
@@ -164,11 +168,11 @@ export class Expander {
 
   private turn(values: Float32Array, size: number, phases: Int32Array): void {
     const cosines = this.cosines!;
-    const period = cosines.length;
+    const factor = TURN / this.period;
     for (let start = 0; start < values.length; start += size)
       for (let j = 0; j < size; j++) {
-        const angle = (values[start + j]! + phases[j]!) % period;
-        values[start + j] = cosines[angle < 0 ? angle + period : angle]!;
+        const angle = Math.floor(values[start + j]! * factor) + phases[j]!;
+        values[start + j] = cosines[angle & (TURN - 1)]!;
       }
   }
 }

@@ -93,7 +93,7 @@ export class RouterFitter implements AsyncDisposable {
       kind: best.kind,
       settings: settingsOf(best),
       heldOutAccuracy: best.accuracy,
-      heldOutRows: split.judges.rows,
+      heldOutRows: split.heldOutRows,
       tried: tried.map(({ kind, accuracy }) => ({ kind, heldOutAccuracy: accuracy })),
     };
     return this.route(model, choice, statistics.retained().bytes);
@@ -137,7 +137,7 @@ export class RouterFitter implements AsyncDisposable {
 
   private async choose(ground: FitGround, kind: RouterKind): Promise<ChosenKind> {
     const { labels, constants } = ground.statistics;
-    const { judges, targets } = ground.split;
+    const { judges, targets, heldOutRows } = ground.split;
     const members: ChosenMember[] = [];
     const sum = new Float64Array(judges.rows * labels.length);
     for (const member of routerMembers[kind]) {
@@ -147,7 +147,7 @@ export class RouterFitter implements AsyncDisposable {
     }
     const logits = { rows: judges.rows, columns: labels.length, values: sum };
     const beta = members.length === 1 ? 1 : fitInverseTemperature(logits, targets);
-    return { kind, members, beta, accuracy: accuracyOf(logits, targets) };
+    return { kind, members, beta, accuracy: heldOutRows > 0 ? accuracyOf(logits, targets) : null };
   }
 
   private async finish(ground: FitGround, { members }: ChosenKind): Promise<Member[]> {

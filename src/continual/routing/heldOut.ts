@@ -55,14 +55,40 @@ function rowsOf(hashed: readonly HashedRow[], width: number): FixedRows {
   return joinRows(pieces, width);
 }
 
+/** Every row of a class in an order that hangs on the rows alone. */
+function hashedRows(contributions: readonly KeptContribution[], label: string, width: number): HashedRow[] {
+  const rows: HashedRow[] = [];
+  for (const kept of contributions)
+    if (kept.label === label)
+      for (let row = 0; row < kept.rows.rows; row++) {
+        const values = kept.rows.values.subarray(row * width, (row + 1) * width);
+        rows.push({ label, hash: hashRow(values), values });
+      }
+  return rows.sort(compareRows);
+}
+
+/** Every row of a class in an order that hangs on the rows alone. */
+export function canonicalRows(
+  contributions: readonly KeptContribution[],
+  label: string,
+  width: number,
+): FixedRows {
+  return rowsOf(hashedRows(contributions, label, width), width);
+}
+
 /** All rows of statistics, each in its part. */
 export interface Split {
   /** Of classes that all rows of were held out: one row each, which fits after all. */
   readonly conscripted: readonly LabelledRows[];
   /** Every row held out, but for those; to be added for the last fit. */
   readonly heldOut: readonly LabelledRows[];
-  /** The held-out rows that choose, at most {@link MOST_HELD_OUT}, by label, then by hash. */
+  /**
+   * The rows that choose, by label, then by hash: of those held out at most {@link MOST_HELD_OUT}; where none is, rows that
+   * fit as well, so that probabilities have a scale at least.
+   */
   readonly judges: FixedRows;
+  /** How many of the judges were held out: all or none. */
+  readonly heldOutRows: number;
   /** The class of each, as its place among the labels. */
   readonly targets: Int32Array;
 }
@@ -90,9 +116,9 @@ export function splitStatistics(
     conscripted.push({ label, rows: rowsOf(own.splice(0, 1), width) });
   }
   const all = [...rows.values()].flat();
-  let judging = all;
-  if (all.length > MOST_HELD_OUT)
-    judging = [...all]
+  let judging = all.length > 0 ? all : labels.flatMap((label) => hashedRows(contributions, label, width));
+  if (judging.length > MOST_HELD_OUT)
+    judging = [...judging]
       .sort(compareRows)
       .slice(0, MOST_HELD_OUT)
       .sort((a, b) => compareCodeUnits(a.label, b.label) || compareRows(a, b));
@@ -103,22 +129,7 @@ export function splitStatistics(
       .filter(([, own]) => own.length > 0)
       .map(([label, own]) => ({ label, rows: rowsOf(own, width) })),
     judges: rowsOf(judging, width),
+    heldOutRows: all.length > 0 ? judging.length : 0,
     targets: Int32Array.from(judging, ({ label }) => places.get(label) ?? 0),
   };
-}
-
-/** Every row of a class in an order that hangs on the rows alone. */
-export function canonicalRows(
-  contributions: readonly KeptContribution[],
-  label: string,
-  width: number,
-): FixedRows {
-  const rows: HashedRow[] = [];
-  for (const kept of contributions)
-    if (kept.label === label)
-      for (let row = 0; row < kept.rows.rows; row++) {
-        const values = kept.rows.values.subarray(row * width, (row + 1) * width);
-        rows.push({ label, hash: hashRow(values), values });
-      }
-  return rowsOf(rows.sort(compareRows), width);
 }

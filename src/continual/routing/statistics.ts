@@ -2,6 +2,7 @@
 /** What is kept of the classes seen: rows of features, never text. */
 import { DataError, StoreError } from "../../core/errors.ts";
 import { canonicalJson, sha256 } from "../../io/hash.ts";
+import { FIXED_SCALE } from "./fixedRows.ts";
 import type { FeatureConstants, FixedRows } from "./types.ts";
 
 /** Rows of one class, as they came. */
@@ -40,6 +41,23 @@ export function checkSameConstants(a: FeatureConstants, b: FeatureConstants): vo
   throw new StoreError(`statistics of other features cannot be joined: ${shown.join(", ")}`, {
     hint: "features must come from the same backbone, layers and seed; learn one of the two again",
   });
+}
+
+/** A fraction by which a row may be longer than its layers' parts of length 1 make it. */
+const LENGTH_SLACK = 0.01;
+
+/** Sums over random features are exact because no row is longer than this. */
+function checkLengths(label: string, { rows, width, values }: FixedRows, { layers }: FeatureConstants): void {
+  const longest = layers.length * (FIXED_SCALE * (1 + LENGTH_SLACK)) ** 2;
+  for (let row = 0; row < rows; row++) {
+    let squares = 0;
+    for (let i = row * width; i < (row + 1) * width; i++) squares += values[i]! * values[i]!;
+    if (squares > longest)
+      throw new DataError(
+        `class "${label}": row ${row} has length ${(Math.sqrt(squares) / FIXED_SCALE).toFixed(3)}, features of ${layers.length} layers have ${Math.sqrt(layers.length).toFixed(3)}`,
+        { hint: "bring each layer's pooled state to length 1 first" },
+      );
+  }
 }
 
 /** What is retained, in bytes. */
@@ -81,7 +99,7 @@ export class ClassStatistics {
 
   /**
    * Adds contributions. One that is there already, number for number, is not counted twice; empty ones are left out.
-   * @throws DataError if rows are not as wide as the constants say
+   * @throws DataError if rows are not as wide as the constants say, or longer than features are
    */
   with(contributions: Iterable<Contribution>): ClassStatistics {
     const all = new Map(this.contributions.map((kept) => [kept.id, kept]));
@@ -91,6 +109,7 @@ export class ClassStatistics {
           `class "${label}": features are ${rows.width} wide, the statistics ${this.constants.width}`,
         );
       if (rows.rows === 0) continue;
+      checkLengths(label, rows, this.constants);
       const id = identify({ label, rows });
       all.set(id, { label, rows, id });
     }

@@ -1,0 +1,215 @@
+import { afterAll, describe, expect, it, vi } from "vitest";
+import {
+  accuracyOf,
+  fitInverseTemperature,
+  logLoss,
+  logSoftmax,
+} from "../../src/continual/routing/calibration.ts";
+import { type FittedRouter, RouterFitter } from "../../src/continual/routing/fit.ts";
+import { takeRows } from "../../src/continual/routing/fixedRows.ts";
+import type { MemberSpec } from "../../src/continual/routing/members.ts";
+import { ClassStatistics, type Contribution } from "../../src/continual/routing/statistics.ts";
+import type { RouterKind } from "../../src/continual/routing/types.ts";
+import { DataError, StoreError } from "../../src/core/errors.ts";
+import { createRng, shuffled } from "../../src/core/random.ts";
+import { nodeRuntime } from "../../src/runtime/node.ts";
+import { cloud, constants, contribution } from "./routingFixtures.ts";
+
+// The real tables, with as few random features as small clouds need.
+vi.mock("../../src/continual/routing/members.ts", async (load) => {
+  const real = await load<typeof import("../../src/continual/routing/members.ts")>();
+  const smaller = (member: MemberSpec): MemberSpec =>
+    "expansion" in member && member.expansion.size !== undefined
+      ? { ...member, expansion: { ...member.expansion, size: Math.round(member.expansion.size / 50) } }
+      : member;
+  const routerMembers = Object.fromEntries(
+    Object.entries(real.routerMembers).map(([kind, members]) => [kind, members.map(smaller)]),
+  );
+  return { ...real, routerMembers, SEARCH_SIZE: 64 };
+});
+
+const fitter = new RouterFitter((graph) => nodeRuntime.compile(graph, { threads: 1 }));
+afterAll(() => fitter[Symbol.asyncDispose]());
+
+const kinds: readonly RouterKind[] = ["nearest-mean", "lda", "kernel-lda", "ranpac"];
+const labels = ["a", "b", "c", "d"];
+const all = labels.map((label, i) => contribution(label, 40, i));
+const empty = ClassStatistics.empty(constants);
+const queries = cloud("b", 9, 77);
+
+const learn = (statistics: ClassStatistics, kind: RouterKind | "auto") =>
+  fitter.fit(statistics, { kind, seed: 1 });
+
+/** Everything that a router is and says, to the last bit. */
+async function wholeOf(router: FittedRouter) {
+  return { bytes: fitter.encode(router), posterior: await router.posterior(queries) };
+}
+
+function accuracy(router: FittedRouter, values: Float64Array, label: string): number {
+  const columns = router.labels.length;
+  const rows = values.length / columns;
+  const targets = new Int32Array(rows).fill(router.labels.indexOf(label));
+  return accuracyOf({ rows, columns, values }, targets) ?? 0;
+}
+
+describe.each(kinds)("router %s", (kind) => {
+  it("tells clouds apart and gives probabilities", async () => {
+    const router = await learn(empty.with(all), kind);
+    expect(router.labels).toEqual(labels);
+    for (const label of labels) {
+      const { values, rows, classes } = await router.posterior(cloud(label, 50, 99));
+      expect(accuracy(router, values, label)).toBeGreaterThan(0.9);
+      for (let row = 0; row < rows; row++) {
+        let sum = 0;
+        for (let c = 0; c < classes; c++) sum += Math.exp(values[row * classes + c]!);
+        expect(Math.abs(sum - 1)).toBeLessThan(1e-12);
+      }
+    }
+    expect(router.choice.heldOutRows).toBeGreaterThan(10);
+    expect(router.choice.heldOutAccuracy).toBeGreaterThan(0.8);
+    expect(router.retainedBytes).toBe(4 * 40 * 16 * 2);
+  });
+
+  it("is the same to the last bit whatever the order and the blocks of what it learned", async () => {
+    const expected = await wholeOf(await learn(empty.with(all), kind));
+    const pieces = all.flatMap(({ label, rows }): Contribution[] => {
+      const order = shuffled([...Array(rows.rows).keys()], createRng(3));
+      return [0, 1, 2].map((part) => ({
+        label,
+        rows: takeRows(
+          rows,
+          order.filter((row) => row % 3 === part),
+        ),
+      }));
+    });
+    let statistics = empty;
+    for (const piece of shuffled(pieces, createRng(4))) statistics = statistics.with([piece]);
+    await learn(statistics.without("c"), kind);
+    expect(await wholeOf(await learn(statistics, kind))).toEqual(expected);
+    // And a fitter that kept nothing from earlier fits.
+    await using other = new RouterFitter((graph) => nodeRuntime.compile(graph, { threads: 1 }));
+    const fresh = await other.fit(statistics, { kind, seed: 1 });
+    expect({ bytes: other.encode(fresh), posterior: await fresh.posterior(queries) }).toEqual(expected);
+  });
+
+  it("that forgot a class, and one of a merge, equal one that never saw more", async () => {
+    const [a, b, c, d] = [all[0]!, all[1]!, all[2]!, all[3]!];
+    const expected = await wholeOf(await learn(empty.with([a, b, c]), kind));
+    expect(await wholeOf(await learn(empty.with(all).without("d"), kind))).toEqual(expected);
+    const merged = empty.with([c, a]).merge(empty.with([b]));
+    expect(await wholeOf(await learn(merged, kind))).toEqual(expected);
+    expect(await wholeOf(await learn(merged.with([d]), kind))).not.toEqual(expected);
+  });
+
+  it("says of a text the same alone and among others, wherever it stands", async () => {
+    const router = await learn(empty.with(all), kind);
+    const many = cloud("a", 150, 5);
+    const { values, classes } = await router.posterior(many);
+    for (const row of [0, 63, 64, 149]) {
+      const alone = await router.posterior({
+        rows: 1,
+        width: many.width,
+        values: many.values.slice(row * many.width, (row + 1) * many.width),
+      });
+      expect([...alone.values]).toEqual([...values.slice(row * classes, (row + 1) * classes)]);
+    }
+  });
+
+  it("comes back from its file as it was", async () => {
+    const router = await learn(empty.with(all), kind);
+    const bytes = fitter.encode(router);
+    const read = fitter.decode(bytes, "router.safetensors");
+    expect(read.choice).toEqual(router.choice);
+    expect(read.retainedBytes).toBe(router.retainedBytes);
+    expect(await read.posterior(queries)).toEqual(await router.posterior(queries));
+    const text = Buffer.from(bytes).toString("latin1").replace('"version":"1"', '"version":"8"');
+    expect(() => fitter.decode(Buffer.from(text, "latin1"), "here")).toThrow(StoreError);
+  });
+
+  it("learns one class, and classes of a single row", async () => {
+    const one = await learn(empty.with([contribution("only", 1, 1)]), kind);
+    expect([...(await one.posterior(queries)).values]).toEqual(Array(queries.rows).fill(0));
+    const two = await learn(empty.with([contribution("a", 1, 1), contribution("b", 1, 1)]), kind);
+    const { values } = await two.posterior(queries);
+    expect(accuracy(two, values, "b")).toBeGreaterThan(0.5);
+    expect(values.every(Number.isFinite)).toBe(true);
+  });
+
+  it("learns rows that are all alike", async () => {
+    const same = contribution("a", 1, 1).rows;
+    const alike = await learn(
+      empty.with([
+        { label: "a", rows: same },
+        { label: "b", rows: same },
+      ]),
+      kind,
+    );
+    expect((await alike.posterior(queries)).values.every(Number.isFinite)).toBe(true);
+  });
+});
+
+describe("a fitter", () => {
+  it("takes the kind that does best on held-out rows, and names all it tried", async () => {
+    const { choice, kind } = await learn(empty.with(all), "auto");
+    expect(choice.kind).toBe(kind);
+    expect(choice.tried.map((entry) => entry.kind)).toEqual(expect.arrayContaining([...kinds]));
+    const best = Math.max(...choice.tried.map(({ heldOutAccuracy }) => heldOutAccuracy ?? 0));
+    expect(choice.heldOutAccuracy).toBe(best);
+  });
+
+  it("draws other random features from another seed, and the same from the same", async () => {
+    const other = ClassStatistics.empty({ ...constants, seed: 8 }).with(all);
+    const [first, second] = [await learn(empty.with(all), "ranpac"), await learn(other, "ranpac")];
+    expect(await first.posterior(queries)).not.toEqual(await second.posterior(queries));
+  });
+
+  it("refuses statistics without a class", async () => {
+    await expect(learn(empty, "lda")).rejects.toThrow(DataError);
+  });
+
+  it("refuses features of another width, and values that are none", async () => {
+    const router = await learn(empty.with(all), "lda");
+    await expect(router.posterior({ rows: 1, width: 3, values: new Float32Array(3) })).rejects.toThrow(
+      /3 wide/,
+    );
+    const values = new Float32Array(16).fill(Number.NaN);
+    await expect(router.posterior({ rows: 1, width: 16, values })).rejects.toThrow(DataError);
+  });
+
+  it("stops where it is told to", async () => {
+    const stopped = fitter.fit(empty.with(all), { kind: "lda", seed: 1, signal: AbortSignal.abort() });
+    await expect(stopped).rejects.toThrow(/abort/i);
+  });
+});
+
+describe("calibration", () => {
+  it("finds the temperature that labels were drawn at", () => {
+    const [rows, columns] = [4000, 5];
+    const rng = createRng(1);
+    const values = Float64Array.from({ length: rows * columns }, () => rng.normal());
+    const drawn = logSoftmax({ rows, columns, values }, 2.5);
+    const targets = Int32Array.from({ length: rows }, (_, row) => {
+      let left = rng.uniform();
+      for (let c = 0; c < columns - 1; c++) {
+        left -= Math.exp(drawn.values[row * columns + c]!);
+        if (left < 0) return c;
+      }
+      return columns - 1;
+    });
+    const beta = fitInverseTemperature({ rows, columns, values }, targets);
+    expect(Math.abs(beta - 2.5)).toBeLessThan(0.15);
+    const at = (b: number) => logLoss(logSoftmax({ rows, columns, values }, b), targets);
+    expect(at(beta)).toBeLessThan(Math.min(at(beta * 0.8), at(beta * 1.2)));
+  });
+
+  it("stays finite where every row is told apart, and where none can be", () => {
+    const apart = { rows: 3, columns: 2, values: Float64Array.of(1, 0, 1, 0, 0, 1) };
+    expect(fitInverseTemperature(apart, Int32Array.of(0, 0, 1))).toBeLessThan(100);
+    const alike = { rows: 2, columns: 2, values: new Float64Array(4) };
+    expect(Number.isFinite(fitInverseTemperature(alike, Int32Array.of(0, 1)))).toBe(true);
+    const wrong = { rows: 2, columns: 2, values: Float64Array.of(1, 0, 1, 0) };
+    const beta = fitInverseTemperature(wrong, Int32Array.of(1, 1));
+    expect(beta).toBeGreaterThan(0);
+    expect(beta).toBeLessThan(0.1);
+  });
+});
