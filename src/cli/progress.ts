@@ -15,6 +15,9 @@ export function formatRunHeader(header: RunHeader): string {
     ["backbone", `${header.backbone.name} (${header.backbone.hash.slice(0, 12)})`],
     ["frozen", `${formatCount(header.backbone.parameters)} parameters`],
     ["trainable", `${formatCount(header.trainableParametersPerTask)} parameters a task`],
+    ...(header.selectorParameters === undefined
+      ? []
+      : [["selector", `${formatCount(header.selectorParameters)} parameters, shared by all tasks`] as const]),
     ["tasks", `${header.tasks.length}, ${names} ${chosenAmong[header.level ?? "sentence"]} in all`],
     [
       "memory",
@@ -101,7 +104,7 @@ export class ProgressPrinter {
       case "evaluated":
         return (
           `${this.#taskTitle(event.task)} evaluated: CIL ${formatPercent(mean(event.cil))}, ` +
-          `TIL ${formatPercent(mean(event.til))} on ${event.cil.length} tasks (${formatDuration(event.seconds)})`
+          `TIL ${formatPercent(mean(event.til))}${routedPart(event)} on ${event.cil.length} tasks (${formatDuration(event.seconds)})`
         );
       case "words-evaluated":
         return (
@@ -129,6 +132,12 @@ export class ProgressPrinter {
   #taskCount(): string {
     return String(this.#header?.tasks.length ?? "?");
   }
+}
+
+function routedPart({ routed }: EventOf<"evaluated">): string {
+  if (routed === undefined) return "";
+  const passes = routed.passesPerExample.toFixed(2);
+  return `, routed ${formatPercent(mean(routed.accuracy))} at ${passes} passes`;
 }
 
 function mean(values: readonly number[]): number {

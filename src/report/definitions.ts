@@ -61,6 +61,24 @@ const ofTexts: readonly Definition[] = [
   },
 ];
 
+const ofRouting: readonly Definition[] = [
+  {
+    name: "Routed",
+    formula: html`ŷ = argmax log <i>p</i>(class) + <i>w</i>·log softmax(head)`,
+    text:
+      "Any label learned so far, as in CIL, but a router or a network says which task a text belongs to, so not every " +
+      "adapter runs. A router's own word is final where it is sure or a second pass gained nothing on held-out texts. " +
+      "Task found: the share of test texts that are given to their task.",
+  },
+  {
+    name: "Out of scope",
+    formula: html`AUROC = P(score of a text out of scope > of one in scope) + ½ P(equal)`,
+    text:
+      "Texts of no class are the positive kind. FPR at 95 % found: the share of in-scope texts that are rejected where " +
+      "95 % of the others are. The threshold is set on held-out training rows, never on texts out of scope.",
+  },
+];
+
 const ofWords: readonly Definition[] = [
   {
     name: "Entity F1",
@@ -124,7 +142,7 @@ const ofRuns: readonly Definition[] = [
 ];
 
 const definitions: { readonly [L in RunLevel]: readonly Definition[] } = {
-  sentence: [...ofTexts, ...ofRuns],
+  sentence: [...ofTexts, ...ofRouting, ...ofRuns],
   word: [...ofWords, ...ofRuns],
 };
 

@@ -3,7 +3,9 @@ import type {
   AccuracyMatrix,
   AnswerMetrics,
   FloorMetrics,
+  OutOfScopeMetrics,
   ProtocolMetrics,
+  RouterSummary,
   RunLevel,
   TypeMatrix,
 } from "../core/record.ts";
@@ -29,14 +31,18 @@ export interface ProtocolFigures {
   readonly typeMatrix?: TypeMatrix;
 }
 
-/** Prediction in which a network chooses the task. */
+/** Prediction in which a router or a network chooses the task. */
 export interface RoutedFigures {
   readonly matrix: AccuracyMatrix;
   /** The mean over tasks after the last one. */
   readonly headline: number;
   /** The share of all test texts whose task is found. */
   readonly taskAccuracy: number;
+  /** At the end of the run, of two tasks or more. */
+  readonly forgetting: number | undefined;
   readonly passesPerExample: number;
+  /** Absent where a network chooses. */
+  readonly router?: RouterSummary;
 }
 
 type Protocol = "cil" | "til";
@@ -53,6 +59,8 @@ export interface RunFigures {
   readonly til: ProtocolFigures;
   /** Absent where every evaluation was exact. */
   readonly routed?: RoutedFigures;
+  /** After the latest evaluation; absent where nothing tells texts out of scope, or there are none. */
+  readonly outOfScope?: OutOfScopeMetrics;
   /** Absent while the run goes on, and where there is none. */
   readonly floor?: FloorMetrics;
   /** The protocols that a classifier of spellings does better in. */
@@ -67,7 +75,8 @@ export interface RunFigures {
 export function summarize(record: RunRecord): RunFigures {
   const { metrics, tasks } = record;
   const evaluatedTasks = record.cil.length;
-  const routed = summarizeRouted(tasks.slice(0, evaluatedTasks));
+  const routed = summarizeRouted(record, tasks.slice(0, evaluatedTasks));
+  const outOfScope = tasks[evaluatedTasks - 1]?.evaluated?.outOfScope;
   const [cil, til] = [summarizers[record.level](record, "cil"), summarizers[record.level](record, "til")];
   const floor = metrics?.level === undefined ? metrics?.floor : undefined;
   return {
@@ -79,6 +88,7 @@ export function summarize(record: RunRecord): RunFigures {
     cil,
     til,
     ...(routed !== undefined && { routed }),
+    ...(outOfScope !== undefined && { outOfScope }),
     ...(floor !== undefined && { floor }),
     belowFloor: floor === undefined ? [] : findBelowFloor(floor, { cil, til, routed }),
     tilChanged: findChangedColumns(record.til),
@@ -102,7 +112,10 @@ function findBelowFloor(
   return pairs.flatMap(([name, value, least]) => (value !== undefined && value < least ? [name] : []));
 }
 
-function summarizeRouted(evaluated: readonly TaskRecord[]): RoutedFigures | undefined {
+function summarizeRouted(
+  { metrics }: RunRecord,
+  evaluated: readonly TaskRecord[],
+): RoutedFigures | undefined {
   const rows = evaluated.flatMap(({ evaluated: row }) => row?.routed ?? []);
   const last = rows.at(-1);
   const found = total(last?.taskCorrect ?? []);
@@ -113,7 +126,9 @@ function summarizeRouted(evaluated: readonly TaskRecord[]): RoutedFigures | unde
     matrix: rows.map(({ accuracy }) => rows.map((_, j) => accuracy[j] ?? null)),
     headline,
     taskAccuracy: (found ?? 0) / Math.max(1, counted ?? 0),
+    forgetting: metrics?.level === undefined ? metrics?.routed?.forgetting : undefined,
     passesPerExample: last.passesPerExample,
+    ...(last.router !== undefined && { router: last.router }),
   };
 }
 

@@ -12,6 +12,7 @@ import {
 } from "./format.ts";
 import { html, Markup, type Part } from "./markup.ts";
 import type { RunRecord } from "./record.ts";
+import { formatPasses } from "./routing.ts";
 import { type Page, sections } from "./sections.ts";
 import { buildStyle } from "./style.ts";
 import { wordings } from "./wording.ts";
@@ -161,7 +162,7 @@ function cardsOf(page: Page): readonly Card[] {
             name: html`Routed ${headlineName(page)}`,
             value: formatPercent(figures.routed.headline),
             unit: "%",
-            more: `the task found for ${formatPercent(figures.routed.taskAccuracy)} % of texts; ${formatCount(figures.routed.passesPerExample)} forward passes`,
+            more: `the task found for ${formatPercent(figures.routed.taskAccuracy)} % of texts; ${formatPasses(figures.routed.passesPerExample)} forward passes`,
           },
         ]),
     ...(figures.floor === undefined

@@ -11,6 +11,7 @@ import { html, type Markup } from "./markup.ts";
 import { fullWidth, halfWidth } from "./plot.ts";
 import { renderProbes } from "./probes.ts";
 import { namesOf, type RunRecord, type TaskRecord } from "./record.ts";
+import { describeRouter, formatPasses, rejectionFigures } from "./routing.ts";
 import type { Wording } from "./wording.ts";
 
 /** What a section is made from. */
@@ -32,6 +33,7 @@ export const sections: readonly Section[] = [
   { id: "matrices", title: (wording) => wording.matricesTitle, render: renderMatrices },
   { id: "types", title: () => "Entity types over time", render: renderTypes },
   { id: "probes", title: () => "Probes", render: renderProbes },
+  { id: "routing", title: () => "Routing", render: renderRouting },
   { id: "loss", title: () => "Training loss", render: renderLosses },
   { id: "cost", title: () => "Cost", render: renderCost },
   { id: "tasks", title: () => "Tasks and labels", render: renderTasks },
@@ -77,7 +79,7 @@ ${renderMatrix(
         record.tasks,
         "Routed",
         "Routed",
-        `The right ${wording.name} among all learned so far, where a network says which task a text belongs to.`,
+        `The right ${wording.name} among all learned so far, where something says which task a text belongs to.`,
         wording,
         narrow ? halfWidth : fullWidth,
       )
@@ -153,6 +155,23 @@ ${tableCell(score?.precision)}${tableCell(score?.recall)}<td>${score?.support ??
 from its best, precision, recall and entities in the test set, and F1 where the task is given, now; %</caption>
 <thead><tr><th scope="col" class="left">type</th>${after}<th scope="col">fell by</th><th scope="col">precision</th><th scope="col">recall</th>
 <th scope="col">entities</th><th scope="col">TIL F1</th></tr></thead><tbody>${rows}</tbody></table></div>`;
+}
+
+function renderRouting({ figures: { routed, outOfScope } }: Page): Markup | undefined {
+  if (routed?.router === undefined && outOfScope === undefined) return undefined;
+  const { router } = routed ?? {};
+  const figures: (readonly [string, string])[] =
+    routed === undefined
+      ? []
+      : [
+          ["average accuracy", `${formatPercent(routed.headline)} %`],
+          ["task found", `${formatPercent(routed.taskAccuracy)} %`],
+          ["forgetting, points", formatPercent(routed.forgetting)],
+          ["forward passes an example", formatPasses(routed.passesPerExample)],
+        ];
+  return html`<p class="note">A router on the frozen backbone's features says which class and task a text belongs to; where it
+is not sure, adapters may be asked in a second pass.${router && html` It is ${describeRouter(router)}.`}</p>
+${settingsList([...figures, ...(outOfScope === undefined ? [] : rejectionFigures(outOfScope))])}`;
 }
 
 function renderLosses({ record }: Page): Markup | undefined {
@@ -235,6 +254,9 @@ function renderOrigin({ record: { header, startedAt, lastEventAt, resumes } }: P
       ["backbone", header.backbone.name],
       ["backbone parameters", `${formatCount(header.backbone.parameters)}, frozen`],
       ["trained parameters per task", formatCount(header.trainableParametersPerTask)],
+      ...(header.selectorParameters === undefined
+        ? []
+        : [["selection network's parameters, shared", formatCount(header.selectorParameters)] as const]),
       ["backbone hash", header.backbone.hash],
       ["data hash", header.dataHash],
       ["seed", String(header.seed)],

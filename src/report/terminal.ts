@@ -1,5 +1,5 @@
 import { stripVTControlCharacters } from "node:util";
-import type { AccuracyMatrix, FloorMetrics, TypeMatrix } from "../core/record.ts";
+import type { AccuracyMatrix, FloorMetrics, OutOfScopeMetrics, TypeMatrix } from "../core/record.ts";
 import { type RoutedFigures, type RunFigures, summarize } from "./figures.ts";
 import {
   formatBytes,
@@ -11,6 +11,7 @@ import {
   withoutControls,
 } from "./format.ts";
 import { namesOf, type RunRecord, type TaskRecord } from "./record.ts";
+import { describeRouter, formatPasses, rejectionFigures } from "./routing.ts";
 import { type Wording, wordings } from "./wording.ts";
 
 export interface TableOptions {
@@ -84,7 +85,7 @@ function plural(count: number, noun: string): string {
 }
 
 function renderHeadline(
-  { cil, til, routed, floor, belowFloor, finished, tilChanged }: RunFigures,
+  { cil, til, routed, outOfScope, floor, belowFloor, finished, tilChanged }: RunFigures,
   wording: Wording,
   pen: Pen,
 ): string[] {
@@ -117,7 +118,8 @@ function renderHeadline(
   return [
     pen.strong(line(["", "CIL", "TIL"])),
     ...rows.map(line),
-    ...(routed === undefined ? [] : [routedLine(routed)]),
+    ...(routed === undefined ? [] : routedLines(routed, pen)),
+    ...(outOfScope === undefined ? [] : wrapPlain(rejectionLine(outOfScope), pen.width)),
     ...(floor === undefined ? [] : [floorLine(floor)]),
     ...(belowFloor.length === 0 ? [] : [pen.strong(`Below the floor: ${belowFloor.join(", ")}.`)]),
     tilChanged.length === 0
@@ -136,13 +138,23 @@ function floorLine({ method, cil, til }: FloorMetrics): string {
   return `Floor (${method}, no network): CIL ${formatPercent(cil)} %, TIL ${formatPercent(til)} %`;
 }
 
-function routedLine({ headline, taskAccuracy, passesPerExample }: RoutedFigures): string {
-  return `Routed: ${formatPercent(headline)} %; task found: ${formatPercent(taskAccuracy)} %; passes an example: ${formatPasses(passesPerExample)}`;
+function routedLines(routed: RoutedFigures, { width }: Pen): string[] {
+  const { headline, taskAccuracy, forgetting, passesPerExample, router } = routed;
+  const parts = [
+    `Routed: ${formatPercent(headline)} %`,
+    `task found: ${formatPercent(taskAccuracy)} %`,
+    `passes an example: ${formatPasses(passesPerExample)}`,
+    ...(forgetting === undefined ? [] : [`forgetting: ${formatPercent(forgetting)} points`]),
+  ];
+  return [
+    ...wrapPlain(parts.join("; "), width),
+    ...(router === undefined ? [] : wrapPlain(`Router: ${describeRouter(router)}.`, width)),
+  ];
 }
 
-function formatPasses(passes: number | undefined): string {
-  if (passes === undefined) return missing;
-  return Number.isInteger(passes) ? String(passes) : passes.toFixed(2);
+function rejectionLine(figures: OutOfScopeMetrics): string {
+  const named = rejectionFigures(figures).map(([name, value]) => `${name} ${value}`);
+  return `Out of scope: ${named.join("; ")}`;
 }
 
 /** Four characters a cell, so that fifteen tasks fit 80 columns: `97.3`, `100`, ` 0.0`. */
@@ -274,15 +286,25 @@ function renderWarnings({ warnings }: RunRecord, pen: Pen): string[] {
   ];
 }
 
-/** Lines of at most `width`, broken at spaces where there are any. */
+/** As an item of a list. */
 function wrap(text: string, width: number): string[] {
+  return broken(text, width - 2).map((line, index) => (index === 0 ? `- ${line}` : `  ${line}`));
+}
+
+/** Lines after the first are set in. */
+function wrapPlain(text: string, width: number): string[] {
+  return broken(text, width - 2).map((line, index) => (index === 0 ? line : `  ${line}`));
+}
+
+/** Lines of at most `width`, broken at spaces where there are any. */
+function broken(text: string, width: number): string[] {
   const lines: string[] = [];
   let rest = text.replaceAll(/\s+/g, " ").trim();
-  while (rest.length > width - 2) {
-    const space = rest.lastIndexOf(" ", width - 2);
-    const end = space > 0 ? space : width - 2;
+  while (rest.length > width) {
+    const space = rest.lastIndexOf(" ", width);
+    const end = space > 0 ? space : width;
     lines.push(rest.slice(0, end));
     rest = rest.slice(end).trimStart();
   }
-  return [...lines, rest].map((line, index) => (index === 0 ? `- ${line}` : `  ${line}`));
+  return [...lines, rest];
 }
