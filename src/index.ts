@@ -18,6 +18,27 @@ export {
 } from "./app/generator.ts";
 export { loadAdapter, openRun } from "./app/predictor.ts";
 export { runExperiment } from "./app/runExperiment.ts";
+export { describeStore } from "./app/store/info.ts";
+export type { StoreConfig } from "./app/store/settings.ts";
+export { mergeStores, openStore, type Store } from "./app/store/store.ts";
+export type {
+  ChangeOptions,
+  ForgetOptions,
+  ForgetTarget,
+  Forgotten,
+  LearnClassOptions,
+  LearnedInStore,
+  LearnOptions,
+  Merged,
+  StoreChange,
+  StoreEvent,
+  StoreInfo,
+  StoreOptions,
+  StoreTaskInfo,
+  StoreText,
+  StoreVersionInfo,
+  TaskForStore,
+} from "./app/store/types.ts";
 export type {
   EntityOptions,
   FoundEntity,

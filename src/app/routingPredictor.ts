@@ -129,8 +129,8 @@ function openLearner(
 
 /** Routed answers as predictions. */
 export async function classifyRouted(
-  router: TextRouter,
-  { model, tasks }: Pick<Learned, "model" | "tasks">,
+  router: Pick<TextRouter, "answer">,
+  { model, tasks }: { readonly model: AdaptedBackbone; readonly tasks: readonly { readonly name: string }[] },
   examples: readonly Example[],
   { top = DEFAULT_TOP, signal }: PredictOptions,
 ): Promise<Prediction[]> {

@@ -123,6 +123,7 @@ describe("learning", () => {
         expect(top.reduce((sum, { score }) => sum + score, 0)).toBeCloseTo(1, 12);
       }
     }
+    await expect(store.predict(questions, { exact: true })).rejects.toThrow(/"two" has none/);
     await expect(store.predict(questions, { task: "tow" })).rejects.toThrow(/did you mean "two"/);
   });
 

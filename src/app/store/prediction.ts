@@ -3,6 +3,7 @@ import { route } from "../../continual/routing/routedPrediction.ts";
 import { StoreError } from "../../core/errors.ts";
 import type { Example } from "../../data/types.ts";
 import { checkTop, classify, DEFAULT_TOP, findTask, rank, softmax } from "../classify.ts";
+import { classifyRouted, type TextRouter } from "../routingPredictor.ts";
 import type { Prediction, PredictOptions } from "../types.ts";
 import { fusionOf } from "./secondPass.ts";
 import type { Snapshot } from "./snapshot.ts";
@@ -35,7 +36,8 @@ export class StorePredictor {
     const one = asked === undefined ? undefined : taskNamed(tasks, asked);
     if (one !== undefined && one.saved === undefined)
       return this.routeWithin(snapshot, one, examples, options);
-    if (one !== undefined || !canCompare(tasks))
+    const exact = options.exact === true && haveAdapters(tasks);
+    if (one !== undefined || exact || !canCompare(tasks))
       return classify(this.model.reader, learned, examples, options);
     return this.route(snapshot, examples, options);
   }
@@ -49,16 +51,11 @@ export class StorePredictor {
     const version = { store: this.store, number: manifest.store.version };
     const router = await routers.of(statistics, version);
     const routing = { router, features: statistics.constants, fusion: fusionOf(this.model, tasks) };
-    const { encodings } = reader.encode(examples);
-    const answers = await route(reader, routed, routing, encodings, { top, ...(signal && { signal }) });
-    return answers.map(({ label, score, task, top: ranked, passes }, i) => ({
-      text: examples[i]?.text ?? "",
-      label,
-      score,
-      task: routed[task ?? -1]?.name ?? "",
-      top: ranked,
-      passes,
-    }));
+    const textRouter: Pick<TextRouter, "answer"> = {
+      answer: (encodings, how) => route(reader, routed, routing, encodings, how),
+    };
+    const places = { model: reader, tasks: routed };
+    return classifyRouted(textRouter, places, examples, { top, ...(signal && { signal }) });
   }
 
   /** Chooses among the classes of a task that has statistics alone. */
@@ -94,6 +91,15 @@ function taskNamed(tasks: readonly StoreTask[], name: string): StoreTask {
     tasks.map((task) => ({ name: task.entry.name, task })),
     name,
   ).task;
+}
+
+/** @throws StoreError naming a task that has none */
+function haveAdapters(tasks: readonly StoreTask[]): boolean {
+  const without = tasks.find(({ saved }) => saved === undefined);
+  if (without === undefined) return true;
+  throw new StoreError(`exact answers ask every task's adapter, and "${without.entry.name}" has none`, {
+    hint: "Leave exact out: its classes are told apart by their statistics.",
+  });
 }
 
 /**
