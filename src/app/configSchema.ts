@@ -198,7 +198,7 @@ const levelRules: { readonly [L in Fields["level"]]: readonly KeyRule[] } = {
   ),
   word: [
     ...refusedKeys(
-      ["recipe", "outOfScope", "tasks", "firstTasks", "taskList", "domains", "classOrder"],
+      ["recipe", "outOfScope", "tasks", "firstTasks", "testTexts", "taskList", "domains", "classOrder"],
       (key) => `at level: word tasks are made of entity types by base and increment: leave ${key} out`,
     ),
     {

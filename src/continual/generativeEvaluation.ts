@@ -82,8 +82,9 @@ export class GenerativeEvaluator {
       const ownLabels = this.learned[own]?.labels ?? [];
       // The newest adapter is its own task's: what it says there serves both protocols.
       const subsets = own === newest ? [labels, ownLabels] : [labels];
-      const [all, mine] = await this.count(test, newest, subsets, signal);
+      const [all, mine] = await this.count(test, newest, newest === 0 ? [labels] : subsets, signal);
       cil.push(all!);
+      if (newest === 0) test.own = all!;
       test.own ??= mine ?? (await this.count(test, own, [ownLabels], signal))[0]!;
       til.push(test.own);
     }

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { z } from "zod";
 import { ConfigError, DataError } from "../core/errors.ts";
-import { createRng, type Rng } from "../core/random.ts";
+import { createRng, type Rng, shuffled } from "../core/random.ts";
 import { readJson } from "./lines.ts";
 import { readRecipe } from "./recipes.ts";
 import { readSource, type Source, type TaskPlan } from "./source.ts";
@@ -94,6 +94,13 @@ function checkTask(task: Task): void {
     });
 }
 
+/** Some examples by chance, in the order of all. */
+function drawn(examples: readonly LabelledExample[], count: number, rng: Rng): readonly LabelledExample[] {
+  if (count >= examples.length) return examples;
+  const chosen = new Set(shuffled(examples, rng).slice(0, count));
+  return examples.filter((example) => chosen.has(example));
+}
+
 function buildTasks(
   spec: StreamSpec,
   source: Source,
@@ -110,7 +117,8 @@ function buildTasks(
       source.validation === undefined
         ? splitValidation(given.train, spec.validationFraction, rng.fork("validation", name))
         : given;
-    const task: Task = { name, labels, ...split, test: tests[i]! };
+    const test = drawn(tests[i]!, spec.testTexts ?? Number.POSITIVE_INFINITY, rng.fork("test", name));
+    const task: Task = { name, labels, ...split, test };
     checkTask(task);
     return task;
   });

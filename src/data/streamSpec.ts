@@ -44,6 +44,8 @@ const fields = z.strictObject({
   typeOrder: z.union([z.enum(["alphabetical", "frequency"]), labels]).exactOptional(),
   /** Word level: each sentence trains one task, or every task whose types it holds; default: greedy. */
   sampling: z.enum(["greedy", "all"]).exactOptional(),
+  /** Of each task's test texts only that many, drawn by the seed; default: all. */
+  testTexts: z.int().min(1).exactOptional(),
   /** Seed of class order and splits; default: the run's. */
   seed: z.int().min(0).exactOptional(),
   /** Part of train that becomes validation where there is none. */

@@ -60,6 +60,19 @@ describe("the division into tasks", () => {
     expect(error).toMatchObject({ issues: [{ path: "stream.firstTasks", expected: "at most 2" }] });
   });
 
+  it("can draw a few test texts a task, by the seed", async () => {
+    const texts = (s: TaskStream) => s.tasks.map(({ test }) => test.map(({ text }) => text));
+    const all = texts(await stream({ tasks: 2 }));
+    const few = texts(await stream({ tasks: 2, testTexts: 5 }));
+    expect(few.map(({ length }) => length)).toEqual([5, 5]);
+    few.forEach((some, i) => {
+      expect(some).toEqual(all[i]?.filter((text) => some.includes(text)));
+    });
+    expect(texts(await stream({ tasks: 2, testTexts: 5 }))).toEqual(few);
+    expect(texts(await stream({ tasks: 2, testTexts: 5 }, {}, 2))).not.toEqual(few);
+    expect(texts(await stream({ tasks: 2, testTexts: 99 }))).toEqual(all);
+  });
+
   it("follows the class order asked for", async () => {
     expect(labelsByTask(await stream({ tasks: 1, classOrder: "file" }))[0]).toEqual([
       "d",

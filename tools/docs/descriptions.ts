@@ -132,6 +132,8 @@ export const descriptions: Readonly<Record<string, string>> = {
     "Word level: how entity types are ordered before they are divided: by name, the most frequent in train first, or listed in full. Without it `alphabetical`.",
   "stream.sampling":
     "Word level: which sentences train a task. `greedy`: each sentence goes to one task, that of its rarest type with room. `all`: a task has every sentence with an entity of its types. Without it `greedy`.",
+  "stream.testTexts":
+    "Of each task's test texts only that many, drawn by the seed: for what takes long to evaluate. Without it all.",
   "stream.seed": "Seed of class order and splits; without it the run's.",
   "stream.validationFraction":
     "Part of train that becomes validation, label by label, where there is none; 0 makes none.",
