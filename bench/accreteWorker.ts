@@ -3,7 +3,6 @@
  * A train step is: dropout masks, forward, cross-entropy, backward, AdamW; an eval step: forward to logits.
  */
 import { readFileSync } from "node:fs";
-import { createInterface } from "node:readline";
 import { parseArgs } from "node:util";
 import { createRng } from "../src/core/random.ts";
 import { asFloat32, float32, type HostTensor, int64, zeros } from "../src/core/tensor.ts";
@@ -21,6 +20,7 @@ import {
   GRADIENT_PREFIX,
   type ModelStructure,
 } from "../src/train/graphs.ts";
+import { serve } from "./serve.ts";
 
 const CLASSES = 10;
 const { values: flags } = parseArgs({
@@ -99,30 +99,6 @@ async function evalStep(): Promise<undefined> {
   await executable.run({ ...feeds, ...Object.fromEntries(parameters) });
 }
 
-/** Linux's high-water mark; elsewhere what Node reports. */
-function peakRssBytes(): number {
-  try {
-    const line = /VmHWM:\s+(\d+)/.exec(readFileSync("/proc/self/status", "utf8"));
-    if (line?.[1] !== undefined) return Number(line[1]) * 1024;
-  } catch {
-    // Not Linux.
-  }
-  return process.resourceUsage().maxRSS * 1024;
-}
-
-const reply = (message: unknown) => process.stdout.write(`${JSON.stringify(message)}\n`);
-reply({ ready: true, engine: nodeRuntime.name, node: process.version, peakRssBytes: peakRssBytes() });
-for await (const line of createInterface({ input: process.stdin })) {
-  const request: { steps?: number; quit?: boolean } = JSON.parse(line);
-  if (request.quit) break;
-  const seconds: number[] = [];
-  let loss: number | undefined;
-  for (let i = 0; i < (request.steps ?? 0); i++) {
-    const start = performance.now();
-    loss = await (flags.mode === "train" ? trainStep() : evalStep());
-    seconds.push((performance.now() - start) / 1000);
-  }
-  reply({ seconds, peakRssBytes: peakRssBytes(), ...(loss === undefined ? {} : { loss }) });
-}
+await serve(flags.mode === "train" ? trainStep : evalStep);
 await executable[Symbol.asyncDispose]();
 process.exit(0);

@@ -4,15 +4,12 @@
  * Two processes at a time take turns, a few steps each; reported are medians, their ratio, and each process's peak
  * memory. BERT-base has random weights, written to a temporary folder.
  */
-import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
-import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { ConfigError, EngineError } from "../src/core/errors.ts";
+import { ConfigError } from "../src/core/errors.ts";
 import { createRng } from "../src/core/random.ts";
 import { float32, type HostTensor, sizeOf } from "../src/core/tensor.ts";
 import { encodeSafetensors } from "../src/io/safetensors.ts";
@@ -20,6 +17,7 @@ import { buildEncoder, declareTokenInputs } from "../src/nn/encoder.ts";
 import { parseEncoderConfig } from "../src/nn/encoderConfig.ts";
 import { noDropout, noTransform } from "../src/nn/layers.ts";
 import { inputParameters } from "../src/nn/parameters.ts";
+import { takeTurns, Worker } from "./sideBySide.ts";
 
 const { values: flags } = parseArgs({
   options: {
@@ -33,41 +31,6 @@ const python = flags.python;
 if (python === undefined)
   throw new ConfigError("give --python, an interpreter with tools/requirements.txt installed");
 if (!existsSync(flags.minilm)) throw new ConfigError(`--minilm: no folder at ${flags.minilm}`);
-
-interface Answer {
-  readonly ready?: boolean;
-  readonly seconds?: readonly number[];
-  readonly peakRssBytes: number;
-}
-
-/** A worker process that answers each line with one. */
-class Worker {
-  private readonly child: ChildProcess;
-  private readonly lines: AsyncIterator<string>;
-
-  constructor(command: string, args: readonly string[]) {
-    this.child = spawn(command, args, { stdio: ["pipe", "pipe", "inherit"] });
-    const output = this.child.stdout;
-    if (output === null) throw new EngineError(`${command}: no output`);
-    this.lines = createInterface({ input: output })[Symbol.asyncIterator]();
-  }
-
-  async read(): Promise<Answer> {
-    const { value, done } = await this.lines.next();
-    if (done) throw new EngineError("a worker ended early");
-    return JSON.parse(value);
-  }
-
-  async steps(count: number): Promise<Answer> {
-    this.child.stdin?.write(`${JSON.stringify({ steps: count })}\n`);
-    return this.read();
-  }
-
-  quit(): void {
-    this.child.stdin?.write('{"quit": true}\n');
-    this.child.stdin?.end();
-  }
-}
 
 const here = fileURLToPath(new URL(".", import.meta.url));
 
@@ -95,11 +58,6 @@ function writeBertBase(folder: string): void {
   );
   writeFileSync(join(folder, "config.json"), JSON.stringify(config));
   writeFileSync(join(folder, "model.safetensors"), encodeSafetensors(tensors, { format: "pt" }));
-}
-
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[sorted.length >> 1] ?? Number.NaN;
 }
 
 interface Row {
@@ -140,36 +98,19 @@ async function compare(
     ...common,
   ]);
   await b.read();
-  const times: [number[], number[]] = [[], []];
-  let peaks: [number, number] = [0, 0];
   const each = B * T > 256 && model === "BERT-base" ? 2 : 5;
-  for (let round = -1; round < rounds; round++) {
-    const answers: Answer[] = [];
-    // Idle threads of either engine spin for a while after their last step; a pause keeps them from the other's turn.
-    for (const worker of [a, b]) {
-      await sleep(250);
-      answers.push(await worker.steps(each));
-    }
-    const [x, y] = answers;
-    if (x?.seconds === undefined || y?.seconds === undefined) throw new EngineError("a worker gave no times");
-    peaks = [x.peakRssBytes, y.peakRssBytes];
-    if (round < 0) continue;
-    times[0].push(...x.seconds);
-    times[1].push(...y.seconds);
-  }
+  const [accrete, peft] = await takeTurns([a, b], rounds, each);
   a.quit();
   b.quit();
-  const [accreteMs, peftMs] = [median(times[0]) * 1000, median(times[1]) * 1000];
-  const mb = (bytes: number) => Math.round(bytes / 1e6);
   return {
     model,
     mode,
     shape: `${B} × ${T}`,
-    accreteMs,
-    peftMs,
-    speedup: peftMs / accreteMs,
-    accretePeakMb: mb(peaks[0]),
-    peftPeakMb: mb(peaks[1]),
+    accreteMs: accrete.milliseconds,
+    peftMs: peft.milliseconds,
+    speedup: peft.milliseconds / accrete.milliseconds,
+    accretePeakMb: accrete.peakMb,
+    peftPeakMb: peft.peakMb,
   };
 }
 
