@@ -1,0 +1,225 @@
+/** Runs with a router, and predictions with what they leave, on the tiny random model. */
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { loadConfig } from "../../src/app/config.ts";
+import { openRun } from "../../src/app/predictor.ts";
+import { routerFile, routingFile } from "../../src/app/routing.ts";
+import { runExperiment } from "../../src/app/runExperiment.ts";
+import type { Prediction, PredictOptions } from "../../src/app/types.ts";
+import { fusionFile, statisticsFile } from "../../src/continual/routing/routedLearner.ts";
+import { CheckpointError, ConfigError } from "../../src/core/errors.ts";
+import type { RoutedMetrics, RunEvent } from "../../src/core/record.ts";
+import { readRunRecord } from "../../src/report/record.ts";
+import { renderTables } from "../../src/report/terminal.ts";
+import { writeTinyExperiment } from "../app/tinyExperiment.ts";
+import { tolerances } from "../tolerances.ts";
+
+let root = "";
+let yaml = "";
+const at = (name: string, ...rest: string[]) => join(root, name, ...rest);
+type Settings = Readonly<Record<string, unknown>>;
+
+/** The second pass asks two tasks of every text, so that all parts of an answer have a say. */
+const always: Settings = { router: { kind: "lda", topTasks: 2, secondPass: "always" } };
+const auto: Settings = { router: "lda" };
+
+beforeAll(async () => {
+  root = await mkdtemp(join(tmpdir(), "accrete-routing-"));
+  yaml = await writeTinyExperiment(root);
+  await run("plain", {});
+  await run("always", always, { from: "plain" });
+});
+afterAll(() => rm(root, { recursive: true, force: true }));
+
+interface Asked {
+  readonly from?: string;
+  readonly stopAfter?: RunEvent["type"];
+}
+
+async function run(name: string, settings: Settings, { from, stopAfter }: Asked = {}): Promise<RunEvent[]> {
+  const overrides = Object.entries({ "training.epochs": 2, ...settings, out: at(name) });
+  const { config } = await loadConfig(
+    yaml,
+    overrides.map(([key, value]) => ({ key, value, source: "test" })),
+  );
+  const events: RunEvent[] = [];
+  const options = { resume: true, ...(from && { adaptersFrom: at(from) }) };
+  for await (const event of runExperiment(config, options)) {
+    events.push(event);
+    if (event.type === stopAfter) break;
+  }
+  return events;
+}
+
+async function routedOf(name: string): Promise<RoutedMetrics> {
+  const { metrics } = await readRunRecord(at(name));
+  if (metrics === undefined || metrics.level === "word" || metrics.routed === undefined)
+    throw new TypeError(`${name} has no routed figures`);
+  return metrics.routed;
+}
+
+/** The test texts of all tasks, as the run read them. */
+async function testTexts(): Promise<readonly { readonly text: string; readonly label: string }[]> {
+  const lines = (await readFile(join(root, "test.jsonl"), "utf8")).trim().split("\n");
+  return lines.map((line) => JSON.parse(line));
+}
+
+async function predict(
+  name: string,
+  texts: readonly { readonly text: string }[],
+  options: PredictOptions = {},
+): Promise<Prediction[]> {
+  await using predictor = await openRun(at(name));
+  return await predictor.predict(texts, options);
+}
+
+/** Relative path → bytes in hex, of everything that routes. */
+async function routingBytes(name: string): Promise<Record<string, string>> {
+  const entries = await readdir(at(name), { recursive: true, withFileTypes: true });
+  const kept: readonly string[] = [statisticsFile, fusionFile, routerFile, routingFile];
+  const paths = entries.filter((entry) => kept.includes(entry.name)).map((e) => join(e.parentPath, e.name));
+  const read = paths.map(async (path) => [
+    path.slice(at(name).length),
+    (await readFile(path)).toString("hex"),
+  ]);
+  return Object.fromEntries(await Promise.all(read));
+}
+
+test("a run keeps statistics beside each adapter, and what answers at its top", async () => {
+  const files = Object.keys(await routingBytes("always")).sort();
+  const beside = ["task-0", "task-1", "task-2"].flatMap((task) => [
+    `/adapters/${task}/${fusionFile}`,
+    `/adapters/${task}/${statisticsFile}`,
+  ]);
+  expect(files).toEqual([...beside, `/${routerFile}`, `/${routingFile}`].sort());
+  expect(Object.keys(await routingBytes("plain"))).toEqual([]);
+});
+
+test("interrupted and resumed it leaves the same bytes", async () => {
+  await run("resumed", always, { stopAfter: "task-learned" });
+  await run("resumed", always, { stopAfter: "evaluated" });
+  await run("resumed", always);
+  expect(await routingBytes("resumed")).toEqual(await routingBytes("always"));
+  const { evaluated: _, ...rest } = { evaluated: 0, ...(await routedOf("resumed")) };
+  expect(rest).toEqual(await routedOf("always"));
+});
+
+test("predictions are those that were evaluated, at the passes that were counted", async () => {
+  const texts = await testTexts();
+  const predictions = await predict("always", texts);
+  const routed = await routedOf("always");
+  const right = predictions.filter(({ label }, i) => label === texts[i]?.label).length;
+  expect(right / texts.length).toBe(routed.sampleAccuracy);
+  expect(predictions.every(({ passes }) => passes === 3)).toBe(true);
+  expect(routed.passesPerExample).toBe(3);
+  const owner = (text: string) => `task-${Math.floor("abcdef".indexOf(text[0] ?? "") / 2)}`;
+  const found = predictions.filter(({ task, text }) => task === owner(text)).length;
+  expect(routed.taskAccuracy).toBe(found / texts.length);
+});
+
+test("neither the other texts of a call nor their order change an answer", async () => {
+  const texts = await testTexts();
+  await using predictor = await openRun(at("always"));
+  const together = await predictor.predict(texts);
+  const backwards = (await predictor.predict(texts.toReversed())).toReversed();
+  const alone: Prediction[] = [];
+  for (const text of texts) alone.push(...(await predictor.predict([text])));
+  for (const other of [backwards, alone])
+    other.forEach((prediction, i) => {
+      const { score, top, ...said } = prediction;
+      const { score: before, top: topBefore, ...saidBefore } = together[i]!;
+      expect(said).toEqual(saidBefore);
+      expect(Math.abs(score - before)).toBeLessThanOrEqual(tolerances.float32);
+      expect(top.map(({ label }) => label)).toEqual(topBefore.map(({ label }) => label));
+    });
+});
+
+test("auto stops after the first pass where a second gains nothing", async () => {
+  await run("auto", { ...auto, "training.headLearningRate": 0, "training.learningRate": 0 });
+  const { router, passesPerExample } = await routedOf("auto");
+  expect(router?.secondPass).toBeUndefined();
+  expect(passesPerExample).toBe(1);
+  const tables = renderTables(await readRunRecord(at("auto")), { color: false, width: 80 });
+  expect(tables).toContain("passes an example: 1;");
+  expect(tables.replaceAll(/\s+/g, " ")).toContain("no second pass: it gained nothing");
+});
+
+test("exact answers run every adapter, and need nothing that routes", async () => {
+  await run("bare", always, { from: "plain" });
+  for (const name of [routerFile, routingFile]) await rm(at("bare", name));
+  const texts = (await testTexts()).slice(0, 4);
+  const exact = await predict("bare", texts, { exact: true });
+  expect(exact).toEqual(await predict("plain", texts));
+  expect(exact.every(({ passes }) => passes === 3)).toBe(true);
+  expect(await predict("bare", texts)).toEqual(await predict("always", texts));
+});
+
+test("a router that is not that of the tasks there are is fitted anew", async () => {
+  await run("stale", always, { from: "plain" });
+  const path = at("stale", routingFile);
+  const summary = JSON.parse(await readFile(path, "utf8"));
+  await writeFile(path, JSON.stringify({ ...summary, statistics: summary.statistics.slice(1) }));
+  // Were it read, the file would be refused as damaged.
+  await writeFile(at("stale", routerFile), "nothing");
+  const texts = (await testTexts()).slice(0, 4);
+  expect(await predict("stale", texts)).toEqual(await predict("always", texts));
+});
+
+test("adapters of a run without a router get one by --adapters-from, not by resuming", async () => {
+  const failure = await run("plain", always).catch((error) => error);
+  expect(failure).toBeInstanceOf(ConfigError);
+  expect(failure.message).toContain("router.kind");
+});
+
+test("statistics that are missing are told with a way out", async () => {
+  await run("missing", always, { from: "plain", stopAfter: "task-learned" });
+  await rm(at("missing", "adapters", "task-0", statisticsFile));
+  const failure = await run("missing", always).catch((error) => error);
+  expect(failure).toBeInstanceOf(CheckpointError);
+  expect(failure.message).toContain(statisticsFile);
+});
+
+describe.each(["newlora", "newlora-frozen"])("router: %s", (kind) => {
+  test("turns the network on, and predictions are those that were evaluated", async () => {
+    await run(kind, { router: kind });
+    const texts = await testTexts();
+    const predictions = await predict(kind, texts);
+    const routed = await routedOf(kind);
+    const right = predictions.filter(({ label }, i) => label === texts[i]?.label).length;
+    expect(right / texts.length).toBe(routed.sampleAccuracy);
+    expect(new Set(predictions.map(({ passes }) => passes))).toEqual(new Set([routed.passesPerExample]));
+    expect(predictions.every(({ score, top }) => score === top[0]?.score)).toBe(true);
+  });
+});
+
+test("newlora-frozen, hard, asks one adapter beside the backbone", async () => {
+  await run("hard", { "method.selector": { kind: "newlora-frozen", inference: "hard" } }, { from: "plain" });
+  const texts = await testTexts();
+  const predictions = await predict("hard", texts);
+  expect(predictions.every(({ passes }) => passes === 2)).toBe(true);
+  const right = predictions.filter(({ label }, i) => label === texts[i]?.label).length;
+  expect(right / texts.length).toBe((await routedOf("hard")).sampleAccuracy);
+});
+
+describe("a router is refused", () => {
+  test.each<readonly [string, Settings, string]>([
+    ["at level: word", { level: "word", router: "lda" }, "router"],
+    ["without a head", { head: "none", router: "lda" }, "router"],
+    ["of another name", { router: "ldda" }, "router"],
+    [
+      "beside another selector",
+      { router: "newlora", "method.selector": "newlora-frozen" },
+      "method.selector",
+    ],
+    ["newlora beside prompts", { router: "newlora", "method.adapter": "prompt-tuning" }, "router"],
+    ["newlora with layers", { router: { kind: "newlora", layers: [1] } }, "router"],
+    ["that asks three tasks", { router: { topTasks: 3 } }, "router.topTasks"],
+    ["of a layer that is not there", { router: { kind: "lda", layers: [2] } }, "router.layers"],
+  ])("%s", async (_, settings, path) => {
+    const failure = await run("refused", settings).catch((error) => error);
+    if (!(failure instanceof ConfigError)) throw failure;
+    expect(failure.issues.map((issue) => issue.path)).toContain(path);
+  });
+});
