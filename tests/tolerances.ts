@@ -23,6 +23,8 @@ export const tolerances = {
   goldenFloat64Rotary: 1e-6,
   /** The same computation in float64, twice. */
   float64: 1e-12,
+  /** A linear system solved in float64 in two ways: rounding is multiplied by the condition number. */
+  float64Solve: 1e-10,
 } as const;
 
 /** max|x|, infinities aside. */

@@ -58,12 +58,12 @@ describe("blocked Cholesky on the engine", () => {
     const solved = await solveFactored(algebra, factor, right);
     const expected = float64(solvePlain(a, n, right), [n, 7]);
     expect(relativeDifference(float64(solved.values, [n, 7]), expected)).toBeLessThan(
-      tolerances.float64 * 100,
+      tolerances.float64Solve,
     );
     // And the residual, for the plain solver shares the code of one block.
     const residual = await algebra.product({ rows: n, columns: n, values: a }, solved);
     expect(relativeDifference(float64(residual.values, [n, 7]), float64(right.values, [n, 7]))).toBeLessThan(
-      tolerances.float64 * 100,
+      tolerances.float64Solve,
     );
   });
 
@@ -87,7 +87,7 @@ describe("blocked Cholesky on the engine", () => {
     const whole = await solveFactored(algebra, factor, right);
     const square = half.values.reduce((sum, value) => sum + value * value, 0);
     const product = whole.values.reduce((sum, value, i) => sum + value * right.values[i]!, 0);
-    expect(Math.abs(square - product) / product).toBeLessThan(tolerances.float64 * 100);
+    expect(Math.abs(square - product) / product).toBeLessThan(tolerances.float64Solve);
   });
 
   it.each([3, 200])("refuses a singular matrix with the pivot's number, n = %i", async (n) => {
@@ -121,7 +121,7 @@ describe("triangular inverse", () => {
       for (let j = 0; j <= i; j++) {
         let sum = 0;
         for (let k = j; k <= i; k++) sum += lower[i * n + k]! * inverse[k * n + j]!;
-        expect(Math.abs(sum - (i === j ? 1 : 0))).toBeLessThan(tolerances.float64 * 100);
+        expect(Math.abs(sum - (i === j ? 1 : 0))).toBeLessThan(tolerances.float64Solve);
       }
   });
 });

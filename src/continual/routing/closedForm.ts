@@ -94,7 +94,7 @@ export async function linearDiscriminant(
 }
 
 /** Σ_c s_c / n: the mean of all rows. */
-function overallMean({ size, classes, rows }: Totals, labels: readonly string[]): Float64Array {
+export function overallMean({ size, classes, rows }: Totals, labels: readonly string[]): Float64Array {
   const mean = new Float64Array(size);
   for (const label of labels) {
     const { sum } = classes.get(label)!;

@@ -7,6 +7,7 @@ import { type ChosenMember, chooseMember, type FitGround, finishMember } from ".
 import { Expander, type Expansion, expansionKey } from "./expansions.ts";
 import { splitStatistics } from "./heldOut.ts";
 import { autoKinds, routerMembers } from "./members.ts";
+import { fitDetector, type OutOfScopeDetector, type OutOfScopeOptions } from "./outOfScope.ts";
 import { decodeRouter, encodeRouter } from "./routerFile.ts";
 import { addShare, answer, type Machinery, type Member, type RouterModel } from "./routerModel.ts";
 import type { ClassStatistics } from "./statistics.ts";
@@ -74,14 +75,9 @@ export class RouterFitter implements AsyncDisposable {
    * @throws DataError if there is no class
    */
   async fit(statistics: ClassStatistics, options: FitOptions): Promise<FittedRouter> {
-    const { labels, constants, contributions } = statistics;
-    if (labels.length === 0)
-      throw new DataError("a router needs at least one class, the statistics have none", {
-        hint: "learn a task or a class first",
-      });
-    const { signal } = options;
-    const split = splitStatistics(contributions, labels, constants.width);
-    const ground: FitGround = { algebra: this.algebra, keeper: this.keeper, statistics, split, signal };
+    const { labels, constants } = statistics;
+    const ground = this.ground(statistics, options.signal);
+    const { split } = ground;
     const kinds = options.kind === "auto" ? autoKinds : [options.kind];
     const tried: ChosenKind[] = [];
     for (const kind of kinds) tried.push(await this.choose(ground, kind));
@@ -97,6 +93,16 @@ export class RouterFitter implements AsyncDisposable {
       tried: tried.map(({ kind, accuracy }) => ({ kind, heldOutAccuracy: accuracy })),
     };
     return this.route(model, choice, statistics.retained().bytes);
+  }
+
+  /**
+   * Fits what tells texts of no known class, a function of the statistics and the rate.
+   * @throws DataError if there is no class
+   */
+  async detect(statistics: ClassStatistics, options: OutOfScopeOptions = {}): Promise<OutOfScopeDetector> {
+    const ground = this.ground(statistics, options.signal);
+    const expander = this.expander({ kind: "identity" }, statistics.constants);
+    return fitDetector({ ...ground, expander }, options.falseRejectRate);
   }
 
   /** The bytes of a fitted router, `router.safetensors`: enough to answer without the statistics. */
@@ -115,6 +121,16 @@ export class RouterFitter implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.algebra[Symbol.asyncDispose]();
+  }
+
+  private ground(statistics: ClassStatistics, signal: AbortSignal | undefined): FitGround {
+    const { labels, constants, contributions } = statistics;
+    if (labels.length === 0)
+      throw new DataError("a router needs at least one class, the statistics have none", {
+        hint: "learn a task or a class first",
+      });
+    const split = splitStatistics(contributions, labels, constants.width);
+    return { algebra: this.algebra, keeper: this.keeper, statistics, split, signal };
   }
 
   private route(model: RouterModel, choice: RouterChoice, retainedBytes: number): FittedRouter {

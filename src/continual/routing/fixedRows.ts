@@ -41,6 +41,11 @@ export function takeRows({ width, values }: FixedRows, indices: readonly number[
   return { rows: indices.length, width, values: taken };
 }
 
+/** Rows [start, end), the last again and again until there are `size`: products are always as tall. */
+export function blockOf(start: number, end: number, size: number): number[] {
+  return Array.from({ length: size }, (_, i) => Math.min(start + i, end - 1));
+}
+
 /** FNV-1a over a row's numbers, then murmur3's finaliser: the same row has the same hash wherever it stands. */
 export function hashRow(values: Int16Array): number {
   let h = 0x811c9dc5;

@@ -25,7 +25,7 @@ export const SEARCH_SIZE = 2048;
 export const grids: { readonly [F in ClosedForm]: readonly number[] } = {
   "nearest-mean": [1],
   lda: [0.3, 0.1, 0.03, 0.01, 0.003, 0.001],
-  ridge: [0.1, 0.03, 0.01, 0.003, 0.001],
+  ridge: [0.1, 0.03, 0.01, 0.003, 0.001, 0.0003],
 };
 
 const identity: Expansion = { kind: "identity" };

@@ -7,7 +7,7 @@ import type { FeatureRows } from "../adaptedBackbone.ts";
 import { logSoftmax } from "./calibration.ts";
 import type { Readout } from "./closedForm.ts";
 import type { Expander, Expansion } from "./expansions.ts";
-import { quantize, takeRows } from "./fixedRows.ts";
+import { blockOf, quantize, takeRows } from "./fixedRows.ts";
 import type { FeatureConstants, FixedRows, Posterior, RouterKind } from "./types.ts";
 
 /** A member that is affine in its expansion. */
@@ -76,6 +76,14 @@ async function answerBlock(
   return logSoftmax({ rows: block.rows, columns, values: sum }, model.beta).values;
 }
 
+/** @throws DataError if features are not as wide as those fitted to */
+export function checkWidth(what: string, features: FeatureRows, { width }: FeatureConstants): void {
+  if (features.width === width) return;
+  throw new DataError(`${what}: features are ${features.width} wide, it was fitted to ${width}`, {
+    hint: "read the layers that the statistics' constants name",
+  });
+}
+
 /**
  * @param features (n, F)
  * @returns log-posteriors (n, C)
@@ -87,20 +95,14 @@ export async function answer(
   features: FeatureRows,
   signal?: AbortSignal,
 ): Promise<Posterior> {
-  if (features.width !== model.constants.width)
-    throw new DataError(
-      `router ${model.kind}: features are ${features.width} wide, it was fitted to ${model.constants.width}`,
-      { hint: "read the layers that the router's constants name" },
-    );
+  checkWidth(`router ${model.kind}`, features, model.constants);
   const fixed = quantize(features);
   const classes = model.labels.length;
   const values = new Float64Array(fixed.rows * classes);
   for (let start = 0; start < fixed.rows; start += BLOCK) {
     signal?.throwIfAborted();
     const end = Math.min(fixed.rows, start + BLOCK);
-    // The last row again and again fills the last block.
-    const indices = Array.from({ length: BLOCK }, (_, i) => Math.min(start + i, end - 1));
-    const answered = await answerBlock(machinery, model, takeRows(fixed, indices));
+    const answered = await answerBlock(machinery, model, takeRows(fixed, blockOf(start, end, BLOCK)));
     values.set(answered.subarray(0, (end - start) * classes), start * classes);
     await nextTick();
   }
