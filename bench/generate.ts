@@ -1,7 +1,8 @@
 /**
  * A decoder under LoRA side by side with PyTorch + peft: a training step, and greedy decoding with a key-value cache:
- * `npx tsx bench/generate.ts --python ~/venv-accrete/bin/python [--model models/smollm2-135m] [--rounds 6]`.
- * Two processes at a time take turns; reported are medians, their ratio, and each process's peak memory.
+ * `npx tsx bench/generate.ts --python ~/venv-accrete/bin/python [--model models/smollm2-135m] [--rounds 6] [--threads 2]`.
+ * Two processes at a time take turns; reported are medians of wall and processor time, their
+ * ratios, and each process's peak memory.
  */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
@@ -15,6 +16,7 @@ const { values: flags } = parseArgs({
     python: { type: "string" },
     model: { type: "string", default: "models/smollm2-135m" },
     rounds: { type: "string", default: "6" },
+    threads: { type: "string", default: "2" },
     json: { type: "boolean", default: false },
   },
 });
@@ -34,7 +36,15 @@ const cases = [
 ] as const;
 
 async function compare({ mode, batch, what }: (typeof cases)[number]) {
-  const settings = { model: flags.model, batch, length: T, answer: ANSWER, tokens: NEW, mode };
+  const settings = {
+    model: flags.model,
+    batch,
+    length: T,
+    answer: ANSWER,
+    tokens: NEW,
+    mode,
+    threads: flags.threads,
+  };
   const args = Object.entries(settings).flatMap(([name, value]) => [`--${name}`, String(value)]);
   const ours = new Worker(process.execPath, ["--import", "tsx", join(here, "generateWorker.ts"), ...args]);
   const theirs = new Worker(python ?? "python3", [join(here, "peers", "generate_worker.py"), ...args]);
@@ -51,6 +61,7 @@ async function compare({ mode, batch, what }: (typeof cases)[number]) {
     peft: { ...peft, ...rate(peft) },
     /** Above 1: we are faster. */
     speedup: peft.milliseconds / accrete.milliseconds,
+    cpuSpeedup: peft.cpuMilliseconds / accrete.cpuMilliseconds,
   };
 }
 
@@ -67,10 +78,14 @@ const shown = ({ milliseconds, tokensPerSecond }: Side) =>
 
 if (flags.json) process.stdout.write(`${JSON.stringify(rows)}\n`);
 else {
-  process.stdout.write("| | Accrete | PyTorch + peft | ratio | peak MB: Accrete | PyTorch |\n");
-  process.stdout.write("| --- | --- | --- | --- | --- | --- |\n");
-  for (const { what, accrete, peft, speedup } of rows)
+  process.stdout.write(
+    "| | Accrete | PyTorch + peft | ratio | processor ms: Accrete | PyTorch | ratio | peak MB: Accrete | PyTorch |\n",
+  );
+  process.stdout.write("| --- | --- | --- | --- | --- | --- | --- | --- | --- |\n");
+  for (const { what, accrete, peft, speedup, cpuSpeedup } of rows) {
+    const cpu = `${accrete.cpuMilliseconds.toFixed(0)} | ${peft.cpuMilliseconds.toFixed(0)} | ${cpuSpeedup.toFixed(2)}×`;
     process.stdout.write(
-      `| ${what} | ${shown(accrete)} | ${shown(peft)} | ${speedup.toFixed(2)}× | ${accrete.peakMb} | ${peft.peakMb} |\n`,
+      `| ${what} | ${shown(accrete)} | ${shown(peft)} | ${speedup.toFixed(2)}× | ${cpu} | ${accrete.peakMb} | ${peft.peakMb} |\n`,
     );
+  }
 }

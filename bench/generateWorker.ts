@@ -28,8 +28,10 @@ const { values: flags } = parseArgs({
     answer: { type: "string", default: "4" },
     tokens: { type: "string", default: "40" },
     mode: { type: "string", default: "train" },
+    threads: { type: "string", default: "2" },
   },
 });
+const threads = Number(flags.threads);
 const [B, T] = [Number(flags.batch), Number(flags.length)];
 const { config, weights, path } = await openModelFolder(flags.model);
 const backbone = createBackbone(config, weights, path);
@@ -57,7 +59,7 @@ const prompts = Array.from({ length: B }, () =>
 );
 
 async function trainer() {
-  const executable = await nodeRuntime.compile(training.graph);
+  const executable = await nodeRuntime.compile(training.graph, { threads });
   const optimizer = new AdamW(
     [...adapter].map(([name, { data }]) => ({ name, values: data, learningRate: 5e-4 })),
     defaultAdamW,
@@ -88,7 +90,7 @@ async function trainer() {
 }
 
 async function decoder() {
-  const model = await openCausalModel(structure, nodeRuntime);
+  const model = await openCausalModel(structure, nodeRuntime, { threads });
   const options = { maxNewTokens: Number(flags.tokens), stopIds: [], parameters };
   return async () => {
     await generateGreedy(model, prompts, options);

@@ -1,6 +1,7 @@
 /**
- * How many rounds the frozen selection network trains for, and whether it begins anew with each task, judged on
- * validation texts alone: `npx tsx bench/selectorRounds.ts [clinc150|banking77 …] [--shared ../shared]`. Frozen
+ * How many rounds the frozen selection network trains for, and whether it begins anew with each task, goes on with all
+ * its outputs, or goes on and grows by an output a task, judged on validation texts alone:
+ * `npx tsx bench/selectorRounds.ts [clinc150|banking77 …] [--shared ../shared]`. Frozen
  * MiniLM features, tasks divided by seed 1; CLINC150 has its own validation part, Banking77's is held out of train.
  * A network that begins anew is a function of the last task's fit alone, so only that one is made.
  */
@@ -34,6 +35,8 @@ const settings = [
   { start: "anew", rounds: 40 },
   { start: "goes on", rounds: 5 },
   { start: "goes on", rounds: 10 },
+  { start: "goes on", rounds: 20 },
+  { start: "grows", rounds: 20 },
 ] as const;
 
 const { values: flags, positionals } = parseArgs({
@@ -114,11 +117,11 @@ async function measure(
   const width = tasks[0]?.train.width ?? 0;
   await using network = new SelectionNetwork((graph) => nodeRuntime.compile(graph, { threads: 1 }), width);
   const rng = createRng(SEED).fork("selector");
-  let tensors = growSelector(initSelector(width, rng), tasks.length, rng);
+  let tensors = initSelector(width, rng);
   const earlier: ClassStatistics[] = [];
   for (const [index, { name, train, slots, classes }] of tasks.entries()) {
-    if (start === "goes on" || index === tasks.length - 1) {
-      tensors = growSelector(tensors, tasks.length, rng);
+    if (start !== "anew" || index === tasks.length - 1) {
+      tensors = growSelector(tensors, start === "grows" ? index + 1 : tasks.length, rng);
       const owners = slots.map(() => index);
       const mix = (draw: typeof rng) =>
         mixRows({ features: train, owners, classes }, earlier, normalize, draw);

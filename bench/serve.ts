@@ -22,12 +22,15 @@ export async function serve(step: () => Promise<number | undefined>): Promise<vo
     const request: { steps?: number; quit?: boolean } = JSON.parse(line);
     if (request.quit) break;
     const seconds: number[] = [];
+    const cpuSeconds: number[] = [];
     let loss: number | undefined;
     for (let i = 0; i < (request.steps ?? 0); i++) {
-      const start = performance.now();
+      const [start, before] = [performance.now(), process.cpuUsage()];
       loss = await step();
       seconds.push((performance.now() - start) / 1000);
+      const { user, system } = process.cpuUsage(before);
+      cpuSeconds.push((user + system) / 1e6);
     }
-    reply({ seconds, peakRssBytes: peakRssBytes(), ...(loss === undefined ? {} : { loss }) });
+    reply({ seconds, cpuSeconds, peakRssBytes: peakRssBytes(), ...(loss === undefined ? {} : { loss }) });
   }
 }

@@ -7,6 +7,7 @@ import { EngineError } from "../src/core/errors.ts";
 interface Answer {
   readonly ready?: boolean;
   readonly seconds?: readonly number[];
+  readonly cpuSeconds?: readonly number[];
   readonly peakRssBytes: number;
 }
 
@@ -47,6 +48,8 @@ export function median(values: readonly number[]): number {
 /** A side's median, and the most memory that its process held. */
 export interface Measured {
   readonly milliseconds: number;
+  /** Processor time of all threads: what says something on a machine that is busy with other things. */
+  readonly cpuMilliseconds: number;
   readonly peakMb: number;
 }
 
@@ -60,18 +63,22 @@ export async function takeTurns(
   each: number,
 ): Promise<readonly [Measured, Measured]> {
   const times: readonly [number[], number[]] = [[], []];
+  const cpuTimes: readonly [number[], number[]] = [[], []];
   const peaks: [number, number] = [0, 0];
   for (let round = -1; round < rounds; round++)
     for (const side of [0, 1] as const) {
       // Idle threads of either engine spin for a while after their last step; a pause keeps them from the other's turn.
       await sleep(250);
-      const { seconds, peakRssBytes } = await workers[side].steps(each);
-      if (seconds === undefined) throw new EngineError("a worker gave no times");
+      const { seconds, cpuSeconds, peakRssBytes } = await workers[side].steps(each);
+      if (seconds === undefined || cpuSeconds === undefined) throw new EngineError("a worker gave no times");
       peaks[side] = peakRssBytes;
-      if (round >= 0) times[side].push(...seconds);
+      if (round < 0) continue;
+      times[side].push(...seconds);
+      cpuTimes[side].push(...cpuSeconds);
     }
   const measured = (side: 0 | 1): Measured => ({
     milliseconds: median(times[side]) * 1000,
+    cpuMilliseconds: median(cpuTimes[side]) * 1000,
     peakMb: Math.round(peaks[side] / 1e6),
   });
   return [measured(0), measured(1)];

@@ -4,7 +4,7 @@
 
 First line out: {"ready": true, "versions": …, "threads": …, "trainableParameters": …, "peakRssBytes": …}
 Each line in {"steps": n} runs n steps and answers
-  {"seconds": [n wall times], "loss": last loss (train), "peakRssBytes": highest resident size so far}
+  {"seconds": [n wall times], "cpuSeconds": [n processor times, all threads], "loss": last loss (train), "peakRssBytes": highest resident size so far}
 End of input or {"quit": true} ends it. A line that is not understood is answered by {"error": …}.
 
 What a step is: train = zero_grad, forward, cross-entropy, backward, AdamW step; eval = forward to logits under inference_mode.
@@ -119,12 +119,13 @@ def reply(message: dict[str, object]) -> None:
 
 
 def run_steps(step: Callable[[], float | None], count: int) -> dict[str, object]:
-    seconds, loss = [], None
+    seconds, cpu_seconds, loss = [], [], None
     for _ in range(count):
-        start = time.perf_counter()
+        start, cpu_start = time.perf_counter(), time.process_time()
         loss = step()
         seconds.append(time.perf_counter() - start)
-    answer: dict[str, object] = {"seconds": seconds, "peakRssBytes": peak_rss_bytes()}
+        cpu_seconds.append(time.process_time() - cpu_start)
+    answer: dict[str, object] = {"seconds": seconds, "cpuSeconds": cpu_seconds, "peakRssBytes": peak_rss_bytes()}
     return answer if loss is None else {**answer, "loss": loss}
 
 
