@@ -92,8 +92,7 @@ export async function findEntities(
   const { running, slots, columns } = headsInPlay(tasks, options.task);
   const texts = examples.map(splitText);
   const { encodings } = model.encodeWords(texts);
-  const logits: SentenceLogits[] = [];
-  for (const task of running) logits.push(await model.tokenLogits(task, encodings, options.signal));
+  const logits = await model.tokenLogitsOfTasks(running, encodings, options.signal);
   const chosen = chooseTags(encodings, columns(logits), slots);
   return texts.map((split, i) => {
     const choices = chosen[i] ?? [];
@@ -101,7 +100,7 @@ export async function findEntities(
     return {
       text: split.text,
       entities: spans.map((span) => describeEntity(span, split, choices)),
-      passes: running.length,
+      passes: model.passesOf(running.length),
     };
   });
 }

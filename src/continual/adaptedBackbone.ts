@@ -5,24 +5,21 @@ import type { Example } from "../data/types.ts";
 import { encodeAllWords, type WordEncoding } from "../data/wordEncoding.ts";
 import type { Graph } from "../graph/types.ts";
 import { adapterMethod } from "../peft/adapters.ts";
-import type { Executable, Runtime, Tensors } from "../runtime/types.ts";
+import type { Executable, Runtime } from "../runtime/types.ts";
 import {
   buildFeatureGraph,
-  buildInferenceGraph,
   buildTrainingGraph,
-  buildTrunkGraph,
-  countTrunkLayers,
   type ModelStructure,
-  TRUNK_STATE,
   type TrainingGraph,
   type TrainingGraphOptions,
 } from "../train/graphs.ts";
-import { type BatchView, parameterFeeds, type TrainableState } from "../train/trainer.ts";
+import type { TrainableState } from "../train/trainer.ts";
 import { MixedPass } from "./mixedPass.ts";
-import { type Pass, Passes, scatterRows } from "./passes.ts";
+import { Passes, scatterRows } from "./passes.ts";
 import type { RoutingFeatureSpec } from "./routing/types.ts";
 import { frozenModel, readRoutingFeatures, readRoutingTokenFeatures } from "./routingPass.ts";
-import type { TrunkBatches, TrunkCache, TrunkRows } from "./trunkCache.ts";
+import { TaskPasses } from "./taskPasses.ts";
+import type { TrunkCache, TrunkRows } from "./trunkCache.ts";
 
 /** What learning a task leaves: the values of its adapter and head, and its labels in slot order. */
 export interface LearnedTask extends TrainableState {
@@ -88,21 +85,6 @@ export interface AdaptedBackboneOptions {
   readonly trunkCache?: TrunkCache;
 }
 
-/** The engine's logits of a batch, (B, C), at word level (B·T, C), and its texts' features (B, D). */
-interface TaskBatch extends BatchView {
-  readonly output: Float32Array;
-  readonly feature: Float32Array;
-}
-
-function readOutputs({ logits, feature }: Tensors): Pick<TaskBatch, "output" | "feature"> {
-  return { output: asFloat32(logits, "logits").data, feature: asFloat32(feature, "feature").data };
-}
-
-function fill({ logits, features }: TaskOutputs, { output, feature, indices }: TaskBatch): void {
-  scatterRows(logits.values, output, indices, logits.classes);
-  scatterRows(features.values, feature, indices, features.width);
-}
-
 /** A frozen backbone with one compiled forward graph that serves every task: its adapter and head are fed. */
 export class AdaptedBackbone implements AsyncDisposable {
   readonly structure: ModelStructure;
@@ -110,13 +92,14 @@ export class AdaptedBackbone implements AsyncDisposable {
   private readonly options: AdaptedBackboneOptions;
   private readonly passes: Passes;
   private readonly mixed: MixedPass;
-  private countedTrunkLayers: number | undefined;
+  private readonly taskPasses: TaskPasses;
 
   constructor(options: AdaptedBackboneOptions) {
     this.options = options;
     this.structure = options.structure;
     this.tokenizer = options.tokenizer;
     this.passes = new Passes((graph) => this.compile(graph), options.tokenizer.padId);
+    this.taskPasses = new TaskPasses(this.passes, options.structure, options.trunkCache);
     this.mixed = new MixedPass(this.passes, options.structure);
   }
 
@@ -159,8 +142,7 @@ export class AdaptedBackbone implements AsyncDisposable {
 
   /** Layers at the bottom of the backbone that compute the same for every task. */
   get trunkLayers(): number {
-    this.countedTrunkLayers ??= countTrunkLayers(this.structure);
-    return this.countedTrunkLayers;
+    return this.taskPasses.trunkLayers;
   }
 
   /**
@@ -174,22 +156,8 @@ export class AdaptedBackbone implements AsyncDisposable {
   }
 
   /** What the trunk gives for texts, kept on the disk; undefined without a trunk or a place to keep it. */
-  async trunkRows(encodings: readonly Encoding[], signal?: AbortSignal): Promise<TrunkRows | undefined> {
-    const { trunkLayers } = this;
-    if (trunkLayers === 0) return undefined;
-    const { width } = this.structure.backbone;
-    const compute = () => this.trunkStates(encodings, signal);
-    return await this.options.trunkCache?.rows(encodings, trunkLayers, width, compute);
-  }
-
-  private get trunkPass(): Pass {
-    const fed = frozenModel(this.structure);
-    return { key: "trunk", graph: () => buildTrunkGraph(fed, this.trunkLayers), fed };
-  }
-
-  private async *trunkStates(encodings: readonly Encoding[], signal?: AbortSignal): TrunkBatches {
-    for await (const { indices, length, outputs } of this.passes.run(this.trunkPass, encodings, signal))
-      yield { indices, length, state: asFloat32(outputs.state, "state").data };
+  trunkRows(encodings: readonly Encoding[], signal?: AbortSignal): Promise<TrunkRows | undefined> {
+    return this.taskPasses.trunkRows(encodings, signal);
   }
 
   /** The graph of a training step. */
@@ -211,18 +179,8 @@ export class AdaptedBackbone implements AsyncDisposable {
     encodings: readonly Encoding[],
     signal?: AbortSignal,
   ): Promise<TaskOutputs> {
-    return this.collect(task, encodings, await this.trunkRows(encodings, signal), signal);
-  }
-
-  private async collect(
-    task: LearnedTask,
-    encodings: readonly Encoding[],
-    trunk: TrunkRows | undefined,
-    signal?: AbortSignal,
-  ): Promise<TaskOutputs> {
-    const result = this.emptyOutputs(task, encodings.length);
-    for await (const batch of this.forward(task, encodings, trunk, signal)) fill(result, batch);
-    return result;
+    const [outputs] = await this.outputsOfTasks([task], encodings, signal);
+    return outputs!;
   }
 
   /**
@@ -234,34 +192,13 @@ export class AdaptedBackbone implements AsyncDisposable {
     encodings: readonly Encoding[],
     signal?: AbortSignal,
   ): Promise<readonly TaskOutputs[]> {
-    const trunk = await this.trunkRows(encodings, signal);
-    if (this.trunkLayers > 0 && trunk === undefined && tasks.length > 1)
-      return this.outputsAboveTrunk(tasks, encodings, signal);
-    const all: TaskOutputs[] = [];
-    for (const task of tasks) all.push(await this.collect(task, encodings, trunk, signal));
-    return all;
-  }
-
-  /** Batch by batch: the trunk, then what lies above it for every task. */
-  private async outputsAboveTrunk(
-    tasks: readonly LearnedTask[],
-    encodings: readonly Encoding[],
-    signal?: AbortSignal,
-  ): Promise<readonly TaskOutputs[]> {
-    const each = tasks.map((task) => ({
-      parameters: parameterFeeds(task),
-      result: this.emptyOutputs(task, encodings.length),
-    }));
-    const trunk = await this.passes.executable(this.trunkPass);
-    const above = await this.passes.executable(this.taskPass(this.trunkLayers));
-    for await (const { feeds, ...batch } of this.passes.batches(this.structure, encodings, signal)) {
-      const state = asFloat32((await trunk.run(feeds)).state, "state");
-      for (const { parameters, result } of each) {
-        const outputs = await above.run({ ...feeds, ...parameters, [TRUNK_STATE]: state });
-        fill(result, { ...batch, ...readOutputs(outputs) });
-      }
+    const all = tasks.map((task) => this.emptyOutputs(task, encodings.length));
+    for await (const batch of this.taskPasses.run(tasks, encodings, signal)) {
+      const { logits, features } = all[batch.task]!;
+      scatterRows(logits.values, batch.output, batch.indices, logits.classes);
+      scatterRows(features.values, batch.feature, batch.indices, features.width);
     }
-    return each.map(({ result }) => result);
+    return all;
   }
 
   private emptyOutputs({ labels }: LearnedTask, rows: number): TaskOutputs {
@@ -358,43 +295,31 @@ export class AdaptedBackbone implements AsyncDisposable {
     encodings: readonly Encoding[],
     signal?: AbortSignal,
   ): Promise<readonly Logits[]> {
-    const classes = task.labels.length;
-    const sentences = encodings.map(
-      ({ ids }): Logits => ({ rows: ids.length, classes, values: new Float32Array(ids.length * classes) }),
+    const [logits] = await this.tokenLogitsOfTasks([task], encodings, signal);
+    return logits!;
+  }
+
+  /**
+   * As {@link tokenLogits}, by each of the tasks: the trunk that they share is computed once.
+   * @returns one a task
+   */
+  async tokenLogitsOfTasks(
+    tasks: readonly LearnedTask[],
+    encodings: readonly Encoding[],
+    signal?: AbortSignal,
+  ): Promise<readonly (readonly Logits[])[]> {
+    const all = tasks.map(({ labels: { length: classes } }) =>
+      encodings.map(
+        ({ ids }): Logits => ({ rows: ids.length, classes, values: new Float32Array(ids.length * classes) }),
+      ),
     );
-    const trunk = await this.trunkRows(encodings, signal);
-    for await (const { output, indices, length } of this.forward(task, encodings, trunk, signal))
+    for await (const { task, output, indices, length } of this.taskPasses.run(tasks, encodings, signal))
       indices.forEach((index, row) => {
-        const { rows, values } = sentences[index]!;
+        const { rows, classes, values } = all[task]![index]!;
         const start = row * length + this.virtualTokens;
         values.set(output.subarray(start * classes, (start + rows) * classes));
       });
-    return sentences;
-  }
-
-  /** The engine's logits, batch by batch: (B, C), at word level (B·T, C), and the texts' features (B, D). */
-  private async *forward(
-    task: LearnedTask,
-    encodings: readonly Encoding[],
-    trunk: TrunkRows | undefined,
-    signal?: AbortSignal,
-  ): AsyncGenerator<TaskBatch> {
-    const pass: Pass = {
-      ...this.taskPass(trunk === undefined ? 0 : this.trunkLayers),
-      parameters: parameterFeeds(task),
-      ...(trunk !== undefined && { perBatch: (batch: BatchView) => trunk.feeds(batch) }),
-    };
-    for await (const { indices, length, outputs } of this.passes.run(pass, encodings, signal))
-      yield { indices, length, ...readOutputs(outputs) };
-  }
-
-  /** What every task's pass builds: what lies above as many layers. */
-  private taskPass(trunkLayers: number): Pass {
-    return {
-      key: `inference above ${trunkLayers}`,
-      graph: () => buildInferenceGraph(this.structure, trunkLayers),
-      fed: this.structure,
-    };
+    return all;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

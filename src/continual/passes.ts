@@ -36,6 +36,12 @@ export function scatterRows(
   });
 }
 
+/** The engine runs synchronously: between two runs the caller's event loop gets its turn, and may have given up. */
+export async function breathe(signal?: AbortSignal): Promise<void> {
+  await nextTick();
+  signal?.throwIfAborted();
+}
+
 /** Compiles each graph once, and runs it batch by batch. Holds native memory: dispose of it. */
 export class Passes implements AsyncDisposable {
   private readonly compile: (graph: Graph) => Promise<Executable>;
@@ -59,8 +65,7 @@ export class Passes implements AsyncDisposable {
       const batch = indices.map((index) => encodings[index]!);
       const { feeds, length } = modelFeeds(fed, batch, this.padId);
       yield { indices, length, feeds };
-      // The engine runs synchronously; let the caller's event loop breathe between batches.
-      await nextTick();
+      await breathe(signal);
     }
   }
 

@@ -54,8 +54,8 @@ export class WordEvaluator {
 
   /** Scores what the adapters that were added find; types that none of them has learned are `O` in the gold tags. */
   async evaluate(signal?: AbortSignal): Promise<WordEvaluationRow> {
-    for (let task = this.logits.length; task < this.learned.length; task++)
-      this.logits.push(await this.model.tokenLogits(this.learned[task]!, this.encodings, signal));
+    const missing = this.learned.slice(this.logits.length);
+    this.logits.push(...(await this.model.tokenLogitsOfTasks(missing, this.encodings, signal)));
     for (let task = this.ownCounts.length; task < this.learned.length; task++)
       this.ownCounts.push(this.countOwn(task));
     const seen = this.learned.length;
