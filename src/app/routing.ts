@@ -13,7 +13,7 @@ import {
 } from "../continual/routing/routedLearner.ts";
 import type { FeatureConstants } from "../continual/routing/types.ts";
 import { CheckpointError, ConfigError } from "../core/errors.ts";
-import type { OutOfScope } from "../data/types.ts";
+import type { TaskStream } from "../data/types.ts";
 import { sha256, sha256Json } from "../io/hash.ts";
 import type { LoadedBackbone } from "./backbone.ts";
 import type { ResolvedConfig } from "./configSchema.ts";
@@ -91,14 +91,14 @@ export function openRouting(
   config: Pick<ResolvedConfig, "router" | "seed">,
   loaded: LoadedBackbone,
   model: AdaptedBackbone,
-  outOfScope: OutOfScope | undefined,
+  { outOfScope, tasks }: Pick<TaskStream, "outOfScope" | "tasks">,
 ): OpenedRouting | undefined {
   const settings = routingSettingsOf(config, loaded.backbone.config.layers);
   if (settings === undefined) return undefined;
   const constants = featureConstants(model, loaded, settings.features.layers, config.seed);
   const learner = new RoutedLearner(model, settings, constants, config.seed);
   const rejectRate = config.router?.rejectRate ?? MEASURED_REJECT_RATE;
-  const outside = outOfScope === undefined ? undefined : { examples: outOfScope.test, rejectRate };
+  const outside = outOfScope && { examples: outOfScope.test, rejectRate, afterTasks: tasks.length };
   return { learner, evaluator: new RoutedEvaluator(model, learner, outside) };
 }
 

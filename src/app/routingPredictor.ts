@@ -111,8 +111,8 @@ async function fitAnew({ run, model, tasks }: Learned): Promise<OpenedStatistics
   }
   const routing = await learner.current();
   const rate = config.router?.rejectRate;
-  const detector = rate === undefined ? undefined : await learner.detector(rate);
-  return { routing: { ...routing, ...(detector && { detector }) }, holder: learner };
+  const detector = rate === undefined ? {} : { detector: await learner.detector(rate) };
+  return { routing: { ...routing, ...detector }, holder: learner };
 }
 
 function openLearner(

@@ -20,16 +20,17 @@ function selectionOf({ method }: Pick<ResolvedConfig, "method">) {
 }
 
 function openCourse(
-  { tasks, outOfScope }: TaskStream,
+  stream: TaskStream,
   config: ResolvedConfig,
   loaded: LoadedBackbone,
   ...[model, training, seed]: Parameters<HeadedStream["open"]>
 ): HeadedCourse {
+  const { tasks } = stream;
   const learner = new ContinualLearner(model, training, seed);
   const taskAt = (index: number): Task => tasks[index]!;
   const asked = selectionOf(config);
   const selection = asked && openSelection(asked, model, { training, seed, tasks: tasks.length });
-  const routing = openRouting(config, loaded, model, outOfScope);
+  const routing = openRouting(config, loaded, model, stream);
   const sides = joinSides([
     ...(selection === undefined ? [] : [selectionSide(selection, taskAt)]),
     ...(routing === undefined ? [] : [routingSide(routing, taskAt)]),

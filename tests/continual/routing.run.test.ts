@@ -13,7 +13,7 @@ import { CheckpointError, ConfigError } from "../../src/core/errors.ts";
 import type { RoutedMetrics, RunEvent } from "../../src/core/record.ts";
 import { readRunRecord } from "../../src/report/record.ts";
 import { renderTables } from "../../src/report/terminal.ts";
-import { writeTinyExperiment } from "../app/tinyExperiment.ts";
+import { labels, writeTinyExperiment } from "../app/tinyExperiment.ts";
 import { tolerances } from "../tolerances.ts";
 
 let root = "";
@@ -179,6 +179,45 @@ test("statistics that are missing are told with a way out", async () => {
   const failure = await run("missing", always).catch((error) => error);
   expect(failure).toBeInstanceOf(CheckpointError);
   expect(failure.message).toContain(statisticsFile);
+});
+
+describe("texts of no known class", () => {
+  /** Like the training texts, so that some are accepted. */
+  const texts = labels.flatMap((label) =>
+    [40, 41, 42, 43].map((i) => ({ text: `${label[0]} train number ${i} ${label[0]}`, label })),
+  );
+  const strange = Array.from({ length: 12 }, (_, i) => ({ text: `z zz unknown thing ${i} z` }));
+  test("are told as the record says, by predictions too", async () => {
+    const files = { "stream.outOfScope": strange, "stream.test": texts };
+    for (const [key, rows] of Object.entries(files))
+      await writeFile(at(`${key}.jsonl`), rows.map((row) => `${JSON.stringify(row)}\n`).join(""));
+    const stream = Object.fromEntries(Object.keys(files).map((key) => [key, at(`${key}.jsonl`)]));
+    await run("outside", { ...stream, router: { kind: "lda", rejectRate: 0.2 } });
+    const { metrics } = await readRunRecord(at("outside"));
+    const figures = metrics?.level === undefined ? metrics?.outOfScope : undefined;
+    const inScope = await predict("outside", texts);
+    const outOfScope = await predict("outside", strange);
+    const share = (all: readonly Prediction[]) => all.filter(({ unknown }) => unknown).length / all.length;
+    const right = inScope.filter(({ label }, i) => label === texts[i]?.label).length;
+    expect(figures).toMatchObject({
+      rejectRate: 0.2,
+      inScopeRejected: share(inScope),
+      outOfScopeRejected: share(outOfScope),
+      inScopeAccuracy: right / texts.length,
+    });
+    expect(share(outOfScope)).toBeGreaterThan(share(inScope));
+    expect(right).toBeGreaterThan(0);
+    for (const { label, unknown, top } of [...inScope, ...outOfScope])
+      expect(label).toBe(unknown ? null : top[0]?.label);
+    const tables = renderTables(await readRunRecord(at("outside")), { color: false, width: 72 });
+    expect(tables).toContain(`AUROC ${figures?.auroc.toFixed(4)}`);
+    expect(await readFile(at("outside", "report.html"), "utf8")).toContain("out of scope: rejected");
+  });
+
+  test("get a label all the same where no share may be rejected", async () => {
+    const predictions = await predict("always", strange);
+    expect(predictions.every(({ label, unknown }) => label !== null && unknown === undefined)).toBe(true);
+  });
 });
 
 describe.each(["newlora", "newlora-frozen"])("router: %s", (kind) => {

@@ -25,6 +25,8 @@ export function summarizeRouter({ router, fusion, statistics }: CurrentRouting):
 export interface OutOfScopeTest {
   readonly examples: readonly Example[];
   readonly rejectRate: number;
+  /** They are asked for once, when so many tasks are learned. */
+  readonly afterTasks: number;
 }
 
 /**
@@ -73,10 +75,9 @@ export class RoutedEvaluator implements RoutedProtocol {
     answers: readonly (readonly RoutedAnswer[])[],
     signal?: AbortSignal,
   ): Promise<OutOfScopeMetrics | undefined> {
-    if (this.outOfScope === undefined) return undefined;
+    if (this.outOfScope?.afterTasks !== tests.length) return undefined;
     const { examples, rejectRate } = this.outOfScope;
     const detector = await this.learner.detector(rejectRate, signal);
-    if (detector === undefined) return undefined;
     const { features } = this.learner.settings;
     this.outside ??= await this.model.routingFeatures(
       this.model.encode(examples, "out of scope").encodings,

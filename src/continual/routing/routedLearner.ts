@@ -199,8 +199,8 @@ export class RoutedLearner implements AsyncDisposable {
    * What tells texts of no class learned so far.
    * @param falseRejectRate the share of held-out rows of known classes that may be rejected
    */
-  async detector(_falseRejectRate: number, _signal?: AbortSignal): Promise<OutOfScopeDetector | undefined> {
-    return undefined;
+  detector(falseRejectRate: number, signal?: AbortSignal): Promise<OutOfScopeDetector> {
+    return this.fitter.detect(this.statistics, { falseRejectRate, ...(signal && { signal }) });
   }
 
   /** The files that go with the newest task's adapter, by name. */
