@@ -17,7 +17,7 @@ const rooms = {
   data: ["core", "io"],
   train: ["core", "graph", "autodiff", "nn", "peft", "optim", "data"],
   generate: ["core", "graph", "autodiff", "nn", "peft", "data", "train"],
-  continual: ["core", "io", "linalg", "nn", "peft", "data", "train", "generate"],
+  continual: ["core", "io", "linalg", "optim", "nn", "peft", "data", "train", "generate"],
   report: ["core"],
   prepare: ["core", "io", "data"],
 };

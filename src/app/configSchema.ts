@@ -107,6 +107,7 @@ export const routerKinds = [
   "lda",
   "kernel-lda",
   "ranpac",
+  "softmax",
   "network",
   "ensemble",
   "newlora",

@@ -1,6 +1,6 @@
 // Dimensions: n rows, M numbers of an expansion, C classes.
 /** Fitting one closed-form member: first without the held-out rows, to choose; then once with all. */
-import type { Algebra, Matrix } from "../../linalg/algebra.ts";
+import type { Matrix } from "../../linalg/algebra.ts";
 import { factorize } from "../../linalg/cholesky.ts";
 import { fitInverseTemperature, logLoss, logSoftmax } from "./calibration.ts";
 import {
@@ -14,32 +14,10 @@ import {
   withinCovariance,
 } from "./closedForm.ts";
 import type { Expander } from "./expansions.ts";
-import type { Split } from "./heldOut.ts";
+import { type ChosenMember, expansionOf, type FitGround } from "./ground.ts";
 import { type ClosedForm, type ClosedMember, grids, SEARCH_SIZE } from "./members.ts";
 import { readOut } from "./routerModel.ts";
-import type { ClassStatistics } from "./statistics.ts";
 import { accumulate, type Totals } from "./totals.ts";
-import type { TotalsKeeper } from "./totalsKeeper.ts";
-
-/** What a fit works on. */
-export interface FitGround {
-  readonly algebra: Algebra;
-  readonly keeper: TotalsKeeper;
-  readonly statistics: ClassStatistics;
-  readonly split: Split;
-  readonly signal: AbortSignal | undefined;
-}
-
-/** What the held-out rows chose for a member. */
-export interface ChosenMember {
-  readonly member: ClosedMember;
-  /** Shrinkage or λ. */
-  readonly setting: number;
-  /** 1/temperature */
-  readonly beta: number;
-  /** Of the held-out rows, by the fit without them: (h, C). */
-  readonly logits: Matrix;
-}
 
 /** Makes a readout at one setting after another from the same totals. */
 type Solve = (setting: number) => Promise<Readout>;
@@ -72,43 +50,63 @@ const solvers: {
   },
 };
 
+const settingNames: { readonly [F in ClosedForm]: string } = {
+  "nearest-mean": "setting",
+  lda: "shrinkage",
+  ridge: "lambda",
+};
+
 function needsSecond(form: ClosedForm): boolean {
   return form !== "nearest-mean";
 }
 
-/** Fits a member without the held-out rows, at settings from strong to weak, until the log-loss on them rises. */
-export async function chooseMember(
-  ground: FitGround,
-  member: ClosedMember,
-  expander: Expander,
-): Promise<ChosenMember> {
+/** Fits without the held-out rows, at settings from strong to weak, until the log-loss on them rises. */
+export async function chooseClosed(ground: FitGround, member: ClosedMember): Promise<ChosenMember> {
   const { algebra, keeper, statistics, split, signal } = ground;
+  const expansion = expansionOf(member, statistics.constants);
+  const expander = ground.expander(expansion);
   const size = Math.min(expander.size, SEARCH_SIZE);
   const totals = await keeper.totals(expander, statistics, size, needsSecond(member.form), signal);
   await accumulate(algebra, expander, totals, split.conscripted, 1, signal);
   const judges = await expander.expand(algebra, split.judges, size);
   const expanded = { ...judges, values: Float64Array.from(judges.values) };
   const solve = await solvers[member.form](ground, totals);
-  let best: (ChosenMember & { readonly loss: number }) | undefined;
+  let best: { readonly setting: number; readonly logits: Matrix; readonly beta: number } | undefined;
+  let least = Number.POSITIVE_INFINITY;
   for (const setting of grids[member.form]) {
     const logits = await readOut(algebra, expanded, await solve(setting));
     const beta = fitInverseTemperature(logits, split.targets);
     const loss = logLoss(logSoftmax(logits, beta), split.targets);
-    if (best !== undefined && loss >= best.loss) break;
-    best = { member, setting, beta, logits, loss };
+    if (best !== undefined && loss >= least) break;
+    best = { setting, logits, beta };
+    least = loss;
   }
-  return best!;
+  const { setting, logits, beta } = best!;
+  return {
+    settings: { [settingNames[member.form]]: setting, temperature: 1 / beta },
+    logits,
+    beta,
+    weight: member.weight,
+    finish: async () => ({
+      type: "affine",
+      expansion,
+      readout: await finishClosed(ground, member.form, expander, setting),
+      beta,
+      weight: member.weight,
+    }),
+  };
 }
 
-/** Fits a member to all rows at the setting chosen. */
-export async function finishMember(
+/** Fits to all rows at the setting chosen. */
+async function finishClosed(
   ground: FitGround,
-  { member, setting }: ChosenMember,
+  form: ClosedForm,
   expander: Expander,
+  setting: number,
 ): Promise<Readout> {
   const { algebra, keeper, statistics, split, signal } = ground;
-  const totals = await keeper.totals(expander, statistics, expander.size, needsSecond(member.form), signal);
+  const totals = await keeper.totals(expander, statistics, expander.size, needsSecond(form), signal);
   await accumulate(algebra, expander, totals, [...split.conscripted, ...split.heldOut], 1, signal);
-  const solve = await solvers[member.form](ground, totals);
+  const solve = await solvers[form](ground, totals);
   return solve(setting);
 }

@@ -3,13 +3,16 @@
 import { DataError } from "../../core/errors.ts";
 import { Algebra, type Compile } from "../../linalg/algebra.ts";
 import { accuracyOf, fitInverseTemperature } from "./calibration.ts";
-import { type ChosenMember, chooseMember, type FitGround, finishMember } from "./closedFit.ts";
+import { chooseClosed } from "./closedFit.ts";
 import { Expander, type Expansion, expansionKey } from "./expansions.ts";
+import type { ChosenMember, FitGround } from "./ground.ts";
 import { splitStatistics } from "./heldOut.ts";
-import { autoKinds, routerMembers } from "./members.ts";
+import { autoKinds, type MemberSpec, routerMembers } from "./members.ts";
+import { chooseNetwork } from "./networkFit.ts";
 import { fitDetector, type OutOfScopeDetector, type OutOfScopeOptions } from "./outOfScope.ts";
 import { decodeRouter, encodeRouter } from "./routerFile.ts";
 import { addShare, answer, type Machinery, type Member, type RouterModel } from "./routerModel.ts";
+import { chooseSoftmax } from "./softmaxFit.ts";
 import type { ClassStatistics } from "./statistics.ts";
 import { TotalsKeeper } from "./totalsKeeper.ts";
 import type { FeatureConstants, Router, RouterKind } from "./types.ts";
@@ -27,7 +30,7 @@ export interface FitOptions {
 /** What a fit settled on, and what it rests on. */
 export interface RouterChoice {
   readonly kind: RouterKind;
-  /** Of each member: shrinkage or λ, and the temperature of its logits. */
+  /** Of each member, by its number: shrinkage or λ, and the temperature of its logits. */
   readonly settings: Readonly<Record<string, number>>;
   /** Share of held-out rows of which the arg-max was right, fitted without them; null where there are none. */
   readonly heldOutAccuracy: number | null;
@@ -41,6 +44,21 @@ export interface FittedRouter extends Router {
   /** Bytes of the statistics that it was fitted to. */
   readonly retainedBytes: number;
   readonly model: RouterModel;
+}
+
+/** How each type of member is fitted: without the held-out rows first. */
+const choosers: {
+  readonly [T in MemberSpec["type"]]: (
+    ground: FitGround,
+    member: Extract<MemberSpec, { type: T }>,
+  ) => Promise<ChosenMember>;
+} = { closed: chooseClosed, softmax: chooseSoftmax, network: chooseNetwork };
+
+function chooseMember<T extends MemberSpec["type"]>(
+  ground: FitGround,
+  member: Extract<MemberSpec, { type: T }> & { readonly type: T },
+): Promise<ChosenMember> {
+  return choosers[member.type](ground, member);
 }
 
 /** A kind as the held-out rows found it. */
@@ -57,11 +75,13 @@ interface ChosenKind {
  */
 export class RouterFitter implements AsyncDisposable {
   private readonly algebra: Algebra;
+  private readonly compile: Compile;
   private readonly keeper: TotalsKeeper;
   private readonly expanders = new Map<string, Expander>();
   private readonly machinery: Machinery;
 
   constructor(compile: Compile) {
+    this.compile = compile;
     this.algebra = new Algebra(compile);
     this.keeper = new TotalsKeeper(this.algebra);
     this.machinery = {
@@ -76,14 +96,15 @@ export class RouterFitter implements AsyncDisposable {
    */
   async fit(statistics: ClassStatistics, options: FitOptions): Promise<FittedRouter> {
     const { labels, constants } = statistics;
-    const ground = this.ground(statistics, options.signal);
+    const ground = this.ground(statistics, options.seed, options.signal);
     const { split } = ground;
     const kinds = options.kind === "auto" ? autoKinds : [options.kind];
     const tried: ChosenKind[] = [];
     for (const kind of kinds) tried.push(await this.choose(ground, kind));
     let best = tried[0]!;
     for (const other of tried) if ((other.accuracy ?? 0) > (best.accuracy ?? 0)) best = other;
-    const members = await this.finish(ground, best);
+    const members: Member[] = [];
+    for (const chosen of best.members) members.push(await chosen.finish());
     const model: RouterModel = { kind: best.kind, labels, constants, members, beta: best.beta };
     const choice: RouterChoice = {
       kind: best.kind,
@@ -100,9 +121,8 @@ export class RouterFitter implements AsyncDisposable {
    * @throws DataError if there is no class
    */
   async detect(statistics: ClassStatistics, options: OutOfScopeOptions = {}): Promise<OutOfScopeDetector> {
-    const ground = this.ground(statistics, options.signal);
-    const expander = this.expander({ kind: "identity" }, statistics.constants);
-    return fitDetector({ ...ground, expander }, options.falseRejectRate);
+    const ground = this.ground(statistics, 0, options.signal);
+    return fitDetector(ground, options.falseRejectRate);
   }
 
   /** The bytes of a fitted router, `router.safetensors`: enough to answer without the statistics. */
@@ -123,14 +143,16 @@ export class RouterFitter implements AsyncDisposable {
     await this.algebra[Symbol.asyncDispose]();
   }
 
-  private ground(statistics: ClassStatistics, signal: AbortSignal | undefined): FitGround {
+  private ground(statistics: ClassStatistics, seed: number, signal: AbortSignal | undefined): FitGround {
     const { labels, constants, contributions } = statistics;
     if (labels.length === 0)
       throw new DataError("a router needs at least one class, the statistics have none", {
         hint: "learn a task or a class first",
       });
     const split = splitStatistics(contributions, labels, constants.width);
-    return { algebra: this.algebra, keeper: this.keeper, statistics, split, signal };
+    const { algebra, compile, keeper } = this;
+    const expander = (expansion: Expansion) => this.expander(expansion, constants);
+    return { algebra, compile, keeper, statistics, split, seed, signal, expander };
   }
 
   private route(model: RouterModel, choice: RouterChoice, retainedBytes: number): FittedRouter {
@@ -152,37 +174,25 @@ export class RouterFitter implements AsyncDisposable {
   }
 
   private async choose(ground: FitGround, kind: RouterKind): Promise<ChosenKind> {
-    const { labels, constants } = ground.statistics;
+    const { labels } = ground.statistics;
     const { judges, targets, heldOutRows } = ground.split;
     const members: ChosenMember[] = [];
     const sum = new Float64Array(judges.rows * labels.length);
     for (const member of routerMembers[kind]) {
-      const chosen = await chooseMember(ground, member, this.expander(member.expansion, constants));
+      const chosen = await chooseMember(ground, member);
       members.push(chosen);
-      addShare(sum, chosen.logits, chosen.beta, member.weight);
+      addShare(sum, chosen.logits, chosen.beta, chosen.weight);
     }
     const logits = { rows: judges.rows, columns: labels.length, values: sum };
     const beta = members.length === 1 ? 1 : fitInverseTemperature(logits, targets);
     return { kind, members, beta, accuracy: heldOutRows > 0 ? accuracyOf(logits, targets) : null };
   }
-
-  private async finish(ground: FitGround, { members }: ChosenKind): Promise<Member[]> {
-    const finished: Member[] = [];
-    for (const chosen of members) {
-      const { expansion, weight } = chosen.member;
-      const expander = this.expander(expansion, ground.statistics.constants);
-      const readout = await finishMember(ground, chosen, expander);
-      finished.push({ type: "affine", expansion, readout, beta: chosen.beta, weight });
-    }
-    return finished;
-  }
 }
 
 function settingsOf({ members, beta }: ChosenKind): Record<string, number> {
   const settings: Record<string, number> = { temperature: 1 / beta };
-  members.forEach(({ member, setting, beta: own }, i) => {
-    settings[`${i}.${member.form === "lda" ? "shrinkage" : "lambda"}`] = setting;
-    settings[`${i}.temperature`] = 1 / own;
+  members.forEach((member, i) => {
+    for (const [name, value] of Object.entries(member.settings)) settings[`${i}.${name}`] = value;
   });
   return settings;
 }

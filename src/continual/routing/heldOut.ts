@@ -2,7 +2,7 @@
 /** Which rows fit and which choose: a function of the rows alone, in an order that hangs on nothing else. */
 
 import { hashRow, isHeldOut, takeRows } from "./fixedRows.ts";
-import { compareCodeUnits, type KeptContribution } from "./statistics.ts";
+import { type ClassStatistics, compareCodeUnits, type KeptContribution } from "./statistics.ts";
 import type { LabelledRows } from "./totals.ts";
 import { joinRows } from "./totals.ts";
 import type { FixedRows } from "./types.ts";
@@ -67,13 +67,30 @@ function hashedRows(contributions: readonly KeptContribution[], label: string, w
   return rows.sort(compareRows);
 }
 
-/** Every row of a class in an order that hangs on the rows alone. */
-export function canonicalRows(
-  contributions: readonly KeptContribution[],
-  label: string,
-  width: number,
-): FixedRows {
-  return rowsOf(hashedRows(contributions, label, width), width);
+/** Rows with the class of each, as its place among the labels. */
+export interface TargetedRows {
+  readonly rows: FixedRows;
+  readonly targets: Int32Array;
+}
+
+/**
+ * Rows to train on, by label, then by hash.
+ * @param part `fit`: without those held out
+ */
+export function trainingRows(
+  { contributions, labels, constants }: ClassStatistics,
+  part: "fit" | "all",
+): TargetedRows {
+  const chosen = labels.flatMap((label) => {
+    const all = hashedRows(contributions, label, constants.width);
+    const fitting = part === "all" ? all : all.filter(({ hash }) => !isHeldOut(hash));
+    return fitting.length > 0 ? fitting : all.slice(0, 1);
+  });
+  const places = new Map(labels.map((label, place) => [label, place]));
+  return {
+    rows: rowsOf(chosen, constants.width),
+    targets: Int32Array.from(chosen, ({ label }) => places.get(label) ?? 0),
+  };
 }
 
 /** All rows of statistics, each in its part. */

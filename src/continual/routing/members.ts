@@ -2,18 +2,39 @@
 import type { Expansion } from "./expansions.ts";
 import type { RouterKind } from "./types.ts";
 
+/**
+ * The layers that a member reads, of those that the features have: `ends` the lowest, the middle one and the last of the
+ * backbone, `upper` its upper half with the middle one. Where the features have none of them: all.
+ */
+export type LayerChoice = "all" | "ends" | "upper";
+
 export type ClosedForm = "nearest-mean" | "lda" | "ridge";
 
-/** One classifier of a router. */
-export interface ClosedMember {
-  readonly type: "closed";
-  readonly form: ClosedForm;
-  readonly expansion: Expansion;
+interface MemberBase {
+  readonly reads: LayerChoice;
   /** Its share in the sum of log-posteriors. */
   readonly weight: number;
 }
 
-export type MemberSpec = ClosedMember;
+/** Follows from totals. */
+export interface ClosedMember extends MemberBase {
+  readonly type: "closed";
+  readonly form: ClosedForm;
+  readonly expansion: Omit<Expansion, "layers">;
+}
+
+/** Softmax regression on random features; needs the rows. */
+export interface SoftmaxMember extends MemberBase {
+  readonly type: "softmax";
+  readonly expansion: Omit<Expansion, "layers">;
+}
+
+/** A network with one hidden layer; needs the rows. */
+export interface NetworkMember extends MemberBase {
+  readonly type: "network";
+}
+
+export type MemberSpec = ClosedMember | SoftmaxMember | NetworkMember;
 
 /** Random features up to which λ is chosen; the full number is solved once. */
 export const SEARCH_SIZE = 2048;
@@ -28,25 +49,72 @@ export const grids: { readonly [F in ClosedForm]: readonly number[] } = {
   ridge: [0.1, 0.03, 0.01, 0.003, 0.001, 0.0003],
 };
 
-const identity: Expansion = { kind: "identity" };
+/** Softmax regression: the ridge in its preconditioner, weight decay, smoothing of the labels, and its steps. */
+export const softmaxSettings = {
+  ridge: 0.1,
+  decay: 1e-3,
+  smoothing: 0.1,
+  step: 4,
+  start: 10,
+  iterations: 10,
+} as const;
 
-function fourier(draw: number): Expansion {
-  return { kind: "fourier", size: 2048, draw, bandwidth: 1 };
+/** The network: cosine head, AdamW, the learning rate rising for a tenth of the steps and falling along a cosine. */
+export const networkSettings = {
+  hidden: 512,
+  inputDropout: 0.1,
+  hiddenDropout: 0.4,
+  scale: 20,
+  smoothing: 0.1,
+  learningRate: 1e-3,
+  weightDecay: 0.01,
+  batchSize: 128,
+  epochs: 15,
+  warmup: 0.1,
+} as const;
+
+const identity = { kind: "identity" } as const;
+
+function closed(form: ClosedForm, expansion: ClosedMember["expansion"]): ClosedMember {
+  return { type: "closed", form, expansion, reads: "all", weight: 1 };
 }
 
-function closed(form: ClosedForm, expansion: Expansion, weight = 1): ClosedMember {
-  return { type: "closed", form, expansion, weight };
+function kernel(draw: number): ClosedMember {
+  return closed("lda", { kind: "fourier", size: 2048, draw, bandwidth: 1 });
+}
+
+function softmax(reads: LayerChoice): SoftmaxMember {
+  return { type: "softmax", expansion: { kind: "relu", size: 2000 }, reads, weight: 1 };
+}
+
+function network(reads: LayerChoice): NetworkMember {
+  return { type: "network", reads, weight: 1 };
 }
 
 /** The members of each kind. */
 export const routerMembers: { readonly [K in RouterKind]: readonly MemberSpec[] } = {
   "nearest-mean": [closed("nearest-mean", identity)],
   lda: [closed("lda", identity)],
-  "kernel-lda": [closed("lda", fourier(0)), closed("lda", fourier(1)), closed("lda", fourier(2))],
+  "kernel-lda": [kernel(0), kernel(1), kernel(2)],
   ranpac: [closed("ridge", { kind: "relu", size: 6000 })],
-  network: [],
-  ensemble: [],
+  softmax: [softmax("all")],
+  network: [network("ends")],
+  ensemble: [softmax("ends"), softmax("upper"), network("ends")],
 };
 
 /** What `auto` chooses from, the cheapest first: of equals it takes the first. */
-export const autoKinds: readonly RouterKind[] = ["nearest-mean", "lda", "kernel-lda", "ranpac"];
+export const autoKinds: readonly RouterKind[] = ["lda", "ranpac", "ensemble"];
+
+/** The places, among the layers that the features have, that a member reads. */
+export function placesRead(reads: LayerChoice, layers: readonly number[]): number[] {
+  const last = Math.max(...layers);
+  const middle = Math.floor(last / 2);
+  const wanted: { readonly [L in LayerChoice]: (layer: number) => boolean } = {
+    all: () => true,
+    ends: (layer) => layer === 0 || layer === middle || layer === last,
+    upper: (layer) => layer >= middle && layer > 0,
+  };
+  const all = layers.map((_, place) => place);
+  const places = all.filter((place) => wanted[reads](layers[place]!));
+  return places.length > 0 ? places : all;
+}

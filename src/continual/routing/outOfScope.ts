@@ -4,7 +4,6 @@ import { setImmediate as nextTick } from "node:timers/promises";
 import type { Algebra, Matrix } from "../../linalg/algebra.ts";
 import { type CholeskyOptions, factorize, solveFactored } from "../../linalg/cholesky.ts";
 import type { FeatureRows } from "../adaptedBackbone.ts";
-import type { FitGround } from "./closedFit.ts";
 import {
   centredGram,
   classMeans,
@@ -16,6 +15,7 @@ import {
 } from "./closedForm.ts";
 import type { Expander } from "./expansions.ts";
 import { blockOf, quantize, takeRows } from "./fixedRows.ts";
+import type { FitGround } from "./ground.ts";
 import { rejectionThreshold } from "./rejection.ts";
 import { checkWidth, readOut } from "./routerModel.ts";
 import { accumulate, type Totals } from "./totals.ts";
@@ -38,7 +38,7 @@ export interface OutOfScopeOptions {
 }
 
 /** Shrinkage of both covariances: the best of three on CLINC150's out-of-scope validation texts. */
-const SHRINKAGE = 0.1;
+const SHRINKAGE = 0.3;
 const FALSE_REJECT_RATE = 0.05;
 /** Texts that go through the products at once, always as many. */
 const BLOCK = 64;
@@ -122,12 +122,10 @@ export async function relativeDistances(
   return distances;
 }
 
-/** What a detector is fitted on: the same as a router. */
-type DetectorGround = FitGround & { readonly expander: Expander };
-
 /** Distances of rows, a block at a time: what a row gets hangs on it alone. */
 async function distancesOf(
-  { algebra, expander }: Pick<DetectorGround, "algebra" | "expander">,
+  algebra: Algebra,
+  expander: Expander,
   distance: RelativeDistance,
   rows: FixedRows,
   signal: AbortSignal | undefined,
@@ -150,16 +148,17 @@ async function distancesOf(
  * Fits the relative Mahalanobis distance to the classes seen so far, and sets the threshold on their held-out rows, which
  * a fit without them judges; the fit that answers has seen all rows.
  */
-export async function fitDetector(
-  ground: DetectorGround,
-  rate = FALSE_REJECT_RATE,
-): Promise<OutOfScopeDetector> {
-  const { algebra, keeper, statistics, split, expander, signal } = ground;
+export async function fitDetector(ground: FitGround, rate = FALSE_REJECT_RATE): Promise<OutOfScopeDetector> {
+  const { algebra, keeper, statistics, split, signal } = ground;
   const { labels } = statistics;
+  const expander = ground.expander({ kind: "identity" });
   const totals = await keeper.totals(expander, statistics, expander.size, true, signal);
   await accumulate(algebra, expander, totals, split.conscripted, 1, signal);
   const judging = await fitRelativeDistance(algebra, totals, labels, SHRINKAGE, signal);
-  const threshold = rejectionThreshold(await distancesOf(ground, judging, split.judges, signal), rate);
+  const threshold = rejectionThreshold(
+    await distancesOf(algebra, expander, judging, split.judges, signal),
+    rate,
+  );
   await accumulate(algebra, expander, totals, split.heldOut, 1, signal);
   const distance = await fitRelativeDistance(algebra, totals, labels, SHRINKAGE, signal);
   return {
@@ -167,7 +166,7 @@ export async function fitDetector(
     falseRejectRate: rate,
     score: (features, stop) => {
       checkWidth("out-of-scope detector", features, statistics.constants);
-      return distancesOf(ground, distance, quantize(features), stop);
+      return distancesOf(algebra, expander, distance, quantize(features), stop);
     },
   };
 }

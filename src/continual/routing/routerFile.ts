@@ -1,9 +1,10 @@
 /** The file of a fitted router, `router.safetensors`: readouts as they were fitted; what is random is drawn again. */
 import { z } from "zod";
 import { StoreError } from "../../core/errors.ts";
-import { float64, type HostTensor } from "../../core/tensor.ts";
+import { float32, float64, type HostTensor } from "../../core/tensor.ts";
 import { decodeSafetensors, encodeSafetensors } from "../../io/safetensors.ts";
 import { checkVersion, decodeConstants, encodeConstants, parseJson } from "./contributionFile.ts";
+import type { Expansion } from "./expansions.ts";
 import type { FittedRouter } from "./fit.ts";
 import type { Member } from "./routerModel.ts";
 import { routerKinds } from "./types.ts";
@@ -20,12 +21,12 @@ const expansionSchema = z.object({
   bandwidth: z.number().positive().exactOptional(),
 });
 
-const memberSchema = z.object({
-  type: z.literal("affine"),
-  expansion: expansionSchema,
-  beta: z.number(),
-  weight: z.number(),
-});
+const shared = { expansion: expansionSchema, beta: z.number(), weight: z.number() };
+
+const memberSchema = z.discriminatedUnion("type", [
+  z.object({ type: z.literal("affine"), ...shared }),
+  z.object({ type: z.literal("network"), ...shared, factor: z.number(), scale: z.number() }),
+]);
 
 const share = z.number().min(0).max(1).nullable();
 
@@ -44,15 +45,76 @@ const routerSchema = z.object({
   }),
 });
 
+/** What of a member goes into the metadata; its arrays go into the tensors. */
+function encodeMember(
+  member: Member,
+  prefix: string,
+  tensors: Map<string, HostTensor>,
+): z.infer<typeof memberSchema> {
+  const { expansion, beta, weight: share } = member;
+  if (member.type === "affine") {
+    const { weight, bias } = member.readout;
+    tensors.set(`${prefix}/weight`, float64(weight.values, [weight.rows, weight.columns]));
+    tensors.set(`${prefix}/bias`, float64(bias, [bias.length]));
+    return { type: "affine", expansion: plainExpansion(expansion), beta, weight: share };
+  }
+  const { offset, factor, hidden, bias, head, scale } = member.readout;
+  tensors.set(`${prefix}/offset`, float32(offset, [offset.length]));
+  tensors.set(`${prefix}/hidden`, float32(hidden.values, [hidden.rows, hidden.columns]));
+  tensors.set(`${prefix}/bias`, float32(bias, [bias.length]));
+  tensors.set(`${prefix}/head`, float32(head.values, [head.rows, head.columns]));
+  return { type: "network", expansion: plainExpansion(expansion), beta, weight: share, factor, scale };
+}
+
+function plainExpansion({ layers, ...rest }: Expansion): z.infer<typeof expansionSchema> {
+  return layers === undefined ? rest : { ...rest, layers: [...layers] };
+}
+
+function decodeMember(
+  member: z.infer<typeof memberSchema>,
+  prefix: string,
+  columns: number,
+  tensors: ReadonlyMap<string, HostTensor>,
+): Member {
+  const [expansion, beta, weight] = [member.expansion, member.beta, member.weight];
+  const tensor = (name: string) => tensors.get(`${prefix.slice(prefix.lastIndexOf(" ") + 1)}/${name}`);
+  if (member.type === "affine") {
+    const rows = tensor("weight")?.dims[0] ?? 0;
+    const values = doubles(tensor("weight"), [rows, columns], `${prefix}/weight`);
+    const bias = doubles(tensor("bias"), [columns], `${prefix}/bias`);
+    return { type: "affine", expansion, beta, weight, readout: { weight: { rows, columns, values }, bias } };
+  }
+  const [units = 0, width = 0] = tensor("hidden")?.dims ?? [];
+  const readout = {
+    offset: singles(tensor("offset"), [width], `${prefix}/offset`),
+    factor: member.factor,
+    hidden: {
+      rows: units,
+      columns: width,
+      values: singles(tensor("hidden"), [units, width], `${prefix}/hidden`),
+    },
+    bias: singles(tensor("bias"), [units], `${prefix}/bias`),
+    head: {
+      rows: columns,
+      columns: units,
+      values: singles(tensor("head"), [columns, units], `${prefix}/head`),
+    },
+    scale: member.scale,
+  };
+  return { type: "network", expansion, beta, weight, readout };
+}
+
+function singles(tensor: HostTensor | undefined, dims: readonly number[], where: string): Float32Array {
+  if (!(tensor?.data instanceof Float32Array) || tensor.dims.join() !== dims.join())
+    throw new StoreError(
+      `${where}: expected float32 (${dims.join(", ")}), got ${tensor?.dims.join(", ") ?? "none"}`,
+    );
+  return tensor.data;
+}
+
 export function encodeRouter({ model, choice, retainedBytes }: FittedRouter): Uint8Array {
   const tensors = new Map<string, HostTensor>();
-  const members = model.members.map(
-    ({ type, expansion, readout: { weight, bias }, beta, weight: share }, i) => {
-      tensors.set(`members/${i}/weight`, float64(weight.values, [weight.rows, weight.columns]));
-      tensors.set(`members/${i}/bias`, float64(bias, [bias.length]));
-      return { type, expansion, beta, weight: share };
-    },
-  );
+  const members = model.members.map((member, i) => encodeMember(member, `members/${i}`, tensors));
   const router = { kind: model.kind, labels: model.labels, beta: model.beta, members, retainedBytes, choice };
   return encodeSafetensors(tensors, {
     version: VERSION,
@@ -62,7 +124,7 @@ export function encodeRouter({ model, choice, retainedBytes }: FittedRouter): Ui
 }
 
 function doubles(tensor: HostTensor | undefined, dims: readonly number[], where: string): Float64Array {
-  if (!(tensor?.data instanceof Float64Array) || dims.some((dim, i) => tensor.dims[i] !== dim))
+  if (!(tensor?.data instanceof Float64Array) || tensor.dims.join() !== dims.join())
     throw new StoreError(
       `${where}: expected float64 (${dims.join(", ")}), got ${tensor?.dims.join(", ") ?? "none"}`,
     );
@@ -82,14 +144,8 @@ export function decodeRouter(
   const constants = decodeConstants(metadata.get("constants"), where);
   const parsed = parseJson(routerSchema, metadata.get("router"), `${where}: router`);
   const { kind, labels, beta, retainedBytes, choice } = parsed;
-  const columns = labels.length;
-  const members = parsed.members.map((member, i): Member => {
-    const name = `members/${i}/weight`;
-    const tensor = tensors.get(name);
-    const rows = tensor?.dims[0] ?? 0;
-    const values = doubles(tensor, [rows, columns], `${where}: ${name}`);
-    const bias = doubles(tensors.get(`members/${i}/bias`), [columns], `${where}: members/${i}/bias`);
-    return { ...member, readout: { weight: { rows, columns, values }, bias } };
-  });
+  const members = parsed.members.map((member, i) =>
+    decodeMember(member, `${where}: members/${i}`, labels.length, tensors),
+  );
   return { model: { kind, labels, constants, members, beta }, choice, retainedBytes };
 }

@@ -2,12 +2,13 @@
 /** A fitted router as plain data, and how it answers. */
 import { setImmediate as nextTick } from "node:timers/promises";
 import { DataError } from "../../core/errors.ts";
-import type { Algebra, Matrix } from "../../linalg/algebra.ts";
+import type { Algebra, Matrix, Matrix32 } from "../../linalg/algebra.ts";
 import type { FeatureRows } from "../adaptedBackbone.ts";
 import { logSoftmax } from "./calibration.ts";
 import type { Readout } from "./closedForm.ts";
 import type { Expander, Expansion } from "./expansions.ts";
 import { blockOf, quantize, takeRows } from "./fixedRows.ts";
+import { askNetwork, type NetworkReadout } from "./networkModel.ts";
 import type { FeatureConstants, FixedRows, Posterior, RouterKind } from "./types.ts";
 
 /** A member that is affine in its expansion. */
@@ -20,7 +21,17 @@ export interface AffineMember {
   readonly weight: number;
 }
 
-export type Member = AffineMember;
+/** A member that is a network. */
+export interface FittedNetwork {
+  readonly type: "network";
+  readonly expansion: Expansion;
+  readonly readout: NetworkReadout;
+  /** 1/temperature of its logits. */
+  readonly beta: number;
+  readonly weight: number;
+}
+
+export type Member = AffineMember | FittedNetwork;
 
 export interface RouterModel {
   readonly kind: RouterKind;
@@ -58,6 +69,11 @@ export function addShare(sum: Float64Array, logits: Matrix, beta: number, weight
   for (let i = 0; i < sum.length; i++) sum[i]! += weight * values[i]!;
 }
 
+function logitsOf(algebra: Algebra, member: Member, expanded: Matrix32): Promise<Matrix> {
+  if (member.type === "network") return askNetwork(algebra, member.readout, expanded);
+  return readOut(algebra, { ...expanded, values: Float64Array.from(expanded.values) }, member.readout);
+}
+
 /** @param block (BLOCK, F) @returns (BLOCK, C) */
 async function answerBlock(
   machinery: Machinery,
@@ -66,12 +82,11 @@ async function answerBlock(
 ): Promise<Float64Array> {
   const columns = model.labels.length;
   const sum = new Float64Array(block.rows * columns);
-  for (const { expansion, readout, beta, weight } of model.members) {
-    const expander = machinery.expander(expansion, model.constants);
+  for (const member of model.members) {
+    const expander = machinery.expander(member.expansion, model.constants);
     const expanded = await expander.expand(machinery.algebra, block);
-    const values = Float64Array.from(expanded.values);
-    const logits = await readOut(machinery.algebra, { ...expanded, values }, readout);
-    addShare(sum, logits, beta, weight);
+    const logits = await logitsOf(machinery.algebra, member, expanded);
+    addShare(sum, logits, member.beta, member.weight);
   }
   return logSoftmax({ rows: block.rows, columns, values: sum }, model.beta).values;
 }

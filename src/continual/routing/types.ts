@@ -2,8 +2,16 @@
 /** What the parts of routing agree on: statistics are learned from, routers are fitted to them, and texts routed. */
 import type { FeatureRows } from "../adaptedBackbone.ts";
 
-/** Every closed form, the network on the rows that are kept, and a fixed mixture of them. */
-export const routerKinds = ["nearest-mean", "lda", "kernel-lda", "ranpac", "network", "ensemble"] as const;
+/** The closed forms, what is trained on the rows that are kept, and a fixed mixture of them. */
+export const routerKinds = [
+  "nearest-mean",
+  "lda",
+  "kernel-lda",
+  "ranpac",
+  "softmax",
+  "network",
+  "ensemble",
+] as const;
 export type RouterKind = (typeof routerKinds)[number];
 
 /** What makes a text's routing feature: constants of the backbone, never of the tasks seen. */
