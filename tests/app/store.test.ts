@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { loadConfig } from "../../src/app/config.ts";
 import { createLearner } from "../../src/app/createLearner.ts";
+import { parseOverride } from "../../src/app/overrides.ts";
 import { openRun } from "../../src/app/predictor.ts";
 import { runExperiment } from "../../src/app/runExperiment.ts";
 import { describeStore } from "../../src/app/store/info.ts";
@@ -11,6 +12,7 @@ import { readStore } from "../../src/app/store/storeFolder.ts";
 import { readTasks } from "../../src/app/store/tasks.ts";
 import type { Prediction } from "../../src/app/types.ts";
 import { ClassStatistics } from "../../src/continual/routing/statistics.ts";
+import { loadStream } from "../../src/data/stream.ts";
 import type { LabelledExample } from "../../src/data/types.ts";
 import { temporaryFolder } from "./helpers.ts";
 import { writeTinyExperiment, writeTinyModel } from "./tinyExperiment.ts";
@@ -352,6 +354,49 @@ describe("the folder of an experiment", () => {
       "adapter",
       "statistics",
     ]);
+  });
+});
+
+describe("the folder of an experiment with a router", () => {
+  test("answers as the run does, goes on learning, and forgets what the run had fitted", async () => {
+    const folder = await temporaryFolder();
+    const { config } = await loadConfig(
+      await writeTinyExperiment(folder),
+      ["training.epochs=1", "router={ kind: lda, secondPass: always }"].map((each) => parseOverride(each)),
+    );
+    for await (const _ of runExperiment(config));
+    await using run = await openRun(config.out);
+    await using taught = await openStore(join(folder, "taught"), {
+      create: {
+        backbone: config.backbone,
+        training: { epochs: 1, batchSize: 4, learningRate: 1e-2, headLearningRate: 5e-2 },
+        router: { kind: "lda" },
+        threads: 1,
+      },
+    });
+    const { tasks } = await loadStream(config.stream, config.seed);
+    for (const task of tasks) await taught.learn(task);
+    // The same tasks one by one are the same adapters and statistics, and the same counts, byte for byte.
+    const adaptersOf = async (path: string) => (await readStore(path)).tasks.map(({ adapter }) => adapter);
+    expect(await adaptersOf(taught.path)).toEqual(await adaptersOf(config.out));
+    await using store = await openStore(config.out);
+    const before = await run.predict(questions.map((text) => ({ text })));
+    expect(await store.predict(questions)).toEqual(before);
+    expect(before[0]?.passes).toBe(2);
+    await store.learnClass("gg", ["g train number 1 g", "g train number 2 g"]);
+    expect((await store.forget({ class: "gg" })).deletedFiles).toEqual([
+      "router.safetensors",
+      "routing.json",
+    ]);
+    expect(await store.predict(questions)).toEqual(before);
+    const forgotten = await store.forget({ class: "aa" });
+    expect(forgotten).toMatchObject({
+      adaptersThatSaw: ["task-0"],
+      countsThatSaw: ["task-1", "task-2"],
+    });
+    const tops = await store.predict(questions, { top: 9 });
+    for (const { top } of tops)
+      expect(top.map(({ label }) => label).sort()).toEqual(["bb", "cc", "dd", "ee", "ff"]);
   });
 });
 

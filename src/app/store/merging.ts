@@ -3,9 +3,10 @@ import { randomBytes } from "node:crypto";
 import { mkdir, rename, rm } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { StoreError } from "../../core/errors.ts";
-import { sha256Json } from "../../io/hash.ts";
+import { canonicalJson, sha256Json } from "../../io/hash.ts";
 import { adapterMethod } from "../../peft/adapters.ts";
 import { adapterHost, type ModelStructure } from "../../train/graphs.ts";
+import type { ManifestTask } from "../manifest.ts";
 import { fromSavedAdapter } from "../savedTask.ts";
 import { refuseFull } from "./create.ts";
 import type { Workplace } from "./learning.ts";
@@ -74,6 +75,11 @@ function freeName(name: string, taken: ReadonlySet<string>): string {
   }
 }
 
+/** Byte for byte, and under one name. */
+function isSame(a: ManifestTask, b: ManifestTask): boolean {
+  return a.name === b.name && canonicalJson(a.adapter.files) === canonicalJson(b.adapter.files);
+}
+
 export interface Union {
   readonly tasks: readonly StoreTask[];
   /** What came, and what it was called. */
@@ -96,7 +102,7 @@ export async function mergeTasks({ folder, before, model }: Workplace, other: st
   const came: { name: string; was: string }[] = [];
   for (const task of incoming) {
     const was = task.entry.name;
-    if (tasks.some(({ entry }) => entry.name === was && entry.adapter.id === task.entry.adapter.id)) continue;
+    if (tasks.some((known) => isSame(known.entry, task.entry))) continue;
     const name = freeName(was, new Set(tasks.map(({ entry }) => entry.name)));
     const { adapter: _, slug: _slug, ...named } = task.entry;
     const slugs = tasks.map(({ entry }) => entry.slug);

@@ -5,6 +5,8 @@
  */
 import { readdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
+import { fusionFile, statisticsFile } from "../../continual/routing/routedLearner.ts";
+import { selectorFile } from "../../continual/selectorState.ts";
 import { StoreError } from "../../core/errors.ts";
 import { type FileSystem, nodeFileSystem, writeFileAtomic, writeFolderAtomic } from "../../io/atomic.ts";
 import { errorCode } from "../../io/fileErrors.ts";
@@ -24,6 +26,9 @@ import {
 const versionsFolder = "versions";
 const adaptersFolder = "adapters";
 const versionFile = /^(\d{6,})\.json$/;
+
+/** Files of ours beside an adapter, which its identity does not hang on. */
+const companionFiles: ReadonlySet<string> = new Set([statisticsFile, fusionFile, selectorFile]);
 
 /** A manifest that has its place in a store's history. */
 export type StoreManifest = Manifest & { readonly store: StoreVersion };
@@ -154,11 +159,18 @@ export class StoreFolder implements AsyncDisposable {
     for (let n = 2; taken.has(name); n++) name = `${slug}-${n}`;
     await this.fs.makeFolder(adapters);
     await writeFolderAtomic(join(adapters, name), files, { fs: this.fs });
-    const hashes = Object.fromEntries([...files].sort().map(([file, bytes]) => [file, sha256(bytes)]));
+    const hashes = [...files.keys()].sort().map((file) => [file, sha256(files.get(file) ?? "")] as const);
+    // An adapter is the same one whoever chooses among adapters; without an adapter the statistics are all there is.
+    const own =
+      task.statisticsOnly === undefined ? hashes.filter(([file]) => !companionFiles.has(file)) : hashes;
     return {
       ...task,
       slug,
-      adapter: { folder: `${adaptersFolder}/${name}`, id: adapterId(hashes), files: hashes },
+      adapter: {
+        folder: `${adaptersFolder}/${name}`,
+        id: adapterId(Object.fromEntries(own)),
+        files: Object.fromEntries(hashes),
+      },
     };
   }
 

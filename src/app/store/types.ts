@@ -68,7 +68,7 @@ export interface LearnedInStore extends StoreChange {
   readonly task: string;
   readonly labels: readonly string[];
   readonly seconds: number;
-  /** SHA-256 over the files of the task's folder, hex. */
+  /** The adapter's identity: SHA-256 over its files, hex; without an adapter, over the statistics. */
   readonly adapter: string;
   /** Mean loss over the last epoch; absent where nothing was trained. */
   readonly loss?: number;
