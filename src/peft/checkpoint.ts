@@ -231,14 +231,15 @@ function sortTensors(tensors: Tensors, kind: AdapterKind, inside: boolean, path:
 function innerHead(
   tensors: Tensors,
   { kind, taskType }: Pick<AdapterConfig, "kind" | "taskType">,
-  known: Architecture | undefined,
+  architecture: Architecture | undefined,
   path: string,
 ): Head & { readonly pooling: Pooling } {
   const level = taskType === "TOKEN_CLS" ? "word" : "sentence";
-  const architecture = level === "word" ? (known ?? "bert") : known;
-  const inner =
-    architecture === undefined ? innerHeadOfNames(new Set(tensors.keys())) : innerHeadOf(architecture, level);
-  if (inner === undefined) throw noInnerHead(taskType, architecture, path);
+  const inner = innerHeadOf(architecture, level) ?? innerHeadOfNames(new Set(tensors.keys()), level);
+  if (inner === undefined)
+    throw new CheckpointError(`${path}: does not say which architecture it is for, nor does its head`, {
+      hint: "Say so with the option `architecture`.",
+    });
   const missing = [...inner.names.values()].filter((name) => !tensors.has(name));
   if (missing.length > 0)
     throw new CheckpointError(
@@ -249,20 +250,6 @@ function innerHead(
   const classes = head.get("weight")?.dims[0] ?? 0;
   if (inner.biasFree && !head.has("bias")) head.set("bias", float32(new Float32Array(classes), [classes]));
   return { kind: inner.kind, tensors: head, pooling: inner.pooling[kind] };
-}
-
-function noInnerHead(
-  taskType: TaskType,
-  architecture: Architecture | undefined,
-  path: string,
-): CheckpointError {
-  return architecture === undefined
-    ? new CheckpointError(`${path}: does not say which architecture it is for, nor does its head`, {
-        hint: "Say so with the option `architecture`.",
-      })
-    : new CheckpointError(`${path}: task_type ${taskType} with ${architecture} is not supported`, {
-        hint: "Accrete keeps a decoder's head over tokens beside its adapter, in head.safetensors.",
-      });
 }
 
 function guessHeadKind(tensors: Tensors): HeadKind {

@@ -35,7 +35,7 @@ const score: InnerHead = {
   biasFree: true,
 };
 
-const innerHeads: { readonly [A in Architecture]?: InnerHead } = {
+const innerHeads: { readonly [A in Architecture]: InnerHead } = {
   bert: {
     kind: "linear",
     pooling: { lora: "pooler", "prompt-tuning": "peft-first-pooler" },
@@ -58,27 +58,43 @@ const innerHeads: { readonly [A in Architecture]?: InnerHead } = {
   qwen2: score,
 };
 
-/** Encoders share one head over tokens; the pooling only says that nothing is pooled. */
-const tokenHead: InnerHead = {
-  kind: "linear",
-  pooling: { lora: "cls", "prompt-tuning": "cls" },
-  names: classifier,
-};
+/** A linear head over tokens; the pooling only says that nothing is pooled. */
+function tokenHead(names: InnerHead["names"]): InnerHead {
+  return { kind: "linear", pooling: { lora: "cls", "prompt-tuning": "cls" }, names };
+}
 
-const tokenHeads: { readonly [A in Architecture]?: InnerHead } = { bert: tokenHead, roberta: tokenHead };
+const tokenClassifier = tokenHead(classifier);
+
+const tokenScore = tokenHead(
+  new Map([
+    ["weight", "score.weight"],
+    ["bias", "score.bias"],
+  ]),
+);
+
+const tokenHeads: { readonly [A in Architecture]: InnerHead } = {
+  bert: tokenClassifier,
+  roberta: tokenClassifier,
+  gpt2: tokenClassifier,
+  gpt_neox: tokenClassifier,
+  llama: tokenScore,
+  mistral: tokenScore,
+  qwen2: tokenScore,
+};
 
 /** Hugging Face's own head of an architecture, for the task types that keep a head inside. */
 export function innerHeadOf(
   architecture: Architecture | undefined,
   level: "sentence" | "word" = "sentence",
 ): InnerHead | undefined {
-  if (architecture === undefined) return undefined;
-  return { sentence: innerHeads, word: tokenHeads }[level][architecture];
+  return architecture === undefined ? undefined : tables[level][architecture];
 }
 
-/** The sentence's heads that have a tensor of that name, each once. */
-function headsWith(names: ReadonlySet<string>): InnerHead[] {
-  const fitting = Object.values(innerHeads).filter((head) =>
+const tables = { sentence: innerHeads, word: tokenHeads };
+
+/** The heads that have a tensor of one of these names, each once. */
+function headsWith(names: ReadonlySet<string>, level: keyof typeof tables): InnerHead[] {
+  const fitting = Object.values(tables[level]).filter((head) =>
     [...head.names.values()].some((name) => names.has(name)),
   );
   return [...new Set(fitting)];
@@ -86,16 +102,19 @@ function headsWith(names: ReadonlySet<string>): InnerHead[] {
 
 /** Beside a prompt nothing but the names of Hugging Face's own heads tells the architecture, and decoders share theirs. */
 export function architectureOfHead(names: ReadonlySet<string>): Architecture | undefined {
-  const [head] = headsWith(names);
+  const [head] = headsWith(names, "sentence");
   const fitting = architectures.filter(
     (architecture) => head !== undefined && innerHeads[architecture] === head,
   );
   return fitting.length === 1 ? fitting[0] : undefined;
 }
 
-/** The sentence's head that the names of a head's tensors tell, where they tell one alone. */
-export function innerHeadOfNames(names: ReadonlySet<string>): InnerHead | undefined {
-  const fitting = headsWith(names);
+/** The head that the names of its tensors tell, where they tell one alone. */
+export function innerHeadOfNames(
+  names: ReadonlySet<string>,
+  level: "sentence" | "word",
+): InnerHead | undefined {
+  const fitting = headsWith(names, level);
   return fitting.length === 1 ? fitting[0] : undefined;
 }
 

@@ -59,6 +59,13 @@ const ofTexts: readonly Definition[] = [
       "What later learning did to earlier tasks, in points; negative where they suffered, higher is better (GEM, " +
       "Lopez-Paz & Ranzato 2017).",
   },
+  {
+    name: "Forward transfer (FWT)",
+    formula: html`(1/(<i>T</i>−1)) ${sum("j>1")} (${a("j−1", "j")} − ${sub("b", "j")})`,
+    text:
+      "Of answers in words alone: what earlier learning did to a task before it is learned, in points; b is the accuracy " +
+      "with an adapter that has learned nothing. Higher is better (GEM).",
+  },
 ];
 
 const ofRouting: readonly Definition[] = [

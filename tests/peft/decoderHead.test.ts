@@ -1,4 +1,4 @@
-/** Decoders' own sequence classifier in peft's folders: a bias-free `score` on the last token. */
+/** Decoders' own classifiers in peft's folders: for texts a bias-free `score` on the last token, for tokens one with a bias. */
 import { cp, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
@@ -10,8 +10,8 @@ import { decodeSafetensors } from "../../src/io/safetensors.ts";
 import { encodePeftFolder, readPeftFolder } from "../../src/peft/checkpoint.ts";
 import type { Architecture, Head, SavedAdapter } from "../../src/peft/types.ts";
 import { temporaryFolder } from "../app/helpers.ts";
-import { goldenBackbone, goldensFolder } from "../goldens/harness.ts";
-import { tolerances } from "../tolerances.ts";
+import { goldenBackbone, goldensFolder, realRows } from "../goldens/harness.ts";
+import { relativeDifference, tolerances } from "../tolerances.ts";
 import { configOf, editTensors, keysOf } from "./checkpointFixtures.ts";
 import { batchOf, differences, readTensors, runAdapter } from "./engineHarness.ts";
 
@@ -104,6 +104,35 @@ describe.each(cases)("a SEQ_CLS folder of real peft: $name", ({ model, folder, e
       expect(keysOf(files).filter((name) => name.includes("score"))).toEqual([]);
       expect(files.has("head.safetensors")).toBe(true);
     }
+  });
+});
+
+describe.each(lora)("a TOKEN_CLS folder of real peft: %s", (model) => {
+  const folder = join(goldensFolder, model, "peft-tokcls");
+
+  test("is a linear head over tokens, with peft's logits", async () => {
+    // Its names tell the head where nothing tells the model.
+    const saved = await readPeftFolder(folder);
+    expect(saved).toMatchObject({ level: "word", head: { kind: "linear" } });
+    const backbone = await goldenBackbone(model);
+    const reference = await readTensors(model, "golden-peft-tokcls.f32.safetensors");
+    const batch = batchOf(reference);
+    const expected = reference.get("logits");
+    const rows = (logits: HostTensor | undefined) => realRows(logits ?? zeros([0]), batch.attentionMask, 4);
+    const differ = async (adapted: SavedAdapter) =>
+      relativeDifference(rows((await runAdapter(backbone, adapted, batch)).get("logits")), rows(expected));
+    expect(await differ(saved)).toBeLessThanOrEqual(tolerances.float32);
+    expect(await differ({ ...saved, head: withBias(saved.head, 0) })).toBeGreaterThan(
+      100 * tolerances.float32,
+    );
+  });
+
+  test("is written again as peft wrote it", async () => {
+    const files = encodePeftFolder({ ...(await readPeftFolder(folder)), architecture: model });
+    expect(configOf(files)).toEqual(JSON.parse(await readFile(join(folder, "adapter_config.json"), "utf8")));
+    const ours = decodeSafetensors(files.get(weightsFile) ?? new Uint8Array(), weightsFile).tensors;
+    expect(new Map([...ours].sort())).toEqual(new Map([...(await tensorsOf(folder))].sort()));
+    expect(files.has("head.safetensors")).toBe(false);
   });
 });
 

@@ -57,13 +57,16 @@ async function compute(executable: Promise<Executable>, feeds: Record<string, Ho
   return await session.run(feeds);
 }
 
-/** hidden.0 … hidden.L (B·T, D), virtual tokens included, feature (B, D), and logits (B, C) where there is a head. */
+/**
+ * hidden.0 … hidden.L (B·T, D), virtual tokens included, feature (B, D), and logits where there is a head: (B, C), at
+ * word level (B·T, C).
+ */
 export async function runAdapter(
   backbone: Backbone,
   saved: SavedAdapter,
   batch: TokenBatch,
 ): Promise<Map<string, HostTensor>> {
-  const { pooling, normalize, adapter, head } = saved;
+  const { pooling, normalize, adapter, head, level } = saved;
   const structure = { backbone, adapter, feature: { pooling, normalize } };
   const feeds = {
     ...batchFeeds(backbone, structure.feature, batch, adapter),
@@ -72,7 +75,11 @@ export async function runAdapter(
   const outputs = await compute(nodeRuntime.compile(buildFeatureGraph(structure, true)), feeds);
   const results = new Map(Object.entries(outputs));
   if (head === undefined) return results;
-  const inference = buildInferenceGraph({ ...structure, head: defaultHeads[head.kind] });
+  const inference = buildInferenceGraph({
+    ...structure,
+    head: defaultHeads[head.kind],
+    ...(level && { level }),
+  });
   const { logits } = await compute(nodeRuntime.compile(inference), feeds);
   if (logits !== undefined) results.set("logits", logits);
   return results;

@@ -197,23 +197,33 @@ def steps_golden(folder: Path, inputs: Tensors) -> None:
     save_both(folder, "steps-lora", tensors(False), tensors(True))
 
 
-def classifier_golden(folder: Path, inputs: Tensors) -> None:
-    """Hugging Face's bias-free `score` on the last token, under LoRA."""
+HEADS = {
+    "SEQ_CLS": ("seqcls", transformers.AutoModelForSequenceClassification),
+    "TOKEN_CLS": ("tokcls", transformers.AutoModelForTokenClassification),
+}
+
+
+def classifier_golden(folder: Path, inputs: Tensors, task_type: str) -> None:
+    """Hugging Face's own head under LoRA: for a text a bias-free `score` on the last token, for tokens one with a bias."""
+    name, kind = HEADS[task_type]
     given = {name: inputs[name] for name in ("input_ids", "attention_mask", "position_ids")}
 
     def make() -> peft.PeftModel:
-        model = transformers.AutoModelForSequenceClassification.from_pretrained(
+        model = kind.from_pretrained(
             folder, num_labels=CLASSES, dtype=torch.float32, attn_implementation="sdpa"
         )
-        return add_lora(model.eval(), False, task_type="SEQ_CLS")
+        return add_lora(model.eval(), False, task_type=task_type)
 
     def tensors(double: bool) -> Tensors:
         model = make().double() if double else make()
         with torch.no_grad():
-            return {**given, "logits": model(**given).logits}
+            logits = model(**given).logits
+        # Of tokens, zero at padding.
+        real = given["attention_mask"][:, :, None] if task_type == "TOKEN_CLS" else 1
+        return {**given, "logits": logits * real}
 
-    save_both(folder, "golden-peft-seqcls", tensors(False), tensors(True))
-    save_adapter(make(), folder, "peft-seqcls")
+    save_both(folder, f"golden-peft-{name}", tensors(False), tensors(True))
+    save_adapter(make(), folder, f"peft-{name}")
 
 
 def main() -> None:
@@ -226,7 +236,8 @@ def main() -> None:
         forward_golden(folder, inputs)
         lora_golden(folder, inputs)
         steps_golden(folder, inputs)
-        classifier_golden(folder, inputs)
+        for task_type in HEADS:
+            classifier_golden(folder, inputs, task_type)
         scalars = {"classes": CLASSES, "lengths": LENGTHS, "promptLengths": PROMPT_LENGTHS, "newTokens": NEW_TOKENS}
         lora = {"rank": LORA["r"], "alpha": LORA["lora_alpha"], "targetModules": TARGETS[name]}
         write_record(folder / "golden.json", {**scalars, "lora": lora, "adamw": adamw_scalars(RATE)})
