@@ -1,6 +1,7 @@
 /** A finished run whose adapters another run takes in place of training its own. */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { type Evaluation, isEvaluation } from "../continual/runMetrics.ts";
 import { ConfigError, StoreError } from "../core/errors.ts";
 import type { RunEvent } from "../core/record.ts";
 import { parseEvents } from "../report/record.ts";
@@ -39,12 +40,16 @@ export class AdapterSource {
   readonly path: string;
   readonly #run: StoredRun;
   readonly #learned: ReadonlyMap<string, LearnedEvent>;
+  readonly #evaluations: ReadonlyMap<number, Evaluation>;
 
   private constructor(run: StoredRun, events: readonly RunEvent[]) {
     this.path = run.path;
     this.#run = run;
     this.#learned = new Map(
       events.flatMap((event) => (event.type === "task-learned" ? [[event.name, event] as const] : [])),
+    );
+    this.#evaluations = new Map(
+      events.flatMap((event) => (isEvaluation(event) ? [[event.task, event] as const] : [])),
     );
   }
 
@@ -106,6 +111,11 @@ export class AdapterSource {
     throw new StoreError(`${this.path}: its adapters are of other ${different.join(" and ")}`, {
       hint: "Take the adapters of a run on the same data and backbone, or train anew.",
     });
+  }
+
+  /** What was measured after learning a task, of its adapter and those before. */
+  evaluationOf(task: number): Evaluation | undefined {
+    return this.#evaluations.get(task);
   }
 
   /** @throws CheckpointError naming the file that is missing or damaged */

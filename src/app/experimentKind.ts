@@ -58,8 +58,11 @@ export interface Course extends AsyncDisposable {
   digest?(task: number, learned: LearnedTask, signal?: AbortSignal): Promise<void>;
   /** Takes in the next task as it was learned, now or by an earlier run. */
   add(task: number, learned: LearnedTask): void;
-  /** Measures what was taken in so far, after the given task. */
-  evaluate(task: number, time: Timekeeper, signal?: AbortSignal): Promise<Evaluation>;
+  /**
+   * Measures what was taken in so far, after the given task.
+   * @param known what another run measured of the same adapters: what hangs on them alone need not be measured again
+   */
+  evaluate(task: number, time: Timekeeper, signal?: AbortSignal, known?: Evaluation): Promise<Evaluation>;
   /**
    * Probes the features that the newest task's adapter makes; those of the backbone alone before the first task.
    * Absent: the run does not probe.

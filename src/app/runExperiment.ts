@@ -168,7 +168,7 @@ async function* learnStream(
     course.add(index, learned);
     if (!rows.has(index)) {
       await shop.folder.writeFiles((await course.runFiles?.(signal)) ?? new Map());
-      const evaluation = await course.evaluate(index, time, signal);
+      const evaluation = await course.evaluate(index, time, signal, shop.source?.evaluationOf(index));
       rows.set(index, evaluation);
       yield evaluation;
     }
@@ -251,7 +251,7 @@ function notesOf({ curriculum, loaded }: Ingredients, folder: RunFolder, source?
     source === undefined
       ? []
       : [
-          `Adapters are taken from ${source.path}; none is trained, so trainSeconds holds only copying them and what routes among them.`,
+          `Adapters are taken from ${source.path}, and so are exact figures where nothing here reads the logits behind them; trainSeconds and evalSeconds hold only the rest.`,
         ];
   return [...broken, ...curriculum.notes, ...loaded.folder.notes, ...adopted];
 }

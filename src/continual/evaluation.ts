@@ -29,16 +29,21 @@ export interface EvaluationRow {
 export interface RoutedTest {
   readonly examples: readonly LabelledExample[];
   readonly encodings: readonly Encoding[];
-  /** By the number of the task whose adapter made them. */
+  /** By the number of the task whose adapter made them; empty where no adapter ran, unless the protocol reads them. */
   readonly logits: readonly Logits[];
   /** The features they were made of; empty unless the protocol reads them. */
   readonly features: readonly FeatureRows[];
 }
 
+/** What exact mode gives after a task. */
+export type ExactRow = Omit<EvaluationRow, "routed" | "outOfScope">;
+
 /** A protocol of its own beside the exact one: something chooses the task. */
 export interface RoutedProtocol {
   /** Whether it reads features that adapters made. */
   readonly readsAdapters: boolean;
+  /** Whether it reads every adapter's logits on every text; else it asks for what it needs. */
+  readonly readsLogits: boolean;
   /** Evaluates every test set as it would answer now. */
   evaluate(
     tests: readonly RoutedTest[],
@@ -122,8 +127,19 @@ export class Evaluator {
     });
   }
 
-  /** Evaluates every task that was added, by every adapter that was added. */
-  async evaluate(signal?: AbortSignal): Promise<EvaluationRow> {
+  /**
+   * Evaluates every task that was added, by every adapter that was added.
+   * @param known what exact mode gave for these very adapters and tests: they run again only if something reads their logits
+   */
+  async evaluate(signal?: AbortSignal, known?: ExactRow): Promise<EvaluationRow> {
+    const row = known === undefined || this.routing?.readsLogits === true ? undefined : known;
+    const { til, cil, tilCorrect, cilCorrect, counted, passesPerExample } =
+      row ?? (await this.evaluateExactly(signal));
+    const routed = await this.routing?.evaluate(this.tests, this.learned, signal);
+    return { til, cil, tilCorrect, cilCorrect, counted, passesPerExample, ...routed };
+  }
+
+  private async evaluateExactly(signal?: AbortSignal): Promise<ExactRow> {
     const til: number[] = [];
     const cil: number[] = [];
     for (const [own, test] of this.tests.entries()) {
@@ -138,7 +154,6 @@ export class Evaluator {
     const counted = this.tests.map(({ examples }) => examples.length);
     const accuracy = (correct: readonly number[]) =>
       correct.map((count, j) => count / Math.max(1, counted[j] ?? 1));
-    const routed = await this.routing?.evaluate(this.tests, this.learned, signal);
     return {
       til: accuracy(til),
       cil: accuracy(cil),
@@ -146,7 +161,6 @@ export class Evaluator {
       cilCorrect: cil,
       counted,
       passesPerExample: this.model.passesOf(this.learned.length),
-      ...routed,
     };
   }
 

@@ -101,6 +101,9 @@ export function computeRoutedMetrics(rows: readonly EvaluatedRow[]): RoutedMetri
   return {
     ...metrics,
     taskAccuracy: sum(last.taskCorrect) / sum(last.counted),
+    ...(last.firstPassCorrect !== undefined && {
+      firstPassAccuracy: mean(last.firstPassCorrect.map((count, j) => count / (last.counted[j] ?? 1))),
+    }),
     ...(last.router !== undefined && { router: last.router }),
   };
 }

@@ -6,6 +6,7 @@ import { chooseRouted, type SelectorInference, selectorKinds, type TaskSelector 
 
 /** What a selection network is asked after each task. */
 export class SelectorEvaluator implements RoutedProtocol {
+  readonly readsLogits = true;
   readonly selector: TaskSelector;
   private readonly inference: SelectorInference;
   /** Of each test set, in the order of learning: the backbone never changes. */

@@ -61,6 +61,8 @@ export interface RouterSummary {
 export interface RoutedMetrics extends ProtocolMetrics {
   /** The share of all test texts whose task is found, after the last task. */
   readonly taskAccuracy: number;
+  /** What a router's first pass alone reaches, over tasks after the last one; absent where NewLoRA's network routes. */
+  readonly firstPassAccuracy?: number;
   /** After the last task; absent where NewLoRA's network routes. */
   readonly router?: RouterSummary;
 }
@@ -239,6 +241,8 @@ export interface RoutedRow {
   readonly taskCorrect: readonly number[];
   /** The mean over all examples so far. */
   readonly passesPerExample: number;
+  /** Where a router answers: examples of each task that its first pass alone gets right. */
+  readonly firstPassCorrect?: readonly number[];
   readonly router?: RouterSummary;
 }
 

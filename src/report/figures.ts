@@ -41,6 +41,8 @@ export interface RoutedFigures {
   /** At the end of the run, of two tasks or more. */
   readonly forgetting: number | undefined;
   readonly passesPerExample: number;
+  /** What the router's first pass alone reaches, the mean over tasks. */
+  readonly firstPass?: number | undefined;
   /** Absent where a network chooses. */
   readonly router?: RouterSummary;
 }
@@ -119,7 +121,8 @@ function summarizeRouted(
   const rows = evaluated.flatMap(({ evaluated: row }) => row?.routed ?? []);
   const last = rows.at(-1);
   const found = total(last?.taskCorrect ?? []);
-  const counted = total(evaluated.at(-1)?.evaluated?.counted ?? []);
+  const each = evaluated.at(-1)?.evaluated?.counted ?? [];
+  const counted = total(each);
   const headline = mean(last?.accuracy ?? []);
   if (last === undefined || rows.length < evaluated.length || headline === undefined) return undefined;
   return {
@@ -128,6 +131,9 @@ function summarizeRouted(
     taskAccuracy: (found ?? 0) / Math.max(1, counted ?? 0),
     forgetting: metrics?.level === undefined ? metrics?.routed?.forgetting : undefined,
     passesPerExample: last.passesPerExample,
+    ...(last.firstPassCorrect !== undefined && {
+      firstPass: mean(last.firstPassCorrect.map((count, j) => count / Math.max(1, each[j] ?? 0))),
+    }),
     ...(last.router !== undefined && { router: last.router }),
   };
 }

@@ -82,6 +82,7 @@ const outOfScopeSchema = z.object({
 
 const routedMetricsSchema = protocolMetricsSchema.extend({
   taskAccuracy: fraction,
+  firstPassAccuracy: fraction.exactOptional(),
   router: routerSummarySchema.exactOptional(),
 }) satisfies z.ZodType<RoutedMetrics>;
 
@@ -210,6 +211,7 @@ const routedRowSchema = z.object({
   correct: z.array(count),
   taskCorrect: z.array(count),
   passesPerExample: z.number().nonnegative(),
+  firstPassCorrect: z.array(count).exactOptional(),
   router: routerSummarySchema.exactOptional(),
 }) satisfies z.ZodType<RoutedRow>;
 

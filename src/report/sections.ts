@@ -165,6 +165,9 @@ function renderRouting({ figures: { routed, outOfScope } }: Page): Markup | unde
       ? []
       : [
           ["average accuracy", `${formatPercent(routed.headline)} %`],
+          ...(routed.firstPass === undefined
+            ? []
+            : [["first pass alone", `${formatPercent(routed.firstPass)} %`] as const]),
           ["task found", `${formatPercent(routed.taskAccuracy)} %`],
           ["forgetting, points", formatPercent(routed.forgetting)],
           ["forward passes an example", formatPasses(routed.passesPerExample)],

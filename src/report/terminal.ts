@@ -139,11 +139,12 @@ function floorLine({ method, cil, til }: FloorMetrics): string {
 }
 
 function routedLines(routed: RoutedFigures, { width }: Pen): string[] {
-  const { headline, taskAccuracy, forgetting, passesPerExample, router } = routed;
+  const { headline, taskAccuracy, forgetting, passesPerExample, firstPass, router } = routed;
   const parts = [
     `Routed: ${formatPercent(headline)} %`,
     `task found: ${formatPercent(taskAccuracy)} %`,
     `passes an example: ${formatPasses(passesPerExample)}`,
+    ...(firstPass === undefined ? [] : [`first pass alone: ${formatPercent(firstPass)} %`]),
     ...(forgetting === undefined ? [] : [`forgetting: ${formatPercent(forgetting)} points`]),
   ];
   return [

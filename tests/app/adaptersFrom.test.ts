@@ -9,6 +9,7 @@ import { runExperiment } from "../../src/app/runExperiment.ts";
 import { selectorFile } from "../../src/continual/selectorState.ts";
 import { ConfigError, StoreError } from "../../src/core/errors.ts";
 import type { RunEvent } from "../../src/core/record.ts";
+import { readRunRecord } from "../../src/report/record.ts";
 import { writeTinyExperiment } from "./tinyExperiment.ts";
 
 let root = "";
@@ -82,6 +83,16 @@ test("gives what the whole run gives, and trains nothing", async () => {
   expect(rowsOf(events)[2]?.routed).toBeDefined();
   const notes = events.flatMap((event) => (event.type === "warning" ? [event.message] : []));
   expect(notes.join("\n")).toContain(`Adapters are taken from ${at("plain")}`);
+});
+
+test("takes exact figures over where a router needs no logits, and measures the routed ones alike", async () => {
+  const router = { router: { kind: "lda", secondPass: "always" } };
+  await run("measured", router);
+  const taken = rowsOf(await run("routed", router, { from: "plain" }));
+  const { metrics } = await readRunRecord(at("measured"));
+  const routed = metrics?.level === undefined ? metrics?.routed : undefined;
+  expect(taken.at(-1)?.routed?.accuracy).toEqual(routed?.matrix.at(-1));
+  expect(taken.at(-1)?.cil).toEqual(metrics?.cil.matrix.at(-1));
 });
 
 test("leaves what the other run kept beside its adapters there", async () => {

@@ -3,10 +3,12 @@ import type { OutOfScopeMetrics, RoutedRow, RouterSummary } from "../../core/rec
 import type { Example } from "../../data/types.ts";
 import { type AdaptedBackbone, type FeatureRows, type LearnedTask, rowOf } from "../adaptedBackbone.ts";
 import { countRouted, type RoutedProtocol, type RoutedTest } from "../evaluation.ts";
+import { largest, probabilitiesOf } from "./fusion.ts";
 import type { OutOfScopeDetector } from "./outOfScope.ts";
 import { auroc, falsePositiveRateAt95 } from "./rejection.ts";
 import type { CurrentRouting, RoutedLearner } from "./routedLearner.ts";
-import { decide, type RoutedAnswer } from "./routedPrediction.ts";
+import { askingHeads, decide, type RoutedAnswer } from "./routedPrediction.ts";
+import type { Posterior } from "./types.ts";
 
 /** What a record says of a router. */
 export function summarizeRouter({ router, fusion, statistics }: CurrentRouting): RouterSummary {
@@ -30,11 +32,12 @@ export interface OutOfScopeTest {
 }
 
 /**
- * Asks the router after each task. An adapter's logits on a test set are there already, so the second pass of a text
+ * Asks the router after each task. Where an adapter's logits on a test set are there already, the second pass of a text
  * reads them in place of running; its cost is counted all the same.
  */
 export class RoutedEvaluator implements RoutedProtocol {
   readonly readsAdapters = false;
+  readonly readsLogits = false;
   private readonly model: AdaptedBackbone;
   private readonly learner: RoutedLearner;
   private readonly outOfScope: OutOfScopeTest | undefined;
@@ -56,16 +59,26 @@ export class RoutedEvaluator implements RoutedProtocol {
     const routing = await this.learner.current(signal);
     const tasks = learned.map((task) => ({ ...task, learned: task }));
     const answers: (readonly RoutedAnswer[])[] = [];
+    const first: number[] = [];
     for (const [own, test] of tests.entries()) {
       this.features[own] ??= await this.model.routingFeatures(test.encodings, routing.features, signal);
       const posterior = await routing.router.posterior(this.features[own], signal);
-      const ask = async (asked: readonly number[], rows: readonly number[]) =>
-        rows.map((row, i) => rowOf(test.logits[asked[i]!]!, row));
+      first.push(countFirst(test, routing.router.labels, posterior));
+      const ask =
+        test.logits.length < learned.length
+          ? askingHeads(this.model, tasks, test.encodings, signal)
+          : async (asked: readonly number[], rows: readonly number[]) =>
+              rows.map((row, i) => rowOf(test.logits[asked[i]!]!, row));
       answers.push(await decide(posterior, tasks, routing, ask, 1));
     }
     const passes = answers.flat().map((answer) => answer.passes);
     const passesPerExample = passes.reduce((sum, count) => sum + count, 0) / Math.max(1, passes.length);
-    const routed = { ...countRouted(tests, answers), passesPerExample, router: summarizeRouter(routing) };
+    const routed = {
+      ...countRouted(tests, answers),
+      passesPerExample,
+      firstPassCorrect: first,
+      router: summarizeRouter(routing),
+    };
     const outOfScope = await this.measureRejection(tests, answers, signal);
     return { routed, ...(outOfScope !== undefined && { outOfScope }) };
   }
@@ -93,6 +106,12 @@ export class RoutedEvaluator implements RoutedProtocol {
     );
     return summarizeRejection(detector, inside, await detector.score(this.outside, signal), right);
   }
+}
+
+/** Texts that the router gets right by itself. */
+function countFirst({ examples }: RoutedTest, labels: readonly string[], posterior: Posterior): number {
+  return examples.filter(({ label }, row) => labels[largest(probabilitiesOf(posterior, row))] === label)
+    .length;
 }
 
 function summarizeRejection(
