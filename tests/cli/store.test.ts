@@ -128,6 +128,14 @@ describe("what goes wrong is said with what to do, and exits 2", () => {
     expect(await refusal("init", at("x"), "--backbone", model, "--set", "router.layers=[9]")).toContain(
       "router.layers",
     );
+    expect(await refusal("init", at("x"), "--backbone", model, "--set", "router.kind=newlora")).toContain(
+      "has a selection network",
+    );
+    const set = ["--set", "method.layers=1", "--set", "method.bias=all"];
+    expect(await refusal("init", at("x"), "--backbone", model, ...set)).toContain("bias: all");
+    const nothing = ["--task", "t", at("none.jsonl"), "--backbone", model];
+    expect(await refusal("learn", at("x"), ...nothing)).toContain("none.jsonl");
+    expect(await refusal("ls", at("x"))).toContain("no store there");
   });
 
   test("learn", async () => {

@@ -2,11 +2,11 @@
 import { join } from "node:path";
 import { stringify } from "yaml";
 import type { z } from "zod";
-import { ConfigError, StoreError } from "../../core/errors.ts";
+import { ConfigError, type ConfigIssue, StoreError } from "../../core/errors.ts";
 import { writeFileAtomic } from "../../io/atomic.ts";
 import { readYaml, resolveBackbone } from "../config.ts";
 import { toConfigIssues } from "../configIssues.ts";
-import { configFields } from "../configSchema.ts";
+import { configFields, configSchema } from "../configSchema.ts";
 import { applyOverrides, type Override } from "../overrides.ts";
 import { configFile } from "../runFolder.ts";
 
@@ -28,10 +28,23 @@ const settingsSchema = configFields.pick({
 export type StoreConfig = z.input<typeof settingsSchema>;
 export type StoreSettings = z.output<typeof settingsSchema>;
 
+/** What a configuration needs beside the settings of a store, so that its rules can be asked. */
+const anyStream = { stream: { train: "-", test: "-", tasks: 1 }, out: "-" };
+
+/** What a whole configuration asks of the settings; those of words are another matter, which {@link requireLearnable} tells. */
+function brokenRules(settings: StoreSettings): readonly ConfigIssue[] {
+  if (settings.level !== "sentence") return [];
+  const whole = { ...settings, ...anyStream };
+  const checked = configSchema.safeParse(whole);
+  return checked.success ? [] : toConfigIssues(configSchema, whole, checked.error);
+}
+
 function parseSettings(raw: unknown, where: string): StoreSettings {
   const parsed = settingsSchema.safeParse(raw);
-  if (parsed.success) return parsed.data;
-  const issues = toConfigIssues(settingsSchema, raw, parsed.error);
+  const issues = parsed.success
+    ? brokenRules(parsed.data)
+    : toConfigIssues(settingsSchema, raw, parsed.error);
+  if (parsed.success && issues.length === 0) return parsed.data;
   throw new ConfigError(`${where}: ${issues.length === 1 ? "1 problem" : `${issues.length} problems`}`, {
     issues,
   });
@@ -77,7 +90,7 @@ export async function writeSettings(folder: string, settings: StoreSettings): Pr
  * @throws StoreError saying what else was asked for
  */
 export function requireLearnable(settings: StoreSettings, where: string): void {
-  const { level, head, method } = settings;
+  const { level, head, method, router } = settings;
   if (level !== "sentence")
     throw new StoreError(`${where}: learns at level ${level}, a store at level sentence`, {
       hint: "Teach it with accrete run.",
@@ -86,8 +99,9 @@ export function requireLearnable(settings: StoreSettings, where: string): void {
     throw new StoreError(`${where}: answers in words (head: none), a store learns with a head`, {
       hint: "Use head linear or cosine, or teach it with accrete run.",
     });
-  if (method.adapter === "lora" && method.selector !== undefined)
+  const selects = method.adapter === "lora" && method.selector !== undefined;
+  if (selects || router?.kind === "newlora" || router?.kind === "newlora-frozen")
     throw new StoreError(`${where}: has a selection network, which a run alone can train along`, {
-      hint: "Leave method.selector out.",
+      hint: "Leave method.selector out, and take a router on statistics: router.kind auto, lda, …",
     });
 }

@@ -76,20 +76,25 @@ function openFlags(folder: string, { backbone, set = [] }: LearnFlags) {
   return { create: { backbone }, overrides: set.map((text) => parseOverride(text)) };
 }
 
-async function teach(
-  store: Store,
+interface Watch {
+  readonly onEvent: (event: StoreEvent) => void;
+  readonly signal: AbortSignal;
+}
+
+/** Reads what is to be learned, so that a store is neither begun nor opened for a file that cannot be read. */
+async function readLesson(
   wish: Wish,
   flags: LearnFlags,
-  watch: { readonly onEvent: (event: StoreEvent) => void; readonly signal: AbortSignal },
-): Promise<LearnedInStore> {
+): Promise<(store: Store, watch: Watch) => Promise<LearnedInStore>> {
   if (wish.what === "class") {
     const task = wish.task === undefined ? {} : { task: wish.task };
-    return await store.learnClass(wish.label, wish.texts, { ...watch, ...task });
+    return (store, watch) => store.learnClass(wish.label, wish.texts, { ...watch, ...task });
   }
   const train = await readAll(wish.data);
   const validation = flags.validation === undefined ? {} : { validation: await readAll(flags.validation) };
-  const options = { ...watch, statisticsOnly: flags.statisticsOnly === true };
-  return await store.learn({ name: wish.name, train, ...validation }, options);
+  const task = { name: wish.name, train, ...validation };
+  const statisticsOnly = flags.statisticsOnly === true;
+  return (store, watch) => store.learn(task, { ...watch, statisticsOnly });
 }
 
 function report(learned: LearnedInStore, flags: LearnFlags, terminal: Terminal): void {
@@ -122,8 +127,9 @@ export async function learnCommand(
   };
   try {
     const { openStore } = await import("../../app/store/store.ts");
+    const teach = await readLesson(wish, flags);
     await using store = await openStore(folder, { ...opening, signal });
-    const learned = await teach(store, wish, flags, { onEvent, signal });
+    const learned = await teach(store, { onEvent, signal });
     progress.clear();
     report(learned, flags, terminal);
   } catch (error) {
