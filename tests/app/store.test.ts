@@ -158,6 +158,18 @@ describe("learning", () => {
     expect(await store.predict(questions)).not.toEqual(before);
   });
 
+  test("says unknown where it is asked to, and what comes nearest", async () => {
+    const { open } = await workshop();
+    await using store = await open("store", { router: { kind: "lda", rejectRate: 0.1 } });
+    await store.learn({ name: "one", train: texts(["aa", "bb"], "train", 30) }, statisticsOnly);
+    const strange = "the quick brown fox jumps over the lazy dog, and then some more words follow";
+    const [known, unknown] = await store.predict(["a train number 3 a", strange]);
+    expect(known?.label).toBe(known?.top[0]?.label);
+    expect(known).not.toHaveProperty("unknown");
+    expect(unknown).toMatchObject({ label: null, unknown: true });
+    expect(["aa", "bb"]).toContain(unknown?.top[0]?.label);
+  });
+
   test("stops between two steps, and leaves the store as it was", async () => {
     const { open, at } = await workshop();
     await using store = await open("store");

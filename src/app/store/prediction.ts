@@ -47,10 +47,16 @@ export class StorePredictor {
     examples: readonly Example[],
     { top = DEFAULT_TOP, signal }: PredictOptions,
   ): Promise<Prediction[]> {
-    const { reader, routers } = this.model;
+    const { reader, routers, settings } = this.model;
     const version = { store: this.store, number: manifest.store.version };
-    const router = await routers.of(statistics, version);
-    const routing = { router, features: statistics.constants, fusion: fusionOf(this.model, tasks) };
+    const rate = settings.router?.rejectRate;
+    const detector = rate === undefined ? undefined : await routers.detector(statistics, rate);
+    const routing = {
+      router: await routers.of(statistics, version),
+      features: statistics.constants,
+      fusion: fusionOf(this.model, tasks),
+      ...(detector && { detector }),
+    };
     const textRouter: Pick<TextRouter, "answer"> = {
       answer: (encodings, how) => route(reader, routed, routing, encodings, how),
     };

@@ -3,6 +3,7 @@ import { existsSync } from "node:fs";
 import { mkdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { type FitOptions, type FittedRouter, RouterFitter } from "../../continual/routing/fit.ts";
+import type { OutOfScopeDetector } from "../../continual/routing/outOfScope.ts";
 import type { ClassStatistics } from "../../continual/routing/statistics.ts";
 import { writeFileAtomic } from "../../io/atomic.ts";
 import { sha256Json } from "../../io/hash.ts";
@@ -30,13 +31,26 @@ function defaultKind({ labels, contributions }: ClassStatistics): Kind {
   return labels.length >= ENOUGH_CLASSES && rows >= ENOUGH_ROWS * labels.length ? "auto" : "lda";
 }
 
+type Fits<T> = WeakMap<ClassStatistics, Promise<T>>;
+
+function once<T>(fits: Fits<T>, statistics: ClassStatistics, make: () => Promise<T>): Promise<T> {
+  const known = fits.get(statistics);
+  if (known !== undefined) return known;
+  const fresh = make();
+  fits.set(statistics, fresh);
+  // A fit that failed is no answer for the next one who asks.
+  fresh.catch(() => fits.delete(statistics));
+  return fresh;
+}
+
 /** Holds native memory: dispose of it. */
 export class StoreRouters implements AsyncDisposable {
   private readonly fitter: RouterFitter;
   private readonly kind: Kind | undefined;
   private readonly seed: number;
   /** A router is a function of the statistics. */
-  private readonly routers = new WeakMap<ClassStatistics, Promise<FittedRouter>>();
+  private readonly routers: Fits<FittedRouter> = new WeakMap();
+  private readonly detectors: Fits<OutOfScopeDetector> = new WeakMap();
 
   /** @param kind default: by how much there is to choose from */
   constructor(compile: ConstructorParameters<typeof RouterFitter>[0], kind: Kind | undefined, seed: number) {
@@ -45,15 +59,17 @@ export class StoreRouters implements AsyncDisposable {
     this.seed = seed;
   }
 
+  /**
+   * What tells texts of no known class.
+   * @param rate share of held-out texts of known classes that may be called unknown
+   */
+  detector(statistics: ClassStatistics, rate: number): Promise<OutOfScopeDetector> {
+    return once(this.detectors, statistics, () => this.fitter.detect(statistics, { falseRejectRate: rate }));
+  }
+
   /** @param version whose statistics these are: its router is kept in the store's cache; absent: nowhere */
   of(statistics: ClassStatistics, version?: VersionAt): Promise<FittedRouter> {
-    const known = this.routers.get(statistics);
-    if (known !== undefined) return known;
-    const router = this.find(statistics, version);
-    this.routers.set(statistics, router);
-    // A fit that failed is no answer for the next one who asks.
-    router.catch(() => this.routers.delete(statistics));
-    return router;
+    return once(this.routers, statistics, () => this.find(statistics, version));
   }
 
   private async find(statistics: ClassStatistics, version: VersionAt | undefined): Promise<FittedRouter> {
