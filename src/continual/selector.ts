@@ -60,7 +60,6 @@ export class TaskSelector implements AsyncDisposable {
   private readonly options: SelectorOptions;
   private readonly network: SelectionNetwork;
   private readonly rng: Rng;
-  private readonly initial: SelectorTensors;
   private state: SelectorState;
 
   constructor(model: AdaptedBackbone, options: SelectorOptions) {
@@ -70,19 +69,16 @@ export class TaskSelector implements AsyncDisposable {
     this.options = options;
     this.network = new SelectionNetwork((graph) => model.compile(graph), width);
     this.rng = createRng(options.seed).fork("selector");
-    this.initial = initSelector(width, this.rng);
-    this.state = { tensors: this.initial, statistics: [] };
+    this.state = { tensors: initSelector(width, this.rng), statistics: [] };
   }
 
   /**
-   * A copy of the network for the next task, with an output for it; on frozen features it begins anew, since what is
-   * kept of earlier classes says all that it knew, and an output that learned to be silent wakes up slowly. It takes
-   * the old one's place with {@link finish} alone, so that a task that fails leaves no trace.
+   * A copy of the network for the next task, with an output for it. It takes the old one's place with {@link finish}
+   * alone, so that a task that fails leaves no trace.
    */
   begin(index: number): Pending {
     const outputs = Math.max(this.options.tasks ?? 0, index + 1);
-    const from = selectorKinds[this.kind].frozen ? this.initial : this.state.tensors;
-    return { index, tensors: growSelector(from, outputs, this.rng) };
+    return { index, tensors: growSelector(this.state.tensors, outputs, this.rng) };
   }
 
   /** What is trained along with the task's adapter; undefined where the network learns afterwards. */
