@@ -14,8 +14,8 @@ import {
   withinCovariance,
 } from "./closedForm.ts";
 import type { Expander } from "./expansions.ts";
-import { type ChosenMember, expansionOf, type FitGround } from "./ground.ts";
-import { type ClosedForm, type ClosedMember, grids, SEARCH_SIZE } from "./members.ts";
+import type { ChosenMember, FitGround } from "./ground.ts";
+import { type ClosedForm, type ClosedMember, expansionOf, grids, SEARCH_SIZE } from "./members.ts";
 import { readOut } from "./routerModel.ts";
 import { accumulate, type Totals } from "./totals.ts";
 
@@ -62,11 +62,11 @@ function needsSecond(form: ClosedForm): boolean {
 
 /** Fits without the held-out rows, at settings from strong to weak, until the log-loss on them rises. */
 export async function chooseClosed(ground: FitGround, member: ClosedMember): Promise<ChosenMember> {
-  const { algebra, keeper, statistics, split, signal } = ground;
+  const { algebra, statistics, split, signal } = ground;
   const expansion = expansionOf(member, statistics.constants);
   const expander = ground.expander(expansion);
   const size = Math.min(expander.size, SEARCH_SIZE);
-  const totals = await keeper.totals(expander, statistics, size, needsSecond(member.form), signal);
+  const totals = await ground.totals(expander, size, needsSecond(member.form));
   await accumulate(algebra, expander, totals, split.conscripted, 1, signal);
   const judges = await expander.expand(algebra, split.judges, size);
   const expanded = { ...judges, values: Float64Array.from(judges.values) };
@@ -104,8 +104,8 @@ async function finishClosed(
   expander: Expander,
   setting: number,
 ): Promise<Readout> {
-  const { algebra, keeper, statistics, split, signal } = ground;
-  const totals = await keeper.totals(expander, statistics, expander.size, needsSecond(form), signal);
+  const { algebra, split, signal } = ground;
+  const totals = await ground.totals(expander, expander.size, needsSecond(form));
   await accumulate(algebra, expander, totals, [...split.conscripted, ...split.heldOut], 1, signal);
   const solve = await solvers[form](ground, totals);
   return solve(setting);

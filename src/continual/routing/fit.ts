@@ -3,9 +3,10 @@
 import { DataError } from "../../core/errors.ts";
 import { Algebra, type Compile } from "../../linalg/algebra.ts";
 import { accuracyOf, fitInverseTemperature } from "./calibration.ts";
+import { ClassTotals } from "./classTotals.ts";
 import { chooseClosed } from "./closedFit.ts";
 import { Expander, type Expansion, expansionKey } from "./expansions.ts";
-import type { ChosenMember, FitGround } from "./ground.ts";
+import type { ChosenMember, FitGround, RoutingStatistics } from "./ground.ts";
 import { splitStatistics } from "./heldOut.ts";
 import { autoKinds, type MemberSpec, routerMembers } from "./members.ts";
 import { chooseNetwork } from "./networkFit.ts";
@@ -13,7 +14,8 @@ import { fitDetector, type OutOfScopeDetector, type OutOfScopeOptions } from "./
 import { decodeRouter, encodeRouter } from "./routerFile.ts";
 import { addShare, answer, type Machinery, type Member, type RouterModel } from "./routerModel.ts";
 import { chooseSoftmax } from "./softmaxFit.ts";
-import type { ClassStatistics } from "./statistics.ts";
+import type { Contribution } from "./statistics.ts";
+import { leadingTotals } from "./totals.ts";
 import { TotalsKeeper } from "./totalsKeeper.ts";
 import type { FeatureConstants, Router, RouterKind } from "./types.ts";
 
@@ -94,11 +96,11 @@ export class RouterFitter implements AsyncDisposable {
    * Fits a router to the classes seen so far: a function of the statistics and the options, to the last bit.
    * @throws DataError if there is no class
    */
-  async fit(statistics: ClassStatistics, options: FitOptions): Promise<FittedRouter> {
+  async fit(statistics: RoutingStatistics, options: FitOptions): Promise<FittedRouter> {
     const { labels, constants } = statistics;
     const ground = this.ground(statistics, options.seed, options.signal);
     const { split } = ground;
-    const kinds = options.kind === "auto" ? autoKinds : [options.kind];
+    const kinds = kindsTried(statistics, options.kind);
     const tried: ChosenKind[] = [];
     for (const kind of kinds) tried.push(await this.choose(ground, kind));
     let best = tried[0]!;
@@ -117,10 +119,23 @@ export class RouterFitter implements AsyncDisposable {
   }
 
   /**
+   * Counts contributions into totals, which keep 15 % of the rows and forget the others.
+   * @throws DataError if rows are not as wide as the constants say
+   */
+  summarize(
+    totals: ClassTotals,
+    contributions: Iterable<Contribution>,
+    signal?: AbortSignal,
+  ): Promise<ClassTotals> {
+    const expander = (expansion: Expansion) => this.expander(expansion, totals.constants);
+    return totals.with(this.algebra, expander, contributions, signal);
+  }
+
+  /**
    * Fits what tells texts of no known class, a function of the statistics and the rate.
    * @throws DataError if there is no class
    */
-  async detect(statistics: ClassStatistics, options: OutOfScopeOptions = {}): Promise<OutOfScopeDetector> {
+  async detect(statistics: RoutingStatistics, options: OutOfScopeOptions = {}): Promise<OutOfScopeDetector> {
     const ground = this.ground(statistics, 0, options.signal);
     return fitDetector(ground, options.falseRejectRate);
   }
@@ -143,16 +158,28 @@ export class RouterFitter implements AsyncDisposable {
     await this.algebra[Symbol.asyncDispose]();
   }
 
-  private ground(statistics: ClassStatistics, seed: number, signal: AbortSignal | undefined): FitGround {
+  private ground(statistics: RoutingStatistics, seed: number, signal: AbortSignal | undefined): FitGround {
     const { labels, constants, contributions } = statistics;
     if (labels.length === 0)
       throw new DataError("a router needs at least one class, the statistics have none", {
         hint: "learn a task or a class first",
       });
-    const split = splitStatistics(contributions, labels, constants.width);
+    const total = statistics instanceof ClassTotals ? statistics : undefined;
+    const split = splitStatistics(contributions, labels, constants.width, total?.fitted);
     const { algebra, compile, keeper } = this;
-    const expander = (expansion: Expansion) => this.expander(expansion, constants);
-    return { algebra, compile, keeper, statistics, split, seed, signal, expander };
+    return {
+      algebra,
+      compile,
+      statistics,
+      split,
+      seed,
+      signal,
+      expander: (expansion) => this.expander(expansion, constants),
+      totals: async (expander, size, second) =>
+        statistics instanceof ClassTotals
+          ? leadingTotals(statistics.totalsOf(expander.expansion), size)
+          : keeper.totals(expander, statistics, size, second, signal),
+    };
   }
 
   private route(model: RouterModel, choice: RouterChoice, retainedBytes: number): FittedRouter {
@@ -187,6 +214,15 @@ export class RouterFitter implements AsyncDisposable {
     const beta = members.length === 1 ? 1 : fitInverseTemperature(logits, targets);
     return { kind, members, beta, accuracy: heldOutRows > 0 ? accuracyOf(logits, targets) : null };
   }
+}
+
+function kindsTried(statistics: RoutingStatistics, kind: RouterKind | "auto"): readonly RouterKind[] {
+  if (!(statistics instanceof ClassTotals)) return kind === "auto" ? autoKinds : [kind];
+  if (kind === "auto") return statistics.kinds;
+  if (statistics.kinds.includes(kind)) return [kind];
+  throw new DataError(`these totals serve ${statistics.kinds.join(", ")}, not ${kind}`, {
+    hint: "totals of another router cannot be made from them: learn the classes again",
+  });
 }
 
 function settingsOf({ members, beta }: ChosenKind): Record<string, number> {

@@ -1,25 +1,32 @@
 // Dimensions: h held-out rows, C classes.
 /** What the fit of one member works on, and what it gives. */
 import type { Algebra, Compile, Matrix } from "../../linalg/algebra.ts";
+import type { ClassTotals } from "./classTotals.ts";
 import type { Expander, Expansion } from "./expansions.ts";
 import type { Split } from "./heldOut.ts";
-import { type LayerChoice, placesRead } from "./members.ts";
 import type { Member } from "./routerModel.ts";
 import type { ClassStatistics } from "./statistics.ts";
-import type { TotalsKeeper } from "./totalsKeeper.ts";
-import type { FeatureConstants } from "./types.ts";
+import type { Totals } from "./totals.ts";
+
+/** What routers are fitted to: with contributions, or totals alone. */
+export type RoutingStatistics = ClassStatistics | ClassTotals;
 
 export interface FitGround {
   readonly algebra: Algebra;
   readonly compile: Compile;
-  readonly keeper: TotalsKeeper;
-  readonly statistics: ClassStatistics;
+  readonly statistics: RoutingStatistics;
   readonly split: Split;
   /** Of what is trained. */
   readonly seed: number;
   readonly signal: AbortSignal | undefined;
   /** Random weights are drawn once. */
   expander(expansion: Expansion): Expander;
+  /**
+   * Totals of the rows that are not held out, the caller's own.
+   * @param size of the leading numbers of the expansion that are summed
+   * @param second whether the second moment is needed
+   */
+  totals(expander: Expander, size: number, second: boolean): Promise<Totals>;
 }
 
 /** What the held-out rows chose for a member. */
@@ -32,12 +39,4 @@ export interface ChosenMember {
   readonly logits: Matrix;
   /** Fits to all rows. */
   finish(): Promise<Member>;
-}
-
-/** A member's expansion of the layers that it reads. */
-export function expansionOf(
-  { expansion, reads }: { readonly expansion: Omit<Expansion, "layers">; readonly reads: LayerChoice },
-  { layers }: FeatureConstants,
-): Expansion {
-  return { ...expansion, layers: placesRead(reads, layers) };
 }

@@ -2,7 +2,7 @@
 /** Which rows fit and which choose: a function of the rows alone, in an order that hangs on nothing else. */
 
 import { hashRow, isHeldOut, takeRows } from "./fixedRows.ts";
-import { type ClassStatistics, compareCodeUnits, type KeptContribution } from "./statistics.ts";
+import { type ClassStatistics, compareCodeUnits, type KeptContribution, keep } from "./statistics.ts";
 import type { LabelledRows } from "./totals.ts";
 import { joinRows } from "./totals.ts";
 import type { FixedRows } from "./types.ts";
@@ -67,6 +67,17 @@ function hashedRows(contributions: readonly KeptContribution[], label: string, w
   return rows.sort(compareRows);
 }
 
+/** The held-out rows of contributions, one contribution a class, rows by their hash. */
+export function joinHeldOut(contributions: readonly KeptContribution[], width: number): KeptContribution[] {
+  const rows = new Map<string, HashedRow[]>();
+  for (const kept of contributions)
+    rows.set(kept.label, [...(rows.get(kept.label) ?? []), ...splitContribution(kept).heldOut]);
+  return [...rows]
+    .filter(([, own]) => own.length > 0)
+    .sort(([a], [b]) => compareCodeUnits(a, b))
+    .map(([label, own]) => keep({ label, rows: rowsOf(own.sort(compareRows), width) }));
+}
+
 /** Rows with the class of each, as its place among the labels. */
 export interface TargetedRows {
   readonly rows: FixedRows;
@@ -78,7 +89,7 @@ export interface TargetedRows {
  * @param part `fit`: without those held out
  */
 export function trainingRows(
-  { contributions, labels, constants }: ClassStatistics,
+  { contributions, labels, constants }: Pick<ClassStatistics, "contributions" | "labels" | "constants">,
   part: "fit" | "all",
 ): TargetedRows {
   const chosen = labels.flatMap((label) => {
@@ -113,13 +124,15 @@ export interface Split {
 /**
  * Splits statistics by rows.
  * @param labels sorted by code unit
+ * @param fitted classes that have rows that fit beside those of the contributions
  */
 export function splitStatistics(
   contributions: readonly KeptContribution[],
   labels: readonly string[],
   width: number,
+  fitted: ReadonlySet<string> = new Set(),
 ): Split {
-  const fitting = new Set<string>();
+  const fitting = new Set(fitted);
   const rows = new Map<string, HashedRow[]>(labels.map((label) => [label, []]));
   for (const kept of contributions) {
     const { fit, heldOut } = splitContribution(kept);

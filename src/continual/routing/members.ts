@@ -1,6 +1,6 @@
 /** What each kind of router is made of. */
 import type { Expansion } from "./expansions.ts";
-import type { RouterKind } from "./types.ts";
+import type { FeatureConstants, RouterKind } from "./types.ts";
 
 /**
  * The layers that a member reads, of those that the features have: `ends` the lowest, the middle one and the last of the
@@ -117,4 +117,12 @@ export function placesRead(reads: LayerChoice, layers: readonly number[]): numbe
   const all = layers.map((_, place) => place);
   const places = all.filter((place) => wanted[reads](layers[place]!));
   return places.length > 0 ? places : all;
+}
+
+/** A member's expansion of the layers that it reads. */
+export function expansionOf(
+  { expansion, reads }: { readonly expansion: Omit<Expansion, "layers">; readonly reads: LayerChoice },
+  { layers }: FeatureConstants,
+): Expansion {
+  return { ...expansion, layers: placesRead(reads, layers) };
 }

@@ -16,6 +16,7 @@ import {
 import type { Expander } from "./expansions.ts";
 import { blockOf, quantize, takeRows } from "./fixedRows.ts";
 import type { FitGround } from "./ground.ts";
+import { expansionOf } from "./members.ts";
 import { rejectionThreshold } from "./rejection.ts";
 import { checkWidth, readOut } from "./routerModel.ts";
 import { accumulate, type Totals } from "./totals.ts";
@@ -149,10 +150,12 @@ async function distancesOf(
  * a fit without them judges; the fit that answers has seen all rows.
  */
 export async function fitDetector(ground: FitGround, rate = FALSE_REJECT_RATE): Promise<OutOfScopeDetector> {
-  const { algebra, keeper, statistics, split, signal } = ground;
+  const { algebra, statistics, split, signal } = ground;
   const { labels } = statistics;
-  const expander = ground.expander({ kind: "identity" });
-  const totals = await keeper.totals(expander, statistics, expander.size, true, signal);
+  const expander = ground.expander(
+    expansionOf({ expansion: { kind: "identity" }, reads: "all" }, statistics.constants),
+  );
+  const totals = await ground.totals(expander, expander.size, true);
   await accumulate(algebra, expander, totals, split.conscripted, 1, signal);
   const judging = await fitRelativeDistance(algebra, totals, labels, SHRINKAGE, signal);
   const threshold = rejectionThreshold(

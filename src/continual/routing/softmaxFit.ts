@@ -6,9 +6,9 @@ import { factorize, solveFactored } from "../../linalg/cholesky.ts";
 import { fitInverseTemperature } from "./calibration.ts";
 import { centredGram, overallMean, type Readout } from "./closedForm.ts";
 import { EXACT_ROWS, type Expander } from "./expansions.ts";
-import { type ChosenMember, expansionOf, type FitGround } from "./ground.ts";
+import type { ChosenMember, FitGround } from "./ground.ts";
 import { type TargetedRows, trainingRows } from "./heldOut.ts";
-import { type SoftmaxMember, softmaxSettings } from "./members.ts";
+import { expansionOf, type SoftmaxMember, softmaxSettings } from "./members.ts";
 import { readOut } from "./routerModel.ts";
 import { accumulate, type Totals } from "./totals.ts";
 import type { FixedRows } from "./types.ts";
@@ -144,8 +144,8 @@ async function fitSoftmax(ground: FitGround, pieces: readonly Piece[], totals: T
 }
 
 async function fitPart(ground: FitGround, expander: Expander, part: "fit" | "all"): Promise<Readout> {
-  const { algebra, keeper, statistics, split, signal } = ground;
-  const totals = await keeper.totals(expander, statistics, expander.size, true, signal);
+  const { algebra, statistics, split, signal } = ground;
+  const totals = await ground.totals(expander, expander.size, true);
   const missing = part === "all" ? [...split.conscripted, ...split.heldOut] : split.conscripted;
   await accumulate(algebra, expander, totals, missing, 1, signal);
   return fitSoftmax(ground, await piecesOf(ground, expander, trainingRows(statistics, part)), totals);

@@ -60,6 +60,19 @@ function checkLengths(label: string, { rows, width, values }: FixedRows, { layer
   }
 }
 
+/** @throws DataError if rows are not as wide as the constants say, or longer than features are */
+export function checkWidthOf({ label, rows }: Contribution, constants: FeatureConstants): void {
+  if (rows.width !== constants.width)
+    throw new DataError(
+      `class "${label}": features are ${rows.width} wide, the statistics ${constants.width}`,
+    );
+  checkLengths(label, rows, constants);
+}
+
+export function keep({ label, rows }: Contribution): KeptContribution {
+  return { label, rows, id: identify({ label, rows }) };
+}
+
 /** What is retained, in bytes. */
 export interface Retained {
   readonly bytes: number;
@@ -104,14 +117,10 @@ export class ClassStatistics {
   with(contributions: Iterable<Contribution>): ClassStatistics {
     const all = new Map(this.contributions.map((kept) => [kept.id, kept]));
     for (const { label, rows } of contributions) {
-      if (rows.width !== this.constants.width)
-        throw new DataError(
-          `class "${label}": features are ${rows.width} wide, the statistics ${this.constants.width}`,
-        );
+      checkWidthOf({ label, rows }, this.constants);
       if (rows.rows === 0) continue;
-      checkLengths(label, rows, this.constants);
-      const id = identify({ label, rows });
-      all.set(id, { label, rows, id });
+      const kept = keep({ label, rows });
+      all.set(kept.id, kept);
     }
     return new ClassStatistics(this.constants, all);
   }

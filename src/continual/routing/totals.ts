@@ -36,6 +36,25 @@ export function emptyTotals(size: number, second: boolean): Totals {
   return { size, classes: new Map(), rows: 0, second: second ? new Float64Array(size * size) : undefined };
 }
 
+export function cloneTotals(totals: Totals): Totals {
+  return leadingTotals(totals, totals.size);
+}
+
+/** The totals of both. */
+export function addTotals(a: Totals, b: Totals): Totals {
+  const sum = cloneTotals(a);
+  sum.rows += b.rows;
+  for (const [label, theirs] of b.classes) {
+    const own = sum.classes.get(label) ?? { count: 0, sum: new Float64Array(a.size) };
+    own.count += theirs.count;
+    for (let i = 0; i < a.size; i++) own.sum[i]! += theirs.sum[i]!;
+    sum.classes.set(label, own);
+  }
+  const second = sum.second;
+  if (second !== undefined) for (let i = 0; i < second.length; i++) second[i]! += b.second?.[i] ?? 0;
+  return sum;
+}
+
 /**
  * The totals' leading part, as of the first numbers of the expansion, in copies.
  */

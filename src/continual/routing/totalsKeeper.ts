@@ -3,7 +3,7 @@ import type { Algebra } from "../../linalg/algebra.ts";
 import { type Expander, expansionKey } from "./expansions.ts";
 import { splitContribution } from "./heldOut.ts";
 import type { ClassStatistics, KeptContribution } from "./statistics.ts";
-import { accumulate, emptyTotals, type LabelledRows, type Totals } from "./totals.ts";
+import { accumulate, cloneTotals, emptyTotals, type LabelledRows, type Totals } from "./totals.ts";
 
 /** Totals up to this size are kept: 32 MB of second moments. */
 const KEPT_SIZE = 2048;
@@ -12,13 +12,6 @@ interface KeptTotals {
   readonly totals: Totals;
   /** What is counted in, by identity. */
   readonly counted: Map<string, KeptContribution>;
-}
-
-function cloneTotals(totals: Totals): Totals {
-  const classes = new Map(
-    [...totals.classes].map(([label, { count, sum }]) => [label, { count, sum: sum.slice() }]),
-  );
-  return { ...totals, classes, second: totals.second?.slice() };
 }
 
 function fitRowsOf(contributions: Iterable<KeptContribution>): LabelledRows[] {
