@@ -81,11 +81,11 @@ export class GenerativeEvaluator {
     for (const [own, test] of this.tests.entries()) {
       const ownLabels = this.learned[own]?.labels ?? [];
       // The newest adapter is its own task's: what it says there serves both protocols.
-      const subsets = own === newest ? [labels, ownLabels] : [labels];
-      const [all, mine] = await this.count(test, newest, newest === 0 ? [labels] : subsets, signal);
+      const both = own === newest && ownLabels.length < labels.length;
+      const [all, mine = all] = await this.count(test, newest, both ? [labels, ownLabels] : [labels], signal);
       cil.push(all!);
-      if (newest === 0) test.own = all!;
-      test.own ??= mine ?? (await this.count(test, own, [ownLabels], signal))[0]!;
+      if (own === newest) test.own = mine!;
+      test.own ??= (await this.count(test, own, [ownLabels], signal))[0]!;
       til.push(test.own);
     }
     const counted = this.tests.map(({ examples }) => examples.length);
