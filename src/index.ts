@@ -64,10 +64,12 @@ export {
 export type {
   AccuracyMatrix,
   AnswerMetrics,
+  OutOfScopeMetrics,
   ProbeKind,
   ProbingMetrics,
   ProtocolMetrics,
   RoutedMetrics,
+  RouterSummary,
   RunCost,
   RunEvent,
   RunHeader,

@@ -130,6 +130,8 @@ export interface RouterConfig {
   readonly secondPass: "auto" | "always" | "off";
   /** Hidden states whose pooled vectors make the routing feature, 0 the embeddings'. */
   readonly layers?: readonly number[];
+  /** Features are read through the first task's adapter in place of the frozen backbone alone; default: false. */
+  readonly firstSession?: boolean;
   /** Share of texts of known classes that may be taken for unknown; absent: every text gets a label. */
   readonly rejectRate?: number;
 }
@@ -142,6 +144,7 @@ const routerSchema = z.union([
     topTasks: z.int().min(1).max(2).default(1),
     secondPass: z.enum(["auto", "always", "off"]).default("auto"),
     layers: z.array(z.int().min(0)).min(1).exactOptional(),
+    firstSession: z.boolean().exactOptional(),
     rejectRate: z.number().gt(0).lt(1).exactOptional(),
   }),
 ]);
@@ -284,8 +287,13 @@ function routesBySelector({ router }: Pick<Fields, "router">): SelectorKind | un
 const routerRules: readonly KeyRule[] = [
   {
     path: ["router"],
-    broken: ({ router, level }) => router !== undefined && level === "word",
-    message: "a router reads a sentence's vector: at level: word there is none",
+    broken: (config) => routesBySelector(config) !== undefined && config.level === "word",
+    message: "NewLoRA's network reads a sentence's vector: at level: word take a router on statistics",
+  },
+  {
+    path: ["router"],
+    broken: ({ router, level }) => router?.rejectRate !== undefined && level === "word",
+    message: "a word of no known type is O: rejectRate belongs to level: sentence",
   },
   {
     path: ["router"],
@@ -313,9 +321,10 @@ const routerRules: readonly KeyRule[] = [
     broken: (config) => {
       const { router } = config;
       if (router === undefined || routesBySelector(config) === undefined) return false;
-      return router.layers !== undefined || router.rejectRate !== undefined;
+      return (router.layers ?? router.rejectRate ?? router.firstSession) !== undefined;
     },
-    message: "layers and rejectRate belong to routers on statistics, not to newlora and newlora-frozen",
+    message:
+      "layers, firstSession and rejectRate belong to routers on statistics, not to newlora and newlora-frozen",
   },
 ];
 

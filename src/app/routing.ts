@@ -46,8 +46,9 @@ export function routingSettingsOf(
   layers: number,
 ): RoutingSettings | undefined {
   if (router === undefined || router.kind === "newlora" || router.kind === "newlora-frozen") return undefined;
-  const { kind, topTasks, secondPass, layers: chosen = defaultRoutingLayers(layers) } = router;
-  return { kind, topTasks, secondPass, features: { layers: chosen } };
+  const { kind, topTasks, secondPass, firstSession = false } = router;
+  const { layers: chosen = defaultRoutingLayers(layers) } = router;
+  return { kind, topTasks, secondPass, firstSession, features: { layers: chosen } };
 }
 
 /**

@@ -83,7 +83,7 @@ interface OpenedStatistics {
   readonly holder: AsyncDisposable;
 }
 
-async function readSaved({ run, model }: Learned): Promise<OpenedStatistics | undefined> {
+async function readSaved({ run, model, tasks }: Learned): Promise<OpenedStatistics | undefined> {
   const saved = await readRoutingSummary(run.path);
   if (saved === undefined) return undefined;
   const { summary, router } = saved;
@@ -95,6 +95,7 @@ async function readSaved({ run, model }: Learned): Promise<OpenedStatistics | un
     routing: {
       router: holder.decode(router, `${run.path}/${routerFile}`),
       features: { layers: summary.layers },
+      ...(run.config.router?.firstSession === true && tasks[0] && { session: tasks[0] }),
       fusion: { ...fusion, confident: confident ?? Number.POSITIVE_INFINITY },
     },
     holder,

@@ -7,6 +7,7 @@ import { loadConfig } from "../../src/app/config.ts";
 import { openRun } from "../../src/app/predictor.ts";
 import { routerFile, routingFile } from "../../src/app/routing.ts";
 import { runExperiment } from "../../src/app/runExperiment.ts";
+import { openStore } from "../../src/app/store/store.ts";
 import type { Prediction, PredictOptions } from "../../src/app/types.ts";
 import { fusionFile, statisticsFile } from "../../src/continual/routing/routedLearner.ts";
 import { CheckpointError, ConfigError } from "../../src/core/errors.ts";
@@ -134,6 +135,25 @@ test("neither the other texts of a call nor their order change an answer", async
       expect(Math.abs(score - before)).toBeLessThanOrEqual(tolerances.float32);
       expect(top.map(({ label }) => label)).toEqual(topBefore.map(({ label }) => label));
     });
+});
+
+test("features through the first task's adapter: the same bytes again, and predictions as evaluated", async () => {
+  const settings = { router: { kind: "lda", firstSession: true, secondPass: "always" } };
+  await run("session", settings, { from: "plain" });
+  await run("session-resumed", settings, { from: "plain", stopAfter: "task-learned" });
+  await run("session-resumed", settings, { from: "plain" });
+  const bytes = await routingBytes("session");
+  expect(await routingBytes("session-resumed")).toEqual(bytes);
+  const rows = `/adapters/task-0/${statisticsFile}`;
+  expect(bytes[rows]).not.toBe((await routingBytes("always"))[rows]);
+  const texts = await testTexts();
+  const answers = await predict("session", texts);
+  const right = answers.filter(({ label }, i) => label === texts[i]?.label).length;
+  expect(right / texts.length).toBe((await routedOf("session")).sampleAccuracy);
+  // Without the saved router it is fitted to the same features anew.
+  await rm(at("session", routingFile));
+  expect(await predict("session", texts)).toEqual(answers);
+  await expect(openStore(at("session"))).rejects.toThrow(/first task's adapter/);
 });
 
 test("auto stops after the first pass where a second gains nothing", async () => {

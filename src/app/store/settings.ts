@@ -100,6 +100,13 @@ export function requireLearnable(settings: StoreSettings, where: string): void {
       hint: "Use head linear or cosine, or teach it with accrete run.",
     });
   const selects = method.adapter === "lora" && method.selector !== undefined;
+  if (router?.firstSession === true)
+    throw new StoreError(
+      `${where}: reads features through the first task's adapter, which not every store has`,
+      {
+        hint: "Leave router.firstSession out.",
+      },
+    );
   if (selects || router?.kind === "newlora" || router?.kind === "newlora-frozen")
     throw new StoreError(`${where}: has a selection network, which a run alone can train along`, {
       hint: "Leave method.selector out, and take a router on statistics: router.kind auto, lda, …",

@@ -61,7 +61,12 @@ export class RoutedEvaluator implements RoutedProtocol {
     const answers: (readonly RoutedAnswer[])[] = [];
     const first: number[] = [];
     for (const [own, test] of tests.entries()) {
-      this.features[own] ??= await this.model.routingFeatures(test.encodings, routing.features, signal);
+      this.features[own] ??= await this.model.routingFeatures(
+        test.encodings,
+        routing.features,
+        signal,
+        routing.session,
+      );
       const posterior = await routing.router.posterior(this.features[own], signal);
       first.push(countFirst(test, routing.router.labels, posterior));
       const ask =
@@ -79,23 +84,24 @@ export class RoutedEvaluator implements RoutedProtocol {
       firstPassCorrect: first,
       router: summarizeRouter(routing),
     };
-    const outOfScope = await this.measureRejection(tests, answers, signal);
+    const outOfScope = await this.measureRejection(tests, answers, routing, signal);
     return { routed, ...(outOfScope !== undefined && { outOfScope }) };
   }
 
   private async measureRejection(
     tests: readonly RoutedTest[],
     answers: readonly (readonly RoutedAnswer[])[],
+    { features, session }: CurrentRouting,
     signal?: AbortSignal,
   ): Promise<OutOfScopeMetrics | undefined> {
     if (this.outOfScope?.afterTasks !== tests.length) return undefined;
     const { examples, rejectRate } = this.outOfScope;
     const detector = await this.learner.detector(rejectRate, signal);
-    const { features } = this.learner.settings;
     this.outside ??= await this.model.routingFeatures(
       this.model.encode(examples, "out of scope").encodings,
       features,
       signal,
+      session,
     );
     const inside: Float64Array[] = [];
     for (const own of tests.keys()) inside.push(await detector.score(this.features[own]!, signal));

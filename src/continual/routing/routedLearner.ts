@@ -3,7 +3,7 @@
 import { z } from "zod";
 import { StoreError } from "../../core/errors.ts";
 import type { LabelledExample } from "../../data/types.ts";
-import { sha256 } from "../../io/hash.ts";
+import { sha256, sha256Json } from "../../io/hash.ts";
 import type { AdaptedBackbone, LearnedTask } from "../adaptedBackbone.ts";
 import type { TaskToLearn } from "../learner.ts";
 import { decodeContributions, encodeContributions } from "./contributionFile.ts";
@@ -21,7 +21,7 @@ import {
 } from "./fusionFit.ts";
 import type { OutOfScopeDetector } from "./outOfScope.ts";
 import { askingHeads, gatherEvidence, type Routing } from "./routedPrediction.ts";
-import { ClassStatistics, type Contribution } from "./statistics.ts";
+import { ClassStatistics, type Contribution, checkSameConstants, compareCodeUnits } from "./statistics.ts";
 import type { FeatureConstants, RouterKind, RoutingFeatureSpec } from "./types.ts";
 
 /** The files beside a task's adapter: its classes' rows, and what a second pass did to its held-out texts. */
@@ -31,6 +31,8 @@ export const fusionFile = "fusion.json";
 export interface RoutingSettings {
   readonly kind: RouterKind | "auto";
   readonly features: RoutingFeatureSpec;
+  /** Whether features are read through the first task's adapter; default: the frozen backbone's alone. */
+  readonly firstSession?: boolean;
   /** Tasks that a second pass asks. */
   readonly topTasks: number;
   readonly secondPass: SecondPass;
@@ -41,6 +43,7 @@ export interface RoutingSettings {
  * to the last bit whatever else is learned with it.
  * @param labels each gets a contribution, empty where no example has it
  * @param what names the texts in messages
+ * @param how session: the task through whose adapter features are read
  */
 export async function contributionsOf(
   model: AdaptedBackbone,
@@ -48,7 +51,7 @@ export async function contributionsOf(
   examples: readonly LabelledExample[],
   labels: readonly string[],
   what: string,
-  signal?: AbortSignal,
+  { signal, session }: Pick<Routing, "session"> & { readonly signal?: AbortSignal | undefined } = {},
 ): Promise<readonly Contribution[]> {
   const contributions: Contribution[] = [];
   for (const label of labels) {
@@ -56,10 +59,22 @@ export async function contributionsOf(
     const { encodings } = model.encode(own, what);
     contributions.push({
       label,
-      rows: quantize(await model.routingFeatures(encodings, features, signal)),
+      rows: quantize(await model.routingFeatures(encodings, features, signal, session)),
     });
   }
   return contributions;
+}
+
+/** SHA-256 over an adapter's tensors, by name. */
+function hashAdapter({ adapter }: Pick<LearnedTask, "adapter">): string {
+  const tensors = [...adapter].sort(([a], [b]) => compareCodeUnits(a, b));
+  return sha256Json(
+    tensors.map(([name, { data, dims }]) => [
+      name,
+      dims,
+      sha256(new Uint8Array(data.buffer, data.byteOffset, data.byteLength)),
+    ]),
+  );
 }
 
 const fusionFileSchema = z.strictObject({ version: z.literal(1), ...fusionCountsSchema.unwrap().shape });
@@ -114,12 +129,14 @@ export interface CurrentRouting extends Routing {
 export class RoutedLearner implements AsyncDisposable {
   private readonly model: AdaptedBackbone;
   readonly settings: RoutingSettings;
-  private readonly constants: FeatureConstants;
+  private constants: FeatureConstants;
   private readonly seed: number;
   private readonly fitter: RouterFitter;
   private readonly learned: LearnedTask[] = [];
   private readonly parts: TaskPart[] = [];
   private statistics: ClassStatistics;
+  /** Through whose adapter features are read, once there is one and they are to be. */
+  private session: LearnedTask | undefined;
   private fitted: FittedRouter | undefined;
   private newest: ReadonlyMap<string, Uint8Array> = new Map();
 
@@ -134,9 +151,12 @@ export class RoutedLearner implements AsyncDisposable {
 
   /** Learns to route among one task more. */
   async learn(task: TaskToLearn, learned: LearnedTask, signal?: AbortSignal): Promise<void> {
-    const { features } = this.settings;
+    const { features, firstSession = false } = this.settings;
+    if (firstSession) this.readThrough(learned);
     const what = `train of ${task.name}`;
-    const contributions = await contributionsOf(this.model, features, task.train, task.labels, what, signal);
+    const { session } = this;
+    const how = { signal, ...(session && { session }) };
+    const contributions = await contributionsOf(this.model, features, task.train, task.labels, what, how);
     this.statistics = this.statistics.with(contributions);
     this.fitted = undefined;
     const counts = await this.count(task, [...this.learned, learned], signal);
@@ -147,7 +167,21 @@ export class RoutedLearner implements AsyncDisposable {
 
   /** Takes the newest task's adapter in, learned now or by an earlier run. */
   add(learned: LearnedTask): void {
+    if (this.settings.firstSession === true) this.readThrough(learned);
     this.learned.push(learned);
+  }
+
+  /**
+   * Makes the first task that is learned the one through whose adapter all features are read from then on.
+   * @throws StoreError if the statistics there are were read through another
+   */
+  private readThrough(learned: LearnedTask): void {
+    if (this.session !== undefined) return;
+    const constants = { ...this.constants, firstSession: hashAdapter(learned) };
+    if (this.parts.length === 0) this.statistics = ClassStatistics.empty(constants);
+    else checkSameConstants(constants, this.statistics.constants);
+    this.session = learned;
+    this.constants = constants;
   }
 
   private async count(
@@ -159,7 +193,7 @@ export class RoutedLearner implements AsyncDisposable {
     const router = await this.router(signal);
     if (secondPass === "off" || task.validation.length === 0) return addFusionCounts([]);
     const { encodings } = this.model.encode(task.validation, `validation of ${task.name}`);
-    const rows = await this.model.routingFeatures(encodings, features, signal);
+    const rows = await this.model.routingFeatures(encodings, features, signal, this.session);
     const posterior = await router.posterior(rows, signal);
     const tasks = among.map((learned) => ({ ...learned, learned }));
     const layout = layOut(router.labels, tasks);
@@ -189,6 +223,7 @@ export class RoutedLearner implements AsyncDisposable {
     return {
       router: await this.router(signal),
       features: this.settings.features,
+      ...(this.session && { session: this.session }),
       fusion: this.fusion(counts),
       counts,
       statistics: this.statistics,
@@ -239,7 +274,12 @@ export class RoutedLearner implements AsyncDisposable {
     const counted = await read(fusionFile);
     const counts = decodeCounts(counted.bytes, counted.where);
     const joined = ClassStatistics.empty(constants).with(contributions);
-    this.statistics = this.statistics.merge(joined);
+    if (this.settings.firstSession === true && this.parts.length === 0) {
+      // Which adapter it is, the file says before the adapter itself is there; it must be the one that is added then.
+      const { firstSession: _, ...plain } = constants;
+      checkSameConstants(this.constants, plain);
+      this.statistics = joined;
+    } else this.statistics = this.statistics.merge(joined);
     this.fitted = undefined;
     this.parts.push({ counts, hash: sha256(rows.bytes) });
   }
