@@ -11,6 +11,7 @@ import {
 import { CheckpointError, StoreError } from "../core/errors.ts";
 import { OUTSIDE } from "../data/conll.ts";
 import type { Example } from "../data/types.ts";
+import type { WordEncoding } from "../data/wordEncoding.ts";
 import { findTask } from "./classify.ts";
 import type { EntityOptions, FoundEntity, TaggedText } from "./types.ts";
 
@@ -76,6 +77,36 @@ function headsInPlay(tasks: readonly LearnedTask[], name: string | undefined): H
         slots: [OUTSIDE, ...task.labels],
         columns: (logits) => taskIncremental(logits, 1),
       };
+}
+
+/** Says what tags words have, and what each sentence cost. */
+export type TagWords = (
+  encodings: readonly WordEncoding[],
+  signal?: AbortSignal,
+) => Promise<readonly { readonly choices: readonly WordChoice[]; readonly passes: number }[]>;
+
+/**
+ * Finds entities of every type learned, a router saying which adapters to ask.
+ * @param tag of sentences in words
+ */
+export async function findEntitiesRouted(
+  model: AdaptedBackbone,
+  tag: TagWords,
+  examples: readonly Example[],
+  { signal }: Pick<EntityOptions, "signal">,
+): Promise<TaggedText[]> {
+  const texts = examples.map(splitText);
+  const { encodings } = model.encodeWords(texts);
+  const answers = await tag(encodings, signal);
+  return texts.map((split, i) => {
+    const { choices, passes } = answers[i]!;
+    const spans = findSpans(choices.map((choice) => choice.tag));
+    return {
+      text: split.text,
+      entities: spans.map((span) => describeEntity(span, split, choices)),
+      passes,
+    };
+  });
 }
 
 /**

@@ -11,7 +11,7 @@ import { nodeRuntime } from "../runtime/node.ts";
 import { answer } from "./answer.ts";
 import { type LoadedBackbone, loadBackbone } from "./backbone.ts";
 import { classify } from "./classify.ts";
-import { findEntities } from "./findEntities.ts";
+import { findEntities, findEntitiesRouted } from "./findEntities.ts";
 import { DEFAULT_PROMPT, openGenerative } from "./generativeExperiment.ts";
 import { type OpenedRun, readRun, type SavedTask } from "./openedRun.ts";
 import { classifyRouted, type TextRouter, textRouterOf } from "./routingPredictor.ts";
@@ -27,6 +27,7 @@ import type {
   Predictor,
   TaggedText,
 } from "./types.ts";
+import { type WordRouter, wordRouterOf } from "./wordRouting.ts";
 
 /** The method that answers at each level. */
 const methods: { readonly [L in RunLevel]: "predict" | "findEntities" } = {
@@ -41,6 +42,8 @@ class TaskPredictor implements LoadedAdapter {
   readonly model: AdaptedBackbone;
   private readonly openRouter: (() => Promise<TextRouter>) | undefined;
   private router: Promise<TextRouter> | undefined;
+  private readonly openWordRouter: (() => Promise<WordRouter>) | undefined;
+  private wordRouter: Promise<WordRouter> | undefined;
 
   /** @param run absent: the adapters are not a run's, and nothing routes among them */
   constructor(
@@ -53,7 +56,9 @@ class TaskPredictor implements LoadedAdapter {
     this.tasks = tasks;
     this.model = model;
     this.notes = notes;
-    this.openRouter = run && textRouterOf({ run, model, tasks });
+    const learned = run && { run, model, tasks };
+    this.openRouter = learned && this.level === "sentence" ? textRouterOf(learned) : undefined;
+    this.openWordRouter = learned && this.level === "word" ? wordRouterOf(learned) : undefined;
   }
 
   async predict(examples: readonly Example[], options: PredictOptions = {}): Promise<Prediction[]> {
@@ -68,7 +73,12 @@ class TaskPredictor implements LoadedAdapter {
 
   async findEntities(examples: readonly Example[], options: EntityOptions = {}): Promise<TaggedText[]> {
     this.checkLevel("word");
-    return await findEntities(this.model, this.tasks, examples, options);
+    const routed = options.task === undefined && options.exact !== true;
+    if (!routed || this.openWordRouter === undefined)
+      return await findEntities(this.model, this.tasks, examples, options);
+    this.wordRouter ??= this.openWordRouter();
+    const { answer: tag } = await this.wordRouter;
+    return await findEntitiesRouted(this.model, tag, examples, options);
   }
 
   private checkLevel(asked: RunLevel): void {
@@ -79,9 +89,10 @@ class TaskPredictor implements LoadedAdapter {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    const router = this.router;
+    const routers = [this.router, this.wordRouter];
     this.router = undefined;
-    await (await router?.catch(() => undefined))?.[Symbol.asyncDispose]();
+    this.wordRouter = undefined;
+    for (const router of routers) await (await router?.catch(() => undefined))?.[Symbol.asyncDispose]();
     await this.model[Symbol.asyncDispose]();
   }
 }

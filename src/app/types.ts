@@ -65,7 +65,7 @@ export interface TaggedText {
   readonly passes: number;
 }
 
-export type EntityOptions = Pick<PredictOptions, "task" | "signal">;
+export type EntityOptions = Pick<PredictOptions, "task" | "exact" | "signal">;
 
 export interface OpenRunOptions {
   /** Where the backbone lies now; its hash must be the one that the run names. */

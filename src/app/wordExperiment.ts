@@ -11,9 +11,13 @@ import {
   type WordStreamSpec,
   type WordTask,
 } from "../data/wordStream.ts";
+import type { LoadedBackbone } from "./backbone.ts";
 import type { ResolvedConfig } from "./configSchema.ts";
 import type { ExperimentKind } from "./experimentKind.ts";
 import { type HeadedCourse, type HeadedStream, headedPlan } from "./headedPlan.ts";
+import { checkRouter } from "./routing.ts";
+import { joinSides } from "./sideLearning.ts";
+import { openWordRouting, wordRoutingSide } from "./wordRouting.ts";
 
 function required<T>(value: T | undefined, key: string): T {
   if (value !== undefined) return value;
@@ -67,11 +71,15 @@ function checkSentences(tokenizer: Tokenizer, tasks: readonly WordTask[], maxLen
 
 function openCourse(
   tasks: readonly WordTask[],
+  config: ResolvedConfig,
+  loaded: LoadedBackbone,
   ...[model, training, seed]: Parameters<HeadedStream["open"]>
 ): HeadedCourse {
   const taskAt = (index: number): WordTask => tasks[index]!;
   const learner = new WordLearner(model, training, seed);
-  const evaluator = new WordEvaluator(model, taskAt(0).test);
+  const routing = openWordRouting(config, loaded, model);
+  const sides = joinSides(routing === undefined ? [] : [wordRoutingSide(routing, taskAt)]);
+  const evaluator = new WordEvaluator(model, taskAt(0).test, routing?.evaluator);
   const { cutWords } = evaluator;
   return {
     notes:
@@ -80,15 +88,21 @@ function openCourse(
         : [`Words of test beyond training.maxLength: ${cutWords}; entities in them count as missed.`],
     plannedSteps: (task) => learner.plannedSteps(taskAt(task).train.length),
     learn: (task, signal) => learner.learn(taskAt(task), signal),
+    ...sides,
     add: (task, learned) => {
       learner.add(learned);
       evaluator.add(taskAt(task), learned);
+      sides.add(learned);
     },
-    evaluate: async (task, time, signal) => {
-      const { value, seconds } = await time.evaluation(() => evaluator.evaluate(signal));
+    evaluate: async (task, time, signal, known) => {
+      const exact = known?.type === "words-evaluated" ? known : undefined;
+      const { value, seconds } = await time.evaluation(() => evaluator.evaluate(signal, exact));
       return { type: "words-evaluated", task, ...value, seconds };
     },
-    [Symbol.asyncDispose]: () => learner[Symbol.asyncDispose](),
+    [Symbol.asyncDispose]: async () => {
+      await sides[Symbol.asyncDispose]();
+      await learner[Symbol.asyncDispose]();
+    },
   };
 }
 
@@ -109,10 +123,11 @@ export const wordExperiment: ExperimentKind = {
       notes,
       plan: async (loaded) => {
         checkSentences(loaded.tokenizer, tasks, config.training.maxLength);
+        checkRouter(config, loaded);
         return headedPlan(config, loaded, {
           largestHead: Math.max(...tasks.map((task, index) => headLabels(task, index).length)),
           promptTask: "word",
-          open: (...given) => openCourse(tasks, ...given),
+          open: (...given) => openCourse(tasks, config, loaded, ...given),
         });
       },
     };

@@ -1,4 +1,4 @@
-import type { WordScores } from "../core/record.ts";
+import type { RoutedWordScores, RouterSummary, WordScores } from "../core/record.ts";
 import type { WordEncoding } from "../data/wordEncoding.ts";
 import { maskTypes, type WordTask } from "../data/wordStream.ts";
 import type { AdaptedBackbone, LearnedTask } from "./adaptedBackbone.ts";
@@ -16,6 +16,30 @@ import { wordSlots } from "./wordTargets.ts";
 export interface WordEvaluationRow {
   readonly til: WordScores;
   readonly cil: WordScores;
+  readonly routed?: RoutedWordScores;
+}
+
+/** Tags of every sentence's words by a router, and what they cost. */
+export interface RoutedTags {
+  readonly tags: readonly (readonly string[])[];
+  /** By the router alone. */
+  readonly firstPassTags: readonly (readonly string[])[];
+  readonly passesPerExample: number;
+  readonly router: RouterSummary;
+}
+
+/** Answers on the test set without asking every adapter. */
+export interface WordRoutedProtocol {
+  /**
+   * @param learned in the order of learning
+   * @param logits by those tasks whose adapters were asked already
+   */
+  answer(
+    encodings: readonly WordEncoding[],
+    learned: readonly LearnedTask[],
+    logits: readonly SentenceLogits[],
+    signal?: AbortSignal,
+  ): Promise<RoutedTags>;
 }
 
 function countsOf(counts: EntityCounts, types: readonly string[]): EntityCounts {
@@ -37,10 +61,12 @@ export class WordEvaluator {
   private readonly logits: SentenceLogits[] = [];
   /** Task-incremental counts of each task; they stay as they are. */
   private readonly ownCounts: EntityCounts[] = [];
+  private readonly routing: WordRoutedProtocol | undefined;
 
   /** @param test of any of the stream's tasks: only its words are looked at */
-  constructor(model: AdaptedBackbone, test: WordTask["test"]) {
+  constructor(model: AdaptedBackbone, test: WordTask["test"], routing?: WordRoutedProtocol) {
     this.model = model;
+    this.routing = routing;
     const { encodings, cutWords } = model.encodeWords(test, "test");
     this.encodings = encodings;
     this.cutWords = cutWords;
@@ -52,8 +78,30 @@ export class WordEvaluator {
     this.learned.push(learned);
   }
 
-  /** Scores what the adapters that were added find; types that none of them has learned are `O` in the gold tags. */
-  async evaluate(signal?: AbortSignal): Promise<WordEvaluationRow> {
+  /**
+   * Scores what the adapters that were added find; types that none of them has learned are `O` in the gold tags.
+   * @param known figures of the same adapters in exact evaluation, which are then not made again
+   */
+  async evaluate(
+    signal?: AbortSignal,
+    known?: Pick<WordEvaluationRow, "til" | "cil">,
+  ): Promise<WordEvaluationRow> {
+    const exact = known ?? (await this.evaluateExactly(signal));
+    const routed = await this.evaluateRouted(signal);
+    return { til: exact.til, cil: exact.cil, ...(routed !== undefined && { routed }) };
+  }
+
+  private async evaluateRouted(signal?: AbortSignal): Promise<RoutedWordScores | undefined> {
+    const answered = await this.routing?.answer(this.encodings, this.learned, this.logits, signal);
+    if (answered === undefined) return undefined;
+    const { tags, firstPassTags, passesPerExample, router } = answered;
+    const gold = (this.tasks.at(-1)?.test ?? []).map((sentence) => sentence.tags);
+    const scores = this.scores(countEntities(gold, tags), passesPerExample);
+    const firstPassMicroF1 = scoreCounts(countEntities(gold, firstPassTags)).micro.f1;
+    return { ...scores, firstPassMicroF1, router };
+  }
+
+  private async evaluateExactly(signal?: AbortSignal): Promise<WordEvaluationRow> {
     const missing = this.learned.slice(this.logits.length);
     this.logits.push(...(await this.model.tokenLogitsOfTasks(missing, this.encodings, signal)));
     for (let task = this.ownCounts.length; task < this.learned.length; task++)

@@ -4,7 +4,13 @@
  * count from 0.
  */
 import { StoreError } from "../core/errors.ts";
-import type { RunEventBody, TaskHeader, WordProtocolMetrics, WordScores } from "../core/record.ts";
+import type {
+  RoutedWordMetrics,
+  RunEventBody,
+  TaskHeader,
+  WordProtocolMetrics,
+  WordScores,
+} from "../core/record.ts";
 import { typeMatrix } from "../core/typeMatrix.ts";
 import { computeBackwardTransfer, computeForgetting } from "./metrics.ts";
 
@@ -17,11 +23,13 @@ function checkRows(rows: readonly WordsEvaluatedRow[]): readonly WordsEvaluatedR
   const ordered = rows.toSorted((a, b) => a.task - b.task);
   for (const [k, row] of ordered.entries()) {
     if (row.task !== k) throw new StoreError(`metrics: task ${k} was evaluated never or twice`);
-    for (const protocol of ["cil", "til"] as const)
-      if (row[protocol].perTask.length !== k + 1)
+    for (const protocol of ["cil", "til", "routed"] as const) {
+      const entries = row[protocol]?.perTask.length ?? k + 1;
+      if (entries !== k + 1)
         throw new StoreError(
-          `metrics: evaluation after task ${k}: ${protocol}.perTask needs ${k + 1} entries, got ${row[protocol].perTask.length}`,
+          `metrics: evaluation after task ${k}: ${protocol}.perTask needs ${k + 1} entries, got ${entries}`,
         );
+    }
   }
   return ordered;
 }
@@ -53,7 +61,7 @@ function computeProtocol(
 }
 
 /**
- * The figures of both protocols from a run's evaluations.
+ * The figures of both protocols, and of routed prediction where every evaluation has it, from a run's evaluations.
  *
  * TIL forgets nothing by construction: a task's own adapter and the first one's `O` stay as they were learned.
  *
@@ -64,9 +72,15 @@ function computeProtocol(
 export function computeWordMetrics(
   rows: readonly WordsEvaluatedRow[],
   tasks: readonly Pick<TaskHeader, "types">[],
-): { readonly cil: WordProtocolMetrics; readonly til: WordProtocolMetrics } {
+): {
+  readonly cil: WordProtocolMetrics;
+  readonly til: WordProtocolMetrics;
+  readonly routed?: RoutedWordMetrics;
+} {
   const ordered = checkRows(rows);
   const division = tasks.slice(0, ordered.length).map(({ types = [] }) => types);
+  const routed = ordered.flatMap((row) => row.routed ?? []);
+  const last = routed.length === ordered.length ? routed.at(-1) : undefined;
   return {
     cil: computeProtocol(
       ordered.map(({ cil }) => cil),
@@ -76,5 +90,12 @@ export function computeWordMetrics(
       ordered.map(({ til }) => til),
       division,
     ),
+    ...(last !== undefined && {
+      routed: {
+        ...computeProtocol(routed, division),
+        firstPassMicroF1: last.firstPassMicroF1,
+        router: last.router,
+      },
+    }),
   };
 }

@@ -52,6 +52,10 @@ export interface RouterSummary {
     readonly below: number | null;
     /** How much the heads' evidence counts beside the router's. */
     readonly weight: number;
+    /** At word level: a task is asked about sentences in which some word is of its types with this probability or more. */
+    readonly plausible?: number;
+    /** Set where the heads that are asked answer alone. */
+    readonly headsAlone?: true;
     /** Tasks that are asked. */
     readonly topTasks: number;
   };
@@ -124,6 +128,13 @@ export interface WordScores {
   readonly passesPerExample: number;
 }
 
+/** Routed prediction on the shared test set. */
+export interface RoutedWordScores extends WordScores {
+  /** Of the router alone, one pass a sentence. */
+  readonly firstPassMicroF1: number;
+  readonly router: RouterSummary;
+}
+
 /** How well each type is found as tasks are learned: what forgetting means where one test set serves all. */
 export interface TypeMatrix {
   /** In the order in which they are learned. */
@@ -153,6 +164,12 @@ export interface WordProtocolMetrics {
   readonly passesPerExample: number;
 }
 
+/** The figures of routed prediction at word level, with what the last task's evaluation says of the router. */
+export interface RoutedWordMetrics extends WordProtocolMetrics {
+  readonly firstPassMicroF1: number;
+  readonly router: RouterSummary;
+}
+
 export interface RunCost {
   /** Learning all tasks: tokenising, building the graph and starting sessions included; evaluation not. */
   readonly trainSeconds: number;
@@ -177,6 +194,7 @@ export interface WordMetrics {
   readonly level: "word";
   readonly cil: WordProtocolMetrics;
   readonly til: WordProtocolMetrics;
+  readonly routed?: RoutedWordMetrics;
   readonly cost: RunCost;
 }
 
@@ -319,6 +337,8 @@ export type RunEventBody =
       readonly task: number;
       readonly til: WordScores;
       readonly cil: WordScores;
+      /** Where a router answers. */
+      readonly routed?: RoutedWordScores;
       readonly seconds: number;
     }
   | {

@@ -67,7 +67,13 @@ const routerSummarySchema = z.object({
   retainedBytes: z.number().nonnegative(),
   bytesPerClass: z.number().nonnegative(),
   secondPass: z
-    .object({ below: z.number().nullable(), weight: z.number().nonnegative(), topTasks: count })
+    .object({
+      below: z.number().nullable(),
+      weight: z.number().nonnegative(),
+      topTasks: count,
+      plausible: fraction.exactOptional(),
+      headsAlone: z.literal(true).exactOptional(),
+    })
     .exactOptional(),
 }) satisfies z.ZodType<RouterSummary>;
 
@@ -154,6 +160,9 @@ const wordMetricsSchema = z.object({
   level: z.literal("word"),
   cil: wordProtocolMetricsSchema,
   til: wordProtocolMetricsSchema,
+  routed: wordProtocolMetricsSchema
+    .extend({ firstPassMicroF1: fraction, router: routerSummarySchema })
+    .exactOptional(),
   cost: runCostSchema,
 }) satisfies z.ZodType<WordMetrics>;
 
@@ -283,6 +292,9 @@ export const runEventSchema = z.discriminatedUnion("type", [
     task: taskIndex,
     til: wordScoresSchema,
     cil: wordScoresSchema,
+    routed: wordScoresSchema
+      .extend({ firstPassMicroF1: fraction, router: routerSummarySchema })
+      .exactOptional(),
     seconds,
   }),
   z.object({

@@ -1,0 +1,155 @@
+// Dimensions: n words, C tags of the router, T tasks.
+/**
+ * Routed inference for words: one pass with adapters off gives every word a posterior over tags; in sentences where a type
+ * is plausible, the adapters of its task are asked in one mixed pass, with the first one's for `O`.
+ */
+import { OUTSIDE } from "../../data/conll.ts";
+import type { WordEncoding } from "../../data/wordEncoding.ts";
+import type { AdaptedBackbone, LearnedTask, Logits } from "../adaptedBackbone.ts";
+import type { WordChoice } from "../wordPrediction.ts";
+import type { Posterior, Router } from "./types.ts";
+import {
+  biased,
+  chooseOfSentence,
+  layOutTags,
+  raiseOutside,
+  type Span,
+  tasksOfSentence,
+  type WordEvidence,
+  type WordFusion,
+} from "./wordFusion.ts";
+import { askOfWords, readWordRows, type WordFeatures, type WordRows } from "./wordStatistics.ts";
+
+/** Everything that routes words. */
+export interface WordRouting {
+  /** Of tags, `O` among them. */
+  readonly router: Router;
+  readonly features: WordFeatures;
+  /** By tag of the router, log(words that had it/rows kept): what the router did not see of a frequent tag. */
+  readonly priors: readonly number[];
+  readonly fusion: WordFusion;
+}
+
+/** What tasks' heads say of sentences: entry i is of sentence `sentences[i]` by task `tasks[i]`, all its tokens (T, C). */
+export type AskWordHeads = (
+  tasks: readonly number[],
+  sentences: readonly number[],
+) => Promise<readonly Logits[]>;
+
+/** Asks adapters anew: one mixed batch, in which every sentence uses its own. */
+export function askingWordHeads(
+  model: AdaptedBackbone,
+  tasks: readonly LearnedTask[],
+  encodings: readonly WordEncoding[],
+  signal?: AbortSignal,
+): AskWordHeads {
+  return async (asked, sentences) => {
+    if (asked.length === 0) return [];
+    const texts = sentences.map((s) => encodings[s]!);
+    return await model.mixedTokenLogits(tasks, Int32Array.from(asked), texts, signal);
+  };
+}
+
+/** The rows of the tokens that begin words. */
+function wordsOf({ rows: _, classes, values }: Logits, { firstTokens }: WordEncoding): Logits {
+  const tokens = firstTokens.filter((token) => token !== null);
+  const own = new Float32Array(tokens.length * classes);
+  tokens.forEach((token, word) => {
+    own.set(values.subarray(token * classes, (token + 1) * classes), word * classes);
+  });
+  return { rows: tokens.length, classes, values: own };
+}
+
+/** @param wanted by sentence the tasks to ask @returns by sentence what they say, in the order of learning */
+export async function gatherWordEvidence(
+  wanted: readonly Iterable<number>[],
+  encodings: readonly WordEncoding[],
+  ask: AskWordHeads,
+): Promise<readonly (readonly WordEvidence[])[]> {
+  const pairs = wanted.flatMap((tasks, sentence) =>
+    [...tasks].sort((a, b) => a - b).map((task) => ({ task, sentence })),
+  );
+  const logits = await ask(
+    pairs.map(({ task }) => task),
+    pairs.map(({ sentence }) => sentence),
+  );
+  const evidence: WordEvidence[][] = wanted.map(() => []);
+  pairs.forEach(({ task, sentence }, i) => {
+    evidence[sentence]!.push({ task, logits: wordsOf(logits[i]!, encodings[sentence]!) });
+  });
+  return evidence;
+}
+
+export function spansOf({ starts }: Pick<WordRows, "starts">): readonly Span[] {
+  return starts.slice(1).map((to, s) => ({ from: starts[s]!, to }));
+}
+
+/** The tags of a sentence's words, and what they cost. */
+export interface RoutedSentence {
+  /** As many as words; one without a token is `O`. */
+  readonly choices: readonly WordChoice[];
+  /** Forward passes of the backbone. */
+  readonly passes: number;
+}
+
+/**
+ * Answers from posteriors that are there already.
+ * @param told as {@link posteriorOfWords} gives it
+ * @param tasks in the order of learning
+ * @returns one a sentence
+ */
+export async function decideWords(
+  told: Posterior,
+  spans: readonly Span[],
+  encodings: readonly WordEncoding[],
+  tasks: readonly Pick<LearnedTask, "labels">[],
+  { router, fusion }: Pick<WordRouting, "router" | "fusion">,
+  ask: AskWordHeads,
+): Promise<readonly RoutedSentence[]> {
+  const layout = layOutTags(router.labels, OUTSIDE, tasks);
+  const posterior = raiseOutside(told, layout, fusion.outside);
+  const wanted = spans.map((span) => tasksOfSentence(posterior, span, layout, fusion));
+  const evidence = await gatherWordEvidence(wanted, encodings, ask);
+  return encodings.map(({ firstTokens }, s) => {
+    const found = chooseOfSentence(posterior, spans[s]!, evidence[s]!, router.labels, layout, fusion);
+    return { choices: placeWords(firstTokens, found), passes: 1 + wanted[s]!.length };
+  });
+}
+
+const untold: WordChoice = { tag: OUTSIDE, probability: 1 };
+
+function placeWords(
+  firstTokens: WordEncoding["firstTokens"],
+  found: readonly WordChoice[],
+): readonly WordChoice[] {
+  let next = 0;
+  return firstTokens.map((token) => (token === null ? untold : (found[next++] ?? untold)));
+}
+
+/** Priors folded in: log-posteriors (n, C) before `O` is raised. */
+export async function posteriorOfWords(
+  { router, priors }: Pick<WordRouting, "router" | "priors">,
+  { rows }: WordRows,
+  signal?: AbortSignal,
+): Promise<Posterior> {
+  return biased(await askOfWords(router, rows, signal), priors);
+}
+
+/**
+ * Routes sentences among everything learned, at most 2 + k passes each. Other sentences of the call change no answer.
+ * @param tasks in the order of learning
+ * @returns one a sentence
+ */
+export async function routeWords(
+  model: AdaptedBackbone,
+  tasks: readonly LearnedTask[],
+  routing: WordRouting,
+  encodings: readonly WordEncoding[],
+  signal?: AbortSignal,
+): Promise<readonly RoutedSentence[]> {
+  if (encodings.length === 0) return [];
+  const rows = await readWordRows(model, encodings, routing.features, signal);
+  const told = await posteriorOfWords(routing, rows, signal);
+  const ask = askingWordHeads(model, tasks, encodings, signal);
+  return await decideWords(told, spansOf(rows), encodings, tasks, routing, ask);
+}

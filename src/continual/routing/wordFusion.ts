@@ -1,0 +1,161 @@
+// Dimensions: n words, C tags of the router, T tasks, k tasks that a second pass asks.
+/** From a router's posterior over tags to the tags of a sentence, and the evidence of adapters where a type is plausible. */
+import { type Logits, rowOf } from "../adaptedBackbone.ts";
+import type { WordChoice } from "../wordPrediction.ts";
+import { type ClassLayout, largest, largestOf, layOut } from "./fusion.ts";
+import type { Posterior } from "./types.ts";
+
+/** When a second pass is made, and how much its evidence counts. */
+export interface WordFusion {
+  /** Added to the log-probability of `O`: how much a word has to speak for an entity. */
+  readonly outside: number;
+  /** A task is asked about a sentence in which the router gives some word this probability or more to be of its types. */
+  readonly plausible: number;
+  /** r and w in log p(tag) = r · log p_router(tag) + w · log p_heads(tag). */
+  readonly router: number;
+  readonly heads: number;
+  /** k; 0: the router's word is final. */
+  readonly topTasks: number;
+}
+
+/** Nothing speaks for a second pass, nor for another bar than the training data's. */
+export const routerAlone: WordFusion = { outside: 0, plausible: 1, router: 1, heads: 0, topTasks: 0 };
+
+export interface TagLayout extends ClassLayout {
+  /** The column of `O`. */
+  readonly outside: number;
+}
+
+/** @param tasks labels of each task's head, in the order of learning; the first one's has `O` */
+export function layOutTags(
+  labels: readonly string[],
+  outside: string,
+  tasks: readonly { readonly labels: readonly string[] }[],
+): TagLayout {
+  return { ...layOut(labels, tasks), outside: labels.indexOf(outside) };
+}
+
+/**
+ * Adds a bias a tag to log-probabilities, and brings each word's back to a sum of 1.
+ * @param biases (C)
+ */
+export function biased({ rows, classes, values }: Posterior, biases: ArrayLike<number>): Posterior {
+  const result = new Float64Array(values.length);
+  for (let start = 0; start < values.length; start += classes) {
+    let peak = Number.NEGATIVE_INFINITY;
+    for (let c = 0; c < classes; c++) peak = Math.max(peak, values[start + c]! + biases[c]!);
+    let sum = 0;
+    for (let c = 0; c < classes; c++) sum += Math.exp(values[start + c]! + biases[c]! - peak);
+    const log = peak + Math.log(sum);
+    for (let c = 0; c < classes; c++) result[start + c] = values[start + c]! + biases[c]! - log;
+  }
+  return { rows, classes, values: result };
+}
+
+/** The posterior with `O` raised by that much. */
+export function raiseOutside(posterior: Posterior, { outside: column }: TagLayout, by: number): Posterior {
+  if (by === 0) return posterior;
+  return biased(
+    posterior,
+    Float64Array.from({ length: posterior.classes }, (_, c) => (c === column ? by : 0)),
+  );
+}
+
+/** A sentence's words: rows `from` up to, not including, `to` of a posterior. */
+export interface Span {
+  readonly from: number;
+  readonly to: number;
+}
+
+/** What a task's head says of the tokens of a sentence that begin words, (words, slots). */
+export interface WordEvidence {
+  readonly task: number;
+  readonly logits: Logits;
+}
+
+/** (T): the largest probability that some word of the sentence is of a type of the task. */
+function plausibility({ values, classes }: Posterior, { from, to }: Span, layout: TagLayout): Float64Array {
+  return Float64Array.from(layout.columns, (own) => {
+    let most = 0;
+    for (let word = from; word < to; word++) {
+      let sum = 0;
+      for (const column of own)
+        if (column >= 0 && column !== layout.outside) sum += Math.exp(values[word * classes + column]!);
+      most = Math.max(most, sum);
+    }
+    return most;
+  });
+}
+
+/**
+ * The tasks whose adapters run on a sentence: the likeliest k that are plausible, and with them the first one, whose `O`
+ * is the bar for all heads. None where no task is plausible.
+ * @param posterior with `O` raised already
+ */
+export function tasksOfSentence(
+  posterior: Posterior,
+  span: Span,
+  layout: TagLayout,
+  { plausible, topTasks }: Pick<WordFusion, "plausible" | "topTasks">,
+): readonly number[] {
+  if (topTasks === 0 || span.to === span.from) return [];
+  const most = plausibility(posterior, span, layout);
+  const asked = largestOf(most, topTasks).filter((task) => most[task]! >= plausible);
+  return asked.length === 0 ? [] : [...new Set([0, ...asked])].sort((a, b) => a - b);
+}
+
+/**
+ * A word's probabilities (C). The tags of all heads that were asked stand side by side behind the first task's `O`, as in
+ * exact evaluation; they share what the router gives them together anew, the others keep what they have.
+ */
+function fuseWord(
+  logs: Float64Array,
+  evidence: readonly WordEvidence[],
+  word: number,
+  layout: TagLayout,
+  { router, heads }: Pick<WordFusion, "router" | "heads">,
+): Float64Array {
+  const said: { readonly column: number; readonly logit: number }[] = [];
+  for (const { task, logits } of evidence)
+    rowOf(logits, word).forEach((logit, slot) => {
+      const column = layout.columns[task]![slot]!;
+      if (column >= 0) said.push({ column, logit });
+    });
+  const peak = said.reduce((most, { logit }) => Math.max(most, logit), Number.NEGATIVE_INFINITY);
+  const log = peak + Math.log(said.reduce((sum, { logit }) => sum + Math.exp(logit - peak), 0));
+  const probabilities = logs.map(Math.exp);
+  let share = 0;
+  const values = said.map(({ column, logit }) => {
+    share += probabilities[column]!;
+    return router * logs[column]! + heads * (logit - log);
+  });
+  const top = values.reduce((most, value) => Math.max(most, value), Number.NEGATIVE_INFINITY);
+  const total = values.reduce((sum, value) => sum + Math.exp(value - top), 0);
+  said.forEach(({ column }, i) => {
+    probabilities[column] = (share * Math.exp(values[i]! - top)) / total;
+  });
+  return probabilities;
+}
+
+/**
+ * The tag of each word of a sentence that has a token.
+ * @param posterior with `O` raised already
+ * @param evidence of the tasks that were asked, in the order of learning; none: the router alone answers
+ */
+export function chooseOfSentence(
+  posterior: Posterior,
+  { from, to }: Span,
+  evidence: readonly WordEvidence[],
+  labels: readonly string[],
+  layout: TagLayout,
+  fusion: Pick<WordFusion, "router" | "heads">,
+): readonly WordChoice[] {
+  const { classes, values } = posterior;
+  return Array.from({ length: to - from }, (_, word) => {
+    const logs = values.slice((from + word) * classes, (from + word + 1) * classes);
+    const probabilities =
+      evidence.length === 0 ? logs.map(Math.exp) : fuseWord(logs, evidence, word, layout, fusion);
+    const best = largest(probabilities);
+    return { tag: labels[best]!, probability: probabilities[best]! };
+  });
+}
