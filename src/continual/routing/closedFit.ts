@@ -1,8 +1,7 @@
 // Dimensions: n rows, M numbers of an expansion, C classes.
 /** Fitting one closed-form member: first without the held-out rows, to choose; then once with all. */
-import type { Matrix } from "../../linalg/algebra.ts";
 import { factorize } from "../../linalg/cholesky.ts";
-import { fitInverseTemperature, logLoss, logSoftmax } from "./calibration.ts";
+import { fitInverseTemperature, logLoss, thinOut } from "./calibration.ts";
 import {
   centredGram,
   classMeans,
@@ -71,17 +70,22 @@ export async function chooseClosed(ground: FitGround, member: ClosedMember): Pro
   const judges = await expander.expand(algebra, split.judges, size);
   const expanded = { ...judges, values: Float64Array.from(judges.values) };
   const solve = await solvers[member.form](ground, totals);
-  let best: { readonly setting: number; readonly logits: Matrix; readonly beta: number } | undefined;
+  const few = thinOut(expanded, split.targets);
+  // Rows that were fitted speak for the weakest setting whatever it is.
+  const grid = split.heldOutRows > 0 ? grids[member.form] : grids[member.form].slice(0, 1);
+  let best: { readonly setting: number; readonly readout: Readout } | undefined;
   let least = Number.POSITIVE_INFINITY;
-  for (const setting of grids[member.form]) {
-    const logits = await readOut(algebra, expanded, await solve(setting));
-    const beta = fitInverseTemperature(logits, split.targets);
-    const loss = logLoss(logSoftmax(logits, beta), split.targets);
+  for (const setting of grid) {
+    const readout = await solve(setting);
+    const logits = await readOut(algebra, few.matrix, readout);
+    const loss = logLoss(logits, fitInverseTemperature(logits, few.targets), few.targets);
     if (best !== undefined && loss >= least) break;
-    best = { setting, logits, beta };
+    best = { setting, readout };
     least = loss;
   }
-  const { setting, logits, beta } = best!;
+  const { setting, readout } = best!;
+  const logits = await readOut(algebra, expanded, readout);
+  const beta = fitInverseTemperature(logits, split.targets);
   return {
     settings: { [settingNames[member.form]]: setting, temperature: 1 / beta },
     logits,
