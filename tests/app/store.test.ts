@@ -1,4 +1,4 @@
-import { readFile } from "node:fs/promises";
+import { readFile, rename } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { loadConfig } from "../../src/app/config.ts";
@@ -470,6 +470,22 @@ describe("what cannot be learned", () => {
       /has an adapter that was not trained on the class "cc"/,
     );
     expect(await store.learnClass("aa", ["a a"])).toMatchObject({ task: "one", labels: ["aa", "bb"] });
+  });
+
+  test("a backbone that was moved is given by its place, and another one is refused by its hash", async () => {
+    const { open, at } = await workshop();
+    {
+      await using store = await open("store");
+      await store.learnClass("aa", ["a a a"]);
+    }
+    await rename(at("model"), at("elsewhere"));
+    await expect(openStore(at("store"))).rejects.toMatchObject({ exitCode: 2 });
+    await using store = await openStore(at("store"), { backbone: at("elsewhere") });
+    expect((await store.predict(["a"]))[0]?.label).toBe("aa");
+    const mini = join(import.meta.dirname, "../../models/accrete-mini");
+    await expect(openStore(at("store"), { backbone: mini })).rejects.toThrow(
+      /is not the backbone of this store/,
+    );
   });
 
   test("words and answers in words are not for a store, nor is a selection network", async () => {

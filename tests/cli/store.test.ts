@@ -1,7 +1,10 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { packageRoot } from "../../src/app/packageInfo.ts";
 import { temporaryFolder } from "../app/helpers.ts";
 import { writeTinyModel } from "../app/tinyExperiment.ts";
 import { accrete } from "./helpers.ts";
@@ -92,6 +95,35 @@ describe("a store from the command line", () => {
     expect(listed.out).toMatch(/6 {2}\S+Z {2}back to version 4\n5 {2}\S+Z {2}forgot a class\n/);
   });
 });
+
+test("a writer that is killed leaves the version before, and its lock to the next writer", async () => {
+  const folder = await temporaryFolder();
+  const at = await furnish(folder);
+  const store = at("store");
+  await ask(
+    "init",
+    store,
+    "--backbone",
+    at("model"),
+    "--set",
+    "training.epochs=100000",
+    "--set",
+    "threads=1",
+  );
+  const words = ["learn", store, "--task", "one", at("aabb.jsonl")];
+  const main = join(packageRoot, "src/cli/main.ts");
+  const child = spawn(process.execPath, ["--import", "tsx", main, ...words], {
+    stdio: ["ignore", "ignore", "pipe"],
+  });
+  const ended = once(child, "close");
+  for await (const chunk of child.stderr) if (String(chunk).includes("epoch 3")) child.kill("SIGKILL");
+  expect(await ended).toEqual([null, "SIGKILL"]);
+  const [info] = await ask("ls", store);
+  expect([info.version, info.tasks]).toEqual([1, []]);
+  const again = await accrete("learn", store, "--task", "two", at("ccdd.jsonl"), "--statistics-only");
+  expect(again.exitCode).toBe(0);
+  expect(again.err).toContain(`note: broke the lock that process ${child.pid} on`);
+}, 60_000);
 
 describe("what goes wrong is said with what to do, and exits 2", () => {
   let folder: string;

@@ -3,7 +3,7 @@ import type { LearnedTask } from "../../continual/adaptedBackbone.ts";
 import { encodeContributions } from "../../continual/routing/contributionFile.ts";
 import type { FusionCounts } from "../../continual/routing/fusionFit.ts";
 import { encodeCounts, fusionFile, statisticsFile } from "../../continual/routing/routedLearner.ts";
-import type { Contribution } from "../../continual/routing/statistics.ts";
+import type { ClassStatistics, Contribution } from "../../continual/routing/statistics.ts";
 import type { FeatureConstants } from "../../continual/routing/types.ts";
 import { DataError, StoreError } from "../../core/errors.ts";
 import { createRng } from "../../core/random.ts";
@@ -31,7 +31,8 @@ export interface Workplace {
 /** A task as a change leaves it, its files written and not yet named by a version. */
 export interface WrittenTask {
   readonly task: StoreTask;
-  readonly added: readonly Contribution[];
+  /** Everything learned by then. */
+  readonly statistics: ClassStatistics;
   readonly truncatedTexts: number;
   readonly loss?: number;
 }
@@ -174,10 +175,11 @@ export async function learnTask(
   });
   const trained = statisticsOnly ? undefined : await train(model, task, labels, options);
   const { contributions, truncatedTexts } = await model.contributions(task.train, constants, options);
-  const result = { added: contributions, truncatedTexts, ...(trained && { loss: trained.loss }) };
+  const statistics = before.statistics.with(contributions);
+  const result = { statistics, truncatedTexts, ...(trained && { loss: trained.loss }) };
   if (there !== undefined) return { ...result, task: await rewrite(place, there, contributions) };
   const counts =
-    trained && (await countHeldOut(place, { ...task, labels }, trained.learned, contributions, options));
+    trained && (await countHeldOut(place, { ...task, labels }, trained.learned, statistics, options));
   const written = await folder.writeTask(
     { name: task.name, labels, ...(statisticsOnly && { statisticsOnly }) },
     new Map([
@@ -198,12 +200,11 @@ async function countHeldOut(
   { before, model }: Workplace,
   { name, labels = [], validation = [] }: TaskForStore,
   learned: LearnedTask,
-  contributions: readonly Contribution[],
+  statistics: ClassStatistics,
   { signal }: ChangeOptions,
 ): Promise<FusionCounts | undefined> {
   const routable = before.tasks.every(({ statistics }) => statistics !== undefined);
   if (!routable || validation.length === 0 || model.routing.secondPass === "off") return undefined;
-  const statistics = before.statistics.with(contributions);
   const tasks = [...before.routed, { name, labels, learned }];
   const router = await model.routers.of(statistics);
   return countSecondPass(model, tasks, router, statistics.constants, validation, signal);
@@ -250,7 +251,7 @@ export async function learnClass(
     });
   const rows: LabelledExample[] = examples.map((given) => ({ ...toExample(given), label }));
   const { contributions, truncatedTexts } = await model.contributions(rows, constants, options);
-  const result = { added: contributions, truncatedTexts };
+  const result = { statistics: before.statistics.with(contributions), truncatedTexts };
   if (task !== undefined) {
     const labels = task.entry.labels.includes(label) ? task.entry.labels : [...task.entry.labels, label];
     const all = [...(task.statistics?.contributions ?? []), ...contributions];

@@ -72,13 +72,24 @@ export class StoreRouters implements AsyncDisposable {
     return once(this.routers, statistics, () => this.find(statistics, version));
   }
 
+  /** Keeps a router in the store's cache, if one was fitted to these statistics before their version was made. */
+  async remember(statistics: ClassStatistics, version: VersionAt): Promise<void> {
+    const fitted = await this.routers.get(statistics);
+    if (fitted !== undefined) await this.keep(this.placeOf(statistics, version), fitted, version);
+  }
+
+  private placeOf(statistics: ClassStatistics, { store }: VersionAt): string {
+    const kind = this.kind ?? defaultKind(statistics);
+    const rows = statistics.contributions.map(({ id }) => id);
+    const key = sha256Json({ kind, seed: this.seed, rows, constants: { ...statistics.constants } });
+    return join(store, cacheFolder, `router-${key}.safetensors`);
+  }
+
   private async find(statistics: ClassStatistics, version: VersionAt | undefined): Promise<FittedRouter> {
     const kind = this.kind ?? defaultKind(statistics);
     const { seed } = this;
     if (version === undefined) return await this.fitter.fit(statistics, { kind, seed });
-    const rows = statistics.contributions.map(({ id }) => id);
-    const key = sha256Json({ kind, seed, rows, constants: { ...statistics.constants } });
-    const path = join(version.store, cacheFolder, `router-${key}.safetensors`);
+    const path = this.placeOf(statistics, version);
     try {
       return this.fitter.decode(await readFile(path), path);
     } catch {

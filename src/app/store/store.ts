@@ -188,11 +188,10 @@ export class Store implements AsyncDisposable {
           type: "note",
           message: `broke the lock that process ${brokenLock.pid} on ${brokenLock.hostname} had left when it died`,
         });
-      const { task, added, truncatedTexts, loss } = await learn(place);
+      const { task, statistics, truncatedTexts, loss } = await learn(place);
       const { entry } = task;
       const others = place.before.tasks.filter((other) => other.entry.name !== entry.name);
       const at = place.before.tasks.findIndex((other) => other.entry.name === entry.name);
-      const statistics = place.before.statistics.with(added);
       const result = {
         task: entry.name,
         labels: entry.labels,
@@ -221,6 +220,7 @@ export class Store implements AsyncDisposable {
       );
       this.snapshot = takeSnapshot(manifest, tasks, this.model, statistics);
       await clearCache(this.path);
+      await this.model.routers.remember(statistics, { store: this.path, number: manifest.store.version });
       if (purge === true) await folder.purge();
       return { ...result, version: manifest.store.version };
     } catch (error) {
