@@ -171,6 +171,22 @@ describe("learning", () => {
     expect(["aa", "bb"]).toContain(unknown?.top[0]?.label);
   });
 
+  test("whoever waits for a router may stop waiting, and a store closes over one that is being fitted", async () => {
+    const { open } = await workshop();
+    const store = await open("store");
+    await store.learn({ name: "one", train: texts(["aa", "bb"]) }, statisticsOnly);
+    const controller = new AbortController();
+    const stopped = store.predict(questions, { signal: controller.signal });
+    const other = store.predict(questions);
+    controller.abort();
+    await expect(stopped).rejects.toThrow(/abort/);
+    expect(await other).toHaveLength(questions.length);
+    await store.learnClass("cc", ["c c c"]);
+    const cut = expect(store.predict(questions)).rejects.toThrow();
+    await store[Symbol.asyncDispose]();
+    await cut;
+  });
+
   test("stops between two steps, and leaves the store as it was", async () => {
     const { open, at } = await workshop();
     await using store = await open("store");

@@ -123,7 +123,7 @@ test("a writer that is killed leaves the version before, and its lock to the nex
   const again = await accrete("learn", store, "--task", "two", at("ccdd.jsonl"), "--statistics-only");
   expect(again.exitCode).toBe(0);
   expect(again.err).toContain(`note: broke the lock that process ${child.pid} on`);
-}, 60_000);
+});
 
 describe("what goes wrong is said with what to do, and exits 2", () => {
   let folder: string;

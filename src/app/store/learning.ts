@@ -206,7 +206,7 @@ async function countHeldOut(
   const routable = before.tasks.every(({ statistics }) => statistics !== undefined);
   if (!routable || validation.length === 0 || model.routing.secondPass === "off") return undefined;
   const tasks = [...before.routed, { name, labels, learned }];
-  const router = await model.routers.of(statistics);
+  const router = await model.routers.of(statistics, undefined, signal);
   return countSecondPass(model, tasks, router, statistics.constants, validation, signal);
 }
 

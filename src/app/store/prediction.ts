@@ -50,9 +50,9 @@ export class StorePredictor {
     const { reader, routers, settings } = this.model;
     const version = { store: this.store, number: manifest.store.version };
     const rate = settings.router?.rejectRate;
-    const detector = rate === undefined ? undefined : await routers.detector(statistics, rate);
+    const detector = rate === undefined ? undefined : await routers.detector(statistics, rate, signal);
     const routing = {
-      router: await routers.of(statistics, version),
+      router: await routers.of(statistics, version, signal),
       features: statistics.constants,
       fusion: fusionOf(this.model, tasks),
       ...(detector && { detector }),
@@ -73,7 +73,7 @@ export class StorePredictor {
   ): Promise<Prediction[]> {
     const { reader, routers } = this.model;
     const version = { store: this.store, number: manifest.store.version };
-    const router = await routers.of(statistics, version);
+    const router = await routers.of(statistics, version, signal);
     const { encodings } = reader.encode(examples);
     const features = await reader.routingFeatures(encodings, statistics.constants, signal);
     const { values, classes } = await router.posterior(features, signal);

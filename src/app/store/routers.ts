@@ -33,14 +33,15 @@ function defaultKind({ labels, contributions }: ClassStatistics): Kind {
 
 type Fits<T> = WeakMap<ClassStatistics, Promise<T>>;
 
-function once<T>(fits: Fits<T>, statistics: ClassStatistics, make: () => Promise<T>): Promise<T> {
-  const known = fits.get(statistics);
-  if (known !== undefined) return known;
-  const fresh = make();
-  fits.set(statistics, fresh);
-  // A fit that failed is no answer for the next one who asks.
-  fresh.catch(() => fits.delete(statistics));
-  return fresh;
+/** What several may wait for goes on when one of them waits no longer. */
+function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return promise;
+  return new Promise((resolve, reject) => {
+    const stop = () => reject(signal.reason);
+    if (signal.aborted) stop();
+    signal.addEventListener("abort", stop, { once: true });
+    void promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", stop));
+  });
 }
 
 /** Holds native memory: dispose of it. */
@@ -51,6 +52,8 @@ export class StoreRouters implements AsyncDisposable {
   /** A router is a function of the statistics. */
   private readonly routers: Fits<FittedRouter> = new WeakMap();
   private readonly detectors: Fits<OutOfScopeDetector> = new WeakMap();
+  private readonly pending = new Set<Promise<unknown>>();
+  private readonly closing = new AbortController();
 
   /** @param kind default: by how much there is to choose from */
   constructor(compile: ConstructorParameters<typeof RouterFitter>[0], kind: Kind | undefined, seed: number) {
@@ -63,13 +66,27 @@ export class StoreRouters implements AsyncDisposable {
    * What tells texts of no known class.
    * @param rate share of held-out texts of known classes that may be called unknown
    */
-  detector(statistics: ClassStatistics, rate: number): Promise<OutOfScopeDetector> {
-    return once(this.detectors, statistics, () => this.fitter.detect(statistics, { falseRejectRate: rate }));
+  detector(statistics: ClassStatistics, rate: number, signal?: AbortSignal): Promise<OutOfScopeDetector> {
+    const { signal: closing } = this.closing;
+    const detect = () => this.fitter.detect(statistics, { falseRejectRate: rate, signal: closing });
+    return unlessAborted(this.once(this.detectors, statistics, detect), signal);
   }
 
   /** @param version whose statistics these are: its router is kept in the store's cache; absent: nowhere */
-  of(statistics: ClassStatistics, version?: VersionAt): Promise<FittedRouter> {
-    return once(this.routers, statistics, () => this.find(statistics, version));
+  of(statistics: ClassStatistics, version?: VersionAt, signal?: AbortSignal): Promise<FittedRouter> {
+    const router = this.once(this.routers, statistics, () => this.find(statistics, version));
+    return unlessAborted(router, signal);
+  }
+
+  private once<T>(fits: Fits<T>, statistics: ClassStatistics, make: () => Promise<T>): Promise<T> {
+    const known = fits.get(statistics);
+    if (known !== undefined) return known;
+    const fresh = make();
+    fits.set(statistics, fresh);
+    this.pending.add(fresh);
+    // A fit that failed is no answer for the next one who asks.
+    fresh.catch(() => fits.delete(statistics)).finally(() => this.pending.delete(fresh));
+    return fresh;
   }
 
   /** Keeps a router in the store's cache, if one was fitted to these statistics before their version was made. */
@@ -87,13 +104,13 @@ export class StoreRouters implements AsyncDisposable {
 
   private async find(statistics: ClassStatistics, version: VersionAt | undefined): Promise<FittedRouter> {
     const kind = this.kind ?? defaultKind(statistics);
-    const { seed } = this;
-    if (version === undefined) return await this.fitter.fit(statistics, { kind, seed });
+    const how = { kind, seed: this.seed, signal: this.closing.signal };
+    if (version === undefined) return await this.fitter.fit(statistics, how);
     const path = this.placeOf(statistics, version);
     try {
       return this.fitter.decode(await readFile(path), path);
     } catch {
-      const router = await this.fitter.fit(statistics, { kind, seed });
+      const router = await this.fitter.fit(statistics, how);
       await this.keep(path, router, version);
       return router;
     }
@@ -112,6 +129,8 @@ export class StoreRouters implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.closing.abort();
+    await Promise.allSettled(this.pending);
     await this.fitter[Symbol.asyncDispose]();
   }
 }

@@ -3,12 +3,15 @@ import { join } from "node:path";
 import { stringify } from "yaml";
 import type { z } from "zod";
 import { ConfigError, type ConfigIssue, StoreError } from "../../core/errors.ts";
+import { recipeNames } from "../../data/streamSpec.ts";
 import { writeFileAtomic } from "../../io/atomic.ts";
+import type { PromptTask } from "../../peft/promptTuning.ts";
 import { readYaml, resolveBackbone } from "../config.ts";
-import { toConfigIssues } from "../configIssues.ts";
+import { isRecord, toConfigIssues } from "../configIssues.ts";
 import { configFields, configSchema } from "../configSchema.ts";
 import { applyOverrides, type Override } from "../overrides.ts";
 import { configFile } from "../runFolder.ts";
+import { promptTaskOf } from "../structure.ts";
 
 const settingsSchema = configFields.pick({
   backbone: true,
@@ -78,6 +81,13 @@ export async function readSettings(folder: string): Promise<StoreSettings> {
   // A run's file speaks of its stream and its folder as well.
   const own = Object.entries(all).filter(([key]) => key in settingsSchema.shape);
   return parseSettings(Object.fromEntries(own), path);
+}
+
+/** What the texts are, as far as it decides with which words a prompt begins: a run on a recipe knows. */
+export async function readPromptTask(folder: string): Promise<PromptTask> {
+  const { stream } = await readYaml(join(folder, configFile));
+  const recipe = isRecord(stream) ? recipeNames.find((name) => name === stream.recipe) : undefined;
+  return promptTaskOf(recipe === undefined ? {} : { recipe });
 }
 
 export async function writeSettings(folder: string, settings: StoreSettings): Promise<void> {

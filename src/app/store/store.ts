@@ -8,7 +8,7 @@ import { learnClass, learnTask, toExample, type Workplace, type WrittenTask } fr
 import { buildBeside, mergeTasks } from "./merging.ts";
 import { StorePredictor } from "./prediction.ts";
 import { clearCache, removeFitted } from "./routers.ts";
-import { readSettings, requireLearnable } from "./settings.ts";
+import { readPromptTask, readSettings, requireLearnable } from "./settings.ts";
 import { gather, readSnapshot, type Snapshot, takeSnapshot } from "./snapshot.ts";
 import { keptVersions, readStore, StoreFolder } from "./storeFolder.ts";
 import { loadStoreBackbone, StoreModel } from "./storeModel.ts";
@@ -63,7 +63,7 @@ export class Store implements AsyncDisposable {
     const loaded = await loadStoreBackbone(await readStore(path), options);
     const settings = await readSettings(path);
     requireLearnable(settings, path);
-    const model = new StoreModel(loaded, settings);
+    const model = new StoreModel(loaded, settings, await readPromptTask(path));
     try {
       return new Store(path, model, await readSnapshot(path, model));
     } catch (error) {

@@ -9,6 +9,7 @@ import type { LearnResult } from "../../continual/taskTrainer.ts";
 import { CheckpointError } from "../../core/errors.ts";
 import { promptTemplate } from "../../data/prompts.ts";
 import type { LabelledExample } from "../../data/types.ts";
+import type { PromptTask } from "../../peft/promptTuning.ts";
 import { nodeRuntime } from "../../runtime/node.ts";
 import type { ModelStructure } from "../../train/graphs.ts";
 import type { FitEvent } from "../../train/trainer.ts";
@@ -98,10 +99,11 @@ export class StoreModel implements AsyncDisposable {
   readonly reader: AdaptedBackbone;
   private teacher: { readonly model: AdaptedBackbone; readonly learner: ContinualLearner } | undefined;
 
-  constructor(loaded: LoadedBackbone, settings: StoreSettings) {
+  /** @param promptTask decides with which words a prompt of `init: auto` begins */
+  constructor(loaded: LoadedBackbone, settings: StoreSettings, promptTask: PromptTask = "sentence") {
     this.loaded = loaded;
     this.settings = settings;
-    this.structure = resolveStructure(settings, loaded);
+    this.structure = resolveStructure(settings, loaded, promptTask);
     this.reader = this.open();
     this.routing = routingOf(settings, loaded);
     this.routers = new StoreRouters(
