@@ -26,18 +26,20 @@ export const routerFile = "router.safetensors";
 /** The false-reject rate at which rejection is measured where a configuration names none. */
 const MEASURED_REJECT_RATE = 0.05;
 
-/** Layers that make the routing feature at most. */
+/** Layers of the upper half that make the routing feature at most. */
 const MOST_LAYERS = 4;
 
 /**
- * Hidden states of the upper half of the backbone, the last one among them: at most four, evenly spread.
+ * The embeddings, which know words as such, and hidden states of the upper half of the backbone, the last one among
+ * them: at most four of these, evenly spread.
  * @param layers of the backbone
  */
 export function defaultRoutingLayers(layers: number): readonly number[] {
   const first = Math.ceil(layers / 2);
   const count = Math.min(MOST_LAYERS, layers - first + 1);
   const step = count < 2 ? 0 : (layers - first) / (count - 1);
-  return Array.from({ length: count }, (_, i) => Math.round(layers - (count - 1 - i) * step));
+  const upper = Array.from({ length: count }, (_, i) => Math.round(layers - (count - 1 - i) * step));
+  return [0, ...upper];
 }
 
 /** Settings of a router on statistics; undefined where a network routes, or nothing. */

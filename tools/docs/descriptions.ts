@@ -93,7 +93,7 @@ export const descriptions: Readonly<Record<string, string>> = {
   "router.secondPass":
     "`auto`: texts of which the first pass is not sure get a second, where that mends more of the validation texts than it breaks, by more than chance. `always`: all texts do. `off`: none does.",
   "router.layers":
-    "Hidden states whose pooled vectors stand side by side as the routing feature, 0 the embeddings', each brought to length 1. Without it at most four of the upper half, the last among them.",
+    "Hidden states whose pooled vectors stand side by side as the routing feature, 0 the embeddings', each brought to length 1. Without it the embeddings and at most four of the upper half, the last among them.",
   "router.firstSession":
     "`true`: features are read through the first task's adapter, which is frozen then like any other. They then hang on which task comes first, and no store goes on from such a run. Without it they are the frozen backbone's alone.",
   "router.rejectRate":

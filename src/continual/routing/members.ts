@@ -83,8 +83,8 @@ function kernel(draw: number): ClosedMember {
   return closed("lda", { kind: "fourier", size: 2048, draw, bandwidth: 1 });
 }
 
-function softmax(reads: LayerChoice): SoftmaxMember {
-  return { type: "softmax", expansion: { kind: "relu", size: 2000 }, reads, weight: 1 };
+function softmax(reads: LayerChoice, draw = 0): SoftmaxMember {
+  return { type: "softmax", expansion: { kind: "relu", size: 2000, draw }, reads, weight: 1 };
 }
 
 function network(reads: LayerChoice): NetworkMember {
@@ -99,7 +99,13 @@ export const routerMembers: { readonly [K in RouterKind]: readonly MemberSpec[] 
   ranpac: [closed("ridge", { kind: "relu", size: 6000 })],
   softmax: [softmax("all")],
   network: [network("ends")],
-  ensemble: [softmax("ends"), softmax("upper"), network("ends")],
+  ensemble: [
+    softmax("ends", 0),
+    softmax("ends", 1),
+    softmax("upper", 0),
+    softmax("upper", 1),
+    network("ends"),
+  ],
 };
 
 /** What `auto` chooses from, the cheapest first: of equals it takes the first. */
