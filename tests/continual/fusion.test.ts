@@ -1,6 +1,7 @@
 /** From posteriors to answers: who is asked, how evidence is weighed, and when it is worth its pass. */
 import fc from "fast-check";
-import { describe, expect, test } from "vitest";
+import { describe, expect, expectTypeOf, test } from "vitest";
+import type { FeatureRows } from "../../src/continual/adaptedBackbone.ts";
 import {
   type ClassLayout,
   fuse,
@@ -15,8 +16,9 @@ import {
   countFusion,
   type FusionCounts,
 } from "../../src/continual/routing/fusionFit.ts";
-import { decide } from "../../src/continual/routing/routedPrediction.ts";
-import type { Posterior } from "../../src/continual/routing/types.ts";
+import { decide, type RouteOptions, type route } from "../../src/continual/routing/routedPrediction.ts";
+import type { Posterior, Router } from "../../src/continual/routing/types.ts";
+import type { Encoding } from "../../src/data/tokenizer.ts";
 
 const labels = ["a", "b", "c", "d"];
 const tasks = [
@@ -34,6 +36,13 @@ function posteriorOf(...rows: readonly (readonly number[])[]): Posterior {
 }
 
 const close = (value: number) => expect.closeTo(value, 10);
+
+test("what is routed is encodings alone: no label, task or number of classes can come with them", () => {
+  expectTypeOf<Parameters<typeof route>[3]>().toEqualTypeOf<readonly Encoding[]>();
+  expectTypeOf<keyof Encoding>().toEqualTypeOf<"ids" | "typeIds" | "truncated">();
+  expectTypeOf<keyof RouteOptions>().toEqualTypeOf<"top" | "signal">();
+  expectTypeOf<Parameters<Router["posterior"]>[0]>().toEqualTypeOf<FeatureRows>();
+});
 
 describe("classes and tasks", () => {
   test("a task's slots are found among the router's columns, whatever their order", () => {

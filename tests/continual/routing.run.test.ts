@@ -242,7 +242,9 @@ describe("texts of no known class", () => {
 
 describe.each(["newlora", "newlora-frozen"])("router: %s", (kind) => {
   test("turns the network on, and predictions are those that were evaluated", async () => {
-    await run(kind, { router: kind });
+    const [started] = await run(kind, { router: kind });
+    // Linear(16, 8) and Linear(8, 3) with their biases.
+    expect(started?.type === "run-started" && started.header.selectorParameters).toBe(16 * 8 + 8 + 8 * 3 + 3);
     const texts = await testTexts();
     const predictions = await predict(kind, texts);
     const routed = await routedOf(kind);
