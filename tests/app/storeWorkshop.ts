@@ -1,0 +1,57 @@
+import { join } from "node:path";
+import { openStore, type Store } from "../../src/app/store/store.ts";
+import { readStore } from "../../src/app/store/storeFolder.ts";
+import { readTasks } from "../../src/app/store/tasks.ts";
+import type { Prediction } from "../../src/app/types.ts";
+import { ClassStatistics } from "../../src/continual/routing/statistics.ts";
+import type { LabelledExample } from "../../src/data/types.ts";
+import { temporaryFolder } from "./helpers.ts";
+import { writeTinyModel } from "./tinyExperiment.ts";
+
+/** Texts of a label hold its letter. */
+export function texts(labels: readonly string[], split = "train", count = 12): LabelledExample[] {
+  return labels.flatMap((label) =>
+    Array.from({ length: count }, (_, i) => ({
+      text: `${label[0]} ${split} number ${i} ${label[0]}`,
+      label,
+    })),
+  );
+}
+
+export const settings = {
+  training: { epochs: 3, batchSize: 4, learningRate: 1e-2, headLearningRate: 5e-2 },
+  threads: 1,
+} as const;
+
+export const questions = texts(["aa", "bb", "cc", "dd", "ee"], "test", 3).map(({ text }) => text);
+
+/** A folder with a tiny model, and stores on it that are closed with the test. */
+export async function workshop() {
+  const folder = await temporaryFolder();
+  const backbone = join(folder, "model");
+  await writeTinyModel(backbone);
+  return {
+    folder,
+    at: (name: string) => join(folder, name),
+    open: (name: string, changes: object = {}): Promise<Store> =>
+      openStore(join(folder, name), { create: { backbone, ...settings, ...changes } }),
+  };
+}
+
+/** Everything that a store's statistics hold, to the last bit. */
+export async function statisticsOf(folder: string): Promise<readonly string[]> {
+  const tasks = await readTasks(folder, await readStore(folder));
+  const [first] = tasks.flatMap(({ statistics }) => statistics ?? []);
+  if (first === undefined) return [];
+  const all = tasks.flatMap(({ statistics }) => statistics?.contributions ?? []);
+  return ClassStatistics.empty(first.constants)
+    .with(all)
+    .contributions.map(({ id }) => id);
+}
+
+/** Labels and scores; which task a label was learned in is no matter of statistics. */
+export function answers(predictions: readonly Prediction[]) {
+  return predictions.map(({ label, score, top, passes }) => ({ label, score, top, passes }));
+}
+
+export const statisticsOnly = { statisticsOnly: true } as const;
