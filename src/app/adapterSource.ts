@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { type Evaluation, isEvaluation } from "../continual/runMetrics.ts";
 import { ConfigError, StoreError } from "../core/errors.ts";
 import type { RunEvent } from "../core/record.ts";
+import { OUTSIDE } from "../data/conll.ts";
 import { parseEvents } from "../report/record.ts";
 import { differingKeys, loadConfig, pathKeys, type ResolvedConfig } from "./config.ts";
 import type { TaskOutline } from "./experimentKind.ts";
@@ -99,7 +100,8 @@ export class AdapterSource {
       ["pooling", JSON.stringify(feature)],
     ];
     const named = (all: readonly { readonly name: string; readonly labels: readonly string[] }[]) =>
-      JSON.stringify(all.map(({ name, labels }) => [name, labels]));
+      // The head of a word run's first task has O besides its task's own tags.
+      JSON.stringify(all.map(({ name, labels }) => [name, labels.filter((label) => label !== OUTSIDE)]));
     const { manifest } = this.#run;
     const theirs = new Map([
       ...describe(manifest).map(([what, value]) => [what, value] as const),

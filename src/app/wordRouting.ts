@@ -145,7 +145,7 @@ interface Opened {
 }
 
 /** @returns undefined unless the router in the run's folder is whole, of this version and that of these tasks */
-async function readSaved({ run, model }: Learned): Promise<Opened | undefined> {
+async function readSaved({ run, model, tasks }: Learned): Promise<Opened | undefined> {
   const holder = new RouterFitter((graph) => model.compile(graph));
   try {
     const summary = summarySchema.parse(JSON.parse(await readFile(join(run.path, routingFile), "utf8")));
@@ -154,7 +154,8 @@ async function readSaved({ run, model }: Learned): Promise<Opened | undefined> {
     if (sha256(bytes) === summary.router && JSON.stringify(known) === JSON.stringify(summary.statistics)) {
       const { layers, priors, fusion } = summary;
       const router = holder.decode(bytes, join(run.path, routerFile));
-      return { routing: { router, features: { layers }, priors, fusion }, holder };
+      const session = run.config.router?.firstSession === true && tasks[0] && { session: tasks[0] };
+      return { routing: { router, features: { layers, ...session }, priors, fusion }, holder };
     }
   } catch {
     // Whatever is wrong with these two files, the tasks' own statistics say the same.

@@ -109,7 +109,7 @@ export class ProgressPrinter {
       case "words-evaluated":
         return (
           `${this.#taskTitle(event.task)} evaluated: CIL micro F1 ${formatPercent(event.cil.microF1)}, ` +
-          `TIL ${formatPercent(event.til.microF1)} on ${event.cil.perTask.length} tasks (${formatDuration(event.seconds)})`
+          `TIL ${formatPercent(event.til.microF1)}${routedWordsPart(event)} on ${event.cil.perTask.length} tasks (${formatDuration(event.seconds)})`
         );
       case "floor-measured":
         return `floor, ${event.floor.method}: CIL ${formatPercent(event.floor.cil)}, TIL ${formatPercent(event.floor.til)} (${formatDuration(event.floor.seconds)})`;
@@ -138,6 +138,11 @@ function routedPart({ routed }: EventOf<"evaluated">): string {
   if (routed === undefined) return "";
   const passes = routed.passesPerExample.toFixed(2);
   return `, routed ${formatPercent(mean(routed.accuracy))} at ${passes} passes`;
+}
+
+function routedWordsPart({ routed }: EventOf<"words-evaluated">): string {
+  if (routed === undefined) return "";
+  return `, routed ${formatPercent(routed.microF1)} at ${routed.passesPerExample.toFixed(2)} passes`;
 }
 
 function mean(values: readonly number[]): number {

@@ -124,6 +124,14 @@ const ofWords: readonly Definition[] = [
     formula: html`(1/(<i>T</i>−1)) ${sum("j<T")} (${f("T", "j")} − ${f("j", "j")})`,
     text: "What later learning did to earlier tasks, in points; negative where they suffered, higher is better.",
   },
+  {
+    name: "Routed",
+    formula: html`ŷ = argmax <i>r</i>·log <i>p</i>(tag) + <i>w</i>·log softmax(heads)`,
+    text:
+      "Any type learned so far, as in CIL, but a router on words' frozen features says which tasks' types a sentence may " +
+      "have, and only their adapters run, with the first one for O. The router alone answers where that was best on " +
+      "held-out sentences.",
+  },
 ];
 
 const ofRuns: readonly Definition[] = [

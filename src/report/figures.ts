@@ -34,14 +34,14 @@ export interface ProtocolFigures {
 /** Prediction in which a router or a network chooses the task. */
 export interface RoutedFigures {
   readonly matrix: AccuracyMatrix;
-  /** The mean over tasks after the last one. */
+  /** The mean over tasks after the last one, at word level micro F1. */
   readonly headline: number;
-  /** The share of all test texts whose task is found. */
-  readonly taskAccuracy: number;
+  /** The share of all test texts whose task is found; absent at word level, where a sentence has no one task. */
+  readonly taskAccuracy?: number;
   /** At the end of the run, of two tasks or more. */
   readonly forgetting: number | undefined;
   readonly passesPerExample: number;
-  /** What the router's first pass alone reaches, the mean over tasks. */
+  /** What the router's first pass alone reaches, the mean over tasks, at word level micro F1. */
   readonly firstPass?: number | undefined;
   /** Absent where a network chooses. */
   readonly router?: RouterSummary;
@@ -77,7 +77,7 @@ export interface RunFigures {
 export function summarize(record: RunRecord): RunFigures {
   const { metrics, tasks } = record;
   const evaluatedTasks = record.cil.length;
-  const routed = summarizeRouted(record, tasks.slice(0, evaluatedTasks));
+  const routed = routedSummarizers[record.level](record, tasks.slice(0, evaluatedTasks));
   const outOfScope = tasks[evaluatedTasks - 1]?.evaluated?.outOfScope;
   const [cil, til] = [summarizers[record.level](record, "cil"), summarizers[record.level](record, "til")];
   const floor = metrics?.level === undefined ? metrics?.floor : undefined;
@@ -137,6 +137,30 @@ function summarizeRouted(
     ...(last.router !== undefined && { router: last.router }),
   };
 }
+
+function summarizeRoutedWords(
+  { metrics }: RunRecord,
+  evaluated: readonly TaskRecord[],
+): RoutedFigures | undefined {
+  const rows = evaluated.flatMap(({ wordsEvaluated: row }) => row?.routed ?? []);
+  const last = rows.at(-1);
+  if (last === undefined || rows.length < evaluated.length) return undefined;
+  return {
+    matrix: rows.map(({ perTask }) => rows.map((_, j) => perTask[j] ?? null)),
+    headline: last.microF1,
+    forgetting: metrics?.level === "word" ? metrics.routed?.forgetting : undefined,
+    passesPerExample: last.passesPerExample,
+    firstPass: last.firstPassMicroF1,
+    router: last.router,
+  };
+}
+
+const routedSummarizers: {
+  readonly [L in RunLevel]: (
+    record: RunRecord,
+    evaluated: readonly TaskRecord[],
+  ) => RoutedFigures | undefined;
+} = { sentence: summarizeRouted, word: summarizeRoutedWords };
 
 /** Distinct labels: a label may come again in a later task. */
 function countNames(tasks: readonly TaskRecord[]): number {

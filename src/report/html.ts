@@ -1,5 +1,5 @@
 import type { RunLevel } from "../core/record.ts";
-import type { ProtocolFigures, RunFigures } from "./figures.ts";
+import type { ProtocolFigures, RoutedFigures, RunFigures } from "./figures.ts";
 import { summarize } from "./figures.ts";
 import {
   formatBytes,
@@ -131,6 +131,10 @@ function headlineName({ figures, wording }: Page): Markup {
   return figures.finished ? wording.headlineMarkup : html`${wording.headlineSoFar}`;
 }
 
+function taskFound({ taskAccuracy }: RoutedFigures): string {
+  return taskAccuracy === undefined ? "" : `the task found for ${formatPercent(taskAccuracy)} % of texts; `;
+}
+
 function cardsOf(page: Page): readonly Card[] {
   const { figures, wording } = page;
   const { cil, til, finished } = figures;
@@ -162,7 +166,7 @@ function cardsOf(page: Page): readonly Card[] {
             name: html`Routed ${headlineName(page)}`,
             value: formatPercent(figures.routed.headline),
             unit: "%",
-            more: `the task found for ${formatPercent(figures.routed.taskAccuracy)} % of texts; ${formatPasses(figures.routed.passesPerExample)} forward passes`,
+            more: `${taskFound(figures.routed)}${formatPasses(figures.routed.passesPerExample)} forward passes`,
           },
         ]),
     ...(figures.floor === undefined

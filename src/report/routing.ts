@@ -8,13 +8,21 @@ export function formatPasses(passes: number | undefined): string {
   return Number.isInteger(passes) ? String(passes) : passes.toFixed(2);
 }
 
+function describeGate({ below, plausible }: NonNullable<RouterSummary["secondPass"]>): string {
+  if (plausible !== undefined)
+    return plausible === 0
+      ? "about every sentence"
+      : `about sentences in which a word is of its types with a probability of ${plausible} or more`;
+  return below === null ? "for every text" : `where the likeliest class is below ${below}`;
+}
+
 function describeSecondPass(secondPass: RouterSummary["secondPass"]): string {
   if (secondPass === undefined)
     return "no second pass: it gained nothing on held-out texts, or was not asked for";
-  const { below, weight, topTasks } = secondPass;
-  const which = below === null ? "for every text" : `where the likeliest class is below ${below}`;
+  const { weight, topTasks, headsAlone } = secondPass;
   const tasks = topTasks === 1 ? "the likeliest task" : `the ${topTasks} likeliest tasks`;
-  return `a second pass asks ${tasks} ${which}, its evidence weighed by ${weight}`;
+  const evidence = headsAlone ? "which then answers alone" : `its evidence weighed by ${weight}`;
+  return `a second pass asks ${tasks} ${describeGate(secondPass)}, ${evidence}`;
 }
 
 /** One sentence, without a period. */

@@ -157,18 +157,20 @@ from its best, precision, recall and entities in the test set, and F1 where the 
 <th scope="col">entities</th><th scope="col">TIL F1</th></tr></thead><tbody>${rows}</tbody></table></div>`;
 }
 
-function renderRouting({ figures: { routed, outOfScope } }: Page): Markup | undefined {
+function renderRouting({ figures: { routed, outOfScope }, wording }: Page): Markup | undefined {
   if (routed?.router === undefined && outOfScope === undefined) return undefined;
   const { router } = routed ?? {};
   const figures: (readonly [string, string])[] =
     routed === undefined
       ? []
       : [
-          ["average accuracy", `${formatPercent(routed.headline)} %`],
+          [wording.averages, `${formatPercent(routed.headline)} %`],
           ...(routed.firstPass === undefined
             ? []
             : [["first pass alone", `${formatPercent(routed.firstPass)} %`] as const]),
-          ["task found", `${formatPercent(routed.taskAccuracy)} %`],
+          ...(routed.taskAccuracy === undefined
+            ? []
+            : [["task found", `${formatPercent(routed.taskAccuracy)} %`] as const]),
           ["forgetting, points", formatPercent(routed.forgetting)],
           ["forward passes an example", formatPasses(routed.passesPerExample)],
         ];

@@ -118,7 +118,7 @@ function renderHeadline(
   return [
     pen.strong(line(["", "CIL", "TIL"])),
     ...rows.map(line),
-    ...(routed === undefined ? [] : routedLines(routed, pen)),
+    ...(routed === undefined ? [] : routedLines(routed, wording, pen)),
     ...(outOfScope === undefined ? [] : wrapPlain(rejectionLine(outOfScope), pen.width)),
     ...(floor === undefined ? [] : [floorLine(floor)]),
     ...(belowFloor.length === 0 ? [] : [pen.strong(`Below the floor: ${belowFloor.join(", ")}.`)]),
@@ -138,11 +138,11 @@ function floorLine({ method, cil, til }: FloorMetrics): string {
   return `Floor (${method}, no network): CIL ${formatPercent(cil)} %, TIL ${formatPercent(til)} %`;
 }
 
-function routedLines(routed: RoutedFigures, { width }: Pen): string[] {
+function routedLines(routed: RoutedFigures, wording: Wording, { width }: Pen): string[] {
   const { headline, taskAccuracy, forgetting, passesPerExample, firstPass, router } = routed;
   const parts = [
-    `Routed: ${formatPercent(headline)} %`,
-    `task found: ${formatPercent(taskAccuracy)} %`,
+    `Routed${wording.routedNote}: ${formatPercent(headline)} %`,
+    ...(taskAccuracy === undefined ? [] : [`task found: ${formatPercent(taskAccuracy)} %`]),
     `passes an example: ${formatPasses(passesPerExample)}`,
     ...(firstPass === undefined ? [] : [`first pass alone: ${formatPercent(firstPass)} %`]),
     ...(forgetting === undefined ? [] : [`forgetting: ${formatPercent(forgetting)} points`]),

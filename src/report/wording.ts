@@ -18,6 +18,8 @@ export interface Wording {
   readonly headline: string;
   readonly headlineMarkup: Markup;
   readonly headlineSoFar: string;
+  /** What follows "Routed" in front of its headline figure. */
+  readonly routedNote: string;
   readonly second: string;
   /** What follows the second figure where it stands in small print. */
   readonly secondNote: string;
@@ -48,6 +50,7 @@ texts, in percent. Read down a column to see a task being forgotten. Both matric
     headline: "average accuracy A_T",
     headlineMarkup: html`average accuracy <i>A</i><sub>T</sub>`,
     headlineSoFar: "average accuracy so far",
+    routedNote: "",
     second: "accuracy over samples",
     secondNote: "over samples",
     incremental: "average incremental accuracy",
@@ -74,6 +77,7 @@ one colour scale.`,
     headline: "micro F1",
     headlineMarkup: html`micro F1`,
     headlineSoFar: "micro F1 so far",
+    routedNote: ", micro F1",
     second: "macro F1",
     secondNote: "macro F1",
     incremental: "average incremental F1",

@@ -266,7 +266,7 @@ test("newlora-frozen, hard, asks one adapter beside the backbone", async () => {
 
 describe("a router is refused", () => {
   test.each<readonly [string, Settings, string]>([
-    ["at level: word", { level: "word", router: "lda" }, "router"],
+    ["that is a network, at level: word", { level: "word", router: "newlora" }, "router"],
     ["without a head", { head: "none", router: "lda" }, "router"],
     ["of another name", { router: "ldda" }, "router"],
     [

@@ -108,7 +108,8 @@ function percent(spread: Spread | undefined): string {
 
 function routedLine({ taskAccuracy, passesPerExample }: Figures): string {
   const passes = passesPerExample === undefined ? "–" : passesPerExample.mean.toFixed(2);
-  return `routed: task found ${percent(taskAccuracy)}; ${passes} passes an example\n`;
+  const found = taskAccuracy === undefined ? "" : `task found ${percent(taskAccuracy)}; `;
+  return `routed: ${found}${passes} passes an example\n`;
 }
 
 /** The summary for people, in percent: mean ± sample standard deviation. */

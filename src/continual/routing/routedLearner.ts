@@ -66,7 +66,7 @@ export async function contributionsOf(
 }
 
 /** SHA-256 over an adapter's tensors, by name. */
-function hashAdapter({ adapter }: Pick<LearnedTask, "adapter">): string {
+export function hashAdapter({ adapter }: Pick<LearnedTask, "adapter">): string {
   const tensors = [...adapter].sort(([a], [b]) => compareCodeUnits(a, b));
   return sha256Json(
     tensors.map(([name, { data, dims }]) => [

@@ -8,7 +8,7 @@ import type { AdaptedBackbone, LearnedTask } from "../adaptedBackbone.ts";
 import type { WordTaskToLearn } from "../wordLearner.ts";
 import { decodeContributions, encodeContributions } from "./contributionFile.ts";
 import { type FittedRouter, RouterFitter } from "./fit.ts";
-import { type RoutingSettings, statisticsFile } from "./routedLearner.ts";
+import { hashAdapter, type RoutingSettings, statisticsFile } from "./routedLearner.ts";
 import {
   askingWordHeads,
   gatherWordEvidence,
@@ -16,7 +16,7 @@ import {
   spansOf,
   type WordRouting,
 } from "./routedWords.ts";
-import { ClassStatistics } from "./statistics.ts";
+import { ClassStatistics, checkSameConstants } from "./statistics.ts";
 import type { FeatureConstants } from "./types.ts";
 import { layOutTags, type WordFusion } from "./wordFusion.ts";
 import {
@@ -81,12 +81,14 @@ export interface CurrentWordRouting extends WordRouting {
 export class WordRoutedLearner implements AsyncDisposable {
   private readonly model: AdaptedBackbone;
   readonly settings: RoutingSettings;
-  private readonly constants: FeatureConstants;
+  private constants: FeatureConstants;
   private readonly seed: number;
   private readonly fitter: RouterFitter;
   private readonly learned: LearnedTask[] = [];
   private readonly parts: WordPart[] = [];
   private statistics: ClassStatistics;
+  /** Through whose adapter features are read, once there is one and they are to be. */
+  private session: LearnedTask | undefined;
   private fitted: FittedRouter | undefined;
   private newest: ReadonlyMap<string, Uint8Array> = new Map();
 
@@ -100,11 +102,12 @@ export class WordRoutedLearner implements AsyncDisposable {
   }
 
   get features(): WordFeatures {
-    return this.settings.features;
+    return { ...this.settings.features, ...(this.session && { session: this.session }) };
   }
 
   /** Learns to route among one task more. */
   async learn(task: WordTaskToLearn, learned: LearnedTask, signal?: AbortSignal): Promise<void> {
+    if (this.settings.firstSession === true) this.readThrough(learned);
     const { encodings } = this.model.encodeWords(task.train, `train of ${task.name}`);
     const words = await readWordRows(this.model, encodings, this.features, signal);
     const { contributions, totals } = contributionsOfWords(words, encodings, task.train, task.labels);
@@ -123,7 +126,21 @@ export class WordRoutedLearner implements AsyncDisposable {
 
   /** Takes the newest task's adapter in, learned now or by an earlier run. */
   add(learned: LearnedTask): void {
+    if (this.settings.firstSession === true) this.readThrough(learned);
     this.learned.push(learned);
+  }
+
+  /**
+   * Makes the first task that is learned the one through whose adapter all features are read from then on.
+   * @throws StoreError if the statistics there are were read through another
+   */
+  private readThrough(learned: LearnedTask): void {
+    if (this.session !== undefined) return;
+    const constants = { ...this.constants, firstSession: hashAdapter(learned) };
+    if (this.parts.length === 0) this.statistics = ClassStatistics.empty(constants);
+    else checkSameConstants(constants, this.statistics.constants);
+    this.session = learned;
+    this.constants = constants;
   }
 
   private async count(
@@ -214,7 +231,12 @@ export class WordRoutedLearner implements AsyncDisposable {
     const { constants, contributions } = decodeContributions(rows.bytes, rows.where);
     const told = await read(wordCountsFile);
     const joined = ClassStatistics.empty(constants).with(contributions);
-    this.statistics = drawStatistics(this.statistics.merge(joined));
+    if (this.settings.firstSession === true && this.parts.length === 0) {
+      // Which adapter it is, the file says before the adapter itself is there; it must be the one that is added then.
+      const { firstSession: _, ...plain } = constants;
+      checkSameConstants(this.constants, plain);
+      this.statistics = joined;
+    } else this.statistics = drawStatistics(this.statistics.merge(joined));
     this.fitted = undefined;
     this.parts.push({ ...decodePart(told.bytes, told.where), hash: sha256(rows.bytes) });
   }

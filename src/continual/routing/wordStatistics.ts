@@ -10,7 +10,7 @@ import type { FixedRows, Posterior, Router, RoutingFeatureSpec } from "./types.t
 
 /**
  * Rows that a tag keeps at most, of a task and of all tasks together. Where nine words of ten are `O` this is what bounds
- * the statistics: 2·F bytes a row, so 12 MiB a tag with F = 1536.
+ * the statistics: 2·F bytes a row, so 15 MiB a tag with F = 1920.
  */
 export const MOST_WORDS_OF_A_TAG = 4096;
 
