@@ -14,7 +14,7 @@ import { fitDetector, type OutOfScopeDetector, type OutOfScopeOptions } from "./
 import { decodeRouter, encodeRouter } from "./routerFile.ts";
 import { addShare, answer, type Machinery, type Member, type RouterModel } from "./routerModel.ts";
 import { chooseSoftmax } from "./softmaxFit.ts";
-import type { Contribution } from "./statistics.ts";
+import type { ClassStatistics, Contribution } from "./statistics.ts";
 import { leadingTotals } from "./totals.ts";
 import { TotalsKeeper } from "./totalsKeeper.ts";
 import type { FeatureConstants, Router, RouterKind } from "./types.ts";
@@ -135,7 +135,7 @@ export class RouterFitter implements AsyncDisposable {
    * Fits what tells texts of no known class, a function of the statistics and the rate.
    * @throws DataError if there is no class
    */
-  async detect(statistics: RoutingStatistics, options: OutOfScopeOptions = {}): Promise<OutOfScopeDetector> {
+  async detect(statistics: ClassStatistics, options: OutOfScopeOptions = {}): Promise<OutOfScopeDetector> {
     const ground = this.ground(statistics, 0, options.signal);
     return fitDetector(ground, options.falseRejectRate);
   }

@@ -4,9 +4,9 @@ import type { FeatureConstants, RouterKind } from "./types.ts";
 
 /**
  * The layers that a member reads, of those that the features have: `ends` the lowest, the middle one and the last of the
- * backbone, `upper` its upper half with the middle one. Where the features have none of them: all.
+ * backbone, `upper` its upper half with the middle one, `last` the last. Where the features have none of them: all.
  */
-export type LayerChoice = "all" | "ends" | "upper";
+export type LayerChoice = "all" | "ends" | "upper" | "last";
 
 export type ClosedForm = "nearest-mean" | "lda" | "ridge";
 
@@ -108,6 +108,12 @@ export const routerMembers: { readonly [K in RouterKind]: readonly MemberSpec[] 
   ],
 };
 
+/** What texts of no known class are told by: distances in each of these expansions, added. */
+export const detectorMembers: readonly Pick<ClosedMember, "expansion" | "reads">[] = [
+  { expansion: { kind: "relu", size: 1500 }, reads: "last" },
+  { expansion: { kind: "relu", size: 1500 }, reads: "upper" },
+];
+
 /** What `auto` chooses from, the cheapest first: of equals it takes the first. */
 export const autoKinds: readonly RouterKind[] = ["lda", "ranpac", "ensemble"];
 
@@ -119,6 +125,7 @@ export function placesRead(reads: LayerChoice, layers: readonly number[]): numbe
     all: () => true,
     ends: (layer) => layer === 0 || layer === middle || layer === last,
     upper: (layer) => layer >= middle && layer > 0,
+    last: (layer) => layer === last,
   };
   const all = layers.map((_, place) => place);
   const places = all.filter((place) => wanted[reads](layers[place]!));

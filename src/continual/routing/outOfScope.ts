@@ -16,7 +16,7 @@ import {
 import type { Expander } from "./expansions.ts";
 import { blockOf, quantize, takeRows } from "./fixedRows.ts";
 import type { FitGround } from "./ground.ts";
-import { expansionOf } from "./members.ts";
+import { detectorMembers, expansionOf } from "./members.ts";
 import { rejectionThreshold } from "./rejection.ts";
 import { checkWidth, readOut } from "./routerModel.ts";
 import { accumulate, type Totals } from "./totals.ts";
@@ -145,31 +145,62 @@ async function distancesOf(
   return distances;
 }
 
-/**
- * Fits the relative Mahalanobis distance to the classes seen so far, and sets the threshold on their held-out rows, which
- * a fit without them judges; the fit that answers has seen all rows.
- */
-export async function fitDetector(ground: FitGround, rate = FALSE_REJECT_RATE): Promise<OutOfScopeDetector> {
-  const { algebra, statistics, split, signal } = ground;
+/** One expansion's distances: by a fit without the held-out rows, and by one to all. */
+interface FittedDistance {
+  readonly expander: Expander;
+  readonly judging: RelativeDistance;
+  readonly final: RelativeDistance;
+}
+
+async function fitDistances(
+  { algebra, statistics, split, signal, ...ground }: FitGround,
+  expander: Expander,
+): Promise<FittedDistance> {
   const { labels } = statistics;
-  const expander = ground.expander(
-    expansionOf({ expansion: { kind: "identity" }, reads: "all" }, statistics.constants),
-  );
   const totals = await ground.totals(expander, expander.size, true);
   await accumulate(algebra, expander, totals, split.conscripted, 1, signal);
   const judging = await fitRelativeDistance(algebra, totals, labels, SHRINKAGE, signal);
-  const threshold = rejectionThreshold(
-    await distancesOf(algebra, expander, judging, split.judges, signal),
-    rate,
-  );
   await accumulate(algebra, expander, totals, split.heldOut, 1, signal);
-  const distance = await fitRelativeDistance(algebra, totals, labels, SHRINKAGE, signal);
+  return {
+    expander,
+    judging,
+    final: await fitRelativeDistance(algebra, totals, labels, SHRINKAGE, signal),
+  };
+}
+
+/** The sum of some distances of each row. */
+async function addDistances(
+  algebra: Algebra,
+  distances: readonly { readonly expander: Expander; readonly distance: RelativeDistance }[],
+  rows: FixedRows,
+  signal: AbortSignal | undefined,
+): Promise<Float64Array> {
+  const sums = new Float64Array(rows.rows);
+  for (const { expander, distance } of distances) {
+    const found = await distancesOf(algebra, expander, distance, rows, signal);
+    for (let row = 0; row < sums.length; row++) sums[row]! += found[row]!;
+  }
+  return sums;
+}
+
+/**
+ * Fits relative Mahalanobis distances in several random expansions to the classes seen so far, and sets the threshold on
+ * their sum for the held-out rows, which fits without them judge; the fits that answer have seen all rows.
+ */
+export async function fitDetector(ground: FitGround, rate = FALSE_REJECT_RATE): Promise<OutOfScopeDetector> {
+  const { algebra, statistics, split, signal } = ground;
+  const fitted: FittedDistance[] = [];
+  for (const member of detectorMembers)
+    fitted.push(await fitDistances(ground, ground.expander(expansionOf(member, statistics.constants))));
+  const judging = fitted.map((each) => ({ expander: each.expander, distance: each.judging }));
+  const final = fitted.map((each) => ({ expander: each.expander, distance: each.final }));
+  const threshold = rejectionThreshold(await addDistances(algebra, judging, split.judges, signal), rate);
   return {
     threshold,
     falseRejectRate: rate,
     score: (features, stop) => {
       checkWidth("out-of-scope detector", features, statistics.constants);
-      return distancesOf(algebra, expander, distance, quantize(features), stop);
+      return addDistances(algebra, final, quantize(features), stop);
     },
   };
 }
