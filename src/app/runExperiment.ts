@@ -176,9 +176,9 @@ async function* learnStream(
   }
   const figures = computeFigures(level, [...rows.values()], curriculum.tasks);
   const probing = computeProbing([...probed.values()]);
-  const floor =
-    past.find((event) => event.type === "floor-measured")?.floor ?? (await course.floor?.(signal));
-  if (floor !== undefined) yield { type: "floor-measured", floor };
+  const told = past.find((event) => event.type === "floor-measured")?.floor;
+  const floor = told ?? (await course.floor?.(signal));
+  if (floor !== undefined && told === undefined) yield { type: "floor-measured", floor };
   const metrics = {
     ...figures,
     ...(probing !== undefined && { probing }),

@@ -38,7 +38,7 @@ function productGraph(dtype: FloatType, transposed: Transposed): Graph {
 /** Products of matrices, one compiled graph for each type and transposition. Holds native memory: dispose of it. */
 export class Algebra implements AsyncDisposable {
   private readonly compile: Compile;
-  private readonly sessions = new Map<string, Executable>();
+  private readonly sessions = new Map<string, Promise<Executable>>();
 
   constructor(compile: Compile) {
     this.compile = compile;
@@ -70,16 +70,21 @@ export class Algebra implements AsyncDisposable {
 
   private async session(dtype: FloatType, transposed: Transposed): Promise<Executable> {
     const key = `${dtype} ${transposed}`;
-    const held = this.sessions.get(key);
-    if (held !== undefined) return held;
-    const session = await this.compile(productGraph(dtype, transposed));
-    this.sessions.set(key, session);
-    return session;
+    // Whoever asks while it compiles waits for the same session: a second one would never be released.
+    const compiling = this.sessions.get(key) ?? this.compile(productGraph(dtype, transposed));
+    this.sessions.set(key, compiling);
+    try {
+      return await compiling;
+    } catch (error) {
+      // Whoever asks next tries anew.
+      this.sessions.delete(key);
+      throw error;
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     const held = [...this.sessions.values()];
     this.sessions.clear();
-    for (const session of held) await session[Symbol.asyncDispose]();
+    for (const session of held) await (await session)[Symbol.asyncDispose]();
   }
 }

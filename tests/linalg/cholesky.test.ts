@@ -125,3 +125,41 @@ describe("triangular inverse", () => {
       }
   });
 });
+
+describe("products on the engine", () => {
+  it("compiles once for callers that come at the same time, and releases what it compiled", async () => {
+    let open = 0;
+    let compiled = 0;
+    await using own = new Algebra(async (graph) => {
+      compiled += 1;
+      const executable = await nodeRuntime.compile(graph, { threads: 1 });
+      open += 1;
+      return {
+        ...executable,
+        run: (feeds) => executable.run(feeds),
+        [Symbol.asyncDispose]: async () => {
+          open -= 1;
+          await executable[Symbol.asyncDispose]();
+        },
+      };
+    });
+    const a = random(2, 3, 1);
+    const [one, two] = await Promise.all([own.product(a, a, "second"), own.product(a, a, "second")]);
+    expect(one.values).toEqual(two.values);
+    expect(compiled).toBe(1);
+    await own[Symbol.asyncDispose]();
+    expect(open).toBe(0);
+  });
+
+  it("compiles anew after a failure", async () => {
+    let fails = true;
+    await using own = new Algebra((graph) => {
+      if (fails) return Promise.reject(new EngineError("no room"));
+      return nodeRuntime.compile(graph, { threads: 1 });
+    });
+    const a = random(2, 2, 1);
+    await expect(own.product(a, a)).rejects.toThrow("no room");
+    fails = false;
+    expect((await own.product(a, a)).rows).toBe(2);
+  });
+});

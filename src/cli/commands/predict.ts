@@ -102,6 +102,10 @@ export async function predictCommand(
   flags: PredictFlags,
   terminal: Terminal,
 ): Promise<void> {
+  if (flags.exact === true && flags.task !== undefined)
+    throw new UsageError("predict: --task and --exact at once", {
+      hint: "--task asks one task's head, --exact those of all.",
+    });
   using interrupt = new Interrupt();
   const { signal } = interrupt;
   const asked = questions(texts, flags.file, signal);
@@ -109,10 +113,6 @@ export async function predictCommand(
   try {
     const backbone = flags.backbone === undefined ? {} : { backbone: flags.backbone };
     await using predictor = await openRun(run, { ...backbone, signal });
-    if (flags.exact === true && flags.task !== undefined)
-      throw new UsageError("predict: --task and --exact at once", {
-        hint: "--task asks one task's head, --exact those of all.",
-      });
     const exact = flags.exact === undefined ? {} : { exact: flags.exact };
     const task = flags.task === undefined ? {} : { task: flags.task };
     const options: PredictOptions = { ...task, ...exact, top: flags.top ?? defaultTop, signal };

@@ -6,7 +6,7 @@
 import { EngineError } from "../../core/errors.ts";
 import { createRng } from "../../core/random.ts";
 import type { Algebra, Matrix32 } from "../../linalg/algebra.ts";
-import { FIXED_SCALE } from "./fixedRows.ts";
+import { FIXED_SCALE, LENGTH_SLACK } from "./fixedRows.ts";
 import type { FeatureConstants, FixedRows } from "./types.ts";
 
 /** What of the features is read, and what is made of it. */
@@ -38,8 +38,6 @@ const LARGEST = 127;
 export const EXACT_ROWS = 1024;
 /** Steps of a whole turn. */
 const TURN = 4096;
-/** A fraction that the length of a layer's part may exceed 1 by. */
-const LENGTH_SLACK = 0.01;
 
 /** Names an expansion: equal ones give the same numbers. */
 export function expansionKey({ kind, layers, size, draw, bandwidth }: Expansion): string {

@@ -11,6 +11,9 @@ import type { FixedRows } from "./types.ts";
 export const FIXED_SCALE = 2 ** 15;
 const LARGEST = 2 ** 15 - 1;
 
+/** A fraction by which rounding may make a layer's part longer than 1. */
+export const LENGTH_SLACK = 0.01;
+
 /** Of every 100 rows of a class, how many choose λ, shrinkage, temperature and the kind of router. */
 const HELD_OUT_SHARE = 0.15;
 

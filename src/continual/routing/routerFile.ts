@@ -72,12 +72,14 @@ function plainExpansion({ layers, ...rest }: Expansion): z.infer<typeof expansio
 
 function decodeMember(
   member: z.infer<typeof memberSchema>,
-  prefix: string,
+  key: string,
   columns: number,
   tensors: ReadonlyMap<string, HostTensor>,
+  file: string,
 ): Member {
   const [expansion, beta, weight] = [member.expansion, member.beta, member.weight];
-  const tensor = (name: string) => tensors.get(`${prefix.slice(prefix.lastIndexOf(" ") + 1)}/${name}`);
+  const tensor = (name: string) => tensors.get(`${key}/${name}`);
+  const prefix = `${file}: ${key}`;
   if (member.type === "affine") {
     const rows = tensor("weight")?.dims[0] ?? 0;
     const values = doubles(tensor("weight"), [rows, columns], `${prefix}/weight`);
@@ -145,7 +147,7 @@ export function decodeRouter(
   const parsed = parseJson(routerSchema, metadata.get("router"), `${where}: router`);
   const { kind, labels, beta, retainedBytes, choice } = parsed;
   const members = parsed.members.map((member, i) =>
-    decodeMember(member, `${where}: members/${i}`, labels.length, tensors),
+    decodeMember(member, `members/${i}`, labels.length, tensors, where),
   );
   return { model: { kind, labels, constants, members, beta }, choice, retainedBytes };
 }

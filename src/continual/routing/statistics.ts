@@ -2,7 +2,7 @@
 /** What is kept of the classes seen: rows of features, never text. */
 import { DataError, StoreError } from "../../core/errors.ts";
 import { canonicalJson, sha256 } from "../../io/hash.ts";
-import { FIXED_SCALE } from "./fixedRows.ts";
+import { FIXED_SCALE, LENGTH_SLACK } from "./fixedRows.ts";
 import type { FeatureConstants, FixedRows } from "./types.ts";
 
 /** Rows of one class, as they came. */
@@ -42,9 +42,6 @@ export function checkSameConstants(a: FeatureConstants, b: FeatureConstants): vo
     hint: "features must come from the same backbone, layers and seed; learn one of the two again",
   });
 }
-
-/** A fraction by which a row may be longer than its layers' parts of length 1 make it. */
-const LENGTH_SLACK = 0.01;
 
 /** Sums over random features are exact because no row is longer than this. */
 function checkLengths(label: string, { rows, width, values }: FixedRows, { layers }: FeatureConstants): void {
