@@ -297,8 +297,14 @@ const routerRules: readonly KeyRule[] = [
   },
   {
     path: ["router"],
-    broken: ({ router, head }) => router !== undefined && head.kind === "none",
-    message: "a router chooses among heads: it goes with head: linear or cosine",
+    broken: (config) => routesBySelector(config) !== undefined && config.head.kind === "none",
+    message: "NewLoRA's network weighs heads: it goes with head: linear or cosine",
+  },
+  {
+    path: ["router"],
+    broken: ({ router, head }) =>
+      head.kind === "none" && (router?.secondPass === "always" || router?.rejectRate !== undefined),
+    message: "without heads a router chooses the adapter that answers: leave secondPass and rejectRate out",
   },
   {
     path: ["router"],

@@ -1,6 +1,7 @@
 import { GenerativeBackbone } from "../continual/generativeBackbone.ts";
 import { GenerativeEvaluator, seenLabels } from "../continual/generativeEvaluation.ts";
 import { GenerativeLearner } from "../continual/generativeLearner.ts";
+import { RoutedAnswerEvaluator } from "../continual/routing/routedAnswers.ts";
 import { CheckpointError } from "../core/errors.ts";
 import { promptTemplate } from "../data/prompts.ts";
 import { loadStream } from "../data/stream.ts";
@@ -11,8 +12,11 @@ import type { LoadedBackbone } from "./backbone.ts";
 import type { ResolvedConfig } from "./configSchema.ts";
 import { endTokens } from "./endTokens.ts";
 import type { Course, ExperimentKind, Plan } from "./experimentKind.ts";
+import { openReader } from "./generativeRouting.ts";
+import { checkRouter, openRouting, routingSide } from "./routing.ts";
 import { fromSavedAnswers, noFeature, toSavedAdapter } from "./savedTask.ts";
 import { outlineOf } from "./sentenceExperiment.ts";
+import { joinSides } from "./sideLearning.ts";
 import { adapterParameters, promptTaskOf, resolveCausalStructure, resolveTraining } from "./structure.ts";
 
 export const DEFAULT_PROMPT = "default";
@@ -55,6 +59,31 @@ function checkPrompts(model: GenerativeBackbone, tasks: readonly Task[]): void {
       model.encode(task[split], `task ${task.name}, ${split}`);
 }
 
+/** What routes among adapters, where the configuration asks for it. */
+function openAnswerRouting(
+  config: ResolvedConfig,
+  loaded: LoadedBackbone,
+  model: GenerativeBackbone,
+  tasks: readonly Task[],
+) {
+  if (config.router === undefined) return undefined;
+  const reader = openReader(config, loaded, model.structure, config.prompt ?? DEFAULT_PROMPT);
+  const opened = openRouting(config, loaded, reader, { tasks });
+  if (opened === undefined) return undefined;
+  const side = routingSide(opened, (index) => tasks[index]!);
+  const evaluator = new RoutedAnswerEvaluator(model, reader, opened.learner);
+  return {
+    evaluator,
+    side: {
+      ...side,
+      [Symbol.asyncDispose]: async () => {
+        await side[Symbol.asyncDispose]();
+        await reader[Symbol.asyncDispose]();
+      },
+    },
+  };
+}
+
 function openCourse(
   config: ResolvedConfig,
   loaded: LoadedBackbone,
@@ -64,15 +93,24 @@ function openCourse(
   const learner = new GenerativeLearner(model, resolveTraining(config), config.seed);
   const evaluator = new GenerativeEvaluator(model);
   const taskAt = (index: number): Task => tasks[index]!;
+  const routing = openAnswerRouting(config, loaded, model, tasks);
+  const sides = joinSides(routing === undefined ? [] : [routing.side]);
   const prompt = config.prompt ?? DEFAULT_PROMPT;
   return {
     notes: [],
     plannedSteps: (task) => learner.plannedSteps(taskAt(task).train.length),
     learn: (task, signal) => learner.learn(taskAt(task), signal),
-    add: (task, learned) => evaluator.add(taskAt(task), learned),
+    ...sides,
+    add: (task, learned) => {
+      evaluator.add(taskAt(task), learned);
+      routing?.evaluator.add(taskAt(task).test, learned);
+      sides.add(learned);
+    },
     evaluate: async (task, time, signal) => {
       const { value, seconds } = await time.evaluation(async () => {
-        const row = await evaluator.evaluate(signal);
+        const exact = await evaluator.evaluate(signal);
+        const routed = await routing?.evaluator.evaluate(signal);
+        const row = { ...exact, ...(routed !== undefined && { routed }) };
         const next = tasks[task + 1];
         if (next === undefined) return row;
         const unseen = await evaluator.evaluateUnseen(next, await learner.untrained(next), signal);
@@ -84,6 +122,7 @@ function openCourse(
     save: (learned) => toSavedAdapter(learned, model.structure, loaded, { causal: true, prompt }),
     restore: (name, saved, where) => fromSavedAnswers(name, saved, loaded, where).task,
     [Symbol.asyncDispose]: async () => {
+      await sides[Symbol.asyncDispose]();
       await learner[Symbol.asyncDispose]();
       await model[Symbol.asyncDispose]();
     },
@@ -91,6 +130,7 @@ function openCourse(
 }
 
 async function planOf(config: ResolvedConfig, loaded: LoadedBackbone, tasks: readonly Task[]): Promise<Plan> {
+  checkRouter(config, loaded);
   const structure = resolveCausalStructure(config, loaded, promptTaskOf(config.stream));
   const prompt = config.prompt ?? DEFAULT_PROMPT;
   const model = await openGenerative(config, loaded, structure, prompt, seenLabels(tasks));

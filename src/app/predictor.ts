@@ -13,6 +13,7 @@ import { type LoadedBackbone, loadBackbone } from "./backbone.ts";
 import { classify } from "./classify.ts";
 import { findEntities, findEntitiesRouted } from "./findEntities.ts";
 import { DEFAULT_PROMPT, openGenerative } from "./generativeExperiment.ts";
+import { answerRouted, openReader } from "./generativeRouting.ts";
 import { type OpenedRun, readRun, type SavedTask } from "./openedRun.ts";
 import { classifyRouted, type TextRouter, textRouterOf } from "./routingPredictor.ts";
 import { fromSavedAdapter, fromSavedAnswers } from "./savedTask.ts";
@@ -103,15 +104,31 @@ class AnswerPredictor implements LoadedAdapter {
   readonly tasks: readonly LearnedTask[];
   readonly notes: readonly string[];
   private readonly model: GenerativeBackbone;
+  private readonly reader: AdaptedBackbone | undefined;
+  private readonly openRouter: (() => Promise<TextRouter>) | undefined;
+  private router: Promise<TextRouter> | undefined;
 
-  constructor(tasks: readonly LearnedTask[], model: GenerativeBackbone, notes: readonly string[] = []) {
+  /** @param routing what a run learned to choose adapters with */
+  constructor(
+    tasks: readonly LearnedTask[],
+    model: GenerativeBackbone,
+    notes: readonly string[] = [],
+    routing?: { readonly run: OpenedRun; readonly reader: AdaptedBackbone },
+  ) {
     this.tasks = tasks;
     this.model = model;
     this.notes = notes;
+    this.reader = routing?.reader;
+    this.openRouter = routing && textRouterOf({ run: routing.run, model: routing.reader, tasks });
   }
 
-  predict(examples: readonly Example[], options: PredictOptions = {}): Promise<Prediction[]> {
-    return answer(this.model, this.tasks, examples, options);
+  async predict(examples: readonly Example[], options: PredictOptions = {}): Promise<Prediction[]> {
+    const { openRouter, reader } = this;
+    const routed = options.task === undefined && options.exact !== true;
+    if (!routed || openRouter === undefined || reader === undefined)
+      return await answer(this.model, this.tasks, examples, options);
+    this.router ??= openRouter();
+    return await answerRouted(this.model, await this.router, reader, this.tasks, examples, options);
   }
 
   findEntities(): Promise<TaggedText[]> {
@@ -120,6 +137,10 @@ class AnswerPredictor implements LoadedAdapter {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    const router = this.router;
+    this.router = undefined;
+    await (await router?.catch(() => undefined))?.[Symbol.asyncDispose]();
+    await this.reader?.[Symbol.asyncDispose]();
     await this.model[Symbol.asyncDispose]();
   }
 }
@@ -133,6 +154,7 @@ async function answersOf(
   loaded: LoadedBackbone,
   reading: Reading,
   notes: readonly string[] = [],
+  run?: OpenedRun,
 ): Promise<LoadedAdapter> {
   const restored = saved.map((task) => fromSavedAnswers(task.name, task.saved, loaded, task.where));
   const [first] = restored;
@@ -147,7 +169,11 @@ async function answersOf(
     );
   const prompt = first.prompt ?? DEFAULT_PROMPT;
   const model = await openGenerative(reading, loaded, first.structure, prompt, labels);
-  return new AnswerPredictor(tasks, model, [...notes, ...first.notes]);
+  const routing = run?.config.router && {
+    run,
+    reader: openReader(reading, loaded, first.structure, prompt),
+  };
+  return new AnswerPredictor(tasks, model, [...notes, ...first.notes], routing);
 }
 
 /** Every task's head on the structure that they share. @param run what they are a run of, if of any */
@@ -184,7 +210,7 @@ export async function openRun(folder: string, options: OpenRunOptions = {}): Pro
   const run = await readRun(folder, options);
   const { tasks, loaded, config } = run;
   return config.head.kind === "none"
-    ? answersOf(tasks, loaded, config)
+    ? answersOf(tasks, loaded, config, [], run)
     : headsOf(tasks, loaded, config, [], run);
 }
 

@@ -44,13 +44,15 @@ export function defaultRoutingLayers(layers: number): readonly number[] {
 
 /** Settings of a router on statistics; undefined where a network routes, or nothing. */
 export function routingSettingsOf(
-  { router }: Pick<ResolvedConfig, "router">,
+  { router, head }: Pick<ResolvedConfig, "router"> & Partial<Pick<ResolvedConfig, "head">>,
   layers: number,
 ): RoutingSettings | undefined {
   if (router === undefined || router.kind === "newlora" || router.kind === "newlora-frozen") return undefined;
   const { kind, topTasks, secondPass, firstSession = false } = router;
   const { layers: chosen = defaultRoutingLayers(layers) } = router;
-  return { kind, topTasks, secondPass, firstSession, features: { layers: chosen } };
+  // Without heads there is no evidence to weigh: the adapter that the router chooses answers.
+  const passes = head?.kind === "none" ? "off" : secondPass;
+  return { kind, topTasks, secondPass: passes, firstSession, features: { layers: chosen } };
 }
 
 /**
@@ -91,7 +93,7 @@ export interface OpenedRouting {
 
 /** @returns undefined where no router on statistics is asked for */
 export function openRouting(
-  config: Pick<ResolvedConfig, "router" | "seed">,
+  config: Pick<ResolvedConfig, "router" | "seed"> & Partial<Pick<ResolvedConfig, "head">>,
   loaded: LoadedBackbone,
   model: AdaptedBackbone,
   { outOfScope, tasks }: Pick<TaskStream, "outOfScope" | "tasks">,

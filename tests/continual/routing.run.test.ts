@@ -267,7 +267,7 @@ test("newlora-frozen, hard, asks one adapter beside the backbone", async () => {
 describe("a router is refused", () => {
   test.each<readonly [string, Settings, string]>([
     ["that is a network, at level: word", { level: "word", router: "newlora" }, "router"],
-    ["without a head", { head: "none", router: "lda" }, "router"],
+    ["with a second pass, without heads", { head: "none", router: { secondPass: "always" } }, "router"],
     ["of another name", { router: "ldda" }, "router"],
     [
       "beside another selector",

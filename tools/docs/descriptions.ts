@@ -30,7 +30,7 @@ export const sections: Readonly<Record<string, { readonly title: string; readonl
       "Who says which class and task a text belongs to, so that not every adapter has to run; see [metrics](metrics.md).\n" +
       "Without the key nobody does, and only exact mode runs. A router reads frozen features: it is fitted after each task to\n" +
       "rows of features kept of every class (never text), and its settings are chosen on held-out ones of them. `router: lda`\n" +
-      "is short for `router: { kind: lda }`. Texts and words with heads; for words see [routers](routing.md#words).",
+      "is short for `router: { kind: lda }`. For words and answers in words see [routers](routing.md).",
   },
   head: {
     title: "head",
