@@ -1,4 +1,5 @@
 import { DataError } from "../core/errors.ts";
+import { OpenedOnce } from "../core/openedOnce.ts";
 import { encodeAnswers, encodePrompt, type PromptTemplate } from "../data/prompts.ts";
 import { encodeEach, type Tokenizer } from "../data/tokenizer.ts";
 import type { Example } from "../data/types.ts";
@@ -59,8 +60,8 @@ export class GenerativeBackbone implements TrainedModel, AsyncDisposable {
   readonly tokenizer: Tokenizer;
   private readonly options: GenerativeBackboneOptions;
   private answers: ReadonlyMap<string, readonly number[]> = new Map();
-  private causal: CausalModel | undefined;
-  private scoring: ScoringModel | undefined;
+  private readonly causal: OpenedOnce<CausalModel>;
+  private readonly scoring: OpenedOnce<ScoringModel>;
 
   /** @throws DataError if a label cannot be an answer, or two have the same words */
   constructor(options: GenerativeBackboneOptions) {
@@ -68,6 +69,9 @@ export class GenerativeBackbone implements TrainedModel, AsyncDisposable {
     this.structure = options.structure;
     this.tokenizer = options.tokenizer;
     this.expectLabels(options.labels);
+    const { structure, runtime } = options;
+    this.causal = new OpenedOnce(() => openCausalModel(structure, runtime, this.compileOptions));
+    this.scoring = new OpenedOnce(() => openScoringModel(structure, runtime, this.compileOptions));
   }
 
   /**
@@ -135,9 +139,8 @@ export class GenerativeBackbone implements TrainedModel, AsyncDisposable {
     labels: readonly string[],
     signal?: AbortSignal,
   ): Promise<Float64Array[]> {
-    this.scoring ??= await openScoringModel(this.structure, this.options.runtime, this.compileOptions);
     const trie = buildTrie(labels.map((label) => this.answer(label)));
-    return scoreAnswers(this.scoring, prompts, trie, {
+    return scoreAnswers(await this.scoring.get(), prompts, trie, {
       parameters: parameterFeeds(task),
       ...(signal && { signal }),
     });
@@ -191,8 +194,7 @@ export class GenerativeBackbone implements TrainedModel, AsyncDisposable {
     prompts: readonly (readonly number[])[],
     signal?: AbortSignal,
   ): Promise<readonly Continuation[]> {
-    this.causal ??= await openCausalModel(this.structure, this.options.runtime, this.compileOptions);
-    return generateGreedy(this.causal, prompts, {
+    return generateGreedy(await this.causal.get(), prompts, {
       maxNewTokens: this.maxNewTokens,
       stopIds: this.options.stopIds,
       parameters: parameterFeeds(task),
@@ -202,9 +204,7 @@ export class GenerativeBackbone implements TrainedModel, AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    const held = [this.causal, this.scoring];
-    this.causal = undefined;
-    this.scoring = undefined;
-    for (const one of held) await one?.[Symbol.asyncDispose]();
+    await this.causal[Symbol.asyncDispose]();
+    await this.scoring[Symbol.asyncDispose]();
   }
 }

@@ -1,5 +1,6 @@
 // Dimensions: n rows, D width of the feature, N outputs.
 import { setImmediate as nextTick } from "node:timers/promises";
+import { OpenedOnce } from "../core/openedOnce.ts";
 import type { Rng } from "../core/random.ts";
 import { asFloat32, float32 } from "../core/tensor.ts";
 import type { Graph } from "../graph/types.ts";
@@ -43,15 +44,13 @@ function* stepsOf(
 
 /** The selection network on features that are there already. Holds native memory: dispose of it. */
 export class SelectionNetwork implements AsyncDisposable {
-  private readonly compile: (graph: Graph) => Promise<Executable>;
-  private readonly width: number;
-  private weighing: Executable | undefined;
-  private training: Executable | undefined;
+  private readonly weighing: OpenedOnce<Executable>;
+  private readonly training: OpenedOnce<Executable>;
 
   /** @param width D */
   constructor(compile: (graph: Graph) => Promise<Executable>, width: number) {
-    this.compile = compile;
-    this.width = width;
+    this.weighing = new OpenedOnce(() => compile(buildSelectorGraph(width)));
+    this.training = new OpenedOnce(() => compile(buildSelectorTrainingGraph(width, GRADIENT_PREFIX)));
   }
 
   /**
@@ -60,13 +59,13 @@ export class SelectionNetwork implements AsyncDisposable {
    * @returns (n, N), in (0, 1)
    */
   async weigh(tensors: SelectorTensors, features: FeatureRows): Promise<FeatureRows> {
-    this.weighing ??= await this.compile(buildSelectorGraph(this.width));
+    const network = await this.weighing.get();
     const outputs = countOutputs(tensors);
     const values = new Float32Array(features.rows * outputs);
     for (let start = 0; start < features.rows; start += WEIGHING_BATCH) {
       const end = Math.min(features.rows, start + WEIGHING_BATCH);
       const feature = rowsOf(features, start, end);
-      const { weights } = await this.weighing.run({ ...Object.fromEntries(tensors), feature });
+      const { weights } = await network.run({ ...Object.fromEntries(tensors), feature });
       values.set(asFloat32(weights, "weights").data, start * outputs);
       await nextTick();
     }
@@ -86,10 +85,9 @@ export class SelectionNetwork implements AsyncDisposable {
     rng: Rng,
     signal?: AbortSignal,
   ): Promise<void> {
-    this.training ??= await this.compile(buildSelectorTrainingGraph(this.width, GRADIENT_PREFIX));
     const { betas, epsilon, weightDecay, headLearningRate, rounds = FROZEN_ROUNDS } = options;
     const fit = {
-      executable: this.training,
+      executable: await this.training.get(),
       trained: tensors,
       learningRate: headLearningRate,
       optimizer: { beta1: betas[0], beta2: betas[1], epsilon, weightDecay },
@@ -99,9 +97,7 @@ export class SelectionNetwork implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    const held = [this.weighing, this.training];
-    this.weighing = undefined;
-    this.training = undefined;
-    for (const executable of held) await executable?.[Symbol.asyncDispose]();
+    await this.weighing[Symbol.asyncDispose]();
+    await this.training[Symbol.asyncDispose]();
   }
 }
