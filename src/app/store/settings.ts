@@ -106,7 +106,7 @@ export function requireLearnable(settings: StoreSettings, where: string): void {
       hint: "Teach it with accrete run.",
     });
   if (head.kind === "none")
-    throw new StoreError(`${where}: answers in words (head: none), a store learns with a head`, {
+    throw new StoreError(`${where}: head: none answers in words, and a store learns with a head`, {
       hint: "Use head linear or cosine, or teach it with accrete run.",
     });
   const selects = method.adapter === "lora" && method.selector !== undefined;

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { parseOverride } from "../../app/overrides.ts";
 import type { Store } from "../../app/store/store.ts";
 import type { LearnedInStore, StoreEvent } from "../../app/store/types.ts";
+import { DataError } from "../../core/errors.ts";
 import type { LabelledExample } from "../../data/types.ts";
 import { StoppedError, UsageError } from "../failure.ts";
 import { formatBytes, formatDuration } from "../format.ts";
@@ -42,6 +43,10 @@ function readWish(words: readonly string[], flags: LearnFlags): Wish {
       throw new UsageError("learn --class: takes examples as words, and trains nothing", {
         hint: "Leave --validation and --statistics-only out.",
       });
+    if (words.length === 0)
+      throw new UsageError("learn --class: no example to learn it from", {
+        hint: 'accrete learn <store> --class name "an example" "another"',
+      });
     const { task } = flags;
     return { what: "class", label: flags.class, texts: words, ...(task !== undefined && { task }) };
   }
@@ -61,6 +66,10 @@ async function readAll(path: string): Promise<LabelledExample[]> {
   const { readExamples } = await import("../../data/readers.ts");
   const examples: LabelledExample[] = [];
   for await (const example of readExamples(path)) examples.push(example);
+  if (examples.length === 0)
+    throw new DataError(`${path}: holds no examples`, {
+      hint: 'A line holds one object: {"text": "…", "label": "…"}.',
+    });
   return examples;
 }
 
