@@ -167,6 +167,10 @@ describe("what goes wrong is said with what to do, and exits 2", () => {
     expect(await refusal("init", at("x"), "--backbone", model, ...set)).toContain("bias: all");
     const nothing = ["--task", "t", at("none.jsonl"), "--backbone", model];
     expect(await refusal("learn", at("x"), ...nothing)).toContain("none.jsonl");
+    await writeFile(at("empty.jsonl"), "");
+    const empty = ["--task", "t", at("empty.jsonl"), "--backbone", model];
+    expect(await refusal("learn", at("x"), ...empty)).toContain("empty.jsonl: holds no examples");
+    expect(await refusal("learn", at("x"), "--class", "ee", "--backbone", model)).toContain("no example");
     expect(await refusal("ls", at("x"))).toContain("no store there");
   });
 
@@ -208,7 +212,7 @@ describe("what goes wrong is said with what to do, and exits 2", () => {
     expect(await refusal("merge", known, known, "--out", known)).toMatch(/holds a store .* already/);
     expect(await refusal("merge", known, known)).toContain("required option '--out <folder>' not specified");
     const layers = at("layers");
-    await accrete("init", layers, "--backbone", model, "--set", "router.layers=[0, 1]", "--set", "threads=1");
+    await accrete("init", layers, "--backbone", model, "--set", "router.layers=[1]", "--set", "threads=1");
     await accrete("learn", layers, "--class", "aa", "a a a");
     expect(await refusal("merge", known, layers, "--out", at("m"))).toMatch(
       /statistics of other features cannot be joined: layers/,
