@@ -3,6 +3,7 @@ import { AdaptedBackbone, type LearnedTask } from "../continual/adaptedBackbone.
 import type { GenerativeBackbone } from "../continual/generativeBackbone.ts";
 import { seenLabels } from "../continual/generativeEvaluation.ts";
 import { CheckpointError, StoreError } from "../core/errors.ts";
+import { OpenedOnce } from "../core/openedOnce.ts";
 import type { RunLevel } from "../core/record.ts";
 import { promptTemplate } from "../data/prompts.ts";
 import type { Example } from "../data/types.ts";
@@ -41,10 +42,9 @@ class TaskPredictor implements LoadedAdapter {
   readonly tasks: readonly LearnedTask[];
   readonly notes: readonly string[];
   readonly model: AdaptedBackbone;
-  private readonly openRouter: (() => Promise<TextRouter>) | undefined;
-  private router: Promise<TextRouter> | undefined;
-  private readonly openWordRouter: (() => Promise<WordRouter>) | undefined;
-  private wordRouter: Promise<WordRouter> | undefined;
+  /** Opened when first asked: exact answers do without its files. */
+  private readonly router: OpenedOnce<TextRouter> | undefined;
+  private readonly wordRouter: OpenedOnce<WordRouter> | undefined;
 
   /** @param run absent: the adapters are not a run's, and nothing routes among them */
   constructor(
@@ -58,27 +58,26 @@ class TaskPredictor implements LoadedAdapter {
     this.model = model;
     this.notes = notes;
     const learned = run && { run, model, tasks };
-    this.openRouter = learned && this.level === "sentence" ? textRouterOf(learned) : undefined;
-    this.openWordRouter = learned && this.level === "word" ? wordRouterOf(learned) : undefined;
+    const openText = learned && this.level === "sentence" ? textRouterOf(learned) : undefined;
+    const openWords = learned && this.level === "word" ? wordRouterOf(learned) : undefined;
+    this.router = openText && new OpenedOnce(openText);
+    this.wordRouter = openWords && new OpenedOnce(openWords);
   }
 
   async predict(examples: readonly Example[], options: PredictOptions = {}): Promise<Prediction[]> {
     this.checkLevel("sentence");
     const routed = options.task === undefined && options.exact !== true;
-    if (!routed || this.openRouter === undefined)
+    if (!routed || this.router === undefined)
       return await classify(this.model, this.tasks, examples, options);
-    // Opened when it is first asked: exact answers do without its files.
-    this.router ??= this.openRouter();
-    return await classifyRouted(await this.router, this, examples, options);
+    return await classifyRouted(await this.router.get(), this, examples, options);
   }
 
   async findEntities(examples: readonly Example[], options: EntityOptions = {}): Promise<TaggedText[]> {
     this.checkLevel("word");
     const routed = options.task === undefined && options.exact !== true;
-    if (!routed || this.openWordRouter === undefined)
+    if (!routed || this.wordRouter === undefined)
       return await findEntities(this.model, this.tasks, examples, options);
-    this.wordRouter ??= this.openWordRouter();
-    const { answer: tag } = await this.wordRouter;
+    const { answer: tag } = await this.wordRouter.get();
     return await findEntitiesRouted(this.model, tag, examples, options);
   }
 
@@ -90,10 +89,8 @@ class TaskPredictor implements LoadedAdapter {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    const routers = [this.router, this.wordRouter];
-    this.router = undefined;
-    this.wordRouter = undefined;
-    for (const router of routers) await (await router?.catch(() => undefined))?.[Symbol.asyncDispose]();
+    await this.router?.[Symbol.asyncDispose]();
+    await this.wordRouter?.[Symbol.asyncDispose]();
     await this.model[Symbol.asyncDispose]();
   }
 }
@@ -105,8 +102,7 @@ class AnswerPredictor implements LoadedAdapter {
   readonly notes: readonly string[];
   private readonly model: GenerativeBackbone;
   private readonly reader: AdaptedBackbone | undefined;
-  private readonly openRouter: (() => Promise<TextRouter>) | undefined;
-  private router: Promise<TextRouter> | undefined;
+  private readonly router: OpenedOnce<TextRouter> | undefined;
 
   /** @param routing what a run learned to choose adapters with */
   constructor(
@@ -119,16 +115,16 @@ class AnswerPredictor implements LoadedAdapter {
     this.model = model;
     this.notes = notes;
     this.reader = routing?.reader;
-    this.openRouter = routing && textRouterOf({ run: routing.run, model: routing.reader, tasks });
+    const open = routing && textRouterOf({ run: routing.run, model: routing.reader, tasks });
+    this.router = open && new OpenedOnce(open);
   }
 
   async predict(examples: readonly Example[], options: PredictOptions = {}): Promise<Prediction[]> {
-    const { openRouter, reader } = this;
+    const { router, reader } = this;
     const routed = options.task === undefined && options.exact !== true;
-    if (!routed || openRouter === undefined || reader === undefined)
+    if (!routed || router === undefined || reader === undefined)
       return await answer(this.model, this.tasks, examples, options);
-    this.router ??= openRouter();
-    return await answerRouted(this.model, await this.router, reader, this.tasks, examples, options);
+    return await answerRouted(this.model, await router.get(), reader, this.tasks, examples, options);
   }
 
   findEntities(): Promise<TaggedText[]> {
@@ -137,9 +133,7 @@ class AnswerPredictor implements LoadedAdapter {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    const router = this.router;
-    this.router = undefined;
-    await (await router?.catch(() => undefined))?.[Symbol.asyncDispose]();
+    await this.router?.[Symbol.asyncDispose]();
     await this.reader?.[Symbol.asyncDispose]();
     await this.model[Symbol.asyncDispose]();
   }

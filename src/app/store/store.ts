@@ -139,12 +139,13 @@ export class Store implements AsyncDisposable {
         ...named,
         classes: [...new Set(labelsOf(place.before.tasks))].filter((label) => !left.has(label)),
         rows: rowsOf(place.before.statistics) - rowsOf(statistics),
+        // Before the version that forgets: a crash in between costs a fit, and no trace is left behind it.
+        deletedFiles: await removeFitted(this.path),
       };
       return { tasks, statistics, change, result, purge: options.purge === true };
     });
     return {
       ...done,
-      deletedFiles: await removeFitted(this.path),
       keptVersions: await keptVersions(this.path),
     };
   }
@@ -211,16 +212,18 @@ export class Store implements AsyncDisposable {
   ): Promise<T & StoreChange> {
     await using folder = await StoreFolder.open(this.path);
     try {
-      const { version } = folder.manifest.store;
-      const before = version === this.version ? this.snapshot : await readSnapshot(this.path, this.model);
+      const newest = folder.manifest.store.version;
+      const before = newest === this.version ? this.snapshot : await readSnapshot(this.path, this.model);
       const { tasks, statistics, change, result, purge } = await work({ folder, before, model: this.model });
+      // Before the commit, after which no failure may say that nothing changed; a cache is made anew.
+      await clearCache(this.path);
       const manifest = await folder.commit(
         tasks.map(({ entry }) => entry),
         change,
       );
       this.snapshot = takeSnapshot(manifest, tasks, this.model, statistics);
-      await clearCache(this.path);
-      await this.model.routers.remember(statistics, { store: this.path, number: manifest.store.version });
+      const version = { store: this.path, number: manifest.store.version };
+      await this.model.routers.remember(statistics, version).catch(() => {});
       if (purge === true) await folder.purge();
       return { ...result, version: manifest.store.version };
     } catch (error) {
