@@ -18,7 +18,7 @@ export function unreadable(path: string, cause: unknown): DataError {
   const code = cause instanceof Error && "code" in cause ? cause.code : undefined;
   if (code === "ENOENT")
     return new DataError(`${path} does not exist`, {
-      hint: "Paths in a configuration are relative to the configuration's own folder.",
+      hint: "A path in a configuration is relative to the configuration's own folder, one on the command line to the working directory.",
       cause,
     });
   if (code === "EISDIR")
