@@ -1,4 +1,5 @@
 import { WordEvaluator } from "../continual/wordEvaluation.ts";
+import { measureWordFloor } from "../continual/wordFloor.ts";
 import { headLabels, WordLearner } from "../continual/wordLearner.ts";
 import { ConfigError } from "../core/errors.ts";
 import { loadContinualWords } from "../data/continualWords.ts";
@@ -99,6 +100,7 @@ function openCourse(
       const { value, seconds } = await time.evaluation(() => evaluator.evaluate(signal, exact));
       return { type: "words-evaluated", task, ...value, seconds };
     },
+    floor: (signal) => measureWordFloor(tasks, (graph) => model.compile(graph), signal),
     [Symbol.asyncDispose]: async () => {
       await sides[Symbol.asyncDispose]();
       await learner[Symbol.asyncDispose]();

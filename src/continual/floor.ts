@@ -45,32 +45,35 @@ function ngramsOf(text: string): string[] {
   return grams;
 }
 
-function addText(text: string, row: Float32Array): void {
-  for (const gram of ngramsOf(text)) {
+/**
+ * Hashes n-grams with a sign into an empty row's buckets; square roots of the counts, the row scaled to length 1
+ * (Weinberger et al. 2009, feature hashing).
+ */
+export function addGrams(grams: readonly string[], row: Float32Array): void {
+  for (const gram of grams) {
     const hash = hashOf(gram);
-    const bucket = hash % BUCKETS;
+    const bucket = hash % row.length;
     row[bucket] = row[bucket]! + (hash >>> 31 === 1 ? -1 : 1);
   }
   let squares = 0;
-  for (let i = 0; i < BUCKETS; i++) {
+  for (let i = 0; i < row.length; i++) {
     const count = row[i]!;
     row[i] = Math.sign(count) * Math.sqrt(Math.abs(count));
     squares += Math.abs(count);
   }
   const scale = squares === 0 ? 0 : 1 / Math.sqrt(squares);
-  for (let i = 0; i < BUCKETS; i++) row[i] = row[i]! * scale;
+  for (let i = 0; i < row.length; i++) row[i] = row[i]! * scale;
 }
 
 /**
- * Words, pairs of neighbouring words, and character n-grams within words, hashed with a sign; square roots of the
- * counts, each text scaled to length 1 (Weinberger et al. 2009, feature hashing).
+ * Words, pairs of neighbouring words, and character n-grams within words, as {@link addGrams} hashes them.
  * @returns (n, 2048); a text without any is 0
  */
 export function ngramFeatures(examples: readonly Example[]): FeatureRows {
   const values = new Float32Array(examples.length * BUCKETS);
   examples.forEach(({ text, textPair }, row) => {
-    addText(
-      textPair === undefined ? text : `${text} ${textPair}`,
+    addGrams(
+      ngramsOf(textPair === undefined ? text : `${text} ${textPair}`),
       values.subarray(row * BUCKETS, (row + 1) * BUCKETS),
     );
   });
@@ -106,7 +109,11 @@ function contributionsOf(
 }
 
 /** The column of the largest value among some columns. */
-function best({ classes, values }: Posterior, row: number, among: readonly number[]): number | undefined {
+export function bestColumn(
+  { classes, values }: Posterior,
+  row: number,
+  among: readonly number[],
+): number | undefined {
   let found: number | undefined;
   for (const column of among)
     if (found === undefined || values[row * classes + column]! > values[row * classes + found]!)
@@ -140,7 +147,7 @@ export async function measureFloor(
     const posterior = await router.posterior(takeBuckets(ngramFeatures(test), buckets), signal);
     const own = labels.flatMap((label) => columnOf.get(label) ?? []);
     const countRight = (among: readonly number[]) =>
-      test.filter(({ label }, row) => columnOf.get(label) === best(posterior, row, among)).length;
+      test.filter(({ label }, row) => columnOf.get(label) === bestColumn(posterior, row, among)).length;
     correct.cil.push(countRight(all));
     correct.til.push(countRight(own));
   }

@@ -95,7 +95,10 @@ export type ProbeKind = (typeof probeKinds)[number];
  */
 export type ProbingMetrics = { readonly [K in ProbeKind]?: readonly (readonly number[])[] };
 
-/** What a classifier of spellings reaches after the last task, without a network; fractions, means over tasks. */
+/**
+ * What a classifier of spellings reaches after the last task, without a network: fractions, means over tasks, at word level
+ * micro F1.
+ */
 export interface FloorMetrics {
   readonly method: string;
   readonly cil: number;
@@ -195,6 +198,7 @@ export interface WordMetrics {
   readonly cil: WordProtocolMetrics;
   readonly til: WordProtocolMetrics;
   readonly routed?: RoutedWordMetrics;
+  readonly floor?: FloorMetrics;
   readonly cost: RunCost;
 }
 

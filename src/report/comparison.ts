@@ -59,7 +59,7 @@ const protocolOf: { readonly [P in ComparedProtocol]: (metrics: RunMetrics) => F
 };
 
 function floorOf(metrics: RunMetrics, protocol: ComparedProtocol): number | undefined {
-  return metrics.level === "word" ? undefined : metrics.floor?.[protocol === "TIL" ? "til" : "cil"];
+  return metrics.floor?.[protocol === "TIL" ? "til" : "cil"];
 }
 
 /** @returns the spread, or nothing where some value is missing */

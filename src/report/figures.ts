@@ -32,14 +32,13 @@ export interface ProtocolFigures {
 }
 
 /** Prediction in which a router or a network chooses the task. */
-export interface RoutedFigures {
+export interface RoutedFigures extends ProtocolFigures {
   readonly matrix: AccuracyMatrix;
-  /** The mean over tasks after the last one, at word level micro F1. */
   readonly headline: number;
+  /** Forward passes an example after each learned task. */
+  readonly passes: readonly number[];
   /** The share of all test texts whose task is found; absent at word level, where a sentence has no one task. */
   readonly taskAccuracy?: number;
-  /** At the end of the run, of two tasks or more. */
-  readonly forgetting: number | undefined;
   readonly passesPerExample: number;
   /** What the router's first pass alone reaches, the mean over tasks, at word level micro F1. */
   readonly firstPass?: number | undefined;
@@ -80,7 +79,7 @@ export function summarize(record: RunRecord): RunFigures {
   const routed = routedSummarizers[record.level](record, tasks.slice(0, evaluatedTasks));
   const outOfScope = tasks[evaluatedTasks - 1]?.evaluated?.outOfScope;
   const [cil, til] = [summarizers[record.level](record, "cil"), summarizers[record.level](record, "til")];
-  const floor = metrics?.level === undefined ? metrics?.floor : undefined;
+  const floor = metrics?.floor;
   return {
     finished: metrics !== undefined,
     totalTasks: tasks.length,
@@ -123,13 +122,21 @@ function summarizeRouted(
   const found = total(last?.taskCorrect ?? []);
   const each = evaluated.at(-1)?.evaluated?.counted ?? [];
   const counted = total(each);
-  const headline = mean(last?.accuracy ?? []);
+  const averages = rows.flatMap(({ accuracy }) => mean(accuracy) ?? []);
+  const headline = averages.at(-1);
   if (last === undefined || rows.length < evaluated.length || headline === undefined) return undefined;
+  const final = metrics?.level === undefined ? metrics?.routed : undefined;
   return {
     matrix: rows.map(({ accuracy }) => rows.map((_, j) => accuracy[j] ?? null)),
+    averages,
     headline,
+    second: final?.sampleAccuracy,
+    incremental: final?.averageIncrementalAccuracy ?? mean(averages),
+    forgetting: final?.forgetting,
+    backwardTransfer: final?.backwardTransfer,
+    forwardTransfer: undefined,
     taskAccuracy: (found ?? 0) / Math.max(1, counted ?? 0),
-    forgetting: metrics?.level === undefined ? metrics?.routed?.forgetting : undefined,
+    passes: rows.map(({ passesPerExample }) => passesPerExample),
     passesPerExample: last.passesPerExample,
     ...(last.firstPassCorrect !== undefined && {
       firstPass: mean(last.firstPassCorrect.map((count, j) => count / Math.max(1, each[j] ?? 0))),
@@ -145,10 +152,18 @@ function summarizeRoutedWords(
   const rows = evaluated.flatMap(({ wordsEvaluated: row }) => row?.routed ?? []);
   const last = rows.at(-1);
   if (last === undefined || rows.length < evaluated.length) return undefined;
+  const final = metrics?.level === "word" ? metrics.routed : undefined;
+  const averages = rows.map(({ microF1 }) => microF1);
   return {
     matrix: rows.map(({ perTask }) => rows.map((_, j) => perTask[j] ?? null)),
+    averages,
     headline: last.microF1,
-    forgetting: metrics?.level === "word" ? metrics.routed?.forgetting : undefined,
+    second: final?.macroF1 ?? last.macroF1,
+    incremental: final?.averageIncrementalF1 ?? mean(averages),
+    forgetting: final?.forgetting,
+    backwardTransfer: final?.backwardTransfer,
+    forwardTransfer: undefined,
+    passes: rows.map(({ passesPerExample }) => passesPerExample),
     passesPerExample: last.passesPerExample,
     firstPass: last.firstPassMicroF1,
     router: last.router,

@@ -163,6 +163,7 @@ const wordMetricsSchema = z.object({
   routed: wordProtocolMetricsSchema
     .extend({ firstPassMicroF1: fraction, router: routerSummarySchema })
     .exactOptional(),
+  floor: floorSchema.exactOptional(),
   cost: runCostSchema,
 }) satisfies z.ZodType<WordMetrics>;
 

@@ -158,10 +158,14 @@ describe("a run", () => {
     expect(tables).toMatch(
       new RegExp(`colour +– +${percent(cil.typeMatrix.f1[2]?.[1] ?? -1).replace("100.0", "100")} `),
     );
+    expect(tables).toContain(
+      `Floor (hashed spellings, LDA, no network): CIL ${percent(rest.floor?.cil ?? -1)} %`,
+    );
     expect(tables).not.toContain("accuracy");
     const page = await readFile(join(folder, "report.html"), "utf8");
     expect(page).toContain("F1 of each entity type after each task");
     expect(page).toContain("3 tasks, 4 entity types");
+    expect(page).toContain("Floor, CIL");
     expect(page.match(/<bdi>dish<\/bdi>/g)).toHaveLength(2);
     expect(page).not.toContain("accuracy A");
   });
