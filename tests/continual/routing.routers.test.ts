@@ -1,4 +1,5 @@
 import { afterAll, describe, expect, it, vi } from "vitest";
+import type { FeatureRows } from "../../src/continual/adaptedBackbone.ts";
 import {
   accuracyOf,
   fitInverseTemperature,
@@ -7,11 +8,17 @@ import {
 } from "../../src/continual/routing/calibration.ts";
 import { ClassTotals } from "../../src/continual/routing/classTotals.ts";
 import { type FittedRouter, RouterFitter } from "../../src/continual/routing/fit.ts";
-import { takeRows } from "../../src/continual/routing/fixedRows.ts";
+import { FIXED_SCALE, takeRows } from "../../src/continual/routing/fixedRows.ts";
+import { largest } from "../../src/continual/routing/fusion.ts";
 import type { MemberSpec } from "../../src/continual/routing/members.ts";
 import { ClassStatistics, type Contribution } from "../../src/continual/routing/statistics.ts";
 import { decodeTotals, encodeTotals } from "../../src/continual/routing/totalsFile.ts";
-import { type RouterKind, routerKinds } from "../../src/continual/routing/types.ts";
+import {
+  type FixedRows,
+  type Posterior,
+  type RouterKind,
+  routerKinds,
+} from "../../src/continual/routing/types.ts";
 import { DataError, StoreError } from "../../src/core/errors.ts";
 import { createRng, shuffled } from "../../src/core/random.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
@@ -178,6 +185,11 @@ describe.each(closedKinds)("router %s without contributions", (kind) => {
     expect((await fitter.fit(merged, { kind, seed: 1 })).model).toEqual(expected);
     expect((await fitter.fit(first.merge(second), { kind: "auto", seed: 1 })).model).toEqual(expected);
     expect(merged.count("a")).toBe(40);
+    const roles = [{ ...a, role: "fit" } as const, b, { ...contribution("a", 7, 8), role: "judge" } as const];
+    const told = await fitter.summarize(await fitter.summarize(none, [roles[2]!, roles[1]!]), [roles[0]!]);
+    expect((await fitter.fit(told, { kind, seed: 1 })).model).toEqual(
+      (await learn(empty.with(roles), kind)).model,
+    );
     expect(() => merged.merge(first)).toThrow(/both sides have learned the same rows/);
   });
 
@@ -212,6 +224,28 @@ describe("a fitter", () => {
     expect(choice.heldOutAccuracy).toBe(best);
   });
 
+  it("says of held-out rows what a fit without them says, and is fitted to them in the end", async () => {
+    const held = labels.map((label, i) => ({ ...contribution(label, 6, 50 + i), role: "judge" }) as const);
+    const fitting = all.map((own) => ({ ...own, role: "fit" }) as const);
+    const { judged, choice } = await learn(empty.with([...fitting, ...held]), "nearest-mean");
+    expect(choice.heldOutRows).toBe(24);
+    const features = (rows: FixedRows): FeatureRows => ({
+      ...rows,
+      values: Float32Array.from(rows.values, (value) => value / FIXED_SCALE),
+    });
+    // Settings and temperature are those of another choice; the order of the classes is not.
+    const without = await (await learn(empty.with(fitting), "nearest-mean")).posterior(
+      features(judged!.rows),
+    );
+    const best = ({ values, classes }: Posterior) =>
+      Array.from({ length: 24 }, (_, row) => largest(values.subarray(row * classes, (row + 1) * classes)));
+    expect(best(judged!.posterior)).toEqual(best(without));
+    const swapped = held.map((own, i) => ({ ...own, label: labels[(i + 1) % 4]! }));
+    const misled = await learn(empty.with([...fitting, ...swapped]), "nearest-mean");
+    const plain = await learn(empty.with([...fitting, ...held]), "nearest-mean");
+    expect(misled.model.members).not.toEqual(plain.model.members);
+  });
+
   it("draws other random features from another seed, and the same from the same", async () => {
     const other = ClassStatistics.empty({ ...constants, seed: 8 }).with(all);
     const [first, second] = [await learn(empty.with(all), "ranpac"), await learn(other, "ranpac")];
@@ -225,6 +259,19 @@ describe("a fitter", () => {
     };
     expect(await of("network", 2)).not.toEqual(await of("network", 1));
     expect(await of("ranpac", 2)).toEqual(await of("ranpac", 1));
+  });
+
+  it("says what it is at: every kind's members chosen, then those of the best fitted", async () => {
+    const told: string[] = [];
+    const { kind } = await fitter.fit(empty.with(all), {
+      kind: "auto",
+      seed: 1,
+      onProgress: ({ stage, kind: of, member, members }) => told.push(`${stage} ${of} ${member}/${members}`),
+    });
+    const chosen = ["choose lda 1/1", "choose ranpac 1/1"];
+    for (let member = 1; member <= 5; member++) chosen.push(`choose ensemble ${member}/5`);
+    expect(told.slice(0, 7)).toEqual(chosen);
+    expect(told[7]).toContain(`fit ${kind} 1/`);
   });
 
   it("refuses statistics without a class", async () => {

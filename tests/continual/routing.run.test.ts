@@ -9,6 +9,7 @@ import { routerFile, routingFile } from "../../src/app/routing.ts";
 import { runExperiment } from "../../src/app/runExperiment.ts";
 import { openStore } from "../../src/app/store/store.ts";
 import type { Prediction, PredictOptions } from "../../src/app/types.ts";
+import { decodeContributions } from "../../src/continual/routing/contributionFile.ts";
 import { fusionFile, statisticsFile } from "../../src/continual/routing/routedLearner.ts";
 import { CheckpointError, ConfigError } from "../../src/core/errors.ts";
 import type { RoutedMetrics, RunEvent } from "../../src/core/record.ts";
@@ -19,6 +20,7 @@ import { tolerances } from "../tolerances.ts";
 
 let root = "";
 let yaml = "";
+let ofAlways: readonly RunEvent[] = [];
 const at = (name: string, ...rest: string[]) => join(root, name, ...rest);
 type Settings = Readonly<Record<string, unknown>>;
 
@@ -30,7 +32,7 @@ beforeAll(async () => {
   root = await mkdtemp(join(tmpdir(), "accrete-routing-"));
   yaml = await writeTinyExperiment(root);
   await run("plain", {});
-  await run("always", always, { from: "plain" });
+  ofAlways = await run("always", always, { from: "plain" });
 });
 afterAll(() => rm(root, { recursive: true, force: true }));
 
@@ -96,6 +98,23 @@ test("a run keeps statistics beside each adapter, and what answers at its top", 
   ]);
   expect(files).toEqual([...beside, `/${routerFile}`, `/${routingFile}`].sort());
   expect(Object.keys(await routingBytes("plain"))).toEqual([]);
+});
+
+test("rows of validation texts judge, and the last fit takes them in with all train rows", async () => {
+  const kept = { train: 0, validation: 0 };
+  for (const task of ["task-0", "task-1", "task-2"]) {
+    const where = at("always", "adapters", task, statisticsFile);
+    for (const { role, rows } of decodeContributions(await readFile(where), where).contributions)
+      kept[role === "judge" ? "validation" : "train"] += rows.rows;
+  }
+  const given = { train: 0, validation: 0 };
+  for (const event of ofAlways)
+    if (event.type === "task-started") {
+      given.train += event.trainExamples;
+      given.validation += event.validationExamples;
+    }
+  expect(kept).toEqual(given);
+  expect(given.validation).toBeGreaterThan(0);
 });
 
 test("interrupted and resumed it leaves the same bytes", async () => {

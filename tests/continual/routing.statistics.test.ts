@@ -3,8 +3,9 @@ import { afterAll, describe, expect, it } from "vitest";
 import { decodeContributions, encodeContributions } from "../../src/continual/routing/contributionFile.ts";
 import { Expander } from "../../src/continual/routing/expansions.ts";
 import { hashRow, isHeldOut, quantize, takeRows } from "../../src/continual/routing/fixedRows.ts";
-import { splitStatistics } from "../../src/continual/routing/heldOut.ts";
-import { ClassStatistics, type Contribution } from "../../src/continual/routing/statistics.ts";
+import { findRows, splitStatistics, trainingRows } from "../../src/continual/routing/heldOut.ts";
+import { withRoles } from "../../src/continual/routing/secondPassCounts.ts";
+import { ClassStatistics, type Contribution, identify } from "../../src/continual/routing/statistics.ts";
 import { accumulate, emptyTotals, type Totals } from "../../src/continual/routing/totals.ts";
 import { TotalsKeeper } from "../../src/continual/routing/totalsKeeper.ts";
 import { DataError, StoreError } from "../../src/core/errors.ts";
@@ -115,10 +116,14 @@ describe("totals are exact", () => {
     const keeper = new TotalsKeeper(algebra);
     const first = ClassStatistics.empty(constants).with(all);
     const second = first.without("b").with([contribution("e", 9, 5), contribution("a", 4, 6)]);
-    await keeper.totals(expansions.identity, first, 16, true);
-    const kept = await keeper.totals(expansions.identity, second, 16, true);
-    const fresh = await new TotalsKeeper(algebra).totals(expansions.identity, second, 16, true);
-    expect(plain(kept)).toEqual(plain(fresh));
+    for (const part of ["fit", "all"] as const) {
+      const asked = { size: 16, second: true, part };
+      await keeper.totals(expansions.identity, first, asked);
+      const kept = await keeper.totals(expansions.identity, second, asked);
+      const fresh = await new TotalsKeeper(algebra).totals(expansions.identity, second, asked);
+      expect(plain(kept)).toEqual(plain(fresh));
+      if (part === "all") expect(kept.rows).toBe(30 + 32 + 33 + 9 + 4);
+    }
   });
 
   it("the first random features of many are those of few", async () => {
@@ -187,6 +192,42 @@ describe("a set of contributions", () => {
     expect(split(whole).judges.rows).toBeGreaterThan(0);
   });
 
+  it("fits or holds out rows as their role says, whatever their hash", () => {
+    const judge = { ...contribution("a", 9, 31), role: "judge" } as const;
+    const statistics = empty.with([{ ...a, role: "fit" }, judge, b]);
+    const split = splitStatistics(statistics.contributions, statistics.labels, constants.width);
+    const held = new Map(split.heldOut.map(({ label, rows }) => [label, rows.rows]));
+    expect(held.get("a")).toBe(9);
+    expect(findRows(split.judges, judge.rows)).not.toContain(-1);
+    expect(findRows(split.judges, a.rows)).toEqual(new Int32Array(12).fill(-1));
+    expect(trainingRows(statistics, "fit").rows.rows).toBe(12 + 12 - (held.get("b") ?? 0));
+    expect(trainingRows(statistics, "all").rows.rows).toBe(12 + 9 + 12);
+  });
+
+  it("knows the same rows in another role for others", () => {
+    const ids = [undefined, "fit", "judge"].map((role) =>
+      identify({ ...a, ...(role === "fit" || role === "judge" ? { role } : {}) }),
+    );
+    expect(new Set(ids).size).toBe(3);
+  });
+
+  it("gives train rows a role only where enough texts were held out", () => {
+    const roles = (held: number) =>
+      withRoles([contribution("a", 100, 1), b], [contribution("a", held, 2), contribution("b", 0, 3)]).map(
+        ({ label, role, rows }) => [label, role, rows.rows],
+      );
+    expect(roles(5)).toEqual([
+      ["a", "fit", 100],
+      ["b", undefined, 12],
+      ["a", "judge", 5],
+    ]);
+    expect(roles(4)[0]).toEqual(["a", undefined, 100]);
+    expect(roles(0)).toEqual([
+      ["a", undefined, 100],
+      ["b", undefined, 12],
+    ]);
+  });
+
   it("never holds out all of a class", () => {
     for (let seed = 0; seed < 40; seed++) {
       const statistics = empty.with([contribution("x", 1, seed), b]);
@@ -200,7 +241,11 @@ describe("a set of contributions", () => {
 });
 
 describe("the file of contributions", () => {
-  const contributions = [contribution("a", 3, 1), contribution('"ß, \n', 2, 2), contribution("a", 1, 3)];
+  const contributions = [
+    { ...contribution("a", 3, 1), role: "fit" } as const,
+    contribution('"ß, \n', 2, 2),
+    { ...contribution("a", 1, 3), role: "judge" } as const,
+  ];
 
   it("comes back as it was", () => {
     const bytes = encodeContributions({ constants: { ...constants, firstSession: "x" }, contributions });

@@ -1,10 +1,10 @@
 /** What a store learns: a task with an adapter, a task's statistics alone, or one more class. */
 import type { LearnedTask } from "../../continual/adaptedBackbone.ts";
-import { encodeContributions } from "../../continual/routing/contributionFile.ts";
 import type { FusionCounts } from "../../continual/routing/fusionFit.ts";
-import { encodeCounts, fusionFile, statisticsFile } from "../../continual/routing/routedLearner.ts";
-import type { ClassStatistics, Contribution } from "../../continual/routing/statistics.ts";
-import type { FeatureConstants } from "../../continual/routing/types.ts";
+import type { RoutingStatistics } from "../../continual/routing/ground.ts";
+import { encodeCounts, fusionFile } from "../../continual/routing/routedLearner.ts";
+import { countSecondPass, type HeldOutTask, withRoles } from "../../continual/routing/secondPassCounts.ts";
+import type { Contribution } from "../../continual/routing/statistics.ts";
 import { DataError, StoreError } from "../../core/errors.ts";
 import { createRng } from "../../core/random.ts";
 import { splitValidation } from "../../data/split.ts";
@@ -12,10 +12,10 @@ import type { Example, LabelledExample } from "../../data/types.ts";
 import { encodePeftFolder } from "../../peft/checkpoint.ts";
 import type { SavedAdapter } from "../../peft/types.ts";
 import type { ManifestTask } from "../manifest.ts";
-import { countSecondPass } from "./secondPass.ts";
 import type { Snapshot } from "./snapshot.ts";
 import type { StoreFolder } from "./storeFolder.ts";
 import type { StoreModel } from "./storeModel.ts";
+import { addRows, hasRows, rowsFiles } from "./taskRows.ts";
 import { readFiles, type StoreTask } from "./tasks.ts";
 import type { ChangeOptions, LearnClassOptions, LearnOptions, StoreText, TaskForStore } from "./types.ts";
 
@@ -32,7 +32,7 @@ export interface Workplace {
 export interface WrittenTask {
   readonly task: StoreTask;
   /** Everything learned by then. */
-  readonly statistics: ClassStatistics;
+  readonly statistics: RoutingStatistics;
   readonly truncatedTexts: number;
   readonly loss?: number;
 }
@@ -71,7 +71,7 @@ function checkName(
 ): StoreTask | undefined {
   const there = before.tasks.find(({ entry }) => entry.name === name);
   if (there === undefined) return undefined;
-  if (!statisticsOnly || there.statistics !== undefined)
+  if (!statisticsOnly || hasRows(there))
     throw new StoreError(`${folder.path}: a task called "${name}" was learned already`, {
       hint: "Give the new task another name, or forget the old one first: accrete forget --task.",
     });
@@ -120,34 +120,18 @@ async function train(
   }
 }
 
-/** The bytes of a task's statistics, by file name. */
-export function statisticsFiles(
-  constants: FeatureConstants,
-  contributions: readonly Contribution[],
-): ReadonlyMap<string, Uint8Array> {
-  return new Map([[statisticsFile, encodeContributions({ constants, contributions })]]);
-}
-
-/** Writes a task that differs from what stood there in its statistics alone. */
+/** Writes a task that differs from what stood there in what it leaves of its classes. */
 async function rewrite(
   { folder, before }: Workplace,
   task: StoreTask,
   contributions: readonly Contribution[],
   entry: Partial<Pick<ManifestTask, "labels">> = {},
 ): Promise<StoreTask> {
-  const { constants } = before.statistics;
+  const rows = addRows(task, contributions, before.statistics);
   const { adapter: _, ...named } = { ...task.entry, ...entry };
-  const files = new Map([
-    ...(await readFiles(folder.path, task.entry)),
-    ...statisticsFiles(constants, contributions),
-  ]);
+  const files = new Map([...(await readFiles(folder.path, task.entry)), ...rowsFiles(rows)]);
   const written = await folder.writeTask(named, files);
-  return {
-    ...task,
-    entry: written,
-    statistics: { constants, contributions },
-    where: folder.placeOf(written),
-  };
+  return { ...task, ...rows, entry: written, where: folder.placeOf(written) };
 }
 
 /**
@@ -174,21 +158,25 @@ export async function learnTask(
     totalSteps: statisticsOnly ? 0 : model.plannedSteps(task.train.length),
   });
   const trained = statisticsOnly ? undefined : await train(model, task, labels, options);
-  const { contributions, truncatedTexts } = await model.contributions(task.train, constants, options);
-  const statistics = before.statistics.with(contributions);
+  const { contributions: fitted, truncatedTexts } = await model.contributions(task.train, constants, options);
+  const { validation = [] } = task;
+  const { contributions: judging } = await model.contributions(validation, constants, options);
+  const contributions = withRoles(fitted, judging);
+  const statistics = await model.routers.join(before.statistics, contributions, options.signal);
   const result = { statistics, truncatedTexts, ...(trained && { loss: trained.loss }) };
   if (there !== undefined) return { ...result, task: await rewrite(place, there, contributions) };
-  const counts =
-    trained && (await countHeldOut(place, { ...task, labels }, trained.learned, statistics, options));
+  const heldOut = { examples: validation, judging };
+  const counts = trained && (await countHeldOut(place, trained.learned, heldOut, statistics, options));
+  const rows = addRows({}, contributions, statistics);
   const written = await folder.writeTask(
     { name: task.name, labels, ...(statisticsOnly && { statisticsOnly }) },
     new Map([
       ...(trained === undefined ? [] : encodePeftFolder(trained.saved)),
-      ...statisticsFiles(constants, contributions),
+      ...rowsFiles(rows),
       ...(counts === undefined ? [] : [[fusionFile, encodeCounts(counts)] as const]),
     ]),
   );
-  const kept = { statistics: { constants, contributions }, ...(trained && { saved: trained.saved }) };
+  const kept = { ...rows, ...(trained && { saved: trained.saved }) };
   return {
     ...result,
     task: { entry: written, where: folder.placeOf(written), ...kept, ...(counts && { counts }) },
@@ -198,16 +186,17 @@ export async function learnTask(
 /** What a second pass does to the task's held-out texts; undefined where there are none, or nothing to route among. */
 async function countHeldOut(
   { before, model }: Workplace,
-  { name, labels = [], validation = [] }: TaskForStore,
   learned: LearnedTask,
-  statistics: ClassStatistics,
+  heldOut: HeldOutTask,
+  statistics: RoutingStatistics,
   { signal }: ChangeOptions,
 ): Promise<FusionCounts | undefined> {
-  const routable = before.tasks.every(({ statistics }) => statistics !== undefined);
-  if (!routable || validation.length === 0 || model.routing.secondPass === "off") return undefined;
-  const tasks = [...before.routed, { name, labels, learned }];
+  const { topTasks, secondPass } = model.routing;
+  const routable = before.tasks.every(hasRows);
+  if (!routable || heldOut.examples.length === 0 || secondPass === "off") return undefined;
+  const tasks = [...before.routed, { ...learned, learned }];
   const router = await model.routers.of(statistics, undefined, signal);
-  return countSecondPass(model, tasks, router, statistics.constants, validation, signal);
+  return countSecondPass(model.reader, tasks, router, heldOut, topTasks, signal);
 }
 
 /** The task that a class joins; undefined where one is to be made, of which name is said. */
@@ -245,24 +234,22 @@ export async function learnClass(
     });
   const { constants } = before.statistics;
   const { name, task } = homeOf(place, label, options.task);
-  if (task !== undefined && task.statistics === undefined)
+  if (task !== undefined && !hasRows(task))
     throw new StoreError(`${folder.path}: task "${name}" has no statistics to add to`, {
       hint: "Learn them first: accrete learn <store> --task <its name> <its data> --statistics-only.",
     });
   const rows: LabelledExample[] = examples.map((given) => ({ ...toExample(given), label }));
   const { contributions, truncatedTexts } = await model.contributions(rows, constants, options);
-  const result = { statistics: before.statistics.with(contributions), truncatedTexts };
+  const statistics = await model.routers.join(before.statistics, contributions, options.signal);
+  const result = { statistics, truncatedTexts };
   if (task !== undefined) {
     const labels = task.entry.labels.includes(label) ? task.entry.labels : [...task.entry.labels, label];
-    const all = [...(task.statistics?.contributions ?? []), ...contributions];
-    return { ...result, task: await rewrite(place, task, all, { labels }) };
+    return { ...result, task: await rewrite(place, task, contributions, { labels }) };
   }
-  const written = await folder.writeTask(
-    { name, labels: [label], statisticsOnly: true },
-    statisticsFiles(constants, contributions),
-  );
-  const statistics = { constants, contributions };
-  return { ...result, task: { entry: written, where: folder.placeOf(written), statistics } };
+  const left = addRows({}, contributions, statistics);
+  const entry = { name, labels: [label], statisticsOnly: true as const };
+  const written = await folder.writeTask(entry, rowsFiles(left));
+  return { ...result, task: { ...left, entry: written, where: folder.placeOf(written) } };
 }
 
 export function toExample(text: StoreText): Example {

@@ -17,6 +17,8 @@ const constantsSchema = z.object({
 });
 
 const labelsSchema = z.array(z.string());
+/** One a contribution; null where its rows are split by their hash. */
+const rolesSchema = z.array(z.enum(["fit", "judge"]).nullable());
 
 export interface ContributionFile {
   readonly constants: FeatureConstants;
@@ -71,13 +73,19 @@ export function unpackRows(tensor: HostTensor | undefined, width: number, where:
   return { rows, width, values: new Int16Array(tensor.data.slice().buffer) };
 }
 
-/** Tensor `rows/<i>` holds the i-th contribution's rows, metadata `labels` their labels. */
+/** Tensor `rows/<i>` holds the i-th contribution's rows, metadata `labels` their labels, `roles` their roles if any has one. */
 export function encodeContributions({ constants, contributions }: ContributionFile): Uint8Array {
   const tensors = new Map<string, HostTensor>(
     contributions.map(({ rows }, i) => [`rows/${i}`, packRows(rows)]),
   );
   const labels = JSON.stringify(contributions.map(({ label }) => label));
-  return encodeSafetensors(tensors, { version: VERSION, constants: encodeConstants(constants), labels });
+  const roles = contributions.map(({ role }) => role ?? null);
+  return encodeSafetensors(tensors, {
+    version: VERSION,
+    constants: encodeConstants(constants),
+    labels,
+    ...(roles.some((role) => role !== null) && { roles: JSON.stringify(roles) }),
+  });
 }
 
 /**
@@ -89,10 +97,12 @@ export function decodeContributions(bytes: Uint8Array, where: string): Contribut
   checkVersion(metadata.get("version"), VERSION, where);
   const constants = decodeConstants(metadata.get("constants"), where);
   const labels = parseJson(labelsSchema, metadata.get("labels"), `${where}: labels`);
-  const contributions = labels.map((label, i) => ({
-    label,
-    rows: unpackRows(tensors.get(`rows/${i}`), constants.width, `${where}: rows/${i}`),
-  }));
+  const roles = parseJson(rolesSchema, metadata.get("roles") ?? "[]", `${where}: roles`);
+  const contributions = labels.map((label, i) => {
+    const rows = unpackRows(tensors.get(`rows/${i}`), constants.width, `${where}: rows/${i}`);
+    const role = roles[i];
+    return { label, rows, ...(role && { role }) };
+  });
   return { constants, contributions };
 }
 

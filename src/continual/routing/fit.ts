@@ -2,7 +2,7 @@
 /** Fitting routers to statistics. */
 import { DataError } from "../../core/errors.ts";
 import { Algebra, type Compile } from "../../linalg/algebra.ts";
-import { accuracyOf, fitInverseTemperature } from "./calibration.ts";
+import { accuracyOf, fitInverseTemperature, logSoftmax } from "./calibration.ts";
 import { ClassTotals } from "./classTotals.ts";
 import { chooseClosed } from "./closedFit.ts";
 import { Expander, type Expansion, expansionKey } from "./expansions.ts";
@@ -15,11 +15,20 @@ import { decodeRouter, encodeRouter } from "./routerFile.ts";
 import { addShare, answer, type Machinery, type Member, type RouterModel } from "./routerModel.ts";
 import { chooseSoftmax } from "./softmaxFit.ts";
 import type { ClassStatistics, Contribution } from "./statistics.ts";
-import { leadingTotals } from "./totals.ts";
+import { accumulate, leadingTotals } from "./totals.ts";
 import { TotalsKeeper } from "./totalsKeeper.ts";
-import type { FeatureConstants, Router, RouterKind } from "./types.ts";
+import type { FeatureConstants, FixedRows, Posterior, Router, RouterKind } from "./types.ts";
 
 export type { Compile } from "../../linalg/algebra.ts";
+
+/** What a fit is at: it chooses each kind's members on held-out rows, then fits those of the kind chosen to all rows. */
+export interface FitProgress {
+  readonly stage: "choose" | "fit";
+  readonly kind: RouterKind;
+  /** From 1. */
+  readonly member: number;
+  readonly members: number;
+}
 
 export interface FitOptions {
   /** `auto` takes the kind that does best on held-out rows. */
@@ -27,6 +36,8 @@ export interface FitOptions {
   /** Of the network's beginning and order; random projections hang on the constants' own seed. */
   readonly seed: number;
   readonly signal?: AbortSignal;
+  /** Told before each member is fitted. */
+  readonly onProgress?: (progress: FitProgress) => void;
 }
 
 /** What a fit settled on, and what it rests on. */
@@ -41,8 +52,18 @@ export interface RouterChoice {
   readonly tried: readonly { readonly kind: RouterKind; readonly heldOutAccuracy: number | null }[];
 }
 
+/** Rows that chose a router, and what it gave them before it was fitted to them, too. */
+export interface JudgedRows {
+  /** (h, F) */
+  readonly rows: FixedRows;
+  /** (h, C) */
+  readonly posterior: Posterior;
+}
+
 export interface FittedRouter extends Router {
   readonly choice: RouterChoice;
+  /** Absent where no row was held out, and of a router that was read from a file. */
+  readonly judged?: JudgedRows;
   /** Bytes of the statistics that it was fitted to. */
   readonly retainedBytes: number;
   readonly model: RouterModel;
@@ -69,6 +90,8 @@ interface ChosenKind {
   readonly members: readonly ChosenMember[];
   /** 1/temperature of the members' sum. */
   readonly beta: number;
+  /** Calibrated log-posteriors of the rows that judge, by the fit without those that were held out: (h, C). */
+  readonly posterior: Posterior;
   readonly accuracy: number | null;
 }
 
@@ -102,11 +125,15 @@ export class RouterFitter implements AsyncDisposable {
     const { split } = ground;
     const kinds = kindsTried(statistics, options.kind);
     const tried: ChosenKind[] = [];
-    for (const kind of kinds) tried.push(await this.choose(ground, kind));
+    for (const kind of kinds) tried.push(await this.choose(ground, kind, options.onProgress));
     let best = tried[0]!;
     for (const other of tried) if ((other.accuracy ?? 0) > (best.accuracy ?? 0)) best = other;
     const members: Member[] = [];
-    for (const chosen of best.members) members.push(await chosen.finish());
+    for (const chosen of best.members) {
+      const [member, count] = [members.length + 1, best.members.length];
+      options.onProgress?.({ stage: "fit", kind: best.kind, member, members: count });
+      members.push(await chosen.finish());
+    }
     const model: RouterModel = { kind: best.kind, labels, constants, members, beta: best.beta };
     const choice: RouterChoice = {
       kind: best.kind,
@@ -115,7 +142,8 @@ export class RouterFitter implements AsyncDisposable {
       heldOutRows: split.heldOutRows,
       tried: tried.map(({ kind, accuracy }) => ({ kind, heldOutAccuracy: accuracy })),
     };
-    return this.route(model, choice, statistics.retained().bytes);
+    const judged = split.heldOutRows > 0 && { judged: { rows: split.judges, posterior: best.posterior } };
+    return { ...this.route(model, choice, statistics.retained().bytes), ...judged };
   }
 
   /**
@@ -175,10 +203,14 @@ export class RouterFitter implements AsyncDisposable {
       seed,
       signal,
       expander: (expansion) => this.expander(expansion, constants),
-      totals: async (expander, size, second) =>
-        statistics instanceof ClassTotals
-          ? leadingTotals(statistics.totalsOf(expander.expansion), size)
-          : keeper.totals(expander, statistics, size, second, signal),
+      totals: async (expander, size, second, part = "fit") => {
+        if (!(statistics instanceof ClassTotals))
+          return await keeper.totals(expander, statistics, { size, second, part, signal });
+        const totals = leadingTotals(statistics.totalsOf(expander.expansion), size);
+        const rest = part === "all" ? [...split.conscripted, ...split.heldOut] : [];
+        await accumulate(algebra, expander, totals, rest, 1, signal);
+        return totals;
+      },
     };
   }
 
@@ -200,19 +232,25 @@ export class RouterFitter implements AsyncDisposable {
     return held;
   }
 
-  private async choose(ground: FitGround, kind: RouterKind): Promise<ChosenKind> {
+  private async choose(
+    ground: FitGround,
+    kind: RouterKind,
+    onProgress: FitOptions["onProgress"],
+  ): Promise<ChosenKind> {
     const { labels } = ground.statistics;
     const { judges, targets, heldOutRows } = ground.split;
     const members: ChosenMember[] = [];
     const sum = new Float64Array(judges.rows * labels.length);
-    for (const member of routerMembers[kind]) {
+    for (const [i, member] of routerMembers[kind].entries()) {
+      onProgress?.({ stage: "choose", kind, member: i + 1, members: routerMembers[kind].length });
       const chosen = await chooseMember(ground, member);
       members.push(chosen);
       addShare(sum, chosen.logits, chosen.beta, chosen.weight);
     }
     const logits = { rows: judges.rows, columns: labels.length, values: sum };
     const beta = members.length === 1 ? 1 : fitInverseTemperature(logits, targets);
-    return { kind, members, beta, accuracy: heldOutRows > 0 ? accuracyOf(logits, targets) : null };
+    const accuracy = heldOutRows > 0 ? accuracyOf(logits, targets) : null;
+    return { kind, members, beta, posterior: logSoftmax(logits, beta), accuracy };
   }
 }
 

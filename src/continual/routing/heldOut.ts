@@ -25,22 +25,32 @@ export interface SplitContribution {
 
 const splits = new WeakMap<KeptContribution, SplitContribution>();
 
+/** Of a contribution's rows those that are held out, whatever their hash says where its role says it all. */
+function holdsOut({ role }: KeptContribution, hash: number): boolean {
+  return role === undefined ? isHeldOut(hash) : role === "judge";
+}
+
 /** Splits a contribution; asked again, the same answer without work. */
 export function splitContribution(kept: KeptContribution): SplitContribution {
   const known = splits.get(kept);
   if (known !== undefined) return known;
-  const { label, rows } = kept;
   const fitting: number[] = [];
   const heldOut: HashedRow[] = [];
-  for (let row = 0; row < rows.rows; row++) {
-    const values = rows.values.subarray(row * rows.width, (row + 1) * rows.width);
-    const hash = hashRow(values);
-    if (isHeldOut(hash)) heldOut.push({ label, hash, values });
+  for (const [row, hashed] of hashRows(kept).entries()) {
+    if (holdsOut(kept, hashed.hash)) heldOut.push(hashed);
     else fitting.push(row);
   }
-  const split = { fit: takeRows(rows, fitting), heldOut };
+  const { rows } = kept;
+  const split = { fit: fitting.length === rows.rows ? rows : takeRows(rows, fitting), heldOut };
   splits.set(kept, split);
   return split;
+}
+
+function hashRows({ label, rows: { rows, width, values } }: LabelledRows): HashedRow[] {
+  return Array.from({ length: rows }, (_, row) => {
+    const own = values.subarray(row * width, (row + 1) * width);
+    return { label, hash: hashRow(own), values: own };
+  });
 }
 
 function compareRows(a: HashedRow, b: HashedRow): number {
@@ -55,15 +65,17 @@ function rowsOf(hashed: readonly HashedRow[], width: number): FixedRows {
   return joinRows(pieces, width);
 }
 
-/** Every row of a class in an order that hangs on the rows alone. */
-function hashedRows(contributions: readonly KeptContribution[], label: string, width: number): HashedRow[] {
-  const rows: HashedRow[] = [];
-  for (const kept of contributions)
-    if (kept.label === label)
-      for (let row = 0; row < kept.rows.rows; row++) {
-        const values = kept.rows.values.subarray(row * width, (row + 1) * width);
-        rows.push({ label, hash: hashRow(values), values });
-      }
+/** Rows of a class in an order that hangs on the rows alone. */
+function hashedRows(
+  contributions: readonly KeptContribution[],
+  label: string,
+  part: "fit" | "all" = "all",
+): HashedRow[] {
+  const own = contributions.filter((kept) => kept.label === label);
+  const rows = own.flatMap((kept) => {
+    const { fit, heldOut } = splitContribution(kept);
+    return [...hashRows({ label, rows: fit }), ...(part === "all" ? heldOut : [])];
+  });
   return rows.sort(compareRows);
 }
 
@@ -75,7 +87,7 @@ export function joinHeldOut(contributions: readonly KeptContribution[], width: n
   return [...rows]
     .filter(([, own]) => own.length > 0)
     .sort(([a], [b]) => compareCodeUnits(a, b))
-    .map(([label, own]) => keep({ label, rows: rowsOf(own.sort(compareRows), width) }));
+    .map(([label, own]) => keep({ label, rows: rowsOf(own.sort(compareRows), width), role: "judge" }));
 }
 
 /** Rows with the class of each, as its place among the labels. */
@@ -93,9 +105,8 @@ export function trainingRows(
   part: "fit" | "all",
 ): TargetedRows {
   const chosen = labels.flatMap((label) => {
-    const all = hashedRows(contributions, label, constants.width);
-    const fitting = part === "all" ? all : all.filter(({ hash }) => !isHeldOut(hash));
-    return fitting.length > 0 ? fitting : all.slice(0, 1);
+    const fitting = hashedRows(contributions, label, part);
+    return fitting.length > 0 ? fitting : hashedRows(contributions, label).slice(0, 1);
   });
   const places = new Map(labels.map((label, place) => [label, place]));
   return {
@@ -146,7 +157,7 @@ export function splitStatistics(
     conscripted.push({ label, rows: rowsOf(own.splice(0, 1), width) });
   }
   const all = [...rows.values()].flat();
-  let judging = all.length > 0 ? all : labels.flatMap((label) => hashedRows(contributions, label, width));
+  let judging = all.length > 0 ? all : labels.flatMap((label) => hashedRows(contributions, label));
   if (judging.length > MOST_HELD_OUT)
     judging = [...judging]
       .sort(compareRows)
@@ -162,4 +173,14 @@ export function splitStatistics(
     heldOutRows: all.length > 0 ? judging.length : 0,
     targets: Int32Array.from(judging, ({ label }) => places.get(label) ?? 0),
   };
+}
+
+/** Where rows stand among others, number for number; −1 where they do not. @param among (n, F) @param wanted (m, F) */
+export function findRows(among: FixedRows, wanted: FixedRows): Int32Array {
+  const places = new Map(hashRows({ label: "", rows: among }).map((row, place) => [keyOf(row), place]));
+  return Int32Array.from(hashRows({ label: "", rows: wanted }), (row) => places.get(keyOf(row)) ?? -1);
+}
+
+function keyOf({ values }: HashedRow): string {
+  return Buffer.from(values.buffer, values.byteOffset, values.byteLength).toString("latin1");
 }

@@ -9,18 +9,17 @@ import type { TaskToLearn } from "../learner.ts";
 import { decodeContributions, encodeContributions } from "./contributionFile.ts";
 import { type FittedRouter, RouterFitter } from "./fit.ts";
 import { quantize } from "./fixedRows.ts";
-import { type Fusion, layOut } from "./fusion.ts";
+import type { Fusion } from "./fusion.ts";
 import {
   addFusionCounts,
   chooseFusion,
-  countFusion,
   type FusionCounts,
   fusionCountsSchema,
-  gatheringFusion,
   type SecondPass,
 } from "./fusionFit.ts";
 import type { OutOfScopeDetector } from "./outOfScope.ts";
-import { askingHeads, gatherEvidence, type Routing } from "./routedPrediction.ts";
+import type { Routing } from "./routedPrediction.ts";
+import { countSecondPass, type HeldOutTask, withRoles } from "./secondPassCounts.ts";
 import { ClassStatistics, type Contribution, checkSameConstants, compareCodeUnits } from "./statistics.ts";
 import type { FeatureConstants, RouterKind, RoutingFeatureSpec } from "./types.ts";
 
@@ -121,9 +120,10 @@ export interface CurrentRouting extends Routing {
 }
 
 /**
- * Learns to route: a task's training texts become rows of its classes, a router is fitted to all rows so far, and the
- * task's validation texts say whether a second pass gains anything. Those texts neither router nor adapter was fitted to;
- * the adapters that mislead on them are those of earlier tasks. Without validation texts nothing speaks for a second pass.
+ * Learns to route: a task's texts become rows of its classes, and a router is fitted to all rows so far. Its settings, and
+ * whether a second pass gains anything, are chosen on the rows of validation texts by fits without them; the fit that
+ * answers takes them in. The adapters that mislead on those texts are those of earlier tasks. Without validation texts
+ * some of the train rows choose, and nothing speaks for a second pass.
  * Holds native memory: dispose of it.
  */
 export class RoutedLearner implements AsyncDisposable {
@@ -156,10 +156,14 @@ export class RoutedLearner implements AsyncDisposable {
     const what = `train of ${task.name}`;
     const { session } = this;
     const how = { signal, ...(session && { session }) };
-    const contributions = await contributionsOf(this.model, features, task.train, task.labels, what, how);
+    const train = await contributionsOf(this.model, features, task.train, task.labels, what, how);
+    const held = `validation of ${task.name}`;
+    const judging = await contributionsOf(this.model, features, task.validation, task.labels, held, how);
+    const contributions = withRoles(train, judging);
     this.statistics = this.statistics.with(contributions);
     this.fitted = undefined;
-    const counts = await this.count(task, [...this.learned, learned], signal);
+    const heldOut = { examples: task.validation, judging };
+    const counts = await this.count(heldOut, [...this.learned, learned], signal);
     const bytes = encodeContributions({ constants: this.constants, contributions });
     this.newest = encodePart(bytes, counts);
     this.parts.push({ counts, hash: sha256(bytes) });
@@ -185,21 +189,14 @@ export class RoutedLearner implements AsyncDisposable {
   }
 
   private async count(
-    task: TaskToLearn,
+    heldOut: HeldOutTask,
     among: readonly LearnedTask[],
     signal?: AbortSignal,
   ): Promise<FusionCounts> {
-    const { features, topTasks, secondPass } = this.settings;
-    const router = await this.router(signal);
-    if (secondPass === "off" || task.validation.length === 0) return addFusionCounts([]);
-    const { encodings } = this.model.encode(task.validation, `validation of ${task.name}`);
-    const rows = await this.model.routingFeatures(encodings, features, signal, this.session);
-    const posterior = await router.posterior(rows, signal);
+    const { topTasks, secondPass } = this.settings;
+    if (secondPass === "off" || heldOut.examples.length === 0) return addFusionCounts([]);
     const tasks = among.map((learned) => ({ ...learned, learned }));
-    const layout = layOut(router.labels, tasks);
-    const ask = askingHeads(this.model, tasks, encodings, signal);
-    const evidence = await gatherEvidence(posterior, layout, gatheringFusion(topTasks), tasks, ask);
-    return countFusion(task.validation, router.labels, posterior, evidence, layout);
+    return countSecondPass(this.model, tasks, await this.router(signal), heldOut, topTasks, signal);
   }
 
   /** Fitted to all rows so far; the same rows and settings give the same router. */

@@ -5,16 +5,21 @@ import { canonicalJson, sha256 } from "../../io/hash.ts";
 import { FIXED_SCALE, LENGTH_SLACK } from "./fixedRows.ts";
 import type { FeatureConstants, FixedRows } from "./types.ts";
 
+/** `fit`: all rows are fitted to; `judge`: all are held out, to choose by, until the last fit, which takes all rows in. */
+export type RowRole = "fit" | "judge";
+
 /** Rows of one class, as they came. */
 export interface Contribution {
   readonly label: string;
   /** (n, F) */
   readonly rows: FixedRows;
+  /** Absent where nothing else chooses: then some of the rows do, by their hash. */
+  readonly role?: RowRole;
 }
 
 /** A contribution under its identity. */
 export interface KeptContribution extends Contribution {
-  /** Hash of label and rows. */
+  /** Hash of label, rows and role. */
   readonly id: string;
 }
 
@@ -23,9 +28,10 @@ export function compareCodeUnits(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }
 
-export function identify({ label, rows: { rows, width, values } }: Contribution): string {
+export function identify({ label, rows: { rows, width, values }, role }: Contribution): string {
   const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
-  return sha256(`${canonicalJson([label, rows, width])}${sha256(bytes)}`);
+  const named = role === undefined ? [label, rows, width] : [label, rows, width, role];
+  return sha256(`${canonicalJson(named)}${sha256(bytes)}`);
 }
 
 /** @throws StoreError if two sets of features were not made alike, naming what differs */
@@ -66,8 +72,9 @@ export function checkWidthOf({ label, rows }: Contribution, constants: FeatureCo
   checkLengths(label, rows, constants);
 }
 
-export function keep({ label, rows }: Contribution): KeptContribution {
-  return { label, rows, id: identify({ label, rows }) };
+export function keep({ label, rows, role }: Contribution): KeptContribution {
+  const contribution = { label, rows, ...(role && { role }) };
+  return { ...contribution, id: identify(contribution) };
 }
 
 /** What is retained, in bytes. */
@@ -113,10 +120,10 @@ export class ClassStatistics {
    */
   with(contributions: Iterable<Contribution>): ClassStatistics {
     const all = new Map(this.contributions.map((kept) => [kept.id, kept]));
-    for (const { label, rows } of contributions) {
-      checkWidthOf({ label, rows }, this.constants);
-      if (rows.rows === 0) continue;
-      const kept = keep({ label, rows });
+    for (const contribution of contributions) {
+      checkWidthOf(contribution, this.constants);
+      if (contribution.rows.rows === 0) continue;
+      const kept = keep(contribution);
       all.set(kept.id, kept);
     }
     return new ClassStatistics(this.constants, all);

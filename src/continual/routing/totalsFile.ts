@@ -113,6 +113,7 @@ export function decodeTotals(bytes: Uint8Array, where: string): ClassTotals {
     contributions: heldOut.map((label, i) =>
       keep({
         label,
+        role: "judge",
         rows: unpackRows(tensors.get(`held-out/${i}`), constants.width, `${where}: held-out/${i}`),
       }),
     ),
