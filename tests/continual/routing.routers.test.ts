@@ -164,6 +164,16 @@ describe.each(kinds)("router %s", (kind) => {
   });
 });
 
+describe.each(["softmax", "network"] as const)("router %s, trained on rows", (kind) => {
+  it("takes the rows that chose into its last fit", async () => {
+    const router = await learn(empty.with(all), kind);
+    const { rows, posterior } = router.judged!;
+    const values = Float32Array.from(rows.values, (value) => value / FIXED_SCALE);
+    const answered = await router.posterior({ rows: rows.rows, width: rows.width, values });
+    expect(answered.values).not.toEqual(posterior.values);
+  });
+});
+
 const closedKinds = ["nearest-mean", "lda", "kernel-lda", "ranpac"] as const;
 
 describe.each(closedKinds)("router %s without contributions", (kind) => {

@@ -1,9 +1,10 @@
 import { afterAll, describe, expect, it } from "vitest";
 import { EngineError } from "../../src/core/errors.ts";
 import { createRng } from "../../src/core/random.ts";
-import { float64 } from "../../src/core/tensor.ts";
+import { float32, float64 } from "../../src/core/tensor.ts";
 import { Algebra, type Matrix } from "../../src/linalg/algebra.ts";
 import { factorize, solveFactored, solveLower } from "../../src/linalg/cholesky.ts";
+import { NarrowSolver } from "../../src/linalg/narrowSolver.ts";
 import { factorLower, invertLower } from "../../src/linalg/triangular.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
 import { relativeDifference, tolerances } from "../tolerances.ts";
@@ -65,6 +66,18 @@ describe("blocked Cholesky on the engine", () => {
     expect(relativeDifference(float64(residual.values, [n, 7]), float64(right.values, [n, 7]))).toBeLessThan(
       tolerances.float64Solve,
     );
+  });
+
+  it.each([1, 128, 129, 300])("solves again and again in float32, n = %i", async (n) => {
+    const a = positiveDefinite(n, n);
+    const right = random(n, 7, n + 1);
+    const solver = new NarrowSolver(algebra, await factorize(algebra, a.slice(), n, { what: "test" }));
+    const expected = float64(solvePlain(a, n, right), [n, 7]);
+    for (let time = 0; time < 2; time++) {
+      const solved = { ...right, values: new Float32Array(right.values) };
+      await solver.solve(solved);
+      expect(relativeDifference(float32(solved.values, [n, 7]), expected)).toBeLessThan(tolerances.float32);
+    }
   });
 
   it("reads the lower triangle alone", async () => {

@@ -7,6 +7,10 @@ const NEWTON_STEPS = 40;
 const TOLERANCE = 1e-3;
 /** Rows that set a temperature, or weigh one setting against another: a number needs no more. */
 const MOST_ROWS = 1024;
+/** What lies further below a row's largest exponent adds less to its sum than float64 rounds away. */
+const NEGLIGIBLE = -40;
+/** Where the search for β begins, in units of the logits' scale. */
+const FIRST_RATIO = 4;
 
 /** Every so many-th row, so that at most {@link MOST_ROWS} remain. @param matrix (n, …) */
 export function thinOut(matrix: Matrix, targets: Int32Array): { matrix: Matrix; targets: Int32Array } {
@@ -30,7 +34,10 @@ export function logSoftmax({ rows, columns, values }: Matrix, beta: number): Pos
     let largest = Number.NEGATIVE_INFINITY;
     for (let c = 0; c < columns; c++) largest = Math.max(largest, beta * values[start + c]!);
     let sum = 0;
-    for (let c = 0; c < columns; c++) sum += Math.exp(beta * values[start + c]! - largest);
+    for (let c = 0; c < columns; c++) {
+      const below = beta * values[start + c]! - largest;
+      if (below > NEGLIGIBLE) sum += Math.exp(below);
+    }
     const log = largest + Math.log(sum);
     for (let c = 0; c < columns; c++) result[start + c] = beta * values[start + c]! - log;
   }
@@ -57,7 +64,10 @@ export function logLoss({ rows, columns, values }: Matrix, beta: number, targets
     let largest = Number.NEGATIVE_INFINITY;
     for (let c = start; c < start + columns; c++) largest = Math.max(largest, values[c]!);
     let sum = 0;
-    for (let c = start; c < start + columns; c++) sum += Math.exp(beta * (values[c]! - largest));
+    for (let c = start; c < start + columns; c++) {
+      const below = beta * (values[c]! - largest);
+      if (below > NEGLIGIBLE) sum += Math.exp(below);
+    }
     loss += Math.log(sum) - beta * (values[start + targets[row]!]! - largest);
   }
   return rows === 0 ? 0 : loss / rows;
@@ -69,19 +79,20 @@ function slopeAt(logits: Matrix, targets: Int32Array, beta: number, smoothing: n
   let slope = 0;
   let curvature = 0;
   for (let row = 0; row < rows; row++) {
-    const z = values.subarray(row * columns, (row + 1) * columns);
+    const start = row * columns;
     let largest = Number.NEGATIVE_INFINITY;
-    for (const value of z) largest = Math.max(largest, value);
+    for (let c = start; c < start + columns; c++) largest = Math.max(largest, values[c]!);
     let [sum, first, second, plain] = [0, 0, 0, 0];
-    for (const value of z) {
-      const centred = value - largest;
+    for (let c = start; c < start + columns; c++) {
+      const centred = values[c]! - largest;
       plain += centred;
+      if (beta * centred <= NEGLIGIBLE) continue;
       const weight = Math.exp(beta * centred);
       sum += weight;
       first += weight * centred;
       second += weight * centred * centred;
     }
-    const own = z[targets[row]!]! - largest;
+    const own = values[start + targets[row]!]! - largest;
     slope += first / sum - (1 - smoothing) * own - (smoothing * plain) / columns;
     curvature += second / sum - (first / sum) ** 2;
   }
@@ -89,16 +100,15 @@ function slopeAt(logits: Matrix, targets: Int32Array, beta: number, smoothing: n
 }
 
 /** 1 / the mean distance from a row's largest logit to its mean: the scale on which β lies. */
-function naturalScale({ rows, columns, values }: Matrix): number {
+export function naturalScale({ rows, columns, values }: Matrix): number {
   let sum = 0;
   for (let row = 0; row < rows; row++) {
-    const z = values.subarray(row * columns, (row + 1) * columns);
-    let [largest, mean] = [Number.NEGATIVE_INFINITY, 0];
-    for (const value of z) {
-      largest = Math.max(largest, value);
-      mean += value / columns;
+    let [largest, total] = [Number.NEGATIVE_INFINITY, 0];
+    for (let c = row * columns; c < (row + 1) * columns; c++) {
+      largest = Math.max(largest, values[c]!);
+      total += values[c]!;
     }
-    sum += largest - mean;
+    sum += largest - total / columns;
   }
   return sum > 0 ? rows / sum : 1;
 }
@@ -108,14 +118,15 @@ function naturalScale({ rows, columns, values }: Matrix): number {
  * 1999): rows that are all told apart would otherwise ask for infinite β. Of many rows every so many-th is looked at.
  * @param all (n, C)
  * @param classes the class of each row
+ * @param ratio β in units of the logits' scale to begin at, e.g. what a similar fit ended with
  */
-export function fitInverseTemperature(all: Matrix, classes: Int32Array): number {
+export function fitInverseTemperature(all: Matrix, classes: Int32Array, ratio = FIRST_RATIO): number {
   if (all.rows === 0 || all.columns < 2) return 1;
   const { matrix: logits, targets } = thinOut(all, classes);
   const smoothing = 1 / (logits.rows + 2);
   const scale = naturalScale(logits);
   // The loss is convex in β: Newton within a bracket that halves where a step would leave it.
-  let [low, high, beta] = [0, Number.POSITIVE_INFINITY, 4 * scale];
+  let [low, high, beta] = [0, Number.POSITIVE_INFINITY, ratio * scale];
   for (let step = 0; step < NEWTON_STEPS; step++) {
     const [slope, curvature] = slopeAt(logits, targets, beta, smoothing);
     if (slope > 0) high = beta;

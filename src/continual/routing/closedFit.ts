@@ -1,7 +1,7 @@
 // Dimensions: n rows, M numbers of an expansion, C classes.
 /** Fitting one closed-form member: first without the held-out rows, to choose; then once with all. */
 import { factorize } from "../../linalg/cholesky.ts";
-import { fitInverseTemperature, logLoss, thinOut } from "./calibration.ts";
+import { fitInverseTemperature, logLoss, naturalScale, thinOut } from "./calibration.ts";
 import {
   centredGram,
   classMeans,
@@ -68,24 +68,28 @@ export async function chooseClosed(ground: FitGround, member: ClosedMember): Pro
   const totals = await ground.totals(expander, size, needsSecond(member.form));
   await accumulate(algebra, expander, totals, split.conscripted, 1, signal);
   const judges = await expander.expand(algebra, split.judges, size);
-  const expanded = { ...judges, values: Float64Array.from(judges.values) };
+  const expanded = { ...judges, values: new Float64Array(judges.values) };
   const solve = await solvers[member.form](ground, totals);
   const few = thinOut(expanded, split.targets);
   // Rows that were fitted speak for the weakest setting whatever it is.
   const grid = split.heldOutRows > 0 ? grids[member.form] : grids[member.form].slice(0, 1);
   let best: { readonly setting: number; readonly readout: Readout } | undefined;
   let least = Number.POSITIVE_INFINITY;
+  let ratio: number | undefined;
   for (const setting of grid) {
     const readout = await solve(setting);
     const logits = await readOut(algebra, few.matrix, readout);
-    const loss = logLoss(logits, fitInverseTemperature(logits, few.targets), few.targets);
+    // The temperature in units of the logits' own scale hardly changes from one setting to the next.
+    const inverse = fitInverseTemperature(logits, few.targets, ratio);
+    ratio = inverse / naturalScale(logits);
+    const loss = logLoss(logits, inverse, few.targets);
     if (best !== undefined && loss >= least) break;
     best = { setting, readout };
     least = loss;
   }
   const { setting, readout } = best!;
   const logits = await readOut(algebra, expanded, readout);
-  const beta = fitInverseTemperature(logits, split.targets);
+  const beta = fitInverseTemperature(logits, split.targets, ratio);
   return {
     settings: { [settingNames[member.form]]: setting, temperature: 1 / beta },
     logits,
@@ -108,9 +112,7 @@ async function finishClosed(
   expander: Expander,
   setting: number,
 ): Promise<Readout> {
-  const { algebra, split, signal } = ground;
-  const totals = await ground.totals(expander, expander.size, needsSecond(form));
-  await accumulate(algebra, expander, totals, [...split.conscripted, ...split.heldOut], 1, signal);
+  const totals = await ground.totals(expander, expander.size, needsSecond(form), "all");
   const solve = await solvers[form](ground, totals);
   return solve(setting);
 }

@@ -150,9 +150,12 @@ export class Expander {
     const divisor = 2 ** this.shift;
     let place = 0;
     for (let row = 0; row < rows; row++)
-      for (const [start, end] of this.columns)
-        for (let i = row * width + start; i < row * width + end; i++)
-          gathered[place++] = this.shift === 0 ? values[i]! : Math.trunc(values[i]! / divisor);
+      for (const [start, end] of this.columns) {
+        gathered.set(values.subarray(row * width + start, row * width + end), place);
+        place += end - start;
+      }
+    if (this.shift > 0)
+      for (let i = 0; i < gathered.length; i++) gathered[i] = Math.trunc(gathered[i]! / divisor);
     return gathered;
   }
 

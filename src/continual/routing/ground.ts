@@ -7,6 +7,7 @@ import type { Split } from "./heldOut.ts";
 import type { Member } from "./routerModel.ts";
 import type { ClassStatistics } from "./statistics.ts";
 import type { Totals } from "./totals.ts";
+import type { RowPart } from "./totalsKeeper.ts";
 
 /** What routers are fitted to: with contributions, or totals alone. */
 export type RoutingStatistics = ClassStatistics | ClassTotals;
@@ -22,15 +23,16 @@ export interface FitGround {
   /** Random weights are drawn once. */
   expander(expansion: Expansion): Expander;
   /**
-   * Totals of the rows that are not held out, the caller's own.
+   * Totals of rows, the caller's own.
    * @param size of the leading numbers of the expansion that are summed
    * @param second whether the second moment is needed
+   * @param part default: the rows that are not held out
    */
-  totals(expander: Expander, size: number, second: boolean): Promise<Totals>;
+  totals(expander: Expander, size: number, second: boolean, part?: RowPart): Promise<Totals>;
 }
 
 /** What the held-out rows chose for a member. */
-export interface ChosenMember {
+export interface ChosenMember<M extends Member = Member> {
   readonly settings: Readonly<Record<string, number>>;
   /** 1/temperature */
   readonly beta: number;
@@ -38,5 +40,5 @@ export interface ChosenMember {
   /** Of the held-out rows, by the fit without them: (h, C). */
   readonly logits: Matrix;
   /** Fits to all rows. */
-  finish(): Promise<Member>;
+  finish(): Promise<M>;
 }

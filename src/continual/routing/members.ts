@@ -49,27 +49,37 @@ export const grids: { readonly [F in ClosedForm]: readonly number[] } = {
   ridge: [0.1, 0.03, 0.01, 0.003, 0.001, 0.0003],
 };
 
-/** Softmax regression: the ridge in its preconditioner, weight decay, smoothing of the labels, and its steps. */
+/**
+ * Softmax regression: the ridge in its preconditioner, how many rows that is made of, weight decay, smoothing of the
+ * labels, its steps, and those that the last fit goes further with all rows.
+ */
 export const softmaxSettings = {
   ridge: 0.1,
+  metricRows: 4096,
   decay: 1e-3,
   smoothing: 0.1,
   step: 4,
   start: 10,
   iterations: 10,
+  furtherIterations: 6,
 } as const;
 
-/** The network: cosine head, AdamW, the learning rate rising for a tenth of the steps and falling along a cosine. */
+/**
+ * The network: cosine head, AdamW, the learning rate rising for a tenth of the steps and falling along a cosine; once more,
+ * to a lower peak, where the last fit goes further with all rows.
+ */
 export const networkSettings = {
   hidden: 512,
   inputDropout: 0.1,
   hiddenDropout: 0.4,
   scale: 20,
   smoothing: 0.1,
-  learningRate: 1e-3,
+  learningRate: 1.5e-3,
+  furtherRate: 5e-4,
   weightDecay: 0.01,
-  batchSize: 128,
+  batchSize: 256,
   epochs: 15,
+  furtherEpochs: 3,
   warmup: 0.1,
 } as const;
 
@@ -113,6 +123,9 @@ export const detectorMembers: readonly Pick<ClosedMember, "expansion" | "reads">
   { expansion: { kind: "relu", size: 1500 }, reads: "last" },
   { expansion: { kind: "relu", size: 1500 }, reads: "upper" },
 ];
+
+/** Beside the distances: a regression whose largest logit is small where no class is likely. */
+export const detectorSoftmax: SoftmaxMember = softmax("all");
 
 /** What `auto` chooses from, the cheapest first: of equals it takes the first. */
 export const autoKinds: readonly RouterKind[] = ["lda", "ranpac", "ensemble"];

@@ -1,7 +1,7 @@
 // Dimensions: n rows, D features read, H hidden units, C classes.
 /** A network with one hidden layer on the rows that are kept. */
 import { createRng, type Rng, shuffled } from "../../core/random.ts";
-import { float32 } from "../../core/tensor.ts";
+import { float32, type HostTensor } from "../../core/tensor.ts";
 import type { Matrix32 } from "../../linalg/algebra.ts";
 import { defaultAdamW } from "../../optim/adamw.ts";
 import { scheduleFactor } from "../../optim/schedule.ts";
@@ -15,13 +15,16 @@ import { type TargetedRows, trainingRows } from "./heldOut.ts";
 import { type NetworkMember, networkSettings, placesRead } from "./members.ts";
 import { askNetwork, type NetworkReadout, standardize, unitRows } from "./networkModel.ts";
 
-function measureScale({ rows, columns, values }: Matrix32): Pick<NetworkReadout, "offset" | "factor"> {
+type Measured = Pick<NetworkReadout, "offset" | "factor">;
+
+function measureScale({ rows, columns, values }: Matrix32): Measured {
   const sums = new Float64Array(columns);
-  for (let place = 0; place < values.length; place++) sums[place % columns]! += values[place]!;
+  for (let start = 0; start < values.length; start += columns)
+    for (let i = 0; i < columns; i++) sums[i]! += values[start + i]!;
   const offset = Float32Array.from(sums, (sum) => sum / rows);
   let squares = 0;
-  for (let place = 0; place < values.length; place++)
-    squares += (values[place]! - offset[place % columns]!) ** 2;
+  for (let start = 0; start < values.length; start += columns)
+    for (let i = 0; i < columns; i++) squares += (values[start + i]! - offset[i]!) ** 2;
   return { offset, factor: squares > 0 ? Math.sqrt(values.length / squares) : 1 };
 }
 
@@ -31,14 +34,22 @@ function drawUniform(length: number, inputs: number, rng: Rng): Float32Array {
   return Float32Array.from({ length }, () => (2 * rng.uniform() - 1) * bound);
 }
 
+/** What a network is trained on, and how. */
+interface Course {
+  readonly rows: TargetedRows;
+  readonly epochs: number;
+  readonly learningRate: number;
+  /** Of the order of rows, and of dropout. */
+  readonly rng: Rng;
+}
+
 function* stepsOf(
   features: Matrix32,
-  targets: Int32Array,
+  { rows: { targets }, epochs, rng }: Course,
   columns: number,
   masks: Parameters<typeof dropoutFeeds>[0],
-  rng: Rng,
 ): Generator<FeatureStep> {
-  const { batchSize, epochs, smoothing, warmup } = networkSettings;
+  const { batchSize, smoothing, warmup } = networkSettings;
   const { rows, columns: width, values } = features;
   const each = Math.ceil(rows / batchSize);
   const total = epochs * each;
@@ -61,66 +72,85 @@ function* stepsOf(
   }
 }
 
-async function fitNetwork(
-  ground: FitGround,
-  expander: Expander,
-  { rows, targets }: TargetedRows,
-): Promise<NetworkReadout> {
-  const { algebra, compile, statistics, seed, signal } = ground;
-  const { hidden, scale, inputDropout, hiddenDropout, learningRate, weightDecay } = networkSettings;
-  const expanded = await expander.expand(algebra, rows);
-  const measured = measureScale(expanded);
-  const features = standardize(expanded, measured);
-  const [width, columns] = [expanded.columns, statistics.labels.length];
-  const rng = createRng(seed).fork("router", "network");
-  const trained = new Map([
-    [
-      "hidden.weight",
-      float32(drawUniform(hidden * width, width, rng.fork("hidden.weight")), [hidden, width]),
-    ],
-    ["hidden.bias", float32(drawUniform(hidden, width, rng.fork("hidden.bias")), [hidden])],
-    [
-      "head.weight",
-      float32(drawUniform(columns * hidden, hidden, rng.fork("head.weight")), [columns, hidden]),
-    ],
+type Weights = Map<string, HostTensor<"float32">>;
+
+function beginWeights(width: number, columns: number, rng: Rng): Weights {
+  const { hidden } = networkSettings;
+  const draw = (name: string, dims: number[], inputs: number) => {
+    const size = dims.reduce((product, dim) => product * dim, 1);
+    return [name, float32(drawUniform(size, inputs, rng.fork(name)), dims)] as const;
+  };
+  return new Map([
+    draw("hidden.weight", [hidden, width], width),
+    draw("hidden.bias", [hidden], width),
+    draw("head.weight", [columns, hidden], hidden),
   ]);
-  const { graph, masks } = buildClassNetworkTraining({ width, hidden, scale, inputDropout, hiddenDropout });
+}
+
+/** Trains weights in place. */
+async function train(
+  { algebra, compile, signal }: FitGround,
+  expander: Expander,
+  measured: Measured,
+  trained: Weights,
+  course: Course,
+): Promise<void> {
+  const { hidden, scale, inputDropout, hiddenDropout, weightDecay } = networkSettings;
+  const features = standardize(await expander.expand(algebra, course.rows.rows), measured);
+  const [columns = 0] = trained.get("head.weight")?.dims ?? [];
+  const options = { width: features.columns, hidden, scale, inputDropout, hiddenDropout };
+  const { graph, masks } = buildClassNetworkTraining(options);
   await using executable = await compile(graph);
   const optimizer = { ...defaultAdamW, weightDecay };
-  const fit = { executable, trained, learningRate, optimizer, what: "router network" };
-  await fitOnFeatures(fit, stepsOf(features, targets, columns, masks, rng), signal);
+  const fit = { executable, trained, learningRate: course.learningRate, optimizer, what: "router network" };
+  await fitOnFeatures(fit, stepsOf(features, course, columns, masks), signal);
+}
+
+function readoutOf(trained: Weights, measured: Measured): NetworkReadout {
+  const { hidden, scale } = networkSettings;
   const [weight, bias, head] = [...trained.values()].map(({ data }) => data);
   return {
     ...measured,
-    hidden: { rows: hidden, columns: width, values: weight! },
+    hidden: { rows: hidden, columns: weight!.length / hidden, values: weight! },
     bias: bias!,
-    head: { rows: columns, columns: hidden, values: unitRows(head!, hidden) },
+    head: { rows: head!.length / hidden, columns: hidden, values: unitRows(head!.slice(), hidden) },
     scale,
   };
 }
 
+/**
+ * Trains on the rows that fit; the last fit goes on from there with all rows, at a lower rate and for fewer epochs.
+ */
 export async function chooseNetwork(ground: FitGround, member: NetworkMember): Promise<ChosenMember> {
   const { algebra, statistics, split } = ground;
-  const expansion = {
-    kind: "identity",
-    layers: placesRead(member.reads, statistics.constants.layers),
-  } as const;
+  const { learningRate, epochs, furtherRate, furtherEpochs } = networkSettings;
+  const layers = placesRead(member.reads, statistics.constants.layers);
+  const expansion = { kind: "identity", layers } as const;
   const expander = ground.expander(expansion);
-  const readout = await fitNetwork(ground, expander, trainingRows(statistics, "fit"));
+  const rng = createRng(ground.seed).fork("router", "network");
+  const rows = trainingRows(statistics, "fit");
+  const measured = measureScale(await expander.expand(algebra, rows.rows));
+  const trained = beginWeights(expander.size, statistics.labels.length, rng);
+  await train(ground, expander, measured, trained, { rows, epochs, learningRate, rng });
+  const readout = readoutOf(trained, measured);
   const logits = await askNetwork(algebra, readout, await expander.expand(algebra, split.judges));
   const beta = fitInverseTemperature(logits, split.targets);
   const { weight } = member;
+  const further = { epochs: furtherEpochs, learningRate: furtherRate, rng: rng.fork("further") };
   return {
     settings: { temperature: 1 / beta },
     logits,
     beta,
     weight,
-    finish: async () => ({
-      type: "network",
-      expansion,
-      readout: await fitNetwork(ground, expander, trainingRows(statistics, "all")),
-      beta,
-      weight,
-    }),
+    finish: async () => {
+      // Without a row more the training is over.
+      if (split.heldOut.length === 0) return { type: "network", expansion, readout, beta, weight };
+      const weights = new Map(
+        [...trained].map(([name, held]) => [name, { ...held, data: held.data.slice() }]),
+      );
+      const all = { ...further, rows: trainingRows(statistics, "all") };
+      await train(ground, expander, measured, weights, all);
+      return { type: "network", expansion, readout: readoutOf(weights, measured), beta, weight };
+    },
   };
 }

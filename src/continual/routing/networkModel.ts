@@ -23,8 +23,8 @@ export function standardize(
 ): Matrix32 {
   const { rows, columns } = expanded;
   const values = new Float32Array(expanded.values.length);
-  for (let place = 0; place < values.length; place++)
-    values[place] = (expanded.values[place]! - offset[place % columns]!) * factor;
+  for (let start = 0; start < values.length; start += columns)
+    for (let i = 0; i < columns; i++) values[start + i] = (expanded.values[start + i]! - offset[i]!) * factor;
   return { rows, columns, values };
 }
 
@@ -47,8 +47,9 @@ export async function askNetwork(
 ): Promise<Matrix> {
   const { hidden, bias, head, scale } = readout;
   const active = await algebra.product32(standardize(expanded, readout), hidden, "second"); // (n, H)
-  for (let place = 0; place < active.values.length; place++)
-    active.values[place] = Math.max(0, active.values[place]! + bias[place % bias.length]!);
+  for (let start = 0; start < active.values.length; start += active.columns)
+    for (let i = 0; i < bias.length; i++)
+      active.values[start + i] = Math.max(0, active.values[start + i]! + bias[i]!);
   unitRows(active.values, active.columns);
   const { rows, columns, values } = await algebra.product32(active, head, "second");
   return { rows, columns, values: Float64Array.from(values, (cosine) => scale * cosine) };

@@ -58,8 +58,9 @@ export async function readOut(
   { weight, bias }: Readout,
 ): Promise<Matrix> {
   const logits = await algebra.product(expanded, weight);
-  for (let place = 0; place < logits.values.length; place++)
-    logits.values[place]! += bias[place % bias.length]!;
+  const { columns, values } = logits;
+  for (let start = 0; start < values.length; start += columns)
+    for (let c = 0; c < columns; c++) values[start + c]! += bias[c]!;
   return logits;
 }
 
@@ -71,7 +72,7 @@ export function addShare(sum: Float64Array, logits: Matrix, beta: number, weight
 
 function logitsOf(algebra: Algebra, member: Member, expanded: Matrix32): Promise<Matrix> {
   if (member.type === "network") return askNetwork(algebra, member.readout, expanded);
-  return readOut(algebra, { ...expanded, values: Float64Array.from(expanded.values) }, member.readout);
+  return readOut(algebra, { ...expanded, values: new Float64Array(expanded.values) }, member.readout);
 }
 
 /** @param block (BLOCK, F) @returns (BLOCK, C) */

@@ -18,12 +18,23 @@ export interface ClassSum {
   readonly sum: Float64Array;
 }
 
+/** How a lower triangle lies in memory: in a square's rows, or row after row without the rest. */
+export type Layout = "square" | "packed";
+
+/** Where row i of a triangle begins. */
+const rowStarts: { readonly [L in Layout]: (row: number, size: number) => number } = {
+  square: (row, size) => row * size,
+  packed: (row) => (row * (row + 1)) / 2,
+};
+
 /** Count and sum of each class, and the second moment of all together. */
 export interface Totals {
   readonly size: number;
+  /** Of the second moment. */
+  readonly layout: Layout;
   readonly classes: Map<string, ClassSum>;
   rows: number;
-  /** Σ h·hᵀ, (M, M), row-major; only the lower triangle is kept. Absent where no second moment is asked for. */
+  /** Σ h·hᵀ, (M, M), its lower triangle. Absent where no second moment is asked for. */
   readonly second: Float64Array | undefined;
 }
 
@@ -32,8 +43,9 @@ export interface LabelledRows {
   readonly rows: FixedRows;
 }
 
-export function emptyTotals(size: number, second: boolean): Totals {
-  return { size, classes: new Map(), rows: 0, second: second ? new Float64Array(size * size) : undefined };
+export function emptyTotals(size: number, second: boolean, layout: Layout = "square"): Totals {
+  const moment = second ? new Float64Array(rowStarts[layout](size, size)) : undefined;
+  return { size, layout, classes: new Map(), rows: 0, second: moment };
 }
 
 export function cloneTotals(totals: Totals): Totals {
@@ -56,7 +68,7 @@ export function addTotals(a: Totals, b: Totals): Totals {
 }
 
 /**
- * The totals' leading part, as of the first numbers of the expansion, in copies.
+ * The totals' leading part, as of the first numbers of the expansion, in copies; the second moment in a square.
  */
 export function leadingTotals(totals: Totals, size: number): Totals {
   const classes = new Map(
@@ -65,10 +77,12 @@ export function leadingTotals(totals: Totals, size: number): Totals {
   let second: Float64Array | undefined;
   if (totals.second !== undefined) {
     second = new Float64Array(size * size);
-    for (let row = 0; row < size; row++)
-      second.set(totals.second.subarray(row * totals.size, row * totals.size + size), row * size);
+    for (let row = 0; row < size; row++) {
+      const start = rowStarts[totals.layout](row, totals.size);
+      second.set(totals.second.subarray(start, start + row + 1), row * size);
+    }
   }
-  return { size, classes, rows: totals.rows, second };
+  return { size, layout: "square", classes, rows: totals.rows, second };
 }
 
 /** Pieces of at most {@link EXACT_ROWS} rows, those of small classes together. */
@@ -126,7 +140,7 @@ export async function accumulate(
     addSums(totals, chunk, expanded.values, sign);
     if (totals.rows > MOST_ROWS)
       throw new EngineError(`statistics of more than ${MOST_ROWS} rows are not exact`);
-    if (totals.second !== undefined) await addSecond(algebra, expander, totals.second, expanded, sign);
+    await addSecond(algebra, totals, expanded, expander.expansion.kind !== "identity", sign);
     await nextTick();
   }
 }
@@ -142,43 +156,51 @@ function addSums(totals: Totals, chunk: readonly LabelledRows[], values: Float32
     }
     own.count += sign * rows.rows;
     totals.rows += sign * rows.rows;
+    const { sum } = own;
     for (let row = 0; row < rows.rows; row++, place += size)
-      for (let i = 0; i < size; i++) own.sum[i]! += sign * values[place + i]!;
+      for (let i = 0; i < size; i++) sum[i]! += sign * values[place + i]!;
     if (own.count === 0) totals.classes.delete(label);
   }
 }
 
-/** Adds ± hᵀh of (n, M), panel by panel of the lower triangle. */
-async function addSecond(
+/**
+ * Adds ± hᵀh of (n, M), panel by panel of the lower triangle.
+ * @param target with the second moment
+ * @param narrow whether products in float32 will do
+ */
+export async function addSecond(
   algebra: Algebra,
-  expander: Expander,
-  second: Float64Array,
+  { layout, second }: Pick<Totals, "layout" | "second">,
   expanded: Matrix32,
-  sign: 1 | -1,
+  narrow: boolean,
+  sign: 1 | -1 = 1,
 ): Promise<void> {
   const { rows, columns: size } = expanded;
-  const exact32 = expander.expansion.kind !== "identity";
+  if (second === undefined) return;
   const panels: Float32Array[] = [];
   for (let left = 0; left < size; left += PANEL)
     panels.push(panelOf(expanded, left, Math.min(size, left + PANEL)));
   for (const [i, first] of panels.entries())
     for (const [j, other] of panels.slice(0, i + 1).entries()) {
       const [height, width] = [first.length / rows, other.length / rows];
-      const product = exact32
+      const product = narrow
         ? await algebra.product32(
             { rows, columns: height, values: first },
             { rows, columns: width, values: other },
             "first",
           )
         : await algebra.product(
-            { rows, columns: height, values: Float64Array.from(first) },
-            { rows, columns: width, values: Float64Array.from(other) },
+            { rows, columns: height, values: new Float64Array(first) },
+            { rows, columns: width, values: new Float64Array(other) },
             "first",
           );
       const { values } = product;
-      for (let row = 0, place = 0; row < height; row++) {
-        let target = (i * PANEL + row) * size + j * PANEL;
-        for (let column = 0; column < width; column++) second[target++]! += sign * values[place++]!;
+      for (let row = 0; row < height; row++) {
+        let target = rowStarts[layout](i * PANEL + row, size) + j * PANEL;
+        const first = row * width;
+        // On the diagonal a row ends with itself.
+        const end = first + (i === j ? row + 1 : width);
+        for (let place = first; place < end; place++) second[target++]! += sign * values[place]!;
       }
     }
 }
