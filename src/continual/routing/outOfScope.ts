@@ -16,9 +16,10 @@ import {
 import type { Expander } from "./expansions.ts";
 import { blockOf, quantize, takeRows } from "./fixedRows.ts";
 import type { FitGround } from "./ground.ts";
-import { detectorMembers, expansionOf } from "./members.ts";
+import { detectorMembers, detectorSoftmax, expansionOf } from "./members.ts";
 import { rejectionThreshold } from "./rejection.ts";
-import { checkWidth, readOut } from "./routerModel.ts";
+import { type AffineMember, checkWidth, readOut } from "./routerModel.ts";
+import { chooseSoftmax } from "./softmaxFit.ts";
 import { accumulate, type Totals } from "./totals.ts";
 import type { FixedRows } from "./types.ts";
 
@@ -183,9 +184,61 @@ async function addDistances(
   return sums;
 }
 
+/** The largest of each row, less: (n). @param logits (n, C) */
+function negativeLargest({ rows, columns, values }: Matrix): Float64Array {
+  return Float64Array.from({ length: rows }, (_, row) => {
+    let best = Number.NEGATIVE_INFINITY;
+    for (let c = row * columns; c < (row + 1) * columns; c++) best = Math.max(best, values[c]!);
+    return -best;
+  });
+}
+
+/** Largest logits, less, of rows: a block at a time, so that what a row gets hangs on it alone. */
+async function logitScores(
+  ground: FitGround,
+  { expansion, readout }: AffineMember,
+  rows: FixedRows,
+  signal: AbortSignal | undefined,
+): Promise<Float64Array> {
+  const scores = new Float64Array(rows.rows);
+  const expander = ground.expander(expansion);
+  for (let start = 0; start < rows.rows; start += BLOCK) {
+    signal?.throwIfAborted();
+    const end = Math.min(rows.rows, start + BLOCK);
+    const expanded = await expander.expand(ground.algebra, takeRows(rows, blockOf(start, end, BLOCK)));
+    const block = { ...expanded, values: Float64Array.from(expanded.values) };
+    const logits = await readOut(ground.algebra, block, readout);
+    scores.set(negativeLargest(logits).subarray(0, end - start), start);
+    await nextTick();
+  }
+  return scores;
+}
+
+/** How scores of known texts lie, so that scores of several kinds can be added. */
+interface Standard {
+  readonly mean: number;
+  readonly deviation: number;
+}
+
+function standardOf(scores: Float64Array): Standard {
+  const mean = scores.reduce((sum, score) => sum + score, 0) / scores.length;
+  const squares = scores.reduce((sum, score) => sum + (score - mean) ** 2, 0);
+  return { mean, deviation: Math.sqrt(squares / scores.length) || 1 };
+}
+
+/** Σ (score − mean) / deviation. */
+function addStandard(parts: readonly { readonly scores: Float64Array; readonly standard: Standard }[]) {
+  const sums = new Float64Array(parts[0]?.scores.length ?? 0);
+  for (const { scores, standard } of parts)
+    for (let row = 0; row < sums.length; row++)
+      sums[row]! += (scores[row]! - standard.mean) / standard.deviation;
+  return sums;
+}
+
 /**
- * Fits relative Mahalanobis distances in several random expansions to the classes seen so far, and sets the threshold on
- * their sum for the held-out rows, which fits without them judge; the fits that answer have seen all rows.
+ * Fits two kinds of evidence to the classes seen so far: relative Mahalanobis distances in several random expansions, and
+ * the largest logit of a softmax regression, each in standard deviations of what the held-out rows have. Those also set
+ * the threshold, by fits without them; the fits that answer have seen all rows.
  */
 export async function fitDetector(ground: FitGround, rate = FALSE_REJECT_RATE): Promise<OutOfScopeDetector> {
   const { algebra, statistics, split, signal } = ground;
@@ -194,13 +247,25 @@ export async function fitDetector(ground: FitGround, rate = FALSE_REJECT_RATE): 
     fitted.push(await fitDistances(ground, ground.expander(expansionOf(member, statistics.constants))));
   const judging = fitted.map((each) => ({ expander: each.expander, distance: each.judging }));
   const final = fitted.map((each) => ({ expander: each.expander, distance: each.final }));
-  const threshold = rejectionThreshold(await addDistances(algebra, judging, split.judges, signal), rate);
+  const softmax = await chooseSoftmax(ground, detectorSoftmax);
+  const judged = [
+    await addDistances(algebra, judging, split.judges, signal),
+    negativeLargest(softmax.logits),
+  ];
+  const standards = judged.map(standardOf);
+  const add = (scores: readonly Float64Array[]) =>
+    addStandard(scores.map((own, i) => ({ scores: own, standard: standards[i]! })));
+  const member = await softmax.finish();
   return {
-    threshold,
+    threshold: rejectionThreshold(add(judged), rate),
     falseRejectRate: rate,
-    score: (features, stop) => {
+    score: async (features, stop) => {
       checkWidth("out-of-scope detector", features, statistics.constants);
-      return addDistances(algebra, final, quantize(features), stop);
+      const rows = quantize(features);
+      return add([
+        await addDistances(algebra, final, rows, stop),
+        await logitScores(ground, member, rows, stop),
+      ]);
     },
   };
 }
