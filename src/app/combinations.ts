@@ -3,7 +3,7 @@ import { ConfigError } from "../core/errors.ts";
 import type { RunLevel } from "../core/record.ts";
 import type { Architecture, Backbone } from "../nn/backbone.ts";
 import type { AdapterKind } from "../peft/types.ts";
-import type { HeadConfig } from "./configSchema.ts";
+import type { HeadConfig } from "./configFields.ts";
 
 /** What is learned with: one choice on every axis. Every one that runs is evaluated class- and task-incrementally. */
 export interface Combination {

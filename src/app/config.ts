@@ -10,7 +10,7 @@ import { describe, isRecord, toConfigIssues } from "./configIssues.ts";
 import { configSchema, type ResolvedConfig } from "./configSchema.ts";
 import { type AppliedOverride, applyOverrides, type Override } from "./overrides.ts";
 
-export type { HeadConfig, ResolvedConfig } from "./configSchema.ts";
+export type { ResolvedConfig } from "./configSchema.ts";
 
 export interface LoadedConfig {
   readonly config: ResolvedConfig;

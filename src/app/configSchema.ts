@@ -1,182 +1,20 @@
-import { z } from "zod";
-import { probeKinds } from "../core/record.ts";
-import { isPrompt, promptNames } from "../data/prompts.ts";
-import { type StreamSpec, streamSchema } from "../data/streamSpec.ts";
-import { poolingKinds } from "../nn/features.ts";
+/** A whole configuration: the keys of the fields, and the rules between them. */
+import type { z } from "zod";
+import { kindsOfTotals } from "../continual/routing/classTotals.ts";
+import type { StreamSpec } from "../data/streamSpec.ts";
 import { checkSettings } from "./combinations.ts";
+import {
+  configFields,
+  defaultLearningRates,
+  type Fields,
+  routerKinds,
+  type SelectorKind,
+} from "./configFields.ts";
 
-const count = z.int().min(1);
-const positive = z.number().positive();
-const fraction = z.number().min(0).max(1);
-
-const selectorKind = z.enum(["newlora", "newlora-frozen"]);
-type SelectorKind = z.output<typeof selectorKind>;
-
-/** `selector: newlora` is short for `selector: { kind: newlora, inference: soft }`. */
-const selectorSchema = z.union([
-  selectorKind.transform((kind) => ({ kind, inference: "soft" as const })),
-  z.strictObject({ kind: selectorKind, inference: z.enum(["soft", "hard", "off"]).default("soft") }),
-]);
-
-const loraSchema = z.strictObject({
-  adapter: z.literal("lora").optional().default("lora"),
-  rank: count.default(4),
-  alpha: positive.default(8),
-  dropout: z.number().min(0).lt(1).default(0.1),
-  bias: z.enum(["none", "all", "lora_only"]).default("none"),
-  /** Default: peft's for the backbone's architecture. */
-  targetModules: z.union([z.string().min(1), z.array(z.string().min(1)).min(1)]).exactOptional(),
-  rslora: z.boolean().default(false),
-  /** How many of the uppermost layers are adapted; default: all. */
-  layers: count.exactOptional(),
-  /** NewLoRA's network that says which task a text belongs to. */
-  selector: selectorSchema.exactOptional(),
-});
-
-const promptTuningSchema = z.strictObject({
-  adapter: z.literal("prompt-tuning"),
-  virtualTokens: count.default(10),
-  /** The first values: drawn by chance, words of the vocabulary, a text's words, or a text chosen by the task. */
-  init: z
-    .union([z.enum(["auto", "random", "vocab"]), z.strictObject({ text: z.string().min(1) })])
-    .default("auto"),
-});
-
-const methodSchema = z.discriminatedUnion("adapter", [loraSchema, promptTuningSchema]);
-
-/** Peak learning rates of adapters where a configuration names none; docs/results.md says how they were chosen. */
-export const defaultLearningRates: {
-  readonly [A in z.output<typeof methodSchema>["adapter"]]: number;
-} = { lora: 5e-4, "prompt-tuning": 5e-3 };
-
-const cosineScale = z.union([z.literal("learnable"), positive]);
-
-/** `head: cosine` is short for `head: { kind: cosine, scale: learnable }`. */
-const headSchema = z.union([
-  z.enum(["linear", "cosine", "none"]).transform(expandHead),
-  z.discriminatedUnion("kind", [
-    z.strictObject({ kind: z.literal("none") }),
-    z.strictObject({ kind: z.literal("linear") }),
-    z.strictObject({ kind: z.literal("cosine"), scale: cosineScale.default("learnable") }),
-  ]),
-]);
-
-export type HeadConfig =
-  /** The model's own language-modelling head answers with the label's words. */
-  | { readonly kind: "none" }
-  | { readonly kind: "linear" }
-  | { readonly kind: "cosine"; readonly scale: number | "learnable" };
-
-function expandHead(kind: HeadConfig["kind"]): HeadConfig {
-  return kind === "cosine" ? { kind, scale: "learnable" } : { kind };
-}
-
-const featureSchema = z.strictObject({
-  /** Default: what the model's own `1_Pooling/config.json` says, else `cls`. */
-  pooling: z.enum(poolingKinds).exactOptional(),
-  normalize: z.boolean().exactOptional(),
-});
-
-const beta = z.number().min(0).lt(1);
-
-const trainingSchema = z.strictObject({
-  epochs: count.default(3),
-  batchSize: count.default(16),
-  /** Default: by the kind of adapter, {@link defaultLearningRates}. */
-  learningRate: z.number().min(0).exactOptional(),
-  headLearningRate: z.number().min(0).default(5e-3),
-  weightDecay: z.number().min(0).default(0.01),
-  betas: z.tuple([beta, beta]).default([0.9, 0.999]),
-  epsilon: positive.default(1e-8),
-  schedule: z.enum(["linear", "cosine", "constant"]).default("linear"),
-  /** Share of a task's steps over which the learning rate rises from 0. */
-  warmup: fraction.default(0.1),
-  /** Largest norm of all gradients together; 0 turns clipping off. */
-  gradientClipping: z.number().min(0).default(1),
-  /** Stop a task after `patience` epochs without a better validation accuracy. */
-  earlyStopping: z.strictObject({ patience: count }).exactOptional(),
-  /** In tokens, special ones included; longer texts are cut. */
-  maxLength: z.int().min(3).default(128),
-  backboneDropout: z.boolean().default(false),
-});
-
-/** What may choose the task: a router on statistics of the classes, or NewLoRA's network. */
-export const routerKinds = [
-  "auto",
-  "nearest-mean",
-  "lda",
-  "kernel-lda",
-  "ranpac",
-  "softmax",
-  "network",
-  "ensemble",
-  "newlora",
-  "newlora-frozen",
-] as const;
-
-/** `true`: every kind; `false`, or an empty list: none. */
-const probingSchema = z.union([
-  z.boolean().transform((on) => (on ? [...probeKinds] : [])),
-  z.array(z.enum(probeKinds)).transform((kinds) => probeKinds.filter((kind) => kinds.includes(kind))),
-]);
-
-const routerKind = z.enum(routerKinds);
-
-export interface RouterConfig {
-  readonly kind: (typeof routerKinds)[number];
-  /** Tasks whose adapters a second pass asks. */
-  readonly topTasks: number;
-  /** Whether texts of which the first pass is not sure get a second. */
-  readonly secondPass: "auto" | "always" | "off";
-  /** Hidden states whose pooled vectors make the routing feature, 0 the embeddings'. */
-  readonly layers?: readonly number[];
-  /** Features are read through the first task's adapter in place of the frozen backbone alone; default: false. */
-  readonly firstSession?: boolean;
-  /** Share of texts of known classes that may be taken for unknown; absent: every text gets a label. */
-  readonly rejectRate?: number;
-}
-
-/** `router: lda` is short for `router: { kind: lda }`. */
-const routerSchema = z.union([
-  routerKind.transform((kind): RouterConfig => ({ kind, topTasks: 1, secondPass: "auto" })),
-  z.strictObject({
-    kind: routerKind.default("auto"),
-    topTasks: z.int().min(1).max(2).default(1),
-    secondPass: z.enum(["auto", "always", "off"]).default("auto"),
-    layers: z.array(z.int().min(0)).min(1).exactOptional(),
-    firstSession: z.boolean().exactOptional(),
-    rejectRate: z.number().gt(0).lt(1).exactOptional(),
-  }),
-]);
-
-/** Every key with its type and default; {@link configSchema} adds the rules between them. */
-export const configFields = z.strictObject({
-  /** A folder (absolute after loading) or a hub id such as `org/name`. */
-  backbone: z.string().min(1),
-  backboneRevision: z.string().min(1).exactOptional(),
-  method: methodSchema.prefault({}),
-  router: routerSchema.exactOptional(),
-  head: headSchema.prefault("linear"),
-  level: z.enum(["sentence", "word"]).default("sentence"),
-  feature: featureSchema.prefault({}),
-  /** How a sentence is put before the model. With `head: none` default `default`, else as it is. */
-  prompt: z
-    .string()
-    .refine(isPrompt, { error: `one of ${promptNames.join(", ")}, or a text with {text} once` })
-    .exactOptional(),
-  stream: streamSchema,
-  training: trainingSchema.prefault({}),
-  /** Classifiers fitted before the first and after each task on features as they are then: what an adapter did to them. */
-  probing: probingSchema.exactOptional(),
-  precision: z.literal("float32").default("float32"),
-  /** Threads of the engine; default: the physical cores. */
-  threads: count.exactOptional(),
-  seed: z.int().min(0).default(1),
-  /** The run folder, absolute after loading. */
-  out: z.string().min(1),
-});
-
-type Fields = z.output<typeof configFields>;
+/** Kinds of routers that totals can serve. */
+const servedByTotals = routerKinds.filter(
+  (kind) => kind !== "newlora" && kind !== "newlora-frozen" && kindsOfTotals(kind).length > 0,
+);
 
 interface KeyRule {
   readonly path:
@@ -327,10 +165,41 @@ const routerRules: readonly KeyRule[] = [
     broken: (config) => {
       const { router } = config;
       if (router === undefined || routesBySelector(config) === undefined) return false;
-      return (router.layers ?? router.rejectRate ?? router.firstSession) !== undefined;
+      return (
+        (router.layers ?? router.rejectRate ?? router.firstSession ?? router.contributions) !== undefined
+      );
     },
     message:
-      "layers, firstSession and rejectRate belong to routers on statistics, not to newlora and newlora-frozen",
+      "layers, firstSession, rejectRate and contributions belong to routers on statistics, not to newlora and newlora-frozen",
+  },
+];
+
+function keepsTotals({ router }: Pick<Fields, "router">): boolean {
+  return router?.contributions === "none" && routesBySelector({ router }) === undefined;
+}
+
+/** What goes without the rows that classes leave. */
+const totalsRules: readonly KeyRule[] = [
+  {
+    path: ["router"],
+    broken: (config) => keepsTotals(config) && !servedByTotals.some((kind) => kind === config.router?.kind),
+    message: `contributions: none keeps no rows, and this kind is trained on rows: take ${servedByTotals.join(", ")}`,
+  },
+  {
+    path: ["router"],
+    broken: (config) => keepsTotals(config) && config.router?.rejectRate !== undefined,
+    message:
+      "what tells unknown texts is fitted to the rows of every class, and contributions: none keeps none: leave one of the two out",
+  },
+];
+
+/** What a run of a whole stream does not do, and a store does. */
+const streamRules: readonly KeyRule[] = [
+  {
+    path: ["router"],
+    broken: keepsTotals,
+    message:
+      "a run resumes from each task's own statistics, and totals for every task take more room than the rows: contributions: none is for a store (accrete init)",
   },
 ];
 
@@ -366,25 +235,35 @@ function withSelector<C extends Pick<Fields, "method" | "router">>(config: C): C
   return { ...config, method: { ...method, selector: { kind, inference: "soft" } } };
 }
 
-const checkedFields = configFields.superRefine((config, context) => {
+type Context = Parameters<Parameters<typeof configFields.superRefine>[0]>[1];
+
+function applyRules(rules: readonly KeyRule[], config: Fields, context: Context): void {
+  for (const { path, broken, message } of rules)
+    if (broken(config)) context.addIssue({ code: "custom", path: [...path], message });
+}
+
+/** What holds of every configuration, be it of a run or of a store. */
+export const checkedFields = configFields.superRefine((config, context) => {
   const rules = [
     ...levelRules[config.level],
     ...headRules,
     ...layerRules,
     ...selectorRules,
     ...routerRules,
+    ...totalsRules,
     ...probingRules,
   ];
-  for (const { path, broken, message } of rules)
-    if (broken(config)) context.addIssue({ code: "custom", path: [...path], message });
+  applyRules(rules, config, context);
   const { method, head, level } = config;
   const verdict = checkSettings({ adapter: method.adapter, head: head.kind, level });
   if (!verdict.allowed)
     context.addIssue({ code: "custom", path: ["head"], message: `${verdict.reason}: ${verdict.hint}` });
 });
 
-/** A whole configuration: its rules hold, and what one setting decides of another's default is filled in. */
-export const configSchema = checkedFields.transform((config) => withSelector(withLearningRate(config)));
+/** The configuration of a run: its rules hold, and what one setting decides of another's default is filled in. */
+export const configSchema = checkedFields
+  .superRefine((config, context) => applyRules(streamRules, config, context))
+  .transform((config) => withSelector(withLearningRate(config)));
 
 /** Read-only all the way down. */
 export type DeepReadonly<T> = T extends (...args: never[]) => unknown

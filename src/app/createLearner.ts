@@ -9,8 +9,8 @@ import type { FitEvent } from "../train/trainer.ts";
 import { loadBackbone, readArchitecture } from "./backbone.ts";
 import { findTask } from "./classify.ts";
 import { requireCombination } from "./combinations.ts";
+import { configFields } from "./configFields.ts";
 import { toConfigIssues } from "./configIssues.ts";
-import { configFields } from "./configSchema.ts";
 import {
   checkName,
   type LearnerSettings,

@@ -14,7 +14,8 @@ import { adapterHost, type ModelStructure } from "../train/graphs.ts";
 import type { TrainingOptions } from "../train/trainer.ts";
 import { type LoadedBackbone, resolveFeature } from "./backbone.ts";
 import { combinationError, encoderWritesNothing } from "./combinations.ts";
-import { defaultLearningRates, type ResolvedConfig } from "./configSchema.ts";
+import { defaultLearningRates } from "./configFields.ts";
+import type { ResolvedConfig } from "./configSchema.ts";
 
 /** The part of a configuration that says what is learned, not from which data. */
 export type ModelSettings = Pick<ResolvedConfig, "method" | "head" | "feature"> &

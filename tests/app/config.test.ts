@@ -12,7 +12,7 @@ import {
   resolveConfig,
   toResolvedYaml,
 } from "../../src/app/config.ts";
-import { defaultLearningRates } from "../../src/app/configSchema.ts";
+import { defaultLearningRates } from "../../src/app/configFields.ts";
 import { parseOverride } from "../../src/app/overrides.ts";
 import { packageRoot } from "../../src/app/packageInfo.ts";
 import { resolveTraining } from "../../src/app/structure.ts";

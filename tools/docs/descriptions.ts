@@ -1,6 +1,6 @@
 /** What docs/config.md says in words; everything else on that page is read from the schema. */
 
-import { defaultLearningRates } from "../../src/app/configSchema.ts";
+import { defaultLearningRates } from "../../src/app/configFields.ts";
 
 export const introduction = `# Configuration
 
@@ -98,6 +98,8 @@ export const descriptions: Readonly<Record<string, string>> = {
     "`true`: features are read through the first task's adapter, which is frozen then like any other. They then hang on which task comes first, and no store goes on from such a run. Without it they are the frozen backbone's alone.",
   "router.rejectRate":
     "Share of texts of known classes that may be taken for unknown, on held-out rows; `predict` then answers `unknown` above that threshold. Without it every text gets a label, and rejection is only measured, at 0.05.",
+  "router.contributions":
+    "Of a [store](store.md): `none` keeps totals alone, for random features their Gram matrix, and the rows that choose settings. Kinds that are trained on rows and `rejectRate` are then refused, and nothing can be forgotten. Without it, and in a run, `kept`: every row.",
 
   "head.kind":
     "`linear`: Wf + b. `cosine`: scale · cos(w, f), no bias. `none`: the decoder's own language-modelling head.",

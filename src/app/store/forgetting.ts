@@ -6,7 +6,9 @@
 import { StoreError } from "../../core/errors.ts";
 import { nearest } from "../../core/nearest.ts";
 import { encodePeftFolder } from "../../peft/checkpoint.ts";
-import { statisticsFiles, type Workplace } from "./learning.ts";
+import type { Workplace } from "./learning.ts";
+import { refuseForgetting } from "./storeTotals.ts";
+import { rowsFiles } from "./taskRows.ts";
 import { type StoreTask, withoutClass, withoutSlot } from "./tasks.ts";
 import type { ForgetTarget } from "./types.ts";
 
@@ -44,7 +46,7 @@ function countsSince(
  * were taken of the class's texts as of the others'.
  */
 async function taskWithout(
-  { folder, before }: Workplace,
+  { folder }: Workplace,
   task: StoreTask,
   label: string,
 ): Promise<StoreTask | undefined> {
@@ -58,9 +60,7 @@ async function taskWithout(
     { ...named, labels, ...(saved && { forgotten: (entry.forgotten ?? 0) + 1 }) },
     new Map([
       ...(kept === undefined ? [] : encodePeftFolder(kept)),
-      ...(statistics === undefined
-        ? []
-        : statisticsFiles(before.statistics.constants, statistics.contributions)),
+      ...rowsFiles(statistics === undefined ? {} : { statistics }),
     ]),
   );
   return {
@@ -100,7 +100,8 @@ function forgetTask({ before, folder }: Workplace, name: string): Forgetting {
   return { tasks, deletedTasks: [name], adaptersThatSaw: [], countsThatSaw, change: "forgot a task" };
 }
 
-/** @throws StoreError naming the nearest class or task where there is no such one */
+/** @throws StoreError naming the nearest class or task where there is no such one, and where totals alone are kept */
 export async function forget(place: Workplace, target: ForgetTarget): Promise<Forgetting> {
+  refuseForgetting(place.before.statistics, place.folder.path);
   return "class" in target ? await forgetClass(place, target.class) : forgetTask(place, target.task);
 }

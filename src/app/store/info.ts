@@ -1,17 +1,20 @@
 /** What a store holds, told without its backbone. */
 import { resolve } from "node:path";
 import { keptVersions, readStore, readVersion } from "./storeFolder.ts";
+import { readTotals } from "./storeTotals.ts";
+import { countRows } from "./taskRows.ts";
 import { readTasks, type StoreTask } from "./tasks.ts";
 import type { StoreInfo, StoreTaskInfo, StoreVersionInfo } from "./types.ts";
 
-function describeTask({ entry, statistics }: StoreTask): StoreTaskInfo {
+function describeTask(task: StoreTask): StoreTaskInfo {
+  const { entry, statistics } = task;
   const { name, labels, adapter, statisticsOnly, forgotten = 0 } = entry;
   const contributions = statistics?.contributions ?? [];
   return {
     name,
     labels,
     kind: statisticsOnly === undefined ? "adapter" : "statistics",
-    rows: contributions.reduce((sum, { rows }) => sum + rows.rows, 0),
+    rows: countRows(task),
     statisticsBytes: contributions.reduce((sum, { rows }) => sum + rows.values.byteLength, 0),
     folder: adapter.folder,
     id: adapter.id,
@@ -38,13 +41,16 @@ export async function describeStore(folder: string): Promise<StoreInfo> {
   const manifest = await readStore(path);
   const tasks = (await readTasks(path, manifest)).map(describeTask);
   const { version } = manifest.store;
+  const totals = await readTotals(path, manifest);
   return {
     folder: path,
     version,
     backbone: { source: manifest.backbone.source, hash: manifest.backbone.hash },
     classes: new Set(tasks.flatMap(({ labels }) => labels)).size,
     tasks,
-    statisticsBytes: tasks.reduce((sum, { statisticsBytes }) => sum + statisticsBytes, 0),
+    contributions: totals === undefined ? "kept" : "none",
+    statisticsBytes:
+      totals?.retained().bytes ?? tasks.reduce((sum, { statisticsBytes }) => sum + statisticsBytes, 0),
     versions: await history(path, version),
   };
 }

@@ -2,6 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { mkdir, rename, rm } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
+import { ClassTotals } from "../../continual/routing/classTotals.ts";
 import { StoreError } from "../../core/errors.ts";
 import { canonicalJson, sha256Json } from "../../io/hash.ts";
 import { adapterMethod } from "../../peft/adapters.ts";
@@ -13,6 +14,7 @@ import type { Workplace } from "./learning.ts";
 import { readSettings, requireLearnable, writeSettings } from "./settings.ts";
 import { readStore, StoreFolder, type StoreManifest } from "./storeFolder.ts";
 import type { StoreModel } from "./storeModel.ts";
+import { checkSameKeeping, readTotals } from "./storeTotals.ts";
 import { readFiles, readTasks, type StoreTask } from "./tasks.ts";
 import type { Merged } from "./types.ts";
 
@@ -84,6 +86,23 @@ export interface Union {
   readonly tasks: readonly StoreTask[];
   /** What came, and what it was called. */
   readonly came: Merged["tasks"];
+  /** What both counted, where both keep totals alone. */
+  readonly totals?: ClassTotals;
+}
+
+/** @throws StoreError if one keeps rows and the other totals, or both have counted the same rows into their totals */
+async function joinTotals(
+  { before }: Workplace,
+  theirs: StoreManifest,
+  incoming: readonly StoreTask[],
+  other: string,
+): Promise<ClassTotals | undefined> {
+  const ours = before.statistics;
+  const totals = await readTotals(other, theirs);
+  checkSameKeeping(ours, totals, incoming, other);
+  if (!(ours instanceof ClassTotals)) return undefined;
+  if (totals === undefined) return ours;
+  return ours.merge(totals);
 }
 
 /**
@@ -91,13 +110,15 @@ export interface Union {
  * of the same name gets a new name.
  * @throws StoreError if the two do not fit
  */
-export async function mergeTasks({ folder, before, model }: Workplace, other: string): Promise<Union> {
+export async function mergeTasks(place: Workplace, other: string): Promise<Union> {
+  const { folder, before, model } = place;
   const theirs = await readStore(other);
   checkAlike(before.manifest, theirs, other);
   const incoming = await readTasks(other, theirs);
   refuseFirstSession(before.tasks, folder.path);
   refuseFirstSession(incoming, other);
   for (const task of incoming) checkStructure(model, task);
+  const totals = await joinTotals(place, theirs, incoming, other);
   const tasks = [...before.tasks];
   const came: { name: string; was: string }[] = [];
   for (const task of incoming) {
@@ -110,7 +131,7 @@ export async function mergeTasks({ folder, before, model }: Workplace, other: st
     tasks.push({ ...task, entry: written, where: folder.placeOf(written) });
     came.push({ name, was });
   }
-  return { tasks, came };
+  return { tasks, came, ...(totals && { totals }) };
 }
 
 /**
@@ -126,7 +147,7 @@ export async function buildBeside<T>(
 ): Promise<T> {
   const path = resolve(out);
   await refuseFull(path);
-  const { store: _, tasks: _tasks, dataHash: _data, ...header } = await readStore(model);
+  const { store: _, tasks: _tasks, totals: _totals, dataHash: _data, ...header } = await readStore(model);
   const settings = await readSettings(model);
   requireLearnable(settings, model);
   const beside = join(

@@ -1,4 +1,5 @@
 /** What a version of a store answers. */
+import { ClassTotals } from "../../continual/routing/classTotals.ts";
 import { route } from "../../continual/routing/routedPrediction.ts";
 import { StoreError } from "../../core/errors.ts";
 import type { Example } from "../../data/types.ts";
@@ -8,6 +9,7 @@ import type { Prediction, PredictOptions } from "../types.ts";
 import { fusionOf } from "./secondPass.ts";
 import type { Snapshot } from "./snapshot.ts";
 import type { StoreModel } from "./storeModel.ts";
+import { hasRows } from "./taskRows.ts";
 import type { StoreTask } from "./tasks.ts";
 
 export class StorePredictor {
@@ -50,7 +52,9 @@ export class StorePredictor {
     const { reader, routers, settings } = this.model;
     const version = { store: this.store, number: manifest.store.version };
     const rate = settings.router?.rejectRate;
-    const detector = rate === undefined ? undefined : await routers.detector(statistics, rate, signal);
+    // The settings' check lets nobody ask for it where rows are not kept.
+    const asked = rate !== undefined && !(statistics instanceof ClassTotals);
+    const detector = asked ? await routers.detector(statistics, rate, signal) : undefined;
     const routing = {
       router: await routers.of(statistics, version, signal),
       features: statistics.constants,
@@ -113,7 +117,7 @@ function haveAdapters(tasks: readonly StoreTask[]): boolean {
  * @throws StoreError where some classes have statistics alone and others an adapter alone
  */
 function canCompare(tasks: readonly StoreTask[]): boolean {
-  const without = tasks.filter(({ statistics }) => statistics === undefined);
+  const without = tasks.filter((task) => !hasRows(task));
   const [first] = without;
   if (first === undefined) return true;
   const alone = tasks.find(({ saved }) => saved === undefined);

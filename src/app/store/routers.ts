@@ -2,9 +2,11 @@
 import { existsSync } from "node:fs";
 import { mkdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { ClassTotals } from "../../continual/routing/classTotals.ts";
 import { type FitOptions, type FittedRouter, RouterFitter } from "../../continual/routing/fit.ts";
+import type { RoutingStatistics } from "../../continual/routing/ground.ts";
 import type { OutOfScopeDetector } from "../../continual/routing/outOfScope.ts";
-import type { ClassStatistics } from "../../continual/routing/statistics.ts";
+import type { ClassStatistics, Contribution } from "../../continual/routing/statistics.ts";
 import { writeFileAtomic } from "../../io/atomic.ts";
 import { sha256Json } from "../../io/hash.ts";
 import { routerFile, routingFile } from "../routing.ts";
@@ -26,12 +28,15 @@ export interface VersionAt {
 type Kind = FitOptions["kind"];
 
 /** LDA, and where there are rows enough to choose by, whatever does best on those held out. */
-function defaultKind({ labels, contributions }: ClassStatistics): Kind {
+function defaultKind(statistics: RoutingStatistics): Kind {
+  // Whoever keeps totals alone said for which kinds.
+  if (statistics instanceof ClassTotals) return "auto";
+  const { labels, contributions } = statistics;
   const rows = contributions.reduce((sum, each) => sum + each.rows.rows, 0);
   return labels.length >= ENOUGH_CLASSES && rows >= ENOUGH_ROWS * labels.length ? "auto" : "lda";
 }
 
-type Fits<T> = WeakMap<ClassStatistics, Promise<T>>;
+type Fits<T> = WeakMap<RoutingStatistics, Promise<T>>;
 
 /** What several may wait for goes on when one of them waits no longer. */
 function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
@@ -62,6 +67,17 @@ export class StoreRouters implements AsyncDisposable {
     this.seed = seed;
   }
 
+  /** The statistics with more contributions: rows that are kept, or counted into totals. */
+  async join(
+    statistics: RoutingStatistics,
+    contributions: readonly Contribution[],
+    signal?: AbortSignal,
+  ): Promise<RoutingStatistics> {
+    return statistics instanceof ClassTotals
+      ? await this.fitter.summarize(statistics, contributions, signal)
+      : statistics.with(contributions);
+  }
+
   /**
    * What tells texts of no known class.
    * @param rate share of held-out texts of known classes that may be called unknown
@@ -73,12 +89,12 @@ export class StoreRouters implements AsyncDisposable {
   }
 
   /** @param version whose statistics these are: its router is kept in the store's cache; absent: nowhere */
-  of(statistics: ClassStatistics, version?: VersionAt, signal?: AbortSignal): Promise<FittedRouter> {
+  of(statistics: RoutingStatistics, version?: VersionAt, signal?: AbortSignal): Promise<FittedRouter> {
     const router = this.once(this.routers, statistics, () => this.find(statistics, version));
     return unlessAborted(router, signal);
   }
 
-  private once<T>(fits: Fits<T>, statistics: ClassStatistics, make: () => Promise<T>): Promise<T> {
+  private once<T>(fits: Fits<T>, statistics: RoutingStatistics, make: () => Promise<T>): Promise<T> {
     const known = fits.get(statistics);
     if (known !== undefined) return known;
     const fresh = make();
@@ -90,19 +106,22 @@ export class StoreRouters implements AsyncDisposable {
   }
 
   /** Keeps a router in the store's cache, if one was fitted to these statistics before their version was made. */
-  async remember(statistics: ClassStatistics, version: VersionAt): Promise<void> {
+  async remember(statistics: RoutingStatistics, version: VersionAt): Promise<void> {
     const fitted = await this.routers.get(statistics);
     if (fitted !== undefined) await this.keep(this.placeOf(statistics, version), fitted, version);
   }
 
-  private placeOf(statistics: ClassStatistics, { store }: VersionAt): string {
+  private placeOf(statistics: RoutingStatistics, { store }: VersionAt): string {
     const kind = this.kind ?? defaultKind(statistics);
-    const rows = statistics.contributions.map(({ id }) => id);
+    const rows =
+      statistics instanceof ClassTotals
+        ? [...statistics.counted].sort()
+        : statistics.contributions.map(({ id }) => id);
     const key = sha256Json({ kind, seed: this.seed, rows, constants: { ...statistics.constants } });
     return join(store, cacheFolder, `router-${key}.safetensors`);
   }
 
-  private async find(statistics: ClassStatistics, version: VersionAt | undefined): Promise<FittedRouter> {
+  private async find(statistics: RoutingStatistics, version: VersionAt | undefined): Promise<FittedRouter> {
     const kind = this.kind ?? defaultKind(statistics);
     const how = { kind, seed: this.seed, signal: this.closing.signal };
     if (version === undefined) return await this.fitter.fit(statistics, how);

@@ -7,8 +7,9 @@ import { recipeNames } from "../../data/streamSpec.ts";
 import { writeFileAtomic } from "../../io/atomic.ts";
 import type { PromptTask } from "../../peft/promptTuning.ts";
 import { readYaml, resolveBackbone } from "../config.ts";
+import { configFields } from "../configFields.ts";
 import { isRecord, toConfigIssues } from "../configIssues.ts";
-import { configFields, configSchema } from "../configSchema.ts";
+import { checkedFields } from "../configSchema.ts";
 import { applyOverrides, type Override } from "../overrides.ts";
 import { configFile } from "../runFolder.ts";
 import { promptTaskOf } from "../structure.ts";
@@ -34,12 +35,12 @@ export type StoreSettings = z.output<typeof settingsSchema>;
 /** What a configuration needs beside the settings of a store, so that its rules can be asked. */
 const anyStream = { stream: { train: "-", test: "-", tasks: 1 }, out: "-" };
 
-/** What a whole configuration asks of the settings; those of words are another matter, which {@link requireLearnable} tells. */
+/** What every configuration asks of the settings; those of words are another matter, which {@link requireLearnable} tells. */
 function brokenRules(settings: StoreSettings): readonly ConfigIssue[] {
   if (settings.level !== "sentence") return [];
   const whole = { ...settings, ...anyStream };
-  const checked = configSchema.safeParse(whole);
-  return checked.success ? [] : toConfigIssues(configSchema, whole, checked.error);
+  const checked = checkedFields.safeParse(whole);
+  return checked.success ? [] : toConfigIssues(checkedFields, whole, checked.error);
 }
 
 function parseSettings(raw: unknown, where: string): StoreSettings {

@@ -1,6 +1,8 @@
 import { existsSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
-import { manifestFile } from "../manifest.ts";
+import { ClassTotals } from "../../continual/routing/classTotals.ts";
+import { encodeTotals } from "../../continual/routing/totalsFile.ts";
+import { manifestFile, type NamedTotals } from "../manifest.ts";
 import type { Prediction, PredictOptions } from "../types.ts";
 import { createStore } from "./create.ts";
 import { forget } from "./forgetting.ts";
@@ -128,7 +130,7 @@ export class Store implements AsyncDisposable {
   /**
    * Forgets a class, or a task with its adapter. Statistics, and every prediction made from them alone, are afterwards
    * those of a store that never saw it, bit for bit.
-   * @throws StoreError naming the nearest where there is no such class or task
+   * @throws StoreError naming the nearest where there is no such class or task, and where the store keeps totals alone
    */
   async forget(target: ForgetTarget, options: ForgetOptions = {}): Promise<Forgotten> {
     const done = await this.change(async (place) => {
@@ -154,12 +156,13 @@ export class Store implements AsyncDisposable {
    * Takes in what another store learned: the union of both. Which of two is taken into which does not matter to
    * predictions made from statistics alone.
    * @param other folder of a store or a run
-   * @throws StoreError if it is on another backbone, or its features or adapters were made otherwise
+   * @throws StoreError if it is on another backbone, its features or adapters were made otherwise, or totals alone are kept
+   *   and the union is none that could be exact
    */
   merge(other: string): Promise<Merged> {
     return this.change(async (place) => {
-      const { tasks, came } = await mergeTasks(place, resolve(other));
-      const statistics = gather(this.model.constants(tasks), tasks);
+      const { tasks, came, totals } = await mergeTasks(place, resolve(other));
+      const statistics = totals ?? gather(this.model.constants(tasks), tasks);
       return { tasks, statistics, change: `merged ${basename(resolve(other))}`, result: { tasks: came } };
     });
   }
@@ -200,7 +203,7 @@ export class Store implements AsyncDisposable {
         adapter: entry.adapter.id,
         truncatedTexts,
         ...(loss !== undefined && { loss }),
-        statisticsBytes: bytesOf(task),
+        statisticsBytes: statistics instanceof ClassTotals ? statistics.retained().bytes : bytesOf(task),
       };
       return { tasks: others.toSpliced(at < 0 ? others.length : at, 0, task), statistics, change, result };
     });
@@ -215,16 +218,17 @@ export class Store implements AsyncDisposable {
       const newest = folder.manifest.store.version;
       const before = newest === this.version ? this.snapshot : await readSnapshot(this.path, this.model);
       const { tasks, statistics, change, result, purge } = await work({ folder, before, model: this.model });
+      const totals = await writeTotals(folder, before.statistics, statistics);
       // Before the commit, after which no failure may say that nothing changed; a cache is made anew.
       await clearCache(this.path);
-      const manifest = await folder.commit(
-        tasks.map(({ entry }) => entry),
-        change,
-      );
+      const entries = tasks.map(({ entry }) => entry);
+      const manifest = await folder.commit(entries, change, totals);
       this.snapshot = takeSnapshot(manifest, tasks, this.model, statistics);
       const version = { store: this.path, number: manifest.store.version };
       await this.model.routers.remember(statistics, version).catch(() => {});
       if (purge === true) await folder.purge();
+      // Every version has totals of its own, as large as all; what stays behind now goes with the next change.
+      if (totals !== undefined) await folder.prune().catch(() => {});
       return { ...result, version: manifest.store.version };
     } catch (error) {
       // What cannot be removed now is removed with the next purge; the first error is the one to tell.
@@ -236,6 +240,17 @@ export class Store implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.model[Symbol.asyncDispose]();
   }
+}
+
+/** @returns undefined where rows are kept, or nothing was counted */
+async function writeTotals(
+  folder: StoreFolder,
+  before: Snapshot["statistics"],
+  statistics: Snapshot["statistics"],
+): Promise<NamedTotals | undefined> {
+  if (!(statistics instanceof ClassTotals)) return undefined;
+  if (statistics === before) return folder.manifest.totals;
+  return folder.writeTotals(encodeTotals(statistics));
 }
 
 function labelsOf(tasks: readonly StoreTask[]): string[] {

@@ -1,10 +1,11 @@
 /** The backbone of a store, as far as it is needed: read from at once, taught when something is to be learned. */
 import { AdaptedBackbone, type LearnedTask } from "../../continual/adaptedBackbone.ts";
 import { ContinualLearner, type TaskToLearn } from "../../continual/learner.ts";
+import { kindsOfTotals } from "../../continual/routing/classTotals.ts";
 import { quantize } from "../../continual/routing/fixedRows.ts";
 import type { RoutingSettings } from "../../continual/routing/routedLearner.ts";
 import type { Contribution } from "../../continual/routing/statistics.ts";
-import type { FeatureConstants } from "../../continual/routing/types.ts";
+import type { FeatureConstants, RouterKind } from "../../continual/routing/types.ts";
 import type { LearnResult } from "../../continual/taskTrainer.ts";
 import { CheckpointError } from "../../core/errors.ts";
 import { promptTemplate } from "../../data/prompts.ts";
@@ -95,6 +96,8 @@ export class StoreModel implements AsyncDisposable {
   readonly settings: StoreSettings;
   readonly routing: RoutingSettings;
   readonly routers: StoreRouters;
+  /** The kinds of routers that the store's totals serve; undefined where it keeps rows. */
+  readonly totalsServe: readonly RouterKind[] | undefined;
   /** What predictions and features are made with. */
   readonly reader: AdaptedBackbone;
   private teacher: { readonly model: AdaptedBackbone; readonly learner: ContinualLearner } | undefined;
@@ -106,6 +109,8 @@ export class StoreModel implements AsyncDisposable {
     this.structure = resolveStructure(settings, loaded, promptTask);
     this.reader = this.open();
     this.routing = routingOf(settings, loaded);
+    const { contributions } = settings.router ?? {};
+    this.totalsServe = contributions === "none" ? kindsOfTotals(this.routing.kind) : undefined;
     this.routers = new StoreRouters(
       (graph) => this.reader.compile(graph),
       namedRouter(settings)?.kind,

@@ -12,14 +12,17 @@ import type { SavedAdapter } from "../../peft/types.ts";
 import type { ManifestTask } from "../manifest.ts";
 import { verifiedAdapterFolder } from "../runFolder.ts";
 import type { StoreManifest } from "./storeFolder.ts";
+import { type CountedRows, countedFile, decodeCounted } from "./taskRows.ts";
 
 /** A task of a store. */
 export interface StoreTask {
   readonly entry: ManifestTask;
   /** Absent where statistics alone were learned. */
   readonly saved?: SavedAdapter;
-  /** Absent where an experiment without a router learned the task. */
+  /** Absent where an experiment without a router learned the task, or the store keeps totals alone. */
   readonly statistics?: ContributionFile;
+  /** In their place where the store keeps totals alone: what the task counted into them. */
+  readonly counted?: readonly CountedRows[];
   /** What a second pass did to its held-out texts; absent where there were none. */
   readonly counts?: FusionCounts;
   /** The task's folder, for messages. */
@@ -30,6 +33,7 @@ export async function readTask(store: string, entry: ManifestTask): Promise<Stor
   const where = await verifiedAdapterFolder(store, entry);
   const path = join(where, statisticsFile);
   const counts = join(where, fusionFile);
+  const counted = join(where, countedFile);
   return {
     entry,
     where,
@@ -37,6 +41,7 @@ export async function readTask(store: string, entry: ManifestTask): Promise<Stor
     ...(statisticsFile in entry.adapter.files && {
       statistics: decodeContributions(await readFile(path), path),
     }),
+    ...(countedFile in entry.adapter.files && { counted: decodeCounted(await readFile(counted), counted) }),
     ...(fusionFile in entry.adapter.files && { counts: decodeCounts(await readFile(counts), counts) }),
   };
 }

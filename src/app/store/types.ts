@@ -74,7 +74,7 @@ export interface LearnedInStore extends StoreChange {
   readonly loss?: number;
   /** Texts that were cut at the maximal length. */
   readonly truncatedTexts: number;
-  /** Bytes of feature rows that are kept of the task. */
+  /** Bytes of feature rows that are kept of the task; where totals alone are kept, of those, which all tasks share. */
   readonly statisticsBytes: number;
 }
 
@@ -117,8 +117,9 @@ export interface StoreTaskInfo {
   readonly labels: readonly string[];
   /** `adapter`: has an adapter and a head; `statistics`: only feature rows. */
   readonly kind: "adapter" | "statistics";
-  /** Feature rows; 0 where an experiment without a router learned the task. */
+  /** Feature rows that were counted; 0 where an experiment without a router learned the task. */
   readonly rows: number;
+  /** Of the rows that are kept of it; 0 where totals alone are. */
   readonly statisticsBytes: number;
   readonly folder: string;
   readonly id: string;
@@ -139,6 +140,8 @@ export interface StoreInfo {
   readonly backbone: { readonly source: string; readonly hash: string };
   readonly classes: number;
   readonly tasks: readonly StoreTaskInfo[];
+  /** `none`: totals alone are kept, and nothing can be forgotten. */
+  readonly contributions: "kept" | "none";
   readonly statisticsBytes: number;
   /** The present version and those before it that are kept, newest first. */
   readonly versions: readonly StoreVersionInfo[];

@@ -8,13 +8,14 @@ export interface LsFlags {
 }
 
 function toText(info: StoreInfo): string {
-  const { folder, version, backbone, classes, tasks, statisticsBytes, versions } = info;
+  const { folder, version, backbone, classes, tasks, contributions, statisticsBytes, versions } = info;
+  const kept = contributions === "none" ? ", totals alone: cannot forget" : "";
   const facts = formatPairs([
     ["store", shortPath(folder)],
     ["version", String(version)],
     ["backbone", `${backbone.source} (${backbone.hash.slice(0, 12)})`],
     ["classes", `${classes} in ${tasks.length} ${tasks.length === 1 ? "task" : "tasks"}`],
-    ["statistics", formatBytes(statisticsBytes)],
+    ["statistics", `${formatBytes(statisticsBytes)}${kept}`],
   ]);
   const rows = tasks.map(({ name, labels, kind, rows: n, forgotten, folder: place }) => [
     name,

@@ -4,7 +4,7 @@ import { DataError, StoreError } from "../../core/errors.ts";
 import type { Algebra } from "../../linalg/algebra.ts";
 import { type Expander, type Expansion, expansionKey } from "./expansions.ts";
 import { joinHeldOut, splitContribution } from "./heldOut.ts";
-import { expansionOf, type MemberSpec, routerMembers } from "./members.ts";
+import { autoKinds, expansionOf, type MemberSpec, routerMembers } from "./members.ts";
 import {
   type Contribution,
   checkSameConstants,
@@ -26,6 +26,12 @@ interface Content {
   readonly contributions: readonly KeptContribution[];
   /** Of the other rows, by the expansion's key. */
   readonly totals: ReadonlyMap<string, Totals>;
+}
+
+/** The closed forms that an asked-for kind is tried among: those that totals alone serve; none where it is trained on rows. */
+export function kindsOfTotals(kind: RouterKind | "auto"): readonly RouterKind[] {
+  const kinds = kind === "auto" ? autoKinds : [kind];
+  return kinds.filter((each) => routerMembers[each].every(({ type }) => type === "closed"));
 }
 
 /** The expansions whose totals some kinds of router need, and whether with second moments. */

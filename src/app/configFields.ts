@@ -1,0 +1,182 @@
+/** Every key of a configuration with its type and default. */
+import { z } from "zod";
+import { probeKinds } from "../core/record.ts";
+import { isPrompt, promptNames } from "../data/prompts.ts";
+import { streamSchema } from "../data/streamSpec.ts";
+import { poolingKinds } from "../nn/features.ts";
+
+const count = z.int().min(1);
+const positive = z.number().positive();
+const fraction = z.number().min(0).max(1);
+
+const selectorKind = z.enum(["newlora", "newlora-frozen"]);
+export type SelectorKind = z.output<typeof selectorKind>;
+
+/** `selector: newlora` is short for `selector: { kind: newlora, inference: soft }`. */
+const selectorSchema = z.union([
+  selectorKind.transform((kind) => ({ kind, inference: "soft" as const })),
+  z.strictObject({ kind: selectorKind, inference: z.enum(["soft", "hard", "off"]).default("soft") }),
+]);
+
+const loraSchema = z.strictObject({
+  adapter: z.literal("lora").optional().default("lora"),
+  rank: count.default(4),
+  alpha: positive.default(8),
+  dropout: z.number().min(0).lt(1).default(0.1),
+  bias: z.enum(["none", "all", "lora_only"]).default("none"),
+  /** Default: peft's for the backbone's architecture. */
+  targetModules: z.union([z.string().min(1), z.array(z.string().min(1)).min(1)]).exactOptional(),
+  rslora: z.boolean().default(false),
+  /** How many of the uppermost layers are adapted; default: all. */
+  layers: count.exactOptional(),
+  /** NewLoRA's network that says which task a text belongs to. */
+  selector: selectorSchema.exactOptional(),
+});
+
+const promptTuningSchema = z.strictObject({
+  adapter: z.literal("prompt-tuning"),
+  virtualTokens: count.default(10),
+  /** The first values: drawn by chance, words of the vocabulary, a text's words, or a text chosen by the task. */
+  init: z
+    .union([z.enum(["auto", "random", "vocab"]), z.strictObject({ text: z.string().min(1) })])
+    .default("auto"),
+});
+
+const methodSchema = z.discriminatedUnion("adapter", [loraSchema, promptTuningSchema]);
+
+/** Peak learning rates of adapters where a configuration names none; docs/results.md says how they were chosen. */
+export const defaultLearningRates: {
+  readonly [A in z.output<typeof methodSchema>["adapter"]]: number;
+} = { lora: 5e-4, "prompt-tuning": 5e-3 };
+
+const cosineScale = z.union([z.literal("learnable"), positive]);
+
+/** `head: cosine` is short for `head: { kind: cosine, scale: learnable }`. */
+const headSchema = z.union([
+  z.enum(["linear", "cosine", "none"]).transform(expandHead),
+  z.discriminatedUnion("kind", [
+    z.strictObject({ kind: z.literal("none") }),
+    z.strictObject({ kind: z.literal("linear") }),
+    z.strictObject({ kind: z.literal("cosine"), scale: cosineScale.default("learnable") }),
+  ]),
+]);
+
+export type HeadConfig =
+  /** The model's own language-modelling head answers with the label's words. */
+  | { readonly kind: "none" }
+  | { readonly kind: "linear" }
+  | { readonly kind: "cosine"; readonly scale: number | "learnable" };
+
+function expandHead(kind: HeadConfig["kind"]): HeadConfig {
+  return kind === "cosine" ? { kind, scale: "learnable" } : { kind };
+}
+
+const featureSchema = z.strictObject({
+  /** Default: what the model's own `1_Pooling/config.json` says, else `cls`. */
+  pooling: z.enum(poolingKinds).exactOptional(),
+  normalize: z.boolean().exactOptional(),
+});
+
+const beta = z.number().min(0).lt(1);
+
+const trainingSchema = z.strictObject({
+  epochs: count.default(3),
+  batchSize: count.default(16),
+  /** Default: by the kind of adapter, {@link defaultLearningRates}. */
+  learningRate: z.number().min(0).exactOptional(),
+  headLearningRate: z.number().min(0).default(5e-3),
+  weightDecay: z.number().min(0).default(0.01),
+  betas: z.tuple([beta, beta]).default([0.9, 0.999]),
+  epsilon: positive.default(1e-8),
+  schedule: z.enum(["linear", "cosine", "constant"]).default("linear"),
+  /** Share of a task's steps over which the learning rate rises from 0. */
+  warmup: fraction.default(0.1),
+  /** Largest norm of all gradients together; 0 turns clipping off. */
+  gradientClipping: z.number().min(0).default(1),
+  /** Stop a task after `patience` epochs without a better validation accuracy. */
+  earlyStopping: z.strictObject({ patience: count }).exactOptional(),
+  /** In tokens, special ones included; longer texts are cut. */
+  maxLength: z.int().min(3).default(128),
+  backboneDropout: z.boolean().default(false),
+});
+
+/** What may choose the task: a router on statistics of the classes, or NewLoRA's network. */
+export const routerKinds = [
+  "auto",
+  "nearest-mean",
+  "lda",
+  "kernel-lda",
+  "ranpac",
+  "softmax",
+  "network",
+  "ensemble",
+  "newlora",
+  "newlora-frozen",
+] as const;
+
+/** `true`: every kind; `false`, or an empty list: none. */
+const probingSchema = z.union([
+  z.boolean().transform((on) => (on ? [...probeKinds] : [])),
+  z.array(z.enum(probeKinds)).transform((kinds) => probeKinds.filter((kind) => kinds.includes(kind))),
+]);
+
+const routerKind = z.enum(routerKinds);
+
+export interface RouterConfig {
+  readonly kind: (typeof routerKinds)[number];
+  /** Tasks whose adapters a second pass asks. */
+  readonly topTasks: number;
+  /** Whether texts of which the first pass is not sure get a second. */
+  readonly secondPass: "auto" | "always" | "off";
+  /** Hidden states whose pooled vectors make the routing feature, 0 the embeddings'. */
+  readonly layers?: readonly number[];
+  /** Features are read through the first task's adapter in place of the frozen backbone alone; default: false. */
+  readonly firstSession?: boolean;
+  /** Share of texts of known classes that may be taken for unknown; absent: every text gets a label. */
+  readonly rejectRate?: number;
+  /** Whether the rows stay that classes leave; `none`: totals alone. Default: `kept`. */
+  readonly contributions?: "kept" | "none";
+}
+
+/** `router: lda` is short for `router: { kind: lda }`. */
+const routerSchema = z.union([
+  routerKind.transform((kind): RouterConfig => ({ kind, topTasks: 1, secondPass: "auto" })),
+  z.strictObject({
+    kind: routerKind.default("auto"),
+    topTasks: z.int().min(1).max(2).default(1),
+    secondPass: z.enum(["auto", "always", "off"]).default("auto"),
+    layers: z.array(z.int().min(0)).min(1).exactOptional(),
+    firstSession: z.boolean().exactOptional(),
+    rejectRate: z.number().gt(0).lt(1).exactOptional(),
+    contributions: z.enum(["kept", "none"]).exactOptional(),
+  }),
+]);
+
+/** Every key; the schema of a whole configuration adds the rules between them. */
+export const configFields = z.strictObject({
+  /** A folder (absolute after loading) or a hub id such as `org/name`. */
+  backbone: z.string().min(1),
+  backboneRevision: z.string().min(1).exactOptional(),
+  method: methodSchema.prefault({}),
+  router: routerSchema.exactOptional(),
+  head: headSchema.prefault("linear"),
+  level: z.enum(["sentence", "word"]).default("sentence"),
+  feature: featureSchema.prefault({}),
+  /** How a sentence is put before the model. With `head: none` default `default`, else as it is. */
+  prompt: z
+    .string()
+    .refine(isPrompt, { error: `one of ${promptNames.join(", ")}, or a text with {text} once` })
+    .exactOptional(),
+  stream: streamSchema,
+  training: trainingSchema.prefault({}),
+  /** Classifiers fitted before the first and after each task on features as they are then: what an adapter did to them. */
+  probing: probingSchema.exactOptional(),
+  precision: z.literal("float32").default("float32"),
+  /** Threads of the engine; default: the physical cores. */
+  threads: count.exactOptional(),
+  seed: z.int().min(0).default(1),
+  /** The run folder, absolute after loading. */
+  out: z.string().min(1),
+});
+
+export type Fields = z.output<typeof configFields>;

@@ -1,0 +1,67 @@
+/** The statistics of a store that keeps totals alone (`router.contributions: none`): one file for all tasks. */
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { ClassTotals } from "../../continual/routing/classTotals.ts";
+import type { RoutingStatistics } from "../../continual/routing/ground.ts";
+import { decodeTotals } from "../../continual/routing/totalsFile.ts";
+import { CheckpointError, StoreError } from "../../core/errors.ts";
+import { sha256 } from "../../io/hash.ts";
+import type { Manifest } from "../manifest.ts";
+import type { StoreTask } from "./tasks.ts";
+
+/**
+ * @returns undefined where a manifest names none
+ * @throws CheckpointError where the file is missing or damaged
+ */
+export async function readTotals(
+  store: string,
+  { totals }: Pick<Manifest, "totals">,
+): Promise<ClassTotals | undefined> {
+  if (totals === undefined) return undefined;
+  const path = join(store, totals.file);
+  const bytes = await readFile(path).catch((cause: unknown) => {
+    throw new CheckpointError(`${path}: the store's totals are missing`, { cause });
+  });
+  const found = sha256(bytes);
+  if (found === totals.hash) return decodeTotals(bytes, path);
+  throw new CheckpointError(
+    `${path}: the store's totals are damaged: SHA-256 ${found}, the manifest says ${totals.hash}`,
+    { hint: "Restore the file from a copy, or go back: accrete rollback." },
+  );
+}
+
+/** @throws StoreError where a store keeps totals alone, of which nothing can be taken back */
+export function refuseForgetting(statistics: RoutingStatistics, store: string): void {
+  if (!(statistics instanceof ClassTotals)) return;
+  throw new StoreError(
+    `${store}: cannot forget: it keeps sums over the rows of all classes alone (router.contributions: none), and what went into a sum cannot be told apart any more`,
+    {
+      hint: "Take the last change back with accrete rollback; or begin a store that keeps contributions, and learn there what is to stay.",
+    },
+  );
+}
+
+/**
+ * Whether what two stores keep of classes can be put together exactly: rows with rows, totals with totals.
+ * @param theirs the other's totals
+ * @throws StoreError naming which keeps what
+ */
+export function checkSameKeeping(
+  ours: RoutingStatistics,
+  theirs: ClassTotals | undefined,
+  tasks: readonly StoreTask[],
+  other: string,
+): void {
+  const hint =
+    "Learn the tasks of one in the other from their data, or begin both with the same router.contributions.";
+  if (ours instanceof ClassTotals && tasks.some(({ statistics }) => statistics !== undefined))
+    throw new StoreError(
+      `${other}: keeps the rows of its classes, the other store totals alone (router.contributions: none): the two cannot be merged`,
+      { hint },
+    );
+  if (!(ours instanceof ClassTotals) && theirs !== undefined)
+    throw new StoreError(
+      `${other}: keeps totals alone (router.contributions: none), the other store the rows of its classes: the two cannot be merged`,
+      { hint },
+    );
+}
