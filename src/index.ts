@@ -11,6 +11,7 @@ export {
   type NewWordTask,
 } from "./app/createLearner.ts";
 export {
+  type Completion,
   type GenerateOptions,
   type OpenGeneratorOptions,
   openGenerator,

@@ -3,7 +3,7 @@ import { GenerativeEvaluator, seenLabels } from "../continual/generativeEvaluati
 import { GenerativeLearner } from "../continual/generativeLearner.ts";
 import { RoutedAnswerEvaluator } from "../continual/routing/routedAnswers.ts";
 import { CheckpointError } from "../core/errors.ts";
-import { promptTemplate } from "../data/prompts.ts";
+import { DEFAULT_PROMPT, promptTemplate } from "../data/prompts.ts";
 import { loadStream } from "../data/stream.ts";
 import type { Task } from "../data/types.ts";
 import type { CausalStructure } from "../generate/graphs.ts";
@@ -18,8 +18,6 @@ import { fromSavedAnswers, noFeature, toSavedAdapter } from "./savedTask.ts";
 import { outlineOf } from "./sentenceExperiment.ts";
 import { joinSides } from "./sideLearning.ts";
 import { adapterParameters, promptTaskOf, resolveCausalStructure, resolveTraining } from "./structure.ts";
-
-export const DEFAULT_PROMPT = "default";
 
 /**
  * A decoder that answers with the words of labels.

@@ -99,13 +99,17 @@ function addGenerate(program: Command, terminal: Terminal): void {
     .command("generate")
     .summary("continue texts with a model, or with what a run learned")
     .description(
-      "Continues texts by the likeliest tokens: given as arguments, in a file, or on stdin, one a line. Nothing is put around them.",
+      "Continues texts by the likeliest tokens: given as arguments, in a file, or on stdin, one a line. Nothing is put around them. Where a run learned a router to answer in words with, it chooses the adapter of each.",
     )
     .argument("<model>", "folder or hub id of a model, or a run folder")
     .argument("[prompts...]", "prompts, each in quotes")
     .option("--file <file>", "read prompts from a file, one a line")
     .option("--max-new-tokens <n>", "tokens that are added at most (default: 20)", parseCount)
-    .option("--task <name>", "of a run: speak with this task's adapter, in place of the newest")
+    .option(
+      "--task <name>",
+      "of a run: speak with this task's adapter; else the router's choice, or the newest",
+    )
+    .option("--exact", "of a run: speak with the newest adapter, where a router was learned too")
     .option("--backbone <path>", "of a run: where the backbone lies now; its hash must be the run's")
     .option("--json", "print one JSON object a line")
     .action(async (source: string, prompts: string[], flags) => {

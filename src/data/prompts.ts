@@ -6,6 +6,9 @@ import type { Example } from "./types.ts";
 export const promptNames = ["default", "qa", "relation", "relation-qa", "relation-no-pos", "none"] as const;
 export type PromptName = (typeof promptNames)[number];
 
+/** Where a configuration names none, and its head wants one. */
+export const DEFAULT_PROMPT: PromptName = "default";
+
 /**
  * The wording of the original benchmark. `{text}` is the sentence; in the relation prompts its entity markers are taken
  * out, and `{head}` and `{tail}` are what they marked.

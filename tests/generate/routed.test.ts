@@ -4,12 +4,15 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { loadConfig } from "../../src/app/config.ts";
+import { type OpenGeneratorOptions, openGenerator } from "../../src/app/generator.ts";
 import { openRun } from "../../src/app/predictor.ts";
 import { routingFile } from "../../src/app/routing.ts";
 import { runExperiment } from "../../src/app/runExperiment.ts";
 import type { Prediction, PredictOptions } from "../../src/app/types.ts";
 import type { RoutedMetrics } from "../../src/core/record.ts";
+import { fillPrompt, promptTemplate } from "../../src/data/prompts.ts";
 import { readRunRecord } from "../../src/report/record.ts";
+import { accrete } from "../cli/helpers.ts";
 import { writeTinyDecoder } from "./tinyDecoder.ts";
 
 /** The words of a text name its label. */
@@ -85,6 +88,55 @@ test("the router chooses the adapter: predictions are those that were evaluated"
 
 test("exact answers are those of a run without a router", async () => {
   expect(await predict("routed", { exact: true })).toEqual(await predict("plain"));
+});
+
+/** What the run's own prompt makes of the test texts: whole prompts, as whoever generates gives them. */
+const prompts = tests.map((each) => fillPrompt(promptTemplate("qa"), each));
+
+test("a prompt that is given whole goes to the adapter that predicting asks", async () => {
+  const asked = (await predict("routed")).map(({ task }) => task);
+  expect(new Set(asked).size).toBe(2);
+  await using generator = await openGenerator(at("routed"));
+  expect([generator.routed, generator.task]).toEqual([true, undefined]);
+  const completions = await generator.complete(prompts, { maxNewTokens: 4 });
+  expect(completions.map(({ task }) => task)).toEqual(asked);
+  for (const task of new Set(asked)) {
+    await using alone = await openGenerator(at("routed"), { task });
+    const own = await alone.complete(prompts, { maxNewTokens: 4 });
+    for (const [i, each] of completions.entries()) if (each.task === task) expect(each).toEqual(own[i]);
+  }
+});
+
+test("exact continuations are the newest adapter's, as in a run without a router; a task comes first", async () => {
+  const said = async (name: string, options: OpenGeneratorOptions) => {
+    await using generator = await openGenerator(at(name), options);
+    return await generator.complete(prompts, { maxNewTokens: 4 });
+  };
+  const newest = await said("plain", {});
+  expect(await said("routed", { exact: true })).toEqual(newest);
+  expect(new Set(newest.map(({ task }) => task))).toEqual(new Set(["task-1"]));
+  const first = await said("routed", { exact: true, task: "task-0" });
+  expect(first).toEqual(await said("plain", { task: "task-0" }));
+  expect(first).not.toEqual(newest);
+});
+
+test("accrete generate says whom the router chose: once, or in every JSON object", async () => {
+  const asked = (await predict("routed")).map(({ task }) => task);
+  const given = ["generate", at("routed"), ...prompts, "--max-new-tokens", "2"];
+  const plain = await accrete(...given);
+  const json = await accrete(...given, "--json");
+  const objects = json.out
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line));
+  expect(objects.map(({ task }) => task)).toEqual(asked);
+  expect(plain.out).toBe(objects.map(({ completion }) => `${completion}\n`).join(""));
+  expect([plain.exitCode, json.exitCode, json.err]).toEqual([0, 0, ""]);
+  expect(plain.err).toBe(
+    "The router chose task-0 for 6 prompts, task-1 for 6; --task names one, --exact takes the newest.\n",
+  );
+  const exact = await accrete(...given, "--exact");
+  expect([exact.exitCode, exact.err]).toEqual([0, ""]);
 });
 
 test("a router that is missing is fitted anew", async () => {

@@ -184,7 +184,7 @@ describe("accrete generate", () => {
     const prompt = "Question: lamp now 400 lamp\n Short Answer:";
     const { exitCode, out } = await accrete("generate", runFolder(), prompt, "--task", "task-0", "--json");
     expect(exitCode).toBe(0);
-    expect(JSON.parse(out)).toEqual({ prompt, completion: " turn on" });
+    expect(JSON.parse(out)).toEqual({ prompt, completion: " turn on", task: "task-0" });
   });
 
   it("reads prompts from a file, and counts its tokens", async () => {

@@ -1,4 +1,5 @@
 import { stdin } from "node:process";
+import type { Completion } from "../../app/generator.ts";
 import { StoppedError, UsageError } from "../failure.ts";
 import { Interrupt } from "../interrupt.ts";
 import { grouped, readLines } from "../lines.ts";
@@ -8,6 +9,7 @@ export interface GenerateFlags {
   readonly file?: string;
   readonly maxNewTokens?: number;
   readonly task?: string;
+  readonly exact?: boolean;
   readonly backbone?: string;
   readonly json?: boolean;
 }
@@ -30,6 +32,18 @@ function askedPrompts(
   return readLines(file, signal);
 }
 
+/** `task-0 for 2 prompts, task-1 for 1`: whom the router chose, in the order in which it did. */
+function describeChoices(chosen: ReadonlyMap<string, number>): string {
+  const parts = [...chosen].map(
+    ([task, count], i) => `${task} for ${count}${i > 0 ? "" : count === 1 ? " prompt" : " prompts"}`,
+  );
+  return parts.join(", ");
+}
+
+function toLine(prompt: string | undefined, { completion, task }: Completion, json: boolean): string {
+  return json ? JSON.stringify({ prompt, completion, task }) : completion;
+}
+
 export async function generateCommand(
   source: string,
   prompts: readonly string[],
@@ -41,17 +55,26 @@ export async function generateCommand(
   const asked = askedPrompts(prompts, flags.file, signal);
   const { openGenerator } = await import("../../app/generator.ts");
   try {
-    const task = flags.task === undefined ? {} : { task: flags.task };
-    const backbone = flags.backbone === undefined ? {} : { backbone: flags.backbone };
-    await using generator = await openGenerator(source, { ...task, ...backbone, signal });
-    const limit = flags.maxNewTokens === undefined ? {} : { maxNewTokens: flags.maxNewTokens };
+    const { task, exact, backbone, maxNewTokens, json = false } = flags;
+    await using generator = await openGenerator(source, {
+      ...(task !== undefined && { task }),
+      ...(exact !== undefined && { exact }),
+      ...(backbone !== undefined && { backbone }),
+      signal,
+    });
+    const limit = maxNewTokens === undefined ? {} : { maxNewTokens };
+    const chosen = new Map<string, number>();
     for await (const group of grouped(asked, promptsAtOnce)) {
-      const completions = await generator.generate(group, { ...limit, signal });
-      completions.forEach((completion, i) => {
-        const line = flags.json === true ? JSON.stringify({ prompt: group[i], completion }) : completion;
-        terminal.out(`${line}\n`);
+      const completions = await generator.complete(group, { ...limit, signal });
+      completions.forEach((each, i) => {
+        terminal.out(`${toLine(group[i], each, json)}\n`);
+        if (each.task !== undefined) chosen.set(each.task, (chosen.get(each.task) ?? 0) + 1);
       });
     }
+    if (generator.routed && !json && chosen.size > 0)
+      terminal.err(
+        `The router chose ${describeChoices(chosen)}; --task names one, --exact takes the newest.\n`,
+      );
   } catch (error) {
     if (!signal.aborted) throw error;
     await interrupt.outlastTwin();
