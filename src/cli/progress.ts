@@ -10,6 +10,7 @@ const chosenAmong: { readonly [L in RunLevel]: string } = { sentence: "labels", 
 
 /** Before a long run: what it is going to do, and with how much. */
 export function formatRunHeader(header: RunHeader): string {
+  const router = header.config["router.kind"];
   const names = new Set(header.tasks.flatMap(({ types, labels }) => types ?? labels)).size;
   return formatPairs([
     ["backbone", `${header.backbone.name} (${header.backbone.hash.slice(0, 12)})`],
@@ -23,6 +24,7 @@ export function formatRunHeader(header: RunHeader): string {
       "memory",
       `about ${formatBytes(4 * header.backbone.parameters)} of weights a session, activations on top`,
     ],
+    ...(typeof router === "string" ? [["router", `${router}, fitted anew after each task`] as const] : []),
     ["seed", String(header.seed)],
   ]);
 }
@@ -104,12 +106,12 @@ export class ProgressPrinter {
       case "evaluated":
         return (
           `${this.#taskTitle(event.task)} evaluated: CIL ${formatPercent(mean(event.cil))}, ` +
-          `TIL ${formatPercent(mean(event.til))}${routedPart(event)} on ${event.cil.length} tasks (${formatDuration(event.seconds)})`
+          `TIL ${formatPercent(mean(event.til))}${routedPart(event)} on ${counted(event.cil.length)} (${formatDuration(event.seconds)})`
         );
       case "words-evaluated":
         return (
           `${this.#taskTitle(event.task)} evaluated: CIL micro F1 ${formatPercent(event.cil.microF1)}, ` +
-          `TIL ${formatPercent(event.til.microF1)}${routedWordsPart(event)} on ${event.cil.perTask.length} tasks (${formatDuration(event.seconds)})`
+          `TIL ${formatPercent(event.til.microF1)}${routedWordsPart(event)} on ${counted(event.cil.perTask.length)} (${formatDuration(event.seconds)})`
         );
       case "floor-measured":
         return `floor, ${event.floor.method}: CIL ${formatPercent(event.floor.cil)}, TIL ${formatPercent(event.floor.til)} (${formatDuration(event.floor.seconds)})`;
@@ -137,12 +139,16 @@ export class ProgressPrinter {
 function routedPart({ routed }: EventOf<"evaluated">): string {
   if (routed === undefined) return "";
   const passes = routed.passesPerExample.toFixed(2);
-  return `, routed ${formatPercent(mean(routed.accuracy))} at ${passes} passes`;
+  return `, routed ${formatPercent(mean(routed.accuracy))} at ${passes} passes a text`;
 }
 
 function routedWordsPart({ routed }: EventOf<"words-evaluated">): string {
   if (routed === undefined) return "";
-  return `, routed ${formatPercent(routed.microF1)} at ${routed.passesPerExample.toFixed(2)} passes`;
+  return `, routed ${formatPercent(routed.microF1)} at ${routed.passesPerExample.toFixed(2)} passes a sentence`;
+}
+
+function counted(tasks: number): string {
+  return `${tasks} ${tasks === 1 ? "task" : "tasks"}`;
 }
 
 function mean(values: readonly number[]): number {

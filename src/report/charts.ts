@@ -3,21 +3,53 @@ import type { RunLevel } from "../core/record.ts";
 import type { RunFigures } from "./figures.ts";
 import { formatPercent, formatSeconds } from "./format.ts";
 import type { Markup } from "./markup.ts";
-import { draw, fullWidth, halfWidth, taskTicks } from "./plot.ts";
+import { draw, fullWidth, halfWidth, spread, taskTicks } from "./plot.ts";
 import { evaluationOf, type RunRecord, type TaskRecord } from "./record.ts";
 import type { Wording } from "./wording.ts";
+
+const seriesNames = ["CIL", "routed", "TIL"] as const;
+type Series = (typeof seriesNames)[number];
 
 interface Point {
   readonly task: number;
   readonly value: number;
-  readonly series: "CIL" | "TIL";
+  readonly series: Series;
 }
 
-function pointsOf(values: readonly number[], series: Point["series"]): Point[] {
+function pointsOf(values: readonly number[], series: Series): Point[] {
   return values.map((value, task) => ({ task, value, series }));
 }
 
-const seriesColour = (point: Point) => (point.series === "CIL" ? "var(--cil)" : "var(--til)");
+interface Pencil {
+  readonly colour: string;
+  /** Dashes tell a curve where its colour does not. */
+  readonly dashes?: string;
+}
+
+const pencils: { readonly [S in Series]: Pencil } = {
+  CIL: { colour: "var(--cil)" },
+  routed: { colour: "var(--routed)", dashes: "7 3" },
+  TIL: { colour: "var(--til)" },
+};
+
+const seriesColour = ({ series }: { readonly series: Series }) => pencils[series].colour;
+
+/** A curve a protocol: dashes are a mark's, not a point's. */
+function curves(points: readonly Point[]): Plot.Markish[] {
+  return seriesNames.map((series) => {
+    const { colour, dashes } = pencils[series];
+    return Plot.line(
+      points.filter((point) => point.series === series),
+      {
+        x: "task",
+        y: "value",
+        stroke: colour,
+        strokeWidth: 2.25,
+        ...(dashes !== undefined && { strokeDasharray: dashes }),
+      },
+    );
+  });
+}
 
 /** What guessing among the labels so far would give, after each task; words have no such line. */
 const guesses: { readonly [L in RunLevel]: (tasks: readonly TaskRecord[]) => readonly number[] } = {
@@ -31,22 +63,26 @@ const guesses: { readonly [L in RunLevel]: (tasks: readonly TaskRecord[]) => rea
   word: () => [],
 };
 
-/** The headline figure after each task, both protocols, and what guessing would give. */
+const accuracyHeight = 330;
+const accuracyMargins = { marginLeft: 44, marginRight: 104, marginTop: 26, marginBottom: 40 } as const;
+
+/** The headline figure after each task, every protocol, what guessing would give, and the floor. */
 export function drawAccuracy(figures: RunFigures, { tasks, level }: RunRecord, wording: Wording): Markup {
-  const points = [...pointsOf(figures.cil.averages, "CIL"), ...pointsOf(figures.til.averages, "TIL")];
-  const chance = guesses[level](tasks.slice(0, figures.cil.averages.length)).map((value, task) => ({
-    task,
-    value,
-  }));
+  const { cil, til, routed } = figures;
+  const points = [
+    ...pointsOf(cil.averages, "CIL"),
+    ...pointsOf(routed?.averages ?? [], "routed"),
+    ...pointsOf(til.averages, "TIL"),
+  ];
+  const guessed = guesses[level](tasks.slice(0, cil.averages.length));
+  const chance = guessed.map((value, task) => ({ task, value }));
   const lastTask = Math.max(1, figures.totalTasks - 1);
+  const named = routed === undefined ? "class-incremental" : "class-incremental, routed";
   return draw({
-    ariaLabel: `${capitalised(wording.averages)} after each task, class-incremental and task-incremental`,
+    ariaLabel: `${capitalised(wording.averages)} after each task, ${named} and task-incremental`,
     width: fullWidth,
-    height: 330,
-    marginLeft: 44,
-    marginRight: 64,
-    marginTop: 26,
-    marginBottom: 40,
+    height: accuracyHeight,
+    ...accuracyMargins,
     x: { domain: [0, lastTask], label: null },
     y: { domain: [0, 1], label: null },
     marks: [
@@ -63,15 +99,19 @@ export function drawAccuracy(figures: RunFigures, { tasks, level }: RunRecord, w
         labelArrow: "none",
       }),
       Plot.line(chance, { x: "task", y: "value", stroke: "var(--muted)", strokeDasharray: "2 4" }),
-      Plot.text(chance.slice(-1), {
+      ...floorMarks(figures, lastTask),
+      ...curves(points),
+      Plot.dot(points, {
         x: "task",
         y: "value",
-        text: () => "guessing",
-        dx: 9,
-        textAnchor: "start",
-        fill: "var(--muted)",
+        r: 3.4,
+        fill: seriesColour,
+        stroke: "var(--panel)",
+        strokeWidth: 1.5,
+        title: (point: Point) =>
+          `${point.series} after task ${point.task}: ${formatPercent(point.value)} %, ${wording.pointNote(point.task + 1)}`,
       }),
-      ...accuracyLines(points, wording),
+      ...endLabels(endsOf(figures, guessed.at(-1)), figures.evaluatedTasks - 1),
     ],
   });
 }
@@ -80,37 +120,69 @@ function capitalised(text: string): string {
   return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
-function accuracyLines(points: readonly Point[], wording: Wording): Plot.Markish[] {
-  const cil = points.findLast((point) => point.series === "CIL");
-  const til = points.findLast((point) => point.series === "TIL");
-  const close = cil !== undefined && til !== undefined && Math.abs(til.value - cil.value) < 0.06;
-  const endLabel = (end: Point | undefined, dy: number) =>
-    Plot.text(end === undefined ? [] : [end], {
-      x: "task",
-      y: "value",
-      text: (point: Point) => `${point.series} ${formatPercent(point.value)}`,
-      dx: 9,
-      dy,
-      textAnchor: "start",
-      fill: seriesColour,
-      fontWeight: 650,
-    });
+/** What stands at the right end of a curve or line. */
+interface End {
+  readonly value: number;
+  readonly text: string;
+  readonly colour: string;
+  readonly weight: number;
+}
+
+function endsOf({ cil, til, routed, floor }: RunFigures, guessed: number | undefined): readonly End[] {
+  const curve = (series: Series, averages: readonly number[] = []): readonly End[] =>
+    averages.slice(-1).map((value) => ({
+      value,
+      text: `${series} ${formatPercent(value)}`,
+      colour: pencils[series].colour,
+      weight: 650,
+    }));
+  const line = (name: string, value: number | undefined, colour: string): readonly End[] =>
+    value === undefined ? [] : [{ value, text: name, colour, weight: 400 }];
   return [
-    Plot.line(points, { x: "task", y: "value", z: "series", stroke: seriesColour, strokeWidth: 2.25 }),
-    Plot.dot(points, {
-      x: "task",
-      y: "value",
-      r: 3.4,
-      fill: seriesColour,
-      stroke: "var(--panel)",
-      strokeWidth: 1.5,
-      title: (point: Point) =>
-        `${point.series} after task ${point.task}: ${formatPercent(point.value)} %, ${wording.pointNote(point.task + 1)}`,
-    }),
-    // Where the curves end close together, the labels step aside.
-    endLabel(cil, close ? 8 : 0),
-    endLabel(til, close ? -8 : 0),
+    ...curve("CIL", cil.averages),
+    ...curve("routed", routed?.averages),
+    ...curve("TIL", til.averages),
+    ...line(`CIL floor ${formatPercent(floor?.cil)}`, floor?.cil, pencils.CIL.colour),
+    ...line(`TIL floor ${formatPercent(floor?.til)}`, floor?.til, pencils.TIL.colour),
+    ...line("guessing", guessed, "var(--muted)"),
   ];
+}
+
+/** Of the y axis, for a line of text. */
+const lineOfText = 15 / (accuracyHeight - accuracyMargins.marginTop - accuracyMargins.marginBottom);
+
+/** Labels at the right end, each as near to its value as the others let it. */
+function endLabels(ends: readonly End[], task: number): Plot.Markish[] {
+  const places = spread(
+    ends.map(({ value }) => value),
+    lineOfText,
+    1 + lineOfText / 2,
+  );
+  return ends.map(({ text, colour, weight }, i) =>
+    Plot.text([text], {
+      x: () => task,
+      y: () => places[i],
+      text: String,
+      dx: 9,
+      textAnchor: "start",
+      fill: colour,
+      fontWeight: weight,
+    }),
+  );
+}
+
+/** The floor is measured once, after the last task: a dash there for each protocol. */
+function floorMarks({ floor }: RunFigures, lastTask: number): Plot.Markish[] {
+  if (floor === undefined) return [];
+  const dash = (value: number, colour: string) =>
+    Plot.ruleY([value], {
+      x1: lastTask - lastTask / 24,
+      x2: lastTask,
+      stroke: colour,
+      strokeWidth: 1.75,
+      strokeDasharray: "3 2",
+    });
+  return [dash(floor.cil, pencils.CIL.colour), dash(floor.til, pencils.TIL.colour)];
 }
 
 /** Forward passes a prediction costs after each task. */
@@ -121,6 +193,7 @@ export function drawPasses(tasks: readonly TaskRecord[], figures: RunFigures): M
       passes.map(({ cil }) => cil.passesPerExample),
       "CIL",
     ),
+    ...pointsOf(figures.routed?.passes ?? [], "routed"),
     ...pointsOf(
       passes.map(({ til }) => til.passesPerExample),
       "TIL",
@@ -136,7 +209,7 @@ export function drawPasses(tasks: readonly TaskRecord[], figures: RunFigures): M
       Plot.gridY(ticks, { stroke: "var(--line)", strokeOpacity: 1 }),
       Plot.axisY(ticks, { tickSize: 0, tickFormat: String }),
       taskAxis(figures.totalTasks),
-      Plot.line(points, { x: "task", y: "value", z: "series", stroke: seriesColour, strokeWidth: 2.25 }),
+      ...curves(points),
       Plot.dot(points, { x: "task", y: "value", r: 2.8, fill: seriesColour, stroke: "var(--panel)" }),
     ],
   });

@@ -35,7 +35,8 @@ function buildRamp(stops: readonly Hex[], inks: readonly [Hex, Hex]): readonly R
   });
 }
 
-type Triple = readonly [number, number, number];
+/** Three channels. */
+export type Triple = readonly [number, number, number];
 
 function parseHex(hex: Hex): Triple {
   const value = Number.parseInt(hex.slice(1), 16);
@@ -53,11 +54,14 @@ function toChannel(linear: number): number {
   return Math.round(Math.min(1, Math.max(0, value)) * 255);
 }
 
-function toOklab(hex: Hex): Triple {
-  const [red, green, blue] = parseHex(hex).map(toLinear);
-  const r = red!;
-  const g = green!;
-  const b = blue!;
+/** Linear sRGB, each channel in [0, 1]. */
+export function linearOf(hex: Hex): Triple {
+  const [red, green, blue] = parseHex(hex);
+  return [toLinear(red), toLinear(green), toLinear(blue)];
+}
+
+/** OKLab, in which distances look alike, of linear sRGB. */
+export function oklabOf([r, g, b]: Triple): Triple {
   const l = Math.cbrt(0.4122214708 * r + 0.5363325363 * g + 0.0514459929 * b);
   const m = Math.cbrt(0.2119034982 * r + 0.6806995451 * g + 0.1073969566 * b);
   const s = Math.cbrt(0.0883024619 * r + 0.2817188376 * g + 0.6299787005 * b);
@@ -81,15 +85,15 @@ function fromOklab([lightness, a, b]: Triple): Hex {
 }
 
 function mixColours(from: Hex, to: Hex, share: number): Hex {
-  const start = toOklab(from);
-  const end = toOklab(to);
+  const start = oklabOf(linearOf(from));
+  const end = oklabOf(linearOf(to));
   const at = (index: 0 | 1 | 2) => start[index] + (end[index] - start[index]) * share;
   return fromOklab([at(0), at(1), at(2)]);
 }
 
 function luminance(hex: Hex): number {
-  const [red, green, blue] = parseHex(hex);
-  return 0.2126 * toLinear(red) + 0.7152 * toLinear(green) + 0.0722 * toLinear(blue);
+  const [red, green, blue] = linearOf(hex);
+  return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
 }
 
 /** WCAG 2's contrast ratio, 1 to 21; 4.5 is what small text needs. */
@@ -107,6 +111,8 @@ export interface Theme {
   readonly line: Hex;
   readonly cil: Hex;
   readonly til: Hex;
+  /** The curve of routed prediction; the three can be told apart by who sees no red, no green or no blue. */
+  readonly routed: Hex;
   readonly warn: Hex;
   readonly warnPanel: Hex;
 }
@@ -120,6 +126,7 @@ export const themes: { readonly light: Theme; readonly dark: Theme } = {
     line: "#e2e0d8",
     cil: "#0b6b70",
     til: "#a9560f",
+    routed: "#4b1fa0",
     warn: "#8a4a00",
     warnPanel: "#fdf3e0",
   },
@@ -131,6 +138,7 @@ export const themes: { readonly light: Theme; readonly dark: Theme } = {
     line: "#2a3534",
     cil: "#63c9bb",
     til: "#f0a860",
+    routed: "#9d7bf2",
     warn: "#f2bd6b",
     warnPanel: "#2b2314",
   },

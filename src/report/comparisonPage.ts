@@ -4,44 +4,121 @@ import {
   type ComparedProtocol,
   type ComparedRow,
   type Comparison,
+  comparedProtocols,
   formatPassesSpread,
   formatSpread,
 } from "./comparison.ts";
-import { formatBytes, formatPercent, formatSeconds, missing } from "./format.ts";
+import { formatBytes, formatPercent, formatSeconds, missing, shorten } from "./format.ts";
 import { html, Markup } from "./markup.ts";
-import { draw, fullWidth } from "./plot.ts";
+import { draw, fullWidth, spread } from "./plot.ts";
 import { buildStyle } from "./style.ts";
 
-const colours: { readonly [P in ComparedProtocol]: string } = {
-  "CIL exact": "var(--cil)",
-  "CIL routed": "var(--ink)",
-  TIL: "var(--til)",
+interface Look {
+  readonly colour: string;
+  /** Tells points where their colours do not. */
+  readonly symbol: "circle" | "diamond" | "square";
+  readonly legend: string;
+}
+
+const looks: { readonly [P in ComparedProtocol]: Look } = {
+  "CIL exact": { colour: "var(--cil)", symbol: "circle", legend: "● CIL exact: every adapter answers" },
+  "CIL routed": { colour: "var(--routed)", symbol: "diamond", legend: "◆ CIL routed: a router chooses" },
+  TIL: { colour: "var(--til)", symbol: "square", legend: "■ TIL: the task is given" },
 };
+
+const margins = { marginLeft: 58, marginRight: 210, marginTop: 30, marginBottom: 44 } as const;
+
+/** Pixels of a label across, of a line of text, and from a point to its label. */
+const labelWidth = 200;
+const lineHeight = 15;
+const labelGap = 14;
+
+const colourOf = (row: ComparedRow) => looks[row.protocol].colour;
+const passesOf = (row: ComparedRow) => row.passesPerExample.mean;
+const heightOf = (row: ComparedRow) => row.accuracy.mean;
+const deviationOf = (row: ComparedRow) => row.accuracy.standardDeviation ?? 0;
+
+interface Frame {
+  readonly height: number;
+  readonly x: readonly [number, number];
+  readonly y: readonly [number, number];
+}
+
+/** Pixels that passes grow e-fold on. */
+function pixelsAcross([from, to]: Frame["x"]): number {
+  return (fullWidth - margins.marginLeft - margins.marginRight) / Math.log(to / from);
+}
+
+/** Rows whose labels could stand on each other, from left to right: those that begin within a label's width. */
+function clusters(rows: readonly ComparedRow[], [from, to]: Frame["x"]): readonly ComparedRow[][] {
+  const across = pixelsAcross([from, to]);
+  const place = (row: ComparedRow) => Math.log(passesOf(row) / from) * across;
+  const found: ComparedRow[][] = [];
+  for (const row of rows.toSorted((a, b) => passesOf(a) - passesOf(b))) {
+    const last = found.at(-1);
+    if (last?.[0] !== undefined && place(row) - place(last[0]) < labelWidth) last.push(row);
+    else found.push([row]);
+  }
+  return found;
+}
+
+function frameOf(rows: readonly ComparedRow[]): Frame {
+  const lowest = rows.flatMap((row) => [heightOf(row) - deviationOf(row), row.floor?.mean ?? 1]);
+  const x = [0.9, Math.max(2, ...rows.map(passesOf)) * 1.35] as const;
+  const most = Math.max(...clusters(rows, x).map(({ length }) => length), 0);
+  return {
+    height: Math.max(380, 120 + most * lineHeight),
+    x,
+    y: [Math.max(0, Math.min(...lowest) - 0.03), 1],
+  };
+}
+
+/** A name beside each point, moved up or down where others are near; a thin line then leads to it. */
+function labels(rows: readonly ComparedRow[], { height, x, y }: Frame): Plot.Markish[] {
+  const gap = ((y[1] - y[0]) * lineHeight) / (height - margins.marginTop - margins.marginBottom);
+  return clusters(rows, x).flatMap((cluster) => {
+    const places = spread(cluster.map(heightOf), gap, y[1] + gap);
+    const right = Math.max(...cluster.map(passesOf)) * Math.exp(labelGap / pixelsAcross(x));
+    return cluster.flatMap((row, i) => [
+      Plot.link([row], {
+        x1: passesOf,
+        y1: heightOf,
+        x2: right,
+        y2: () => places[i],
+        stroke: colourOf(row),
+        strokeOpacity: 0.45,
+        strokeWidth: 0.75,
+      }),
+      Plot.text([row], {
+        x: () => right,
+        y: () => places[i],
+        text: () => `${shorten(row.run, 22)}, ${row.protocol}`,
+        dx: 3,
+        textAnchor: "start",
+        fill: colourOf(row),
+      }),
+    ]);
+  });
+}
+
+/** Each height once, as far as it can be seen. */
+function floorsOf(rows: readonly ComparedRow[]): readonly number[] {
+  const floors = rows.flatMap(({ protocol, floor }) => (protocol === "TIL" ? [] : (floor?.mean ?? [])));
+  return [...new Map(floors.map((floor) => [formatPercent(floor), floor])).values()];
+}
 
 /** Accuracy over passes an example, the passes on a logarithmic axis; bars are one standard deviation each way. */
 function drawAccuracyOverPasses(rows: readonly ComparedRow[]): Markup {
-  const most = Math.max(2, ...rows.map(({ passesPerExample }) => passesPerExample.mean));
-  const ticks = [1, 2, 3, 5, 10, 20, 50, 100, 200, 500].filter((tick) => tick <= most * 1.3);
-  const low = Math.min(
-    ...rows.flatMap(({ accuracy, floor }) => [
-      accuracy.mean - (accuracy.standardDeviation ?? 0),
-      floor?.mean ?? 1,
-    ]),
-  );
-  const passes = (row: ComparedRow) => row.passesPerExample.mean;
-  const off = (row: ComparedRow) => row.accuracy.standardDeviation ?? 0;
-  const floors = [
-    ...new Set(rows.flatMap(({ protocol, floor }) => (protocol === "TIL" ? [] : (floor?.mean ?? [])))),
-  ];
+  const frame = frameOf(rows);
+  const ticks = [1, 2, 3, 5, 10, 20, 50, 100, 200, 500].filter((tick) => tick <= frame.x[1]);
+  const floors = floorsOf(rows);
   return draw({
     ariaLabel: "Accuracy against forward passes an example",
     width: fullWidth,
-    height: 380,
-    marginLeft: 58,
-    marginRight: 190,
-    marginBottom: 44,
-    x: { type: "log", domain: [0.9, most * 1.35], label: null },
-    y: { domain: [Math.max(0, low - 0.03), 1], label: null },
+    height: frame.height,
+    ...margins,
+    x: { type: "log", domain: frame.x, label: null },
+    y: { domain: frame.y, label: null },
     marks: [
       Plot.gridY({ stroke: "var(--line)", strokeOpacity: 1, ticks: 6 }),
       Plot.axisY({ ticks: 6, tickSize: 0, tickFormat: (value: number) => `${formatPercent(value)} %` }),
@@ -54,7 +131,7 @@ function drawAccuracyOverPasses(rows: readonly ComparedRow[]): Markup {
       }),
       Plot.ruleY(floors, { stroke: "var(--muted)", strokeDasharray: "2 4" }),
       Plot.text(floors, {
-        x: 0.9,
+        x: frame.x[0],
         y: (floor: number) => floor,
         text: () => "floor",
         dx: 4,
@@ -62,30 +139,37 @@ function drawAccuracyOverPasses(rows: readonly ComparedRow[]): Markup {
         textAnchor: "start",
         fill: "var(--muted)",
       }),
+      ...labels(rows, frame),
       Plot.ruleX(rows, {
-        x: passes,
-        y1: (row: ComparedRow) => row.accuracy.mean - off(row),
-        y2: (row: ComparedRow) => row.accuracy.mean + off(row),
-        stroke: (row: ComparedRow) => colours[row.protocol],
+        x: passesOf,
+        y1: (row: ComparedRow) => heightOf(row) - deviationOf(row),
+        y2: (row: ComparedRow) => heightOf(row) + deviationOf(row),
+        stroke: colourOf,
       }),
-      Plot.dot(rows, {
-        x: passes,
-        y: (row: ComparedRow) => row.accuracy.mean,
-        r: 4.5,
-        fill: (row: ComparedRow) => colours[row.protocol],
-        stroke: "var(--panel)",
-        title: (row: ComparedRow) => `${row.run}, ${row.protocol}: ${formatSpread(row.accuracy)} %`,
-      }),
-      Plot.text(rows, {
-        x: passes,
-        y: (row: ComparedRow) => row.accuracy.mean,
-        text: (row: ComparedRow) => `${row.run}, ${row.protocol}`,
-        dx: 9,
-        textAnchor: "start",
-        fill: (row: ComparedRow) => colours[row.protocol],
-      }),
+      ...comparedProtocols.map((protocol) =>
+        Plot.dot(
+          rows.filter((row) => row.protocol === protocol),
+          {
+            x: passesOf,
+            y: heightOf,
+            r: 4.5,
+            symbol: looks[protocol].symbol,
+            fill: colourOf,
+            stroke: "var(--panel)",
+            title: (row: ComparedRow) => `${row.run}, ${row.protocol}: ${formatSpread(row.accuracy)} %`,
+          },
+        ),
+      ),
     ],
   });
+}
+
+/** The protocols that are there. */
+function renderLegend(rows: readonly ComparedRow[]): Markup {
+  const shown = comparedProtocols.filter((protocol) => rows.some((row) => row.protocol === protocol));
+  return html`<p class="legend">${shown.map(
+    (protocol) => html`<span style="color:${looks[protocol].colour}">${looks[protocol].legend}</span> `,
+  )}</p>`;
 }
 
 function renderRow(row: ComparedRow): Markup {
@@ -117,7 +201,7 @@ export function renderComparisonPage({ rows, notes }: Comparison, version: strin
 <section id="plot"><h2>Accuracy against passes</h2>
 <p class="note">After the last task: the share of right answers (at word level micro F1), and how many times the backbone runs
 for one of them, without caches. Up and to the left is better. TIL is told the task, the other two are not. The floor is a classifier of spellings without a network, for CIL.</p>
-<div class="panel"><div class="chart keep">${drawAccuracyOverPasses(rows)}</div></div></section>
+<div class="panel">${renderLegend(rows)}<div class="chart keep">${drawAccuracyOverPasses(rows)}</div></div></section>
 <section id="table"><h2>Figures</h2>
 <div class="panel scroll"><table><thead><tr><th scope="col" class="left">run</th><th scope="col" class="left">protocol</th><th scope="col">seeds</th>
 <th scope="col">accuracy, %</th><th scope="col">floor, %</th><th scope="col">forgetting, points</th><th scope="col">passes</th><th scope="col">learning</th>

@@ -116,7 +116,7 @@ interface Card {
   readonly value: string;
   readonly unit?: string;
   readonly more: string;
-  readonly tone?: "cil" | "til";
+  readonly tone?: "cil" | "til" | "routed";
 }
 
 function renderCards(page: Page): Markup {
@@ -163,6 +163,7 @@ function cardsOf(page: Page): readonly Card[] {
       ? []
       : [
           {
+            tone: "routed" as const,
             name: html`Routed ${headlineName(page)}`,
             value: formatPercent(figures.routed.headline),
             unit: "%",
@@ -209,8 +210,8 @@ function cardsOf(page: Page): readonly Card[] {
         ]),
     {
       name: "CIL forward passes per example",
-      value: cil.passesPerExample === undefined ? missing : formatCount(cil.passesPerExample),
-      more: `TIL ${til.passesPerExample === undefined ? missing : formatCount(til.passesPerExample)}; without caches`,
+      value: formatPasses(cil.passesPerExample),
+      more: `TIL ${formatPasses(til.passesPerExample)}; without caches`,
     },
     {
       name: finished ? "Training time" : "Training time so far",

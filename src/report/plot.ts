@@ -26,3 +26,31 @@ export function taskTicks(count: number): number[] {
   const every = Math.max(1, Math.ceil(count / 15));
   return Array.from({ length: Math.ceil(count / every) }, (_, index) => index * every);
 }
+
+/**
+ * Moves numbers apart until neighbours are a gap away from each other, all of them together as little as can be (least
+ * squares, by pooling neighbours that are too near).
+ * @param most no number is moved above it
+ * @returns in the order of `values`
+ */
+export function spread(values: readonly number[], gap: number, most = Infinity): readonly number[] {
+  const order = values.map((_, i) => i).sort((a, b) => values[a]! - values[b]! || b - a);
+  // Less the gaps below it, a number may equal its neighbour and must not be less.
+  const pools: { sum: number; count: number }[] = [];
+  for (const [place, i] of order.entries()) {
+    let pool = { sum: values[i]! - place * gap, count: 1 };
+    for (let below = pools.at(-1); below !== undefined; below = pools.at(-1)) {
+      if (below.sum / below.count <= pool.sum / pool.count) break;
+      pool = { sum: pool.sum + below.sum, count: pool.count + below.count };
+      pools.pop();
+    }
+    pools.push(pool);
+  }
+  const highest = most - (values.length - 1) * gap;
+  const means = pools.flatMap(({ sum, count }) => Array.from({ length: count }, () => sum / count));
+  const moved = [...values];
+  order.forEach((i, place) => {
+    moved[i] = Math.min(means[place]!, highest) + place * gap;
+  });
+  return moved;
+}

@@ -1,6 +1,6 @@
 /** What reports say of routers and of texts out of scope. */
-import type { OutOfScopeMetrics, RouterSummary } from "../core/record.ts";
-import { formatBytes, formatPercent, missing } from "./format.ts";
+import type { OutOfScopeMetrics, RouterSummary, RunHeader } from "../core/record.ts";
+import { flattenConfig, formatBytes, formatPercent, missing } from "./format.ts";
 
 /** `2`, `1.04`. */
 export function formatPasses(passes: number | undefined): string {
@@ -16,24 +16,40 @@ function describeGate({ below, plausible }: NonNullable<RouterSummary["secondPas
   return below === null ? "for every text" : `where the likeliest class is below ${below}`;
 }
 
-function describeSecondPass(secondPass: RouterSummary["secondPass"]): string {
-  if (secondPass === undefined)
-    return "no second pass: it gained nothing on held-out texts, or was not asked for";
+/** Who answers where no second pass was found worth its cost; the settings say whether one was looked for. */
+function describeFirstPass(settings: Readonly<Record<string, string>>): string {
+  // Without a head there is no evidence to weigh, and none of the labels can be said without an adapter.
+  if ((settings["head.kind"] ?? settings.head) === "none")
+    return "the adapter of the likeliest label's task answers";
+  return settings["router.secondPass"] === "off"
+    ? "it answers alone, as router.secondPass: off says"
+    : "it answers alone, since a second pass through adapters gained nothing on validation texts";
+}
+
+function describeSecondPass(
+  secondPass: RouterSummary["secondPass"],
+  settings: Readonly<Record<string, string>>,
+): string {
+  if (secondPass === undefined) return describeFirstPass(settings);
   const { weight, topTasks, headsAlone } = secondPass;
   const tasks = topTasks === 1 ? "the likeliest task" : `the ${topTasks} likeliest tasks`;
   const evidence = headsAlone ? "which then answers alone" : `its evidence weighed by ${weight}`;
-  return `a second pass asks ${tasks} ${describeGate(secondPass)}, ${evidence}`;
+  return `a second pass asks the adapter of ${tasks} ${describeGate(secondPass)}, ${evidence}`;
 }
 
-/** One sentence, without a period. */
-export function describeRouter(router: RouterSummary): string {
+/**
+ * One sentence, without a period.
+ * @param config a run's settings, as its record has them
+ */
+export function describeRouter(router: RouterSummary, config: RunHeader["config"]): string {
   const { kind, heldOutAccuracy, retainedBytes, bytesPerClass, secondPass } = router;
   const heldOut =
     heldOutAccuracy === null
       ? ""
-      : `, right for ${formatPercent(heldOutAccuracy)} % of held-out training rows`;
-  const kept = `${formatBytes(bytesPerClass)} kept a class, ${formatBytes(retainedBytes)} in all`;
-  return `${kind}${heldOut}; ${kept}; ${describeSecondPass(secondPass)}`;
+      : `, right for ${formatPercent(heldOutAccuracy)} % of the training rows that were held out to choose it`;
+  const kept = `its statistics take ${formatBytes(bytesPerClass)} a class, ${formatBytes(retainedBytes)} in all`;
+  const second = describeSecondPass(secondPass, Object.fromEntries(flattenConfig(config)));
+  return `${kind}${heldOut}; ${second}; ${kept}`;
 }
 
 /** Figures of rejection by name, in the order in which they are shown. */

@@ -44,8 +44,12 @@ export const sections: readonly Section[] = [
 
 function renderAccuracy({ record, figures, wording }: Page): Markup | undefined {
   if (figures.evaluatedTasks === 0) return undefined;
+  const { routed, floor } = figures;
   const legend = html`<p class="legend"><span><i class="key"></i>${wording.cilLegend}</span>
-<span><i class="key til"></i>${wording.tilLegend}</span></p>`;
+${routed && html`<span><i class="key routed"></i>${wording.routedLegend}</span>\n`}<span><i class="key til"></i>${wording.tilLegend}</span>${
+    floor &&
+    html`\n<span><i class="key floor"></i>floor: ${floor.method} after the last task, without a network</span>`
+  }</p>`;
   return html`<p class="note">${wording.accuracyNote}</p>
 <div class="panel">${legend}<div class="chart keep">${drawAccuracy(figures, record, wording)}</div></div>`;
 }
@@ -157,7 +161,7 @@ from its best, precision, recall and entities in the test set, and F1 where the 
 <th scope="col">entities</th><th scope="col">TIL F1</th></tr></thead><tbody>${rows}</tbody></table></div>`;
 }
 
-function renderRouting({ figures: { routed, outOfScope }, wording }: Page): Markup | undefined {
+function renderRouting({ record, figures: { routed, outOfScope }, wording }: Page): Markup | undefined {
   if (routed?.router === undefined && outOfScope === undefined) return undefined;
   const { router } = routed ?? {};
   const figures: (readonly [string, string])[] =
@@ -175,7 +179,7 @@ function renderRouting({ figures: { routed, outOfScope }, wording }: Page): Mark
           ["forward passes an example", formatPasses(routed.passesPerExample)],
         ];
   return html`<p class="note">A router on the frozen backbone's features says which class and task a text belongs to; where it
-is not sure, adapters may be asked in a second pass.${router && html` It is ${describeRouter(router)}.`}</p>
+is not sure, adapters may be asked in a second pass.${router && html` It is ${describeRouter(router, record.header.config)}.`}</p>
 ${settingsList([...figures, ...(outOfScope === undefined ? [] : rejectionFigures(outOfScope))])}`;
 }
 
@@ -191,7 +195,9 @@ function renderCost({ record, figures }: Page): Markup | undefined {
   return html`<p class="note">Exact class-incremental prediction runs the backbone once for every learned adapter.
 Times are wall clock on the machine named below.</p>
 <div class="pair"><div class="panel"><h3>Forward passes per prediction</h3>
-<p class="legend"><span><i class="key"></i>CIL</span> <span><i class="key til"></i>TIL</span></p>
+<p class="legend"><span><i class="key"></i>CIL</span> ${
+    figures.routed && html`<span><i class="key routed"></i>routed</span> `
+  }<span><i class="key til"></i>TIL</span></p>
 <div class="chart">${drawPasses(record.tasks, figures)}</div></div>
 <div class="panel"><h3>Seconds per task</h3>
 <p class="legend"><span><i class="key" style="background:var(--ink);opacity:.82"></i>learning, ${formatSeconds(figures.trainSeconds)} in all</span>
@@ -202,6 +208,7 @@ Times are wall clock on the machine named below.</p>
 function renderTasks({ record, figures, wording }: Page): Markup {
   const cil = record.cil.at(-1);
   const til = record.til.at(-1);
+  const routed = figures.routed?.matrix.at(-1);
   const rows = record.tasks.map(
     (
       task,
@@ -209,13 +216,17 @@ function renderTasks({ record, figures, wording }: Page): Markup {
     ) => html`<tr class="task"><th scope="row">${index}</th><th scope="row" class="left"><bdi>${task.name}</bdi></th>
 <td>${optionalCount(task.started?.trainExamples)}</td><td>${optionalCount(task.started?.validationExamples)}</td><td>${optionalCount(task.started?.testExamples)}</td>
 <td>${optionalCount(task.started?.totalSteps)}</td><td>${formatSeconds(task.learned?.seconds)}</td><td>${bestValidation(task)}</td>
-<td>${formatPercent(record.cil[index]?.[index])}</td><td>${formatPercent(cil?.[index])}</td><td>${formatPercent(til?.[index])}</td></tr>
-<tr><td></td><td class="labels" colspan="10">${remarksOf(task, wording)}${namesOf(task).map((label) => html`<bdi>${label}</bdi> `)}</td></tr>\n`,
+<td>${formatPercent(record.cil[index]?.[index])}</td><td>${formatPercent(cil?.[index])}</td>${
+      routed && html`<td>${formatPercent(routed[index])}</td>`
+    }<td>${formatPercent(til?.[index])}</td></tr>
+<tr><td></td><td class="labels" colspan="${routed === undefined ? 10 : 11}">${remarksOf(task, wording)}${namesOf(task).map((label) => html`<bdi>${label}</bdi> `)}</td></tr>\n`,
   );
   return html`<p class="note">In the order in which they were learned: ${wording.tasksNote}
 when it had just been learned and after ${figures.finished ? "the last task" : "the latest evaluation"}.</p>
 <div class="panel scroll"><table><thead><tr><th scope="col"></th><th scope="col" class="left">task</th><th scope="col">train</th><th scope="col">validation</th><th scope="col">test</th>
-<th scope="col">steps</th><th scope="col">learned in</th><th scope="col">best validation</th><th scope="col">CIL at first</th><th scope="col">CIL now</th><th scope="col">TIL now</th></tr></thead>
+<th scope="col">steps</th><th scope="col">learned in</th><th scope="col">best validation</th><th scope="col">CIL at first</th><th scope="col">CIL now</th>${
+    routed && html`<th scope="col">routed now</th>`
+  }<th scope="col">TIL now</th></tr></thead>
 <tbody>${rows}</tbody></table></div>`;
 }
 

@@ -1,6 +1,6 @@
 import { stripVTControlCharacters } from "node:util";
 import type { AccuracyMatrix, FloorMetrics, OutOfScopeMetrics, TypeMatrix } from "../core/record.ts";
-import { type RoutedFigures, type RunFigures, summarize } from "./figures.ts";
+import { type ProtocolFigures, type RoutedFigures, type RunFigures, summarize } from "./figures.ts";
 import {
   formatBytes,
   formatPercent,
@@ -48,7 +48,7 @@ export function renderTables(record: RunRecord, options: TableOptions): string {
   const wording = wordings[record.level];
   const blocks = [
     renderHead(record, figures, wording, pen),
-    renderHeadline(figures, wording, pen),
+    renderHeadline(record, figures, wording, pen),
     renderMatrix(`CIL ${wording.cell}, %`, record.cil, pen),
     renderMatrix(`TIL ${wording.cell}, %`, record.til, pen),
     ...(figures.routed === undefined
@@ -84,41 +84,51 @@ function plural(count: number, noun: string): string {
   return `${count} ${noun}${count === 1 ? "" : "s"}`;
 }
 
-function renderHeadline(
-  { cil, til, routed, outOfScope, floor, belowFloor, finished, tilChanged }: RunFigures,
-  wording: Wording,
-  pen: Pen,
-): string[] {
-  const rows: [string, string, string][] = [
-    [
-      `${finished ? wording.headline : wording.headlineSoFar}, %`,
-      formatPercent(cil.headline),
-      formatPercent(til.headline),
-    ],
-    [`${wording.second}, %`, formatPercent(cil.second), formatPercent(til.second)],
-    [`${wording.incremental}, %`, formatPercent(cil.incremental), formatPercent(til.incremental)],
-    ["forgetting, points", formatPercent(cil.forgetting), formatPercent(til.forgetting)],
-    ["backward transfer, points", formatPoints(cil.backwardTransfer), formatPoints(til.backwardTransfer)],
-  ];
-  if (cil.forwardTransfer !== undefined || til.forwardTransfer !== undefined)
-    rows.push([
-      "forward transfer, points",
-      formatPoints(cil.forwardTransfer),
-      formatPoints(til.forwardTransfer),
-    ]);
-  if (cil.exactMatch !== undefined || til.exactMatch !== undefined)
-    rows.push(["free answers, exact match, %", formatPercent(cil.exactMatch), formatPercent(til.exactMatch)]);
-  rows.push([
-    "forward passes an example",
-    formatPasses(cil.passesPerExample),
-    formatPasses(til.passesPerExample),
-  ]);
-  const line = ([name, c, t]: readonly [string, string, string]) =>
-    `${name.padEnd(33)}${c.padStart(7)}${t.padStart(7)}`;
+/** A figure's name, and how it is read off a protocol. */
+type HeadlineRow = readonly [string, (figures: ProtocolFigures) => string];
+
+function headlineRows({ cil, til, finished }: RunFigures, wording: Wording): readonly HeadlineRow[] {
+  const known = (of: (figures: ProtocolFigures) => number | undefined) =>
+    of(cil) !== undefined || of(til) !== undefined;
   return [
-    pen.strong(line(["", "CIL", "TIL"])),
-    ...rows.map(line),
-    ...(routed === undefined ? [] : routedLines(routed, wording, pen)),
+    [`${finished ? wording.headline : wording.headlineSoFar}, %`, (each) => formatPercent(each.headline)],
+    [`${wording.second}, %`, (each) => formatPercent(each.second)],
+    [`${wording.incremental}, %`, (each) => formatPercent(each.incremental)],
+    ["forgetting, points", (each) => formatPercent(each.forgetting)],
+    ["backward transfer, points", (each) => formatPoints(each.backwardTransfer)],
+    ...(known((each) => each.forwardTransfer)
+      ? [["forward transfer, points", (each) => formatPoints(each.forwardTransfer)] satisfies HeadlineRow]
+      : []),
+    ...(known((each) => each.exactMatch)
+      ? [["free answers, exact match, %", (each) => formatPercent(each.exactMatch)] satisfies HeadlineRow]
+      : []),
+    ["forward passes an example", (each) => formatPasses(each.passesPerExample)],
+  ];
+}
+
+function renderHeadline({ header }: RunRecord, figures: RunFigures, wording: Wording, pen: Pen): string[] {
+  const { cil, til, routed, outOfScope, floor, belowFloor, tilChanged } = figures;
+  const columns: readonly (readonly [string, ProtocolFigures])[] = [
+    ["CIL", cil],
+    ...(routed === undefined ? [] : [["routed", routed] as const]),
+    ["TIL", til],
+  ];
+  const line = (name: string, cells: readonly string[]) =>
+    name.padEnd(33) + cells.map((cell) => cell.padStart(7)).join("");
+  return [
+    pen.strong(
+      line(
+        "",
+        columns.map(([name]) => name),
+      ),
+    ),
+    ...headlineRows(figures, wording).map(([name, read]) =>
+      line(
+        name,
+        columns.map(([, protocol]) => read(protocol)),
+      ),
+    ),
+    ...(routed === undefined ? [] : routedLines(routed, header, pen)),
     ...(outOfScope === undefined ? [] : wrapPlain(rejectionLine(outOfScope), pen.width)),
     ...(floor === undefined ? [] : [floorLine(floor)]),
     ...(belowFloor.length === 0 ? [] : [pen.strong(`Below the floor: ${belowFloor.join(", ")}.`)]),
@@ -138,18 +148,19 @@ function floorLine({ method, cil, til }: FloorMetrics): string {
   return `Floor (${method}, no network): CIL ${formatPercent(cil)} %, TIL ${formatPercent(til)} %`;
 }
 
-function routedLines(routed: RoutedFigures, wording: Wording, { width }: Pen): string[] {
-  const { headline, taskAccuracy, forgetting, passesPerExample, firstPass, router } = routed;
+/** What the table does not hold: how the routed column comes about. */
+function routedLines(
+  { taskAccuracy, firstPass, router }: RoutedFigures,
+  { config }: RunRecord["header"],
+  { width }: Pen,
+): string[] {
   const parts = [
-    `Routed${wording.routedNote}: ${formatPercent(headline)} %`,
-    ...(taskAccuracy === undefined ? [] : [`task found: ${formatPercent(taskAccuracy)} %`]),
-    `passes an example: ${formatPasses(passesPerExample)}`,
-    ...(firstPass === undefined ? [] : [`first pass alone: ${formatPercent(firstPass)} %`]),
-    ...(forgetting === undefined ? [] : [`forgetting: ${formatPercent(forgetting)} points`]),
+    ...(taskAccuracy === undefined ? [] : [`the task is found for ${formatPercent(taskAccuracy)} %`]),
+    ...(firstPass === undefined ? [] : [`first pass alone ${formatPercent(firstPass)} %`]),
   ];
   return [
-    ...wrapPlain(parts.join("; "), width),
-    ...(router === undefined ? [] : wrapPlain(`Router: ${describeRouter(router)}.`, width)),
+    ...(parts.length === 0 ? [] : wrapPlain(`Routed: ${parts.join("; ")}`, width)),
+    ...(router === undefined ? [] : wrapPlain(`Router: ${describeRouter(router, config)}.`, width)),
   ];
 }
 
@@ -213,20 +224,28 @@ function renderTasks(
   wording: Wording,
   pen: Pen,
 ): string[] {
+  const { routed } = figures;
   const label = Math.max(2, String(tasks.length - 1).length);
-  const name = Math.min(24, Math.max(4, pen.width - 56 - label));
-  const line = (cells: readonly [string, string, string, string, string, string, string, string]) =>
+  const name = Math.min(24, Math.max(4, pen.width - (routed === undefined ? 56 : 63) - label));
+  const widths = [6, 15, 5, 5, ...(routed === undefined ? [] : [6]), 5, 12];
+  const line = ([number, task, ...cells]: readonly [string, string, ...string[]]) =>
     [
-      cells[0].padStart(label),
-      fitColumns(cells[1], name),
-      cells[2].padStart(6),
-      cells[3].padStart(15),
-      cells[4].padStart(5),
-      cells[5].padStart(5),
-      cells[6].padStart(5),
-      cells[7].padStart(12),
+      number.padStart(label),
+      fitColumns(task, name),
+      ...cells.map((cell, i) => cell.padStart(widths[i] ?? 0)),
     ].join(" ");
-  const head = line(["", "task", wording.names, "loss", "val", "CIL", "TIL", "learned in"]);
+  const ifRouted = (cell: string) => (routed === undefined ? [] : [cell]);
+  const head = line([
+    "",
+    "task",
+    wording.names,
+    "loss",
+    "val",
+    "CIL",
+    ...ifRouted("routed"),
+    "TIL",
+    "learned in",
+  ]);
   const rows = tasks.map((task, k) =>
     line([
       String(k),
@@ -237,11 +256,12 @@ function renderTasks(
         task.epochs.findLast((epoch) => epoch.validationAccuracy !== undefined)?.validationAccuracy,
       ),
       formatPercent(figures.cil.averages[k]),
+      ...ifRouted(formatPercent(routed?.averages[k])),
       formatPercent(figures.til.averages[k]),
       formatSeconds(task.learned?.seconds),
     ]),
   );
-  const caption = `CIL and TIL: ${wording.averages} after learning the task, %`;
+  const caption = `CIL${routed === undefined ? "" : ", routed"} and TIL: ${wording.averages} after learning the task, %`;
   return [pen.strong(head), ...rows, pen.faint(shorten(caption, pen.width)), ""];
 }
 

@@ -14,12 +14,11 @@ export interface Wording {
   readonly matricesNote: Markup;
   readonly cilLegend: string;
   readonly tilLegend: string;
+  readonly routedLegend: string;
   /** The headline figure, at the end of a run and before. */
   readonly headline: string;
   readonly headlineMarkup: Markup;
   readonly headlineSoFar: string;
-  /** What follows "Routed" in front of its headline figure. */
-  readonly routedNote: string;
   readonly second: string;
   /** What follows the second figure where it stands in small print. */
   readonly secondNote: string;
@@ -44,13 +43,13 @@ Choosing among more labels is harder, so the class-incremental curve falls even 
 the dotted line is what guessing would give.`,
     matricesTitle: "Accuracy matrices",
     matricesNote: html`Each row is measured after learning one more task, each column is one task's test
-texts, in percent. Read down a column to see a task being forgotten. Both matrices share one colour scale.`,
+texts, in percent. Read down a column to see a task being forgotten. All matrices share one colour scale.`,
     cilLegend: "CIL: any label learned so far",
     tilLegend: "TIL: the task is given",
+    routedLegend: "routed: any label learned so far, a router chooses the task",
     headline: "average accuracy A_T",
     headlineMarkup: html`average accuracy <i>A</i><sub>T</sub>`,
     headlineSoFar: "average accuracy so far",
-    routedNote: "",
     second: "accuracy over samples",
     secondNote: "over samples",
     incremental: "average incremental accuracy",
@@ -70,14 +69,14 @@ yet are not looked for. More types are harder to keep apart, so the class-increm
 forgotten.`,
     matricesTitle: "F1 matrices",
     matricesNote: html`Each row is measured after learning one more task, each column is the micro F1 over one task's
-entity types on the shared test set, in percent. Read down a column to see a task being forgotten. Both matrices share
+entity types on the shared test set, in percent. Read down a column to see a task being forgotten. All matrices share
 one colour scale.`,
     cilLegend: "CIL: any type learned so far",
     tilLegend: "TIL: each task's own types by its own adapter",
+    routedLegend: "routed: any type learned so far, a router chooses the tasks",
     headline: "micro F1",
     headlineMarkup: html`micro F1`,
     headlineSoFar: "micro F1 so far",
-    routedNote: ", micro F1",
     second: "macro F1",
     secondNote: "macro F1",
     incremental: "average incremental F1",

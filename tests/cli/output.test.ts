@@ -58,7 +58,7 @@ note: 2 train rows dropped.
 task 1/2 travel: 2 labels, 1,200 train, 30 validation, 60 test, 225 steps
 task 1/2 epoch 1: loss 0.5000, validation 95.0 %
 task 1/2 learned in 1 min 15 s, stopped early, 3 texts cut to maxLength
-task 1/2 evaluated: CIL 80.0 %, TIL 90.0 % on 1 tasks (1 s)
+task 1/2 evaluated: CIL 80.0 %, TIL 90.0 % on 1 task (1 s)
 `,
     });
   });
@@ -135,6 +135,29 @@ training 3 s a seed on average
 `,
     );
   });
+});
+
+test("the seeds' summary has a router's figures and the floor where every run has them", () => {
+  const routed = { ...metrics.cil, averageAccuracy: 0.85, passesPerExample: 1.5, taskAccuracy: 0.95 };
+  const floor = { method: "n-grams", cil: 0.5, til: 0.6, seconds: 1 };
+  const one = { ...metrics, routed, floor };
+  const other = { ...one, floor: { ...floor, cil: 0.7 } };
+  const text = formatSummary(summarise([1, 2], [one, other]));
+  expect(text).toMatch(/^ +CIL +routed +TIL$/m);
+  expect(text).toMatch(/^average accuracy +90\.00 ± 0\.00 +85\.00 ± 0\.00 +90\.00 ± 0\.00$/m);
+  expect(text).toContain("routed: task found 95.00 ± 0.00; 1.50 passes an example\n");
+  expect(text).toContain(
+    "floor, a classifier of spellings without a network: CIL 60.00 ± 14.14, TIL 60.00 ± 0.00\n",
+  );
+  expect(
+    summarise(
+      [1, 2],
+      [one, { ...one, floor: undefined }].map(({ floor: own, ...rest }) => ({
+        ...rest,
+        ...(own && { floor: own }),
+      })),
+    ),
+  ).not.toHaveProperty("floor");
 });
 
 describe("readLines", () => {

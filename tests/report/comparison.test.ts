@@ -1,5 +1,6 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { parseHTML } from "linkedom";
 import { describe, expect, test } from "vitest";
 import type { RunEvent } from "../../src/core/record.ts";
 import { compareRuns, type FinishedRecord } from "../../src/report/comparison.ts";
@@ -8,6 +9,12 @@ import { buildRunRecord } from "../../src/report/record.ts";
 import { temporaryFolder } from "../app/helpers.ts";
 import { accrete } from "../cli/helpers.ts";
 import { sentenceMetrics, syntheticEvents } from "./synthetic.ts";
+
+/** What of a drawing is looked at. */
+interface Drawn {
+  getAttribute(name: string): string | null;
+  readonly textContent: string;
+}
 
 function finished(change: (events: readonly RunEvent[]) => readonly RunEvent[] = (events) => events) {
   const { metrics, ...record } = buildRunRecord(change(syntheticEvents({ stepsPerTask: 2 })));
@@ -96,6 +103,30 @@ test("the page shows every row, and names as text", () => {
   expect(page).not.toContain("<b>bold");
   expect(page).toContain("CIL exact");
   expect(page).toContain("<svg");
+});
+
+test("names stand apart where points are close, and every protocol has a mark of its own", () => {
+  const { metrics, ...rest } = finished();
+  if (metrics.level === "word") throw new Error("the synthetic run is about sentences");
+  const routed = { ...metrics.cil, passesPerExample: 1.02, taskAccuracy: 0.9 };
+  const record = { ...rest, metrics: { ...metrics, routed } };
+  const runs = ["a", "b", "c", "d"].map((name) => ({ name, records: [record] }));
+  const { document } = parseHTML(renderComparisonPage(compareRuns(runs), "1.2.3"));
+  const labels: readonly Drawn[] = [...document.querySelectorAll('svg [aria-label="text"] text')].filter(
+    (text: Drawn) => text.textContent.includes(", "),
+  );
+  expect(labels).toHaveLength(12);
+  const placed = labels.map((label) => {
+    const [x = 0, y = 0] = (label.getAttribute("transform") ?? "").match(/-?[\d.]+/g)?.map(Number) ?? [];
+    return { x, y };
+  });
+  for (const [i, one] of placed.entries())
+    for (const other of placed.slice(i + 1))
+      if (Math.abs(one.x - other.x) < 200) expect(Math.abs(one.y - other.y)).toBeGreaterThan(14);
+  const legend: Drawn = document.querySelector(".legend");
+  expect(legend.textContent).toMatch(/CIL exact.*CIL routed.*TIL/s);
+  const marks = [...document.querySelectorAll('svg [aria-label="dot"]')];
+  expect(marks).toHaveLength(3);
 });
 
 describe("accrete compare", () => {

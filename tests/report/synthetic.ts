@@ -1,6 +1,7 @@
-import { computeMetrics, type EvaluatedRow } from "../../src/continual/metrics.ts";
+import { computeMetrics, computeRoutedMetrics, type EvaluatedRow } from "../../src/continual/metrics.ts";
 import { createRng } from "../../src/core/random.ts";
 import type {
+  FloorMetrics,
   RunEvent,
   RunEventBody,
   RunHeader,
@@ -16,6 +17,9 @@ export interface SyntheticOptions {
   /** Stop in the middle of this task's training. */
   readonly stopIn?: number;
   readonly warnings?: readonly string[];
+  /** A router answers, too: its accuracy is half way between CIL's and TIL's, its passes grow. */
+  readonly routed?: boolean;
+  readonly floor?: FloorMetrics;
   readonly taskName?: (task: number) => string;
   readonly labelName?: (task: number, label: number) => string;
 }
@@ -111,13 +115,28 @@ export function syntheticEvents(options: SyntheticOptions = {}): RunEvent[] {
       cilCorrect,
       counted,
       passesPerExample: task + 1,
+      ...(options.routed === true && { routed: routedRow(cilCorrect, diagonal, counted) }),
       seconds: 1.4 * (task + 1),
     };
     rows.push(row);
     emit(row.seconds, row);
   }
-  emit(0.2, { type: "run-finished", metrics: syntheticMetrics(rows) });
+  emit(0.2, { type: "run-finished", metrics: syntheticMetrics(rows, options.floor) });
   return events;
+}
+
+function routedRow(
+  cil: readonly number[],
+  til: readonly number[],
+  counted: readonly number[],
+): NonNullable<EvaluatedRow["routed"]> {
+  const correct = cil.map((right, j) => Math.round((right + til[j]!) / 2));
+  return {
+    accuracy: correct.map((right, j) => right / counted[j]!),
+    correct,
+    taskCorrect: correct,
+    passesPerExample: 1 + 0.05 * counted.length,
+  };
 }
 
 function syntheticHeader(options: SyntheticOptions): RunHeader {
@@ -167,10 +186,13 @@ function syntheticHeader(options: SyntheticOptions): RunHeader {
   };
 }
 
-function syntheticMetrics(rows: readonly EvaluatedRow[]): RunMetrics {
+function syntheticMetrics(rows: readonly EvaluatedRow[], floor: FloorMetrics | undefined): RunMetrics {
+  const routed = computeRoutedMetrics(rows);
   return {
     schemaVersion: 1,
     ...computeMetrics(rows),
+    ...(routed !== undefined && { routed }),
+    ...(floor !== undefined && { floor }),
     cost: { trainSeconds: 583.4, evalSeconds: 168.2, peakRssBytes: 412_300_000 },
   };
 }

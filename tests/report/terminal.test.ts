@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import type { RunEvent } from "../../src/core/record.ts";
 import { buildRunRecord } from "../../src/report/record.ts";
 import { renderTables, tableOptionsFor } from "../../src/report/terminal.ts";
 import { sentenceMetrics, syntheticEvents } from "./synthetic.ts";
@@ -38,6 +39,61 @@ describe("renderTables", () => {
     expect(text).toMatch(/forward passes an example +15 +1\n/);
     expect(text).toMatch(/peak memory +412 MB\n/);
     expect(text).toContain("0 by construction");
+  });
+
+  it("gives a router a column of its own, and its row after each task", () => {
+    const floor = { method: "n-grams", cil: 0.5, til: 0.8, seconds: 1 };
+    const routedRun = buildRunRecord(syntheticEvents({ tasks: 3, stepsPerTask: 4, routed: true, floor }));
+    const text = renderTables(routedRun, plain);
+    expect(longest(text)).toBeLessThanOrEqual(80);
+    const { cil, routed, til } = sentenceMetrics(routedRun);
+    const percent = (value: number | undefined) => ((value ?? Number.NaN) * 100).toFixed(1);
+    expect(text).toMatch(/^ +CIL +routed +TIL$/m);
+    const row = (name: string, figures: readonly (string | undefined)[]) =>
+      expect(text).toMatch(new RegExp(`^${name} +${figures.join(" +")}$`, "m"));
+    const all = [cil, routed, til];
+    row(
+      "average accuracy A_T, %",
+      all.map((each) => percent(each?.averageAccuracy)),
+    );
+    row(
+      "accuracy over samples, %",
+      all.map((each) => percent(each?.sampleAccuracy)),
+    );
+    row(
+      "forgetting, points",
+      all.map((each) => percent(each?.forgetting)),
+    );
+    row("forward passes an example", ["3", "1\\.15", "1"]);
+    expect(text).toContain("CIL routed   TIL   learned in");
+    expect(text).toContain("Floor (n-grams, no network): CIL 50.0 %, TIL 80.0 %");
+    expect(renderTables(record, plain)).not.toContain("routed");
+  });
+
+  it("says what a router does where it has no second pass, and why", () => {
+    const router = { kind: "lda", heldOutAccuracy: 0.5, retainedBytes: 3000, bytesPerClass: 100 };
+    const withRouter = (config: Readonly<Record<string, unknown>>) => {
+      const events = syntheticEvents({ tasks: 2, stepsPerTask: 4, routed: true }).map((event): RunEvent => {
+        if (event.type === "run-started") return { ...event, header: { ...event.header, config } };
+        if (event.type !== "evaluated" || event.routed === undefined) return event;
+        return { ...event, routed: { ...event.routed, router } };
+      });
+      return renderTables(buildRunRecord(events), plain).replaceAll(/\s+/g, " ");
+    };
+    for (const [config, message] of [
+      [{ "router.secondPass": "off", "head.kind": "linear" }, "alone, as router.secondPass: off says;"],
+      [{ router: { secondPass: "auto" }, head: "linear" }, "gained nothing on validation texts;"],
+      [
+        { "router.secondPass": "auto", "head.kind": "none" },
+        "the adapter of the likeliest label's task answers;",
+      ],
+    ] as const) {
+      const text = withRouter(config);
+      expect(text).toContain(
+        "Router: lda, right for 50.0 % of the training rows that were held out to choose it;",
+      );
+      expect(text).toContain(message);
+    }
   });
 
   it("says where a task-incremental column is not constant", () => {

@@ -27,6 +27,8 @@ const protocolFigures = [
   "taskAccuracy",
 ] as const satisfies readonly (keyof RoutedMetrics | keyof WordProtocolMetrics)[];
 
+const floorFigures = ["cil", "til"] as const;
+
 const costFigures = ["trainSeconds", "evalSeconds", "peakRssBytes"] as const;
 
 type Figures = Readonly<Record<string, Spread>>;
@@ -39,6 +41,8 @@ export interface SeedSummary {
   readonly til: Figures;
   /** Where every run had a router. */
   readonly routed?: Figures;
+  /** Where every run measured it. */
+  readonly floor?: Figures;
   readonly cost: Figures;
 }
 
@@ -59,9 +63,14 @@ function routedOf(run: RunMetrics) {
   return "routed" in run ? run.routed : undefined;
 }
 
+function floorOf(run: RunMetrics) {
+  return "floor" in run ? run.floor : undefined;
+}
+
 export function summarise(seeds: readonly number[], runs: readonly RunMetrics[]): SeedSummary {
   const level = runs[0]?.level;
   const routed = runs.flatMap((run) => routedOf(run) ?? []);
+  const floors = runs.flatMap((run) => floorOf(run) ?? []);
   return {
     schemaVersion: 1,
     ...(level !== undefined && { level }),
@@ -75,6 +84,7 @@ export function summarise(seeds: readonly number[], runs: readonly RunMetrics[])
       runs.map((run) => run.til),
     ),
     ...(routed.length === runs.length && { routed: summariseFigures(protocolFigures, routed) }),
+    ...(floors.length === runs.length && { floor: summariseFigures(floorFigures, floors) }),
     cost: summariseFigures(
       costFigures,
       runs.map((run) => run.cost),
@@ -112,6 +122,10 @@ function routedLine({ taskAccuracy, passesPerExample }: Figures): string {
   return `routed: ${found}${passes} passes an example\n`;
 }
 
+function floorLine({ cil, til }: Figures): string {
+  return `floor, a classifier of spellings without a network: CIL ${percent(cil)}, TIL ${percent(til)}\n`;
+}
+
 /** The summary for people, in percent: mean ± sample standard deviation. */
 export function formatSummary(summary: SeedSummary): string {
   const rows = Object.entries(titles[summary.level ?? "sentence"]).map(([name, title]) => [
@@ -129,6 +143,7 @@ export function formatSummary(summary: SeedSummary): string {
       protocols.map((_, column) => column + 1),
     ) +
     (summary.routed === undefined ? "" : routedLine(summary.routed)) +
+    (summary.floor === undefined ? "" : floorLine(summary.floor)) +
     (train === undefined ? "" : `training ${formatDuration(train.mean)} a seed on average\n`)
   );
 }
