@@ -10,6 +10,7 @@ const commands = [
   ["report"],
   ["compare"],
   ["predict"],
+  ["generate"],
   ["init"],
   ["learn"],
   ["forget"],
