@@ -13,8 +13,7 @@ export function factorLower(values: Float64Array, n: number, what: string, first
   for (let i = 0; i < n; i++) largest = Math.max(largest, Math.abs(values[i * n + i]!));
   for (let i = 0; i < n; i++) {
     for (let j = 0; j <= i; j++) {
-      let sum = values[i * n + j]!;
-      for (let k = 0; k < j; k++) sum -= values[i * n + k]! * values[j * n + k]!;
+      const sum = values[i * n + j]! - rowProduct(values, i * n, j * n, j);
       if (i !== j) {
         values[i * n + j] = sum / values[j * n + j]!;
         continue;
@@ -26,6 +25,20 @@ export function factorLower(values: Float64Array, n: number, what: string, first
       values[i * n + i] = Math.sqrt(sum);
     }
   }
+}
+
+/** Σ_{k<count} values[a + k]·values[b + k], in four sums: one alone would wait for every addition. */
+function rowProduct(values: Float64Array, a: number, b: number, count: number): number {
+  let [first, second, third, fourth] = [0, 0, 0, 0];
+  let k = 0;
+  for (; k + 3 < count; k += 4) {
+    first += values[a + k]! * values[b + k]!;
+    second += values[a + k + 1]! * values[b + k + 1]!;
+    third += values[a + k + 2]! * values[b + k + 2]!;
+    fourth += values[a + k + 3]! * values[b + k + 3]!;
+  }
+  for (; k < count; k++) first += values[a + k]! * values[b + k]!;
+  return first + second + (third + fourth);
 }
 
 /** The inverse of a lower triangular matrix (n, n), itself lower triangular. */

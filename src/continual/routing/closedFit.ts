@@ -73,23 +73,22 @@ export async function chooseClosed(ground: FitGround, member: ClosedMember): Pro
   const few = thinOut(expanded, split.targets);
   // Rows that were fitted speak for the weakest setting whatever it is.
   const grid = split.heldOutRows > 0 ? grids[member.form] : grids[member.form].slice(0, 1);
-  let best: { readonly setting: number; readonly readout: Readout } | undefined;
+  let best: { readonly setting: number; readonly readout: Readout; readonly beta: number } | undefined;
   let least = Number.POSITIVE_INFINITY;
   let ratio: number | undefined;
   for (const setting of grid) {
     const readout = await solve(setting);
     const logits = await readOut(algebra, few.matrix, readout);
     // The temperature in units of the logits' own scale hardly changes from one setting to the next.
-    const inverse = fitInverseTemperature(logits, few.targets, ratio);
-    ratio = inverse / naturalScale(logits);
-    const loss = logLoss(logits, inverse, few.targets);
+    const beta = fitInverseTemperature(logits, few.targets, ratio);
+    ratio = beta / naturalScale(logits);
+    const loss = logLoss(logits, beta, few.targets);
     if (best !== undefined && loss >= least) break;
-    best = { setting, readout };
+    best = { setting, readout, beta };
     least = loss;
   }
-  const { setting, readout } = best!;
+  const { setting, readout, beta } = best!;
   const logits = await readOut(algebra, expanded, readout);
-  const beta = fitInverseTemperature(logits, split.targets, ratio);
   return {
     settings: { [settingNames[member.form]]: setting, temperature: 1 / beta },
     logits,
