@@ -30,7 +30,7 @@ interface Content {
 
 /** The closed forms that an asked-for kind is tried among: those that totals alone serve; none where it is trained on rows. */
 export function kindsOfTotals(kind: RouterKind | "auto"): readonly RouterKind[] {
-  const kinds = kind === "auto" ? autoKinds : [kind];
+  const kinds = kind === "auto" ? autoKinds.totals : [kind];
   return kinds.filter((each) => routerMembers[each].every(({ type }) => type === "closed"));
 }
 

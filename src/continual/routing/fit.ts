@@ -255,7 +255,7 @@ export class RouterFitter implements AsyncDisposable {
 }
 
 function kindsTried(statistics: RoutingStatistics, kind: RouterKind | "auto"): readonly RouterKind[] {
-  if (!(statistics instanceof ClassTotals)) return kind === "auto" ? autoKinds : [kind];
+  if (!(statistics instanceof ClassTotals)) return kind === "auto" ? autoKinds.rows : [kind];
   if (kind === "auto") return statistics.kinds;
   if (statistics.kinds.includes(kind)) return [kind];
   throw new DataError(`these totals serve ${statistics.kinds.join(", ")}, not ${kind}`, {

@@ -97,8 +97,8 @@ function softmax(reads: LayerChoice, draw = 0): SoftmaxMember {
   return { type: "softmax", expansion: { kind: "relu", size: 2000, draw }, reads, weight: 1 };
 }
 
-function network(reads: LayerChoice): NetworkMember {
-  return { type: "network", reads, weight: 1 };
+function network(reads: LayerChoice, weight = 1): NetworkMember {
+  return { type: "network", reads, weight };
 }
 
 /** The members of each kind. */
@@ -109,13 +109,7 @@ export const routerMembers: { readonly [K in RouterKind]: readonly MemberSpec[] 
   ranpac: [closed("ridge", { kind: "relu", size: 6000 })],
   softmax: [softmax("all")],
   network: [network("ends")],
-  ensemble: [
-    softmax("ends", 0),
-    softmax("ends", 1),
-    softmax("upper", 0),
-    softmax("upper", 1),
-    network("ends"),
-  ],
+  ensemble: [softmax("ends"), softmax("upper"), network("ends", 2), network("upper", 2)],
 };
 
 /** What texts of no known class are told by: distances in each of these expansions, added. */
@@ -127,8 +121,11 @@ export const detectorMembers: readonly Pick<ClosedMember, "expansion" | "reads">
 /** Beside the distances: a regression whose largest logit is small where no class is likely. */
 export const detectorSoftmax: SoftmaxMember = softmax("all");
 
-/** What `auto` chooses from, the cheapest first: of equals it takes the first. */
-export const autoKinds: readonly RouterKind[] = ["lda", "ranpac", "ensemble"];
+/** What `auto` chooses from, the cheapest first, of equals the first: with rows, and with totals alone. */
+export const autoKinds: Readonly<Record<"rows" | "totals", readonly RouterKind[]>> = {
+  rows: ["lda", "ensemble"],
+  totals: ["lda", "ranpac"],
+};
 
 /** The places, among the layers that the features have, that a member reads. */
 export function placesRead(reads: LayerChoice, layers: readonly number[]): number[] {

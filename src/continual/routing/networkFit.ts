@@ -127,7 +127,7 @@ export async function chooseNetwork(ground: FitGround, member: NetworkMember): P
   const layers = placesRead(member.reads, statistics.constants.layers);
   const expansion = { kind: "identity", layers } as const;
   const expander = ground.expander(expansion);
-  const rng = createRng(ground.seed).fork("router", "network");
+  const rng = createRng(ground.seed).fork("router", "network", member.reads);
   const rows = trainingRows(statistics, "fit");
   const measured = measureScale(await expander.expand(algebra, rows.rows));
   const trained = beginWeights(expander.size, statistics.labels.length, rng);
