@@ -85,7 +85,10 @@ async function readMaterial(recipe: string): Promise<Material> {
   const folder = join(tmpdir(), "accrete-bench-routers");
   await mkdir(folder, { recursive: true });
   const read = async (part: Part, examples: readonly Example[]) => {
-    const path = join(folder, `${recipe}-${part}-${sha256(`${stream.dataHash} ${maxLength} ${examples.length}`).slice(0, 16)}.bin`);
+    const path = join(
+      folder,
+      `${recipe}-${part}-${sha256(`${stream.dataHash} ${maxLength} ${examples.length}`).slice(0, 16)}.bin`,
+    );
     const width = ALL_LAYERS.length * structure.backbone.width;
     const cached = await readFile(path).catch(() => undefined);
     if (cached !== undefined)
