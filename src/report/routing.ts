@@ -23,7 +23,7 @@ function describeFirstPass(settings: Readonly<Record<string, string>>): string {
     return "the adapter of the likeliest label's task answers";
   return settings["router.secondPass"] === "off"
     ? "it answers alone, as router.secondPass: off says"
-    : "it answers alone, since a second pass through adapters gained nothing on validation texts";
+    : "it answers alone, since validation texts showed no gain from a second pass through adapters";
 }
 
 function describeSecondPass(

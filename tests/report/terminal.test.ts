@@ -82,7 +82,10 @@ describe("renderTables", () => {
     };
     for (const [config, message] of [
       [{ "router.secondPass": "off", "head.kind": "linear" }, "alone, as router.secondPass: off says;"],
-      [{ router: { secondPass: "auto" }, head: "linear" }, "gained nothing on validation texts;"],
+      [
+        { router: { secondPass: "auto" }, head: "linear" },
+        "alone, since validation texts showed no gain from a second pass through adapters;",
+      ],
       [
         { "router.secondPass": "auto", "head.kind": "none" },
         "the adapter of the likeliest label's task answers;",
