@@ -64,22 +64,17 @@ export const softmaxSettings = {
   furtherIterations: 6,
 } as const;
 
-/**
- * The network: cosine head, AdamW, the learning rate rising for a tenth of the steps and falling along a cosine; once more,
- * to a lower peak, where the last fit goes further with all rows.
- */
+/** The network: cosine head, AdamW, the learning rate rising for a tenth of the steps and falling along a cosine. */
 export const networkSettings = {
   hidden: 512,
   inputDropout: 0.1,
   hiddenDropout: 0.4,
   scale: 20,
   smoothing: 0.1,
-  learningRate: 1.5e-3,
-  furtherRate: 5e-4,
+  learningRate: 1e-3,
   weightDecay: 0.01,
-  batchSize: 256,
+  batchSize: 128,
   epochs: 15,
-  furtherEpochs: 3,
   warmup: 0.1,
 } as const;
 

@@ -118,39 +118,43 @@ function readoutOf(trained: Weights, measured: Measured): NetworkReadout {
   };
 }
 
-/**
- * Trains on the rows that fit; the last fit goes on from there with all rows, at a lower rate and for fewer epochs.
- */
+async function fitNetwork(
+  ground: FitGround,
+  expander: Expander,
+  part: "fit" | "all",
+  rng: Rng,
+): Promise<NetworkReadout> {
+  const { statistics, algebra } = ground;
+  const { learningRate, epochs } = networkSettings;
+  const rows = trainingRows(statistics, part);
+  const measured = measureScale(await expander.expand(algebra, rows.rows));
+  const trained = beginWeights(expander.size, statistics.labels.length, rng);
+  await train(ground, expander, measured, trained, { rows, epochs, learningRate, rng });
+  return readoutOf(trained, measured);
+}
+
 export async function chooseNetwork(ground: FitGround, member: NetworkMember): Promise<ChosenMember> {
   const { algebra, statistics, split } = ground;
-  const { learningRate, epochs, furtherRate, furtherEpochs } = networkSettings;
   const layers = placesRead(member.reads, statistics.constants.layers);
   const expansion = { kind: "identity", layers } as const;
   const expander = ground.expander(expansion);
   const rng = createRng(ground.seed).fork("router", "network", member.reads);
-  const rows = trainingRows(statistics, "fit");
-  const measured = measureScale(await expander.expand(algebra, rows.rows));
-  const trained = beginWeights(expander.size, statistics.labels.length, rng);
-  await train(ground, expander, measured, trained, { rows, epochs, learningRate, rng });
-  const readout = readoutOf(trained, measured);
+  const readout = await fitNetwork(ground, expander, "fit", rng);
   const logits = await askNetwork(algebra, readout, await expander.expand(algebra, split.judges));
   const beta = fitInverseTemperature(logits, split.targets);
   const { weight } = member;
-  const further = { epochs: furtherEpochs, learningRate: furtherRate, rng: rng.fork("further") };
   return {
     settings: { temperature: 1 / beta },
     logits,
     beta,
     weight,
-    finish: async () => {
-      // Without a row more the training is over.
-      if (split.heldOut.length === 0) return { type: "network", expansion, readout, beta, weight };
-      const weights = new Map(
-        [...trained].map(([name, held]) => [name, { ...held, data: held.data.slice() }]),
-      );
-      const all = { ...further, rows: trainingRows(statistics, "all") };
-      await train(ground, expander, measured, weights, all);
-      return { type: "network", expansion, readout: readoutOf(weights, measured), beta, weight };
-    },
+    finish: async () => ({
+      type: "network",
+      expansion,
+      // Without a row more the same training would give the same.
+      readout: split.heldOut.length === 0 ? readout : await fitNetwork(ground, expander, "all", rng),
+      beta,
+      weight,
+    }),
   };
 }
