@@ -42,13 +42,17 @@ export function parseOverride(text: string, source = "--set"): Override {
 type Tree = Readonly<Record<string, unknown>>;
 type SetResult = { readonly tree: Tree } | { readonly issue: ConfigIssue };
 
+/** Settings of which a name alone is short for a mapping with that kind. */
+const named: ReadonlySet<string> = new Set(["router", "head", "method.selector"]);
+
 function setAt(tree: Tree, keys: readonly string[], value: unknown, parent: string): SetResult {
   const [key = "", ...rest] = keys;
   const path = parent === "" ? key : `${parent}.${key}`;
   if (rest.length === 0) return { tree: { ...tree, [key]: value } };
   const inner = Object.hasOwn(tree, key) ? (tree[key] ?? {}) : {};
   if (!isRecord(inner)) {
-    const expected = `a mapping, so that ${rest.join(".")} can be set in it`;
+    const kind = named.has(path) ? `: write ${path}.kind in place of ${path}` : "";
+    const expected = `a mapping, so that ${rest.join(".")} can be set in it${kind}`;
     return { issue: { path, expected, received: describe(inner) } };
   }
   const result = setAt(inner, rest, value, path);

@@ -106,14 +106,19 @@ async function readSaved({ run, model, tasks }: Learned): Promise<OpenedStatisti
 async function fitAnew({ run, model, tasks }: Learned): Promise<OpenedStatistics> {
   const { config, loaded } = run;
   const learner = openLearner(config, loaded, model);
-  for (const [i, { where }] of run.tasks.entries()) {
-    await learner.recall((name) => readCompanion(where, name));
-    learner.add(tasks[i]!);
+  try {
+    for (const [i, { where }] of run.tasks.entries()) {
+      await learner.recall((name) => readCompanion(where, name));
+      learner.add(tasks[i]!);
+    }
+    const routing = await learner.current();
+    const rate = config.router?.rejectRate;
+    const detector = rate === undefined ? {} : { detector: await learner.detector(rate) };
+    return { routing: { ...routing, ...detector }, holder: learner };
+  } catch (error) {
+    await learner[Symbol.asyncDispose]();
+    throw error;
   }
-  const routing = await learner.current();
-  const rate = config.router?.rejectRate;
-  const detector = rate === undefined ? {} : { detector: await learner.detector(rate) };
-  return { routing: { ...routing, ...detector }, holder: learner };
 }
 
 function openLearner(

@@ -108,8 +108,8 @@ function checkVirtualTokens(virtualTokens: number, loaded: LoadedBackbone): void
 /** @throws ConfigError for `none`: whoever asks for a head must have one. */
 function headSpec({ head }: ModelSettings): HeadSpec {
   if (head.kind === "none")
-    throw new ConfigError("head: none answers in words, which is learned by a run alone", {
-      hint: "Use linear or cosine, or a whole experiment: accrete run, runExperiment.",
+    throw new ConfigError("head: none answers in words, and here a head is asked for", {
+      hint: "Use linear or cosine; accrete run and createLearner learn to answer in words.",
     });
   const base = defaultHeads[head.kind];
   if (head.kind === "linear" || head.scale === "learnable") return base;

@@ -40,9 +40,15 @@ describe("applyOverrides", () => {
   });
 
   test("a key inside a text has no place to go", () => {
-    const { issues } = applyOverrides({ head: "cosine" }, [parseOverride("head.scale=1")]);
+    const raw = { head: "cosine", out: "runs" };
+    const { issues } = applyOverrides(raw, [parseOverride("head.scale=1"), parseOverride("out.folder=x")]);
     expect(issues).toEqual([
-      { path: "head", expected: "a mapping, so that scale can be set in it", received: '"cosine"' },
+      {
+        path: "head",
+        expected: "a mapping, so that scale can be set in it: write head.kind in place of head",
+        received: '"cosine"',
+      },
+      { path: "out", expected: "a mapping, so that folder can be set in it", received: '"runs"' },
     ]);
   });
 

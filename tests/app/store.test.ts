@@ -191,6 +191,25 @@ describe("the folder of an experiment", () => {
   });
 });
 
+describe("the folder of an experiment that is not finished", () => {
+  test("is no store yet: it is to be finished first", async () => {
+    const folder = await temporaryFolder();
+    const { config } = await loadConfig(await writeTinyExperiment(folder));
+    const short = { ...config, training: { ...config.training, epochs: 1 } };
+    for await (const { type } of runExperiment(short)) if (type === "task-learned") break;
+    const refusal = {
+      exitCode: 2,
+      message: /the run is not finished: it has learned \d tasks? so far/,
+      hint: /--resume/,
+    };
+    await expect(openStore(config.out)).rejects.toMatchObject(refusal);
+    const { open, at } = await workshop();
+    await using store = await open("store");
+    await expect(store.merge(config.out)).rejects.toMatchObject(refusal);
+    expect(await describeStore(at("store"))).toMatchObject({ version: 1, tasks: [] });
+  });
+});
+
 describe("the folder of an experiment with a router", () => {
   test("answers as the run does, goes on learning, and forgets what the run had fitted", async () => {
     const folder = await temporaryFolder();

@@ -1,4 +1,4 @@
-import { readFile } from "node:fs/promises";
+import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { describeStore } from "../../src/app/store/info.ts";
@@ -66,6 +66,7 @@ describe("forgetting", () => {
     expect(await store.forget({ task: "one" }, { purge: true })).toMatchObject({
       classes: ["aa"],
       deletedTasks: ["one"],
+      deletedAdapters: ["one"],
       keptVersions: [],
     });
     const { tasks, versions } = await describeStore(at("store"));
@@ -114,6 +115,22 @@ describe("merging", () => {
     }
     expect(said[0]).toEqual(said[2]);
     expect(said[1]).toEqual(said[2]);
+  });
+
+  test("leaves nothing behind where it is stopped", async () => {
+    const { open, at, folder } = await workshop();
+    await using store = await open("a");
+    await store.learn({ name: "one", train: texts(["aa"]) }, statisticsOnly);
+    const before = await readdir(folder);
+    const stopped = new AbortController();
+    const merging = mergeStores(at("a"), at("a"), at("aa"), { signal: stopped.signal });
+    stopped.abort();
+    await expect(merging).rejects.toThrow(/abort/);
+    expect(await readdir(folder)).toEqual(before);
+    const change = store.forget({ class: "aa" }, { signal: stopped.signal });
+    await expect(change).rejects.toThrow(/abort/);
+    expect(store.version).toBe(2);
+    expect(await readdir(join(at("a"), "adapters"))).toEqual(["one"]);
   });
 
   test("two tasks of one name keep their adapters, and the second gets a new name", async () => {

@@ -1,10 +1,12 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { packageRoot } from "../../src/app/packageInfo.ts";
+import { stoppable } from "../../src/cli/stoppable.ts";
+import { DataError } from "../../src/core/errors.ts";
 import { temporaryFolder } from "../app/helpers.ts";
 import { writeTinyModel } from "../app/tinyExperiment.ts";
 import { accrete } from "./helpers.ts";
@@ -61,7 +63,7 @@ describe("a store from the command line", () => {
     const forgotten = await accrete("forget", store, "--class", "aa");
     expect(forgotten.exitCode).toBe(0);
     expect(forgotten.out).toBe(
-      "version 5: forgot 1 class (aa), 9 feature rows\n" +
+      "version 5: forgot 1 class (aa), 10 feature rows\n" +
         "adapters that saw it in training and stay, without a slot for it: one\n" +
         "kept and still holding it, for rollback: versions 1, 2, 3, 4; --purge deletes them\n",
     );
@@ -85,15 +87,30 @@ describe("a store from the command line", () => {
     expect(merged.out).toMatch(/both: 4 tasks \(one is one\.2\)\n$/);
     const [info] = await ask("ls", at("both"));
     expect(info.tasks.map(({ name, kind, rows: n }: Record<string, unknown>) => [name, kind, n])).toEqual([
-      ["one", "adapter", 18],
+      ["one", "adapter", 20],
       ["two", "statistics", 20],
       ["ee", "statistics", 2],
       ["one.2", "statistics", 20],
     ]);
+    const bare = await accrete("forget", other, "--task", "one");
+    expect(bare.out).toMatch(/\ndeleted: one\n/);
     const listed = await accrete("ls", store);
     expect(listed.out).toMatch(/classes +5 in 3 tasks/);
     expect(listed.out).toMatch(/6 {2}\S+Z {2}back to version 4\n5 {2}\S+Z {2}forgot a class\n/);
   });
+});
+
+test("Ctrl-C stops a change of a store between two steps, and says that nothing was changed", async () => {
+  const stopped = stoppable("merge", async (signal) => {
+    process.emit("SIGINT");
+    signal.throwIfAborted();
+  });
+  await expect(stopped).rejects.toMatchObject({
+    message: "merge: stopped; nothing was changed",
+    exitCode: 1,
+  });
+  const failed = stoppable("merge", () => Promise.reject(new DataError("of its own accord")));
+  await expect(failed).rejects.toThrow("of its own accord");
 });
 
 test("a writer that is killed leaves the version before, and its lock to the next writer", async () => {
@@ -171,6 +188,11 @@ describe("what goes wrong is said with what to do, and exits 2", () => {
     const empty = ["--task", "t", at("empty.jsonl"), "--backbone", model];
     expect(await refusal("learn", at("x"), ...empty)).toContain("empty.jsonl: holds no examples");
     expect(await refusal("learn", at("x"), "--class", "ee", "--backbone", model)).toContain("no example");
+    const single = ["--task", "t", at("ee.jsonl"), "--backbone", model];
+    expect(await refusal("learn", at("x"), ...single)).toContain("single class");
+    expect(await readdir(folder)).not.toContain("x");
+    const short = ["--set", "router=lda", "--set", "router.rejectRate=0.1"];
+    expect(await refusal("init", at("x"), "--backbone", model, ...short)).toContain("write router.kind");
     expect(await refusal("ls", at("x"))).toContain("no store there");
   });
 

@@ -1,5 +1,6 @@
 /** Beginning a store. */
-import { mkdir, readdir } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { mkdir, readdir, rm, rmdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { StoreError } from "../../core/errors.ts";
 import { errorCode } from "../../io/fileErrors.ts";
@@ -8,13 +9,14 @@ import { acquireLock } from "../../io/lock.ts";
 import { loadBackbone, readArchitecture } from "../backbone.ts";
 import { requireCombination } from "../combinations.ts";
 import { readYaml } from "../config.ts";
+import { manifestFile } from "../manifest.ts";
 import type { Override } from "../overrides.ts";
 import { collectVersions } from "../packageInfo.ts";
 import { checkRouter } from "../routing.ts";
 import { configFile } from "../runFolder.ts";
 import { resolveStructure } from "../structure.ts";
 import { resolveSettings, type StoreConfig, type StoreSettings, writeSettings } from "./settings.ts";
-import { StoreFolder } from "./storeFolder.ts";
+import { readStore, StoreFolder } from "./storeFolder.ts";
 
 async function entriesOf(folder: string): Promise<string[]> {
   try {
@@ -76,6 +78,7 @@ export async function createStore(
   const loaded = await loadBackbone(settings.backbone, settings.backboneRevision, signal);
   const { feature } = resolveStructure(settings, loaded);
   checkRouter(settings, loaded);
+  signal?.throwIfAborted();
   await writeStore(path, settings, {
     schemaVersion: 1,
     versions: collectVersions(),
@@ -109,4 +112,21 @@ async function writeStore(
   await refuseFull(path);
   await writeSettings(path, settings);
   await StoreFolder.begin(path, manifest, "begun");
+}
+
+/** What a store has where nothing was learned. */
+const emptyStore = [manifestFile, configFile, "adapters", "totals", "cache"];
+
+/** Takes back the beginning of a store that learned nothing; one that somebody taught meanwhile stays. */
+export async function takeBack(folder: string): Promise<void> {
+  const path = resolve(folder);
+  if (!existsSync(join(path, manifestFile))) return;
+  {
+    await using _ = await acquireLock(path);
+    const { store, tasks } = await readStore(path);
+    if (store.version > 1 || tasks.length > 0) return;
+    for (const name of emptyStore) await rm(join(path, name), { recursive: true, force: true });
+  }
+  // Where it holds somebody's files after all, it stays.
+  await rmdir(path).catch(() => {});
 }

@@ -16,6 +16,8 @@ export interface Forgetting {
   /** What is left, in the order of learning. */
   readonly tasks: readonly StoreTask[];
   readonly deletedTasks: readonly string[];
+  /** Of these those that had an adapter. */
+  readonly deletedAdapters: readonly string[];
   readonly adaptersThatSaw: readonly string[];
   readonly countsThatSaw: readonly string[];
   /** In words, for the history; no name of what is forgotten. */
@@ -71,12 +73,20 @@ async function taskWithout(
   };
 }
 
+function namesOf(deleted: readonly StoreTask[]): Pick<Forgetting, "deletedTasks" | "deletedAdapters"> {
+  const names = (tasks: readonly StoreTask[]) => tasks.map(({ entry }) => entry.name);
+  return {
+    deletedTasks: names(deleted),
+    deletedAdapters: names(deleted.filter(({ saved }) => saved !== undefined)),
+  };
+}
+
 async function forgetClass(place: Workplace, label: string): Promise<Forgetting> {
   const { before, folder } = place;
   if (!before.tasks.some(({ entry }) => entry.labels.includes(label)))
     throw unknown("class", label, new Set(before.tasks.flatMap(({ entry }) => entry.labels)), folder.path);
   const tasks: StoreTask[] = [];
-  const deletedTasks: string[] = [];
+  const deleted: StoreTask[] = [];
   const adaptersThatSaw: string[] = [];
   for (const task of before.tasks) {
     if (!task.entry.labels.includes(label)) {
@@ -84,12 +94,12 @@ async function forgetClass(place: Workplace, label: string): Promise<Forgetting>
       continue;
     }
     const left = await taskWithout(place, task, label);
-    if (left === undefined) deletedTasks.push(task.entry.name);
+    if (left === undefined) deleted.push(task);
     else tasks.push(left);
     if (left?.saved !== undefined) adaptersThatSaw.push(task.entry.name);
   }
   const countsThatSaw = countsSince(before.tasks, tasks, ({ entry }) => entry.labels.includes(label));
-  return { tasks, deletedTasks, adaptersThatSaw, countsThatSaw, change: "forgot a class" };
+  return { tasks, ...namesOf(deleted), adaptersThatSaw, countsThatSaw, change: "forgot a class" };
 }
 
 function forgetTask({ before, folder }: Workplace, name: string): Forgetting {
@@ -97,7 +107,8 @@ function forgetTask({ before, folder }: Workplace, name: string): Forgetting {
   if (!names.includes(name)) throw unknown("task", name, names, folder.path);
   const tasks = before.tasks.filter(({ entry }) => entry.name !== name);
   const countsThatSaw = countsSince(before.tasks, tasks, ({ entry }) => entry.name === name);
-  return { tasks, deletedTasks: [name], adaptersThatSaw: [], countsThatSaw, change: "forgot a task" };
+  const deleted = before.tasks.filter(({ entry }) => entry.name === name);
+  return { tasks, ...namesOf(deleted), adaptersThatSaw: [], countsThatSaw, change: "forgot a task" };
 }
 
 /** @throws StoreError naming the nearest class or task where there is no such one, and where totals alone are kept */

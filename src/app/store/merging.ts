@@ -9,6 +9,7 @@ import { adapterMethod } from "../../peft/adapters.ts";
 import { adapterHost, type ModelStructure } from "../../train/graphs.ts";
 import type { ManifestTask } from "../manifest.ts";
 import { fromSavedAdapter } from "../savedTask.ts";
+import { requireFinished } from "./adopted.ts";
 import { refuseFull } from "./create.ts";
 import type { Workplace } from "./learning.ts";
 import { readSettings, requireLearnable, writeSettings } from "./settings.ts";
@@ -110,8 +111,9 @@ async function joinTotals(
  * of the same name gets a new name.
  * @throws StoreError if the two do not fit
  */
-export async function mergeTasks(place: Workplace, other: string): Promise<Union> {
+export async function mergeTasks(place: Workplace, other: string, signal?: AbortSignal): Promise<Union> {
   const { folder, before, model } = place;
+  await requireFinished(other);
   const theirs = await readStore(other);
   checkAlike(before.manifest, theirs, other);
   const incoming = await readTasks(other, theirs);
@@ -122,6 +124,7 @@ export async function mergeTasks(place: Workplace, other: string): Promise<Union
   const tasks = [...before.tasks];
   const came: { name: string; was: string }[] = [];
   for (const task of incoming) {
+    signal?.throwIfAborted();
     const was = task.entry.name;
     if (tasks.some((known) => isSame(known.entry, task.entry))) continue;
     const name = freeName(was, new Set(tasks.map(({ entry }) => entry.name)));

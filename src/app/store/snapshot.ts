@@ -34,7 +34,7 @@ export function gather(constants: FeatureConstants, tasks: readonly StoreTask[])
   );
 }
 
-export function routedTask(task: StoreTask, model: StoreModel): RoutedTask {
+function routedTask(task: StoreTask, model: StoreModel): RoutedTask {
   const learned = model.restore(task);
   const { name, labels } = task.entry;
   return { name, labels, ...(learned && { learned }) };

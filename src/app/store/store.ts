@@ -4,6 +4,7 @@ import { ClassTotals } from "../../continual/routing/classTotals.ts";
 import { encodeTotals } from "../../continual/routing/totalsFile.ts";
 import { manifestFile, type NamedTotals } from "../manifest.ts";
 import type { Prediction, PredictOptions } from "../types.ts";
+import { requireFinished } from "./adopted.ts";
 import { createStore } from "./create.ts";
 import { forget } from "./forgetting.ts";
 import { learnClass, learnTask, toExample, type Workplace, type WrittenTask } from "./learning.ts";
@@ -24,6 +25,7 @@ import type {
   LearnedInStore,
   LearnOptions,
   Merged,
+  MergeOptions,
   StoreChange,
   StoreOptions,
   StoreText,
@@ -62,6 +64,7 @@ export class Store implements AsyncDisposable {
     const path = resolve(folder);
     if (options.create !== undefined && !existsSync(join(path, manifestFile)))
       await createStore(path, options.create, options);
+    await requireFinished(path);
     const loaded = await loadStoreBackbone(await readStore(path), options);
     const settings = await readSettings(path);
     requireLearnable(settings, path);
@@ -145,7 +148,7 @@ export class Store implements AsyncDisposable {
         deletedFiles: await removeFitted(this.path),
       };
       return { tasks, statistics, change, result, purge: options.purge === true };
-    });
+    }, options.signal);
     return {
       ...done,
       keptVersions: await keptVersions(this.path),
@@ -159,12 +162,12 @@ export class Store implements AsyncDisposable {
    * @throws StoreError if it is on another backbone, its features or adapters were made otherwise, or totals alone are kept
    *   and the union is none that could be exact
    */
-  merge(other: string): Promise<Merged> {
+  merge(other: string, { signal }: MergeOptions = {}): Promise<Merged> {
     return this.change(async (place) => {
-      const { tasks, came, totals } = await mergeTasks(place, resolve(other));
+      const { tasks, came, totals } = await mergeTasks(place, resolve(other), signal);
       const statistics = totals ?? gather(this.model.constants(tasks), tasks);
       return { tasks, statistics, change: `merged ${basename(resolve(other))}`, result: { tasks: came } };
-    });
+    }, signal);
   }
 
   /**
@@ -182,7 +185,7 @@ export class Store implements AsyncDisposable {
   private async learnWith(
     learn: (place: Workplace) => Promise<WrittenTask>,
     change: string,
-    { onEvent }: ChangeOptions,
+    { onEvent, signal }: ChangeOptions,
   ): Promise<LearnedInStore> {
     const start = performance.now();
     return this.change(async (place) => {
@@ -206,18 +209,20 @@ export class Store implements AsyncDisposable {
         statisticsBytes: statistics instanceof ClassTotals ? statistics.retained().bytes : bytesOf(task),
       };
       return { tasks: others.toSpliced(at < 0 ? others.length : at, 0, task), statistics, change, result };
-    });
+    }, signal);
   }
 
   /** One change, from the newest version to the next one, which is seen from here on. */
   private async change<T extends object>(
     work: (place: Workplace) => Promise<Outcome<T>>,
+    signal?: AbortSignal,
   ): Promise<T & StoreChange> {
     await using folder = await StoreFolder.open(this.path);
     try {
       const newest = folder.manifest.store.version;
       const before = newest === this.version ? this.snapshot : await readSnapshot(this.path, this.model);
       const { tasks, statistics, change, result, purge } = await work({ folder, before, model: this.model });
+      signal?.throwIfAborted();
       const totals = await writeTotals(folder, before.statistics, statistics);
       // Before the commit, after which no failure may say that nothing changed; a cache is made anew.
       await clearCache(this.path);
@@ -294,7 +299,9 @@ export function mergeStores(
 ): Promise<Merged> {
   return buildBeside(resolve(first), out, async (folder) => {
     await using store = await openStore(folder, options);
-    const [one, two] = [await store.merge(first), await store.merge(second)];
+    const { signal } = options;
+    const how = signal === undefined ? {} : { signal };
+    const [one, two] = [await store.merge(first, how), await store.merge(second, how)];
     return { version: two.version, tasks: [...one.tasks, ...two.tasks] };
   });
 }

@@ -29,7 +29,7 @@ export interface StoreTask {
   readonly where: string;
 }
 
-export async function readTask(store: string, entry: ManifestTask): Promise<StoreTask> {
+async function readTask(store: string, entry: ManifestTask): Promise<StoreTask> {
   const where = await verifiedAdapterFolder(store, entry);
   const path = join(where, statisticsFile);
   const counts = join(where, fusionFile);

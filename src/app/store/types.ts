@@ -81,7 +81,12 @@ export interface LearnedInStore extends StoreChange {
 /** What is to be forgotten: a class wherever it was learned, or a task with its adapter. */
 export type ForgetTarget = { readonly class: string } | { readonly task: string };
 
+export interface MergeOptions {
+  readonly signal?: AbortSignal;
+}
+
 export interface ForgetOptions {
+  readonly signal?: AbortSignal;
   /** Deletes the versions before as well, which still hold it; there is no way back then. */
   readonly purge?: boolean;
 }
@@ -91,8 +96,10 @@ export interface Forgotten extends StoreChange {
   readonly classes: readonly string[];
   /** Feature rows that left the statistics. */
   readonly rows: number;
-  /** Tasks that are gone with their adapters. */
+  /** Tasks that are gone. */
   readonly deletedTasks: readonly string[];
+  /** Those of them that had an adapter, which is gone too. */
+  readonly deletedAdapters: readonly string[];
   /** Tasks whose adapters stay and saw the class in training; their heads have no slot for it any more. */
   readonly adaptersThatSaw: readonly string[];
   /**

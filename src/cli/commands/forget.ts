@@ -1,5 +1,6 @@
 import type { ForgetTarget, Forgotten } from "../../app/store/types.ts";
 import { UsageError } from "../failure.ts";
+import { stoppable } from "../stoppable.ts";
 import type { Terminal } from "../terminal.ts";
 
 export interface ForgetFlags {
@@ -20,11 +21,13 @@ function targetOf(flags: ForgetFlags): ForgetTarget {
 
 function toLines(forgotten: Forgotten): string {
   const { version, classes, rows, deletedTasks, adaptersThatSaw, countsThatSaw } = forgotten;
-  const { deletedFiles, keptVersions } = forgotten;
+  const { deletedAdapters, deletedFiles, keptVersions } = forgotten;
   const lines = [
     `version ${version}: forgot ${classes.length} ${classes.length === 1 ? "class" : "classes"} (${classes.join(", ") || "all are known to other tasks"}), ${rows} feature rows`,
   ];
-  if (deletedTasks.length > 0) lines.push(`deleted with their adapters: ${deletedTasks.join(", ")}`);
+  const bare = deletedTasks.filter((name) => !deletedAdapters.includes(name));
+  if (deletedAdapters.length > 0) lines.push(`deleted with their adapters: ${deletedAdapters.join(", ")}`);
+  if (bare.length > 0) lines.push(`deleted: ${bare.join(", ")}`);
   if (adaptersThatSaw.length > 0)
     lines.push(
       `adapters that saw it in training and stay, without a slot for it: ${adaptersThatSaw.join(", ")}`,
@@ -46,7 +49,9 @@ export async function forgetCommand(folder: string, flags: ForgetFlags, terminal
   const target = targetOf(flags);
   const { openStore } = await import("../../app/store/store.ts");
   const elsewhere = flags.backbone === undefined ? {} : { backbone: flags.backbone };
-  await using store = await openStore(folder, elsewhere);
-  const forgotten = await store.forget(target, { purge: flags.purge === true });
-  terminal.out(flags.json === true ? `${JSON.stringify(forgotten)}\n` : toLines(forgotten));
+  await stoppable("forget", async (signal) => {
+    await using store = await openStore(folder, { ...elsewhere, signal });
+    const forgotten = await store.forget(target, { purge: flags.purge === true, signal });
+    terminal.out(flags.json === true ? `${JSON.stringify(forgotten)}\n` : toLines(forgotten));
+  });
 }

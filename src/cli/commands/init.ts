@@ -1,5 +1,6 @@
 import { parseOverride } from "../../app/overrides.ts";
 import { shortPath } from "../shell.ts";
+import { stoppable } from "../stoppable.ts";
 import type { Terminal } from "../terminal.ts";
 
 export interface InitFlags {
@@ -11,11 +12,13 @@ export interface InitFlags {
 export async function initCommand(folder: string, flags: InitFlags, terminal: Terminal): Promise<void> {
   const { createStore } = await import("../../app/store/create.ts");
   const overrides = (flags.set ?? []).map((text) => parseOverride(text));
-  const settings = await createStore(folder, { backbone: flags.backbone }, { overrides });
-  if (flags.json === true) {
-    terminal.out(`${JSON.stringify({ store: folder, version: 1, settings })}\n`);
-    return;
-  }
-  terminal.out(`${shortPath(folder)}: an empty store on ${settings.backbone}\n`);
-  terminal.err(`Teach it: accrete learn ${shortPath(folder)} --task name data.jsonl\n`);
+  await stoppable("init", async (signal) => {
+    const settings = await createStore(folder, { backbone: flags.backbone }, { overrides, signal });
+    if (flags.json === true) {
+      terminal.out(`${JSON.stringify({ store: folder, version: 1, settings })}\n`);
+      return;
+    }
+    terminal.out(`${shortPath(folder)}: an empty store on ${settings.backbone}\n`);
+    terminal.err(`Teach it: accrete learn ${shortPath(folder)} --task name data.jsonl\n`);
+  });
 }

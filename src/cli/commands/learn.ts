@@ -142,6 +142,9 @@ export async function learnCommand(
     progress.clear();
     report(learned, flags, terminal);
   } catch (error) {
+    // A store that this command began, and could not teach, was none of the reader's wishes; the first error is told.
+    if ("create" in opening)
+      await (await import("../../app/store/create.ts")).takeBack(folder).catch(() => {});
     if (!signal.aborted) throw error;
     await interrupt.outlastTwin();
     throw new StoppedError("learn: stopped; the store is as it was", "Type the same command again.");

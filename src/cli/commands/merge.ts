@@ -1,4 +1,6 @@
+import type { Merged } from "../../app/store/types.ts";
 import { shortPath } from "../shell.ts";
+import { stoppable } from "../stoppable.ts";
 import type { Terminal } from "../terminal.ts";
 
 export interface MergeFlags {
@@ -15,7 +17,13 @@ export async function mergeCommand(
 ): Promise<void> {
   const { mergeStores } = await import("../../app/store/store.ts");
   const elsewhere = flags.backbone === undefined ? {} : { backbone: flags.backbone };
-  const { tasks, version } = await mergeStores(first, second, flags.out, elsewhere);
+  await stoppable("merge", async (signal) => {
+    const merged = await mergeStores(first, second, flags.out, { ...elsewhere, signal });
+    report(merged, flags, terminal);
+  });
+}
+
+function report({ tasks, version }: Merged, flags: MergeFlags, terminal: Terminal): void {
   if (flags.json === true) {
     terminal.out(`${JSON.stringify({ store: flags.out, version, tasks })}\n`);
     return;
