@@ -93,7 +93,7 @@ function alternatives(schema: unknown): unknown[] {
 }
 
 /** The keys that a mapping at `path` may have. */
-export function knownKeys(root: z.ZodType, path: Path): string[] {
+function knownKeys(root: z.ZodType, path: Path): string[] {
   const keys = schemasAt(root, path).flatMap((schema) =>
     schema instanceof z.ZodObject ? Object.keys(schema.shape) : [],
   );

@@ -77,9 +77,9 @@ const headerShape = {
   feature: z.strictObject({ pooling: z.enum(poolingKinds), normalize: z.boolean() }).readonly(),
 };
 
-export const manifestHeaderSchema = z.strictObject(headerShape).readonly();
+const manifestHeaderSchema = z.strictObject(headerShape).readonly();
 
-export const manifestSchema = z
+const manifestSchema = z
   .strictObject({
     schemaVersion: z.literal(1),
     ...headerShape,

@@ -9,7 +9,7 @@ type EventOf<T extends RunEvent["type"]> = Extract<RunEvent, { readonly type: T 
 const chosenAmong: { readonly [L in RunLevel]: string } = { sentence: "labels", word: "entity types" };
 
 /** Before a long run: what it is going to do, and with how much. */
-export function formatRunHeader(header: RunHeader): string {
+function formatRunHeader(header: RunHeader): string {
   const router = header.config["router.kind"];
   const names = new Set(header.tasks.flatMap(({ types, labels }) => types ?? labels)).size;
   return formatPairs([
@@ -74,6 +74,15 @@ export class ProgressPrinter {
     if (text === undefined) return;
     this.clear();
     this.#terminal.err(text.endsWith("\n") ? text : `${text}\n`);
+    if (event.type === "task-learned") this.#printWaiting(event.task);
+  }
+
+  /** What goes on between two events that may lie minutes apart. */
+  #printWaiting(task: number): void {
+    if (!this.#terminal.errIsTty) return;
+    const routed = this.#header?.config["router.kind"] !== undefined;
+    this.#terminal.err(`${this.#taskTitle(task)} · ${routed ? "fitting the router, then " : ""}evaluating …`);
+    this.#lineShown = true;
   }
 
   #describe(event: Exclude<RunEvent, EventOf<"step">>): string | undefined {

@@ -135,7 +135,7 @@ export function computeProtocolMetrics(rows: readonly ProtocolRow[]): ProtocolMe
  * Higher is better. iCaRL (Rebuffi et al. 2017, section 4) averages the accuracies over all samples seen so far;
  * here each average is over tasks, which is the same where test sets are equally large.
  */
-export function computeAverageIncrementalAccuracy(rows: readonly (readonly number[])[]): number {
+function computeAverageIncrementalAccuracy(rows: readonly (readonly number[])[]): number {
   return mean(rows.map((row) => mean(row)));
 }
 

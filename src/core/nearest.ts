@@ -1,5 +1,5 @@
 /** Levenshtein's distance: the fewest insertions, deletions and replacements of a character. */
-export function editDistance(a: string, b: string): number {
+function editDistance(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, j) => j);
   for (let i = 1; i <= a.length; i++) {
     const next = [i];

@@ -90,7 +90,7 @@ interface BertNormalizerOptions {
 }
 
 /** Rust's `BertNormalizer`: clean, space out CJK, strip accents, lower-case, in this order. */
-export function normalizeBert(text: string, options: BertNormalizerOptions): string {
+function normalizeBert(text: string, options: BertNormalizerOptions): string {
   let result = text;
   if (options.clean_text) result = result.replace(removedByCleaning, "").replace(/\s/g, " ");
   if (options.handle_chinese_chars) result = result.replace(cjk, " $& ");
@@ -101,7 +101,7 @@ export function normalizeBert(text: string, options: BertNormalizerOptions): str
 }
 
 /** Rust's `BertPreTokenizer`: words, and each punctuation mark by itself. */
-export function splitBert(text: string): string[] {
+function splitBert(text: string): string[] {
   return text.match(words) ?? [];
 }
 

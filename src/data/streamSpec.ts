@@ -10,7 +10,7 @@ const labels = z.array(label).min(1);
 export const recipeNames = ["clinc150", "banking77", "fewrel"] as const;
 export type RecipeName = (typeof recipeNames)[number];
 
-export const streamFormats = ["jsonl", "csv", "continual"] as const;
+const streamFormats = ["jsonl", "csv", "continual"] as const;
 export type StreamFormat = (typeof streamFormats)[number];
 
 const fields = z.strictObject({

@@ -27,7 +27,7 @@ export interface SafetensorsFile {
 
 export const lengthBytes = 8;
 /** The safetensors library's own limit. */
-export const maxHeaderBytes = 100_000_000;
+const maxHeaderBytes = 100_000_000;
 
 /** In the order of the safetensors library, which lays out the later ones of this list first. */
 export const storageOrder = [

@@ -12,7 +12,7 @@ export interface WeightFiles {
   readonly index?: ReadonlyMap<string, string>;
 }
 
-export const singleFile = "model.safetensors";
+const singleFile = "model.safetensors";
 export const indexFile = "model.safetensors.index.json";
 
 const indexSchema = z.object({

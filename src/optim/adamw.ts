@@ -99,7 +99,7 @@ export class AdamW {
 }
 
 /** √Σg² over all gradients, in float64. */
-export function globalNorm(gradients: Iterable<FloatArray>): number {
+function globalNorm(gradients: Iterable<FloatArray>): number {
   let sum = 0;
   for (const gradient of gradients)
     for (let i = 0; i < gradient.length; i++) sum += gradient[i]! * gradient[i]!;

@@ -69,7 +69,7 @@ export function loraScaling(spec: LoraSpec, site: string): number {
 }
 
 /** What of a spec shapes a graph, in one form however it was written: specs that are told alike share a graph. */
-export function describeLora(spec: LoraSpec, host: AdapterHost) {
+function describeLora(spec: LoraSpec, host: AdapterHost) {
   const sites = loraSites(spec, host);
   const groups = new Map<string, string[]>();
   for (const site of sites) {
@@ -115,7 +115,7 @@ function declareLora(spec: LoraSpec, host: AdapterHost, stack: Shape = []): Lora
  * LoRA (Hu et al. 2022): y = W x + b + s·B A dropout(x), with A (R, in) and B (out, R) as graph inputs.
  * @param dropout the place's mask in training; the identity otherwise
  */
-export function buildLora(spec: LoraSpec, host: AdapterHost, dropout: Dropout): AdapterGraph {
+function buildLora(spec: LoraSpec, host: AdapterHost, dropout: Dropout): AdapterGraph {
   const { inputs, shapes, pairs, biases } = declareLora(spec, host);
   const transform: SiteTransform = (site, x, y) => {
     const pair = pairs.get(site);
@@ -131,7 +131,7 @@ export function buildLora(spec: LoraSpec, host: AdapterHost, dropout: Dropout): 
  * As {@link buildLora}, for S tasks at once: A (S, R, in) and B (S, out, R), of which each example of a batch takes its
  * own task's.
  */
-export function buildStackedLora(spec: LoraSpec, host: AdapterHost, taskOf: Value): AdapterGraph {
+function buildStackedLora(spec: LoraSpec, host: AdapterHost, taskOf: Value): AdapterGraph {
   const { inputs, shapes, pairs, biases } = declareLora(spec, host, ["S"]);
   const [batch = "B"] = taskOf.shape;
   const transform: SiteTransform = (site, x, y) => {

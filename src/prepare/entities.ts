@@ -12,7 +12,7 @@ export interface SplitNames {
 }
 
 /** What such files are called once they are two columns, word and tag. */
-export const columnNames: SplitNames = {
+const columnNames: SplitNames = {
   train: ["train.txt", "train.conll"],
   dev: ["dev.txt", "dev.conll", "valid.txt"],
   test: ["test.txt", "test.conll"],
@@ -23,7 +23,7 @@ function upperTags(sentences: readonly TaggedSentence[]): TaggedSentence[] {
 }
 
 /** Types in capitals, as the benchmark's files have them. */
-export function upperTypes({ train, validation, test }: WordSource): WordSource {
+function upperTypes({ train, validation, test }: WordSource): WordSource {
   return {
     train: upperTags(train),
     test: upperTags(test),
@@ -32,7 +32,7 @@ export function upperTypes({ train, validation, test }: WordSource): WordSource 
 }
 
 /** A tab or space separates; the word is first and the tag last. */
-export async function readColumns(raw: RawFolder, names: SplitNames): Promise<WordSourceWithNotes> {
+async function readColumns(raw: RawFolder, names: SplitNames): Promise<WordSourceWithNotes> {
   const notes: string[] = [];
   const read = async (split: readonly string[]): Promise<readonly TaggedSentence[]> => {
     const path = await requireFile(raw, ...split);

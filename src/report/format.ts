@@ -58,7 +58,7 @@ export function formatTime(iso: string): string {
 }
 
 /** A configuration value on one line. */
-export function formatSetting(value: unknown): string {
+function formatSetting(value: unknown): string {
   return typeof value === "string" ? value : (JSON.stringify(value) ?? missing);
 }
 

@@ -35,6 +35,6 @@ const entities: Readonly<Record<string, string>> = {
 };
 
 /** Text for an element or a quoted attribute. */
-export function escapeHtml(text: string): string {
+function escapeHtml(text: string): string {
   return withoutControls(text).replace(/[&<>"']/g, (character) => entities[character] ?? character);
 }

@@ -37,14 +37,14 @@ const fraction = z.number().min(0).max(1);
 /** ISO 8601 in UTC. */
 const time = z.iso.datetime();
 
-export const accuracyMatrixSchema = z.array(z.array(fraction.nullable())) satisfies z.ZodType<AccuracyMatrix>;
+const accuracyMatrixSchema = z.array(z.array(fraction.nullable())) satisfies z.ZodType<AccuracyMatrix>;
 
 const unseenAccuraciesSchema = z.object({
   newest: z.array(fraction),
   untrained: z.array(fraction),
 }) satisfies z.ZodType<UnseenAccuracies>;
 
-export const protocolMetricsSchema = z.object({
+const protocolMetricsSchema = z.object({
   matrix: accuracyMatrixSchema,
   averageAccuracy: fraction,
   sampleAccuracy: fraction,
@@ -95,7 +95,7 @@ const routedMetricsSchema = protocolMetricsSchema.extend({
 /** The longer first: a schema drops the keys that it does not know. */
 const sentenceProtocolSchema = z.union([answerMetricsSchema, protocolMetricsSchema]);
 
-export const runCostSchema = z.object({
+const runCostSchema = z.object({
   trainSeconds: seconds,
   evalSeconds: seconds,
   peakRssBytes: z.number().nonnegative(),
@@ -117,7 +117,7 @@ const typeMatrixSchema = z.object({
   meanForgetting: fraction.exactOptional(),
 });
 
-export const wordProtocolMetricsSchema = z.object({
+const wordProtocolMetricsSchema = z.object({
   matrix: accuracyMatrixSchema,
   microF1: fraction,
   macroF1: fraction.exactOptional(),

@@ -10,8 +10,8 @@ import type { Graph, Value } from "../graph/types.ts";
 export const SELECTOR_PREFIX = "selector.";
 
 /** Graph inputs of the preference loss: what the network should say, and how much each output counts; both (B, N). */
-export const PREFERENCE = "preference";
-export const PREFERENCE_WEIGHTS = "preference_weights";
+const PREFERENCE = "preference";
+const PREFERENCE_WEIGHTS = "preference_weights";
 
 /** The network's hidden width for features of width D: D/2, rounded down. */
 export function selectorHidden(width: number): number {

@@ -52,7 +52,7 @@ function namesFor(folders: readonly string[]): string[] {
 const numberColumns = [2, 3, 4, 5, 6, 7, 8, 9];
 
 /** Percent; mean ± sample standard deviation. */
-export function formatComparison({ rows, notes }: Comparison): string {
+function formatComparison({ rows, notes }: Comparison): string {
   const heading = [
     "run",
     "protocol",

@@ -18,13 +18,13 @@ export interface RunFlags {
   readonly quiet?: boolean;
 }
 
-export function collectOverrides(flags: Pick<RunFlags, "set" | "out">): Override[] {
+function collectOverrides(flags: Pick<RunFlags, "set" | "out">): Override[] {
   const overrides = (flags.set ?? []).map((text) => parseOverride(text));
   if (flags.out !== undefined) overrides.push({ key: "out", value: flags.out, source: "--out" });
   return overrides;
 }
 
-export function parseSeeds(text: string): number[] {
+function parseSeeds(text: string): number[] {
   const seeds = text.split(",").map((part) => part.trim());
   const numbers = seeds.map(Number);
   if (seeds.some((seed) => !/^\d+$/.test(seed)) || numbers.some((seed) => !Number.isSafeInteger(seed))) {

@@ -14,9 +14,9 @@ import {
 import type { Posterior } from "./types.ts";
 
 /** Probabilities of the likeliest class from which on no second pass is made. */
-export const CONFIDENCES = [0.5, 0.7, 0.8, 0.9, 0.95, 0.99, 1] as const;
+const CONFIDENCES = [0.5, 0.7, 0.8, 0.9, 0.95, 0.99, 1] as const;
 /** w. */
-export const WEIGHTS = [0.125, 0.25, 0.5, 1, 2] as const;
+const WEIGHTS = [0.125, 0.25, 0.5, 1, 2] as const;
 
 /** A gate and a weight, and what they did to the held-out texts that got a second pass. */
 const optionSchema = z
