@@ -6,6 +6,7 @@ import type { AdaptedBackbone, LearnedTask } from "../continual/adaptedBackbone.
 import { RouterFitter } from "../continual/routing/fit.ts";
 import { type RoutingSettings, statisticsFile } from "../continual/routing/routedLearner.ts";
 import { type RoutedSentence, routeWords, type WordRouting } from "../continual/routing/routedWords.ts";
+import { chainOf, tagPairsSchema } from "../continual/routing/wordDecoding.ts";
 import { WordRoutedEvaluator } from "../continual/routing/wordRoutedEvaluation.ts";
 import { WordRoutedLearner } from "../continual/routing/wordRoutedLearner.ts";
 import type { WordTaskToLearn } from "../continual/wordLearner.ts";
@@ -30,8 +31,17 @@ function openLearner(
 ): WordRoutedLearner {
   const constants = featureConstants(model, loaded, settings.features.layers, seed);
   // A word's features are no sentence's, whatever else is the same.
-  const backbone = sha256Json([constants.backbone, "word"]);
+  const backbone = sha256Json([constants.backbone, "word", "mean of its tokens"]);
   return new WordRoutedLearner(model, settings, { ...constants, backbone }, seed);
+}
+
+/**
+ * Unless told otherwise, words are read through the first task's adapter: it has learned to tell entities from `O`, which
+ * the backbone alone was not made for, and a second pass asks it anyway.
+ */
+function wordSettingsOf(config: Pick<ResolvedConfig, "router">, layers: number): RoutingSettings | undefined {
+  const settings = routingSettingsOf(config, layers);
+  return settings && { ...settings, firstSession: config.router?.firstSession ?? true };
 }
 
 /** @returns undefined where no router is asked for */
@@ -40,14 +50,14 @@ export function openWordRouting(
   loaded: LoadedBackbone,
   model: AdaptedBackbone,
 ): OpenedWordRouting | undefined {
-  const settings = routingSettingsOf(config, loaded.backbone.config.layers);
+  const settings = wordSettingsOf(config, loaded.backbone.config.layers);
   if (settings === undefined) return undefined;
   const learner = openLearner(settings, loaded, model, config.seed);
   return { learner, evaluator: new WordRoutedEvaluator(model, learner) };
 }
 
 const summarySchema = z.strictObject({
-  version: z.literal(1),
+  version: z.literal(2),
   level: z.literal("word"),
   kind: z.string(),
   settings: z.record(z.string(), z.number()),
@@ -57,6 +67,7 @@ const summarySchema = z.strictObject({
   layers: z.array(z.int().nonnegative()),
   /** By tag of the router. */
   priors: z.array(z.number()),
+  pairs: tagPairsSchema,
   fusion: z.strictObject({
     outside: z.number(),
     plausible: z.number(),
@@ -74,7 +85,7 @@ async function summarize(learner: WordRoutedLearner, router: Uint8Array, signal?
   const current = await learner.current(signal);
   const { kind, settings, heldOutAccuracy, heldOutRows } = current.router.choice;
   const summary: z.infer<typeof summarySchema> = {
-    version: 1,
+    version: 2,
     level: "word",
     kind,
     settings: { ...settings },
@@ -83,6 +94,7 @@ async function summarize(learner: WordRoutedLearner, router: Uint8Array, signal?
     retainedBytes: current.router.retainedBytes,
     layers: [...current.features.layers],
     priors: [...current.priors],
+    pairs: current.pairs,
     fusion: { ...current.fusion },
     router: sha256(router),
     statistics: [...learner.statisticsHashes],
@@ -127,11 +139,11 @@ interface Learned {
 /** How sentences are routed in a run of this configuration; undefined where nothing routes. */
 export function wordRouterOf(learned: Learned): (() => Promise<WordRouter>) | undefined {
   const { config, loaded } = learned.run;
-  const settings = routingSettingsOf(config, loaded.backbone.config.layers);
+  const settings = wordSettingsOf(config, loaded.backbone.config.layers);
   if (settings === undefined) return undefined;
   return async () => {
     const { model, tasks } = learned;
-    const { routing, holder } = (await readSaved(learned)) ?? (await fitAnew(learned, settings));
+    const { routing, holder } = (await readSaved(learned, settings)) ?? (await fitAnew(learned, settings));
     return {
       answer: (encodings, signal) => routeWords(model, tasks, routing, encodings, signal),
       [Symbol.asyncDispose]: () => holder[Symbol.asyncDispose](),
@@ -145,17 +157,21 @@ interface Opened {
 }
 
 /** @returns undefined unless the router in the run's folder is whole, of this version and that of these tasks */
-async function readSaved({ run, model, tasks }: Learned): Promise<Opened | undefined> {
+async function readSaved(
+  { run, model, tasks }: Learned,
+  { firstSession = false }: RoutingSettings,
+): Promise<Opened | undefined> {
   const holder = new RouterFitter((graph) => model.compile(graph));
   try {
     const summary = summarySchema.parse(JSON.parse(await readFile(join(run.path, routingFile), "utf8")));
     const bytes = await readFile(join(run.path, routerFile));
     const known = run.tasks.map(({ files }) => files[statisticsFile]);
     if (sha256(bytes) === summary.router && JSON.stringify(known) === JSON.stringify(summary.statistics)) {
-      const { layers, priors, fusion } = summary;
+      const { layers, priors, pairs, fusion } = summary;
       const router = holder.decode(bytes, join(run.path, routerFile));
-      const session = run.config.router?.firstSession === true && tasks[0] && { session: tasks[0] };
-      return { routing: { router, features: { layers, ...session }, priors, fusion }, holder };
+      const session = firstSession && tasks[0] && { session: tasks[0] };
+      const chain = chainOf(router.labels, pairs);
+      return { routing: { router, features: { layers, ...session }, priors, chain, fusion }, holder };
     }
   } catch {
     // Whatever is wrong with these two files, the tasks' own statistics say the same.
@@ -167,9 +183,14 @@ async function readSaved({ run, model, tasks }: Learned): Promise<Opened | undef
 /** @throws CheckpointError if a task's statistics are missing */
 async function fitAnew({ run, model, tasks }: Learned, settings: RoutingSettings): Promise<Opened> {
   const learner = openLearner(settings, run.loaded, model, run.config.seed);
-  for (const [i, { where }] of run.tasks.entries()) {
-    await learner.recall((name) => readCompanion(where, name));
-    learner.add(tasks[i]!);
+  try {
+    for (const [i, { where }] of run.tasks.entries()) {
+      await learner.recall((name) => readCompanion(where, name));
+      learner.add(tasks[i]!);
+    }
+    return { routing: await learner.current(), holder: learner };
+  } catch (error) {
+    await learner[Symbol.asyncDispose]();
+    throw error;
   }
-  return { routing: await learner.current(), holder: learner };
 }

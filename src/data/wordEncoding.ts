@@ -8,6 +8,8 @@ export interface WordEncoding extends Encoding {
    * or has no token at all: such a word is predicted `O`.
    */
   readonly firstTokens: readonly (number | null)[];
+  /** Index in `ids` behind the last word's last token; what follows are special tokens. */
+  readonly end: number;
   /** Words cut off at the end to fit `maxLength`. */
   readonly cutWords: number;
 }
@@ -44,6 +46,7 @@ export function encodeWords(tokenizer: Tokenizer, words: readonly string[], maxL
       const offset = offsets[i] ?? null;
       return offset === null ? null : framed.start + offset;
     }),
+    end: framed.start + ids.length,
     cutWords,
   };
 }

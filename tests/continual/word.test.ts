@@ -282,6 +282,7 @@ describe("choosing tags", () => {
     typeIds: [0, 0, 0, 0],
     truncated: true,
     firstTokens: [1, 2, null],
+    end: 3,
     cutWords: 1,
   };
   const first = logits(2, [9, 9], [1, 0], [0, 2], [9, 9]);

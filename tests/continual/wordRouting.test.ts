@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import { takeRows } from "../../src/continual/routing/fixedRows.ts";
 import { ClassStatistics } from "../../src/continual/routing/statistics.ts";
 import { joinRows } from "../../src/continual/routing/totals.ts";
+import { chainOf } from "../../src/continual/routing/wordDecoding.ts";
 import {
   chooseOfSentence,
   layOutTags,
@@ -20,6 +21,7 @@ import {
   contributionsOfWords,
   drawRows,
   drawStatistics,
+  poolWords,
 } from "../../src/continual/routing/wordStatistics.ts";
 import { tolerances } from "../tolerances.ts";
 import { constants, contribution } from "./routingFixtures.ts";
@@ -62,11 +64,25 @@ describe("the rows that a tag keeps", () => {
   });
 });
 
+test("a word is the mean of its tokens, each layer's part of length 1; one without a token is none", () => {
+  // [CLS], a word of two tokens, one that was cut off, a word of one, [SEP]; two layers of two.
+  const tokens = [9, 9, 9, 9, 1, 0, 0.6, 0.8, 0, 1, 0.6, 0.8, 0, -1, 1, 0, 9, 9, 9, 9];
+  const { rows, values } = poolWords(
+    { rows: 5, width: 4, values: Float32Array.from(tokens) },
+    { firstTokens: [1, null, 3], end: 4 },
+    2,
+  );
+  expect(rows).toBe(2);
+  const expected = [Math.SQRT1_2, Math.SQRT1_2, 0.6, 0.8, 0, -1, 1, 0];
+  for (const [i, value] of expected.entries())
+    expect(Math.abs(values[i]! - value)).toBeLessThan(tolerances.float32Operator);
+});
+
 test("words go to their tags by their first token; those that were cut off go nowhere", () => {
   const { rows } = contribution("any", 4, 3);
   const encodings = [
-    { ids: [1, 2, 3, 4, 5], typeIds: [], truncated: false, firstTokens: [1, 3, null], cutWords: 1 },
-    { ids: [1, 2, 3], typeIds: [], truncated: false, firstTokens: [0, 1], cutWords: 0 },
+    { ids: [1, 2, 3, 4, 5], typeIds: [], truncated: false, firstTokens: [1, 3, null], end: 4, cutWords: 1 },
+    { ids: [1, 2, 3], typeIds: [], truncated: false, firstTokens: [0, 1], end: 3, cutWords: 0 },
   ];
   const sentences = [{ tags: ["O", "B-x", "B-x"] }, { tags: ["O", "O"] }];
   const words = { rows, starts: [0, 2, 4] };
@@ -82,6 +98,7 @@ test("words go to their tags by their first token; those that were cut off go no
 const labels = ["B-x", "B-y", "I-x", "I-y", "O"];
 const tasks = [{ labels: ["O", "B-x", "I-x"] }, { labels: ["B-y", "I-y"] }];
 const layout = layOutTags(labels, "O", tasks);
+const chain = chainOf(labels, {});
 const posterior = {
   rows: 2,
   classes: 5,
@@ -113,23 +130,30 @@ describe("the second pass", () => {
       { task: 0, logits: logits(3, [0, 3, 0, 4, 0, 0]) },
       { task: 1, logits: logits(2, [0, 0, 2, 1]) },
     ];
-    const alone = chooseOfSentence(posterior, span, [], labels, layout, { router: 1, heads: 0 });
+    const alone = chooseOfSentence(posterior, span, [], chain, layout, { router: 1, heads: 0 });
     expect(alone.map(({ tag }) => tag)).toEqual(["O", "B-y"]);
-    const heads = chooseOfSentence(posterior, span, evidence, labels, layout, { router: 0, heads: 1 });
+    const heads = chooseOfSentence(posterior, span, evidence, chain, layout, { router: 0, heads: 1 });
     expect(heads.map(({ tag }) => tag)).toEqual(["B-x", "O"]);
     const all = [4, 0, 0, 2, 1].map(Math.exp);
     const expected = Math.exp(4) / all.reduce((sum, value) => sum + value, 0);
     expect(Math.abs(heads[1]!.probability - expected)).toBeLessThan(tolerances.float64);
     // log p = log p_router + log p_heads: 0.5·e² against 0.3·e⁴.
-    const both = chooseOfSentence(posterior, span, evidence, labels, layout, { router: 1, heads: 1 });
+    const both = chooseOfSentence(posterior, span, evidence, chain, layout, { router: 1, heads: 1 });
     expect(both.map(({ tag }) => tag)).toEqual(["B-x", "O"]);
-    const little = chooseOfSentence(posterior, span, evidence, labels, layout, { router: 1, heads: 0.1 });
+    const little = chooseOfSentence(posterior, span, evidence, chain, layout, { router: 1, heads: 0.1 });
     expect(little.map(({ tag }) => tag)).toEqual(["O", "B-y"]);
   });
 });
 
+test("no entity goes on that has not begun, whatever the words say by themselves", () => {
+  const values = Float64Array.from([0.4, 0.02, 0.1, 0.02, 0.46, 0.02, 0.02, 0.5, 0.06, 0.4], Math.log);
+  const found = chooseOfSentence({ ...posterior, values }, span, [], chain, layout, { router: 1, heads: 0 });
+  expect(found.map(({ tag }) => tag)).toEqual(["B-x", "I-x"]);
+  expect(found.map(({ probability }) => Number(probability.toFixed(6)))).toEqual([0.4, 0.5]);
+});
+
 describe("how words are routed", () => {
-  const heldOut = { posterior, spans: [span], gold: [["O", "O"]], labels, layout, topTasks: 1 };
+  const heldOut = { posterior, spans: [span], gold: [["O", "O"]], chain, layout, topTasks: 1 };
   const evidence = [
     { task: 0, logits: logits(3, [9, 0, 0, 9, 0, 0]) },
     { task: 1, logits: logits(2, [0, 0, 0, 0]) },

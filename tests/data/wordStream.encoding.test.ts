@@ -37,7 +37,9 @@ describe.each(["bert-cased", "bert-uncased", "roberta", "minilm-l6"])(
       expect(cases.length).toBeGreaterThan(100);
       expect(cases.some(({ cutWords }) => cutWords > 0)).toBe(true);
       for (const { words, maxLength, ...expected } of cases) {
-        const { truncated, ...encoding } = encodeWords(tokenizer, words, maxLength);
+        const { truncated, end, ...encoding } = encodeWords(tokenizer, words, maxLength);
+        const framing = tokenizer.frame([]);
+        expect(encoding.ids.slice(end)).toEqual(framing.ids.slice(framing.start));
         expect({ words, maxLength, ...encoding }).toEqual({ words, maxLength, ...expected });
         expect(truncated).toBe(expected.cutWords > 0);
       }

@@ -8,6 +8,7 @@ import type { WordEncoding } from "../../data/wordEncoding.ts";
 import type { AdaptedBackbone, LearnedTask, Logits } from "../adaptedBackbone.ts";
 import type { WordChoice } from "../wordPrediction.ts";
 import type { Posterior, Router } from "./types.ts";
+import type { TagChain } from "./wordDecoding.ts";
 import {
   biased,
   chooseOfSentence,
@@ -27,6 +28,8 @@ export interface WordRouting {
   readonly features: WordFeatures;
   /** By tag of the router, log(words that had it/rows kept): what the router did not see of a frequent tag. */
   readonly priors: readonly number[];
+  /** How tags follow each other. */
+  readonly chain: TagChain;
   readonly fusion: WordFusion;
 }
 
@@ -103,15 +106,15 @@ export async function decideWords(
   spans: readonly Span[],
   encodings: readonly WordEncoding[],
   tasks: readonly Pick<LearnedTask, "labels">[],
-  { router, fusion }: Pick<WordRouting, "router" | "fusion">,
+  { chain, fusion }: Pick<WordRouting, "chain" | "fusion">,
   ask: AskWordHeads,
 ): Promise<readonly RoutedSentence[]> {
-  const layout = layOutTags(router.labels, OUTSIDE, tasks);
+  const layout = layOutTags(chain.labels, OUTSIDE, tasks);
   const posterior = raiseOutside(told, layout, fusion.outside);
   const wanted = spans.map((span) => tasksOfSentence(posterior, span, layout, fusion));
   const evidence = await gatherWordEvidence(wanted, encodings, ask);
   return encodings.map(({ firstTokens }, s) => {
-    const found = chooseOfSentence(posterior, spans[s]!, evidence[s]!, router.labels, layout, fusion);
+    const found = chooseOfSentence(posterior, spans[s]!, evidence[s]!, chain, layout, fusion);
     return { choices: placeWords(firstTokens, found), passes: 1 + wanted[s]!.length };
   });
 }

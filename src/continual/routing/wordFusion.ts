@@ -2,8 +2,9 @@
 /** From a router's posterior over tags to the tags of a sentence, and the evidence of adapters where a type is plausible. */
 import { type Logits, rowOf } from "../adaptedBackbone.ts";
 import type { WordChoice } from "../wordPrediction.ts";
-import { type ClassLayout, largest, largestOf, layOut } from "./fusion.ts";
+import { type ClassLayout, largestOf, layOut } from "./fusion.ts";
 import type { Posterior } from "./types.ts";
+import { likeliestTags, type TagChain } from "./wordDecoding.ts";
 
 /** When a second pass is made, and how much its evidence counts. */
 export interface WordFusion {
@@ -138,7 +139,7 @@ function fuseWord(
 }
 
 /**
- * The tag of each word of a sentence that has a token.
+ * The tag of each word of a sentence that has a token: together the likeliest that can stand beside each other.
  * @param posterior with `O` raised already
  * @param evidence of the tasks that were asked, in the order of learning; none: the router alone answers
  */
@@ -146,16 +147,17 @@ export function chooseOfSentence(
   posterior: Posterior,
   { from, to }: Span,
   evidence: readonly WordEvidence[],
-  labels: readonly string[],
+  chain: TagChain,
   layout: TagLayout,
   fusion: Pick<WordFusion, "router" | "heads">,
 ): readonly WordChoice[] {
   const { classes, values } = posterior;
-  return Array.from({ length: to - from }, (_, word) => {
+  const words = Array.from({ length: to - from }, (_, word) => {
     const logs = values.slice((from + word) * classes, (from + word + 1) * classes);
-    const probabilities =
-      evidence.length === 0 ? logs.map(Math.exp) : fuseWord(logs, evidence, word, layout, fusion);
-    const best = largest(probabilities);
-    return { tag: labels[best]!, probability: probabilities[best]! };
+    return evidence.length === 0 ? logs : fuseWord(logs, evidence, word, layout, fusion).map(Math.log);
   });
+  return likeliestTags(words, chain).map((tag, word) => ({
+    tag: chain.labels[tag]!,
+    probability: Math.exp(words[word]![tag]!),
+  }));
 }

@@ -4,6 +4,7 @@ import { z } from "zod";
 import { countEntities, findEntities } from "../entityMetrics.ts";
 import type { SecondPass } from "./fusionFit.ts";
 import type { Posterior } from "./types.ts";
+import type { TagChain } from "./wordDecoding.ts";
 import {
   chooseOfSentence,
   raiseOutside,
@@ -74,8 +75,7 @@ export interface HeldOutWords {
   readonly spans: readonly Span[];
   /** The gold tags of the words that have a token, one list a sentence. */
   readonly gold: readonly (readonly string[])[];
-  /** The router's, in the order of its columns. */
-  readonly labels: readonly string[];
+  readonly chain: TagChain;
   readonly layout: TagLayout;
   readonly topTasks: number;
 }
@@ -118,7 +118,7 @@ export function countWordFusion(
   types: readonly string[],
   evidence: readonly (readonly WordEvidence[])[],
 ): WordCounts {
-  const { posterior, spans, gold, labels, layout, topTasks } = heldOut;
+  const { posterior, spans, gold, chain, layout, topTasks } = heldOut;
   const own = new Set(types);
   const options = allOptions().map((key) => ({ ...key, asked: 0, correct: 0, predicted: 0 }));
   for (const outside of OUTSIDE_BIASES) {
@@ -136,7 +136,7 @@ export function countWordFusion(
         let found = known.get(key);
         if (found === undefined) {
           const heard = evidence[s]!.filter(({ task }) => asked.includes(task));
-          const choices = chooseOfSentence(raised, span, heard, labels, layout, option);
+          const choices = chooseOfSentence(raised, span, heard, chain, layout, option);
           found = findOwn(
             gold[s]!,
             choices.map(({ tag }) => tag),

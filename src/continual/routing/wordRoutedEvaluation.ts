@@ -64,7 +64,7 @@ export class WordRoutedEvaluator implements WordRoutedProtocol {
       spans,
       encodings,
       learned,
-      { router: routing.router, fusion: routing.alone },
+      { chain: routing.chain, fusion: routing.alone },
       ask,
     );
     const passes = answers.reduce((sum, answer) => sum + answer.passes, 0);

@@ -18,6 +18,7 @@ import {
 } from "./routedWords.ts";
 import { ClassStatistics, checkSameConstants } from "./statistics.ts";
 import type { FeatureConstants } from "./types.ts";
+import { addPairs, chainOf, countPairs, type TagPairs, tagPairsSchema } from "./wordDecoding.ts";
 import { layOutTags, type WordFusion } from "./wordFusion.ts";
 import {
   addWordCounts,
@@ -27,31 +28,39 @@ import {
   type WordCounts,
   wordCountsSchema,
 } from "./wordFusionFit.ts";
-import { contributionsOfWords, drawStatistics, readWordRows, type WordFeatures } from "./wordStatistics.ts";
+import {
+  contributionsOfWords,
+  drawStatistics,
+  readWordRows,
+  tagsOfWords,
+  type WordFeatures,
+} from "./wordStatistics.ts";
 
-/** Beside a task's adapter and statistics: how many words each tag had, and what ways to route did to held-out sentences. */
+/** Beside a task's adapter and statistics: how many words each tag had, which followed which, and what ways to route did to held-out sentences. */
 export const wordCountsFile = "words.json";
 
 const totalsSchema = z.record(z.string(), z.int().nonnegative());
 const wordFileSchema = z.strictObject({
-  version: z.literal(1),
+  version: z.literal(2),
   totals: totalsSchema,
+  pairs: tagPairsSchema,
   counts: wordCountsSchema,
 });
 
 /** What a task leaves behind for those that route words. */
 interface WordPart {
   readonly totals: Readonly<Record<string, number>>;
+  readonly pairs: TagPairs;
   readonly counts: WordCounts;
   /** SHA-256 of its statistics' file. */
   readonly hash: string;
 }
 
-function encodePart({ totals, counts }: WordPart): Uint8Array {
-  return new TextEncoder().encode(`${JSON.stringify({ version: 1, totals, counts }, null, 1)}\n`);
+function encodePart({ totals, pairs, counts }: WordPart): Uint8Array {
+  return new TextEncoder().encode(`${JSON.stringify({ version: 2, totals, pairs, counts }, null, 1)}\n`);
 }
 
-function decodePart(bytes: Uint8Array, where: string): Pick<WordPart, "totals" | "counts"> {
+function decodePart(bytes: Uint8Array, where: string): Omit<WordPart, "hash"> {
   let json: unknown;
   try {
     json = JSON.parse(new TextDecoder().decode(bytes));
@@ -69,6 +78,8 @@ export interface CurrentWordRouting extends WordRouting {
   readonly router: FittedRouter;
   /** The best way without a second pass. */
   readonly alone: WordFusion;
+  /** What the chain is made of. */
+  readonly pairs: TagPairs;
   /** What the router is fitted to. */
   readonly statistics: ClassStatistics;
 }
@@ -114,9 +125,10 @@ export class WordRoutedLearner implements AsyncDisposable {
     this.statistics = drawStatistics(this.statistics.with(contributions));
     this.fitted = undefined;
     const bytes = encodeContributions({ constants: this.constants, contributions });
-    const all = [...this.parts.map((part) => part.totals), totals];
-    const counts = await this.count(task, [...this.learned, learned], all, signal);
-    const part = { totals, counts, hash: sha256(bytes) };
+    const pairs = countPairs(tagsOfWords(encodings, task.train));
+    const told = [...this.parts, { totals, pairs }];
+    const counts = await this.count(task, [...this.learned, learned], told, signal);
+    const part = { totals, pairs, counts, hash: sha256(bytes) };
     this.parts.push(part);
     this.newest = new Map([
       [statisticsFile, bytes],
@@ -146,21 +158,19 @@ export class WordRoutedLearner implements AsyncDisposable {
   private async count(
     { name, types, validation }: WordTaskToLearn,
     among: readonly LearnedTask[],
-    totals: readonly WordPart["totals"][],
+    told: readonly Pick<WordPart, "totals" | "pairs">[],
     signal?: AbortSignal,
   ): Promise<WordCounts> {
     if (validation.length === 0) return addWordCounts([]);
     const router = await this.router(signal);
     const { encodings } = this.model.encodeWords(validation, `validation of ${name}`);
     const words = await readWordRows(this.model, encodings, this.features, signal);
-    const priors = this.priors(router, totals);
+    const priors = this.priors(router, told);
     const heldOut = {
       posterior: await posteriorOfWords({ router, priors }, words, signal),
       spans: spansOf(words),
-      gold: encodings.map(
-        ({ firstTokens }, s) => validation[s]?.tags.filter((_, word) => firstTokens[word] !== null) ?? [],
-      ),
-      labels: router.labels,
+      gold: tagsOfWords(encodings, validation),
+      chain: chainOf(router.labels, addPairs(told.map(({ pairs }) => pairs))),
       layout: layOutTags(router.labels, OUTSIDE, among),
       topTasks: this.settings.secondPass === "off" ? 0 : this.settings.topTasks,
     };
@@ -170,9 +180,9 @@ export class WordRoutedLearner implements AsyncDisposable {
   }
 
   /** By tag log(words/rows kept). */
-  private priors({ labels }: FittedRouter, totals: readonly WordPart["totals"][]): readonly number[] {
+  private priors({ labels }: FittedRouter, parts: readonly Pick<WordPart, "totals">[]): readonly number[] {
     return labels.map((label) => {
-      const words = totals.reduce((sum, each) => sum + (each[label] ?? 0), 0);
+      const words = parts.reduce((sum, { totals }) => sum + (totals[label] ?? 0), 0);
       // Two rows that are the same number for number are kept once each task at least, so neither count is 0.
       return Math.log(Math.max(1, words) / Math.max(1, this.statistics.count(label)));
     });
@@ -190,14 +200,14 @@ export class WordRoutedLearner implements AsyncDisposable {
   async current(signal?: AbortSignal): Promise<CurrentWordRouting> {
     const router = await this.router(signal);
     const counts = addWordCounts(this.parts.map((part) => part.counts));
+    const pairs = addPairs(this.parts.map((part) => part.pairs));
     const { topTasks, secondPass } = this.settings;
     return {
       router,
       features: this.features,
-      priors: this.priors(
-        router,
-        this.parts.map((part) => part.totals),
-      ),
+      priors: this.priors(router, this.parts),
+      pairs,
+      chain: chainOf(router.labels, pairs),
       fusion: chooseWordFusion(counts, topTasks, secondPass),
       alone: chooseWordFusion(counts, topTasks, "off"),
       statistics: this.statistics,

@@ -1,8 +1,8 @@
 // Dimensions: n words, F routing features.
-/** Words as routers see them: the frozen features of their first tokens, and how many a tag keeps. */
+/** Words as routers see them: the mean of their tokens' features, and how many a tag keeps. */
 import { OUTSIDE, type TaggedSentence } from "../../data/conll.ts";
 import type { WordEncoding } from "../../data/wordEncoding.ts";
-import type { AdaptedBackbone, LearnedTask } from "../adaptedBackbone.ts";
+import type { AdaptedBackbone, FeatureRows, LearnedTask } from "../adaptedBackbone.ts";
 import { FIXED_SCALE, hashRow, quantize, takeRows } from "./fixedRows.ts";
 import { ClassStatistics, type Contribution } from "./statistics.ts";
 import { joinRows } from "./totals.ts";
@@ -32,7 +32,34 @@ export interface WordFeatures extends RoutingFeatureSpec {
   readonly session?: LearnedTask;
 }
 
-/** One forward pass of every sentence: the features of each word's first token, where its tag is learned too. */
+/**
+ * The mean of each word's tokens, every layer's part brought back to length 1.
+ * @param tokens (ids, F) of a sentence
+ * @param layers whose parts stand side by side in F
+ */
+export function poolWords(
+  { width, values }: FeatureRows,
+  { firstTokens, end }: Pick<WordEncoding, "firstTokens" | "end">,
+  layers: number,
+): FeatureRows {
+  const starts = firstTokens.filter((token) => token !== null);
+  const pooled = new Float32Array(starts.length * width);
+  const each = width / layers;
+  starts.forEach((start, word) => {
+    const row = pooled.subarray(word * width, (word + 1) * width);
+    for (let token = start; token < (starts[word + 1] ?? end); token++)
+      for (let i = 0; i < width; i++) row[i] = row[i]! + values[token * width + i]!;
+    for (let from = 0; from < width; from += each) {
+      let squares = 0;
+      for (let i = from; i < from + each; i++) squares += row[i]! * row[i]!;
+      const scale = squares > 0 ? 1 / Math.sqrt(squares) : 0;
+      for (let i = from; i < from + each; i++) row[i] = row[i]! * scale;
+    }
+  });
+  return { rows: starts.length, width, values: pooled };
+}
+
+/** One forward pass of every sentence: the features of its words. */
 export async function readWordRows(
   model: AdaptedBackbone,
   encodings: readonly WordEncoding[],
@@ -44,10 +71,10 @@ export async function readWordRows(
   for (let from = 0; from < encodings.length; from += SENTENCES_AT_ONCE) {
     const chunk = encodings.slice(from, from + SENTENCES_AT_ONCE);
     const features = await model.routingTokenFeatures(chunk, { layers }, signal, session);
-    chunk.forEach(({ firstTokens }, i) => {
-      const tokens = firstTokens.filter((token) => token !== null);
-      pieces.push(takeRows(quantize(features[i]!), tokens));
-      starts.push(starts.at(-1)! + tokens.length);
+    chunk.forEach((encoding, i) => {
+      const words = poolWords(features[i]!, encoding, layers.length);
+      pieces.push(quantize(words));
+      starts.push(starts.at(-1)! + words.rows);
     });
   }
   return { rows: joinRows(pieces, model.structure.backbone.width * layers.length), starts };
@@ -100,6 +127,16 @@ export function drawRows(rows: FixedRows, most: number): FixedRows {
   );
 }
 
+/** The tags of each sentence's words that have a token. */
+export function tagsOfWords(
+  encodings: readonly WordEncoding[],
+  sentences: readonly Pick<TaggedSentence, "tags">[],
+): readonly (readonly string[])[] {
+  return encodings.map(
+    ({ firstTokens }, s) => sentences[s]?.tags.filter((_, word) => firstTokens[word] !== null) ?? [],
+  );
+}
+
 /** What a task's sentences give its tags. */
 export interface WordContributions {
   /** One a tag, empty where no word has it. */
@@ -120,8 +157,7 @@ export function contributionsOfWords(
   labels: readonly string[],
 ): WordContributions {
   const byTag = new Map<string, number[]>([OUTSIDE, ...labels].map((label) => [label, []]));
-  encodings.forEach(({ firstTokens }, s) => {
-    const tags = sentences[s]?.tags.filter((_, word) => firstTokens[word] !== null) ?? [];
+  tagsOfWords(encodings, sentences).forEach((tags, s) => {
     tags.forEach((tag, word) => {
       byTag.get(tag)?.push(starts[s]! + word);
     });
