@@ -76,6 +76,23 @@ task 1/2 evaluated: CIL 80.0 %, TIL 90.0 % on 1 task (1 s)
     );
   });
 
+  test("on a terminal: what goes on once a task is learned, until it is evaluated", () => {
+    if (started.type !== "run-started") throw new TypeError("the fixture begins a run");
+    const { header } = started;
+    const said = (config: typeof header.config) => {
+      const terminal = listeningTerminal(true);
+      const printer = new ProgressPrinter(terminal);
+      printer.print(at(0, { type: "run-started", header: { ...header, config } }));
+      for (const [i, body] of bodies.slice(5, 7).entries()) printer.print(at(i + 1, body));
+      return terminal.heard().err;
+    };
+    const evaluated = "\r\u001b[Ktask 1/2 evaluated";
+    expect(said(header.config)).toContain(`cut to maxLength\ntask 1/2 · evaluating …${evaluated}`);
+    expect(said({ ...header.config, "router.kind": "auto" })).toContain(
+      `task 1/2 · fitting the router, then evaluating …${evaluated}`,
+    );
+  });
+
   test("never longer than the line", () => {
     const terminal = { ...listeningTerminal(true), errWidth: 40 };
     new ProgressPrinter(terminal).print(at(1, stepEvent(0, 1, 225)));
