@@ -217,7 +217,7 @@ for (const recipe of positionals.length > 0 ? positionals : ["clinc150", "bankin
       : [];
     const statistics = ClassStatistics.empty(constants).with(withRoles(rows, judging));
     if (flags["five-shot"]) await measureFiveShot(statistics, train, labels.train);
-    if (flags["out-of-scope"])
+    if (flags["out-of-scope"] && features.oosTest.rows > 0)
       await measureOutOfScope(statistics, (part) => cutLayers(features[part], layers));
     for (const kind of flags.kinds.split(",").filter(isKind)) {
       await using fitter = new RouterFitter((graph) => nodeRuntime.compile(graph, { threads }));
