@@ -2,8 +2,9 @@ import type { LearnedTask } from "../continual/adaptedBackbone.ts";
 import type { GenerativeBackbone } from "../continual/generativeBackbone.ts";
 import { seenLabels } from "../continual/generativeEvaluation.ts";
 import { StoreError } from "../core/errors.ts";
+import { softmax } from "../core/softmax.ts";
 import type { Example } from "../data/types.ts";
-import { checkTop, DEFAULT_TOP, findTask, rank, softmax } from "./classify.ts";
+import { checkTop, DEFAULT_TOP, findTask, rank } from "./classify.ts";
 import type { Prediction, PredictOptions } from "./types.ts";
 
 /**
@@ -28,7 +29,7 @@ export async function answer(
   const { prompts } = model.encode(examples);
   const scores = await model.scores(newest, prompts, labels, signal);
   return examples.map(({ text }, i) => {
-    const ranked = rank(labels, softmax([...(scores[i] ?? [])]), top);
+    const ranked = rank(labels, softmax(scores[i] ?? []), top);
     const [best = { label: "", score: 0 }] = ranked;
     const owner = inPlay.findLast((task) => task.labels.includes(best.label)) ?? newest;
     return { text, ...best, task: owner.name, top: ranked, passes: 1 };

@@ -3,18 +3,11 @@ import { rowOf } from "../continual/adaptedBackbone.ts";
 import { chooseExactly } from "../continual/evaluation.ts";
 import { ConfigError, StoreError } from "../core/errors.ts";
 import { nearest } from "../core/nearest.ts";
+import { softmax } from "../core/softmax.ts";
 import type { Example } from "../data/types.ts";
 import type { Prediction, PredictOptions, ScoredLabel } from "./types.ts";
 
 export const DEFAULT_TOP = 5;
-
-/** eˣ / Σ eˣ in float64. */
-export function softmax(logits: readonly number[]): number[] {
-  const peak = Math.max(...logits);
-  const powers = logits.map((logit) => Math.exp(logit - peak));
-  const total = powers.reduce((sum, power) => sum + power, 0);
-  return powers.map((power) => power / total);
-}
 
 /** The best labels, each once: a label that several tasks have counts with its best slot. */
 export function rank(labels: readonly string[], scores: readonly number[], top: number): ScoredLabel[] {

@@ -1,8 +1,10 @@
 /** A router in front of a decoder that answers in words: whose adapter answers which text. */
+
 import { AdaptedBackbone, type LearnedTask } from "../continual/adaptedBackbone.ts";
 import type { GenerativeBackbone } from "../continual/generativeBackbone.ts";
 import { PASSES_OF_AN_ANSWER, scoreByTask } from "../continual/routing/routedAnswers.ts";
 import { OpenedOnce } from "../core/openedOnce.ts";
+import { softmax } from "../core/softmax.ts";
 import { DEFAULT_PROMPT, promptTemplate } from "../data/prompts.ts";
 import { encodeAll } from "../data/tokenizer.ts";
 import type { Example } from "../data/types.ts";
@@ -10,7 +12,7 @@ import type { CausalStructure } from "../generate/graphs.ts";
 import { defaultHeads } from "../nn/heads.ts";
 import { nodeRuntime } from "../runtime/node.ts";
 import type { LoadedBackbone } from "./backbone.ts";
-import { checkTop, DEFAULT_TOP, rank, softmax } from "./classify.ts";
+import { checkTop, DEFAULT_TOP, rank } from "./classify.ts";
 import type { ResolvedConfig } from "./configSchema.ts";
 import type { OpenedRun } from "./openedRun.ts";
 import { type TextRouter, textRouterOf } from "./routingPredictor.ts";
@@ -59,7 +61,7 @@ export async function answerRouted(
   const scores = await scoreByTask(model, tasks, taskOf, prompts, signal);
   return examples.map(({ text }, i) => {
     const { name, labels } = tasks[taskOf[i]!]!;
-    const ranked = rank(labels, softmax([...scores[i]!]), top);
+    const ranked = rank(labels, softmax(scores[i]!), top);
     const [best = { label: "", score: 0 }] = ranked;
     return { text, ...best, task: name, top: ranked, passes: PASSES_OF_AN_ANSWER };
   });

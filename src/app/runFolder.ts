@@ -42,7 +42,8 @@ export function isRunFile(name: string): boolean {
   return runFiles.has(name) || temporary.test(name);
 }
 
-async function listFolder(folder: string): Promise<string[]> {
+/** Names in a folder; none where there is none. @throws StoreError where it is a file, or cannot be read */
+export async function listFolder(folder: string): Promise<string[]> {
   try {
     return await readdir(folder);
   } catch (cause) {

@@ -4,6 +4,7 @@
  * with a Gaussian of shared covariance over them, no network; whatever does not beat it has learned nothing of language.
  */
 
+import { FNV_OFFSET, hashIn, spreadBits } from "../core/hashing.ts";
 import type { FloorMetrics } from "../core/record.ts";
 import type { Example, Task } from "../data/types.ts";
 import { sha256 } from "../io/hash.ts";
@@ -22,11 +23,9 @@ const LONGEST = 5;
 
 /** FNV-1a over UTF-16 units, then murmur3's finaliser, so that bucket and sign are independent bits. */
 function hashOf(gram: string): number {
-  let h = 0x811c9dc5;
-  for (let i = 0; i < gram.length; i++) h = Math.imul(h ^ gram.charCodeAt(i), 0x01000193);
-  h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);
-  h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);
-  return (h ^ (h >>> 16)) >>> 0;
+  let h = FNV_OFFSET;
+  for (let i = 0; i < gram.length; i++) h = hashIn(h, gram.charCodeAt(i));
+  return spreadBits(h);
 }
 
 function ngramsOf(text: string): string[] {

@@ -2,6 +2,8 @@
  * Seeded randomness by name: every stream is a function of (seed, path), so the order in which parts of a
  * program draw never matters, and a resumed run draws what the uninterrupted one would have drawn.
  */
+import { FNV_OFFSET, hashIn, spreadBits } from "./hashing.ts";
+
 export interface Rng {
   /** A generator of its own for a named purpose, e.g. `rng.fork("task-3", "step", 17, site)`. */
   fork(...path: readonly (string | number)[]): Rng;
@@ -15,24 +17,11 @@ export interface Rng {
   normal(): number;
 }
 
-const FNV_OFFSET = 0x811c9dc5;
-const FNV_PRIME = 0x01000193;
-
 function hashInto(hash: number, part: string): number {
   let h = hash;
-  for (let i = 0; i < part.length; i++) {
-    h = Math.imul(h ^ part.charCodeAt(i), FNV_PRIME);
-  }
+  for (let i = 0; i < part.length; i++) h = hashIn(h, part.charCodeAt(i));
   // A separator, so that ("ab", "c") and ("a", "bc") differ.
-  return Math.imul(h ^ 0x1f, FNV_PRIME) >>> 0;
-}
-
-/** murmur3's finaliser: spreads every input bit over the word. */
-function mix(value: number): number {
-  let h = value >>> 0;
-  h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);
-  h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);
-  return (h ^ (h >>> 16)) >>> 0;
+  return hashIn(h, 0x1f) >>> 0;
 }
 
 /** sfc32 (Chris Doty-Humphrey): small, fast, passes PractRand; four words of state from the path's hash. */
@@ -47,9 +36,9 @@ class Sfc32 implements Rng {
   constructor(low: number, high: number) {
     this.low = low;
     this.high = high;
-    this.a = mix(low);
-    this.b = mix(high ^ 0x9e3779b9);
-    this.c = mix(low ^ Math.imul(high, 0x85ebca6b));
+    this.a = spreadBits(low);
+    this.b = spreadBits(high ^ 0x9e3779b9);
+    this.c = spreadBits(low ^ Math.imul(high, 0x85ebca6b));
     for (let i = 0; i < 12; i++) this.uint32();
   }
 
@@ -58,7 +47,7 @@ class Sfc32 implements Rng {
     let high = this.high;
     for (const part of path) {
       low = hashInto(low, String(part));
-      high = hashInto(mix(high ^ low), String(part));
+      high = hashInto(spreadBits(high ^ low), String(part));
     }
     return new Sfc32(low, high);
   }
@@ -88,7 +77,7 @@ class Sfc32 implements Rng {
 
 export function createRng(seed: number): Rng {
   const low = hashInto(FNV_OFFSET, String(seed));
-  return new Sfc32(low, mix(low ^ 0xdeadbeef));
+  return new Sfc32(low, spreadBits(low ^ 0xdeadbeef));
 }
 
 /** Fisher–Yates; returns a new array. */

@@ -1,9 +1,8 @@
 /** Beginning a store. */
 import { existsSync } from "node:fs";
-import { mkdir, readdir, rm, rmdir } from "node:fs/promises";
+import { mkdir, rm, rmdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { StoreError } from "../../core/errors.ts";
-import { errorCode } from "../../io/fileErrors.ts";
 import { sha256Json } from "../../io/hash.ts";
 import { acquireLock } from "../../io/lock.ts";
 import { loadBackbone, readArchitecture } from "../backbone.ts";
@@ -13,27 +12,17 @@ import { manifestFile } from "../manifest.ts";
 import type { Override } from "../overrides.ts";
 import { collectVersions } from "../packageInfo.ts";
 import { checkRouter } from "../routing.ts";
-import { configFile } from "../runFolder.ts";
+import { configFile, listFolder } from "../runFolder.ts";
 import { resolveStructure } from "../structure.ts";
 import { resolveSettings, type StoreConfig, type StoreSettings, writeSettings } from "./settings.ts";
 import { readStore, StoreFolder } from "./storeFolder.ts";
-
-async function entriesOf(folder: string): Promise<string[]> {
-  try {
-    return await readdir(folder);
-  } catch (cause) {
-    if (errorCode(cause) === "ENOENT") return [];
-    if (errorCode(cause) === "ENOTDIR") throw new StoreError(`${folder}: is a file, not a folder`, { cause });
-    throw new StoreError(`${folder}: cannot be read`, { cause });
-  }
-}
 
 /**
  * Lets through what an interrupted beginning left: settings of a store, without a first version.
  * @throws StoreError if the folder holds something
  */
 export async function refuseFull(folder: string): Promise<void> {
-  const entries = (await entriesOf(folder)).filter(
+  const entries = (await listFolder(folder)).filter(
     (name) => name !== "lock.json" && !name.startsWith(".tmp-"),
   );
   const [only] = entries;

@@ -2,8 +2,9 @@
 import { ClassTotals } from "../../continual/routing/classTotals.ts";
 import { route } from "../../continual/routing/routedPrediction.ts";
 import { StoreError } from "../../core/errors.ts";
+import { softmax } from "../../core/softmax.ts";
 import type { Example } from "../../data/types.ts";
-import { checkTop, classify, DEFAULT_TOP, findTask, rank, softmax } from "../classify.ts";
+import { checkTop, classify, DEFAULT_TOP, findTask, rank } from "../classify.ts";
 import { classifyRouted, type TextRouter } from "../routingPredictor.ts";
 import type { Prediction, PredictOptions } from "../types.ts";
 import { fusionOf } from "./secondPass.ts";

@@ -3,13 +3,11 @@
  * named them; earlier manifests beside it. So every change is one version, whatever moment the process dies at, and
  * whoever read a manifest finds its files.
  */
-import { readdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { fusionFile, statisticsFile } from "../../continual/routing/routedLearner.ts";
 import { selectorFile } from "../../continual/selectorState.ts";
 import { StoreError } from "../../core/errors.ts";
 import { type FileSystem, nodeFileSystem, writeFileAtomic, writeFolderAtomic } from "../../io/atomic.ts";
-import { errorCode } from "../../io/fileErrors.ts";
 import { sha256 } from "../../io/hash.ts";
 import { acquireLock, type FolderLock } from "../../io/lock.ts";
 import {
@@ -23,6 +21,7 @@ import {
   type StoreVersion,
   slugFor,
 } from "../manifest.ts";
+import { listFolder } from "../runFolder.ts";
 import { countedFile } from "./taskRows.ts";
 
 const versionsFolder = "versions";
@@ -49,15 +48,6 @@ export async function readStore(folder: string): Promise<StoreManifest> {
   return { ...manifest, store: manifest.store ?? adopted };
 }
 
-async function list(folder: string): Promise<string[]> {
-  try {
-    return await readdir(folder);
-  } catch (cause) {
-    if (errorCode(cause) === "ENOENT") return [];
-    throw new StoreError(`${folder}: cannot be read`, { cause });
-  }
-}
-
 function numberOf(version: number): string {
   return String(version).padStart(6, "0");
 }
@@ -68,7 +58,7 @@ function versionPath(folder: string, version: number): string {
 
 /** Numbers of the versions before the present one that are kept, oldest first. */
 export async function keptVersions(folder: string): Promise<number[]> {
-  const names = await list(join(folder, versionsFolder));
+  const names = await listFolder(join(folder, versionsFolder));
   return names.flatMap((name) => Number(versionFile.exec(name)?.[1] ?? [])).sort((a, b) => a - b);
 }
 
@@ -161,7 +151,7 @@ export class StoreFolder implements AsyncDisposable {
     const takenSlugs = new Set([...this.current.tasks.map((other) => other.slug), ...slugs]);
     const slug = task.slug ?? slugFor(task.name, takenSlugs);
     const adapters = join(this.path, adaptersFolder);
-    const taken = new Set(await list(adapters));
+    const taken = new Set(await listFolder(adapters));
     let name = slug;
     for (let n = 2; taken.has(name); n++) name = `${slug}-${n}`;
     await this.fs.makeFolder(adapters);
@@ -263,7 +253,7 @@ export class StoreFolder implements AsyncDisposable {
     remember(this.current);
     for (const version of await keptVersions(this.path)) remember(await readVersion(this.path, version));
     const inFolder = async (folder: string) =>
-      (await list(join(this.path, folder))).map((name) => (folder === "" ? name : `${folder}/${name}`));
+      (await listFolder(join(this.path, folder))).map((name) => (folder === "" ? name : `${folder}/${name}`));
     const temporary = (path: string) => /(^|\/)\.(tmp|old)-/.test(path) && !path.startsWith(".tmp-lock");
     const leftovers = [
       ...[...(await inFolder("")), ...(await inFolder(versionsFolder))].filter(temporary),

@@ -1,6 +1,7 @@
 // Dimensions: n rows, F routing features.
 /** Features in fixed point: rounded once, so that sums over them are whole numbers and exact in any order. */
 import { DataError } from "../../core/errors.ts";
+import { FNV_OFFSET, hashIn, spreadBits } from "../../core/hashing.ts";
 import type { FeatureRows } from "../adaptedBackbone.ts";
 import type { FixedRows } from "./types.ts";
 
@@ -51,11 +52,9 @@ export function blockOf(start: number, end: number, size: number): number[] {
 
 /** FNV-1a over a row's numbers, then murmur3's finaliser: the same row has the same hash wherever it stands. */
 export function hashRow(values: Int16Array): number {
-  let h = 0x811c9dc5;
-  for (let i = 0; i < values.length; i++) h = Math.imul(h ^ (values[i]! & 0xffff), 0x01000193);
-  h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);
-  h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);
-  return (h ^ (h >>> 16)) >>> 0;
+  let h = FNV_OFFSET;
+  for (let i = 0; i < values.length; i++) h = hashIn(h, values[i]! & 0xffff);
+  return spreadBits(h);
 }
 
 /**

@@ -1,5 +1,7 @@
 // Dimensions: n texts, T tasks.
 /** Answers where NewLoRA's network chooses the task. */
+
+import { softmax } from "../../core/softmax.ts";
 import type { Encoding } from "../../data/tokenizer.ts";
 import {
   type AdaptedBackbone,
@@ -11,13 +13,6 @@ import {
 } from "../adaptedBackbone.ts";
 import { type SelectorInference, selectorKinds, type TaskSelector } from "../selector.ts";
 import { askingHeads, type RoutedAnswer, type RouteOptions } from "./routedPrediction.ts";
-
-function softmax(logits: Float32Array): Float64Array {
-  const peak = logits[argmax(logits)] ?? 0;
-  const powers = Float64Array.from(logits, (logit) => Math.exp(logit - peak));
-  const total = powers.reduce((sum, power) => sum + power, 0);
-  return powers.map((power) => power / total);
-}
 
 /** A slot of a task's head, and what speaks for it. */
 interface Candidate {
