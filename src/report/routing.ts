@@ -46,7 +46,7 @@ export function describeRouter(router: RouterSummary, config: RunHeader["config"
   const heldOut =
     heldOutAccuracy === null
       ? ""
-      : `, right for ${formatPercent(heldOutAccuracy)} % of the training rows that were held out to choose it`;
+      : `, right for ${formatPercent(heldOutAccuracy)} % of the rows that were held out to choose it`;
   const kept = `its statistics take ${formatBytes(bytesPerClass)} a class, ${formatBytes(retainedBytes)} in all`;
   const second = describeSecondPass(secondPass, Object.fromEntries(flattenConfig(config)));
   return `${kind}${heldOut}; ${second}; ${kept}`;

@@ -143,6 +143,26 @@ describe("relative Mahalanobis distance", () => {
     expect(rejected).toBeLessThan(0.25);
   });
 
+  it("has a second kind of evidence where enough rows are held out, and adds standard scores", async () => {
+    const known = ["a", "b", "c", "d"];
+    const fitting = known.map((label, i) => ({ ...contribution(label, 60, i), role: "fit" }) as const);
+    const varianceWith = async (judges: number) => {
+      const judging = known.map(
+        (label, i) => ({ ...contribution(label, judges, 40 + i), role: "judge" }) as const,
+      );
+      const detector = await fitter.detect(ClassStatistics.empty(constants).with([...fitting, ...judging]));
+      const scores: number[] = [];
+      for (const label of known) scores.push(...(await detector.score(cloud(label, 100, 900))));
+      const mean = scores.reduce((sum, score) => sum + score, 0) / scores.length;
+      return scores.reduce((sum, score) => sum + (score - mean) ** 2, 0) / scores.length;
+    };
+    // One standard score has a variance of about 1; two that agree in part have one of more together.
+    const [one, two] = [await varianceWith(24), await varianceWith(25)];
+    expect(one).toBeGreaterThan(0.5);
+    expect(one).toBeLessThan(2);
+    expect(two).toBeGreaterThan(1.3 * one);
+  });
+
   it("is the same to the last bit in any order, and of a text alone", async () => {
     const parts = ["a", "b", "c"].map((label, i) => contribution(label, 30, i));
     const empty = ClassStatistics.empty(constants);

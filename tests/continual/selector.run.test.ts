@@ -98,7 +98,7 @@ describe.each(["newlora", "newlora-frozen"])("%s", (kind) => {
     expect(csv.split("\n")[3]).toBe(`task-2,${last.accuracy.join(",")}`);
     const tables = renderTables(await readRunRecord(join(root, kind)), { color: false, width: 64 });
     const percent = ((routed?.taskAccuracy ?? 0) * 100).toFixed(1).replace("100.0", "100");
-    expect(tables).toContain(`task found: ${percent}`);
+    expect(tables).toContain(`the task is found for ${percent} %`);
     expect(tables).toContain("routed accuracy, %");
     expect(await readFile(join(root, kind, "report.html"), "utf8")).toContain("<h3>Routed</h3>");
   });

@@ -92,9 +92,7 @@ describe("renderTables", () => {
       ],
     ] as const) {
       const text = withRouter(config);
-      expect(text).toContain(
-        "Router: lda, right for 50.0 % of the training rows that were held out to choose it;",
-      );
+      expect(text).toContain("Router: lda, right for 50.0 % of the rows that were held out to choose it;");
       expect(text).toContain(message);
     }
   });

@@ -42,6 +42,8 @@ export interface OutOfScopeOptions {
 /** Shrinkage of both covariances: the best of three on CLINC150's out-of-scope validation texts. */
 const SHRINKAGE = 0.3;
 const FALSE_REJECT_RATE = 0.05;
+/** Held-out rows from which on a mean and a deviation of theirs are to be trusted with scores of two kinds. */
+const ENOUGH_JUDGES = 100;
 /** Texts that go through the products at once, always as many. */
 const BLOCK = 64;
 
@@ -235,37 +237,55 @@ function addStandard(parts: readonly { readonly scores: Float64Array; readonly s
   return sums;
 }
 
-/**
- * Fits two kinds of evidence to the classes seen so far: relative Mahalanobis distances in several random expansions, and
- * the largest logit of a softmax regression, each in standard deviations of what the held-out rows have. Those also set
- * the threshold, by fits without them; the fits that answer have seen all rows.
- */
-export async function fitDetector(ground: FitGround, rate = FALSE_REJECT_RATE): Promise<OutOfScopeDetector> {
+/** Scores of one kind: of the rows that judge, by fits without them, and of texts, by fits to all. */
+interface Evidence {
+  readonly judged: Float64Array;
+  score(rows: FixedRows, signal: AbortSignal | undefined): Promise<Float64Array>;
+}
+
+async function distanceEvidence(ground: FitGround): Promise<Evidence> {
   const { algebra, statistics, split, signal } = ground;
   const fitted: FittedDistance[] = [];
   for (const member of detectorMembers)
     fitted.push(await fitDistances(ground, ground.expander(expansionOf(member, statistics.constants))));
   const judging = fitted.map((each) => ({ expander: each.expander, distance: each.judging }));
   const final = fitted.map((each) => ({ expander: each.expander, distance: each.final }));
+  return {
+    judged: await addDistances(algebra, judging, split.judges, signal),
+    score: (rows, stop) => addDistances(algebra, final, rows, stop),
+  };
+}
+
+async function logitEvidence(ground: FitGround): Promise<Evidence> {
   const softmax = await chooseSoftmax(ground, detectorSoftmax);
-  const judged = [
-    await addDistances(algebra, judging, split.judges, signal),
-    negativeLargest(softmax.logits),
-  ];
-  const standards = judged.map(standardOf);
-  const add = (scores: readonly Float64Array[]) =>
-    addStandard(scores.map((own, i) => ({ scores: own, standard: standards[i]! })));
   const member = await softmax.finish();
   return {
-    threshold: rejectionThreshold(add(judged), rate),
+    judged: negativeLargest(softmax.logits),
+    score: (rows, stop) => logitScores(ground, member, rows, stop),
+  };
+}
+
+/**
+ * Fits relative Mahalanobis distances in several random expansions to the classes seen so far, and where enough rows are
+ * held out to say how two kinds of score lie, beside them the largest logit of a softmax regression, each in standard
+ * deviations. The held-out rows also set the threshold, by fits without them; the fits that answer have seen all rows.
+ */
+export async function fitDetector(ground: FitGround, rate = FALSE_REJECT_RATE): Promise<OutOfScopeDetector> {
+  const { statistics, split } = ground;
+  const evidence = [await distanceEvidence(ground)];
+  if (split.heldOutRows >= ENOUGH_JUDGES) evidence.push(await logitEvidence(ground));
+  const standards = evidence.map(({ judged }) => standardOf(judged));
+  const add = (scores: readonly Float64Array[]) =>
+    addStandard(scores.map((own, i) => ({ scores: own, standard: standards[i]! })));
+  return {
+    threshold: rejectionThreshold(add(evidence.map(({ judged }) => judged)), rate),
     falseRejectRate: rate,
     score: async (features, stop) => {
       checkWidth("out-of-scope detector", features, statistics.constants);
       const rows = quantize(features);
-      return add([
-        await addDistances(algebra, final, rows, stop),
-        await logitScores(ground, member, rows, stop),
-      ]);
+      const scores: Float64Array[] = [];
+      for (const each of evidence) scores.push(await each.score(rows, stop));
+      return add(scores);
     },
   };
 }
