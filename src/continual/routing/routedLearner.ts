@@ -3,13 +3,10 @@
 import { z } from "zod";
 import { StoreError } from "../../core/errors.ts";
 import type { LabelledExample } from "../../data/types.ts";
-import { sha256, sha256Json } from "../../io/hash.ts";
 import type { AdaptedBackbone, LearnedTask } from "../adaptedBackbone.ts";
 import type { TaskToLearn } from "../learner.ts";
-import { decodeContributions, encodeContributions } from "./contributionFile.ts";
-import { type FittedRouter, RouterFitter } from "./fit.ts";
+import type { FittedRouter } from "./fit.ts";
 import { quantize } from "./fixedRows.ts";
-import type { Fusion } from "./fusion.ts";
 import {
   addFusionCounts,
   chooseFusion,
@@ -20,7 +17,8 @@ import {
 import type { OutOfScopeDetector } from "./outOfScope.ts";
 import type { Routing } from "./routedPrediction.ts";
 import { countSecondPass, type HeldOutTask, withRoles } from "./secondPassCounts.ts";
-import { ClassStatistics, type Contribution, checkSameConstants, compareCodeUnits } from "./statistics.ts";
+import type { ClassStatistics, Contribution } from "./statistics.ts";
+import { type FileBytes, StatisticsRouter } from "./statisticsRouter.ts";
 import type { FeatureConstants, RouterKind, RoutingFeatureSpec } from "./types.ts";
 
 /** The files beside a task's adapter: its classes' rows, and what a second pass did to its held-out texts. */
@@ -64,26 +62,7 @@ export async function contributionsOf(
   return contributions;
 }
 
-/** SHA-256 over an adapter's tensors, by name. */
-export function hashAdapter({ adapter }: Pick<LearnedTask, "adapter">): string {
-  const tensors = [...adapter].sort(([a], [b]) => compareCodeUnits(a, b));
-  return sha256Json(
-    tensors.map(([name, { data, dims }]) => [
-      name,
-      dims,
-      sha256(new Uint8Array(data.buffer, data.byteOffset, data.byteLength)),
-    ]),
-  );
-}
-
 const fusionFileSchema = z.strictObject({ version: z.literal(1), ...fusionCountsSchema.unwrap().shape });
-
-/** What a task leaves behind for those that route. */
-interface TaskPart {
-  readonly counts: FusionCounts;
-  /** SHA-256 of its statistics' file. */
-  readonly hash: string;
-}
 
 function encodePart(statistics: Uint8Array, counts: FusionCounts): ReadonlyMap<string, Uint8Array> {
   return new Map([
@@ -127,65 +106,46 @@ export interface CurrentRouting extends Routing {
  * Holds native memory: dispose of it.
  */
 export class RoutedLearner implements AsyncDisposable {
-  private readonly model: AdaptedBackbone;
   readonly settings: RoutingSettings;
-  private constants: FeatureConstants;
-  private readonly seed: number;
-  private readonly fitter: RouterFitter;
+  private readonly model: AdaptedBackbone;
+  private readonly followed: StatisticsRouter;
   private readonly learned: LearnedTask[] = [];
-  private readonly parts: TaskPart[] = [];
-  private statistics: ClassStatistics;
-  /** Through whose adapter features are read, once there is one and they are to be. */
-  private session: LearnedTask | undefined;
-  private fitted: FittedRouter | undefined;
+  /** What a second pass did to the held-out texts of each task. */
+  private readonly counts: FusionCounts[] = [];
   private newest: ReadonlyMap<string, Uint8Array> = new Map();
 
   constructor(model: AdaptedBackbone, settings: RoutingSettings, constants: FeatureConstants, seed: number) {
+    const { kind, firstSession = false } = settings;
     this.model = model;
     this.settings = settings;
-    this.constants = constants;
-    this.seed = seed;
-    this.fitter = new RouterFitter((graph) => model.compile(graph));
-    this.statistics = ClassStatistics.empty(constants);
+    this.followed = new StatisticsRouter((graph) => model.compile(graph), constants, {
+      kind,
+      seed,
+      firstSession,
+    });
   }
 
   /** Learns to route among one task more. */
   async learn(task: TaskToLearn, learned: LearnedTask, signal?: AbortSignal): Promise<void> {
-    const { features, firstSession = false } = this.settings;
-    if (firstSession) this.readThrough(learned);
-    const what = `train of ${task.name}`;
-    const { session } = this;
+    const { features } = this.settings;
+    this.followed.readThrough(learned);
+    const { session } = this.followed;
     const how = { signal, ...(session && { session }) };
-    const train = await contributionsOf(this.model, features, task.train, task.labels, what, how);
-    const held = `validation of ${task.name}`;
-    const judging = await contributionsOf(this.model, features, task.validation, task.labels, held, how);
-    const contributions = withRoles(train, judging);
-    this.statistics = this.statistics.with(contributions);
-    this.fitted = undefined;
+    const rowsOf = (examples: readonly LabelledExample[], part: string) =>
+      contributionsOf(this.model, features, examples, task.labels, `${part} of ${task.name}`, how);
+    const train = await rowsOf(task.train, "train");
+    const judging = await rowsOf(task.validation, "validation");
+    const bytes = this.followed.learn(withRoles(train, judging));
     const heldOut = { examples: task.validation, judging };
     const counts = await this.count(heldOut, [...this.learned, learned], signal);
-    const bytes = encodeContributions({ constants: this.constants, contributions });
+    this.counts.push(counts);
     this.newest = encodePart(bytes, counts);
-    this.parts.push({ counts, hash: sha256(bytes) });
   }
 
   /** Takes the newest task's adapter in, learned now or by an earlier run. */
   add(learned: LearnedTask): void {
-    if (this.settings.firstSession === true) this.readThrough(learned);
+    this.followed.readThrough(learned);
     this.learned.push(learned);
-  }
-
-  /**
-   * Makes the first task that is learned the one through whose adapter all features are read from then on.
-   * @throws StoreError if the statistics there are were read through another
-   */
-  private readThrough(learned: LearnedTask): void {
-    if (this.session !== undefined) return;
-    const constants = { ...this.constants, firstSession: hashAdapter(learned) };
-    if (this.parts.length === 0) this.statistics = ClassStatistics.empty(constants);
-    else checkSameConstants(constants, this.statistics.constants);
-    this.session = learned;
-    this.constants = constants;
   }
 
   private async count(
@@ -196,43 +156,28 @@ export class RoutedLearner implements AsyncDisposable {
     const { topTasks, secondPass } = this.settings;
     if (secondPass === "off" || heldOut.examples.length === 0) return addFusionCounts([]);
     const tasks = among.map((learned) => ({ ...learned, learned }));
-    return countSecondPass(this.model, tasks, await this.router(signal), heldOut, topTasks, signal);
-  }
-
-  /** Fitted to all rows so far; the same rows and settings give the same router. */
-  private async router(signal?: AbortSignal): Promise<FittedRouter> {
-    const { kind } = this.settings;
-    this.fitted ??= await this.fitter.fit(this.statistics, {
-      kind,
-      seed: this.seed,
-      ...(signal && { signal }),
-    });
-    return this.fitted;
-  }
-
-  private fusion(counts: FusionCounts): Fusion {
-    return chooseFusion(counts, this.settings.topTasks, this.settings.secondPass);
+    const router = await this.followed.router(signal);
+    return countSecondPass(this.model, tasks, router, heldOut, topTasks, signal);
   }
 
   /** What routes among everything learned so far. */
   async current(signal?: AbortSignal): Promise<CurrentRouting> {
-    const counts = addFusionCounts(this.parts.map((part) => part.counts));
+    const { features, topTasks, secondPass } = this.settings;
+    const { session, statistics } = this.followed;
+    const counts = addFusionCounts(this.counts);
     return {
-      router: await this.router(signal),
-      features: this.settings.features,
-      ...(this.session && { session: this.session }),
-      fusion: this.fusion(counts),
+      router: await this.followed.router(signal),
+      features,
+      ...(session && { session }),
+      fusion: chooseFusion(counts, topTasks, secondPass),
       counts,
-      statistics: this.statistics,
+      statistics,
     };
   }
 
-  /**
-   * What tells texts of no class learned so far.
-   * @param falseRejectRate the share of held-out rows of known classes that may be rejected
-   */
+  /** As {@link StatisticsRouter.detector}. */
   detector(falseRejectRate: number, signal?: AbortSignal): Promise<OutOfScopeDetector> {
-    return this.fitter.detect(this.statistics, { falseRejectRate, ...(signal && { signal }) });
+    return this.followed.detector(falseRejectRate, signal);
   }
 
   /** The files that go with the newest task's adapter, by name. */
@@ -240,48 +185,30 @@ export class RoutedLearner implements AsyncDisposable {
     return this.newest;
   }
 
-  /** The fitted router's bytes, enough to answer without the statistics. */
-  async encodeRouter(signal?: AbortSignal): Promise<Uint8Array> {
-    return this.fitter.encode(await this.router(signal));
+  /** As {@link StatisticsRouter.encode}. */
+  encodeRouter(signal?: AbortSignal): Promise<Uint8Array> {
+    return this.followed.encode(signal);
   }
 
-  /**
-   * Takes up what {@link encodeRouter} gave, in place of fitting anew.
-   * @throws StoreError if the file is of another version or damaged
-   */
-  adoptRouter(bytes: Uint8Array, where: string): void {
-    this.fitted = this.fitter.decode(bytes, where);
-  }
-
-  /** SHA-256 of the tasks' statistics that the router is fitted to, in the order of learning. */
+  /** As {@link StatisticsRouter.hashes}. */
   get statisticsHashes(): readonly string[] {
-    return this.parts.map(({ hash }) => hash);
+    return this.followed.hashes;
   }
 
   /**
    * Takes up what an earlier run learned of the next task; its adapter is {@link add}'s.
-   * @param read gives the bytes of a file beside its adapter
+   * @param read gives a file beside its adapter
    * @throws StoreError if a file is damaged, or was made of other features
    */
-  async recall(
-    read: (name: string) => Promise<{ readonly bytes: Uint8Array; readonly where: string }>,
-  ): Promise<void> {
+  async recall(read: (name: string) => Promise<FileBytes>): Promise<void> {
     const rows = await read(statisticsFile);
-    const { constants, contributions } = decodeContributions(rows.bytes, rows.where);
-    const counted = await read(fusionFile);
-    const counts = decodeCounts(counted.bytes, counted.where);
-    const joined = ClassStatistics.empty(constants).with(contributions);
-    if (this.settings.firstSession === true && this.parts.length === 0) {
-      // Which adapter it is, the file says before the adapter itself is there; it must be the one that is added then.
-      const { firstSession: _, ...plain } = constants;
-      checkSameConstants(this.constants, plain);
-      this.statistics = joined;
-    } else this.statistics = this.statistics.merge(joined);
-    this.fitted = undefined;
-    this.parts.push({ counts, hash: sha256(rows.bytes) });
+    const { bytes, where } = await read(fusionFile);
+    const counts = decodeCounts(bytes, where);
+    this.followed.recall(rows);
+    this.counts.push(counts);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.fitter[Symbol.asyncDispose]();
+    await this.followed[Symbol.asyncDispose]();
   }
 }

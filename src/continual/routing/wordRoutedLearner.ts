@@ -3,12 +3,10 @@
 import { z } from "zod";
 import { StoreError } from "../../core/errors.ts";
 import { OUTSIDE } from "../../data/conll.ts";
-import { sha256 } from "../../io/hash.ts";
 import type { AdaptedBackbone, LearnedTask } from "../adaptedBackbone.ts";
 import type { WordTaskToLearn } from "../wordLearner.ts";
-import { decodeContributions, encodeContributions } from "./contributionFile.ts";
-import { type FittedRouter, RouterFitter } from "./fit.ts";
-import { hashAdapter, type RoutingSettings, statisticsFile } from "./routedLearner.ts";
+import type { FittedRouter } from "./fit.ts";
+import { type RoutingSettings, statisticsFile } from "./routedLearner.ts";
 import {
   askingWordHeads,
   gatherWordEvidence,
@@ -16,7 +14,8 @@ import {
   spansOf,
   type WordRouting,
 } from "./routedWords.ts";
-import { ClassStatistics, checkSameConstants } from "./statistics.ts";
+import type { ClassStatistics } from "./statistics.ts";
+import { type FileBytes, StatisticsRouter } from "./statisticsRouter.ts";
 import type { FeatureConstants } from "./types.ts";
 import { addPairs, chainOf, countPairs, type TagPairs, tagPairsSchema } from "./wordDecoding.ts";
 import { layOutTags, type WordFusion } from "./wordFusion.ts";
@@ -52,15 +51,13 @@ interface WordPart {
   readonly totals: Readonly<Record<string, number>>;
   readonly pairs: TagPairs;
   readonly counts: WordCounts;
-  /** SHA-256 of its statistics' file. */
-  readonly hash: string;
 }
 
 function encodePart({ totals, pairs, counts }: WordPart): Uint8Array {
   return new TextEncoder().encode(`${JSON.stringify({ version: 2, totals, pairs, counts }, null, 1)}\n`);
 }
 
-function decodePart(bytes: Uint8Array, where: string): Omit<WordPart, "hash"> {
+function decodePart(bytes: Uint8Array, where: string): WordPart {
   let json: unknown;
   try {
     json = JSON.parse(new TextDecoder().decode(bytes));
@@ -70,7 +67,8 @@ function decodePart(bytes: Uint8Array, where: string): Omit<WordPart, "hash"> {
   const parsed = wordFileSchema.safeParse(json);
   if (!parsed.success)
     throw new StoreError(`${where}: not the counts of a word router: ${z.prettifyError(parsed.error)}`);
-  return parsed.data;
+  const { version: _, ...part } = parsed.data;
+  return part;
 }
 
 /** What routes words by now, and what it rests on. */
@@ -90,45 +88,41 @@ export interface CurrentWordRouting extends WordRouting {
  * Holds native memory: dispose of it.
  */
 export class WordRoutedLearner implements AsyncDisposable {
-  private readonly model: AdaptedBackbone;
   readonly settings: RoutingSettings;
-  private constants: FeatureConstants;
-  private readonly seed: number;
-  private readonly fitter: RouterFitter;
+  private readonly model: AdaptedBackbone;
+  private readonly followed: StatisticsRouter;
   private readonly learned: LearnedTask[] = [];
   private readonly parts: WordPart[] = [];
-  private statistics: ClassStatistics;
-  /** Through whose adapter features are read, once there is one and they are to be. */
-  private session: LearnedTask | undefined;
-  private fitted: FittedRouter | undefined;
   private newest: ReadonlyMap<string, Uint8Array> = new Map();
 
   constructor(model: AdaptedBackbone, settings: RoutingSettings, constants: FeatureConstants, seed: number) {
+    const { kind, firstSession = false } = settings;
     this.model = model;
     this.settings = settings;
-    this.constants = constants;
-    this.seed = seed;
-    this.fitter = new RouterFitter((graph) => model.compile(graph));
-    this.statistics = ClassStatistics.empty(constants);
+    this.followed = new StatisticsRouter((graph) => model.compile(graph), constants, {
+      kind,
+      seed,
+      firstSession,
+      draw: drawStatistics,
+    });
   }
 
   get features(): WordFeatures {
-    return { ...this.settings.features, ...(this.session && { session: this.session }) };
+    const { session } = this.followed;
+    return { ...this.settings.features, ...(session && { session }) };
   }
 
   /** Learns to route among one task more. */
   async learn(task: WordTaskToLearn, learned: LearnedTask, signal?: AbortSignal): Promise<void> {
-    if (this.settings.firstSession === true) this.readThrough(learned);
+    this.followed.readThrough(learned);
     const { encodings } = this.model.encodeWords(task.train, `train of ${task.name}`);
     const words = await readWordRows(this.model, encodings, this.features, signal);
     const { contributions, totals } = contributionsOfWords(words, encodings, task.train, task.labels);
-    this.statistics = drawStatistics(this.statistics.with(contributions));
-    this.fitted = undefined;
-    const bytes = encodeContributions({ constants: this.constants, contributions });
+    const bytes = this.followed.learn(contributions);
     const pairs = countPairs(tagsOfWords(encodings, task.train));
     const told = [...this.parts, { totals, pairs }];
     const counts = await this.count(task, [...this.learned, learned], told, signal);
-    const part = { totals, pairs, counts, hash: sha256(bytes) };
+    const part = { totals, pairs, counts };
     this.parts.push(part);
     this.newest = new Map([
       [statisticsFile, bytes],
@@ -138,21 +132,8 @@ export class WordRoutedLearner implements AsyncDisposable {
 
   /** Takes the newest task's adapter in, learned now or by an earlier run. */
   add(learned: LearnedTask): void {
-    if (this.settings.firstSession === true) this.readThrough(learned);
+    this.followed.readThrough(learned);
     this.learned.push(learned);
-  }
-
-  /**
-   * Makes the first task that is learned the one through whose adapter all features are read from then on.
-   * @throws StoreError if the statistics there are were read through another
-   */
-  private readThrough(learned: LearnedTask): void {
-    if (this.session !== undefined) return;
-    const constants = { ...this.constants, firstSession: hashAdapter(learned) };
-    if (this.parts.length === 0) this.statistics = ClassStatistics.empty(constants);
-    else checkSameConstants(constants, this.statistics.constants);
-    this.session = learned;
-    this.constants = constants;
   }
 
   private async count(
@@ -162,7 +143,7 @@ export class WordRoutedLearner implements AsyncDisposable {
     signal?: AbortSignal,
   ): Promise<WordCounts> {
     if (validation.length === 0) return addWordCounts([]);
-    const router = await this.router(signal);
+    const router = await this.followed.router(signal);
     const { encodings } = this.model.encodeWords(validation, `validation of ${name}`);
     const words = await readWordRows(this.model, encodings, this.features, signal);
     const priors = this.priors(router, told);
@@ -184,21 +165,13 @@ export class WordRoutedLearner implements AsyncDisposable {
     return labels.map((label) => {
       const words = parts.reduce((sum, { totals }) => sum + (totals[label] ?? 0), 0);
       // Two rows that are the same number for number are kept once each task at least, so neither count is 0.
-      return Math.log(Math.max(1, words) / Math.max(1, this.statistics.count(label)));
+      return Math.log(Math.max(1, words) / Math.max(1, this.followed.statistics.count(label)));
     });
-  }
-
-  /** Fitted to the rows so far; the same rows and settings give the same router. */
-  private async router(signal?: AbortSignal): Promise<FittedRouter> {
-    const { kind } = this.settings;
-    const options = { kind, seed: this.seed, ...(signal && { signal }) };
-    this.fitted ??= await this.fitter.fit(this.statistics, options);
-    return this.fitted;
   }
 
   /** What routes among everything learned so far. */
   async current(signal?: AbortSignal): Promise<CurrentWordRouting> {
-    const router = await this.router(signal);
+    const router = await this.followed.router(signal);
     const counts = addWordCounts(this.parts.map((part) => part.counts));
     const pairs = addPairs(this.parts.map((part) => part.pairs));
     const { topTasks, secondPass } = this.settings;
@@ -210,7 +183,7 @@ export class WordRoutedLearner implements AsyncDisposable {
       chain: chainOf(router.labels, pairs),
       fusion: chooseWordFusion(counts, topTasks, secondPass),
       alone: chooseWordFusion(counts, topTasks, "off"),
-      statistics: this.statistics,
+      statistics: this.followed.statistics,
     };
   }
 
@@ -219,39 +192,30 @@ export class WordRoutedLearner implements AsyncDisposable {
     return this.newest;
   }
 
-  /** The fitted router's bytes, enough to answer without the statistics. */
-  async encodeRouter(signal?: AbortSignal): Promise<Uint8Array> {
-    return this.fitter.encode(await this.router(signal));
+  /** As {@link StatisticsRouter.encode}. */
+  encodeRouter(signal?: AbortSignal): Promise<Uint8Array> {
+    return this.followed.encode(signal);
   }
 
-  /** SHA-256 of the tasks' statistics that the router is fitted to, in the order of learning. */
+  /** As {@link StatisticsRouter.hashes}. */
   get statisticsHashes(): readonly string[] {
-    return this.parts.map(({ hash }) => hash);
+    return this.followed.hashes;
   }
 
   /**
    * Takes up what an earlier run learned of the next task; its adapter is {@link add}'s.
-   * @param read gives the bytes of a file beside its adapter
+   * @param read gives a file beside its adapter
    * @throws StoreError if a file is damaged, or was made of other features
    */
-  async recall(
-    read: (name: string) => Promise<{ readonly bytes: Uint8Array; readonly where: string }>,
-  ): Promise<void> {
+  async recall(read: (name: string) => Promise<FileBytes>): Promise<void> {
     const rows = await read(statisticsFile);
-    const { constants, contributions } = decodeContributions(rows.bytes, rows.where);
-    const told = await read(wordCountsFile);
-    const joined = ClassStatistics.empty(constants).with(contributions);
-    if (this.settings.firstSession === true && this.parts.length === 0) {
-      // Which adapter it is, the file says before the adapter itself is there; it must be the one that is added then.
-      const { firstSession: _, ...plain } = constants;
-      checkSameConstants(this.constants, plain);
-      this.statistics = joined;
-    } else this.statistics = drawStatistics(this.statistics.merge(joined));
-    this.fitted = undefined;
-    this.parts.push({ ...decodePart(told.bytes, told.where), hash: sha256(rows.bytes) });
+    const { bytes, where } = await read(wordCountsFile);
+    const part = decodePart(bytes, where);
+    this.followed.recall(rows);
+    this.parts.push(part);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.fitter[Symbol.asyncDispose]();
+    await this.followed[Symbol.asyncDispose]();
   }
 }
