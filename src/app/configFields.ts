@@ -1,5 +1,7 @@
 /** Every key of a configuration with its type and default. */
+
 import { z } from "zod";
+import { routerKinds as statisticsKinds } from "../continual/routing/types.ts";
 import { probeKinds } from "../core/record.ts";
 import { isPrompt, promptNames } from "../data/prompts.ts";
 import { streamSchema } from "../data/streamSpec.ts";
@@ -101,18 +103,7 @@ const trainingSchema = z.strictObject({
 });
 
 /** What may choose the task: a router on statistics of the classes, or NewLoRA's network. */
-export const routerKinds = [
-  "auto",
-  "nearest-mean",
-  "lda",
-  "kernel-lda",
-  "ranpac",
-  "softmax",
-  "network",
-  "ensemble",
-  "newlora",
-  "newlora-frozen",
-] as const;
+export const routerKinds = ["auto", ...statisticsKinds, "newlora", "newlora-frozen"] as const;
 
 /** `true`: every kind; `false`, or an empty list: none. */
 const probingSchema = z.union([
