@@ -5,7 +5,7 @@ import type { Algebra, Matrix } from "./algebra.ts";
 import { factorLower, invertLower } from "./triangular.ts";
 
 /** Wide enough for fast products, narrow enough that the loops over one block are little work. */
-const BLOCK = 128;
+const BLOCK = 64;
 
 /** A factor L with L·Lᵀ = A, and the inverses of its diagonal blocks. */
 export interface CholeskyFactor {

@@ -7,6 +7,7 @@ import {
   logSoftmax,
 } from "../../src/continual/routing/calibration.ts";
 import { ClassTotals } from "../../src/continual/routing/classTotals.ts";
+import { searchGrid } from "../../src/continual/routing/closedFit.ts";
 import { type FittedRouter, RouterFitter } from "../../src/continual/routing/fit.ts";
 import { FIXED_SCALE, takeRows } from "../../src/continual/routing/fixedRows.ts";
 import { largest } from "../../src/continual/routing/fusion.ts";
@@ -170,7 +171,7 @@ describe.each(["softmax", "network"] as const)("router %s, trained on rows", (ki
     const { rows, posterior } = router.judged!;
     const values = Float32Array.from(rows.values, (value) => value / FIXED_SCALE);
     const answered = await router.posterior({ rows: rows.rows, width: rows.width, values });
-    expect(answered.values).not.toEqual(posterior.values);
+    expect(answered.values).not.toEqual(posterior().values);
   });
 });
 
@@ -249,7 +250,7 @@ describe("a fitter", () => {
     );
     const best = ({ values, classes }: Posterior) =>
       Array.from({ length: 24 }, (_, row) => largest(values.subarray(row * classes, (row + 1) * classes)));
-    expect(best(judged!.posterior)).toEqual(best(without));
+    expect(best(judged!.posterior())).toEqual(best(without));
     const swapped = held.map((own, i) => ({ ...own, label: labels[(i + 1) % 4]! }));
     const misled = await learn(empty.with([...fitting, ...swapped]), "nearest-mean");
     const plain = await learn(empty.with([...fitting, ...held]), "nearest-mean");
@@ -300,6 +301,30 @@ describe("a fitter", () => {
   it("stops where it is told to", async () => {
     const stopped = fitter.fit(empty.with(all), { kind: "lda", seed: 1, signal: AbortSignal.abort() });
     await expect(stopped).rejects.toThrow(/abort/i);
+  });
+});
+
+describe("the search of a grid", () => {
+  const grid = [0.3, 0.1, 0.03, 0.01, 0.003, 0.001];
+  const search = async (losses: readonly number[]) => {
+    const asked: number[] = [];
+    const { setting } = await searchGrid(grid, async (setting) => {
+      asked.push(setting);
+      return { setting, loss: losses[grid.indexOf(setting)]! };
+    });
+    return { setting, asked };
+  };
+
+  it.each(grid)("finds a valley at %d, without asking everywhere", async (valley) => {
+    const bottom = grid.indexOf(valley);
+    const { setting, asked } = await search(grid.map((_, place) => Math.abs(place - bottom)));
+    expect(setting).toBe(valley);
+    expect(new Set(asked).size).toBe(asked.length);
+    expect(asked.length).toBeLessThan(grid.length);
+  });
+
+  it("takes the strongest of settings that are equally good", async () => {
+    expect((await search([1, 1, 1, 1, 1, 1])).setting).toBe(0.3);
   });
 });
 

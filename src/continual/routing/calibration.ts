@@ -6,19 +6,29 @@ import type { Posterior } from "./types.ts";
 const NEWTON_STEPS = 40;
 const TOLERANCE = 1e-3;
 /** Rows that set a temperature, or weigh one setting against another: a number needs no more. */
-const MOST_ROWS = 1024;
+const MOST_ROWS = 512;
 /** What lies further below a row's largest exponent adds less to its sum than float64 rounds away. */
 const NEGLIGIBLE = -40;
 /** Where the search for β begins, in units of the logits' scale. */
 const FIRST_RATIO = 4;
 
+interface Numbers {
+  readonly length: number;
+  subarray(start: number, end: number): this;
+  slice(start: number, end: number): this;
+  set(values: this, place: number): void;
+}
+
 /** Every so many-th row, so that at most {@link MOST_ROWS} remain. @param matrix (n, …) */
-export function thinOut(matrix: Matrix, targets: Int32Array): { matrix: Matrix; targets: Int32Array } {
+export function thinOut<T extends Numbers>(
+  matrix: { readonly rows: number; readonly columns: number; readonly values: T },
+  targets: Int32Array,
+) {
   const { rows, columns, values } = matrix;
   if (rows <= MOST_ROWS) return { matrix, targets };
   const every = Math.ceil(rows / MOST_ROWS);
   const kept = Math.ceil(rows / every);
-  const thin = new Float64Array(kept * columns);
+  const thin = values.slice(0, kept * columns);
   for (let row = 0; row < kept; row++)
     thin.set(values.subarray(row * every * columns, (row * every + 1) * columns), row * columns);
   return {

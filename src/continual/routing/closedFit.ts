@@ -15,7 +15,7 @@ import {
 import type { Expander } from "./expansions.ts";
 import type { ChosenMember, FitGround } from "./ground.ts";
 import { type ClosedForm, type ClosedMember, expansionOf, grids, SEARCH_SIZE } from "./members.ts";
-import { readOut } from "./routerModel.ts";
+import { readOut32 } from "./routerModel.ts";
 import { accumulate, type Totals } from "./totals.ts";
 
 /** Makes a readout at one setting after another from the same totals. */
@@ -59,7 +59,41 @@ function needsSecond(form: ClosedForm): boolean {
   return form !== "nearest-mean";
 }
 
-/** Fits without the held-out rows, at settings from strong to weak, until the log-loss on them rises. */
+/** A setting, and what it does to the held-out rows. */
+interface Weighed {
+  readonly setting: number;
+  readonly readout: Readout;
+  readonly beta: number;
+  readonly loss: number;
+}
+
+/**
+ * From the middle of a grid to the weaker settings as long as the loss falls; where it did not, to the stronger ones as long
+ * as it does not rise. The loss has one valley along the grid.
+ * @param grid from strong to weak
+ */
+export async function searchGrid<W extends Pick<Weighed, "loss">>(
+  grid: readonly number[],
+  weigh: (setting: number) => Promise<W>,
+): Promise<W> {
+  const middle = grid.length >> 1;
+  const begin = await weigh(grid[middle]!);
+  let best = begin;
+  for (const setting of grid.slice(middle + 1)) {
+    const weaker = await weigh(setting);
+    if (weaker.loss >= best.loss) break;
+    best = weaker;
+  }
+  if (best !== begin) return best;
+  for (const setting of grid.slice(0, middle).reverse()) {
+    const stronger = await weigh(setting);
+    if (stronger.loss > best.loss) break;
+    best = stronger;
+  }
+  return best;
+}
+
+/** Fits without the held-out rows at the settings of a grid, and takes the one of the least log-loss on them. */
 export async function chooseClosed(ground: FitGround, member: ClosedMember): Promise<ChosenMember> {
   const { algebra, statistics, split, signal } = ground;
   const expansion = expansionOf(member, statistics.constants);
@@ -68,27 +102,21 @@ export async function chooseClosed(ground: FitGround, member: ClosedMember): Pro
   const totals = await ground.totals(expander, size, needsSecond(member.form));
   await accumulate(algebra, expander, totals, split.conscripted, 1, signal);
   const judges = await expander.expand(algebra, split.judges, size);
-  const expanded = { ...judges, values: new Float64Array(judges.values) };
   const solve = await solvers[member.form](ground, totals);
-  const few = thinOut(expanded, split.targets);
-  // Rows that were fitted speak for the weakest setting whatever it is.
-  const grid = split.heldOutRows > 0 ? grids[member.form] : grids[member.form].slice(0, 1);
-  let best: { readonly setting: number; readonly readout: Readout; readonly beta: number } | undefined;
-  let least = Number.POSITIVE_INFINITY;
+  const few = thinOut(judges, split.targets);
   let ratio: number | undefined;
-  for (const setting of grid) {
+  const weigh = async (setting: number): Promise<Weighed> => {
     const readout = await solve(setting);
-    const logits = await readOut(algebra, few.matrix, readout);
+    const logits = await readOut32(algebra, few.matrix, readout);
     // The temperature in units of the logits' own scale hardly changes from one setting to the next.
     const beta = fitInverseTemperature(logits, few.targets, ratio);
     ratio = beta / naturalScale(logits);
-    const loss = logLoss(logits, beta, few.targets);
-    if (best !== undefined && loss >= least) break;
-    best = { setting, readout, beta };
-    least = loss;
-  }
-  const { setting, readout, beta } = best!;
-  const logits = await readOut(algebra, expanded, readout);
+    return { setting, readout, beta, loss: logLoss(logits, beta, few.targets) };
+  };
+  // Rows that were fitted speak for the weakest setting whatever it is.
+  const grid = split.heldOutRows > 0 ? grids[member.form] : grids[member.form].slice(0, 1);
+  const { setting, readout, beta } = await searchGrid(grid, weigh);
+  const logits = await readOut32(algebra, judges, readout);
   return {
     settings: { [settingNames[member.form]]: setting, temperature: 1 / beta },
     logits,

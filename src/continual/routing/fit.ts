@@ -56,8 +56,8 @@ export interface RouterChoice {
 export interface JudgedRows {
   /** (h, F) */
   readonly rows: FixedRows;
-  /** (h, C) */
-  readonly posterior: Posterior;
+  /** Calibrated log-posteriors, (h, C), computed when they are asked for. */
+  posterior(): Posterior;
 }
 
 export interface FittedRouter extends Router {
@@ -91,7 +91,7 @@ interface ChosenKind {
   /** 1/temperature of the members' sum. */
   readonly beta: number;
   /** Calibrated log-posteriors of the rows that judge, by the fit without those that were held out: (h, C). */
-  readonly posterior: Posterior;
+  readonly posterior: () => Posterior;
   readonly accuracy: number | null;
 }
 
@@ -240,17 +240,22 @@ export class RouterFitter implements AsyncDisposable {
     const { labels } = ground.statistics;
     const { judges, targets, heldOutRows } = ground.split;
     const members: ChosenMember[] = [];
-    const sum = new Float64Array(judges.rows * labels.length);
     for (const [i, member] of routerMembers[kind].entries()) {
       onProgress?.({ stage: "choose", kind, member: i + 1, members: routerMembers[kind].length });
-      const chosen = await chooseMember(ground, member);
-      members.push(chosen);
-      addShare(sum, chosen.logits, chosen.beta, chosen.weight);
+      members.push(await chooseMember(ground, member));
     }
+    const [only] = members;
+    if (only !== undefined && members.length === 1) {
+      const { logits, beta } = only;
+      const accuracy = heldOutRows > 0 ? accuracyOf(logits, targets) : null;
+      return { kind, members, beta: 1, posterior: () => logSoftmax(logits, beta), accuracy };
+    }
+    const sum = new Float64Array(judges.rows * labels.length);
+    for (const { logits, beta, weight } of members) addShare(sum, logits, beta, weight);
     const logits = { rows: judges.rows, columns: labels.length, values: sum };
-    const beta = members.length === 1 ? 1 : fitInverseTemperature(logits, targets);
+    const beta = fitInverseTemperature(logits, targets);
     const accuracy = heldOutRows > 0 ? accuracyOf(logits, targets) : null;
-    return { kind, members, beta, posterior: logSoftmax(logits, beta), accuracy };
+    return { kind, members, beta, posterior: () => logSoftmax(logits, beta), accuracy };
   }
 }
 

@@ -40,8 +40,7 @@ export type MemberSpec = ClosedMember | SoftmaxMember | NetworkMember;
 export const SEARCH_SIZE = 2048;
 
 /**
- * What is tried on held-out rows: shrinkage of LDA, λ of ridge, both in units of the mean diagonal. From strong to weak,
- * until the loss rises: where nothing speaks for less, as with a handful of rows, the strongest stays.
+ * What is tried on held-out rows, from strong to weak: shrinkage of LDA, λ of ridge, both in units of the mean diagonal.
  */
 export const grids: { readonly [F in ClosedForm]: readonly number[] } = {
   "nearest-mean": [1],
@@ -71,9 +70,9 @@ export const networkSettings = {
   hiddenDropout: 0.4,
   scale: 20,
   smoothing: 0.1,
-  learningRate: 1e-3,
+  learningRate: 1.4e-3,
   weightDecay: 0.01,
-  batchSize: 128,
+  batchSize: 256,
   epochs: 15,
   warmup: 0.1,
 } as const;

@@ -57,7 +57,20 @@ export async function readOut(
   expanded: Matrix,
   { weight, bias }: Readout,
 ): Promise<Matrix> {
-  const logits = await algebra.product(expanded, weight);
+  return shift(await algebra.product(expanded, weight), bias);
+}
+
+/** As {@link readOut} in float32, which will do for choosing. */
+export async function readOut32(
+  algebra: Algebra,
+  expanded: Matrix32,
+  { weight, bias }: Readout,
+): Promise<Matrix> {
+  const product = await algebra.product32(expanded, { ...weight, values: new Float32Array(weight.values) });
+  return shift({ ...product, values: new Float64Array(product.values) }, bias);
+}
+
+function shift(logits: Matrix, bias: Float64Array): Matrix {
   const { columns, values } = logits;
   for (let start = 0; start < values.length; start += columns)
     for (let c = 0; c < columns; c++) values[start + c]! += bias[c]!;

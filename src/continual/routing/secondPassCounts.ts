@@ -36,9 +36,11 @@ export function withRoles(
 
 /** What the judged rows were given, in the order wanted: (n, C); and which of those wanted are among them. */
 function judgedPosterior(
-  { rows, posterior: { classes, values } }: JudgedRows,
+  judged: JudgedRows,
   wanted: readonly Contribution[],
 ): { readonly found: readonly number[]; readonly posterior: Posterior } {
+  const { rows } = judged;
+  const { classes, values } = judged.posterior();
   const joined = joinRows(
     wanted.map((own) => own.rows),
     rows.width,
