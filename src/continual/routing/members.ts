@@ -70,10 +70,10 @@ export const networkSettings = {
   hiddenDropout: 0.4,
   scale: 20,
   smoothing: 0.1,
-  learningRate: 1.4e-3,
+  learningRate: 2.5e-3,
   weightDecay: 0.01,
   batchSize: 256,
-  epochs: 15,
+  epochs: 8,
   warmup: 0.1,
 } as const;
 
