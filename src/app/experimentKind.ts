@@ -1,5 +1,6 @@
 /** What experiments of every kind have in common, so that one procedure runs them all. */
 import type { LearnedTask } from "../continual/adaptedBackbone.ts";
+import type { FitWatch } from "../continual/routing/fit.ts";
 import type { Evaluation } from "../continual/runMetrics.ts";
 import type { LearnResult } from "../continual/taskTrainer.ts";
 import type { ProbedRow } from "../core/probing.ts";
@@ -55,7 +56,7 @@ export interface Course extends AsyncDisposable {
    * What goes on learning from task to task beside the adapters takes the newest task in: once it is learned, or its
    * adapter taken from another run. Absent: nothing does.
    */
-  digest?(task: number, learned: LearnedTask, signal?: AbortSignal): Promise<void>;
+  digest?(task: number, learned: LearnedTask, watch: FitWatch): Promise<void>;
   /** Takes in the next task as it was learned, now or by an earlier run. */
   add(task: number, learned: LearnedTask): void;
   /**

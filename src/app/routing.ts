@@ -154,7 +154,7 @@ export function routingSide(
   taskAt: (index: number) => TaskToLearn,
 ): SideLearning {
   return {
-    digest: (index, learned, signal) => learner.learn(taskAt(index), learned, signal),
+    digest: (index, learned, watch) => learner.learn(taskAt(index), learned, watch),
     add: (learned) => learner.add(learned),
     companions: () => learner.files(),
     recall: (folder) => learner.recall((name) => readCompanion(folder, name)),

@@ -66,15 +66,21 @@ async function openSelectionRouter(
   };
 }
 
-/** The router in the run's folder where it is that of these tasks; else it is fitted anew to their statistics. */
+/** The router in the run's folder where it is that of these tasks; else one fitted anew to their statistics. */
 async function openStatisticsRouter(learned: Learned): Promise<TextRouter> {
   const { run, model, tasks } = learned;
   const routed = tasks.map((task) => ({ ...task, learned: task }));
-  const saved = run.config.router?.rejectRate === undefined ? await readSaved(learned) : undefined;
-  const { routing, holder } = saved ?? (await fitAnew(learned));
+  const saved = await readSaved(learned);
+  // What tells texts of no class is not kept, but follows from the statistics.
+  const asked = saved === undefined || run.config.router?.rejectRate !== undefined;
+  const fitted = asked ? await fitAnew(learned, saved) : undefined;
+  const { routing } = (fitted ?? saved)!;
   return {
     answer: (encodings, options) => route(model, routed, routing, encodings, options),
-    [Symbol.asyncDispose]: () => holder[Symbol.asyncDispose](),
+    [Symbol.asyncDispose]: async () => {
+      await fitted?.holder[Symbol.asyncDispose]();
+      await saved?.holder[Symbol.asyncDispose]();
+    },
   };
 }
 
@@ -102,8 +108,15 @@ async function readSaved({ run, model, tasks }: Learned): Promise<OpenedStatisti
   };
 }
 
-/** @throws CheckpointError if a task's statistics are missing */
-async function fitAnew({ run, model, tasks }: Learned): Promise<OpenedStatistics> {
+/**
+ * Fits what is not there yet to the tasks' statistics.
+ * @param saved the router, where there is one; disposed of on failure
+ * @throws CheckpointError if a task's statistics are missing
+ */
+async function fitAnew(
+  { run, model, tasks }: Learned,
+  saved: OpenedStatistics | undefined,
+): Promise<OpenedStatistics> {
   const { config, loaded } = run;
   const learner = openLearner(config, loaded, model);
   try {
@@ -111,12 +124,13 @@ async function fitAnew({ run, model, tasks }: Learned): Promise<OpenedStatistics
       await learner.recall((name) => readCompanion(where, name));
       learner.add(tasks[i]!);
     }
-    const routing = await learner.current();
+    const routing = saved?.routing ?? (await learner.current());
     const rate = config.router?.rejectRate;
     const detector = rate === undefined ? {} : { detector: await learner.detector(rate) };
     return { routing: { ...routing, ...detector }, holder: learner };
   } catch (error) {
     await learner[Symbol.asyncDispose]();
+    await saved?.holder[Symbol.asyncDispose]();
     throw error;
   }
 }

@@ -4,7 +4,8 @@ import type { LearnedTask } from "../continual/adaptedBackbone.ts";
 import { computeFigures, type Evaluation, isEvaluation } from "../continual/runMetrics.ts";
 import type { LearnResult } from "../continual/taskTrainer.ts";
 import { computeProbing, type ProbedRow } from "../core/probing.ts";
-import type { RunEvent, RunEventBody, RunHeader, RunLevel } from "../core/record.ts";
+import type { RouterFitting, RunEvent, RunEventBody, RunHeader, RunLevel } from "../core/record.ts";
+import { relay } from "../core/relay.ts";
 import { encodePeftFolder, readPeftFolder } from "../peft/checkpoint.ts";
 import { AdapterSource } from "./adapterSource.ts";
 import { type LoadedBackbone, loadBackbone, readArchitecture } from "./backbone.ts";
@@ -121,7 +122,13 @@ async function* learnTask(
     source === undefined
       ? yield* trainTask(shop, index, signal)
       : await adoptTask(shop, source, outline.name);
-  await course.digest?.(index, learned, signal);
+  if (course.digest !== undefined) {
+    const { digest } = course;
+    const fitting = relay<RouterFitting, void>((onProgress) =>
+      digest(index, learned, { signal, onProgress }),
+    );
+    for await (const progress of fitting) yield { type: "router-fitting", task: index, ...progress };
+  }
   const saved = await folder.commitTask(
     { name: learned.name, labels: learned.labels },
     files,

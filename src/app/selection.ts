@@ -50,7 +50,7 @@ export async function* learnSelecting(
 /** What a course does for the network, which lies in a file of our own beside each task's adapter as it was then. */
 export function selectionSide({ selector }: Selection, taskAt: (index: number) => TaskToLearn): SideLearning {
   return {
-    digest: async (index, _, signal) => {
+    digest: async (index, _, { signal }) => {
       // One that learns jointly has learned the task with its adapter.
       if (selectorKinds[selector.kind].joint) return;
       await selector.finish(selector.begin(index), taskAt(index), signal);

@@ -15,8 +15,8 @@ export function joinSides(sides: readonly SideLearning[]): SharedParts & {
   readonly add: (learned: LearnedTask) => void;
 } & AsyncDisposable {
   return {
-    digest: async (index, learned, signal) => {
-      for (const side of sides) await side.digest?.(index, learned, signal);
+    digest: async (index, learned, watch) => {
+      for (const side of sides) await side.digest?.(index, learned, watch);
     },
     add: (learned) => {
       for (const side of sides) side.add?.(learned);

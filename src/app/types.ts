@@ -1,4 +1,4 @@
-import type { RunLevel } from "../core/record.ts";
+import type { RouterFitting, RunLevel } from "../core/record.ts";
 import type { Example } from "../data/types.ts";
 import type { Pooling } from "../nn/features.ts";
 
@@ -42,6 +42,8 @@ export interface PredictOptions {
   readonly top?: number;
   readonly batchSize?: number;
   readonly signal?: AbortSignal;
+  /** Told what a router's fit is at, where one must be fitted before it can answer. */
+  readonly onFitting?: (progress: RouterFitting) => void;
 }
 
 /** An entity in a text. */

@@ -108,7 +108,7 @@ export function wordRoutingSide(
   taskAt: (index: number) => WordTaskToLearn,
 ): SideLearning {
   return {
-    digest: (index, learned, signal) => learner.learn(taskAt(index), learned, signal),
+    digest: (index, learned, watch) => learner.learn(taskAt(index), learned, watch),
     add: (learned) => learner.add(learned),
     companions: () => learner.files(),
     recall: (folder) => learner.recall((name) => readCompanion(folder, name)),

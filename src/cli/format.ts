@@ -1,4 +1,5 @@
 /** Numbers as people read them. */
+import type { RouterFitting } from "../core/record.ts";
 
 /** `48 s`, `3 min 05 s`, `2 h 04 min`. */
 export function formatDuration(seconds: number): string {
@@ -49,4 +50,10 @@ export function formatTable(rows: readonly (readonly string[])[], right: readonl
       .trimEnd(),
   );
   return lines.map((line) => `${line}\n`).join("");
+}
+
+/** What the fit of a router is at. */
+export function formatFitting({ stage, kind, member, members }: RouterFitting): string {
+  const what = stage === "choose" ? "choosing settings" : "fitting to all texts";
+  return `router ${kind}: ${what}, ${member} of ${members} …`;
 }

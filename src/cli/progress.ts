@@ -1,10 +1,19 @@
 import type { RunEvent, RunHeader, RunLevel } from "../core/record.ts";
-import { formatBytes, formatCount, formatDuration, formatPairs, formatPercent } from "./format.ts";
+import {
+  formatBytes,
+  formatCount,
+  formatDuration,
+  formatFitting,
+  formatPairs,
+  formatPercent,
+} from "./format.ts";
+import { RenewingLine } from "./renewingLine.ts";
 import type { Terminal } from "./terminal.ts";
 
-const clearLine = "\r\u001b[K";
-
 type EventOf<T extends RunEvent["type"]> = Extract<RunEvent, { readonly type: T }>;
+
+/** What leaves a line of its own. */
+type LineEvent = Exclude<RunEvent, EventOf<"step"> | EventOf<"router-fitting">>;
 
 const chosenAmong: { readonly [L in RunLevel]: string } = { sentence: "labels", word: "entity types" };
 
@@ -34,26 +43,26 @@ function formatRunHeader(header: RunHeader): string {
  */
 export class ProgressPrinter {
   readonly #terminal: Terminal;
+  readonly #line: RenewingLine;
   #header: RunHeader | undefined;
-  #lineShown = false;
 
   constructor(terminal: Terminal) {
     this.#terminal = terminal;
+    this.#line = new RenewingLine(terminal);
   }
 
   print(event: RunEvent): void {
     if (event.type === "step") this.#printStep(event);
+    else if (event.type === "router-fitting") this.#printFitting(event);
     else this.#printLine(event);
   }
 
   /** Takes the renewing line away, so that what follows starts on a clean one. */
   clear(): void {
-    if (this.#lineShown) this.#terminal.err(clearLine);
-    this.#lineShown = false;
+    this.#line.clear();
   }
 
   #printStep(event: EventOf<"step">): void {
-    if (!this.#terminal.errIsTty) return;
     const parts = [
       `task ${event.task + 1}/${this.#taskCount()}`,
       `epoch ${event.epoch + 1}`,
@@ -63,13 +72,14 @@ export class ProgressPrinter {
       `${formatCount(event.tokensPerSecond)} tokens/s`,
       `${formatDuration(event.secondsLeft)} left`,
     ];
-    this.#terminal.err(
-      `${clearLine}${parts.join(" · ").slice(0, Math.max(20, this.#terminal.errWidth - 1))}`,
-    );
-    this.#lineShown = true;
+    this.#line.say(parts.join(" · "));
   }
 
-  #printLine(event: Exclude<RunEvent, EventOf<"step">>): void {
+  #printFitting(event: EventOf<"router-fitting">): void {
+    this.#line.say(`${this.#taskTitle(event.task)} · ${formatFitting(event)}`);
+  }
+
+  #printLine(event: LineEvent): void {
     const text = this.#describe(event);
     if (text === undefined) return;
     this.clear();
@@ -79,13 +89,10 @@ export class ProgressPrinter {
 
   /** What goes on between two events that may lie minutes apart. */
   #printWaiting(task: number): void {
-    if (!this.#terminal.errIsTty) return;
-    const routed = this.#header?.config["router.kind"] !== undefined;
-    this.#terminal.err(`${this.#taskTitle(task)} · ${routed ? "fitting the router, then " : ""}evaluating …`);
-    this.#lineShown = true;
+    this.#line.say(`${this.#taskTitle(task)} · evaluating …`);
   }
 
-  #describe(event: Exclude<RunEvent, EventOf<"step">>): string | undefined {
+  #describe(event: LineEvent): string | undefined {
     switch (event.type) {
       case "run-started":
         this.#header = event.header;

@@ -1,16 +1,16 @@
 import type { StoreEvent } from "../app/store/types.ts";
-import { formatCount, formatPercent } from "./format.ts";
+import { formatCount, formatFitting, formatPercent } from "./format.ts";
+import { RenewingLine } from "./renewingLine.ts";
 import type { Terminal } from "./terminal.ts";
-
-const clearLine = "\r\u001b[K";
 
 /** Tells a person how a store learns: on a terminal one line that renews itself, otherwise a plain line an epoch. */
 export class StoreProgress {
   private readonly terminal: Terminal;
-  private lineShown = false;
+  private readonly line: RenewingLine;
 
   constructor(terminal: Terminal) {
     this.terminal = terminal;
+    this.line = new RenewingLine(terminal);
   }
 
   print(event: StoreEvent): void {
@@ -18,16 +18,12 @@ export class StoreProgress {
     if (lasting) {
       this.clear();
       this.terminal.err(`${text}\n`);
-    } else if (this.terminal.errIsTty) {
-      this.terminal.err(`${clearLine}${text.slice(0, Math.max(20, this.terminal.errWidth - 1))}`);
-      this.lineShown = true;
-    }
+    } else this.line.say(text);
   }
 
   /** Takes the renewing line away, so that what follows starts on a clean one. */
   clear(): void {
-    if (this.lineShown) this.terminal.err(clearLine);
-    this.lineShown = false;
+    this.line.clear();
   }
 }
 
@@ -53,6 +49,8 @@ function describe(event: StoreEvent): { readonly text: string; readonly lasting:
       const { texts, totalTexts } = event;
       return { text: `features ${formatCount(texts)}/${formatCount(totalTexts)}`, lasting: false };
     }
+    case "router-fitting":
+      return { text: formatFitting(event), lasting: false };
     case "note":
       return { text: `note: ${event.message}`, lasting: true };
   }

@@ -268,6 +268,15 @@ export interface RoutedRow {
   readonly router?: RouterSummary;
 }
 
+/** What the fit of a router is at: it chooses each kind's members, then fits those of the kind chosen to all rows. */
+export interface RouterFitting {
+  readonly stage: "choose" | "fit";
+  readonly kind: string;
+  /** From 1. */
+  readonly member: number;
+  readonly members: number;
+}
+
 /** `time` is ISO 8601 in UTC; `task` counts from 0. */
 export type RunEvent = { readonly time: string } & RunEventBody;
 
@@ -315,6 +324,7 @@ export type RunEventBody =
       readonly truncatedTexts: number;
       readonly stoppedEarly: boolean;
     }
+  | ({ readonly type: "router-fitting"; readonly task: number } & RouterFitting)
   | {
       readonly type: "evaluated";
       readonly task: number;

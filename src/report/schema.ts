@@ -273,6 +273,15 @@ export const runEventSchema = z.discriminatedUnion("type", [
   }),
   z.object({
     time,
+    type: z.literal("router-fitting"),
+    task: taskIndex,
+    stage: z.enum(["choose", "fit"]),
+    kind: z.string(),
+    member: count,
+    members: count,
+  }),
+  z.object({
+    time,
     type: z.literal("evaluated"),
     task: taskIndex,
     til: z.array(fraction),

@@ -77,19 +77,18 @@ task 1/2 evaluated: CIL 80.0 %, TIL 90.0 % on 1 task (1 s)
   });
 
   test("on a terminal: what goes on once a task is learned, until it is evaluated", () => {
-    if (started.type !== "run-started") throw new TypeError("the fixture begins a run");
-    const { header } = started;
-    const said = (config: typeof header.config) => {
-      const terminal = listeningTerminal(true);
-      const printer = new ProgressPrinter(terminal);
-      printer.print(at(0, { type: "run-started", header: { ...header, config } }));
-      for (const [i, body] of bodies.slice(5, 7).entries()) printer.print(at(i + 1, body));
-      return terminal.heard().err;
-    };
-    const evaluated = "\r\u001b[Ktask 1/2 evaluated";
-    expect(said(header.config)).toContain(`cut to maxLength\ntask 1/2 · evaluating …${evaluated}`);
-    expect(said({ ...header.config, "router.kind": "auto" })).toContain(
-      `task 1/2 · fitting the router, then evaluating …${evaluated}`,
+    const terminal = listeningTerminal(true);
+    const printer = new ProgressPrinter(terminal);
+    printer.print(at(0, started));
+    const before = terminal.heard().err.length;
+    const fitting = { stage: "fit", kind: "ensemble", member: 2, members: 4 } as const;
+    printer.print(at(1, { type: "router-fitting", task: 0, ...fitting }));
+    for (const [i, body] of bodies.slice(5, 7).entries()) printer.print(at(i + 2, body));
+    const heard = terminal.heard().err.slice(before);
+    const renewed = "\r\u001b[Ktask 1/2 · router ensemble: fitting to all texts, 2 of 4 …";
+    expect(heard.startsWith(`${renewed}\r\u001b[Ktask 1/2 learned`)).toBe(true);
+    expect(heard).toContain(
+      "cut to maxLength\n\r\u001b[Ktask 1/2 · evaluating …\r\u001b[Ktask 1/2 evaluated",
     );
   });
 

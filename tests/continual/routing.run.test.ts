@@ -117,6 +117,17 @@ test("rows of validation texts judge, and the last fit takes them in with all tr
   expect(given.validation).toBeGreaterThan(0);
 });
 
+test("says what the router's fit is at, before its task counts as learned", () => {
+  const said = ofAlways.flatMap((event) => {
+    if (event.type === "task-learned") return [`learned ${event.task}`];
+    if (event.type !== "router-fitting") return [];
+    const { task, stage, kind, member, members } = event;
+    return [`${task} ${stage} ${kind} ${member}/${members}`];
+  });
+  const each = (task: number) => [`${task} choose lda 1/1`, `${task} fit lda 1/1`, `learned ${task}`];
+  expect(said).toEqual([0, 1, 2].flatMap(each));
+});
+
 test("interrupted and resumed it leaves the same bytes", async () => {
   await run("resumed", always, { stopAfter: "task-learned" });
   await run("resumed", always, { stopAfter: "evaluated" });

@@ -7,6 +7,7 @@ import { countSecondPass, type HeldOutTask, withRoles } from "../../continual/ro
 import type { Contribution } from "../../continual/routing/statistics.ts";
 import { DataError, StoreError } from "../../core/errors.ts";
 import { createRng } from "../../core/random.ts";
+import type { RouterFitting } from "../../core/record.ts";
 import { splitValidation } from "../../data/split.ts";
 import type { Example, LabelledExample } from "../../data/types.ts";
 import { encodePeftFolder } from "../../peft/checkpoint.ts";
@@ -189,13 +190,14 @@ async function countHeldOut(
   learned: LearnedTask,
   heldOut: HeldOutTask,
   statistics: RoutingStatistics,
-  { signal }: ChangeOptions,
+  { signal, onEvent }: ChangeOptions,
 ): Promise<FusionCounts | undefined> {
   const { topTasks, secondPass } = model.routing;
   const routable = before.tasks.every(hasRows);
   if (!routable || heldOut.examples.length === 0 || secondPass === "off") return undefined;
   const tasks = [...before.routed, { ...learned, learned }];
-  const router = await model.routers.of(statistics, undefined, signal);
+  const onProgress = (progress: RouterFitting) => onEvent?.({ type: "router-fitting", ...progress });
+  const router = await model.routers.of(statistics, undefined, { signal, onProgress });
   return countSecondPass(model.reader, tasks, router, heldOut, topTasks, signal);
 }
 

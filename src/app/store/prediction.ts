@@ -48,7 +48,7 @@ export class StorePredictor {
   private async route(
     { statistics, tasks, routed, manifest }: Snapshot,
     examples: readonly Example[],
-    { top = DEFAULT_TOP, signal }: PredictOptions,
+    { top = DEFAULT_TOP, signal, onFitting }: PredictOptions,
   ): Promise<Prediction[]> {
     const { reader, routers, settings } = this.model;
     const version = { store: this.store, number: manifest.store.version };
@@ -57,7 +57,7 @@ export class StorePredictor {
     const asked = rate !== undefined && !(statistics instanceof ClassTotals);
     const detector = asked ? await routers.detector(statistics, rate, signal) : undefined;
     const routing = {
-      router: await routers.of(statistics, version, signal),
+      router: await routers.of(statistics, version, { signal, onProgress: onFitting }),
       features: statistics.constants,
       fusion: fusionOf(this.model, tasks),
       ...(detector && { detector }),
@@ -74,11 +74,11 @@ export class StorePredictor {
     { statistics, manifest }: Snapshot,
     { entry }: StoreTask,
     examples: readonly Example[],
-    { top = DEFAULT_TOP, signal }: PredictOptions,
+    { top = DEFAULT_TOP, signal, onFitting }: PredictOptions,
   ): Promise<Prediction[]> {
     const { reader, routers } = this.model;
     const version = { store: this.store, number: manifest.store.version };
-    const router = await routers.of(statistics, version, signal);
+    const router = await routers.of(statistics, version, { signal, onProgress: onFitting });
     const { encodings } = reader.encode(examples);
     const features = await reader.routingFeatures(encodings, statistics.constants, signal);
     const { values, classes } = await router.posterior(features, signal);

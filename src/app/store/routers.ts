@@ -3,7 +3,12 @@ import { existsSync } from "node:fs";
 import { mkdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { ClassTotals } from "../../continual/routing/classTotals.ts";
-import { type FitOptions, type FittedRouter, RouterFitter } from "../../continual/routing/fit.ts";
+import {
+  type FitOptions,
+  type FittedRouter,
+  type FitWatch,
+  RouterFitter,
+} from "../../continual/routing/fit.ts";
 import type { RoutingStatistics } from "../../continual/routing/ground.ts";
 import type { OutOfScopeDetector } from "../../continual/routing/outOfScope.ts";
 import type { ClassStatistics, Contribution } from "../../continual/routing/statistics.ts";
@@ -88,9 +93,16 @@ export class StoreRouters implements AsyncDisposable {
     return unlessAborted(this.once(this.detectors, statistics, detect), signal);
   }
 
-  /** @param version whose statistics these are: its router is kept in the store's cache; absent: nowhere */
-  of(statistics: RoutingStatistics, version?: VersionAt, signal?: AbortSignal): Promise<FittedRouter> {
-    const router = this.once(this.routers, statistics, () => this.find(statistics, version));
+  /**
+   * @param version whose statistics these are: its router is kept in the store's cache; absent: nowhere
+   * @param watch of a fit that others ask for, too, the first one hears what it is at
+   */
+  of(
+    statistics: RoutingStatistics,
+    version?: VersionAt,
+    { signal, onProgress }: FitWatch = {},
+  ): Promise<FittedRouter> {
+    const router = this.once(this.routers, statistics, () => this.find(statistics, version, onProgress));
     return unlessAborted(router, signal);
   }
 
@@ -121,9 +133,13 @@ export class StoreRouters implements AsyncDisposable {
     return join(store, cacheFolder, `router-${key}.safetensors`);
   }
 
-  private async find(statistics: RoutingStatistics, version: VersionAt | undefined): Promise<FittedRouter> {
+  private async find(
+    statistics: RoutingStatistics,
+    version: VersionAt | undefined,
+    onProgress: FitWatch["onProgress"],
+  ): Promise<FittedRouter> {
     const kind = this.kind ?? defaultKind(statistics);
-    const how = { kind, seed: this.seed, signal: this.closing.signal };
+    const how = { kind, seed: this.seed, signal: this.closing.signal, onProgress };
     if (version === undefined) return await this.fitter.fit(statistics, how);
     const path = this.placeOf(statistics, version);
     try {

@@ -1,3 +1,4 @@
+import type { RouterFitting } from "../../core/record.ts";
 import type { Example, LabelledExample } from "../../data/types.ts";
 import type { FitEvent } from "../../train/trainer.ts";
 import type { Override } from "../overrides.ts";
@@ -17,6 +18,8 @@ export type StoreEvent =
   | FitEvent
   /** So many texts have given their features. */
   | { readonly type: "features"; readonly texts: number; readonly totalTexts: number }
+  /** What the fit of a router is at, where the validation texts ask one. */
+  | ({ readonly type: "router-fitting" } & RouterFitting)
   /** What the reader should know, one sentence. */
   | { readonly type: "note"; readonly message: string };
 

@@ -1,9 +1,11 @@
 import { stdin } from "node:process";
 import type { Prediction, PredictOptions, Predictor, TaggedText } from "../../app/types.ts";
-import type { RunLevel } from "../../core/record.ts";
+import type { RouterFitting, RunLevel } from "../../core/record.ts";
 import { StoppedError, UsageError } from "../failure.ts";
+import { formatFitting } from "../format.ts";
 import { Interrupt } from "../interrupt.ts";
 import { grouped, readLines } from "../lines.ts";
+import { RenewingLine } from "../renewingLine.ts";
 import type { Terminal } from "../terminal.ts";
 
 export interface PredictFlags {
@@ -109,17 +111,22 @@ export async function predictCommand(
   using interrupt = new Interrupt();
   const { signal } = interrupt;
   const asked = questions(texts, flags.file, signal);
+  const line = new RenewingLine(terminal);
   const { openRun } = await import("../../app/predictor.ts");
   try {
     const backbone = flags.backbone === undefined ? {} : { backbone: flags.backbone };
     await using predictor = await openRun(run, { ...backbone, signal });
     const exact = flags.exact === undefined ? {} : { exact: flags.exact };
     const task = flags.task === undefined ? {} : { task: flags.task };
-    const options: PredictOptions = { ...task, ...exact, top: flags.top ?? defaultTop, signal };
+    const onFitting = (progress: RouterFitting) => line.say(formatFitting(progress));
+    const options: PredictOptions = { ...task, ...exact, top: flags.top ?? defaultTop, signal, onFitting };
     for await (const group of grouped(asked, textsAtOnce)) {
-      for (const text of await answers[predictor.level](predictor, group, options, flags)) terminal.out(text);
+      const lines = await answers[predictor.level](predictor, group, options, flags);
+      line.clear();
+      for (const text of lines) terminal.out(text);
     }
   } catch (error) {
+    line.clear();
     if (!signal.aborted) throw error;
     await interrupt.outlastTwin();
     throw new StoppedError("predict: stopped", "Texts answered so far are printed.");

@@ -1,6 +1,7 @@
 // Dimensions: n texts, F routing features, C classes.
 /** Fitting routers to statistics. */
 import { DataError } from "../../core/errors.ts";
+import type { RouterFitting } from "../../core/record.ts";
 import { Algebra, type Compile } from "../../linalg/algebra.ts";
 import { accuracyOf, fitInverseTemperature, logSoftmax } from "./calibration.ts";
 import { ClassTotals } from "./classTotals.ts";
@@ -21,23 +22,18 @@ import type { FeatureConstants, FixedRows, Posterior, Router, RouterKind } from 
 
 export type { Compile } from "../../linalg/algebra.ts";
 
-/** What a fit is at: it chooses each kind's members on held-out rows, then fits those of the kind chosen to all rows. */
-export interface FitProgress {
-  readonly stage: "choose" | "fit";
-  readonly kind: RouterKind;
-  /** From 1. */
-  readonly member: number;
-  readonly members: number;
+/** Who may stop a fit, and who hears what it is at. */
+export interface FitWatch {
+  readonly signal?: AbortSignal | undefined;
+  /** Told before each member is fitted. */
+  readonly onProgress?: ((progress: RouterFitting) => void) | undefined;
 }
 
-export interface FitOptions {
+export interface FitOptions extends FitWatch {
   /** `auto` takes the kind that does best on held-out rows. */
   readonly kind: RouterKind | "auto";
   /** Of the network's beginning and order; random projections hang on the constants' own seed. */
   readonly seed: number;
-  readonly signal?: AbortSignal;
-  /** Told before each member is fitted. */
-  readonly onProgress?: (progress: FitProgress) => void;
 }
 
 /** What a fit settled on, and what it rests on. */

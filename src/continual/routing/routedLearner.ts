@@ -5,7 +5,7 @@ import { StoreError } from "../../core/errors.ts";
 import type { LabelledExample } from "../../data/types.ts";
 import type { AdaptedBackbone, LearnedTask } from "../adaptedBackbone.ts";
 import type { TaskToLearn } from "../learner.ts";
-import type { FittedRouter } from "./fit.ts";
+import type { FittedRouter, FitWatch } from "./fit.ts";
 import { quantize } from "./fixedRows.ts";
 import {
   addFusionCounts,
@@ -125,9 +125,10 @@ export class RoutedLearner implements AsyncDisposable {
     });
   }
 
-  /** Learns to route among one task more. */
-  async learn(task: TaskToLearn, learned: LearnedTask, signal?: AbortSignal): Promise<void> {
+  /** Learns to route among one task more, and fits the router that then answers. */
+  async learn(task: TaskToLearn, learned: LearnedTask, watch: FitWatch = {}): Promise<void> {
     const { features } = this.settings;
+    const { signal } = watch;
     this.followed.readThrough(learned);
     const { session } = this.followed;
     const how = { signal, ...(session && { session }) };
@@ -137,7 +138,8 @@ export class RoutedLearner implements AsyncDisposable {
     const judging = await rowsOf(task.validation, "validation");
     const bytes = this.followed.learn(withRoles(train, judging));
     const heldOut = { examples: task.validation, judging };
-    const counts = await this.count(heldOut, [...this.learned, learned], signal);
+    const router = await this.followed.router(watch);
+    const counts = await this.count(router, heldOut, [...this.learned, learned], signal);
     this.counts.push(counts);
     this.newest = encodePart(bytes, counts);
   }
@@ -149,6 +151,7 @@ export class RoutedLearner implements AsyncDisposable {
   }
 
   private async count(
+    router: FittedRouter,
     heldOut: HeldOutTask,
     among: readonly LearnedTask[],
     signal?: AbortSignal,
@@ -156,7 +159,6 @@ export class RoutedLearner implements AsyncDisposable {
     const { topTasks, secondPass } = this.settings;
     if (secondPass === "off" || heldOut.examples.length === 0) return addFusionCounts([]);
     const tasks = among.map((learned) => ({ ...learned, learned }));
-    const router = await this.followed.router(signal);
     return countSecondPass(this.model, tasks, router, heldOut, topTasks, signal);
   }
 
@@ -166,7 +168,7 @@ export class RoutedLearner implements AsyncDisposable {
     const { session, statistics } = this.followed;
     const counts = addFusionCounts(this.counts);
     return {
-      router: await this.followed.router(signal),
+      router: await this.followed.router({ signal }),
       features,
       ...(session && { session }),
       fusion: chooseFusion(counts, topTasks, secondPass),

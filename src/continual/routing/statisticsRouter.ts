@@ -2,7 +2,7 @@
 import { sha256, sha256Json } from "../../io/hash.ts";
 import type { LearnedTask } from "../adaptedBackbone.ts";
 import { decodeContributions, encodeContributions } from "./contributionFile.ts";
-import { type Compile, type FitOptions, type FittedRouter, RouterFitter } from "./fit.ts";
+import { type Compile, type FitOptions, type FittedRouter, type FitWatch, RouterFitter } from "./fit.ts";
 import type { OutOfScopeDetector } from "./outOfScope.ts";
 import { ClassStatistics, type Contribution, checkSameConstants, compareCodeUnits } from "./statistics.ts";
 import type { FeatureConstants } from "./types.ts";
@@ -107,15 +107,15 @@ export class StatisticsRouter implements AsyncDisposable {
   }
 
   /** Fitted to all rows so far; the same rows and settings give the same router. */
-  async router(signal?: AbortSignal): Promise<FittedRouter> {
+  async router(watch: FitWatch = {}): Promise<FittedRouter> {
     const { kind, seed } = this.options;
-    this.fitted ??= await this.fitter.fit(this.held, { kind, seed, ...(signal && { signal }) });
+    this.fitted ??= await this.fitter.fit(this.held, { kind, seed, ...watch });
     return this.fitted;
   }
 
   /** The fitted router's bytes, enough to answer without the statistics. */
   async encode(signal?: AbortSignal): Promise<Uint8Array> {
-    return this.fitter.encode(await this.router(signal));
+    return this.fitter.encode(await this.router({ signal }));
   }
 
   /**

@@ -5,7 +5,7 @@ import { StoreError } from "../../core/errors.ts";
 import { OUTSIDE } from "../../data/conll.ts";
 import type { AdaptedBackbone, LearnedTask } from "../adaptedBackbone.ts";
 import type { WordTaskToLearn } from "../wordLearner.ts";
-import type { FittedRouter } from "./fit.ts";
+import type { FittedRouter, FitWatch } from "./fit.ts";
 import { type RoutingSettings, statisticsFile } from "./routedLearner.ts";
 import {
   askingWordHeads,
@@ -112,8 +112,9 @@ export class WordRoutedLearner implements AsyncDisposable {
     return { ...this.settings.features, ...(session && { session }) };
   }
 
-  /** Learns to route among one task more. */
-  async learn(task: WordTaskToLearn, learned: LearnedTask, signal?: AbortSignal): Promise<void> {
+  /** Learns to route among one task more, and fits the router that then answers. */
+  async learn(task: WordTaskToLearn, learned: LearnedTask, watch: FitWatch = {}): Promise<void> {
+    const { signal } = watch;
     this.followed.readThrough(learned);
     const { encodings } = this.model.encodeWords(task.train, `train of ${task.name}`);
     const words = await readWordRows(this.model, encodings, this.features, signal);
@@ -121,7 +122,8 @@ export class WordRoutedLearner implements AsyncDisposable {
     const bytes = this.followed.learn(contributions);
     const pairs = countPairs(tagsOfWords(encodings, task.train));
     const told = [...this.parts, { totals, pairs }];
-    const counts = await this.count(task, [...this.learned, learned], told, signal);
+    const router = await this.followed.router(watch);
+    const counts = await this.count(router, task, [...this.learned, learned], told, signal);
     const part = { totals, pairs, counts };
     this.parts.push(part);
     this.newest = new Map([
@@ -137,13 +139,13 @@ export class WordRoutedLearner implements AsyncDisposable {
   }
 
   private async count(
+    router: FittedRouter,
     { name, types, validation }: WordTaskToLearn,
     among: readonly LearnedTask[],
     told: readonly Pick<WordPart, "totals" | "pairs">[],
     signal?: AbortSignal,
   ): Promise<WordCounts> {
     if (validation.length === 0) return addWordCounts([]);
-    const router = await this.followed.router(signal);
     const { encodings } = this.model.encodeWords(validation, `validation of ${name}`);
     const words = await readWordRows(this.model, encodings, this.features, signal);
     const priors = this.priors(router, told);
@@ -171,7 +173,7 @@ export class WordRoutedLearner implements AsyncDisposable {
 
   /** What routes among everything learned so far. */
   async current(signal?: AbortSignal): Promise<CurrentWordRouting> {
-    const router = await this.followed.router(signal);
+    const router = await this.followed.router({ signal });
     const counts = addWordCounts(this.parts.map((part) => part.counts));
     const pairs = addPairs(this.parts.map((part) => part.pairs));
     const { topTasks, secondPass } = this.settings;
