@@ -1,6 +1,7 @@
 /**
  * Whether a routed answer costs more where there are more tasks: CLINC150's 150 classes cut into 75 tasks of 2 and into 3
- * of 50, the same LDA router, every text a second pass through the adapter of its likeliest task (k = 1).
+ * of 50, the same LDA router, every text a second pass through the adapter of its likeliest task (k = 1); and what it costs
+ * where adapters are in the top two layers alone, so that the second pass goes on from the first one's trunk.
  * `npx tsx bench/routedCost.ts [--shared ../shared] [--texts 640] [--rounds 9] [--threads 1] [--json]`. The adapters are
  * drawn by chance: what they say does not change what they cost. The arms take turns in one process, in another order
  * each round; medians, and their ratio.
@@ -38,7 +39,7 @@ const threads = Number(flags.threads);
 const features = { layers: [0, 3, 4, 5, 6] };
 const rng = createRng(1);
 
-async function loadCut(tasks: number) {
+async function loadCut(tasks: number, method = {}) {
   const config = resolveConfig(
     {
       backbone: join(flags.shared, "models/minilm-l6"),
@@ -48,6 +49,7 @@ async function loadCut(tasks: number) {
         tasks,
         classOrder: "shuffled",
       },
+      method,
       threads,
       seed: 1,
       out: "unused",
@@ -79,13 +81,17 @@ function drawTask(
 const fine = await loadCut(75);
 const coarse = await loadCut(3);
 const loaded = await loadBackbone(fine.config.backbone);
-await using model = new AdaptedBackbone({
-  structure: resolveStructure(fine.config, loaded),
-  tokenizer: loaded.tokenizer,
-  runtime: nodeRuntime,
-  maxLength: fine.config.training.maxLength,
-  threads,
-});
+const open = ({ config }: typeof fine) =>
+  new AdaptedBackbone({
+    structure: resolveStructure(config, loaded),
+    tokenizer: loaded.tokenizer,
+    runtime: nodeRuntime,
+    maxLength: config.training.maxLength,
+    threads,
+  });
+await using model = open(fine);
+const topLayers = await loadCut(75, { layers: 2 });
+await using topModel = open(topLayers);
 
 const constants = {
   backbone: loaded.folder.hash,
@@ -123,15 +129,15 @@ interface Arm {
   readonly run: () => Promise<number>;
 }
 
-function routedArm(cut: typeof fine): Arm {
+function routedArm(own: AdaptedBackbone, cut: typeof fine, where = ""): Arm {
   const tasks = cut.tasks.map((task, i) => {
-    const learned = drawTask(model.structure, task, rng.fork("task", cut.tasks.length, i));
+    const learned = drawTask(own.structure, task, rng.fork("task", cut.tasks.length, i));
     return { name: task.name, labels: task.labels, learned };
   });
   return {
-    name: `routed, ${tasks.length} tasks of ${tasks[0]?.labels.length}`,
+    name: `routed, ${tasks.length} tasks of ${tasks[0]?.labels.length}${where}`,
     run: async () => {
-      const answers = await route(model, tasks, { router, features, fusion }, encodings);
+      const answers = await route(own, tasks, { router, features, fusion }, encodings);
       return answers.reduce((sum, { passes }) => sum + passes, 0) / answers.length;
     },
   };
@@ -139,7 +145,11 @@ function routedArm(cut: typeof fine): Arm {
 
 const median = (values: readonly number[]) => values.toSorted((a, b) => a - b)[values.length >> 1] ?? 0;
 
-const arms = [routedArm(fine), routedArm(coarse)];
+const arms = [
+  routedArm(model, fine),
+  routedArm(model, coarse),
+  routedArm(topModel, topLayers, ", top layers"),
+];
 const passes = new Map<string, number>();
 const times = new Map(arms.map(({ name }) => [name, [] as number[]]));
 for (const { name, run } of arms) passes.set(name, await run());
@@ -160,7 +170,7 @@ if (flags.json) process.stdout.write(`${JSON.stringify({ rows, ratio })}\n`);
 else {
   for (const { name, passesPerExample, millisecondsPerExample } of rows)
     process.stdout.write(
-      `${name.padEnd(28)} ${passesPerExample.toFixed(2)} passes  ${millisecondsPerExample.toFixed(3)} ms a text\n`,
+      `${name.padEnd(40)} ${passesPerExample.toFixed(2)} passes  ${millisecondsPerExample.toFixed(3)} ms a text\n`,
     );
   process.stdout.write(`time: × ${ratio.toFixed(3)}\n`);
 }

@@ -19,7 +19,8 @@ import { Passes, scatterRows } from "./passes.ts";
 import type { RoutingFeatureSpec } from "./routing/types.ts";
 import { frozenModel, readRoutingFeatures, readRoutingTokenFeatures } from "./routingPass.ts";
 import { TaskPasses } from "./taskPasses.ts";
-import type { TrunkCache, TrunkRows } from "./trunkCache.ts";
+import type { TrunkCache } from "./trunkCache.ts";
+import { type TrunkRows, type TwoPassPart, twoPassParts } from "./trunkRows.ts";
 
 /** What learning a task leaves: the values of its adapter and head, and its labels in slot order. */
 export interface LearnedTask extends TrainableState {
@@ -83,7 +84,11 @@ export interface AdaptedBackboneOptions {
   readonly threads?: number;
   /** Where what the layers below all adapters give is kept; absent: it is computed whenever it is needed. */
   readonly trunkCache?: TrunkCache;
+  /** Bytes that the trunk's states of texts may take that two passes go over together; default 64 MiB. */
+  readonly twoPassBytes?: number;
 }
+
+const TWO_PASS_BYTES = 2 ** 26;
 
 /** A frozen backbone with one compiled forward graph that serves every task: its adapter and head are fed. */
 export class AdaptedBackbone implements AsyncDisposable {
@@ -153,6 +158,28 @@ export class AdaptedBackbone implements AsyncDisposable {
     const { layers } = this.structure.backbone.config;
     const shared = tasks === 0 ? 0 : this.trunkLayers;
     return (shared + tasks * (layers - this.trunkLayers)) / layers;
+  }
+
+  /**
+   * Forward passes that a text costs whose first pass features are read from and whose second asks k tasks' adapters:
+   * those go on from the first one's trunk. With m of L layers adapted, 1 + k·m/L.
+   */
+  routedPassesOf(asked: number): number {
+    const { layers } = this.structure.backbone.config;
+    return 1 + (asked * (layers - this.trunkLayers)) / layers;
+  }
+
+  /**
+   * Texts in the parts in which two passes go over them: the first fills a part's room for what the trunk gives, the
+   * second goes on from there. Without a trunk, or where no second follows, all texts are one part.
+   * @param asked tasks that a second pass asks at most
+   */
+  *twoPassParts<E extends Encoding>(encodings: readonly E[], asked: number): Generator<TwoPassPart<E>> {
+    const trunkLayers = asked === 0 ? 0 : this.trunkLayers;
+    const { width } = this.structure.backbone;
+    const { twoPassBytes = TWO_PASS_BYTES } = this.options;
+    if (trunkLayers > 0) yield* twoPassParts(encodings, trunkLayers, width, twoPassBytes);
+    else if (encodings.length > 0) yield { encodings };
   }
 
   /** What the trunk gives for texts, kept on the disk; undefined without a trunk or a place to keep it. */
@@ -228,6 +255,7 @@ export class AdaptedBackbone implements AsyncDisposable {
    * What routers read: one forward pass of every text, its adapters off.
    * @param spec the layers whose pooled states stand side by side, each brought to length 1
    * @param session reads through this task's adapter in place of the frozen backbone
+   * @param trunk takes in what the trunk gives for the texts; it is the same through any adapter
    * @returns features (n, D · layers) in the order of the texts; other texts of the call do not change a text's
    * @throws ConfigError if the backbone has no such layer
    */
@@ -236,8 +264,10 @@ export class AdaptedBackbone implements AsyncDisposable {
     spec: RoutingFeatureSpec,
     signal?: AbortSignal,
     session?: LearnedTask,
+    trunk?: TrunkRows,
   ): Promise<FeatureRows> {
-    return await readRoutingFeatures(this.passes, this.structure, encodings, { spec, signal, session });
+    const read = { spec, signal, session, trunk };
+    return await readRoutingFeatures(this.passes, this.structure, encodings, read);
   }
 
   /**
@@ -250,8 +280,10 @@ export class AdaptedBackbone implements AsyncDisposable {
     spec: RoutingFeatureSpec,
     signal?: AbortSignal,
     session?: LearnedTask,
+    trunk?: TrunkRows,
   ): Promise<readonly FeatureRows[]> {
-    return await readRoutingTokenFeatures(this.passes, this.structure, encodings, { spec, signal, session });
+    const read = { spec, signal, session, trunk };
+    return await readRoutingTokenFeatures(this.passes, this.structure, encodings, read);
   }
 
   /**
@@ -260,6 +292,7 @@ export class AdaptedBackbone implements AsyncDisposable {
    * change afterwards.
    *
    * @param taskOf (n), each text's task as an index into `tasks`
+   * @param trunk what the trunk gave for these very texts: the pass goes on from there
    * @returns each text's logits over its own task's slots, in the order of the texts
    * @throws GraphError if `taskOf` does not name a task for each text
    */
@@ -268,8 +301,9 @@ export class AdaptedBackbone implements AsyncDisposable {
     taskOf: Int32Array,
     encodings: readonly Encoding[],
     signal?: AbortSignal,
+    trunk?: TrunkRows,
   ): Promise<readonly Float32Array[]> {
-    return await this.mixed.logits(tasks, taskOf, encodings, signal);
+    return await this.mixed.logits(tasks, taskOf, encodings, signal, trunk);
   }
 
   /**
@@ -282,8 +316,9 @@ export class AdaptedBackbone implements AsyncDisposable {
     taskOf: Int32Array,
     encodings: readonly Encoding[],
     signal?: AbortSignal,
+    trunk?: TrunkRows,
   ): Promise<readonly Logits[]> {
-    return await this.mixed.tokenLogits(tasks, taskOf, encodings, signal);
+    return await this.mixed.tokenLogits(tasks, taskOf, encodings, signal, trunk);
   }
 
   /**

@@ -9,6 +9,7 @@ import type { BatchView } from "../train/trainer.ts";
 import type { LearnedTask, Logits } from "./adaptedBackbone.ts";
 import type { Pass, Passes } from "./passes.ts";
 import { TaskStacks, tasksOfTexts } from "./taskStack.ts";
+import type { TrunkRows } from "./trunkRows.ts";
 
 type MixedOutputs = BatchView & {
   /** (B, C), at word level (B·T, C), C the largest head's classes. */
@@ -33,10 +34,11 @@ export class MixedPass {
     taskOf: Int32Array,
     encodings: readonly Encoding[],
     signal?: AbortSignal,
+    trunk?: TrunkRows,
   ): Promise<readonly Float32Array[]> {
     const own = tasksOfTexts(tasks, taskOf, encodings.length);
     const texts = own.map(({ labels }) => new Float32Array(labels.length));
-    for await (const { output, classes, indices } of this.run(tasks, own, encodings, signal))
+    for await (const { output, classes, indices } of this.run(tasks, own, encodings, signal, trunk))
       indices.forEach((index, row) => {
         const logits = texts[index]!;
         logits.set(output.subarray(row * classes, row * classes + logits.length));
@@ -50,6 +52,7 @@ export class MixedPass {
     taskOf: Int32Array,
     encodings: readonly Encoding[],
     signal?: AbortSignal,
+    trunk?: TrunkRows,
   ): Promise<readonly Logits[]> {
     const own = tasksOfTexts(tasks, taskOf, encodings.length);
     const { virtualTokens } = adapterMethod(this.structure.adapter);
@@ -57,7 +60,7 @@ export class MixedPass {
       const classes = own[i]!.labels.length;
       return { rows: ids.length, classes, values: new Float32Array(ids.length * classes) };
     });
-    for await (const { output, classes, indices, length } of this.run(tasks, own, encodings, signal))
+    for await (const { output, classes, indices, length } of this.run(tasks, own, encodings, signal, trunk))
       indices.forEach((index, row) => {
         const { rows, classes: slots, values } = sentences[index]!;
         const start = row * length + virtualTokens;
@@ -74,15 +77,20 @@ export class MixedPass {
     own: readonly LearnedTask[],
     encodings: readonly Encoding[],
     signal?: AbortSignal,
+    trunk?: TrunkRows,
   ): AsyncGenerator<MixedOutputs> {
     const { parameters, slots } = this.stacks.holding(own, tasks);
     const slotsOf = (indices: readonly number[]) => indices.map((index) => slots.get(own[index]!) ?? 0);
+    const layers = trunk?.layers ?? 0;
     const pass: Pass = {
-      key: "mixed",
-      graph: () => buildMixedGraph(this.structure),
+      key: `mixed above ${layers}`,
+      graph: () => buildMixedGraph(this.structure, layers),
       fed: this.structure,
       parameters,
-      perBatch: ({ indices }) => ({ [TASK_OF]: int64(slotsOf(indices), [indices.length]) }),
+      perBatch: (batch) => ({
+        [TASK_OF]: int64(slotsOf(batch.indices), [batch.indices.length]),
+        ...trunk?.feeds(batch),
+      }),
     };
     for await (const { indices, length, outputs } of this.passes.run(pass, encodings, signal)) {
       const { data, dims } = asFloat32(outputs.logits, "logits");

@@ -5,16 +5,19 @@ import type { Encoding } from "../data/tokenizer.ts";
 import { adapterMethod } from "../peft/adapters.ts";
 import type { ModelStructure } from "../train/graphs.ts";
 import { buildRoutingGraph } from "../train/routingGraph.ts";
-import { parameterFeeds } from "../train/trainer.ts";
+import { type BatchView, parameterFeeds } from "../train/trainer.ts";
 import type { FeatureRows, LearnedTask } from "./adaptedBackbone.ts";
 import { type Pass, type Passes, scatterRows } from "./passes.ts";
 import type { RoutingFeatureSpec } from "./routing/types.ts";
+import type { TrunkRows } from "./trunkRows.ts";
 
 export interface RoutingRead {
   readonly spec: RoutingFeatureSpec;
   /** Reads through this task's adapter in place of the frozen backbone. */
   readonly session?: LearnedTask | undefined;
   readonly signal?: AbortSignal | undefined;
+  /** Takes in what the trunk gives for the texts, whether an adapter above it is on or off. */
+  readonly trunk?: TrunkRows | undefined;
 }
 
 /** The backbone with its adapters off. */
@@ -28,16 +31,32 @@ export function frozenModel({
 function routingPass(
   structure: ModelStructure,
   per: "sentence" | "word",
-  { spec, session }: RoutingRead,
+  { spec, session, trunk }: RoutingRead,
 ): Pass {
   const { layers } = spec;
+  const shared = trunk?.layers ?? 0;
   const fed = session === undefined ? frozenModel(structure) : structure;
   return {
-    key: ["routing", per, session === undefined ? "frozen" : "adapted", layers.join()].join(" "),
-    graph: () => buildRoutingGraph(fed, layers, per),
+    key: ["routing", per, session === undefined ? "frozen" : "adapted", layers.join(), shared].join(" "),
+    graph: () => buildRoutingGraph(fed, layers, per, shared),
     fed,
     ...(session !== undefined && { parameters: parameterFeeds(session) }),
   };
+}
+
+/** Runs the pass over all texts; what its trunk gave goes where it was asked for. */
+async function* runRouting(
+  passes: Passes,
+  structure: ModelStructure,
+  per: "sentence" | "word",
+  encodings: readonly Encoding[],
+  read: RoutingRead,
+): AsyncGenerator<BatchView & { readonly features: Float32Array }> {
+  const pass = routingPass(structure, per, read);
+  for await (const { outputs, ...batch } of passes.run(pass, encodings, read.signal)) {
+    read.trunk?.put(batch, asFloat32(outputs.state, "state").data);
+    yield { ...batch, features: asFloat32(outputs.features, "features").data };
+  }
 }
 
 /** Every text's vector, (n, D · layers). @throws ConfigError if the backbone has no such layer */
@@ -49,9 +68,8 @@ export async function readRoutingFeatures(
 ): Promise<FeatureRows> {
   const width = structure.backbone.width * read.spec.layers.length;
   const values = new Float32Array(encodings.length * width);
-  const pass = routingPass(structure, "sentence", read);
-  for await (const { indices, outputs } of passes.run(pass, encodings, read.signal))
-    scatterRows(values, asFloat32(outputs.features, "features").data, indices, width);
+  for await (const { indices, features } of runRouting(passes, structure, "sentence", encodings, read))
+    scatterRows(values, features, indices, width);
   return { rows: encodings.length, width, values };
 }
 
@@ -67,14 +85,11 @@ export async function readRoutingTokenFeatures(
     ({ ids }): FeatureRows => ({ rows: ids.length, width, values: new Float32Array(ids.length * width) }),
   );
   const virtualTokens = read.session === undefined ? 0 : adapterMethod(structure.adapter).virtualTokens;
-  const pass = routingPass(structure, "word", read);
-  for await (const { indices, length, outputs } of passes.run(pass, encodings, read.signal)) {
-    const { data } = asFloat32(outputs.features, "features");
+  for await (const { indices, length, features } of runRouting(passes, structure, "word", encodings, read))
     indices.forEach((index, row) => {
       const { rows, values } = texts[index]!;
       const start = row * length + virtualTokens;
-      values.set(data.subarray(start * width, (start + rows) * width));
+      values.set(features.subarray(start * width, (start + rows) * width));
     });
-  }
   return texts;
 }

@@ -13,7 +13,8 @@ import {
 import { type BatchView, parameterFeeds, type TrainableState } from "../train/trainer.ts";
 import { breathe, type Pass, type Passes } from "./passes.ts";
 import { frozenModel } from "./routingPass.ts";
-import type { TrunkBatches, TrunkCache, TrunkRows } from "./trunkCache.ts";
+import type { TrunkBatches, TrunkCache } from "./trunkCache.ts";
+import type { TrunkRows } from "./trunkRows.ts";
 
 /** What one task makes of a batch. */
 export interface TaskBatch extends BatchView {

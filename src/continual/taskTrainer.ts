@@ -20,7 +20,7 @@ import {
   type TrainingOptions,
 } from "../train/trainer.ts";
 import type { LearnedTask } from "./adaptedBackbone.ts";
-import type { TrunkRows } from "./trunkCache.ts";
+import type { TrunkRows } from "./trunkRows.ts";
 
 /** What learning a task of any level gives. */
 export interface LearnResult {

@@ -2,13 +2,12 @@
 /** What a trunk gave for texts, kept on the disk by content, so that epochs, tasks and runs compute it once. */
 import { mkdir, readdir, readFile, rm, stat, utimes } from "node:fs/promises";
 import { join } from "node:path";
-import { float32, type HostTensor } from "../core/tensor.ts";
 import type { Encoding } from "../data/tokenizer.ts";
 import { writeFileAtomic } from "../io/atomic.ts";
 import { cacheFolder } from "../io/cacheFolder.ts";
 import { sha256, sha256Json } from "../io/hash.ts";
-import { TRUNK_STATE } from "../train/graphs.ts";
 import type { BatchView } from "../train/trainer.ts";
+import { TrunkRows } from "./trunkRows.ts";
 
 const DIGEST_LENGTH = 64;
 
@@ -20,40 +19,6 @@ const LARGEST_SET_BYTES = 2 ** 30;
 
 /** Fewer texts are not worth a file. */
 const SMALLEST_SET = 33;
-
-/** The trunk's states of a set of texts, each its own tokens without padding. */
-export class TrunkRows {
-  private readonly width: number;
-  private readonly values: Float32Array;
-  /** Of each text, in rows. */
-  private readonly starts: readonly number[];
-
-  /** @param lengths tokens of each text @param values their states one below the other, (sum of lengths, D) */
-  constructor(lengths: readonly number[], width: number, values: Float32Array) {
-    this.width = width;
-    this.values = values;
-    let next = 0;
-    this.starts = [...lengths, 0].map((length) => {
-      const start = next;
-      next += length;
-      return start;
-    });
-  }
-
-  /** Text `index`'s states, (its tokens, D). */
-  of(index: number): Float32Array {
-    const [start = 0, end = 0] = this.starts.slice(index, index + 2);
-    return this.values.subarray(start * this.width, end * this.width);
-  }
-
-  /** What a batch feeds: `trunk_state` (B·T, D), zeros at padding, which nothing reads. */
-  feeds({ indices, length }: BatchView): Record<string, HostTensor<"float32">> {
-    const { width } = this;
-    const state = new Float32Array(indices.length * length * width);
-    for (const [row, index] of indices.entries()) state.set(this.of(index), row * length * width);
-    return { [TRUNK_STATE]: float32(state, [indices.length * length, width]) };
-  }
-}
 
 /** The batches in which a trunk is computed: (B·T, D) of every text's tokens, padded to T. */
 export type TrunkBatches = AsyncIterable<BatchView & { readonly state: Float32Array }>;
@@ -106,14 +71,10 @@ export class TrunkCache {
     const name = sha256Json({ format: 1, backbone: this.backboneHash, layers, texts });
     const path = join(this.folder, `${name}.f32`);
     const known = await this.read(path, size);
-    if (known !== undefined) return new TrunkRows(lengths, width, known);
+    if (known !== undefined) return TrunkRows.lay(lengths, layers, width, known);
     const values = new Float32Array(size);
-    const rows = new TrunkRows(lengths, width, values);
-    for await (const { indices, length, state } of compute())
-      for (const [row, index] of indices.entries()) {
-        const own = rows.of(index);
-        own.set(state.subarray(row * length * width, row * length * width + own.length));
-      }
+    const rows = TrunkRows.lay(lengths, layers, width, values);
+    for await (const { state, ...batch } of compute()) rows.put(batch, state);
     await this.write(path, values);
     return rows;
   }

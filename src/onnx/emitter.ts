@@ -74,13 +74,18 @@ export class Emitter {
   private counter = 0;
 
   constructor(inputs: readonly Node<"input">[]) {
-    for (const node of inputs) this.inputNames.add(node.attributes.name);
-    for (const node of inputs)
-      for (const value of node.outputs)
+    for (const node of inputs) {
+      const { name } = node.attributes;
+      this.inputNames.add(name);
+      for (const value of node.outputs) {
+        // From the start: a dimension may be read off an input before any node uses it.
+        this.bind(value, name);
         value.shape.forEach((dim, axis) => {
           if (typeof dim === "string" && !this.symbolSources.has(dim))
             this.symbolSources.set(dim, { input: value, axis });
         });
+      }
+    }
   }
 
   bind(value: Value, name: string): void {

@@ -63,7 +63,8 @@ function scatter(
 }
 
 export const lowerRules: { readonly [K in OpKind]: LowerRule<K> } = {
-  input: (node, emitter) => bindOne(node, node.attributes.name, emitter),
+  // The emitter has bound it already.
+  input: () => {},
   // Half-precision weights are widened by the engine when the session loads.
   weight: (node, emitter) => {
     const { name, source } = node.attributes;

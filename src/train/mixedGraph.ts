@@ -17,13 +17,14 @@ export const TASK_OF = "task_of";
  * Forward only, the adapters and heads of S tasks stacked and gathered per example. Inputs beside a batch's: `task_of`
  * int64 (B), and every parameter of adapter and head with S in front, as {@link stackParameters} makes them.
  *
+ * @param trunkLayers as many layers are left out, and what they gave is the input `trunk_state`
  * @returns a graph with the output `logits` (B, C), at word level (B·T, C), of each example's own task; in the slots that
  *   a task does not have stands nothing of meaning
  */
-export function buildMixedGraph(structure: ModelStructure): Graph {
+export function buildMixedGraph(structure: ModelStructure, trunkLayers = 0): Graph {
   const taskOf = op.input(TASK_OF, "int64", ["B"]);
   const adapter = adapterMethod(structure.adapter).buildStacked(adapterHost(structure), taskOf);
-  const model = assembleModel(structure, adapter, noDropout);
+  const model = assembleModel(structure, adapter, noDropout, trunkLayers);
   const head = declareStackedHead(structure.head.kind, structure.backbone.width, taskOf);
   return createGraph({ logits: head(classifiedRows(structure, model)) });
 }

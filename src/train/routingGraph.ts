@@ -26,13 +26,16 @@ function checkLayers(layers: readonly number[], depth: number): void {
  *
  * @param structure without `adapter`: the frozen backbone alone; with one, its parameters are inputs
  * @param per `sentence`: one row a text, pooled by the weights that are fed; `word`: one row a token, padding included
- * @returns a graph with the output `features`, (B, K·D) or (B·T, K·D)
+ * @param trunkLayers what so many of the lowest layers gave is an output too, from which a second pass can go on; it is
+ *   computed even where no layer that high is asked for
+ * @returns a graph with the output `features`, (B, K·D) or (B·T, K·D), and with a trunk `state`, (B·T, D)
  * @throws ConfigError if a layer is not there or named twice
  */
 export function buildRoutingGraph(
   structure: Pick<ModelStructure, "backbone" | "adapter" | "feature">,
   layers: readonly number[],
   per: "sentence" | "word" = "sentence",
+  trunkLayers = 0,
 ): Graph {
   const { hidden } = buildModel(structure, noDropout, noDropout);
   checkLayers(layers, hidden.length - 1);
@@ -44,10 +47,10 @@ export function buildRoutingGraph(
   };
   const parts = hidden.map((state, layer) => ({ state, at: layers.indexOf(layer) }));
   const asked = parts.filter(({ at }) => at >= 0).toSorted((a, b) => a.at - b.at);
-  return createGraph({
-    features: op.concat(
-      asked.map(({ state }) => normalize(rowsOf[per](state))),
-      1,
-    ),
-  });
+  const features = op.concat(
+    asked.map(({ state }) => normalize(rowsOf[per](state))),
+    1,
+  );
+  const trunk = trunkLayers === 0 ? undefined : hidden[trunkLayers];
+  return createGraph({ features, ...(trunk && { state: trunk }) });
 }

@@ -154,7 +154,7 @@ describe("an answer", () => {
   const rows = posteriorOf([0.75, 0.1, 0.1, 0.05], [0.3, 0.2, 0.32, 0.18], [0.1, 0.38, 0.1, 0.42]);
   const heads: Readonly<Record<string, readonly number[]>> = { "1 0": [0, 4], "2 1": [1, 0] };
 
-  test("costs a pass more where heads were asked, and names the task that spoke", async () => {
+  test("says how many heads were asked, and names the task that spoke", async () => {
     const asked: string[] = [];
     const answers = await decide(rows, learned, { router, fusion }, async (of, texts) =>
       texts.map((row, i) => {
@@ -163,10 +163,10 @@ describe("an answer", () => {
       }),
     );
     expect(asked).toEqual(["1 0", "2 1"]);
-    expect(answers.map(({ label, task, passes }) => [label, task, passes])).toEqual([
+    expect(answers.map(({ label, task, asked: count }) => [label, task, count])).toEqual([
+      ["a", 0, 0],
       ["a", 0, 1],
-      ["a", 0, 2],
-      ["b", 1, 2],
+      ["b", 1, 1],
     ]);
     for (const { label, score, top } of answers) expect(top[0]).toEqual({ label, score });
   });
@@ -182,7 +182,7 @@ describe("an answer", () => {
       }),
     );
     expect(asked).toEqual([1]);
-    expect(answer).toMatchObject({ label: "c", task: 0, passes: 1, score: close(0.32) });
+    expect(answer).toMatchObject({ label: "c", task: 0, asked: 0, score: close(0.32) });
   });
 });
 

@@ -3,7 +3,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type LoadedBackbone, loadBackbone } from "../../src/app/backbone.ts";
-import { AdaptedBackbone } from "../../src/continual/adaptedBackbone.ts";
+import { AdaptedBackbone, type AdaptedBackboneOptions } from "../../src/continual/adaptedBackbone.ts";
 import { createRng } from "../../src/core/random.ts";
 import type { Encoding } from "../../src/data/tokenizer.ts";
 import type { Architecture } from "../../src/nn/backbone.ts";
@@ -37,7 +37,11 @@ export class TinyModels implements AsyncDisposable {
     return loaded;
   }
 
-  open(family: Architecture, structure: Partial<Omit<ModelStructure, "backbone">> = {}): AdaptedBackbone {
+  open(
+    family: Architecture,
+    structure: Partial<Omit<ModelStructure, "backbone">> = {},
+    options: Partial<AdaptedBackboneOptions> = {},
+  ): AdaptedBackbone {
     const { backbone, tokenizer } = this.of(family);
     return new AdaptedBackbone({
       structure: {
@@ -50,6 +54,7 @@ export class TinyModels implements AsyncDisposable {
       runtime: nodeRuntime,
       maxLength: 30,
       threads: 1,
+      ...options,
     });
   }
 

@@ -1,5 +1,5 @@
 /** A whole run with adapters in the top layer alone. */
-import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
@@ -8,9 +8,12 @@ import { openRun } from "../../src/app/predictor.ts";
 import { runExperiment } from "../../src/app/runExperiment.ts";
 import { ConfigError } from "../../src/core/errors.ts";
 import type { RunEvent } from "../../src/core/record.ts";
+import { readConll } from "../../src/data/conll.ts";
 import { readPeftFolder } from "../../src/peft/checkpoint.ts";
-import { writeTinyExperiment } from "../app/tinyExperiment.ts";
+import { labels, writeTinyExperiment } from "../app/tinyExperiment.ts";
 import { writeTinyFamily } from "../app/tinyFamilies.ts";
+import { writeTinyWords } from "../app/tinyWords.ts";
+import { tolerances } from "../tolerances.ts";
 
 let root = "";
 let yaml = "";
@@ -27,11 +30,17 @@ afterAll(async () => {
   await rm(root, { recursive: true, force: true });
 });
 
-async function run(name: string, settings: Readonly<Record<string, unknown>>): Promise<RunEvent[]> {
+async function run(
+  name: string,
+  settings: Readonly<Record<string, unknown>>,
+  { yaml: path = yaml, from }: { readonly yaml?: string; readonly from?: string } = {},
+): Promise<RunEvent[]> {
   const all = { backbone: join(root, "bert"), "training.epochs": 2, ...settings, out: join(root, name) };
   const overrides = Object.entries(all).map(([key, value]) => ({ key, value, source: "test" }));
   const events: RunEvent[] = [];
-  for await (const event of runExperiment((await loadConfig(yaml, overrides)).config)) events.push(event);
+  const { config } = await loadConfig(path, overrides);
+  const options = from === undefined ? {} : { adaptersFrom: join(root, from) };
+  for await (const event of runExperiment(config, options)) events.push(event);
   return events;
 }
 
@@ -67,6 +76,46 @@ test("costs the shared trunk once, whether layers or their modules are named", a
     5 / 3,
   ]);
   expect((await predictor.predict([{ text: "a test" }], told)).map(({ passes: each }) => each)).toEqual([1]);
+});
+
+test("a router's second pass goes on from the trunk, in what is counted and in what answers", async () => {
+  // Enough of each task for its trunk to be kept, so that evaluation goes on from the disk.
+  const texts = labels.flatMap((label) =>
+    Array.from({ length: 20 }, (_, i) => ({ text: `${label[0]} other number ${i} ${label[0]}`, label })),
+  );
+  const test = join(root, "many.jsonl");
+  await writeFile(test, texts.map((text) => `${JSON.stringify(text)}\n`).join(""));
+  await run("exact", { "method.layers": 1, "stream.test": test });
+  const router = { kind: "lda", topTasks: 2, secondPass: "always" };
+  const settings = { "method.layers": 1, "stream.test": test, router };
+  const events = await run("routed", settings, { from: "exact" });
+  const routed = events.flatMap((event) => (event.type === "evaluated" && event.routed) || []);
+  // After the first task there is one to ask, then there are two.
+  expect(routed.map(({ passesPerExample }) => passesPerExample)).toEqual([1 + 1 / 3, 1 + 2 / 3, 1 + 2 / 3]);
+
+  await using predictor = await openRun(join(root, "routed"));
+  const answers = await predictor.predict(texts);
+  expect(new Set(answers.map(({ passes }) => passes))).toEqual(new Set([1 + 2 / 3]));
+  const right = answers.filter(({ label }, i) => label === texts[i]?.label).length;
+  expect(right).toBe(routed.at(-1)?.correct.reduce((sum, count) => sum + count, 0));
+});
+
+test("so does a router's of words", async () => {
+  const folder = join(root, "of-words");
+  await mkdir(folder);
+  const words = await writeTinyWords(folder);
+  const router = { kind: "lda", topTasks: 2, secondPass: "always" };
+  const events = await run("words", { "method.layers": 1, router }, { yaml: words });
+  const sentences = (await readConll(join(folder, "test.conll"))).sentences;
+  await using predictor = await openRun(join(root, "words"));
+  const texts = sentences.map((sentence) => ({ text: "", words: sentence.words }));
+  const passes = (await predictor.findEntities(texts)).map((found) => found.passes);
+  // `O` needs the first task's adapter too: none is asked, or two, or three.
+  for (const each of passes) expect([1, 1 + 1 / 3, 1 + 2 / 3, 2]).toContain(each);
+  expect(Math.max(...passes)).toBeGreaterThan(1);
+  const routed = events.flatMap((event) => (event.type === "words-evaluated" && event.routed) || []);
+  const mean = passes.reduce((sum, each) => sum + each, 0) / passes.length;
+  expect(Math.abs((routed.at(-1)?.passesPerExample ?? 0) - mean)).toBeLessThan(tolerances.float64);
 });
 
 test("more layers than there are is refused before anything is written", async () => {

@@ -11,35 +11,13 @@ import {
 } from "../../src/continual/adaptedBackbone.ts";
 import { TaskTrainer } from "../../src/continual/taskTrainer.ts";
 import { TrunkCache } from "../../src/continual/trunkCache.ts";
-import { createRng } from "../../src/core/random.ts";
-import { float32, type HostTensor, sizeOf } from "../../src/core/tensor.ts";
-import type { Architecture } from "../../src/nn/backbone.ts";
-import { defaultHeads, initHead } from "../../src/nn/heads.ts";
-import { noDropout } from "../../src/nn/layers.ts";
-import { adapterMethod } from "../../src/peft/adapters.ts";
-import type { LoraSpec } from "../../src/peft/types.ts";
+import { float32, type HostTensor } from "../../src/core/tensor.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
 import type { Runtime } from "../../src/runtime/types.ts";
-import { adapterHost, countTrunkLayers, type ModelStructure } from "../../src/train/graphs.ts";
+import { countTrunkLayers, type ModelStructure } from "../../src/train/graphs.ts";
 import { sentenceTargets } from "../../src/train/trainer.ts";
-import { relativeDifference, tolerances } from "../tolerances.ts";
-import { randomEncodings, TinyModels } from "./tinyModels.ts";
-
-const families = ["bert", "gpt2", "llama"] as const satisfies readonly Architecture[];
-
-const all: LoraSpec = {
-  rank: 2,
-  alpha: 4,
-  dropout: 0.1,
-  bias: "lora_only",
-  targetModules: "all-linear",
-  rslora: false,
-};
-/** Of three. */
-const top: LoraSpec = { ...all, layers: [2] };
-
-/** More than a batch of them, of different lengths. */
-const encodings = randomEncodings(Array.from({ length: 40 }, (_, i) => 3 + ((i * 7) % 11)));
+import { TinyModels } from "./tinyModels.ts";
+import { all, drawTasks, encodings, expectClose, families, structureOf, top } from "./topLayersFixtures.ts";
 
 let models: TinyModels;
 let folder: string;
@@ -51,41 +29,6 @@ beforeEach(async () => {
 });
 afterEach(() => rm(folder, { recursive: true, force: true }));
 afterAll(() => models[Symbol.asyncDispose]());
-
-function structureOf(
-  family: Architecture,
-  spec: LoraSpec,
-  level: "sentence" | "word" = "sentence",
-): ModelStructure {
-  return {
-    backbone: models.of(family).backbone,
-    adapter: { kind: "lora", spec },
-    feature: { pooling: "mean", normalize: false },
-    head: defaultHeads.linear,
-    level,
-  };
-}
-
-/** Tasks of 3, 4 and 5 classes with adapters that are far from zero. */
-function drawTasks(structure: ModelStructure): LearnedTask[] {
-  const { shapes } = adapterMethod(structure.adapter).build(adapterHost(structure), noDropout);
-  return [3, 4, 5].map((classes, i) => {
-    const rng = createRng(7).fork("task", i);
-    const draw = (name: string, dims: readonly number[]) => {
-      const own = rng.fork(name);
-      return float32(
-        Float32Array.from({ length: sizeOf(dims) }, () => 0.3 * own.normal()),
-        dims,
-      );
-    };
-    return {
-      name: `task ${i}`,
-      labels: Array.from({ length: classes }, (_, c) => `${c}`),
-      adapter: new Map(shapes.map(({ name, dims }) => [name, draw(name, dims)])),
-      head: initHead(structure.head, structure.backbone.width, classes, rng),
-    };
-  });
-}
 
 interface Opened {
   readonly model: AdaptedBackbone;
@@ -122,12 +65,6 @@ function tensorOf({ logits, features }: TaskOutputs): HostTensor {
   return float32([...logits.values, ...features.values], [logits.values.length + features.values.length]);
 }
 
-function expectClose(actual: readonly HostTensor[], expected: readonly HostTensor[]): void {
-  expect(actual.length).toBe(expected.length);
-  for (const [i, tensor] of actual.entries())
-    expect(relativeDifference(tensor, expected[i] ?? expect.unreachable())).toBeLessThan(tolerances.float32);
-}
-
 describe("how many layers are shared", () => {
   test.each([
     { spec: top, shared: 2 },
@@ -136,25 +73,25 @@ describe("how many layers are shared", () => {
     { spec: { ...top, bias: "all" }, shared: 0 },
     { spec: { ...all, targetModules: ["layer.2.output.dense"] }, shared: 2 },
   ] as const)("$spec.layers, $spec.targetModules, $spec.bias: $shared", ({ spec, shared }) => {
-    expect(countTrunkLayers(structureOf("bert", spec))).toBe(shared);
+    expect(countTrunkLayers(structureOf(models, "bert", spec))).toBe(shared);
   });
 
   test("a pass that shares them costs (L - m)/L + T·m/L", async () => {
-    await using model = open(structureOf("bert", top)).model;
+    await using model = open(structureOf(models, "bert", top)).model;
     expect([0, 1, 2, 4].map((tasks) => model.passesOf(tasks))).toEqual([0, 1, 4 / 3, 2]);
-    await using whole = open(structureOf("bert", all)).model;
+    await using whole = open(structureOf(models, "bert", all)).model;
     expect([0, 1, 15].map((tasks) => whole.passesOf(tasks))).toEqual([0, 1, 15]);
   });
 
   test("a layer that nothing is adapted in is told", () => {
-    const build = () => countTrunkLayers(structureOf("bert", { ...all, layers: [7] }));
+    const build = () => countTrunkLayers(structureOf(models, "bert", { ...all, layers: [7] }));
     expect(build).toThrow(/matches nothing in the layers 7/);
   });
 });
 
 describe.each(families)("%s: a shared trunk changes nothing", (family) => {
   test("at sentence level, computed with each batch or kept on the disk", async () => {
-    const structure = structureOf(family, top);
+    const structure = structureOf(models, family, top);
     const tasks = drawTasks(structure);
     await using plain = open(structure).model;
     const expected: HostTensor[] = [];
@@ -170,7 +107,7 @@ describe.each(families)("%s: a shared trunk changes nothing", (family) => {
 });
 
 test("at word level every token's logits are the same", async () => {
-  const structure = structureOf("bert", top, "word");
+  const structure = structureOf(models, "bert", top, "word");
   const tasks = drawTasks(structure);
   const flat = (logits: readonly Logits[]) => logits.map(({ values }) => float32(values, [values.length]));
   await using plain = open(structure).model;
@@ -212,7 +149,7 @@ async function train(model: AdaptedBackbone): Promise<LearnedTask> {
 
 describe("training on a kept trunk", () => {
   test("ends where training through all layers ends", async () => {
-    const structure = structureOf("bert", top);
+    const structure = structureOf(models, "bert", top);
     const plain = open(structure);
     const kept = open(structure, cache());
     await using plainModel = plain.model;
@@ -228,7 +165,7 @@ describe("training on a kept trunk", () => {
   });
 
   test("computes it once for all epochs, tasks and runs", async () => {
-    const structure = structureOf("bert", top);
+    const structure = structureOf(models, "bert", top);
     const [first, second] = [open(structure, cache()), open(structure, cache())];
     await using firstModel = first.model;
     await using secondModel = second.model;
@@ -242,7 +179,7 @@ describe("training on a kept trunk", () => {
 
 describe("what is kept on the disk", () => {
   async function keep(backboneHash = "a", texts = encodings, budgetBytes?: number): Promise<boolean> {
-    const { model, compiled } = open(structureOf("bert", top), cache(backboneHash, budgetBytes));
+    const { model, compiled } = open(structureOf(models, "bert", top), cache(backboneHash, budgetBytes));
     await using opened = model;
     await opened.trunkRows(texts);
     return compiled.includes("state");
@@ -291,7 +228,7 @@ describe("what is kept on the disk", () => {
     const blocked = join(folder, "file");
     await writeFile(blocked, "");
     const trunkCache = new TrunkCache({ backboneHash: "a", folder: blocked });
-    await using model = open(structureOf("bert", top), trunkCache).model;
+    await using model = open(structureOf(models, "bert", top), trunkCache).model;
     expect((await model.trunkRows(encodings))?.of(0)).toHaveLength(
       (encodings[0]?.ids.length ?? 0) * model.structure.backbone.width,
     );

@@ -305,6 +305,10 @@ export const edgeCases: readonly OperatorCase[] = [
   c("sigmoid and tanh far out", (draw) =>
     op.concat([op.sigmoid(draw.float("x", ["B", 9], wide)), op.tanh(draw.float("y", ["B", 9], wide))], 1),
   ),
+  c("a dimension of an input that is used later", (draw) => {
+    const rows = op.reshape(draw.float("x", ["B*T", 3]), ["B", "T", 3]);
+    return op.add(rows, draw.float("y", ["B", "T", 3]));
+  }),
   c("reduceMax with ties", (draw) => op.reduceMax(repeats(draw, "x"), [1])),
   c("reduceSum of integers", (draw) => op.reduceSum(draw.index("x", ["B", 7], 100), [1])),
   c("arithmetic of integers", (draw) => {

@@ -80,7 +80,7 @@ export const descriptions: Readonly<Record<string, string>> = {
   "method.targetModules":
     "Which linear layers are adapted. A list: exact names or ends of names (`query`, `output.dense`); a text: a regular expression for the full name. Without it peft's default, for BERT and RoBERTa `query` and `value`.",
   "method.layers":
-    "Adapters in so many of the uppermost layers only. What lies below is the same for every task: it is computed once for all of them, and kept on the disk (`accrete/trunk` in the system's folder for caches, 4 GiB at most). Without it every layer.",
+    "Adapters in so many of the uppermost layers only. What lies below is the same for every task: it is computed once for all of them, and for both passes of a router, and kept on the disk (`accrete/trunk` in the system's folder for caches, 4 GiB at most). Without it every layer.",
   "method.rslora": "s = alpha / √rank in place of alpha / rank.",
 
   "method.selector":

@@ -7,7 +7,7 @@ import { largest, probabilitiesOf } from "./fusion.ts";
 import type { OutOfScopeDetector } from "./outOfScope.ts";
 import { auroc, falsePositiveRateAt95 } from "./rejection.ts";
 import type { CurrentRouting, RoutedLearner } from "./routedLearner.ts";
-import { askingHeads, decide, type RoutedAnswer } from "./routedPrediction.ts";
+import { type AskHeads, askingHeads, type Decision, decide, type RoutedTask } from "./routedPrediction.ts";
 import type { Posterior } from "./types.ts";
 
 /** What a record says of a router. */
@@ -58,7 +58,7 @@ export class RoutedEvaluator implements RoutedProtocol {
   ): Promise<{ readonly routed: RoutedRow; readonly outOfScope?: OutOfScopeMetrics }> {
     const routing = await this.learner.current(signal);
     const tasks = learned.map((task) => ({ ...task, learned: task }));
-    const answers: (readonly RoutedAnswer[])[] = [];
+    const answers: (readonly Decision[])[] = [];
     const first: number[] = [];
     for (const [own, test] of tests.entries()) {
       this.features[own] ??= await this.model.routingFeatures(
@@ -69,18 +69,13 @@ export class RoutedEvaluator implements RoutedProtocol {
       );
       const posterior = await routing.router.posterior(this.features[own], signal);
       first.push(countFirst(test, routing.router.labels, posterior));
-      const ask =
-        test.logits.length < learned.length
-          ? askingHeads(this.model, tasks, test.encodings, signal)
-          : async (asked: readonly number[], rows: readonly number[]) =>
-              rows.map((row, i) => rowOf(test.logits[asked[i]!]!, row));
-      answers.push(await decide(posterior, tasks, routing, ask, 1));
+      answers.push(await decide(posterior, tasks, routing, this.headsOn(test, tasks, signal), 1));
     }
-    const passes = answers.flat().map((answer) => answer.passes);
-    const passesPerExample = passes.reduce((sum, count) => sum + count, 0) / Math.max(1, passes.length);
+    const asked = answers.flat().map((answer) => answer.asked);
+    const meanAsked = asked.reduce((sum, count) => sum + count, 0) / Math.max(1, asked.length);
     const routed = {
       ...countRouted(tests, answers),
-      passesPerExample,
+      passesPerExample: this.model.routedPassesOf(meanAsked),
       firstPassCorrect: first,
       router: summarizeRouter(routing),
     };
@@ -88,9 +83,21 @@ export class RoutedEvaluator implements RoutedProtocol {
     return { routed, ...(outOfScope !== undefined && { outOfScope }) };
   }
 
+  /** The logits that are there already, or adapters above the trunk that was kept of the test set. */
+  private headsOn(test: RoutedTest, tasks: readonly RoutedTask[], signal?: AbortSignal): AskHeads {
+    const { encodings, logits } = test;
+    if (logits.length === tasks.length)
+      return async (asked, rows) => rows.map((row, i) => rowOf(logits[asked[i]!]!, row));
+    return async (asked, rows) => {
+      if (rows.length === 0) return [];
+      const trunk = await this.model.trunkRows(encodings, signal);
+      return await askingHeads(this.model, tasks, encodings, signal, trunk)(asked, rows);
+    };
+  }
+
   private async measureRejection(
     tests: readonly RoutedTest[],
-    answers: readonly (readonly RoutedAnswer[])[],
+    answers: readonly (readonly Decision[])[],
     { features, session }: CurrentRouting,
     signal?: AbortSignal,
   ): Promise<OutOfScopeMetrics | undefined> {

@@ -1,11 +1,13 @@
 // Dimensions: n texts, F routing features, C classes of the router, T tasks.
 /**
  * Routed inference: one pass with adapters off gives a posterior over classes; where that is not sure, the adapters of the
- * likeliest tasks are asked in one more pass, in which every text uses its own. What is routed is texts alone: no label,
- * task or number of classes to come can reach it.
+ * likeliest tasks are asked in one more pass, in which every text uses its own, and which goes on from where the first one
+ * left the layers that no task adapts. What is routed is texts alone: no label, task or number of classes to come can reach
+ * it.
  */
 import type { Encoding } from "../../data/tokenizer.ts";
 import type { AdaptedBackbone, FeatureRows, LearnedTask } from "../adaptedBackbone.ts";
+import type { TrunkRows } from "../trunkRows.ts";
 import {
   type ClassLayout,
   type Fusion,
@@ -40,7 +42,8 @@ export interface Routing {
   readonly detector?: OutOfScopeDetector;
 }
 
-export interface RoutedAnswer {
+/** What is found of a text. */
+export interface Decision {
   /** The likeliest, of a text that is rejected too. */
   readonly label: string;
   /** Its probability over all classes known. */
@@ -49,6 +52,11 @@ export interface RoutedAnswer {
   readonly task: number | undefined;
   /** The likeliest classes, best first; `top[0]` is the answer. */
   readonly top: readonly { readonly label: string; readonly score: number }[];
+  /** How many tasks' heads were heard. */
+  readonly asked: number;
+}
+
+export interface RoutedAnswer extends Omit<Decision, "asked"> {
   /** Forward passes of the backbone that this text cost. */
   readonly passes: number;
   /** Set where the text is taken to be of no known class. */
@@ -67,12 +75,16 @@ export type AskHeads = (
   rows: readonly number[],
 ) => Promise<readonly Float32Array[]>;
 
-/** Asks adapters anew: one mixed batch, in which every text uses its own. */
+/**
+ * Asks adapters anew: one mixed batch, in which every text uses its own.
+ * @param trunk what the trunk gave for the texts: adapters go on from there
+ */
 export function askingHeads(
   model: AdaptedBackbone,
   tasks: readonly Pick<RoutedTask, "learned">[],
   encodings: readonly Encoding[],
   signal?: AbortSignal,
+  trunk?: TrunkRows,
 ): AskHeads {
   const learned = tasks.flatMap((task) => task.learned ?? []);
   const places = new Map(learned.map((task, place) => [task, place]));
@@ -81,7 +93,7 @@ export function askingHeads(
     // gatherEvidence asks no task without an adapter.
     const taskOf = Int32Array.from(asked, (task) => places.get(tasks[task]!.learned!)!);
     const texts = rows.map((row) => encodings[row]!);
-    return await model.mixedLogits(learned, taskOf, texts, signal);
+    return await model.mixedLogits(learned, taskOf, texts, signal, trunk?.pick(rows));
   };
 }
 
@@ -133,7 +145,7 @@ const unasked: ReadonlyMap<number, number> = new Map();
  * Answers from posteriors that are there already.
  * @param tasks in the order of learning
  * @param ask what the heads say of the texts
- * @returns one answer a text
+ * @returns one a text
  */
 export async function decide(
   posterior: Posterior,
@@ -141,7 +153,7 @@ export async function decide(
   { router, fusion }: Pick<Routing, "router" | "fusion">,
   ask: AskHeads,
   top = 5,
-): Promise<readonly RoutedAnswer[]> {
+): Promise<readonly Decision[]> {
   const layout = layOut(router.labels, tasks);
   const evidence = await gatherEvidence(posterior, layout, fusion, tasks, ask);
   return Array.from({ length: posterior.rows }, (_, row) => {
@@ -159,7 +171,7 @@ export async function decide(
       score: probabilities[best]!,
       task: taskOf(best, layout, probabilities, spoke),
       top: scored,
-      passes: 1 + heard.length,
+      asked: heard.length,
     };
   });
 }
@@ -179,7 +191,8 @@ export async function reject(
 }
 
 /**
- * Routes texts among everything learned, at most 1 + k passes each. Other texts of the call change no answer.
+ * Routes texts among everything learned, at most 1 + k passes each, less where adapters share a trunk. Other texts of the
+ * call change no answer.
  * @param tasks in the order of learning
  * @returns one answer a text
  */
@@ -190,9 +203,15 @@ export async function route(
   encodings: readonly Encoding[],
   { top = 5, signal }: RouteOptions = {},
 ): Promise<readonly RoutedAnswer[]> {
-  if (encodings.length === 0) return [];
-  const features = await model.routingFeatures(encodings, routing.features, signal, routing.session);
-  const posterior = await routing.router.posterior(features, signal);
-  const answers = await decide(posterior, tasks, routing, askingHeads(model, tasks, encodings, signal), top);
-  return reject(answers, features, routing.detector, signal);
+  const { features: spec, session, router, fusion, detector } = routing;
+  const parts: (readonly RoutedAnswer[])[] = [];
+  for (const { encodings: part, trunk } of model.twoPassParts(encodings, fusion.topTasks)) {
+    const features = await model.routingFeatures(part, spec, signal, session, trunk);
+    const posterior = await router.posterior(features, signal);
+    const heads = askingHeads(model, tasks, part, signal, trunk);
+    const decided = await decide(posterior, tasks, routing, heads, top);
+    const answers = decided.map(({ asked, ...found }) => ({ ...found, passes: model.routedPassesOf(asked) }));
+    parts.push(await reject(answers, features, detector, signal));
+  }
+  return parts.flat();
 }

@@ -6,6 +6,7 @@
 import { OUTSIDE } from "../../data/conll.ts";
 import type { WordEncoding } from "../../data/wordEncoding.ts";
 import type { AdaptedBackbone, LearnedTask, Logits } from "../adaptedBackbone.ts";
+import type { TrunkRows } from "../trunkRows.ts";
 import type { WordChoice } from "../wordPrediction.ts";
 import type { Posterior, Router } from "./types.ts";
 import type { TagChain } from "./wordDecoding.ts";
@@ -39,17 +40,22 @@ export type AskWordHeads = (
   sentences: readonly number[],
 ) => Promise<readonly Logits[]>;
 
-/** Asks adapters anew: one mixed batch, in which every sentence uses its own. */
+/**
+ * Asks adapters anew: one mixed batch, in which every sentence uses its own.
+ * @param trunk what the trunk gave for the sentences: adapters go on from there
+ */
 export function askingWordHeads(
   model: AdaptedBackbone,
   tasks: readonly LearnedTask[],
   encodings: readonly WordEncoding[],
   signal?: AbortSignal,
+  trunk?: TrunkRows,
 ): AskWordHeads {
   return async (asked, sentences) => {
     if (asked.length === 0) return [];
     const texts = sentences.map((s) => encodings[s]!);
-    return await model.mixedTokenLogits(tasks, Int32Array.from(asked), texts, signal);
+    const states = trunk?.pick(sentences);
+    return await model.mixedTokenLogits(tasks, Int32Array.from(asked), texts, signal, states);
   };
 }
 
@@ -87,10 +93,16 @@ export function spansOf({ starts }: Pick<WordRows, "starts">): readonly Span[] {
   return starts.slice(1).map((to, s) => ({ from: starts[s]!, to }));
 }
 
-/** The tags of a sentence's words, and what they cost. */
-export interface RoutedSentence {
+/** The tags of a sentence's words. */
+export interface DecidedSentence {
   /** As many as words; one without a token is `O`. */
   readonly choices: readonly WordChoice[];
+  /** Adapters that were asked. */
+  readonly asked: number;
+}
+
+/** The tags of a sentence's words, and what they cost. */
+export interface RoutedSentence extends Pick<DecidedSentence, "choices"> {
   /** Forward passes of the backbone. */
   readonly passes: number;
 }
@@ -108,14 +120,14 @@ export async function decideWords(
   tasks: readonly Pick<LearnedTask, "labels">[],
   { chain, fusion }: Pick<WordRouting, "chain" | "fusion">,
   ask: AskWordHeads,
-): Promise<readonly RoutedSentence[]> {
+): Promise<readonly DecidedSentence[]> {
   const layout = layOutTags(chain.labels, OUTSIDE, tasks);
   const posterior = raiseOutside(told, layout, fusion.outside);
   const wanted = spans.map((span) => tasksOfSentence(posterior, span, layout, fusion));
   const evidence = await gatherWordEvidence(wanted, encodings, ask);
   return encodings.map(({ firstTokens }, s) => {
     const found = chooseOfSentence(posterior, spans[s]!, evidence[s]!, chain, layout, fusion);
-    return { choices: placeWords(firstTokens, found), passes: 1 + wanted[s]!.length };
+    return { choices: placeWords(firstTokens, found), asked: wanted[s]!.length };
   });
 }
 
@@ -139,7 +151,8 @@ export async function posteriorOfWords(
 }
 
 /**
- * Routes sentences among everything learned, at most 2 + k passes each. Other sentences of the call change no answer.
+ * Routes sentences among everything learned, at most 2 + k passes each, less where adapters share a trunk. Other sentences
+ * of the call change no answer.
  * @param tasks in the order of learning
  * @returns one a sentence
  */
@@ -150,9 +163,13 @@ export async function routeWords(
   encodings: readonly WordEncoding[],
   signal?: AbortSignal,
 ): Promise<readonly RoutedSentence[]> {
-  if (encodings.length === 0) return [];
-  const rows = await readWordRows(model, encodings, routing.features, signal);
-  const told = await posteriorOfWords(routing, rows, signal);
-  const ask = askingWordHeads(model, tasks, encodings, signal);
-  return await decideWords(told, spansOf(rows), encodings, tasks, routing, ask);
+  const answers: RoutedSentence[] = [];
+  for (const { encodings: part, trunk } of model.twoPassParts(encodings, routing.fusion.topTasks)) {
+    const rows = await readWordRows(model, part, routing.features, signal, trunk);
+    const told = await posteriorOfWords(routing, rows, signal);
+    const ask = askingWordHeads(model, tasks, part, signal, trunk);
+    for (const { choices, asked } of await decideWords(told, spansOf(rows), part, tasks, routing, ask))
+      answers.push({ choices, passes: model.routedPassesOf(asked) });
+  }
+  return answers;
 }

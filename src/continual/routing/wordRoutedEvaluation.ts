@@ -5,10 +5,11 @@ import type { AdaptedBackbone, LearnedTask } from "../adaptedBackbone.ts";
 import type { RoutedTags, WordRoutedProtocol } from "../wordEvaluation.ts";
 import type { SentenceLogits } from "../wordPrediction.ts";
 import {
+  type AskWordHeads,
   askingWordHeads,
+  type DecidedSentence,
   decideWords,
   posteriorOfWords,
-  type RoutedSentence,
   spansOf,
 } from "./routedWords.ts";
 import type { CurrentWordRouting, WordRoutedLearner } from "./wordRoutedLearner.ts";
@@ -27,11 +28,14 @@ export function summarizeWordRouter({ router, fusion, statistics }: CurrentWordR
   };
 }
 
-function tagsOf(answers: readonly RoutedSentence[]): readonly (readonly string[])[] {
+function tagsOf(answers: readonly DecidedSentence[]): readonly (readonly string[])[] {
   return answers.map(({ choices }) => choices.map(({ tag }) => tag));
 }
 
-/** Asks the router after each task; adapters' logits on the test set that are there already are read in place of running. */
+/**
+ * Asks the router after each task; adapters' logits on the test set that are there already are read in place of running.
+ * Where they run, they go on from the trunk that was kept of the test set.
+ */
 export class WordRoutedEvaluator implements WordRoutedProtocol {
   private readonly model: AdaptedBackbone;
   private readonly learner: WordRoutedLearner;
@@ -53,11 +57,16 @@ export class WordRoutedEvaluator implements WordRoutedProtocol {
     this.words ??= await readWordRows(this.model, encodings, routing.features, signal);
     const told = await posteriorOfWords(routing, this.words, signal);
     const spans = spansOf(this.words);
-    const ask =
+    const ask: AskWordHeads =
       logits.length < learned.length
-        ? askingWordHeads(this.model, learned, encodings, signal)
-        : (asked: readonly number[], sentences: readonly number[]) =>
-            Promise.resolve(sentences.map((s, i) => logits[asked[i]!]![s]!));
+        ? askingWordHeads(
+            this.model,
+            learned,
+            encodings,
+            signal,
+            await this.model.trunkRows(encodings, signal),
+          )
+        : async (asked, sentences) => sentences.map((s, i) => logits[asked[i]!]![s]!);
     const answers = await decideWords(told, spans, encodings, learned, routing, ask);
     const alone = await decideWords(
       told,
@@ -67,11 +76,11 @@ export class WordRoutedEvaluator implements WordRoutedProtocol {
       { chain: routing.chain, fusion: routing.alone },
       ask,
     );
-    const passes = answers.reduce((sum, answer) => sum + answer.passes, 0);
+    const asked = answers.reduce((sum, answer) => sum + answer.asked, 0);
     return {
       tags: tagsOf(answers),
       firstPassTags: tagsOf(alone),
-      passesPerExample: passes / Math.max(1, answers.length),
+      passesPerExample: this.model.routedPassesOf(asked / Math.max(1, answers.length)),
       router: summarizeWordRouter(routing),
     };
   }

@@ -3,6 +3,7 @@
 import { OUTSIDE, type TaggedSentence } from "../../data/conll.ts";
 import type { WordEncoding } from "../../data/wordEncoding.ts";
 import type { AdaptedBackbone, FeatureRows, LearnedTask } from "../adaptedBackbone.ts";
+import type { TrunkRows } from "../trunkRows.ts";
 import { FIXED_SCALE, hashRow, quantize, takeRows } from "./fixedRows.ts";
 import { ClassStatistics, type Contribution } from "./statistics.ts";
 import { joinRows } from "./totals.ts";
@@ -59,18 +60,23 @@ export function poolWords(
   return { rows: starts.length, width, values: pooled };
 }
 
-/** One forward pass of every sentence: the features of its words. */
+/**
+ * One forward pass of every sentence: the features of its words.
+ * @param trunk takes in what the trunk gives for the sentences
+ */
 export async function readWordRows(
   model: AdaptedBackbone,
   encodings: readonly WordEncoding[],
   { layers, session }: WordFeatures,
   signal?: AbortSignal,
+  trunk?: TrunkRows,
 ): Promise<WordRows> {
   const pieces: FixedRows[] = [];
   const starts = [0];
   for (let from = 0; from < encodings.length; from += SENTENCES_AT_ONCE) {
     const chunk = encodings.slice(from, from + SENTENCES_AT_ONCE);
-    const features = await model.routingTokenFeatures(chunk, { layers }, signal, session);
+    const room = trunk?.pick(chunk.map((_, i) => from + i));
+    const features = await model.routingTokenFeatures(chunk, { layers }, signal, session, room);
     chunk.forEach((encoding, i) => {
       const words = poolWords(features[i]!, encoding, layers.length);
       pieces.push(quantize(words));
