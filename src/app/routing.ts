@@ -22,6 +22,7 @@ import type { SideLearning } from "./sideLearning.ts";
 /** The files at the top of a run's folder that answer without the statistics: what routes, and its numbers. */
 export const routingFile = "routing.json";
 export const routerFile = "router.safetensors";
+export const detectorFile = "detector.safetensors";
 
 /** The false-reject rate at which rejection is measured where a configuration names none. */
 const MEASURED_REJECT_RATE = 0.05;
@@ -89,6 +90,8 @@ export function featureConstants(
 export interface OpenedRouting {
   readonly learner: RoutedLearner;
   readonly evaluator: RoutedEvaluator;
+  /** The detector of texts of no class that is kept once so many tasks are learned. */
+  readonly rejecting?: { readonly rate: number; readonly afterTasks: number };
 }
 
 /** @returns undefined where no router on statistics is asked for */
@@ -102,9 +105,18 @@ export function openRouting(
   if (settings === undefined) return undefined;
   const constants = featureConstants(model, loaded, settings.features.layers, config.seed);
   const learner = new RoutedLearner(model, settings, constants, config.seed);
-  const rejectRate = config.router?.rejectRate ?? MEASURED_REJECT_RATE;
-  const outside = outOfScope && { examples: outOfScope.test, rejectRate, afterTasks: tasks.length };
-  return { learner, evaluator: new RoutedEvaluator(model, learner, outside) };
+  const rate = config.router?.rejectRate;
+  const afterTasks = tasks.length;
+  const outside = outOfScope && {
+    examples: outOfScope.test,
+    rejectRate: rate ?? MEASURED_REJECT_RATE,
+    afterTasks,
+  };
+  return {
+    learner,
+    evaluator: new RoutedEvaluator(model, learner, outside),
+    ...(rate !== undefined && { rejecting: { rate, afterTasks } }),
+  };
 }
 
 const summarySchema = z.strictObject({
@@ -123,6 +135,8 @@ const summarySchema = z.strictObject({
   }),
   /** SHA-256 of the router's file. */
   router: z.string(),
+  /** SHA-256 of the detector's file, where there is one. */
+  detector: z.string().exactOptional(),
   /** SHA-256 of the tasks' statistics that it was fitted to, in the order of learning. */
   statistics: z.array(z.string()),
 });
@@ -130,7 +144,12 @@ const summarySchema = z.strictObject({
 /** What `routing.json` says. */
 export type RoutingSummary = z.infer<typeof summarySchema>;
 
-async function summarize(learner: RoutedLearner, current: CurrentRouting, router: Uint8Array) {
+function summarize(
+  learner: RoutedLearner,
+  current: CurrentRouting,
+  router: Uint8Array,
+  detector: Uint8Array | undefined,
+) {
   const { confident, weight, topTasks } = current.fusion;
   const { kind, settings, heldOutAccuracy, heldOutRows } = current.router.choice;
   const summary: RoutingSummary = {
@@ -143,6 +162,7 @@ async function summarize(learner: RoutedLearner, current: CurrentRouting, router
     layers: [...current.features.layers],
     fusion: { confident: Number.isFinite(confident) ? confident : null, weight, topTasks },
     router: sha256(router),
+    ...(detector && { detector: sha256(detector) }),
     statistics: [...learner.statisticsHashes],
   };
   return new TextEncoder().encode(`${JSON.stringify(summary, null, 2)}\n`);
@@ -150,9 +170,13 @@ async function summarize(learner: RoutedLearner, current: CurrentRouting, router
 
 /** What a course does for a router: statistics beside each adapter, and what answers at the top of the run's folder. */
 export function routingSide(
-  { learner }: OpenedRouting,
+  { learner, rejecting }: OpenedRouting,
   taskAt: (index: number) => TaskToLearn,
 ): SideLearning {
+  const encodeDetector = async (signal: AbortSignal | undefined) =>
+    learner.statisticsHashes.length === rejecting?.afterTasks
+      ? await learner.encodeDetector(rejecting.rate, signal)
+      : undefined;
   return {
     digest: (index, learned, watch) => learner.learn(taskAt(index), learned, watch),
     add: (learned) => learner.add(learned),
@@ -160,9 +184,11 @@ export function routingSide(
     recall: (folder) => learner.recall((name) => readCompanion(folder, name)),
     runFiles: async (signal) => {
       const router = await learner.encodeRouter(signal);
-      const summary = await summarize(learner, await learner.current(signal), router);
+      const detector = await encodeDetector(signal);
+      const summary = summarize(learner, await learner.current(signal), router, detector);
       return new Map([
         [routerFile, router],
+        ...(detector === undefined ? [] : [[detectorFile, detector] as const]),
         [routingFile, summary],
       ]);
     },
@@ -186,16 +212,30 @@ export async function readCompanion(
   return { bytes, where };
 }
 
+/** What lies at the top of a run's folder. */
+export interface SavedRouting {
+  readonly summary: RoutingSummary;
+  readonly router: Uint8Array;
+  readonly detector: Uint8Array | undefined;
+}
+
 /** @returns undefined unless it is there, whole and of this version: whoever needs it can fit anew */
-export async function readRoutingSummary(
-  folder: string,
-): Promise<{ readonly summary: RoutingSummary; readonly router: Uint8Array } | undefined> {
+export async function readRoutingSummary(folder: string): Promise<SavedRouting | undefined> {
   try {
     const parsed = summarySchema.safeParse(JSON.parse(await readFile(join(folder, routingFile), "utf8")));
     if (!parsed.success) return undefined;
-    const router = await readFile(join(folder, routerFile));
-    return sha256(router) === parsed.data.router ? { summary: parsed.data, router } : undefined;
+    const summary = parsed.data;
+    const router = await readHashed(join(folder, routerFile), summary.router);
+    const detector = await readHashed(join(folder, detectorFile), summary.detector).catch(() => undefined);
+    return router && { summary, router, detector };
   } catch {
     return undefined;
   }
+}
+
+/** @returns undefined where its bytes are others, or no hash is known */
+async function readHashed(path: string, hash: string | undefined): Promise<Uint8Array | undefined> {
+  if (hash === undefined) return undefined;
+  const bytes = await readFile(path);
+  return sha256(bytes) === hash ? bytes : undefined;
 }

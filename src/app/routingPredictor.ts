@@ -16,6 +16,7 @@ import { checkTop, DEFAULT_TOP } from "./classify.ts";
 import type { ResolvedConfig } from "./configSchema.ts";
 import type { OpenedRun } from "./openedRun.ts";
 import {
+  detectorFile,
   featureConstants,
   readCompanion,
   readRoutingSummary,
@@ -71,8 +72,8 @@ async function openStatisticsRouter(learned: Learned): Promise<TextRouter> {
   const { run, model, tasks } = learned;
   const routed = tasks.map((task) => ({ ...task, learned: task }));
   const saved = await readSaved(learned);
-  // What tells texts of no class is not kept, but follows from the statistics.
-  const asked = saved === undefined || run.config.router?.rejectRate !== undefined;
+  const rejects = run.config.router?.rejectRate !== undefined;
+  const asked = saved === undefined || (rejects && saved.routing.detector === undefined);
   const fitted = asked ? await fitAnew(learned, saved) : undefined;
   const { routing } = (fitted ?? saved)!;
   return {
@@ -92,7 +93,7 @@ interface OpenedStatistics {
 async function readSaved({ run, model, tasks }: Learned): Promise<OpenedStatistics | undefined> {
   const saved = await readRoutingSummary(run.path);
   if (saved === undefined) return undefined;
-  const { summary, router } = saved;
+  const { summary, router, detector } = saved;
   const known = run.tasks.map(({ files }) => files[statisticsFile]);
   if (JSON.stringify(known) !== JSON.stringify(summary.statistics)) return undefined;
   const { confident, ...fusion } = summary.fusion;
@@ -103,6 +104,7 @@ async function readSaved({ run, model, tasks }: Learned): Promise<OpenedStatisti
       features: { layers: summary.layers },
       ...(run.config.router?.firstSession === true && tasks[0] && { session: tasks[0] }),
       fusion: { ...fusion, confident: confident ?? Number.POSITIVE_INFINITY },
+      ...(detector && { detector: holder.decodeDetector(detector, `${run.path}/${detectorFile}`) }),
     },
     holder,
   };

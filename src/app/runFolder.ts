@@ -33,6 +33,7 @@ export const runFiles: ReadonlySet<string> = new Set([
   "routed_matrix.csv",
   "routing.json",
   "router.safetensors",
+  "detector.safetensors",
   "report.html",
   "adapters",
   "versions",

@@ -26,19 +26,31 @@ interface KindOfSelector {
   readonly joint: boolean;
   /** Whether it reads features of the backbone with adapters off. */
   readonly frozen: boolean;
+  /** Whether it may have an output for each task to come from the beginning, as the original does. */
+  readonly foresees: boolean;
   /** Forward passes of one prediction among that many tasks, without caches. */
   readonly passes: { readonly [I in SelectorInference]: (tasks: number) => number };
 }
 
 /** Every kind. Weights through adapters need each task's pass, whoever answers then. */
 export const selectorKinds: { readonly [K in SelectorKind]: KindOfSelector } = {
-  newlora: { joint: true, frozen: false, passes: { soft: (tasks) => tasks, hard: (tasks) => tasks } },
-  "newlora-frozen": { joint: false, frozen: true, passes: { soft: (tasks) => 1 + tasks, hard: () => 2 } },
+  newlora: {
+    joint: true,
+    frozen: false,
+    foresees: true,
+    passes: { soft: (tasks) => tasks, hard: (tasks) => tasks },
+  },
+  "newlora-frozen": {
+    joint: false,
+    frozen: true,
+    foresees: false,
+    passes: { soft: (tasks) => 1 + tasks, hard: () => 2 },
+  },
 };
 
 export interface SelectorOptions {
   readonly kind: SelectorKind;
-  /** As many outputs from the beginning; absent: one more with each task. */
+  /** As many outputs from the beginning, of a kind that foresees tasks; absent: one more with each task. */
   readonly tasks?: number;
   readonly training: TrainingOptions;
   readonly seed: number;
@@ -77,14 +89,18 @@ export class TaskSelector implements AsyncDisposable {
    * alone, so that a task that fails leaves no trace.
    */
   begin(index: number): Pending {
-    const outputs = Math.max(this.options.tasks ?? 0, index + 1);
-    return { index, tensors: growSelector(this.state.tensors, outputs, this.rng) };
+    return { index, tensors: growSelector(this.state.tensors, this.outputsAt(index), this.rng) };
+  }
+
+  private outputsAt(index: number): number {
+    const foreseen = selectorKinds[this.kind].foresees ? (this.options.tasks ?? 0) : 0;
+    return Math.max(foreseen, index + 1);
   }
 
   /** What is trained along with the task's adapter; undefined where the network learns afterwards. */
   joint({ index, tensors }: Pending): JointSelection | undefined {
     if (!selectorKinds[this.kind].joint) return undefined;
-    return { tensors, task: index, tasks: Math.max(this.options.tasks ?? 0, index + 1) };
+    return { tensors, task: index, tasks: this.outputsAt(index) };
   }
 
   /** Takes the network over after its task; on frozen features it is trained only now. */

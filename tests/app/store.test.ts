@@ -1,4 +1,4 @@
-import { readFile, rename } from "node:fs/promises";
+import { readdir, readFile, rename } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { loadConfig } from "../../src/app/config.ts";
@@ -111,7 +111,7 @@ describe("learning", () => {
   });
 
   test("says unknown where it is asked to, and what comes nearest", async () => {
-    const { open } = await workshop();
+    const { open, at } = await workshop();
     await using store = await open("store", { router: { kind: "lda", rejectRate: 0.1 } });
     await store.learn({ name: "one", train: texts(["aa", "bb"], "train", 30) }, statisticsOnly);
     const strange = "the quick brown fox jumps over the lazy dog, and then some more words follow";
@@ -120,6 +120,13 @@ describe("learning", () => {
     expect(known).not.toHaveProperty("unknown");
     expect(unknown).toMatchObject({ label: null, unknown: true });
     expect(["aa", "bb"]).toContain(unknown?.top[0]?.label);
+    const cached = async () =>
+      (await readdir(join(at("store"), "cache"))).map((name) => name.split("-")[0]).sort();
+    expect(await cached()).toEqual(["detector", "router"]);
+    await using other = await openStore(at("store"));
+    expect(await other.predict([strange])).toEqual([unknown]);
+    await store.forget({ class: "bb" });
+    await expect(cached()).rejects.toThrow("ENOENT");
   });
 
   test("whoever waits for a router may stop waiting, and a store closes over one that is being fitted", async () => {

@@ -1,8 +1,10 @@
 import { afterAll, describe, expect, it } from "vitest";
+import { encodeContributions } from "../../src/continual/routing/contributionFile.ts";
+import { relativeDistances } from "../../src/continual/routing/detectorModel.ts";
 import { Expander } from "../../src/continual/routing/expansions.ts";
 import { RouterFitter } from "../../src/continual/routing/fit.ts";
 import { takeRows } from "../../src/continual/routing/fixedRows.ts";
-import { fitRelativeDistance, relativeDistances } from "../../src/continual/routing/outOfScope.ts";
+import { fitRelativeDistance } from "../../src/continual/routing/outOfScope.ts";
 import { auroc, falsePositiveRateAt95, rejectionThreshold } from "../../src/continual/routing/rejection.ts";
 import { ClassStatistics } from "../../src/continual/routing/statistics.ts";
 import { accumulate, emptyTotals } from "../../src/continual/routing/totals.ts";
@@ -161,6 +163,23 @@ describe("relative Mahalanobis distance", () => {
     expect(one).toBeGreaterThan(0.5);
     expect(one).toBeLessThan(2);
     expect(two).toBeGreaterThan(1.3 * one);
+  });
+
+  it("says the same to the last bit once it was written and read", async () => {
+    const parts = ["a", "b", "c", "d"].map((label, i) => contribution(label, 200, i));
+    const detector = await fitter.detect(ClassStatistics.empty(constants).with(parts));
+    expect(detector.model.evidence.map(({ type }) => type)).toEqual(["distances", "logits"]);
+    const bytes = fitter.encodeDetector(detector);
+    await using other = new RouterFitter(compile);
+    const read = other.decodeDetector(bytes, "detector.safetensors");
+    const queries = cloud("b", 70, 8);
+    expect(read.threshold).toBe(detector.threshold);
+    expect(await read.score(queries)).toEqual(await detector.score(queries));
+    expect(Buffer.compare(other.encodeDetector(read), bytes)).toBe(0);
+    const statistics = encodeContributions({ constants, contributions: parts });
+    expect(() => other.decodeDetector(statistics, "detector.safetensors")).toThrow(
+      /^detector\.safetensors: detector is not JSON/,
+    );
   });
 
   it("is the same to the last bit in any order, and of a text alone", async () => {

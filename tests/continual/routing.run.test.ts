@@ -2,14 +2,15 @@
 import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { loadConfig } from "../../src/app/config.ts";
 import { openRun } from "../../src/app/predictor.ts";
-import { routerFile, routingFile } from "../../src/app/routing.ts";
+import { detectorFile, routerFile, routingFile } from "../../src/app/routing.ts";
 import { runExperiment } from "../../src/app/runExperiment.ts";
 import { openStore } from "../../src/app/store/store.ts";
 import type { Prediction, PredictOptions } from "../../src/app/types.ts";
 import { decodeContributions } from "../../src/continual/routing/contributionFile.ts";
+import { RouterFitter } from "../../src/continual/routing/fit.ts";
 import { fusionFile, statisticsFile } from "../../src/continual/routing/routedLearner.ts";
 import { CheckpointError, ConfigError } from "../../src/core/errors.ts";
 import type { RoutedMetrics, RunEvent } from "../../src/core/record.ts";
@@ -262,6 +263,13 @@ describe("texts of no known class", () => {
       inScopeAccuracy: right / texts.length,
     });
     expect(share(outOfScope)).toBeGreaterThan(share(inScope));
+    // The detector is kept with the run: nothing is fitted to answer, and without it the same one is fitted anew.
+    using detect = vi.spyOn(RouterFitter.prototype, "detect");
+    expect(await predict("outside", strange)).toEqual(outOfScope);
+    expect(detect).not.toHaveBeenCalled();
+    await rm(at("outside", detectorFile));
+    expect(await predict("outside", strange)).toEqual(outOfScope);
+    expect(detect).toHaveBeenCalledOnce();
     expect(right).toBeGreaterThan(0);
     for (const { label, unknown, top } of [...inScope, ...outOfScope])
       expect(label).toBe(unknown ? null : top[0]?.label);

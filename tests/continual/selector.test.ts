@@ -1,7 +1,7 @@
 // Dimensions: B batch, D width of the feature, N tasks.
 import { describe, expect, test } from "vitest";
 import { gradients } from "../../src/autodiff/gradients.ts";
-import { chooseRouted } from "../../src/continual/selector.ts";
+import { chooseRouted, type SelectorKind, TaskSelector } from "../../src/continual/selector.ts";
 import { measureClasses, mixRows } from "../../src/continual/selectorFrozen.ts";
 import { SelectionNetwork } from "../../src/continual/selectorNetwork.ts";
 import {
@@ -29,6 +29,7 @@ import {
   preferenceLoss,
 } from "../../src/train/selector.ts";
 import { relativeDifference, tolerances } from "../tolerances.ts";
+import { TinyModels } from "./tinyModels.ts";
 
 const width = 6;
 const tasks = 3;
@@ -217,6 +218,43 @@ describe("pseudo-features", () => {
       { task: 4, count: 2, mean: Float64Array.of(2), variance: Float64Array.of(1) },
     ]);
   });
+});
+
+test("on frozen features it is the same whatever number of tasks is to come; as written it may know that", async () => {
+  await using models = await TinyModels.write(["bert"]);
+  const selectorTraining = {
+    epochs: 1,
+    batchSize: 4,
+    learningRate: 0,
+    headLearningRate: 1e-2,
+    weightDecay: 0,
+    betas: [0.9, 0.999],
+    epsilon: 1e-8,
+    schedule: "linear",
+    warmup: 0,
+    backboneDropout: false,
+  } as const;
+  const labels = ["a", "b"];
+  const texts = labels.map((label) => ({ text: `text of ${label}`, label }));
+  const learn = async (kind: SelectorKind, foreseen: number) => {
+    await using model = models.open("bert");
+    await using selector = new TaskSelector(model, {
+      kind,
+      tasks: foreseen,
+      training: selectorTraining,
+      seed: 1,
+    });
+    for (const index of [0, 1])
+      await selector.finish(selector.begin(index), {
+        name: `task-${index}`,
+        labels,
+        train: texts,
+        validation: [],
+      });
+    return selector.encode();
+  };
+  expect(await learn("newlora-frozen", 9)).toEqual(await learn("newlora-frozen", 2));
+  expect(await learn("newlora", 9)).not.toEqual(await learn("newlora", 2));
 });
 
 test("on separable features it learns whose they are, the same bytes each time", async () => {

@@ -55,7 +55,7 @@ export class StorePredictor {
     const rate = settings.router?.rejectRate;
     // The settings' check lets nobody ask for it where rows are not kept.
     const asked = rate !== undefined && !(statistics instanceof ClassTotals);
-    const detector = asked ? await routers.detector(statistics, rate, signal) : undefined;
+    const detector = asked ? await routers.detector(statistics, rate, version, signal) : undefined;
     const routing = {
       router: await routers.of(statistics, version, { signal, onProgress: onFitting }),
       features: statistics.constants,

@@ -1,4 +1,4 @@
-/** Routers of a store's versions: fitted when somebody asks, once, and kept in a cache beside the versions. */
+/** Routers and detectors of a store's versions: fitted when somebody asks, once, and kept in a cache beside the versions. */
 import { existsSync } from "node:fs";
 import { mkdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
@@ -14,7 +14,7 @@ import type { OutOfScopeDetector } from "../../continual/routing/outOfScope.ts";
 import type { ClassStatistics, Contribution } from "../../continual/routing/statistics.ts";
 import { writeFileAtomic } from "../../io/atomic.ts";
 import { sha256Json } from "../../io/hash.ts";
-import { routerFile, routingFile } from "../routing.ts";
+import { detectorFile, routerFile, routingFile } from "../routing.ts";
 import { readStore } from "./storeFolder.ts";
 
 /** Nothing in it is needed: whoever finds it empty fits anew. */
@@ -39,6 +39,13 @@ function defaultKind(statistics: RoutingStatistics): Kind {
   const { labels, contributions } = statistics;
   const rows = contributions.reduce((sum, each) => sum + each.rows.rows, 0);
   return labels.length >= ENOUGH_CLASSES && rows >= ENOUGH_ROWS * labels.length ? "auto" : "lda";
+}
+
+/** How something that lies in the cache is read, and made where it does not. */
+interface Cached<T> {
+  decode(bytes: Uint8Array, where: string): T;
+  make(): Promise<T>;
+  encode(fitted: T): Uint8Array;
 }
 
 type Fits<T> = WeakMap<RoutingStatistics, Promise<T>>;
@@ -86,11 +93,22 @@ export class StoreRouters implements AsyncDisposable {
   /**
    * What tells texts of no known class.
    * @param rate share of held-out texts of known classes that may be called unknown
+   * @param version whose statistics these are: the detector is kept in the store's cache
    */
-  detector(statistics: ClassStatistics, rate: number, signal?: AbortSignal): Promise<OutOfScopeDetector> {
-    const { signal: closing } = this.closing;
-    const detect = () => this.fitter.detect(statistics, { falseRejectRate: rate, signal: closing });
-    return unlessAborted(this.once(this.detectors, statistics, detect), signal);
+  detector(
+    statistics: ClassStatistics,
+    rate: number,
+    version: VersionAt,
+    signal?: AbortSignal,
+  ): Promise<OutOfScopeDetector> {
+    const { fitter, closing } = this;
+    const find = () =>
+      this.findCached(this.placeOf(statistics, version, "detector", { rate }), version, {
+        decode: (bytes, where) => fitter.decodeDetector(bytes, where),
+        make: () => fitter.detect(statistics, { falseRejectRate: rate, signal: closing.signal }),
+        encode: (detector) => fitter.encodeDetector(detector),
+      });
+    return unlessAborted(this.once(this.detectors, statistics, find), signal);
   }
 
   /**
@@ -120,17 +138,29 @@ export class StoreRouters implements AsyncDisposable {
   /** Keeps a router in the store's cache, if one was fitted to these statistics before their version was made. */
   async remember(statistics: RoutingStatistics, version: VersionAt): Promise<void> {
     const fitted = await this.routers.get(statistics);
-    if (fitted !== undefined) await this.keep(this.placeOf(statistics, version), fitted, version);
+    if (fitted === undefined) return;
+    const place = this.placeOf(statistics, version, "router", this.fitOf(statistics));
+    await this.keep(place, () => this.fitter.encode(fitted), version);
   }
 
-  private placeOf(statistics: RoutingStatistics, { store }: VersionAt): string {
-    const kind = this.kind ?? defaultKind(statistics);
+  /** What a router is fitted by beside its statistics. */
+  private fitOf(statistics: RoutingStatistics): Pick<FitOptions, "kind" | "seed"> {
+    return { kind: this.kind ?? defaultKind(statistics), seed: this.seed };
+  }
+
+  /** @param by what it is fitted by beside the statistics */
+  private placeOf(
+    statistics: RoutingStatistics,
+    { store }: VersionAt,
+    what: "router" | "detector",
+    by: Readonly<Record<string, unknown>>,
+  ): string {
     const rows =
       statistics instanceof ClassTotals
         ? [...statistics.counted].sort()
         : statistics.contributions.map(({ id }) => id);
-    const key = sha256Json({ kind, seed: this.seed, rows, constants: { ...statistics.constants } });
-    return join(store, cacheFolder, `router-${key}.safetensors`);
+    const key = sha256Json({ ...by, rows, constants: { ...statistics.constants } });
+    return join(store, cacheFolder, `${what}-${key}.safetensors`);
   }
 
   private async find(
@@ -138,26 +168,38 @@ export class StoreRouters implements AsyncDisposable {
     version: VersionAt | undefined,
     onProgress: FitWatch["onProgress"],
   ): Promise<FittedRouter> {
-    const kind = this.kind ?? defaultKind(statistics);
-    const how = { kind, seed: this.seed, signal: this.closing.signal, onProgress };
-    if (version === undefined) return await this.fitter.fit(statistics, how);
-    const path = this.placeOf(statistics, version);
+    const how = { ...this.fitOf(statistics), signal: this.closing.signal, onProgress };
+    const make = () => this.fitter.fit(statistics, how);
+    if (version === undefined) return await make();
+    const place = this.placeOf(statistics, version, "router", this.fitOf(statistics));
+    return await this.findCached(place, version, {
+      decode: (bytes, where) => this.fitter.decode(bytes, where),
+      make,
+      encode: (router) => this.fitter.encode(router),
+    });
+  }
+
+  private async findCached<T>(
+    path: string,
+    version: VersionAt,
+    { decode, make, encode }: Cached<T>,
+  ): Promise<T> {
     try {
-      return this.fitter.decode(await readFile(path), path);
+      return decode(await readFile(path), path);
     } catch {
-      const router = await this.fitter.fit(statistics, how);
-      await this.keep(path, router, version);
-      return router;
+      const fitted = await make();
+      await this.keep(path, () => encode(fitted), version);
+      return fitted;
     }
   }
 
   /** Who may read a store need not be allowed to write there. */
-  private async keep(path: string, router: FittedRouter, { store, number }: VersionAt): Promise<void> {
+  private async keep(path: string, encode: () => Uint8Array, { store, number }: VersionAt): Promise<void> {
     try {
-      // What was learned may have been forgotten while the router was fitted to it.
+      // What was learned may have been forgotten while this was fitted to it.
       if ((await readStore(store)).store.version !== number) return;
       await mkdir(join(path, ".."), { recursive: true });
-      await writeFileAtomic(path, this.fitter.encode(router));
+      await writeFileAtomic(path, encode());
     } catch {
       // The next one who asks fits it again.
     }
@@ -178,7 +220,7 @@ export async function clearCache(store: string): Promise<void> {
 /** Takes away what an experiment fitted to all its classes, which a store does not need. @returns the files' names */
 export async function removeFitted(store: string): Promise<string[]> {
   const removed: string[] = [];
-  for (const name of [routerFile, routingFile]) {
+  for (const name of [routerFile, detectorFile, routingFile]) {
     const path = join(store, name);
     if (!existsSync(path)) continue;
     await rm(path, { force: true });

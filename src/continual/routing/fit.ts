@@ -6,14 +6,24 @@ import { Algebra, type Compile } from "../../linalg/algebra.ts";
 import { accuracyOf, fitInverseTemperature, logSoftmax } from "./calibration.ts";
 import { ClassTotals } from "./classTotals.ts";
 import { chooseClosed } from "./closedFit.ts";
+import { decodeDetector, encodeDetector } from "./detectorFile.ts";
+import { type DetectorModel, scoreRows } from "./detectorModel.ts";
 import { Expander, type Expansion, expansionKey } from "./expansions.ts";
+import { quantize } from "./fixedRows.ts";
 import type { ChosenMember, FitGround, RoutingStatistics } from "./ground.ts";
 import { splitStatistics } from "./heldOut.ts";
 import { autoKinds, type MemberSpec, routerMembers } from "./members.ts";
 import { chooseNetwork } from "./networkFit.ts";
 import { fitDetector, type OutOfScopeDetector, type OutOfScopeOptions } from "./outOfScope.ts";
 import { decodeRouter, encodeRouter } from "./routerFile.ts";
-import { addShare, answer, type Machinery, type Member, type RouterModel } from "./routerModel.ts";
+import {
+  addShare,
+  answer,
+  checkWidth,
+  type Machinery,
+  type Member,
+  type RouterModel,
+} from "./routerModel.ts";
 import { chooseSoftmax } from "./softmaxFit.ts";
 import type { ClassStatistics, Contribution } from "./statistics.ts";
 import { accumulate, leadingTotals } from "./totals.ts";
@@ -161,7 +171,33 @@ export class RouterFitter implements AsyncDisposable {
    */
   async detect(statistics: ClassStatistics, options: OutOfScopeOptions = {}): Promise<OutOfScopeDetector> {
     const ground = this.ground(statistics, 0, options.signal);
-    return fitDetector(ground, options.falseRejectRate);
+    return this.detector(await fitDetector(ground, options.falseRejectRate));
+  }
+
+  /** The bytes of a fitted detector, `detector.safetensors`: enough to answer without the statistics. */
+  encodeDetector({ model }: OutOfScopeDetector): Uint8Array {
+    return encodeDetector(model);
+  }
+
+  /**
+   * @param where names the file in errors
+   * @throws StoreError if the file is of another version or damaged
+   */
+  decodeDetector(bytes: Uint8Array, where: string): OutOfScopeDetector {
+    return this.detector(decodeDetector(bytes, where));
+  }
+
+  private detector(model: DetectorModel): OutOfScopeDetector {
+    const { constants, threshold, falseRejectRate } = model;
+    return {
+      threshold,
+      falseRejectRate,
+      model,
+      score: async (features, signal) => {
+        checkWidth("out-of-scope detector", features, constants);
+        return await scoreRows(this.machinery, model, quantize(features), signal);
+      },
+    };
   }
 
   /** The bytes of a fitted router, `router.safetensors`: enough to answer without the statistics. */

@@ -1,6 +1,5 @@
-// Dimensions: n texts, F routing features, C classes.
-/** Scores that tell texts of no known class. */
-import { setImmediate as nextTick } from "node:timers/promises";
+// Dimensions: n texts, F routing features, M numbers of an expansion, C classes.
+/** Fitting scores that tell texts of no known class. */
 import type { Algebra, Matrix } from "../../linalg/algebra.ts";
 import { type CholeskyOptions, factorize, solveFactored } from "../../linalg/cholesky.ts";
 import type { FeatureRows } from "../adaptedBackbone.ts";
@@ -13,15 +12,24 @@ import {
   shrink,
   withinCovariance,
 } from "./closedForm.ts";
+import {
+  addScores,
+  type DetectorModel,
+  type DistanceEvidence,
+  distancesOf,
+  type Evidence,
+  type LogitEvidence,
+  negativeLargest,
+  type RelativeDistance,
+  type Standard,
+  standardize,
+} from "./detectorModel.ts";
 import type { Expander } from "./expansions.ts";
-import { blockOf, quantize, takeRows } from "./fixedRows.ts";
 import type { FitGround } from "./ground.ts";
 import { detectorMembers, detectorSoftmax, expansionOf } from "./members.ts";
 import { rejectionThreshold } from "./rejection.ts";
-import { type AffineMember, checkWidth, readOut } from "./routerModel.ts";
 import { chooseSoftmax } from "./softmaxFit.ts";
 import { accumulate, type Totals } from "./totals.ts";
-import type { FixedRows } from "./types.ts";
 
 /** Larger scores are less like the known classes. */
 export interface OutOfScopeDetector {
@@ -29,6 +37,7 @@ export interface OutOfScopeDetector {
   readonly threshold: number;
   /** The share of held-out rows of known classes that the threshold was set to reject. */
   readonly falseRejectRate: number;
+  readonly model: DetectorModel;
   /** @param features (n, F) @returns (n), each text's independent of the others' */
   score(features: FeatureRows, signal?: AbortSignal): Promise<Float64Array>;
 }
@@ -44,24 +53,6 @@ const SHRINKAGE = 0.3;
 const FALSE_REJECT_RATE = 0.05;
 /** Held-out rows from which on a mean and a deviation of theirs are to be trusted with scores of two kinds. */
 const ENOUGH_JUDGES = 100;
-/** Texts that go through the products at once, always as many. */
-const BLOCK = 64;
-
-/**
- * The relative Mahalanobis distance min_c MD_c(x) − MD_0(x) (Ren et al. 2021): how far x is from the nearest class under
- * the covariance within classes, less how far it is from the mean of all under the covariance of all. With A and A₀ the
- * inverse covariances and l_c the logits of LDA it is xᵀ(A − A₀)x + 2xᵀA₀m − mᵀA₀m − 2·max_c l_c(x).
- */
-export interface RelativeDistance {
-  /** A − A₀, (F, F) */
-  readonly quadratic: Matrix;
-  /** 2·A₀·m, (F) */
-  readonly linear: Float64Array;
-  /** −mᵀA₀m */
-  readonly constant: number;
-  /** l, to C classes */
-  readonly discriminant: Readout;
-}
 
 function identityMatrix(n: number): Matrix {
   const values = new Float64Array(n * n);
@@ -104,48 +95,25 @@ export async function fitRelativeDistance(
   return { quadratic, linear, constant, discriminant };
 }
 
-/** @param expanded features as they are, (n, F) @returns (n) */
-export async function relativeDistances(
-  algebra: Algebra,
-  { quadratic, linear, constant, discriminant }: RelativeDistance,
-  expanded: Matrix,
-): Promise<Float64Array> {
-  const { rows, columns, values } = expanded;
-  const logits = await readOut(algebra, expanded, discriminant);
-  const turned = await algebra.product(expanded, quadratic);
-  const distances = new Float64Array(rows);
-  for (let row = 0; row < rows; row++) {
-    let distance = constant;
-    for (let i = row * columns; i < (row + 1) * columns; i++)
-      distance += values[i]! * (turned.values[i]! + linear[i - row * columns]!);
-    let largest = Number.NEGATIVE_INFINITY;
-    for (let c = row * logits.columns; c < (row + 1) * logits.columns; c++)
-      largest = Math.max(largest, logits.values[c]!);
-    distances[row] = distance - 2 * largest;
-  }
-  return distances;
+/** A symmetric form of the same values, as float32 keeps it. */
+function roundedForm({ rows, columns, values }: Matrix): Matrix {
+  const form = new Float64Array(values.length);
+  for (let i = 0; i < rows; i++)
+    for (let j = 0; j <= i; j++) {
+      const value = Math.fround((values[i * columns + j]! + values[j * columns + i]!) / 2);
+      form[i * columns + j] = value;
+      form[j * columns + i] = value;
+    }
+  return { rows, columns, values: form };
 }
 
-/** Distances of rows, a block at a time: what a row gets hangs on it alone. */
-async function distancesOf(
-  algebra: Algebra,
-  expander: Expander,
-  distance: RelativeDistance,
-  rows: FixedRows,
-  signal: AbortSignal | undefined,
-): Promise<Float64Array> {
-  const distances = new Float64Array(rows.rows);
-  for (let start = 0; start < rows.rows; start += BLOCK) {
-    signal?.throwIfAborted();
-    const end = Math.min(rows.rows, start + BLOCK);
-    const block = takeRows(rows, blockOf(start, end, BLOCK));
-    const { rows: height, columns, values } = await expander.expand(algebra, block);
-    const expanded = { rows: height, columns, values: Float64Array.from(values) };
-    const found = await relativeDistances(algebra, distance, expanded);
-    distances.set(found.subarray(0, end - start), start);
-    await nextTick();
-  }
-  return distances;
+function roundedReadout({ weight, bias }: Readout): Readout {
+  return { weight: { ...weight, values: weight.values.map(Math.fround) }, bias };
+}
+
+/** What answers is rounded to what its file keeps, so that it says the same before and after. */
+function roundedDistance({ quadratic, discriminant, ...rest }: RelativeDistance): RelativeDistance {
+  return { ...rest, quadratic: roundedForm(quadratic), discriminant: roundedReadout(discriminant) };
 }
 
 /** One expansion's distances: by a fit without the held-out rows, and by one to all. */
@@ -164,62 +132,8 @@ async function fitDistances(
   await accumulate(algebra, expander, totals, split.conscripted, 1, signal);
   const judging = await fitRelativeDistance(algebra, totals, labels, SHRINKAGE, signal);
   await accumulate(algebra, expander, totals, split.heldOut, 1, signal);
-  return {
-    expander,
-    judging,
-    final: await fitRelativeDistance(algebra, totals, labels, SHRINKAGE, signal),
-  };
-}
-
-/** The sum of some distances of each row. */
-async function addDistances(
-  algebra: Algebra,
-  distances: readonly { readonly expander: Expander; readonly distance: RelativeDistance }[],
-  rows: FixedRows,
-  signal: AbortSignal | undefined,
-): Promise<Float64Array> {
-  const sums = new Float64Array(rows.rows);
-  for (const { expander, distance } of distances) {
-    const found = await distancesOf(algebra, expander, distance, rows, signal);
-    for (let row = 0; row < sums.length; row++) sums[row]! += found[row]!;
-  }
-  return sums;
-}
-
-/** The largest of each row, less: (n). @param logits (n, C) */
-function negativeLargest({ rows, columns, values }: Matrix): Float64Array {
-  return Float64Array.from({ length: rows }, (_, row) => {
-    let best = Number.NEGATIVE_INFINITY;
-    for (let c = row * columns; c < (row + 1) * columns; c++) best = Math.max(best, values[c]!);
-    return -best;
-  });
-}
-
-/** Largest logits, less, of rows: a block at a time, so that what a row gets hangs on it alone. */
-async function logitScores(
-  ground: FitGround,
-  { expansion, readout }: AffineMember,
-  rows: FixedRows,
-  signal: AbortSignal | undefined,
-): Promise<Float64Array> {
-  const scores = new Float64Array(rows.rows);
-  const expander = ground.expander(expansion);
-  for (let start = 0; start < rows.rows; start += BLOCK) {
-    signal?.throwIfAborted();
-    const end = Math.min(rows.rows, start + BLOCK);
-    const expanded = await expander.expand(ground.algebra, takeRows(rows, blockOf(start, end, BLOCK)));
-    const block = { ...expanded, values: Float64Array.from(expanded.values) };
-    const logits = await readOut(ground.algebra, block, readout);
-    scores.set(negativeLargest(logits).subarray(0, end - start), start);
-    await nextTick();
-  }
-  return scores;
-}
-
-/** How scores of known texts lie, so that scores of several kinds can be added. */
-interface Standard {
-  readonly mean: number;
-  readonly deviation: number;
+  const final = await fitRelativeDistance(algebra, totals, labels, SHRINKAGE, signal);
+  return { expander, judging, final: roundedDistance(final) };
 }
 
 function standardOf(scores: Float64Array): Standard {
@@ -228,41 +142,39 @@ function standardOf(scores: Float64Array): Standard {
   return { mean, deviation: Math.sqrt(squares / scores.length) || 1 };
 }
 
-/** Σ (score − mean) / deviation. */
-function addStandard(parts: readonly { readonly scores: Float64Array; readonly standard: Standard }[]) {
-  const sums = new Float64Array(parts[0]?.scores.length ?? 0);
-  for (const { scores, standard } of parts)
-    for (let row = 0; row < sums.length; row++)
-      sums[row]! += (scores[row]! - standard.mean) / standard.deviation;
-  return sums;
-}
-
-/** Scores of one kind: of the rows that judge, by fits without them, and of texts, by fits to all. */
-interface Evidence {
+/** Evidence by fits to all rows, and the standard scores of the rows that judge by fits without them. */
+interface FittedEvidence<E extends Evidence = Evidence> {
+  readonly evidence: E;
   readonly judged: Float64Array;
-  score(rows: FixedRows, signal: AbortSignal | undefined): Promise<Float64Array>;
 }
 
-async function distanceEvidence(ground: FitGround): Promise<Evidence> {
+async function fitDistanceEvidence(ground: FitGround): Promise<FittedEvidence<DistanceEvidence>> {
   const { algebra, statistics, split, signal } = ground;
-  const fitted: FittedDistance[] = [];
-  for (const member of detectorMembers)
-    fitted.push(await fitDistances(ground, ground.expander(expansionOf(member, statistics.constants))));
-  const judging = fitted.map((each) => ({ expander: each.expander, distance: each.judging }));
-  const final = fitted.map((each) => ({ expander: each.expander, distance: each.final }));
-  return {
-    judged: await addDistances(algebra, judging, split.judges, signal),
-    score: (rows, stop) => addDistances(algebra, final, rows, stop),
-  };
+  const parts: DistanceEvidence["parts"][number][] = [];
+  const judged: Float64Array[] = [];
+  for (const member of detectorMembers) {
+    const expansion = expansionOf(member, statistics.constants);
+    const { expander, judging, final } = await fitDistances(ground, ground.expander(expansion));
+    parts.push({ expansion, distance: final });
+    judged.push(await distancesOf(algebra, expander, judging, split.judges, signal));
+  }
+  const scores = addScores(judged);
+  const standard = standardOf(scores);
+  return { evidence: { type: "distances", parts, standard }, judged: standardize(scores, standard) };
 }
 
-async function logitEvidence(ground: FitGround): Promise<Evidence> {
+async function fitLogitEvidence(ground: FitGround): Promise<FittedEvidence<LogitEvidence>> {
   const softmax = await chooseSoftmax(ground, detectorSoftmax);
-  const member = await softmax.finish();
-  return {
-    judged: negativeLargest(softmax.logits),
-    score: (rows, stop) => logitScores(ground, member, rows, stop),
+  const { expansion, readout } = await softmax.finish();
+  const scores = negativeLargest(softmax.logits);
+  const standard = standardOf(scores);
+  const evidence: LogitEvidence = {
+    type: "logits",
+    expansion,
+    readout: roundedReadout(readout),
+    standard,
   };
+  return { evidence, judged: standardize(scores, standard) };
 }
 
 /**
@@ -270,22 +182,14 @@ async function logitEvidence(ground: FitGround): Promise<Evidence> {
  * held out to say how two kinds of score lie, beside them the largest logit of a softmax regression, each in standard
  * deviations. The held-out rows also set the threshold, by fits without them; the fits that answer have seen all rows.
  */
-export async function fitDetector(ground: FitGround, rate = FALSE_REJECT_RATE): Promise<OutOfScopeDetector> {
+export async function fitDetector(ground: FitGround, rate = FALSE_REJECT_RATE): Promise<DetectorModel> {
   const { statistics, split } = ground;
-  const evidence = [await distanceEvidence(ground)];
-  if (split.heldOutRows >= ENOUGH_JUDGES) evidence.push(await logitEvidence(ground));
-  const standards = evidence.map(({ judged }) => standardOf(judged));
-  const add = (scores: readonly Float64Array[]) =>
-    addStandard(scores.map((own, i) => ({ scores: own, standard: standards[i]! })));
+  const fitted: FittedEvidence[] = [await fitDistanceEvidence(ground)];
+  if (split.heldOutRows >= ENOUGH_JUDGES) fitted.push(await fitLogitEvidence(ground));
   return {
-    threshold: rejectionThreshold(add(evidence.map(({ judged }) => judged)), rate),
+    constants: statistics.constants,
+    threshold: rejectionThreshold(addScores(fitted.map(({ judged }) => judged)), rate),
     falseRejectRate: rate,
-    score: async (features, stop) => {
-      checkWidth("out-of-scope detector", features, statistics.constants);
-      const rows = quantize(features);
-      const scores: Float64Array[] = [];
-      for (const each of evidence) scores.push(await each.score(rows, stop));
-      return add(scores);
-    },
+    evidence: fitted.map(({ evidence }) => evidence),
   };
 }

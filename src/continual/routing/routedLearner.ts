@@ -182,6 +182,11 @@ export class RoutedLearner implements AsyncDisposable {
     return this.followed.detector(falseRejectRate, signal);
   }
 
+  /** As {@link StatisticsRouter.encodeDetector}. */
+  encodeDetector(falseRejectRate: number, signal?: AbortSignal): Promise<Uint8Array> {
+    return this.followed.encodeDetector(falseRejectRate, signal);
+  }
+
   /** The files that go with the newest task's adapter, by name. */
   files(): ReadonlyMap<string, Uint8Array> {
     return this.newest;

@@ -13,7 +13,7 @@ const VERSION = "1";
 
 const kindSchema = z.enum(routerKinds);
 
-const expansionSchema = z.object({
+export const expansionSchema = z.object({
   kind: z.enum(["identity", "relu", "fourier"]),
   layers: z.array(z.number().int().nonnegative()).exactOptional(),
   size: z.number().int().positive().exactOptional(),
@@ -66,7 +66,7 @@ function encodeMember(
   return { type: "network", expansion: plainExpansion(expansion), beta, weight: share, factor, scale };
 }
 
-function plainExpansion({ layers, ...rest }: Expansion): z.infer<typeof expansionSchema> {
+export function plainExpansion({ layers, ...rest }: Expansion): z.infer<typeof expansionSchema> {
   return layers === undefined ? rest : { ...rest, layers: [...layers] };
 }
 
@@ -106,7 +106,11 @@ function decodeMember(
   return { type: "network", expansion, beta, weight, readout };
 }
 
-function singles(tensor: HostTensor | undefined, dims: readonly number[], where: string): Float32Array {
+export function singles(
+  tensor: HostTensor | undefined,
+  dims: readonly number[],
+  where: string,
+): Float32Array {
   if (!(tensor?.data instanceof Float32Array) || tensor.dims.join() !== dims.join())
     throw new StoreError(
       `${where}: expected float32 (${dims.join(", ")}), got ${tensor?.dims.join(", ") ?? "none"}`,
@@ -125,7 +129,11 @@ export function encodeRouter({ model, choice, retainedBytes }: FittedRouter): Ui
   });
 }
 
-function doubles(tensor: HostTensor | undefined, dims: readonly number[], where: string): Float64Array {
+export function doubles(
+  tensor: HostTensor | undefined,
+  dims: readonly number[],
+  where: string,
+): Float64Array {
   if (!(tensor?.data instanceof Float64Array) || tensor.dims.join() !== dims.join())
     throw new StoreError(
       `${where}: expected float64 (${dims.join(", ")}), got ${tensor?.dims.join(", ") ?? "none"}`,

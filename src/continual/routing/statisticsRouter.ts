@@ -41,6 +41,7 @@ export class StatisticsRouter implements AsyncDisposable {
   private held: ClassStatistics;
   private first: LearnedTask | undefined;
   private fitted: FittedRouter | undefined;
+  private rejecting: OutOfScopeDetector | undefined;
 
   constructor(compile: Compile, constants: FeatureConstants, options: StatisticsRouterOptions) {
     this.options = options;
@@ -104,6 +105,7 @@ export class StatisticsRouter implements AsyncDisposable {
   private hold(statistics: ClassStatistics): void {
     this.held = this.options.draw?.(statistics) ?? statistics;
     this.fitted = undefined;
+    this.rejecting = undefined;
   }
 
   /** Fitted to all rows so far; the same rows and settings give the same router. */
@@ -122,8 +124,15 @@ export class StatisticsRouter implements AsyncDisposable {
    * What tells texts of no class learned so far.
    * @param falseRejectRate the share of held-out rows of known classes that may be rejected
    */
-  detector(falseRejectRate: number, signal?: AbortSignal): Promise<OutOfScopeDetector> {
-    return this.fitter.detect(this.held, { falseRejectRate, ...(signal && { signal }) });
+  async detector(falseRejectRate: number, signal?: AbortSignal): Promise<OutOfScopeDetector> {
+    if (this.rejecting?.falseRejectRate !== falseRejectRate)
+      this.rejecting = await this.fitter.detect(this.held, { falseRejectRate, ...(signal && { signal }) });
+    return this.rejecting;
+  }
+
+  /** The bytes of {@link detector}. */
+  async encodeDetector(falseRejectRate: number, signal?: AbortSignal): Promise<Uint8Array> {
+    return this.fitter.encodeDetector(await this.detector(falseRejectRate, signal));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,0 +1,133 @@
+/** The file of a fitted detector, `detector.safetensors`: triangles and readouts in float32, rows after each other. */
+import { z } from "zod";
+import { StoreError } from "../../core/errors.ts";
+import { float32, float64, type HostTensor } from "../../core/tensor.ts";
+import { decodeSafetensors, encodeSafetensors } from "../../io/safetensors.ts";
+import type { Matrix } from "../../linalg/algebra.ts";
+import type { Readout } from "./closedForm.ts";
+import { checkVersion, decodeConstants, encodeConstants, parseJson } from "./contributionFile.ts";
+import type { DetectorModel, Evidence } from "./detectorModel.ts";
+import { doubles, expansionSchema, plainExpansion, singles } from "./routerFile.ts";
+
+const VERSION = "1";
+
+const standardSchema = z.object({ mean: z.number(), deviation: z.number().positive() });
+
+const evidenceSchema = z.discriminatedUnion("type", [
+  z.object({
+    type: z.literal("distances"),
+    parts: z.array(z.object({ expansion: expansionSchema, constant: z.number() })),
+    standard: standardSchema,
+  }),
+  z.object({ type: z.literal("logits"), expansion: expansionSchema, standard: standardSchema }),
+]);
+
+const detectorSchema = z.object({
+  threshold: z.number(),
+  falseRejectRate: z.number(),
+  evidence: z.array(evidenceSchema),
+});
+
+type Tensors = Map<string, HostTensor>;
+
+/** The lower triangle of a symmetric matrix, row after row. */
+function packTriangle({ rows: size, values }: Matrix): HostTensor<"float32"> {
+  const packed = new Float32Array((size * (size + 1)) / 2);
+  for (let row = 0, place = 0; row < size; place += ++row)
+    packed.set(values.subarray(row * size, row * size + row + 1), place);
+  return float32(packed, [packed.length]);
+}
+
+function unpackTriangle(packed: Float32Array, size: number): Matrix {
+  const values = new Float64Array(size * size);
+  for (let row = 0, place = 0; row < size; row++)
+    for (let column = 0; column <= row; column++, place++) {
+      values[row * size + column] = packed[place]!;
+      values[column * size + row] = packed[place]!;
+    }
+  return { rows: size, columns: size, values };
+}
+
+function encodeReadout({ weight, bias }: Readout, prefix: string, tensors: Tensors): void {
+  tensors.set(`${prefix}/weight`, float32(new Float32Array(weight.values), [weight.rows, weight.columns]));
+  tensors.set(`${prefix}/bias`, float64(bias, [bias.length]));
+}
+
+function decodeReadout(tensors: ReadonlyMap<string, HostTensor>, prefix: string, where: string): Readout {
+  const weight = tensors.get(`${prefix}/weight`);
+  const [rows = 0, columns = 0] = weight?.dims ?? [];
+  const values = Float64Array.from(singles(weight, [rows, columns], `${where}: ${prefix}/weight`));
+  const bias = doubles(tensors.get(`${prefix}/bias`), [columns], `${where}: ${prefix}/bias`);
+  return { weight: { rows, columns, values }, bias };
+}
+
+function encodeEvidence(
+  evidence: Evidence,
+  prefix: string,
+  tensors: Tensors,
+): z.infer<typeof evidenceSchema> {
+  const { standard } = evidence;
+  if (evidence.type === "logits") {
+    encodeReadout(evidence.readout, prefix, tensors);
+    return { type: "logits", expansion: plainExpansion(evidence.expansion), standard };
+  }
+  const parts = evidence.parts.map(({ expansion, distance }, i) => {
+    const { quadratic, linear, constant, discriminant } = distance;
+    tensors.set(`${prefix}/${i}/quadratic`, packTriangle(quadratic));
+    tensors.set(`${prefix}/${i}/linear`, float64(linear, [linear.length]));
+    encodeReadout(discriminant, `${prefix}/${i}`, tensors);
+    return { expansion: plainExpansion(expansion), constant };
+  });
+  return { type: "distances", parts, standard };
+}
+
+function decodeEvidence(
+  evidence: z.infer<typeof evidenceSchema>,
+  prefix: string,
+  tensors: ReadonlyMap<string, HostTensor>,
+  where: string,
+): Evidence {
+  if (evidence.type === "logits") return { ...evidence, readout: decodeReadout(tensors, prefix, where) };
+  const parts = evidence.parts.map(({ expansion, constant }, i) => {
+    const own = `${prefix}/${i}`;
+    const discriminant = decodeReadout(tensors, own, where);
+    const size = discriminant.weight.rows;
+    const packed = tensors.get(`${own}/quadratic`);
+    const quadratic = unpackTriangle(
+      singles(packed, [(size * (size + 1)) / 2], `${where}: ${own}/quadratic`),
+      size,
+    );
+    const linear = doubles(tensors.get(`${own}/linear`), [size], `${where}: ${own}/linear`);
+    return { expansion, distance: { quadratic, linear, constant, discriminant } };
+  });
+  return { ...evidence, parts };
+}
+
+export function encodeDetector({
+  constants,
+  threshold,
+  falseRejectRate,
+  evidence,
+}: DetectorModel): Uint8Array {
+  const tensors: Tensors = new Map();
+  const encoded = evidence.map((each, i) => encodeEvidence(each, `evidence/${i}`, tensors));
+  return encodeSafetensors(tensors, {
+    version: VERSION,
+    constants: encodeConstants(constants),
+    detector: JSON.stringify({ threshold, falseRejectRate, evidence: encoded }),
+  });
+}
+
+/**
+ * @param where names the file in errors
+ * @throws StoreError if the file is of another version or damaged
+ */
+export function decodeDetector(bytes: Uint8Array, where: string): DetectorModel {
+  const { tensors, metadata } = decodeSafetensors(bytes, where);
+  checkVersion(metadata.get("version"), VERSION, where);
+  const constants = decodeConstants(metadata.get("constants"), where);
+  const parsed = parseJson(detectorSchema, metadata.get("detector"), `${where}: detector`);
+  const evidence = parsed.evidence.map((each, i) => decodeEvidence(each, `evidence/${i}`, tensors, where));
+  if (evidence.length === 0) throw new StoreError(`${where}: a detector without evidence`);
+  return { ...parsed, constants, evidence };
+}
