@@ -9,6 +9,7 @@ import { runExperiment } from "../../src/app/runExperiment.ts";
 import { describeStore } from "../../src/app/store/info.ts";
 import { openStore } from "../../src/app/store/store.ts";
 import { readStore } from "../../src/app/store/storeFolder.ts";
+import type { StoreEvent } from "../../src/app/store/types.ts";
 import type { Prediction } from "../../src/app/types.ts";
 import { loadStream } from "../../src/data/stream.ts";
 import { tolerances } from "../tolerances.ts";
@@ -59,6 +60,25 @@ describe("learning", () => {
     const right = now.filter(({ label, text }) => label?.[0] === text[0]);
     expect(right.length).toBeGreaterThan(questions.length / 2);
   });
+
+  test.each(["kept", "none"] as const)(
+    "what comes twice is there once, in the list as in the statistics: contributions %s",
+    async (contributions) => {
+      const { open, at } = await workshop();
+      await using store = await open("store", { router: { kind: "lda", contributions } });
+      await store.learn({ name: "one", train: texts(["aa", "bb"]) }, statisticsOnly);
+      await store.learnClass("cc", ["c train 1", "c train 2"]);
+      const before = await store.predict(questions);
+      const { tasks, statisticsBytes } = await describeStore(at("store"));
+      await store.learnClass("cc", ["c train 1", "c train 2"]);
+      await store.learnClass("cc", ["c train 1", "c train 2"]);
+      const now = await describeStore(at("store"));
+      expect(now.tasks.map(({ rows }) => rows)).toEqual([24, 2]);
+      expect(now.statisticsBytes).toBe(statisticsBytes);
+      expect(now.tasks.map(({ id }) => id)).toEqual(tasks.map(({ id }) => id));
+      expect(await store.predict(questions)).toEqual(before);
+    },
+  );
 
   test("within a task, its adapter answers, or where it has none, statistics among its classes", async () => {
     const { open } = await workshop();
@@ -175,7 +195,14 @@ describe("the folder of an experiment", () => {
     await store.learn({ name: "new", train: texts(["gg", "hh"]) });
     const [answer] = await store.predict(["g train number 1 g"]);
     expect(answer?.passes).toBe(4);
-    await store.learn({ name: "class", train: texts(["ii"]) }, statisticsOnly);
+    const notes: string[] = [];
+    const onEvent = (event: StoreEvent) => event.type === "note" && notes.push(event.message);
+    await store.learn({ name: "class", train: texts(["ii"]) }, { ...statisticsOnly, onEvent });
+    expect(notes).toEqual([
+      expect.stringMatching(
+        /cannot answer now: task "task-0" has an adapter and no statistics.*--task "task-0" <its data> --statistics-only/,
+      ),
+    ]);
     await expect(store.predict(examples)).rejects.toMatchObject({
       message: /task "task-0" has an adapter and no statistics/,
       hint: /accrete learn <store> --task "task-0" <its data> --statistics-only/,
@@ -186,7 +213,13 @@ describe("the folder of an experiment", () => {
       ["ee", "ff"],
     ];
     for (const [i, labels] of all.entries())
-      await store.learn({ name: `task-${i}`, train: texts(labels) }, statisticsOnly);
+      await store.learn({ name: `task-${i}`, train: texts(labels) }, { ...statisticsOnly, onEvent });
+    // Each but the last leaves one without; the note says which.
+    expect(notes.map((note) => /task "(.*?)" has an adapter/.exec(note)?.[1])).toEqual([
+      "task-0",
+      "task-1",
+      "task-2",
+    ]);
     expect((await store.predict(examples))[0]?.passes).toBeLessThanOrEqual(2);
     expect((await describeStore(config.out)).tasks.map(({ kind }) => kind)).toEqual([
       "adapter",
@@ -278,6 +311,8 @@ describe("what cannot be learned", () => {
       ],
       [() => store.learnClass("cc", []), /no example to learn it from/],
       [() => store.learnClass("", ["a text"]), /needs a name/],
+      [() => store.learnClass("cc", [""]), /class "cc": example 1 of 1 is empty/],
+      [() => store.learnClass("cc", ["c c", " \n", "c"]), /class "cc": example 2 of 3 is empty/],
       [() => store.forget({ class: "ab" }), /no class called "ab"; did you mean "aa"/],
       [() => store.forget({ task: "noe" }), /no task called "noe"; did you mean "one"/],
     ] as const;
@@ -287,13 +322,14 @@ describe("what cannot be learned", () => {
   });
 
   test("a class does not join a task whose adapter has no slot for it", async () => {
-    const { open } = await workshop();
+    const { open, at } = await workshop();
     await using store = await open("store");
     await store.learn({ name: "one", train: texts(["aa", "bb"], "train", 3) });
     await expect(store.learnClass("cc", ["c c"], { task: "one" })).rejects.toThrow(
       /has an adapter that was not trained on the class "cc"/,
     );
     expect(await store.learnClass("aa", ["a a"])).toMatchObject({ task: "one", labels: ["aa", "bb"] });
+    expect((await describeStore(at("store"))).versions[0]?.change).toBe("learned class aa from 1 example");
   });
 
   test("a backbone that was moved is given by its place, and another one is refused by its hash", async () => {

@@ -218,6 +218,18 @@ function homeOf(
   );
 }
 
+/** @throws DataError without an example, and where one says nothing */
+function checkExamples(label: string, examples: readonly StoreText[]): void {
+  if (label.trim() === "") throw new DataError("a class needs a name");
+  const hint = 'Give a few texts: accrete learn <store> --class name "first" "second".';
+  if (examples.length === 0) throw new DataError(`class "${label}": no example to learn it from`, { hint });
+  const empty = examples
+    .map(toExample)
+    .findIndex(({ text, textPair = "" }) => `${text}${textPair}`.trim() === "");
+  if (empty >= 0)
+    throw new DataError(`class "${label}": example ${empty + 1} of ${examples.length} is empty`, { hint });
+}
+
 /**
  * Learns a class from a few examples: their feature rows, no training.
  * @throws DataError without a text, StoreError where the class does not go into the task
@@ -229,11 +241,7 @@ export async function learnClass(
   options: LearnClassOptions,
 ): Promise<WrittenTask> {
   const { folder, before, model } = place;
-  if (label.trim() === "") throw new DataError("a class needs a name");
-  if (examples.length === 0)
-    throw new DataError(`class "${label}": no example to learn it from`, {
-      hint: 'Give a few texts: accrete learn <store> --class name "first" "second".',
-    });
+  checkExamples(label, examples);
   const { constants } = before.statistics;
   const { name, task } = homeOf(place, label, options.task);
   if (task !== undefined && !hasRows(task))

@@ -7,10 +7,10 @@ import type { Example } from "../../data/types.ts";
 import { checkTop, classify, DEFAULT_TOP, findTask, rank } from "../classify.ts";
 import { classifyRouted, type TextRouter } from "../routingPredictor.ts";
 import type { Prediction, PredictOptions } from "../types.ts";
+import { comparisonOf } from "./comparing.ts";
 import { fusionOf } from "./secondPass.ts";
 import type { Snapshot } from "./snapshot.ts";
 import type { StoreModel } from "./storeModel.ts";
-import { hasRows } from "./taskRows.ts";
 import type { StoreTask } from "./tasks.ts";
 
 export class StorePredictor {
@@ -40,7 +40,7 @@ export class StorePredictor {
     if (one !== undefined && one.saved === undefined)
       return this.routeWithin(snapshot, one, examples, options);
     const exact = options.exact === true && haveAdapters(tasks);
-    if (one !== undefined || exact || !canCompare(tasks))
+    if (one !== undefined || exact || !statisticsTell(tasks))
       return classify(this.model.reader, learned, examples, options);
     return this.route(snapshot, examples, options);
   }
@@ -113,20 +113,9 @@ function haveAdapters(tasks: readonly StoreTask[]): boolean {
   });
 }
 
-/**
- * Whether statistics tell all classes apart; if not, whether adapters do.
- * @throws StoreError where some classes have statistics alone and others an adapter alone
- */
-function canCompare(tasks: readonly StoreTask[]): boolean {
-  const without = tasks.filter((task) => !hasRows(task));
-  const [first] = without;
-  if (first === undefined) return true;
-  const alone = tasks.find(({ saved }) => saved === undefined);
-  if (alone === undefined) return false;
-  throw new StoreError(
-    `task "${first.entry.name}" has an adapter and no statistics, "${alone.entry.name}" statistics and no adapter: nothing compares their classes`,
-    {
-      hint: `Add statistics to the first: accrete learn <store> --task "${first.entry.name}" <its data> --statistics-only.`,
-    },
-  );
+/** @throws StoreError where some classes have statistics alone and others an adapter alone */
+function statisticsTell(tasks: readonly StoreTask[]): boolean {
+  const comparison = comparisonOf(tasks);
+  if (typeof comparison === "string") return comparison === "statistics";
+  throw new StoreError(comparison.message, { hint: comparison.hint });
 }

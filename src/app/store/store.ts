@@ -5,6 +5,7 @@ import { encodeTotals } from "../../continual/routing/totalsFile.ts";
 import { manifestFile, type NamedTotals } from "../manifest.ts";
 import type { Prediction, PredictOptions } from "../types.ts";
 import { requireFinished } from "./adopted.ts";
+import { comparisonOf } from "./comparing.ts";
 import { createStore } from "./create.ts";
 import { forget } from "./forgetting.ts";
 import { learnClass, learnTask, toExample, type Workplace, type WrittenTask } from "./learning.ts";
@@ -126,7 +127,8 @@ export class Store implements AsyncDisposable {
     examples: readonly StoreText[],
     options: LearnClassOptions = {},
   ): Promise<LearnedInStore> {
-    const change = `learned class ${label} from ${examples.length} examples`;
+    const { length } = examples;
+    const change = `learned class ${label} from ${length} ${length === 1 ? "example" : "examples"}`;
     return this.learnWith((place) => learnClass(place, label, examples, options), change, options);
   }
 
@@ -188,7 +190,7 @@ export class Store implements AsyncDisposable {
     { onEvent, signal }: ChangeOptions,
   ): Promise<LearnedInStore> {
     const start = performance.now();
-    return this.change(async (place) => {
+    const learned = await this.change(async (place) => {
       const { brokenLock } = place.folder;
       if (brokenLock !== undefined)
         onEvent?.({
@@ -210,6 +212,13 @@ export class Store implements AsyncDisposable {
       };
       return { tasks: others.toSpliced(at < 0 ? others.length : at, 0, task), statistics, change, result };
     }, signal);
+    const comparison = comparisonOf(this.snapshot.tasks);
+    if (typeof comparison !== "string")
+      onEvent?.({
+        type: "note",
+        message: `the store cannot answer now: ${comparison.message}. ${comparison.hint}`,
+      });
+    return learned;
   }
 
   /** One change, from the newest version to the next one, which is seen from here on. */

@@ -4,7 +4,7 @@ import { ClassTotals } from "../../continual/routing/classTotals.ts";
 import { encodeContributions, parseJson } from "../../continual/routing/contributionFile.ts";
 import type { RoutingStatistics } from "../../continual/routing/ground.ts";
 import { statisticsFile } from "../../continual/routing/routedLearner.ts";
-import { type Contribution, identify } from "../../continual/routing/statistics.ts";
+import { type Contribution, type KeptContribution, keep } from "../../continual/routing/statistics.ts";
 import type { StoreTask } from "./tasks.ts";
 
 /** The file beside a task's adapter that says what it counted into the store's totals. */
@@ -42,8 +42,19 @@ export function countRows({ statistics, counted = [] }: TaskRows): number {
   );
 }
 
+/** Those that statistics count: one that came before, number for number, is the same one, and an empty one is none. */
+function distinct(contributions: readonly Contribution[]): readonly KeptContribution[] {
+  const found = new Map<string, KeptContribution>();
+  for (const contribution of contributions) {
+    if (contribution.rows.rows === 0) continue;
+    const kept = keep(contribution);
+    if (!found.has(kept.id)) found.set(kept.id, kept);
+  }
+  return [...found.values()];
+}
+
 /**
- * What a task leaves once it has learned more.
+ * What a task leaves once it has learned more. What it has learned before it does not learn twice.
  * @param statistics those of the store: they say whether rows are kept
  */
 export function addRows(
@@ -52,15 +63,11 @@ export function addRows(
   statistics: RoutingStatistics,
 ): TaskRows {
   if (!(statistics instanceof ClassTotals)) {
-    const all = [...(before.statistics?.contributions ?? []), ...contributions];
+    const all = distinct([...(before.statistics?.contributions ?? []), ...contributions]);
     return { statistics: { constants: statistics.constants, contributions: all } };
   }
   const counted = new Map((before.counted ?? []).map((each) => [each.id, each]));
-  for (const own of contributions) {
-    if (own.rows.rows === 0) continue;
-    const id = identify(own);
-    counted.set(id, { label: own.label, rows: own.rows.rows, id });
-  }
+  for (const { id, label, rows } of distinct(contributions)) counted.set(id, { label, rows: rows.rows, id });
   return { counted: [...counted.values()] };
 }
 

@@ -132,7 +132,7 @@ export async function learnCommand(
   const { signal } = interrupt;
   const progress = new StoreProgress(terminal);
   const onEvent = (event: StoreEvent): void => {
-    if (flags.quiet !== true) progress.print(event);
+    if (flags.quiet !== true || event.type === "note") progress.print(event);
   };
   try {
     const { openStore } = await import("../../app/store/store.ts");
