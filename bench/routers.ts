@@ -15,16 +15,25 @@ import { loadBackbone } from "../src/app/backbone.ts";
 import { resolveConfig } from "../src/app/config.ts";
 import { resolveStructure } from "../src/app/structure.ts";
 import { AdaptedBackbone, type FeatureRows } from "../src/continual/adaptedBackbone.ts";
+import { scoreRows } from "../src/continual/routing/detectorModel.ts";
+import { Expander, type Expansion, expansionKey } from "../src/continual/routing/expansions.ts";
 import { RouterFitter } from "../src/continual/routing/fit.ts";
-import { FIXED_SCALE, quantize, takeRows } from "../src/continual/routing/fixedRows.ts";
+import { quantize, takeRows } from "../src/continual/routing/fixedRows.ts";
 import { auroc, falsePositiveRateAt95 } from "../src/continual/routing/rejection.ts";
+import { readOut } from "../src/continual/routing/routerModel.ts";
 import { withRoles } from "../src/continual/routing/secondPassCounts.ts";
 import { ClassStatistics, type Contribution } from "../src/continual/routing/statistics.ts";
-import { type FeatureConstants, type RouterKind, routerKinds } from "../src/continual/routing/types.ts";
+import {
+  type FeatureConstants,
+  type FixedRows,
+  type RouterKind,
+  routerKinds,
+} from "../src/continual/routing/types.ts";
 import { ConfigError } from "../src/core/errors.ts";
 import { loadStream } from "../src/data/stream.ts";
 import type { Example } from "../src/data/types.ts";
 import { sha256 } from "../src/io/hash.ts";
+import { Algebra, type Matrix } from "../src/linalg/algebra.ts";
 import { nodeRuntime } from "../src/runtime/node.ts";
 
 const { values: flags, positionals } = parseArgs({
@@ -199,25 +208,88 @@ async function measureOutOfScope(statistics: ClassStatistics, cut: (part: Part) 
     );
   }
 }
-/** Every seventh class taken for unknown: its validation texts are to be told from those of the others. */
+/** Scores in standard deviations of those of known texts. */
+interface Scores {
+  readonly known: readonly number[];
+  readonly unknown: readonly number[];
+}
+
+function standardScores(known: readonly number[], unknown: readonly number[]): Scores {
+  const mean = known.reduce((sum, score) => sum + score, 0) / known.length;
+  const deviation = Math.sqrt(known.reduce((sum, score) => sum + (score - mean) ** 2, 0) / known.length);
+  const standard = (scores: readonly number[]) => scores.map((score) => (score - mean) / deviation);
+  return { known: standard(known), unknown: standard(unknown) };
+}
+
+function addScores(a: Scores, b: Scores): Scores {
+  const add = (one: readonly number[], other: readonly number[]) => one.map((score, i) => score + other[i]!);
+  return { known: add(a.known, b.known), unknown: add(a.unknown, b.unknown) };
+}
+
+/** −T·log Σ exp(z/T) of each row (Liu et al. 2020); with T towards 0 the largest logit, less. */
+function energiesOf({ rows, columns, values }: Matrix, temperature: number): number[] {
+  return Array.from({ length: rows }, (_, row) => {
+    const own = values.subarray(row * columns, (row + 1) * columns);
+    const largest = Math.max(...own);
+    const sum = own.reduce((total, value) => total + Math.exp((value - largest) / temperature), 0);
+    return -(largest + temperature * Math.log(sum));
+  });
+}
+
+/**
+ * Every seventh class taken for unknown: its validation texts are to be told from those of the others, by what a detector
+ * sums, by each part alone, and by energies in the place of largest logits.
+ */
 async function measureUnknownClasses(
   constants: FeatureConstants,
   train: readonly Contribution[],
   validation: readonly Contribution[],
 ) {
   await using fitter = new RouterFitter((graph) => nodeRuntime.compile(graph, { threads }));
+  await using algebra = new Algebra((graph) => nodeRuntime.compile(graph, { threads }));
   const names = train.map(({ label }) => label).sort();
   const unknown = new Set(names.filter((_, i) => i % 7 === 3));
-  const known = train.filter(({ label }) => !unknown.has(label));
-  const detector = await fitter.detect(ClassStatistics.empty(constants).with(known));
-  const [inside, outside]: [number[], number[]] = [[], []];
-  for (const { label, rows } of validation) {
-    const values = Float32Array.from(rows.values, (value) => value / FIXED_SCALE);
-    (unknown.has(label) ? outside : inside).push(...(await detector.score({ ...rows, values })));
-  }
-  console.log(
-    `  ${unknown.size} of ${names.length} classes unknown, validation: AUROC ${auroc(inside, outside).toFixed(4)}, FPR@95 ${percent(falsePositiveRateAt95(inside, outside))}`,
+  const { model } = await fitter.detect(
+    ClassStatistics.empty(constants).with(train.filter(({ label }) => !unknown.has(label))),
   );
+  const expanders = new Map<string, Expander>();
+  const expander = (expansion: Expansion): Expander => {
+    const held = expanders.get(expansionKey(expansion)) ?? new Expander(expansion, constants);
+    expanders.set(expansionKey(expansion), held);
+    return held;
+  };
+  const parts = [true, false].map((outside) =>
+    validation.filter(({ label }) => unknown.has(label) === outside).map(({ rows }) => rows),
+  );
+  const scoresBy = async (score: (rows: FixedRows) => Promise<Iterable<number>>): Promise<Scores> => {
+    const [outside = [], inside = []] = await Promise.all(
+      parts.map(async (all) => {
+        const scores: number[] = [];
+        for (const rows of all) scores.push(...(await score(rows)));
+        return scores;
+      }),
+    );
+    return standardScores(inside, outside);
+  };
+  const say = (what: string, scores: Scores) =>
+    console.log(
+      `    ${what}: AUROC ${auroc(scores.known, scores.unknown).toFixed(4)}, FPR@95 ${percent(falsePositiveRateAt95(scores.known, scores.unknown))}`,
+    );
+  console.log(`  ${unknown.size} of ${names.length} classes unknown, validation texts`);
+  const [near, far] = model.evidence;
+  const byDistance = { ...model, evidence: near === undefined ? [] : [near] };
+  const distances = await scoresBy((rows) => scoreRows({ algebra, expander }, byDistance, rows));
+  say("distances", distances);
+  if (far?.type !== "logits") return;
+  const logitsOf = async (rows: FixedRows) => {
+    const expanded = await expander(far.expansion).expand(algebra, rows);
+    return readOut(algebra, { ...expanded, values: Float64Array.from(expanded.values) }, far.readout);
+  };
+  for (const temperature of [1e-6, 0.3, 1]) {
+    const energies = await scoresBy(async (rows) => energiesOf(await logitsOf(rows), temperature));
+    say(`energy at T ${temperature}`, energies);
+    say(`energy at T ${temperature} and distances`, addScores(energies, distances));
+  }
 }
 
 const isKind = (name: string): name is RouterKind => routerKinds.some((kind) => kind === name);
