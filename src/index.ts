@@ -32,6 +32,7 @@ export type {
   LearnOptions,
   Merged,
   StoreChange,
+  StoreClassInfo,
   StoreEvent,
   StoreInfo,
   StoreOptions,

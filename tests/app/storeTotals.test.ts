@@ -40,6 +40,33 @@ describe("a store that keeps totals alone", () => {
     600_000,
   );
 
+  test("tells the bytes of every class, and those that all share", async () => {
+    const { open, at } = await workshop();
+    const listed = [];
+    for (const contributions of ["kept", "none"] as const) {
+      await using store = await open(contributions, { router: { kind: "lda", contributions, layers: [1] } });
+      await store.learn({ name: "one", train: texts(["bb", "aa"], "train", 20) }, statisticsOnly);
+      await store.learn({ name: "two", train: texts(["cc", "aa"], "other", 10) }, statisticsOnly);
+      listed.push(await describeStore(at(contributions)));
+    }
+    const classes = [
+      ["aa", ["one", "two"], 30],
+      ["bb", ["one"], 20],
+      ["cc", ["two"], 10],
+    ];
+    for (const { perClass } of listed)
+      expect(perClass.map(({ label, tasks, rows }) => [label, tasks, rows])).toEqual(classes);
+    const bytes = listed.map(({ perClass }) => perClass.map(({ statisticsBytes }) => statisticsBytes));
+    // A row is 16 numbers of two bytes; a sum 16 of eight, beside the rows held out, which are some of all.
+    expect(bytes[0]).toEqual([960, 640, 320]);
+    const heldOut = (bytes[1] ?? []).map((each) => (each - 128) / 32);
+    expect(heldOut.every((n, i) => Number.isInteger(n) && n >= 0 && n < Number(classes[i]?.[2]))).toBe(true);
+    // The second moment is a triangle of 16 by 16.
+    expect(listed.map(({ sharedBytes }) => sharedBytes)).toEqual([0, 8 * 136]);
+    for (const [i, { statisticsBytes, sharedBytes }] of listed.entries())
+      expect(statisticsBytes).toBe(sharedBytes + (bytes[i] ?? []).reduce((sum, each) => sum + each, 0));
+  });
+
   test("trains adapters and asks them as one that keeps the rows does", async () => {
     const { open } = await workshop();
     const said = [];
@@ -123,8 +150,8 @@ describe("a store that keeps totals alone", () => {
     }
     const refused = [
       ["ab", "a", /both sides have learned the same rows/],
-      ["a", "rows", /rows: keeps the rows of its classes, the other store totals alone/],
-      ["rows", "a", /a: keeps totals alone .* the other store the rows of its classes/],
+      ["a", "rows", /rows: keeps the rows of its classes, \S*a totals alone/],
+      ["rows", "a", /a: keeps totals alone .*, \S*rows the rows of its classes/],
     ] as const;
     for (const [first, second, message] of refused)
       await expect(mergeStores(at(first), at(second), at("no"))).rejects.toMatchObject({

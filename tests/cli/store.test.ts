@@ -95,6 +95,9 @@ describe("a store from the command line", () => {
     const bare = await accrete("forget", other, "--task", "one");
     expect(bare.out).toMatch(/\ndeleted: one\n/);
     const listed = await accrete("ls", store);
+    expect(listed.out).toMatch(
+      /\nclass +rows +statistics +task\naa +10 +640 B +one\n(.*\n){3}ee +2 +128 B +ee\n/,
+    );
     expect(listed.out).toMatch(/classes +5 in 3 tasks/);
     expect(listed.out).toMatch(/6 {2}\S+Z {2}back to version 4\n5 {2}\S+Z {2}forgot a class\n/);
   });
@@ -237,7 +240,7 @@ describe("what goes wrong is said with what to do, and exits 2", () => {
     await accrete("init", layers, "--backbone", model, "--set", "router.layers=[1]", "--set", "threads=1");
     await accrete("learn", layers, "--class", "aa", "a a a");
     expect(await refusal("merge", known, layers, "--out", at("m"))).toMatch(
-      /statistics of other features cannot be joined: layers/,
+      /known and \S+layers: statistics of other features cannot be joined: layers \[0,1\] against \[1\]/,
     );
   });
 });

@@ -1,25 +1,41 @@
 /** What a store holds, told without its backbone. */
 import { resolve } from "node:path";
+import type { ClassTotals } from "../../continual/routing/classTotals.ts";
+import { compareCodeUnits, retainedOf } from "../../continual/routing/statistics.ts";
 import { keptVersions, readStore, readVersion } from "./storeFolder.ts";
 import { readTotals } from "./storeTotals.ts";
 import { countRows } from "./taskRows.ts";
 import { readTasks, type StoreTask } from "./tasks.ts";
-import type { StoreInfo, StoreTaskInfo, StoreVersionInfo } from "./types.ts";
+import type { StoreClassInfo, StoreInfo, StoreTaskInfo, StoreVersionInfo } from "./types.ts";
 
 function describeTask(task: StoreTask): StoreTaskInfo {
   const { entry, statistics } = task;
   const { name, labels, adapter, statisticsOnly, forgotten = 0 } = entry;
-  const contributions = statistics?.contributions ?? [];
   return {
     name,
     labels,
     kind: statisticsOnly === undefined ? "adapter" : "statistics",
     rows: countRows(task),
-    statisticsBytes: contributions.reduce((sum, { rows }) => sum + rows.values.byteLength, 0),
+    statisticsBytes: retainedOf(statistics?.contributions ?? []).bytes,
     folder: adapter.folder,
     id: adapter.id,
     forgotten,
   };
+}
+
+/** What is kept of each class, wherever it was learned. */
+function describeClasses(tasks: readonly StoreTask[], totals: ClassTotals | undefined): StoreClassInfo[] {
+  const kept = tasks.flatMap(({ statistics }) => statistics?.contributions ?? []);
+  const { bytesPerClass } = totals?.retained() ?? retainedOf(kept);
+  const countKept = (label: string) =>
+    kept.reduce((sum, each) => sum + (each.label === label ? each.rows.rows : 0), 0);
+  const labels = new Set(tasks.flatMap(({ entry }) => entry.labels));
+  return [...labels].sort(compareCodeUnits).map((label) => ({
+    label,
+    tasks: tasks.flatMap(({ entry: { name, labels } }) => (labels.includes(label) ? name : [])),
+    rows: totals?.count(label) ?? countKept(label),
+    statisticsBytes: bytesPerClass.get(label) ?? 0,
+  }));
 }
 
 async function history(folder: string, present: number): Promise<StoreVersionInfo[]> {
@@ -39,18 +55,22 @@ async function history(folder: string, present: number): Promise<StoreVersionInf
 export async function describeStore(folder: string): Promise<StoreInfo> {
   const path = resolve(folder);
   const manifest = await readStore(path);
-  const tasks = (await readTasks(path, manifest)).map(describeTask);
+  const tasks = await readTasks(path, manifest);
   const { version } = manifest.store;
   const totals = await readTotals(path, manifest);
+  const perClass = describeClasses(tasks, totals);
+  const ofClasses = perClass.reduce((sum, { statisticsBytes }) => sum + statisticsBytes, 0);
+  const statisticsBytes = totals?.retained().bytes ?? ofClasses;
   return {
     folder: path,
     version,
     backbone: { source: manifest.backbone.source, hash: manifest.backbone.hash },
-    classes: new Set(tasks.flatMap(({ labels }) => labels)).size,
-    tasks,
+    classes: perClass.length,
+    tasks: tasks.map(describeTask),
+    perClass,
     contributions: totals === undefined ? "kept" : "none",
-    statisticsBytes:
-      totals?.retained().bytes ?? tasks.reduce((sum, { statisticsBytes }) => sum + statisticsBytes, 0),
+    statisticsBytes,
+    sharedBytes: statisticsBytes - ofClasses,
     versions: await history(path, version),
   };
 }

@@ -20,7 +20,7 @@ import { readStore } from "./storeFolder.ts";
 /** Nothing in it is needed: whoever finds it empty fits anew. */
 export const cacheFolder = "cache";
 
-/** From so many classes on, with so many rows each, held-out rows are enough to choose the kind of router by. */
+/** From so many classes on, half of them with so many rows, held-out rows are enough to choose the kind of router by. */
 const ENOUGH_CLASSES = 20;
 const ENOUGH_ROWS = 20;
 
@@ -32,13 +32,16 @@ export interface VersionAt {
 
 type Kind = FitOptions["kind"];
 
-/** LDA, and where there are rows enough to choose by, whatever does best on those held out. */
-function defaultKind(statistics: RoutingStatistics): Kind {
+/**
+ * LDA, and where there are rows enough to choose by, whatever does best on those held out. Classes are counted and not
+ * rows, so that neither a class of few examples nor one of thousands turns the scale.
+ */
+export function defaultKind(statistics: RoutingStatistics): Kind {
   // Whoever keeps totals alone said for which kinds.
   if (statistics instanceof ClassTotals) return "auto";
-  const { labels, contributions } = statistics;
-  const rows = contributions.reduce((sum, each) => sum + each.rows.rows, 0);
-  return labels.length >= ENOUGH_CLASSES && rows >= ENOUGH_ROWS * labels.length ? "auto" : "lda";
+  const { labels } = statistics;
+  const large = labels.filter((label) => statistics.count(label) >= ENOUGH_ROWS);
+  return labels.length >= ENOUGH_CLASSES && 2 * large.length >= labels.length ? "auto" : "lda";
 }
 
 /** How something that lies in the cache is read, and made where it does not. */

@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
 import { ClassTotals } from "../../continual/routing/classTotals.ts";
+import { retainedOf } from "../../continual/routing/statistics.ts";
 import { encodeTotals } from "../../continual/routing/totalsFile.ts";
 import { manifestFile, type NamedTotals } from "../manifest.ts";
 import type { Prediction, PredictOptions } from "../types.ts";
@@ -208,7 +209,10 @@ export class Store implements AsyncDisposable {
         adapter: entry.adapter.id,
         truncatedTexts,
         ...(loss !== undefined && { loss }),
-        statisticsBytes: statistics instanceof ClassTotals ? statistics.retained().bytes : bytesOf(task),
+        statisticsBytes:
+          statistics instanceof ClassTotals
+            ? statistics.retained().bytes
+            : retainedOf(task.statistics?.contributions ?? []).bytes,
       };
       return { tasks: others.toSpliced(at < 0 ? others.length : at, 0, task), statistics, change, result };
     }, signal);
@@ -273,10 +277,6 @@ function labelsOf(tasks: readonly StoreTask[]): string[] {
 
 function rowsOf(statistics: Snapshot["statistics"]): number {
   return statistics.labels.reduce((sum, label) => sum + statistics.count(label), 0);
-}
-
-function bytesOf({ statistics }: StoreTask): number {
-  return statistics?.contributions.reduce((sum, { rows }) => sum + rows.values.byteLength, 0) ?? 0;
 }
 
 /**

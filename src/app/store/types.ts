@@ -137,6 +137,17 @@ export interface StoreTaskInfo {
   readonly forgotten: number;
 }
 
+/** A class as a store lists it. */
+export interface StoreClassInfo {
+  readonly label: string;
+  /** Those that have learned it. */
+  readonly tasks: readonly string[];
+  /** Feature rows that were counted of it. */
+  readonly rows: number;
+  /** Of its rows that are kept, and where totals alone are, of its sums. */
+  readonly statisticsBytes: number;
+}
+
 export interface StoreVersionInfo {
   readonly version: number;
   readonly change: string;
@@ -150,9 +161,13 @@ export interface StoreInfo {
   readonly backbone: { readonly source: string; readonly hash: string };
   readonly classes: number;
   readonly tasks: readonly StoreTaskInfo[];
+  /** Sorted by code unit. */
+  readonly perClass: readonly StoreClassInfo[];
   /** `none`: totals alone are kept, and nothing can be forgotten. */
   readonly contributions: "kept" | "none";
   readonly statisticsBytes: number;
+  /** Of these what all classes share: second moments, where totals alone are kept. */
+  readonly sharedBytes: number;
   /** The present version and those before it that are kept, newest first. */
   readonly versions: readonly StoreVersionInfo[];
 }

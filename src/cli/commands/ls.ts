@@ -7,16 +7,14 @@ export interface LsFlags {
   readonly json?: boolean;
 }
 
-function toText(info: StoreInfo): string {
-  const { folder, version, backbone, classes, tasks, contributions, statisticsBytes, versions } = info;
-  const kept = contributions === "none" ? ", totals alone: cannot forget" : "";
-  const facts = formatPairs([
-    ["store", shortPath(folder)],
-    ["version", String(version)],
-    ["backbone", `${backbone.source} (${backbone.hash.slice(0, 12)})`],
-    ["classes", `${classes} in ${tasks.length} ${tasks.length === 1 ? "task" : "tasks"}`],
-    ["statistics", `${formatBytes(statisticsBytes)}${kept}`],
-  ]);
+function statisticsLine({ contributions, statisticsBytes, sharedBytes }: StoreInfo): string {
+  const shared = sharedBytes === 0 ? "" : `, of which all classes share ${formatBytes(sharedBytes)}`;
+  const kept = contributions === "none" ? "; totals alone: cannot forget" : "";
+  return `${formatBytes(statisticsBytes)}${shared}${kept}`;
+}
+
+function taskTable({ tasks }: StoreInfo): string {
+  if (tasks.length === 0) return "";
   const rows = tasks.map(({ name, labels, kind, rows: n, forgotten, folder: place }) => [
     name,
     String(labels.length),
@@ -25,15 +23,34 @@ function toText(info: StoreInfo): string {
     forgotten === 0 ? "" : `${forgotten} forgotten`,
     place,
   ]);
-  const table =
-    tasks.length === 0
-      ? ""
-      : `\n${formatTable([["task", "classes", "kind", "rows", "", "folder"], ...rows], [1, 3])}`;
+  return `\n${formatTable([["task", "classes", "kind", "rows", "", "folder"], ...rows], [1, 3])}`;
+}
+
+function classTable({ perClass }: StoreInfo): string {
+  if (perClass.length === 0) return "";
+  const rows = perClass.map(({ label, tasks, rows: n, statisticsBytes }) => [
+    label,
+    formatCount(n),
+    formatBytes(statisticsBytes),
+    tasks.join(", "),
+  ]);
+  return `\n${formatTable([["class", "rows", "statistics", "task"], ...rows], [1, 2])}`;
+}
+
+function toText(info: StoreInfo): string {
+  const { folder, version, backbone, classes, tasks, versions } = info;
+  const facts = formatPairs([
+    ["store", shortPath(folder)],
+    ["version", String(version)],
+    ["backbone", `${backbone.source} (${backbone.hash.slice(0, 12)})`],
+    ["classes", `${classes} in ${tasks.length} ${tasks.length === 1 ? "task" : "tasks"}`],
+    ["statistics", statisticsLine(info)],
+  ]);
   const past = formatTable(
     versions.map((each) => [String(each.version), each.time ?? "", each.change]),
     [0],
   );
-  return `${facts}${table}\nversions\n${past}`;
+  return `${facts}${taskTable(info)}${classTable(info)}\nversions\n${past}`;
 }
 
 export async function lsCommand(folder: string, flags: LsFlags, terminal: Terminal): Promise<void> {

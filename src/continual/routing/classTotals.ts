@@ -13,6 +13,7 @@ import {
   type KeptContribution,
   keep,
   type Retained,
+  retainedOf,
 } from "./statistics.ts";
 import { accumulate, addTotals, cloneTotals, emptyTotals, type Totals } from "./totals.ts";
 import type { FeatureConstants, RouterKind } from "./types.ts";
@@ -157,10 +158,13 @@ export class ClassTotals {
     if (this.kinds.join() !== other.kinds.join())
       throw new StoreError(
         `totals for ${this.kinds.join(", ")} and for ${other.kinds.join(", ")} cannot be joined`,
+        {
+          hint: "Totals serve the routers that they were begun for: learn the tasks of one anew, in a store with the same router.kind.",
+        },
       );
     if ([...other.counted].some((id) => this.counted.has(id)))
       throw new StoreError("both sides have learned the same rows, and totals cannot take them back", {
-        hint: "merge stores that keep contributions, or learn the classes of one again",
+        hint: "Merge stores that keep contributions, or learn the tasks that only one has in the other, from their data.",
       });
     const totals = new Map<string, Totals>(this.totals);
     for (const [key, theirs] of other.totals) {
@@ -194,13 +198,13 @@ export class ClassTotals {
   }
 
   retained(): Retained {
-    const bytesPerClass = new Map<string, number>();
-    let bytes = 0;
+    const rows = retainedOf(this.contributions);
+    const bytesPerClass = new Map(rows.bytesPerClass);
+    let { bytes } = rows;
     const add = (label: string, size: number) => {
       bytesPerClass.set(label, (bytesPerClass.get(label) ?? 0) + size);
       bytes += size;
     };
-    for (const { label, rows } of this.contributions) add(label, rows.values.byteLength);
     for (const { classes, size, second } of this.totals.values()) {
       for (const [label, { sum }] of classes) add(label, sum.byteLength);
       // The lower triangle, which all classes share.

@@ -34,6 +34,10 @@ export function identify({ label, rows: { rows, width, values }, role }: Contrib
   return sha256(`${canonicalJson(named)}${sha256(bytes)}`);
 }
 
+function show(value: FeatureConstants[keyof FeatureConstants]): string {
+  return value === undefined ? "none" : JSON.stringify(value);
+}
+
 /** @throws StoreError if two sets of features were not made alike, naming what differs */
 export function checkSameConstants(a: FeatureConstants, b: FeatureConstants): void {
   const names = ["backbone", "layers", "width", "seed", "firstSession"] as const;
@@ -41,11 +45,9 @@ export function checkSameConstants(a: FeatureConstants, b: FeatureConstants): vo
     (name) => canonicalJson([a[name] ?? null]) !== canonicalJson([b[name] ?? null]),
   );
   if (differing.length === 0) return;
-  const shown = differing.map(
-    (name) => `${name} ${canonicalJson([a[name] ?? null])} against ${canonicalJson([b[name] ?? null])}`,
-  );
+  const shown = differing.map((name) => `${name} ${show(a[name])} against ${show(b[name])}`);
   throw new StoreError(`statistics of other features cannot be joined: ${shown.join(", ")}`, {
-    hint: "features must come from the same backbone, layers and seed; learn one of the two again",
+    hint: "Features must come from the same backbone, layers and seed: learn the tasks of one anew, in a store with the same router.layers and seed.",
   });
 }
 
@@ -82,6 +84,17 @@ export interface Retained {
   readonly bytes: number;
   /** By label. */
   readonly bytesPerClass: ReadonlyMap<string, number>;
+}
+
+/** Of rows alone. */
+export function retainedOf(contributions: Iterable<Contribution>): Retained {
+  const bytesPerClass = new Map<string, number>();
+  let bytes = 0;
+  for (const { label, rows } of contributions) {
+    bytesPerClass.set(label, (bytesPerClass.get(label) ?? 0) + rows.values.byteLength);
+    bytes += rows.values.byteLength;
+  }
+  return { bytes, bytesPerClass };
 }
 
 /**
@@ -157,12 +170,6 @@ export class ClassStatistics {
   }
 
   retained(): Retained {
-    const bytesPerClass = new Map<string, number>();
-    let bytes = 0;
-    for (const { label, rows } of this.contributions) {
-      bytesPerClass.set(label, (bytesPerClass.get(label) ?? 0) + rows.values.byteLength);
-      bytes += rows.values.byteLength;
-    }
-    return { bytes, bytesPerClass };
+    return retainedOf(this.contributions);
   }
 }
