@@ -1,3 +1,4 @@
+import { measureFloor } from "../continual/floor.ts";
 import { GenerativeBackbone } from "../continual/generativeBackbone.ts";
 import { GenerativeEvaluator, seenLabels } from "../continual/generativeEvaluation.ts";
 import { GenerativeLearner } from "../continual/generativeLearner.ts";
@@ -117,6 +118,7 @@ function openCourse(
       const { labelScored, ...rest } = value;
       return { type: "evaluated", task, ...labelScored, ...rest, seconds };
     },
+    floor: (signal) => measureFloor(tasks, (graph) => model.compile(graph), signal),
     save: (learned) => toSavedAdapter(learned, model.structure, loaded, { causal: true, prompt }),
     restore: (name, saved, where) => fromSavedAnswers(name, saved, loaded, where).task,
     [Symbol.asyncDispose]: async () => {
