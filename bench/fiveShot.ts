@@ -108,7 +108,7 @@ const full = ClassStatistics.empty(constants).with(kept.flatMap(({ contributions
 
 const model = new StoreModel(await loadStoreBackbone(manifest, {}), await readSettings(place));
 await using _model = model;
-const testRows = await model.contributions(test, constants, {});
+const testRows = await model.contributions(test, full.labels, constants, {});
 
 const kinds = routerKinds.filter((kind) => flags.kinds.split(",").includes(kind));
 const chosen = shuffled(full.labels, createRng(seed).fork("five-shot")).slice(0, Number(flags.classes));

@@ -159,9 +159,11 @@ export async function learnTask(
     totalSteps: statisticsOnly ? 0 : model.plannedSteps(task.train.length),
   });
   const trained = statisticsOnly ? undefined : await train(model, task, labels, options);
-  const { contributions: fitted, truncatedTexts } = await model.contributions(task.train, constants, options);
   const { validation = [] } = task;
-  const { contributions: judging } = await model.contributions(validation, constants, options);
+  const rowsOf = (examples: readonly LabelledExample[]) =>
+    model.contributions(examples, labels, constants, options);
+  const { contributions: fitted, truncatedTexts } = await rowsOf(task.train);
+  const { contributions: judging } = await rowsOf(validation);
   const contributions = withRoles(fitted, judging);
   const statistics = await model.routers.join(before.statistics, contributions, options.signal);
   const result = { statistics, truncatedTexts, ...(trained && { loss: trained.loss }) };
@@ -249,7 +251,7 @@ export async function learnClass(
       hint: "Learn them first: accrete learn <store> --task <its name> <its data> --statistics-only.",
     });
   const rows: LabelledExample[] = examples.map((given) => ({ ...toExample(given), label }));
-  const { contributions, truncatedTexts } = await model.contributions(rows, constants, options);
+  const { contributions, truncatedTexts } = await model.contributions(rows, [label], constants, options);
   const statistics = await model.routers.join(before.statistics, contributions, options.signal);
   const result = { statistics, truncatedTexts };
   if (task !== undefined) {

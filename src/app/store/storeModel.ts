@@ -1,10 +1,9 @@
 /** The backbone of a store, as far as it is needed: read from at once, taught when something is to be learned. */
 import { AdaptedBackbone, type LearnedTask } from "../../continual/adaptedBackbone.ts";
 import { ContinualLearner, type TaskToLearn } from "../../continual/learner.ts";
+import { type ClassRows, contributionsOf } from "../../continual/routing/classRows.ts";
 import { kindsOfTotals } from "../../continual/routing/classTotals.ts";
-import { quantize } from "../../continual/routing/fixedRows.ts";
 import type { RoutingSettings } from "../../continual/routing/routedLearner.ts";
-import type { Contribution } from "../../continual/routing/statistics.ts";
 import type { FeatureConstants, RouterKind } from "../../continual/routing/types.ts";
 import type { LearnResult } from "../../continual/taskTrainer.ts";
 import { CheckpointError } from "../../core/errors.ts";
@@ -53,22 +52,6 @@ export async function loadStoreBackbone(
         },
       );
   return loaded;
-}
-
-function byLabel(examples: readonly LabelledExample[]): Map<string, LabelledExample[]> {
-  const classes = new Map<string, LabelledExample[]>();
-  for (const example of examples) {
-    const own = classes.get(example.label);
-    if (own === undefined) classes.set(example.label, [example]);
-    else own.push(example);
-  }
-  return classes;
-}
-
-export interface ClassRows {
-  readonly contributions: readonly Contribution[];
-  /** Texts that were cut at the maximal length. */
-  readonly truncatedTexts: number;
 }
 
 /** Of a store whose settings name no router: which one there is to be follows from what it knows. */
@@ -165,28 +148,16 @@ export class StoreModel implements AsyncDisposable {
     return learned ?? featureConstants(this.reader, this.loaded, layers, this.settings.seed);
   }
 
-  /**
-   * The feature rows of texts, a contribution a class. A class's texts go through the backbone by themselves: its rows
-   * are then the same to the last bit whatever else is learned with it.
-   */
-  async contributions(
+  /** As {@link contributionsOf}. */
+  contributions(
     examples: readonly LabelledExample[],
+    labels: readonly string[],
     constants: FeatureConstants,
     { onEvent, signal }: ChangeOptions,
   ): Promise<ClassRows> {
-    const classes = byLabel(examples);
-    const contributions: Contribution[] = [];
-    let truncatedTexts = 0;
-    let texts = 0;
-    for (const [label, own] of classes) {
-      const { encodings, truncated } = this.reader.encode(own, `texts of ${label}`);
-      const features = await this.reader.routingFeatures(encodings, constants, signal);
-      contributions.push({ label, rows: quantize(features) });
-      truncatedTexts += truncated;
-      texts += own.length;
-      onEvent?.({ type: "features", texts, totalTexts: examples.length });
-    }
-    return { contributions, truncatedTexts };
+    const totalTexts = examples.length;
+    const onTexts = (texts: number) => onEvent?.({ type: "features", texts, totalTexts });
+    return contributionsOf(this.reader, constants, examples, labels, "examples", { signal, onTexts });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -6,8 +6,8 @@ import type { FeatureRows } from "../adaptedBackbone.ts";
 import type { FixedRows } from "./types.ts";
 
 /**
- * A pooled state of length 1 has components in [−1, 1]; a product of two is below 2^30, so a sum of 2^23 of them is a
- * whole number that float64 holds exactly.
+ * A pooled state of length 1 has components in [−1, 1]; a product of two is below 2^30, so a sum of 2^22 of them, which
+ * `totals.ts` lets through at most, is a whole number that float64 holds exactly.
  */
 export const FIXED_SCALE = 2 ** 15;
 const LARGEST = 2 ** 15 - 1;

@@ -1,12 +1,12 @@
 // Dimensions: n texts, F routing features, C classes.
 /** What routes, as it goes on learning from task to task: statistics of the classes, a router fitted to them, a gate. */
 import { z } from "zod";
-import { StoreError } from "../../core/errors.ts";
 import type { LabelledExample } from "../../data/types.ts";
 import type { AdaptedBackbone, LearnedTask } from "../adaptedBackbone.ts";
 import type { TaskToLearn } from "../learner.ts";
+import { contributionsOf } from "./classRows.ts";
+import { parseJson } from "./contributionFile.ts";
 import type { FittedRouter, FitWatch } from "./fit.ts";
-import { quantize } from "./fixedRows.ts";
 import {
   addFusionCounts,
   chooseFusion,
@@ -17,7 +17,7 @@ import {
 import type { OutOfScopeDetector } from "./outOfScope.ts";
 import type { Routing } from "./routedPrediction.ts";
 import { countSecondPass, type HeldOutTask, withRoles } from "./secondPassCounts.ts";
-import type { ClassStatistics, Contribution } from "./statistics.ts";
+import type { ClassStatistics } from "./statistics.ts";
 import { type FileBytes, StatisticsRouter } from "./statisticsRouter.ts";
 import type { FeatureConstants, RouterKind, RoutingFeatureSpec } from "./types.ts";
 
@@ -33,33 +33,6 @@ export interface RoutingSettings {
   /** Tasks that a second pass asks. */
   readonly topTasks: number;
   readonly secondPass: SecondPass;
-}
-
-/**
- * The rows that a task gives its classes. A class's texts go through the backbone by themselves, so its rows are the same
- * to the last bit whatever else is learned with it.
- * @param labels each gets a contribution, empty where no example has it
- * @param what names the texts in messages
- * @param how session: the task through whose adapter features are read
- */
-export async function contributionsOf(
-  model: AdaptedBackbone,
-  features: RoutingFeatureSpec,
-  examples: readonly LabelledExample[],
-  labels: readonly string[],
-  what: string,
-  { signal, session }: Pick<Routing, "session"> & { readonly signal?: AbortSignal | undefined } = {},
-): Promise<readonly Contribution[]> {
-  const contributions: Contribution[] = [];
-  for (const label of labels) {
-    const own = examples.filter((example) => example.label === label);
-    const { encodings } = model.encode(own, what);
-    contributions.push({
-      label,
-      rows: quantize(await model.routingFeatures(encodings, features, signal, session)),
-    });
-  }
-  return contributions;
 }
 
 const fusionFileSchema = z.strictObject({ version: z.literal(1), ...fusionCountsSchema.unwrap().shape });
@@ -78,16 +51,7 @@ export function encodeCounts(counts: FusionCounts): Uint8Array {
 
 /** @throws StoreError naming `where` */
 export function decodeCounts(bytes: Uint8Array, where: string): FusionCounts {
-  let json: unknown;
-  try {
-    json = JSON.parse(new TextDecoder().decode(bytes));
-  } catch (cause) {
-    throw new StoreError(`${where}: not valid JSON`, { cause });
-  }
-  const parsed = fusionFileSchema.safeParse(json);
-  if (!parsed.success)
-    throw new StoreError(`${where}: not the counts of a second pass: ${z.prettifyError(parsed.error)}`);
-  const { version: _, ...counts } = parsed.data;
+  const { version: _, ...counts } = parseJson(fusionFileSchema, new TextDecoder().decode(bytes), where);
   return counts;
 }
 
@@ -134,8 +98,8 @@ export class RoutedLearner implements AsyncDisposable {
     const how = { signal, ...(session && { session }) };
     const rowsOf = (examples: readonly LabelledExample[], part: string) =>
       contributionsOf(this.model, features, examples, task.labels, `${part} of ${task.name}`, how);
-    const train = await rowsOf(task.train, "train");
-    const judging = await rowsOf(task.validation, "validation");
+    const { contributions: train } = await rowsOf(task.train, "train");
+    const { contributions: judging } = await rowsOf(task.validation, "validation");
     const bytes = this.followed.learn(withRoles(train, judging));
     const heldOut = { examples: task.validation, judging };
     const router = await this.followed.router(watch);

@@ -1,0 +1,50 @@
+// Dimensions: n texts, F routing features.
+/** The rows that texts give their classes. */
+import type { LabelledExample } from "../../data/types.ts";
+import type { AdaptedBackbone } from "../adaptedBackbone.ts";
+import { quantize } from "./fixedRows.ts";
+import type { Routing } from "./routedPrediction.ts";
+import type { Contribution } from "./statistics.ts";
+import type { RoutingFeatureSpec } from "./types.ts";
+
+export interface ClassRows {
+  readonly contributions: readonly Contribution[];
+  /** Texts that were cut at the maximal length. */
+  readonly truncatedTexts: number;
+}
+
+/** How rows are made; session: the task through whose adapter features are read. */
+export interface RowOptions extends Pick<Routing, "session"> {
+  readonly signal?: AbortSignal | undefined;
+  /** Hears how many texts have given their rows. */
+  readonly onTexts?: (texts: number) => void;
+}
+
+/**
+ * The rows of texts, a contribution a class. A class's texts go through the backbone by themselves, so its rows are the same
+ * to the last bit whatever else is learned with it.
+ * @param labels each gets a contribution, empty where no example has it
+ * @param what names the texts in messages
+ */
+export async function contributionsOf(
+  model: AdaptedBackbone,
+  features: RoutingFeatureSpec,
+  examples: readonly LabelledExample[],
+  labels: readonly string[],
+  what: string,
+  { signal, session, onTexts }: RowOptions = {},
+): Promise<ClassRows> {
+  const contributions: Contribution[] = [];
+  let truncatedTexts = 0;
+  let texts = 0;
+  for (const label of labels) {
+    const own = examples.filter((example) => example.label === label);
+    const { encodings, truncated } = model.encode(own, `${what}, class ${label}`);
+    const rows = quantize(await model.routingFeatures(encodings, features, signal, session));
+    contributions.push({ label, rows });
+    truncatedTexts += truncated;
+    texts += own.length;
+    onTexts?.(texts);
+  }
+  return { contributions, truncatedTexts };
+}
