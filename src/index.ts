@@ -31,6 +31,7 @@ export type {
   LearnedInStore,
   LearnOptions,
   Merged,
+  Purged,
   StoreChange,
   StoreClassInfo,
   StoreEvent,

@@ -3,7 +3,7 @@ import { join, resolve } from "node:path";
 import { CheckpointError, ConfigError, StoreError } from "../core/errors.ts";
 import { writeFileAtomic, writeFolderAtomic } from "../io/atomic.ts";
 import { sha256 } from "../io/hash.ts";
-import { acquireLock, refuseHeld } from "../io/lock.ts";
+import { acquireLock, lockFile, refuseHeld } from "../io/lock.ts";
 import { differingKeys, hashConfig, loadConfig, type ResolvedConfig, toResolvedYaml } from "./config.ts";
 import {
   adapterId,
@@ -18,7 +18,6 @@ import {
 export type { Manifest, ManifestHeader, ManifestTask } from "./manifest.ts";
 
 export const configFile = "config.resolved.yaml";
-const lockFile = "lock.json";
 const temporary = /^\.tmp-/;
 
 /** Everything that a run writes at the top of its folder. */

@@ -57,7 +57,7 @@ function addForget(program: Command, terminal: Terminal): void {
     .command("forget")
     .summary("make a store forget a class or a task")
     .description(
-      "Makes a store forget a class, or a task with its adapter: its statistics are then as if it never saw it.",
+      "Makes a store forget a class, or a task with its adapter: its statistics are then as if it never saw it. With --purge alone: deletes what was forgotten before.",
     )
     .argument("<store>", "folder of a store or a run")
     .option("--class <name>", "class to forget, in whatever task it is")

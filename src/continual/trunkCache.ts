@@ -2,6 +2,7 @@
 /** What a trunk gave for texts, kept on the disk by content, so that epochs, tasks and runs compute it once. */
 import { mkdir, readdir, readFile, rm, stat, utimes } from "node:fs/promises";
 import { join } from "node:path";
+import { StoreError } from "../core/errors.ts";
 import type { Encoding } from "../data/tokenizer.ts";
 import { writeFileAtomic } from "../io/atomic.ts";
 import { cacheFolder } from "../io/cacheFolder.ts";
@@ -20,6 +21,17 @@ const LARGEST_SET_BYTES = 2 ** 30;
 /** Fewer texts are not worth a file. */
 const SMALLEST_SET = 33;
 
+/** Files name the backbone that they are of in the first place, so that those of one can be told. */
+const BACKBONE_LENGTH = 16;
+
+function defaultFolder(): string {
+  return join(cacheFolder(), "trunk");
+}
+
+function prefixOf(backboneHash: string): string {
+  return `${backboneHash.slice(0, BACKBONE_LENGTH)}-`;
+}
+
 /** The batches in which a trunk is computed: (B·T, D) of every text's tokens, padded to T. */
 export type TrunkBatches = AsyncIterable<BatchView & { readonly state: Float32Array }>;
 
@@ -33,7 +45,7 @@ export interface TrunkCacheOptions {
 }
 
 /**
- * Files named by a hash of the texts' token ids, the backbone and the number of layers: the states, then their SHA-256.
+ * Files named by the backbone, and a hash of it, the texts' token ids and the number of layers: the states, then their SHA-256.
  * What is missing or damaged is computed anew; a folder that cannot be written to only costs that.
  */
 export class TrunkCache {
@@ -41,14 +53,29 @@ export class TrunkCache {
   private readonly folder: string;
   private readonly budgetBytes: number;
 
-  constructor({
-    backboneHash,
-    folder = join(cacheFolder(), "trunk"),
-    budgetBytes = BUDGET_BYTES,
-  }: TrunkCacheOptions) {
+  constructor({ backboneHash, folder = defaultFolder(), budgetBytes = BUDGET_BYTES }: TrunkCacheOptions) {
     this.backboneHash = backboneHash;
     this.folder = folder;
     this.budgetBytes = budgetBytes;
+  }
+
+  /**
+   * Deletes what is kept of texts that a backbone read, whoever's they are: nothing says it.
+   * @returns how many files those were
+   * @throws StoreError if one cannot be deleted
+   */
+  static async clear({ backboneHash, folder = defaultFolder() }: Omit<TrunkCacheOptions, "budgetBytes">) {
+    const names = await readdir(folder).catch(() => []);
+    const own = names.filter((name) => name.startsWith(prefixOf(backboneHash)) && name.endsWith(".f32"));
+    for (const name of own)
+      await rm(join(folder, name), { force: true }).catch((cause: unknown) => {
+        throw new StoreError(`${join(folder, name)}: cannot be deleted, and may hold states of texts`, {
+          cause,
+          exitCode: 1,
+          hint: "Delete it by hand; it is a cache, and nothing needs it.",
+        });
+      });
+    return own.length;
   }
 
   /**
@@ -69,7 +96,7 @@ export class TrunkCache {
       return undefined;
     const texts = encodings.map(({ ids, typeIds }) => [ids, typeIds]);
     const name = sha256Json({ format: 1, backbone: this.backboneHash, layers, texts });
-    const path = join(this.folder, `${name}.f32`);
+    const path = join(this.folder, `${prefixOf(this.backboneHash)}${name}.f32`);
     const known = await this.read(path, size);
     if (known !== undefined) return TrunkRows.lay(lengths, layers, width, known);
     const values = new Float32Array(size);

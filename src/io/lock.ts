@@ -24,7 +24,7 @@ export interface FolderLock extends AsyncDisposable {
   readonly brokenFrom?: LockOwner;
 }
 
-const lockName = "lock.json";
+export const lockFile = "lock.json";
 
 async function readText(path: string): Promise<string | undefined> {
   try {
@@ -77,7 +77,7 @@ function parseOwner(text: string): LockOwner | undefined {
 
 /** Creates the lock with its content in one step; false where one exists. */
 async function create(folder: string, text: string): Promise<boolean> {
-  const path = join(folder, lockName);
+  const path = join(folder, lockFile);
   const temporary = join(folder, `.tmp-lock-${process.pid}-${randomBytes(4).toString("hex")}`);
   const handle = await open(temporary, "wx");
   try {
@@ -112,7 +112,7 @@ async function createPlainly(path: string, text: string): Promise<boolean> {
 
 /** Takes the lock file away if it still holds `text`. */
 async function removeLock(folder: string, text: string): Promise<void> {
-  const path = join(folder, lockName);
+  const path = join(folder, lockFile);
   const aside = join(folder, `.tmp-lock-broken-${process.pid}-${randomBytes(4).toString("hex")}`);
   if ((await readText(path)) !== text) return;
   try {
@@ -127,7 +127,7 @@ async function removeLock(folder: string, text: string): Promise<void> {
 }
 
 function inUse(folder: string, text: string, owner: LockOwner | undefined): StoreError {
-  const path = join(folder, lockName);
+  const path = join(folder, lockFile);
   if (owner === undefined)
     return new StoreError(`${path}: cannot be understood: ${JSON.stringify(text.slice(0, 80))}`, {
       hint: `If no process is writing to ${folder}, delete ${path}.`,
@@ -148,7 +148,7 @@ function inUse(folder: string, text: string, owner: LockOwner | undefined): Stor
  * @throws StoreError (exit 2) as `acquireLock`; a dead owner's lock, none, or no folder are fine
  */
 export async function refuseHeld(folder: string): Promise<void> {
-  const held = await readText(join(folder, lockName));
+  const held = await readText(join(folder, lockFile));
   if (held === undefined) return;
   const holder = parseOwner(held);
   if (holder === undefined || (await isAlive(holder))) throw inUse(folder, held, holder);
@@ -175,7 +175,7 @@ export async function acquireLock(folder: string): Promise<FolderLock> {
     for (let round = 0; round < 10; round++) {
       if (await create(folder, text))
         return { owner, ...(brokenFrom && { brokenFrom }), [Symbol.asyncDispose]: release };
-      const held = await readText(join(folder, lockName));
+      const held = await readText(join(folder, lockFile));
       if (held === undefined) continue;
       const holder = parseOwner(held);
       if (holder === undefined || (await isAlive(holder))) throw inUse(folder, held, holder);

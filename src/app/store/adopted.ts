@@ -4,6 +4,20 @@ import { join } from "node:path";
 import { StoreError } from "../../core/errors.ts";
 import { parseEvents } from "../../report/record.ts";
 import { readManifest } from "../manifest.ts";
+import { configFile, listFolder } from "../runFolder.ts";
+
+const eventsFile = "events.jsonl";
+
+/** What an experiment says of itself at the top of its folder: figures, names of tasks and labels. */
+const recordFiles: ReadonlySet<string> = new Set([
+  configFile,
+  eventsFile,
+  "metrics.json",
+  "cil_matrix.csv",
+  "til_matrix.csv",
+  "routed_matrix.csv",
+  "report.html",
+]);
 
 /**
  * What a run has yet to learn it learns from its own stream: a task from elsewhere in between would keep it from that for good.
@@ -12,11 +26,28 @@ import { readManifest } from "../manifest.ts";
 export async function requireFinished(folder: string): Promise<void> {
   const manifest = await readManifest(folder);
   if (manifest === undefined || manifest.store !== undefined) return;
-  const text = await readFile(join(folder, "events.jsonl"), "utf8").catch(() => undefined);
+  const text = await readFile(join(folder, eventsFile), "utf8").catch(() => undefined);
   if (text === undefined || parseEvents(text).some(({ type }) => type === "run-finished")) return;
   const { length } = manifest.tasks;
   throw new StoreError(
     `${folder}: the run is not finished: it has learned ${length} ${length === 1 ? "task" : "tasks"} so far`,
     { hint: "Finish it first, as it was begun and with --resume: accrete run <config> --resume." },
   );
+}
+
+/** Files of the experiment's record, which a change of the store leaves alone; none where it began as a store. */
+export async function recordOf(folder: string): Promise<string[]> {
+  const names = await listFolder(folder);
+  return names.includes(eventsFile) ? names.filter((name) => recordFiles.has(name)).sort() : [];
+}
+
+/**
+ * Said of the figures of a run whose folder goes on learning.
+ * @param name what the reader calls it
+ * @returns undefined where it is still what the run left
+ */
+export async function noteOnFigures(folder: string, name: string): Promise<string | undefined> {
+  const store = (await readManifest(folder))?.store;
+  if (store === undefined) return undefined;
+  return `${name} is a store by now, at version ${store.version}: the figures are those of the run, before it learned or forgot anything else.`;
 }

@@ -4,7 +4,7 @@ import { mkdir, rm, rmdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { StoreError } from "../../core/errors.ts";
 import { sha256Json } from "../../io/hash.ts";
-import { acquireLock } from "../../io/lock.ts";
+import { acquireLock, lockFile } from "../../io/lock.ts";
 import { loadBackbone, readArchitecture } from "../backbone.ts";
 import { requireCombination } from "../combinations.ts";
 import { readYaml } from "../config.ts";
@@ -17,14 +17,17 @@ import { resolveStructure } from "../structure.ts";
 import { resolveSettings, type StoreConfig, type StoreSettings, writeSettings } from "./settings.ts";
 import { readStore, StoreFolder } from "./storeFolder.ts";
 
+/** What an interrupted beginning leaves beside its lock; a lock's own temporary is of somebody who is asking for it. */
+export function isLeftover(name: string): boolean {
+  return name === configFile || (name.startsWith(".tmp-") && !name.startsWith(".tmp-lock"));
+}
+
 /**
  * Lets through what an interrupted beginning left: settings of a store, without a first version.
  * @throws StoreError if the folder holds something
  */
 export async function refuseFull(folder: string): Promise<void> {
-  const entries = (await listFolder(folder)).filter(
-    (name) => name !== "lock.json" && !name.startsWith(".tmp-"),
-  );
+  const entries = (await listFolder(folder)).filter((name) => name !== lockFile && !name.startsWith(".tmp-"));
   const [only] = entries;
   if (only === undefined) return;
   if (

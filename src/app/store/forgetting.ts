@@ -24,12 +24,22 @@ export interface Forgetting {
   readonly change: string;
 }
 
-function unknown(what: "class" | "task", name: string, known: Iterable<string>, store: string): StoreError {
+function unknown(
+  what: "class" | "task",
+  name: string,
+  known: Iterable<string>,
+  { folder }: Workplace,
+): StoreError {
   const names = [...known];
+  const { parent } = folder.manifest.store;
+  const earlier =
+    parent === undefined
+      ? ""
+      : " What earlier versions alone still hold goes with accrete forget <store> --purge.";
   const near = nearest(name, names);
   return new StoreError(
-    `${store}: no ${what} called "${name}"${near === undefined ? "" : `; did you mean "${near}"?`}`,
-    { hint: names.length === 0 ? "It has learned nothing yet." : "accrete ls shows what it knows." },
+    `${folder.path}: no ${what} called "${name}"${near === undefined ? "" : `; did you mean "${near}"?`}`,
+    { hint: `${names.length === 0 ? "It knows nothing." : "accrete ls shows what it knows."}${earlier}` },
   );
 }
 
@@ -82,9 +92,9 @@ function namesOf(deleted: readonly StoreTask[]): Pick<Forgetting, "deletedTasks"
 }
 
 async function forgetClass(place: Workplace, label: string): Promise<Forgetting> {
-  const { before, folder } = place;
+  const { before } = place;
   if (!before.tasks.some(({ entry }) => entry.labels.includes(label)))
-    throw unknown("class", label, new Set(before.tasks.flatMap(({ entry }) => entry.labels)), folder.path);
+    throw unknown("class", label, new Set(before.tasks.flatMap(({ entry }) => entry.labels)), place);
   const tasks: StoreTask[] = [];
   const deleted: StoreTask[] = [];
   const adaptersThatSaw: string[] = [];
@@ -102,9 +112,10 @@ async function forgetClass(place: Workplace, label: string): Promise<Forgetting>
   return { tasks, ...namesOf(deleted), adaptersThatSaw, countsThatSaw, change: "forgot a class" };
 }
 
-function forgetTask({ before, folder }: Workplace, name: string): Forgetting {
+function forgetTask(place: Workplace, name: string): Forgetting {
+  const { before } = place;
   const names = before.tasks.map(({ entry }) => entry.name);
-  if (!names.includes(name)) throw unknown("task", name, names, folder.path);
+  if (!names.includes(name)) throw unknown("task", name, names, place);
   const tasks = before.tasks.filter(({ entry }) => entry.name !== name);
   const countsThatSaw = countsSince(before.tasks, tasks, ({ entry }) => entry.name === name);
   const deleted = before.tasks.filter(({ entry }) => entry.name === name);

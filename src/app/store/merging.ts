@@ -1,74 +1,24 @@
 /** Joining what two stores learned. */
-import { randomBytes } from "node:crypto";
-import { mkdir, rename, rm } from "node:fs/promises";
-import { basename, dirname, join, resolve } from "node:path";
 import { ClassTotals } from "../../continual/routing/classTotals.ts";
-import { StoreError } from "../../core/errors.ts";
-import { canonicalJson, sha256Json } from "../../io/hash.ts";
-import { adapterMethod } from "../../peft/adapters.ts";
-import { adapterHost, type ModelStructure } from "../../train/graphs.ts";
+import { checkSameConstants } from "../../continual/routing/statistics.ts";
+import { canonicalJson } from "../../io/hash.ts";
 import type { ManifestTask } from "../manifest.ts";
-import { fromSavedAdapter } from "../savedTask.ts";
 import { requireFinished } from "./adopted.ts";
-import { refuseFull } from "./create.ts";
+import type { Beginning } from "./building.ts";
 import type { Workplace } from "./learning.ts";
-import { readSettings, requireLearnable, writeSettings } from "./settings.ts";
-import { readStore, StoreFolder, type StoreManifest } from "./storeFolder.ts";
-import type { StoreModel } from "./storeModel.ts";
+import {
+  between,
+  checkAlike,
+  checkSameLength,
+  checkStructure,
+  refuseFirstSession,
+  type Sides,
+} from "./likeness.ts";
+import { readSettings, requireLearnable } from "./settings.ts";
+import { readStore, type StoreManifest } from "./storeFolder.ts";
 import { checkSameKeeping, readTotals } from "./storeTotals.ts";
 import { readFiles, readTasks, type StoreTask } from "./tasks.ts";
 import type { Merged } from "./types.ts";
-
-/** @throws StoreError if the two were not learned on the same model, read in the same way */
-function checkAlike(own: StoreManifest, other: StoreManifest, where: string): void {
-  const checks = [
-    ["backbone", own.backbone.hash, other.backbone.hash],
-    ["tokenizer", own.backbone.tokenizerHash, other.backbone.tokenizerHash],
-    ["feature", JSON.stringify(own.feature), JSON.stringify(other.feature)],
-  ] as const;
-  for (const [what, ours, theirs] of checks)
-    if (ours !== theirs)
-      throw new StoreError(
-        `${where}: has another ${what}, so that the two cannot be merged: ${theirs}, not ${ours}`,
-        {
-          hint: "Only stores on the same backbone, with the same feature, can be merged; learn the tasks of one anew.",
-        },
-      );
-}
-
-/** @throws StoreError if features hang on the tasks that were learned */
-function refuseFirstSession(tasks: readonly StoreTask[], where: string): void {
-  if (tasks.every(({ statistics }) => statistics?.constants.firstSession === undefined)) return;
-  throw new StoreError(`${where}: its features are those of its first task's adapter (first-session)`, {
-    hint: "Such stores cannot be merged: learn the tasks of one in the other.",
-  });
-}
-
-function describe({
-  structure,
-  prompt,
-}: {
-  readonly structure: ModelStructure;
-  readonly prompt: string | undefined;
-}) {
-  return JSON.stringify({
-    ...adapterMethod(structure.adapter).describe(adapterHost(structure)),
-    ...structure.feature,
-    head: structure.head.kind,
-    ...(prompt !== undefined && { prompt }),
-  });
-}
-
-/** One graph serves all adapters. @throws StoreError if an adapter is built otherwise than the store's */
-function checkStructure(model: StoreModel, { entry, saved, where }: StoreTask): void {
-  if (saved === undefined) return;
-  const theirs = describe(fromSavedAdapter(entry.name, saved, model.loaded, where));
-  const ours = describe({ structure: model.structure, prompt: model.reader.prompt });
-  if (theirs !== ours)
-    throw new StoreError(`${where}: its adapter is built otherwise: ${theirs}; the store has ${ours}`, {
-      hint: "Only adapters of the same method, head and prompt can stand side by side.",
-    });
-}
 
 /** A name that no task has: `travel`, `travel.2`, … */
 function freeName(name: string, taken: ReadonlySet<string>): string {
@@ -96,31 +46,64 @@ async function joinTotals(
   { before }: Workplace,
   theirs: StoreManifest,
   incoming: readonly StoreTask[],
-  other: string,
+  { other, sides }: Other,
 ): Promise<ClassTotals | undefined> {
   const ours = before.statistics;
   const totals = await readTotals(other, theirs);
-  checkSameKeeping(ours, totals, incoming, other);
+  checkSameKeeping(ours, totals, incoming, sides);
   if (!(ours instanceof ClassTotals)) return undefined;
   if (totals === undefined) return ours;
-  return ours.merge(totals);
+  return between(sides, () => ours.merge(totals));
+}
+
+/** @throws StoreError if features were made otherwise than those of this store */
+function checkFeatures({ before }: Workplace, incoming: readonly StoreTask[], { other, sides }: Other): void {
+  refuseFirstSession(before.tasks, sides.ours);
+  refuseFirstSession(incoming, other);
+  const own = before.tasks.find(({ statistics }) => statistics !== undefined)?.statistics;
+  for (const { statistics } of incoming)
+    if (own !== undefined && statistics !== undefined)
+      between(sides, () => checkSameConstants(own.constants, statistics.constants));
+}
+
+interface Other {
+  /** Folder of the store that is taken in. */
+  readonly other: string;
+  readonly sides: Sides;
+}
+
+/**
+ * Reads what another store learned, as far as it can stand beside what this one did.
+ * @throws StoreError if the two do not fit
+ */
+async function readOther(place: Workplace, from: Other) {
+  const { before, model } = place;
+  const { other, sides } = from;
+  await requireFinished(other);
+  const theirs = await readStore(other);
+  checkAlike(before.manifest, theirs, sides);
+  const settings = await readSettings(other);
+  requireLearnable(settings, other, "begun");
+  checkSameLength(model, settings, sides);
+  const incoming = await readTasks(other, theirs);
+  checkFeatures(place, incoming, from);
+  for (const task of incoming) checkStructure(model, task, sides);
+  return { incoming, totals: await joinTotals(place, theirs, incoming, from) };
 }
 
 /**
  * Copies the tasks of another store into this one. A task that is there already, byte for byte, comes once; another one
  * of the same name gets a new name.
+ * @param called what messages call this store
  * @throws StoreError if the two do not fit
  */
-export async function mergeTasks(place: Workplace, other: string, signal?: AbortSignal): Promise<Union> {
-  const { folder, before, model } = place;
-  await requireFinished(other);
-  const theirs = await readStore(other);
-  checkAlike(before.manifest, theirs, other);
-  const incoming = await readTasks(other, theirs);
-  refuseFirstSession(before.tasks, folder.path);
-  refuseFirstSession(incoming, other);
-  for (const task of incoming) checkStructure(model, task);
-  const totals = await joinTotals(place, theirs, incoming, other);
+export async function mergeTasks(
+  place: Workplace,
+  other: string,
+  { called = place.folder.path, signal }: { readonly called?: string; readonly signal?: AbortSignal },
+): Promise<Union> {
+  const { folder, before } = place;
+  const { incoming, totals } = await readOther(place, { other, sides: { ours: called, theirs: other } });
   const tasks = [...before.tasks];
   const came: { name: string; was: string }[] = [];
   for (const task of incoming) {
@@ -137,36 +120,24 @@ export async function mergeTasks(place: Workplace, other: string, signal?: Abort
   return { tasks, came, ...(totals && { totals }) };
 }
 
+function hasAdapters({ tasks }: Pick<StoreManifest, "tasks">): boolean {
+  return tasks.some(({ statisticsOnly }) => statisticsOnly === undefined);
+}
+
 /**
- * Begins a store with the settings of another and nothing learned, builds it beside its place, and puts it there when
- * it is whole.
- * @param fill teaches it
- * @throws StoreError if the place is not free
+ * What the union of two stores begins with: the settings of the first. Where that has no adapters, those of the second
+ * come with their settings, so that it does not matter which one comes first.
+ * @throws StoreError where one is no store, or learned what a store does not learn
  */
-export async function buildBeside<T>(
-  model: string,
-  out: string,
-  fill: (folder: string) => Promise<T>,
-): Promise<T> {
-  const path = resolve(out);
-  await refuseFull(path);
-  const { store: _, tasks: _tasks, totals: _totals, dataHash: _data, ...header } = await readStore(model);
-  const settings = await readSettings(model);
-  requireLearnable(settings, model);
-  const beside = join(
-    dirname(path),
-    `.tmp-${basename(path)}-${process.pid}-${randomBytes(4).toString("hex")}`,
-  );
-  try {
-    await mkdir(beside, { recursive: true });
-    await writeSettings(beside, settings);
-    await StoreFolder.begin(beside, { ...header, configHash: sha256Json(settings), tasks: [] }, "begun");
-    const result = await fill(beside);
-    await rm(path, { recursive: true, force: true });
-    await rename(beside, path);
-    return result;
-  } catch (error) {
-    await rm(beside, { recursive: true, force: true });
-    throw error;
-  }
+export async function unionOf(first: string, second: string): Promise<Beginning> {
+  const ours = await readStore(first);
+  const settings = await readSettings(first);
+  requireLearnable(settings, first, "begun");
+  const theirs = await readStore(second);
+  const others = await readSettings(second);
+  requireLearnable(others, second, "begun");
+  const { store: _, tasks: _tasks, totals: _totals, dataHash: _data, configHash: _hash, ...manifest } = ours;
+  if (hasAdapters(ours) || !hasAdapters(theirs)) return { settings, manifest };
+  const { method, head, training } = others;
+  return { settings: { ...settings, method, head, training }, manifest };
 }

@@ -220,14 +220,7 @@ export async function clearCache(store: string): Promise<void> {
   await rm(join(store, cacheFolder), { recursive: true, force: true });
 }
 
-/** Takes away what an experiment fitted to all its classes, which a store does not need. @returns the files' names */
-export async function removeFitted(store: string): Promise<string[]> {
-  const removed: string[] = [];
-  for (const name of [routerFile, detectorFile, routingFile]) {
-    const path = join(store, name);
-    if (!existsSync(path)) continue;
-    await rm(path, { force: true });
-    removed.push(name);
-  }
-  return removed;
+/** Names of what an experiment fitted to all its classes, which a store does not need. */
+export function fittedIn(store: string): string[] {
+  return [routerFile, detectorFile, routingFile].filter((name) => existsSync(join(store, name)));
 }

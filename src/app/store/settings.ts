@@ -96,30 +96,62 @@ export async function writeSettings(folder: string, settings: StoreSettings): Pr
   await writeFileAtomic(join(folder, configFile), yaml);
 }
 
+/** What was asked for that a store does not learn. */
+interface Unlearnable {
+  readonly what: string;
+  /** What to do where the settings are still to be chosen. */
+  readonly hint: string;
+  /** What to do where they are fixed. */
+  readonly goOn: string;
+}
+
+function anew(without: string): string {
+  return `To go on learning, run anew without ${without}, or begin a store with accrete init and learn its tasks there from their data.`;
+}
+
+function findUnlearnable({ level, head, method, router }: StoreSettings): Unlearnable | undefined {
+  if (level !== "sentence")
+    return {
+      what: `learns at level ${level}, a store at level sentence`,
+      hint: "Teach it with accrete run.",
+      goOn: "Teach it anew with accrete run, all tasks in its stream.",
+    };
+  if (head.kind === "none")
+    return {
+      what: "head: none answers in words, and a store learns with a head",
+      hint: "Use head linear or cosine, or teach it with accrete run.",
+      goOn: anew("head: none"),
+    };
+  if (router?.firstSession === true)
+    return {
+      what: "reads features through the first task's adapter, which not every store has",
+      hint: "Leave router.firstSession out.",
+      goOn: anew("router.firstSession"),
+    };
+  const selects = method.adapter === "lora" && method.selector !== undefined;
+  if (selects || router?.kind === "newlora" || router?.kind === "newlora-frozen")
+    return {
+      what: "has a selection network, which a run alone can train along",
+      hint: "Leave method.selector out, and take a router on statistics: router.kind auto, lda, …",
+      goOn: anew(selects ? "method.selector" : `router.kind: ${router?.kind}`),
+    };
+  return undefined;
+}
+
 /**
  * A store learns labels of sentences, each task with a head of its own.
+ * @param state `begun`: of a folder, whose settings are fixed
  * @throws StoreError saying what else was asked for
  */
-export function requireLearnable(settings: StoreSettings, where: string): void {
-  const { level, head, method, router } = settings;
-  if (level !== "sentence")
-    throw new StoreError(`${where}: learns at level ${level}, a store at level sentence`, {
-      hint: "Teach it with accrete run.",
-    });
-  if (head.kind === "none")
-    throw new StoreError(`${where}: head: none answers in words, and a store learns with a head`, {
-      hint: "Use head linear or cosine, or teach it with accrete run.",
-    });
-  const selects = method.adapter === "lora" && method.selector !== undefined;
-  if (router?.firstSession === true)
-    throw new StoreError(
-      `${where}: reads features through the first task's adapter, which not every store has`,
-      {
-        hint: "Leave router.firstSession out.",
-      },
-    );
-  if (selects || router?.kind === "newlora" || router?.kind === "newlora-frozen")
-    throw new StoreError(`${where}: has a selection network, which a run alone can train along`, {
-      hint: "Leave method.selector out, and take a router on statistics: router.kind auto, lda, …",
-    });
+export function requireLearnable(
+  settings: StoreSettings,
+  where: string,
+  state: "to be" | "begun" = "to be",
+): void {
+  const found = findUnlearnable(settings);
+  if (found === undefined) return;
+  const { what, hint, goOn } = found;
+  throw new StoreError(`${where}: ${what}`, {
+    hint: state === "to be" ? hint : `It answers with accrete predict as before. ${goOn}`,
+  });
 }

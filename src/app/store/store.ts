@@ -1,18 +1,21 @@
 import { existsSync } from "node:fs";
+import { rm } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import { ClassTotals } from "../../continual/routing/classTotals.ts";
 import { retainedOf } from "../../continual/routing/statistics.ts";
 import { encodeTotals } from "../../continual/routing/totalsFile.ts";
 import { manifestFile, type NamedTotals } from "../manifest.ts";
 import type { Prediction, PredictOptions } from "../types.ts";
-import { requireFinished } from "./adopted.ts";
+import { recordOf, requireFinished } from "./adopted.ts";
+import { buildBeside } from "./building.ts";
 import { comparisonOf } from "./comparing.ts";
 import { createStore } from "./create.ts";
 import { forget } from "./forgetting.ts";
 import { learnClass, learnTask, toExample, type Workplace, type WrittenTask } from "./learning.ts";
-import { buildBeside, mergeTasks } from "./merging.ts";
+import { mergeTasks, unionOf } from "./merging.ts";
 import { StorePredictor } from "./prediction.ts";
-import { clearCache, removeFitted } from "./routers.ts";
+import { clearStates, purgeStore } from "./purging.ts";
+import { clearCache, fittedIn } from "./routers.ts";
 import { readPromptTask, readSettings, requireLearnable } from "./settings.ts";
 import { gather, readSnapshot, type Snapshot, takeSnapshot } from "./snapshot.ts";
 import { keptVersions, readStore, StoreFolder } from "./storeFolder.ts";
@@ -28,6 +31,7 @@ import type {
   LearnOptions,
   Merged,
   MergeOptions,
+  Purged,
   StoreChange,
   StoreOptions,
   StoreText,
@@ -41,6 +45,8 @@ interface Outcome<T> {
   /** In words, for the history. */
   readonly change: string;
   readonly result: T;
+  /** Takes away what can be made again, once nothing but a failure can stop the change. */
+  readonly tidy?: () => Promise<void>;
   /** Whether the versions before are to be deleted. */
   readonly purge?: boolean;
 }
@@ -69,7 +75,7 @@ export class Store implements AsyncDisposable {
     await requireFinished(path);
     const loaded = await loadStoreBackbone(await readStore(path), options);
     const settings = await readSettings(path);
-    requireLearnable(settings, path);
+    requireLearnable(settings, path, "begun");
     const model = new StoreModel(loaded, settings, await readPromptTask(path));
     try {
       return new Store(path, model, await readSnapshot(path, model));
@@ -139,22 +145,30 @@ export class Store implements AsyncDisposable {
    * @throws StoreError naming the nearest where there is no such class or task, and where the store keeps totals alone
    */
   async forget(target: ForgetTarget, options: ForgetOptions = {}): Promise<Forgotten> {
+    const { purge = false, signal } = options;
+    let deletedStates = 0;
     const done = await this.change(async (place) => {
       const { tasks, change, ...named } = await forget(place, target);
       const statistics = gather(this.model.constants(tasks), tasks);
       const left = new Set(labelsOf(tasks));
+      const deletedFiles = fittedIn(this.path);
       const result = {
         ...named,
         classes: [...new Set(labelsOf(place.before.tasks))].filter((label) => !left.has(label)),
         rows: rowsOf(place.before.statistics) - rowsOf(statistics),
-        // Before the version that forgets: a crash in between costs a fit, and no trace is left behind it.
-        deletedFiles: await removeFitted(this.path),
+        deletedFiles,
       };
-      return { tasks, statistics, change, result, purge: options.purge === true };
-    }, options.signal);
+      const tidy = async () => {
+        for (const name of deletedFiles) await rm(join(this.path, name), { force: true });
+        if (purge) deletedStates = await clearStates(place.folder);
+      };
+      return { tasks, statistics, change, result, tidy, purge };
+    }, signal);
     return {
       ...done,
+      deletedStates,
       keptVersions: await keptVersions(this.path),
+      recordFiles: await recordOf(this.path),
     };
   }
 
@@ -165,12 +179,12 @@ export class Store implements AsyncDisposable {
    * @throws StoreError if it is on another backbone, its features or adapters were made otherwise, or totals alone are kept
    *   and the union is none that could be exact
    */
-  merge(other: string, { signal }: MergeOptions = {}): Promise<Merged> {
+  merge(other: string, options: MergeOptions = {}): Promise<Merged> {
     return this.change(async (place) => {
-      const { tasks, came, totals } = await mergeTasks(place, resolve(other), signal);
+      const { tasks, came, totals } = await mergeTasks(place, resolve(other), options);
       const statistics = totals ?? gather(this.model.constants(tasks), tasks);
       return { tasks, statistics, change: `merged ${basename(resolve(other))}`, result: { tasks: came } };
-    }, signal);
+    }, options.signal);
   }
 
   /**
@@ -183,6 +197,14 @@ export class Store implements AsyncDisposable {
     await folder.rollback(version);
     this.snapshot = await readSnapshot(this.path, this.model);
     return { version: this.version };
+  }
+
+  /**
+   * Deletes the versions before the present one, with every file that only they need: what was forgotten is gone for good.
+   * @throws StoreError where another process is changing the store
+   */
+  purge(): Promise<Purged> {
+    return purgeStore(this.path);
   }
 
   private async learnWith(
@@ -234,17 +256,20 @@ export class Store implements AsyncDisposable {
     try {
       const newest = folder.manifest.store.version;
       const before = newest === this.version ? this.snapshot : await readSnapshot(this.path, this.model);
-      const { tasks, statistics, change, result, purge } = await work({ folder, before, model: this.model });
+      const outcome = await work({ folder, before, model: this.model });
+      const { tasks, statistics, change, result, tidy, purge = false } = outcome;
       signal?.throwIfAborted();
       const totals = await writeTotals(folder, before.statistics, statistics);
-      // Before the commit, after which no failure may say that nothing changed; a cache is made anew.
+      // Before the commit: a crash in between costs a fit, and what is forgotten leaves no trace; no failure after it may
+      // say that nothing changed.
       await clearCache(this.path);
+      await tidy?.();
       const entries = tasks.map(({ entry }) => entry);
       const manifest = await folder.commit(entries, change, totals);
       this.snapshot = takeSnapshot(manifest, tasks, this.model, statistics);
       const version = { store: this.path, number: manifest.store.version };
       await this.model.routers.remember(statistics, version).catch(() => {});
-      if (purge === true) await folder.purge();
+      if (purge) await folder.purge();
       // Every version has totals of its own, as large as all; what stays behind now goes with the next change.
       if (totals !== undefined) await folder.prune().catch(() => {});
       return { ...result, version: manifest.store.version };
@@ -306,10 +331,11 @@ export function mergeStores(
   out: string,
   options: Pick<StoreOptions, "backbone" | "signal"> = {},
 ): Promise<Merged> {
-  return buildBeside(resolve(first), out, async (folder) => {
+  const { signal } = options;
+  const how = { called: resolve(first), ...(signal && { signal }) };
+  const begin = () => unionOf(resolve(first), resolve(second));
+  return buildBeside(out, begin, async (folder) => {
     await using store = await openStore(folder, options);
-    const { signal } = options;
-    const how = signal === undefined ? {} : { signal };
     const [one, two] = [await store.merge(first, how), await store.merge(second, how)];
     return { version: two.version, tasks: [...one.tasks, ...two.tasks] };
   });

@@ -206,10 +206,12 @@ export class StoreFolder implements AsyncDisposable {
 
   /** Deletes the versions before the present one, and every file that it does not need. */
   async purge(): Promise<void> {
-    const { parent: _, ...store } = this.current.store;
-    const alone = { ...this.current, store };
-    await writeManifest(join(this.path, manifestFile), alone, this.fs);
-    this.current = alone;
+    const { parent, ...store } = this.current.store;
+    if (parent !== undefined) {
+      const alone = { ...this.current, store };
+      await writeManifest(join(this.path, manifestFile), alone, this.fs);
+      this.current = alone;
+    }
     await this.prune();
   }
 

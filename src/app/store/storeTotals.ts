@@ -7,6 +7,7 @@ import { decodeTotals } from "../../continual/routing/totalsFile.ts";
 import { CheckpointError, StoreError } from "../../core/errors.ts";
 import { sha256 } from "../../io/hash.ts";
 import type { Manifest } from "../manifest.ts";
+import type { Sides } from "./likeness.ts";
 import type { StoreTask } from "./tasks.ts";
 
 /**
@@ -43,25 +44,23 @@ export function refuseForgetting(statistics: RoutingStatistics, store: string): 
 
 /**
  * Whether what two stores keep of classes can be put together exactly: rows with rows, totals with totals.
- * @param theirs the other's totals
+ * @param totals the other's
  * @throws StoreError naming which keeps what
  */
 export function checkSameKeeping(
-  ours: RoutingStatistics,
-  theirs: ClassTotals | undefined,
+  statistics: RoutingStatistics,
+  totals: ClassTotals | undefined,
   tasks: readonly StoreTask[],
-  other: string,
+  { ours, theirs }: Sides,
 ): void {
+  const alone = "totals alone (router.contributions: none)";
+  const rows = "the rows of its classes";
   const hint =
     "Learn the tasks of one in the other from their data, or begin both with the same router.contributions.";
-  if (ours instanceof ClassTotals && tasks.some(({ statistics }) => statistics !== undefined))
-    throw new StoreError(
-      `${other}: keeps the rows of its classes, the other store totals alone (router.contributions: none): the two cannot be merged`,
-      { hint },
-    );
-  if (!(ours instanceof ClassTotals) && theirs !== undefined)
-    throw new StoreError(
-      `${other}: keeps totals alone (router.contributions: none), the other store the rows of its classes: the two cannot be merged`,
-      { hint },
-    );
+  const refuse = (other: string, own: string) => {
+    throw new StoreError(`${theirs}: keeps ${other}, ${ours} ${own}: the two cannot be merged`, { hint });
+  };
+  const keepsTotals = statistics instanceof ClassTotals;
+  if (keepsTotals && tasks.some((task) => task.statistics !== undefined)) refuse(rows, alone);
+  if (!keepsTotals && totals !== undefined) refuse(alone, rows);
 }

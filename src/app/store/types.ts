@@ -85,6 +85,8 @@ export interface LearnedInStore extends StoreChange {
 export type ForgetTarget = { readonly class: string } | { readonly task: string };
 
 export interface MergeOptions {
+  /** What messages call the store that takes the other in; default: its folder. */
+  readonly called?: string;
   readonly signal?: AbortSignal;
 }
 
@@ -114,6 +116,21 @@ export interface Forgotten extends StoreChange {
   readonly deletedFiles: readonly string[];
   /** Earlier versions that are kept and can be gone back to. */
   readonly keptVersions: readonly number[];
+  /** With a purge: files of texts' states that were deleted from the system's folder for caches; else 0. */
+  readonly deletedStates: number;
+  /** Files of the experiment that the store began as, which stay and may name it. */
+  readonly recordFiles: readonly string[];
+}
+
+/** What is gone for good. */
+export interface Purged {
+  /** The present version, which is the only one now. */
+  readonly version: number;
+  readonly deletedVersions: readonly number[];
+  /** Files of texts' states that were deleted from the system's folder for caches. */
+  readonly deletedStates: number;
+  /** Files of the experiment that the store began as, which stay and may name what was forgotten. */
+  readonly recordFiles: readonly string[];
 }
 
 export interface Merged extends StoreChange {

@@ -1,6 +1,7 @@
 import { readdir } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import { packageVersion } from "../../app/packageInfo.ts";
+import { noteOnFigures } from "../../app/store/adopted.ts";
 import { ConfigError, StoreError } from "../../core/errors.ts";
 import { writeFileAtomic } from "../../io/atomic.ts";
 import {
@@ -31,14 +32,23 @@ async function readFinished(folder: string): Promise<FinishedRecord> {
   return { ...record, metrics };
 }
 
+interface FoundRuns extends NamedRuns {
+  /** Of those of its folders that are stores by now. */
+  readonly notes: readonly string[];
+}
+
 /** A run, or what `--seeds` left: the runs of its `seed-<n>` folders. */
-async function readRuns(folder: string, name: string): Promise<NamedRuns> {
+async function readRuns(folder: string, name: string): Promise<FoundRuns> {
   const entries = await readdir(folder).catch((cause: unknown) => {
     throw new StoreError(`${folder}: cannot be read`, { cause, hint: "Give folders of runs." });
   });
   const seeds = entries.filter((entry) => /^seed-\d+$/.test(entry)).sort();
   const folders = seeds.length === 0 ? [folder] : seeds.map((entry) => join(folder, entry));
-  return { name, records: await Promise.all(folders.map(readFinished)) };
+  const records = await Promise.all(folders.map(readFinished));
+  const notes = folders.map((each) =>
+    noteOnFigures(each, each === folder ? name : `${name}/${basename(each)}`),
+  );
+  return { name, records, notes: (await Promise.all(notes)).flatMap((note) => note ?? []) };
 }
 
 /** The last part of each path; the whole one where two would be called alike. */
@@ -89,7 +99,8 @@ export async function compareCommand(
     throw new ConfigError("compare: a folder is given twice");
   const names = namesFor(folders);
   const runs = await Promise.all(folders.map((folder, i) => readRuns(folder, names[i] ?? folder)));
-  const comparison = compareRuns(runs);
+  const compared = compareRuns(runs);
+  const comparison = { ...compared, notes: [...compared.notes, ...runs.flatMap(({ notes }) => notes)] };
   terminal.out(flags.json === true ? `${JSON.stringify(comparison)}\n` : formatComparison(comparison));
   if (flags.html === undefined) return;
   const { renderComparisonPage } = await import("../../report/comparisonPage.ts");

@@ -1,4 +1,4 @@
-import type { ForgetTarget, Forgotten } from "../../app/store/types.ts";
+import type { ForgetTarget, Forgotten, Purged } from "../../app/store/types.ts";
 import { UsageError } from "../failure.ts";
 import { stoppable } from "../stoppable.ts";
 import type { Terminal } from "../terminal.ts";
@@ -11,12 +11,41 @@ export interface ForgetFlags {
   readonly json?: boolean;
 }
 
-function targetOf(flags: ForgetFlags): ForgetTarget {
+/** @returns undefined where nothing is to be forgotten but what was forgotten before */
+function targetOf(flags: ForgetFlags): ForgetTarget | undefined {
   if (flags.class !== undefined && flags.task === undefined) return { class: flags.class };
   if (flags.task !== undefined && flags.class === undefined) return { task: flags.task };
-  throw new UsageError("forget: expected either --class or --task", {
-    hint: "accrete forget <store> --class name, or --task name.",
+  if (flags.class === undefined && flags.purge === true) return undefined;
+  throw new UsageError("forget: expected either --class or --task, or --purge alone", {
+    hint: "accrete forget <store> --class name, or --task name; --purge alone deletes what earlier versions hold.",
   });
+}
+
+/** What a purge took from elsewhere, and what it leaves. */
+function besideLines({
+  deletedStates,
+  recordFiles,
+}: Pick<Purged, "deletedStates" | "recordFiles">): string[] {
+  const files = deletedStates === 1 ? "1 file" : `${deletedStates} files`;
+  return [
+    ...(deletedStates === 0
+      ? []
+      : [
+          `deleted from the system's folder for caches: ${files} of what runs on this backbone kept of texts`,
+        ]),
+    ...(recordFiles.length === 0
+      ? []
+      : [`the experiment's own record, which stays and may name it: ${recordFiles.join(", ")}`]),
+  ];
+}
+
+function purgedLines(purged: Purged): string {
+  const { version, deletedVersions } = purged;
+  const first =
+    deletedVersions.length === 0
+      ? `version ${version}: no earlier version was kept`
+      : `version ${version}: deleted the versions before it, and what they alone held: ${deletedVersions.join(", ")}`;
+  return `${[first, ...besideLines(purged)].join("\n")}\n`;
 }
 
 function toLines(forgotten: Forgotten): string {
@@ -37,6 +66,7 @@ function toLines(forgotten: Forgotten): string {
       `counts of what a second pass gains that were taken while it was known, and stay: ${countsThatSaw.join(", ")}`,
     );
   if (deletedFiles.length > 0) lines.push(`fitted to it and deleted: ${deletedFiles.join(", ")}`);
+  lines.push(...besideLines(forgotten));
   lines.push(
     keptVersions.length === 0
       ? "no earlier version is kept: there is no way back"
@@ -45,8 +75,15 @@ function toLines(forgotten: Forgotten): string {
   return `${lines.join("\n")}\n`;
 }
 
+async function purge(folder: string, { json }: ForgetFlags, terminal: Terminal): Promise<void> {
+  const { purgeStore } = await import("../../app/store/purging.ts");
+  const purged = await purgeStore(folder);
+  terminal.out(json === true ? `${JSON.stringify(purged)}\n` : purgedLines(purged));
+}
+
 export async function forgetCommand(folder: string, flags: ForgetFlags, terminal: Terminal): Promise<void> {
   const target = targetOf(flags);
+  if (target === undefined) return await purge(folder, flags, terminal);
   const { openStore } = await import("../../app/store/store.ts");
   const elsewhere = flags.backbone === undefined ? {} : { backbone: flags.backbone };
   await stoppable("forget", async (signal) => {
