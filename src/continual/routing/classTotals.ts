@@ -2,6 +2,7 @@
 /** Statistics without contributions: totals alone, and the rows that choose. They cannot forget. */
 import { DataError, StoreError } from "../../core/errors.ts";
 import type { Algebra } from "../../linalg/algebra.ts";
+import { packedLength } from "../../linalg/lower.ts";
 import { type Expander, type Expansion, expansionKey } from "./expansions.ts";
 import { joinHeldOut, splitContribution } from "./heldOut.ts";
 import { autoKinds, expansionOf, type MemberSpec, routerMembers } from "./members.ts";
@@ -208,7 +209,7 @@ export class ClassTotals {
     for (const { classes, size, second } of this.totals.values()) {
       for (const [label, { sum }] of classes) add(label, sum.byteLength);
       // The lower triangle, which all classes share.
-      if (second !== undefined) bytes += size * (size + 1) * 4;
+      if (second !== undefined) bytes += packedLength(size) * second.BYTES_PER_ELEMENT;
     }
     return { bytes, bytesPerClass };
   }

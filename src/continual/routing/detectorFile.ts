@@ -4,6 +4,7 @@ import { StoreError } from "../../core/errors.ts";
 import { float32, float64, type HostTensor } from "../../core/tensor.ts";
 import { decodeSafetensors, encodeSafetensors } from "../../io/safetensors.ts";
 import type { Matrix } from "../../linalg/algebra.ts";
+import { copyLower, mirrorLower, packedLength } from "../../linalg/lower.ts";
 import type { Readout } from "./closedForm.ts";
 import { checkVersion, decodeConstants, encodeConstants, parseJson } from "./contributionFile.ts";
 import type { DetectorModel, Evidence } from "./detectorModel.ts";
@@ -31,21 +32,15 @@ const detectorSchema = z.object({
 type Tensors = Map<string, HostTensor>;
 
 /** The lower triangle of a symmetric matrix, row after row. */
-function packTriangle({ rows: size, values }: Matrix): HostTensor<"float32"> {
-  const packed = new Float32Array((size * (size + 1)) / 2);
-  for (let row = 0, place = 0; row < size; place += ++row)
-    packed.set(values.subarray(row * size, row * size + row + 1), place);
-  return float32(packed, [packed.length]);
+function packSymmetric({ rows: n, values }: Matrix): HostTensor<"float32"> {
+  const packed = { layout: "packed", n, values: new Float32Array(packedLength(n)) } as const;
+  return float32(copyLower({ layout: "square", n, values }, packed), [packedLength(n)]);
 }
 
-function unpackTriangle(packed: Float32Array, size: number): Matrix {
-  const values = new Float64Array(size * size);
-  for (let row = 0, place = 0; row < size; row++)
-    for (let column = 0; column <= row; column++, place++) {
-      values[row * size + column] = packed[place]!;
-      values[column * size + row] = packed[place]!;
-    }
-  return { rows: size, columns: size, values };
+function unpackSymmetric(packed: Float32Array, n: number): Matrix {
+  const square = { layout: "square", n, values: new Float64Array(n * n) } as const;
+  const values = mirrorLower(copyLower({ layout: "packed", n, values: packed }, square), n);
+  return { rows: n, columns: n, values };
 }
 
 function encodeReadout({ weight, bias }: Readout, prefix: string, tensors: Tensors): void {
@@ -73,7 +68,7 @@ function encodeEvidence(
   }
   const parts = evidence.parts.map(({ expansion, distance }, i) => {
     const { quadratic, linear, constant, discriminant } = distance;
-    tensors.set(`${prefix}/${i}/quadratic`, packTriangle(quadratic));
+    tensors.set(`${prefix}/${i}/quadratic`, packSymmetric(quadratic));
     tensors.set(`${prefix}/${i}/linear`, float64(linear, [linear.length]));
     encodeReadout(discriminant, `${prefix}/${i}`, tensors);
     return { expansion: plainExpansion(expansion), constant };
@@ -93,8 +88,8 @@ function decodeEvidence(
     const discriminant = decodeReadout(tensors, own, where);
     const size = discriminant.weight.rows;
     const packed = tensors.get(`${own}/quadratic`);
-    const quadratic = unpackTriangle(
-      singles(packed, [(size * (size + 1)) / 2], `${where}: ${own}/quadratic`),
+    const quadratic = unpackSymmetric(
+      singles(packed, [packedLength(size)], `${where}: ${own}/quadratic`),
       size,
     );
     const linear = doubles(tensors.get(`${own}/linear`), [size], `${where}: ${own}/linear`);

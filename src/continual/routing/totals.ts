@@ -3,6 +3,7 @@
 import { setImmediate as nextTick } from "node:timers/promises";
 import { EngineError } from "../../core/errors.ts";
 import type { Algebra, Matrix32 } from "../../linalg/algebra.ts";
+import { copyLower, type LowerLayout, lowerRowStarts } from "../../linalg/lower.ts";
 import { EXACT_ROWS, type Expander } from "./expansions.ts";
 import { takeRows } from "./fixedRows.ts";
 import type { FixedRows } from "./types.ts";
@@ -18,20 +19,11 @@ export interface ClassSum {
   readonly sum: Float64Array;
 }
 
-/** How a lower triangle lies in memory: in a square's rows, or row after row without the rest. */
-export type Layout = "square" | "packed";
-
-/** Where row i of a triangle begins. */
-const rowStarts: { readonly [L in Layout]: (row: number, size: number) => number } = {
-  square: (row, size) => row * size,
-  packed: (row) => (row * (row + 1)) / 2,
-};
-
 /** Count and sum of each class, and the second moment of all together. */
 export interface Totals {
   readonly size: number;
   /** Of the second moment. */
-  readonly layout: Layout;
+  readonly layout: LowerLayout;
   readonly classes: Map<string, ClassSum>;
   rows: number;
   /** Σ h·hᵀ, (M, M), its lower triangle. Absent where no second moment is asked for. */
@@ -43,8 +35,8 @@ export interface LabelledRows {
   readonly rows: FixedRows;
 }
 
-export function emptyTotals(size: number, second: boolean, layout: Layout = "square"): Totals {
-  const moment = second ? new Float64Array(rowStarts[layout](size, size)) : undefined;
+export function emptyTotals(size: number, second: boolean, layout: LowerLayout = "square"): Totals {
+  const moment = second ? new Float64Array(lowerRowStarts[layout](size, size)) : undefined;
   return { size, layout, classes: new Map(), rows: 0, second: moment };
 }
 
@@ -74,14 +66,10 @@ export function leadingTotals(totals: Totals, size: number): Totals {
   const classes = new Map(
     [...totals.classes].map(([label, { count, sum }]) => [label, { count, sum: sum.slice(0, size) }]),
   );
-  let second: Float64Array | undefined;
-  if (totals.second !== undefined) {
-    second = new Float64Array(size * size);
-    for (let row = 0; row < size; row++) {
-      const start = rowStarts[totals.layout](row, totals.size);
-      second.set(totals.second.subarray(start, start + row + 1), row * size);
-    }
-  }
+  const { second: values, layout, size: n } = totals;
+  const target = { layout: "square", n: size } as const;
+  const second =
+    values && copyLower({ layout, n, values }, { ...target, values: new Float64Array(size * size) });
   return { size, layout: "square", classes, rows: totals.rows, second };
 }
 
@@ -196,7 +184,7 @@ export async function addSecond(
           );
       const { values } = product;
       for (let row = 0; row < height; row++) {
-        let target = rowStarts[layout](i * PANEL + row, size) + j * PANEL;
+        let target = lowerRowStarts[layout](i * PANEL + row, size) + j * PANEL;
         const first = row * width;
         // On the diagonal a row ends with itself.
         const end = first + (i === j ? row + 1 : width);

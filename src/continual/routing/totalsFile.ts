@@ -4,6 +4,7 @@ import { z } from "zod";
 import { StoreError } from "../../core/errors.ts";
 import { float64, type HostTensor } from "../../core/tensor.ts";
 import { decodeSafetensors, encodeSafetensors } from "../../io/safetensors.ts";
+import { copyLower, packedLength } from "../../linalg/lower.ts";
 import { ClassTotals } from "./classTotals.ts";
 import {
   checkVersion,
@@ -34,16 +35,9 @@ const contentSchema = z.object({
 });
 
 /** The lower triangle, row by row. */
-function packLower(second: Float64Array, size: number): Float64Array {
-  const packed = new Float64Array((size * (size + 1)) / 2);
-  for (let row = 0, place = 0; row < size; place += ++row)
-    packed.set(second.subarray(row * size, row * size + row + 1), place);
-  return packed;
-}
-
-function unpackLower(packed: Float64Array, second: Float64Array, size: number): void {
-  for (let row = 0, place = 0; row < size; place += ++row)
-    second.set(packed.subarray(place, place + row + 1), row * size);
+function packLower({ layout, size: n }: Totals, values: Float64Array): HostTensor<"float64"> {
+  const packed = { layout: "packed", n, values: new Float64Array(packedLength(n)) } as const;
+  return float64(copyLower({ layout, n, values }, packed), [packedLength(n)]);
 }
 
 /** Tensors `held-out/<i>` as in the file of contributions, `totals/<i>/sums` (C, M), `totals/<i>/second` packed. */
@@ -52,14 +46,14 @@ export function encodeTotals(statistics: ClassTotals): Uint8Array {
   statistics.contributions.forEach(({ rows }, i) => {
     tensors.set(`held-out/${i}`, packRows(rows));
   });
-  const totals = [...statistics.entries()].map(([expansion, { size, classes, second }], i) => {
+  const totals = [...statistics.entries()].map(([expansion, own], i) => {
+    const { size, classes, second } = own;
     const sums = new Float64Array(classes.size * size);
     [...classes.values()].forEach(({ sum }, c) => {
       sums.set(sum, c * size);
     });
     tensors.set(`totals/${i}/sums`, float64(sums, [classes.size, size]));
-    if (second !== undefined)
-      tensors.set(`totals/${i}/second`, float64(packLower(second, size), [(size * (size + 1)) / 2]));
+    if (second !== undefined) tensors.set(`totals/${i}/second`, packLower(own, second));
     const counts = [...classes].map(([label, { count }]): [string, number] => [label, count]);
     return { expansion, size, second: second !== undefined, classes: counts };
   });
@@ -87,9 +81,10 @@ function decodeOne(
     totals.rows += count;
   }
   if (totals.second === undefined) return totals;
-  if (!(packed?.data instanceof Float64Array) || packed.data.length !== (size * (size + 1)) / 2)
+  if (!(packed?.data instanceof Float64Array) || packed.data.length !== packedLength(size))
     throw new StoreError(`${where}: expected the float64 lower triangle of ${size} by ${size}`);
-  unpackLower(packed.data, totals.second, size);
+  const { layout, second: values } = totals;
+  copyLower({ layout: "packed", n: size, values: packed.data }, { layout, n: size, values });
   return totals;
 }
 
