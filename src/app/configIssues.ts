@@ -24,7 +24,9 @@ function valueAt(root: unknown, path: Path): unknown {
   return value;
 }
 
-/** What a person wrote, short: `"thre" (a text)`, `-1`, `nothing`. */
+const LONGEST_MAPPING = 80;
+
+/** What a person wrote, short: `"thre"`, `-1`, `nothing`. */
 export function describe(value: unknown): string {
   if (value === undefined) return "nothing";
   if (value === null) return "null";
@@ -32,8 +34,19 @@ export function describe(value: unknown): string {
     return JSON.stringify(value.length > 40 ? `${value.slice(0, 39)}…` : value);
   }
   if (Array.isArray(value)) return `a list of ${value.length}`;
-  if (typeof value === "object") return "a mapping";
+  if (typeof value === "object") return describeMapping(value);
   return String(value);
+}
+
+/** `{ kind: "softmax", topTasks: 1 }`, and of a long one the beginning. */
+function describeMapping(value: object): string {
+  let shown = "";
+  for (const [key, inner] of Object.entries(value)) {
+    const next = `${shown === "" ? "" : `${shown}, `}${key}: ${isRecord(inner) ? "{ … }" : describe(inner)}`;
+    if (next.length > LONGEST_MAPPING) return `{ ${shown === "" ? "" : `${shown}, `}… }`;
+    shown = next;
+  }
+  return shown === "" ? "{}" : `{ ${shown} }`;
 }
 
 const typeNames: Readonly<Record<string, string>> = {
@@ -150,7 +163,7 @@ function expectedText(issue: RawIssue): string {
       return issue.message;
     // Rules between settings, such as "tasks and domains exclude each other".
     case "custom":
-      return `this to hold: ${issue.message}`;
+      return issue.message;
   }
 }
 
@@ -177,7 +190,8 @@ function convert(schema: z.ZodType, input: unknown, issue: RawIssue, base: Path)
       return [{ path: where, expected: [...new Set(options)].join(", or "), received: describe(value) }];
     }
   }
-  return [{ path: where, expected: expectedText(issue), received: describe(value) }];
+  const rule = issue.code === "custom" ? { rule: true as const } : {};
+  return [{ path: where, expected: expectedText(issue), received: describe(value), ...rule }];
 }
 
 /** All problems of `input` at once. */

@@ -115,7 +115,19 @@ export class StoredRun {
   }
 }
 
-export async function verifiedAdapterFolder(run: string, task: ManifestTask): Promise<string> {
+/** What to do where a file is missing or damaged, and there is nothing to go back to. */
+export const damageHint = "Restore it from a copy, or learn anew in another folder.";
+
+/**
+ * The absolute folder of a task's adapter, each of its files checked against the manifest.
+ * @param hint what to do where one cannot be used
+ * @throws CheckpointError naming the file that is missing or damaged
+ */
+export async function verifiedAdapterFolder(
+  run: string,
+  task: ManifestTask,
+  hint = damageHint,
+): Promise<string> {
   const folder = join(run, task.adapter.folder);
   for (const [name, expected] of Object.entries(task.adapter.files)) {
     const path = join(folder, name);
@@ -123,13 +135,13 @@ export async function verifiedAdapterFolder(run: string, task: ManifestTask): Pr
     try {
       bytes = await readFile(path);
     } catch (cause) {
-      throw new CheckpointError(`${path}: the file of task ${task.name} is missing`, { cause });
+      throw new CheckpointError(`${path}: the file of task ${task.name} is missing`, { hint, cause });
     }
     const found = sha256(bytes);
     if (found === expected) continue;
     throw new CheckpointError(
       `${path}: the file of task ${task.name} is damaged: SHA-256 ${found}, the manifest says ${expected}`,
-      { hint: "Restore it from a copy, or run the experiment anew." },
+      { hint },
     );
   }
   return folder;
@@ -209,8 +221,8 @@ export class RunFolder implements AsyncDisposable {
     const path = resolve(folder);
     const manifest = await readManifest(path);
     if (manifest !== undefined) return new StoredRun(path, manifest);
-    throw new StoreError(`${folder}: no run there: ${manifestFile} is missing`, {
-      hint: "Give the folder that a configuration calls out, e.g. runs/demo.",
+    throw new StoreError(`${folder}: no run there, and no store: ${manifestFile} is missing`, {
+      hint: "Give the folder that a configuration calls out, e.g. runs/demo, or one that accrete init or learn began.",
     });
   }
 

@@ -35,8 +35,9 @@ export function formatFailure(
   if (!(error instanceof Error)) return { text: `accrete: ${String(error)}\n`, exitCode: 1 };
   let text = `accrete: ${error.message}\n`;
   if (error instanceof ConfigError) {
-    for (const issue of error.issues) {
-      text += `  ${issue.path || "(top level)"}: expected ${issue.expected}, got ${issue.received}\n`;
+    for (const { path, expected, received, rule } of error.issues) {
+      const wanted = rule === true ? `${expected};` : `expected ${expected},`;
+      text += `  ${path || "(top level)"}: ${wanted} got ${received}\n`;
     }
   }
   text += causeOf(error);

@@ -24,6 +24,8 @@ export interface ConfigIssue {
   readonly path: string;
   readonly expected: string;
   readonly received: string;
+  /** Whether what was expected is a rule between settings, in words of its own. */
+  readonly rule?: true;
 }
 
 /** The configuration or the command line is wrong. Collects every problem at once. */

@@ -126,7 +126,17 @@ async function removeLock(folder: string, text: string): Promise<void> {
   await rm(aside, { force: true });
 }
 
-function inUse(folder: string, text: string, owner: LockOwner | undefined): StoreError {
+export interface LockOptions {
+  /** Whether another folder would do as well, and may be advised; default true. */
+  readonly elsewhere?: boolean;
+}
+
+function inUse(
+  folder: string,
+  text: string,
+  owner: LockOwner | undefined,
+  { elsewhere = true }: LockOptions = {},
+): StoreError {
   const path = join(folder, lockFile);
   if (owner === undefined)
     return new StoreError(`${path}: cannot be understood: ${JSON.stringify(text.slice(0, 80))}`, {
@@ -137,8 +147,8 @@ function inUse(folder: string, text: string, owner: LockOwner | undefined): Stor
   return new StoreError(`${folder}: is being written by ${who}, since ${owner.startedAt}`, {
     hint:
       owner.hostname === hostname()
-        ? "Wait for it, stop it, or choose another folder."
-        : `Wait for it, or choose another folder. If that process is gone, delete ${path}.`,
+        ? `Wait for it${elsewhere ? ", stop it, or choose another folder" : ", or stop it"}.`
+        : `Wait for it${elsewhere ? ", or choose another folder" : ""}. If that process is gone, delete ${path}.`,
   });
 }
 
@@ -159,7 +169,7 @@ export async function refuseHeld(folder: string): Promise<void> {
  *
  * @throws StoreError (exit 2) naming process and host if a live process holds it, or one of another host.
  */
-export async function acquireLock(folder: string): Promise<FolderLock> {
+export async function acquireLock(folder: string, options: LockOptions = {}): Promise<FolderLock> {
   const processStart = await readProcessStart(process.pid);
   const owner: LockOwner = {
     pid: process.pid,
@@ -178,7 +188,7 @@ export async function acquireLock(folder: string): Promise<FolderLock> {
       const held = await readText(join(folder, lockFile));
       if (held === undefined) continue;
       const holder = parseOwner(held);
-      if (holder === undefined || (await isAlive(holder))) throw inUse(folder, held, holder);
+      if (holder === undefined || (await isAlive(holder))) throw inUse(folder, held, holder, options);
       await removeLock(folder, held);
       brokenFrom = holder;
     }

@@ -282,8 +282,9 @@ describe("what is wrong is named", () => {
     expect(issues).toEqual([
       {
         path: "stream.tasks",
-        expected: "this to hold: tasks, taskList and domains exclude each other",
+        expected: "tasks, taskList and domains exclude each other",
         received: "2",
+        rule: true,
       },
     ]);
   });

@@ -188,7 +188,7 @@ describe("reading", () => {
   });
 
   test("of a folder without a run is refused", async () => {
-    await expect(RunFolder.open(await temporaryFolder())).rejects.toThrow(/no run there/);
+    await expect(RunFolder.open(await temporaryFolder())).rejects.toThrow(/no run there, and no store/);
   });
 });
 

@@ -1,4 +1,4 @@
-import { readdir, readFile, rename } from "node:fs/promises";
+import { readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { loadConfig } from "../../src/app/config.ts";
@@ -8,7 +8,7 @@ import { openRun } from "../../src/app/predictor.ts";
 import { runExperiment } from "../../src/app/runExperiment.ts";
 import { describeStore } from "../../src/app/store/info.ts";
 import { openStore } from "../../src/app/store/store.ts";
-import { readStore } from "../../src/app/store/storeFolder.ts";
+import { readStore, StoreFolder } from "../../src/app/store/storeFolder.ts";
 import type { StoreEvent } from "../../src/app/store/types.ts";
 import type { Prediction } from "../../src/app/types.ts";
 import { loadStream } from "../../src/data/stream.ts";
@@ -116,7 +116,10 @@ describe("learning", () => {
         onEvent: ({ type }) => {
           if (type !== "step" || ++steps !== 2) return;
           during = store.predict(questions);
-          second = expect(reader.learnClass("ee", ["e e e"])).rejects.toThrow(/is being written by process/);
+          second = expect(reader.learnClass("ee", ["e e e"])).rejects.toMatchObject({
+            message: /is being written by process/,
+            hint: "Wait for it, or stop it.",
+          });
         },
       },
     );
@@ -351,6 +354,34 @@ describe("what cannot be learned", () => {
     await expect(openStore(at("store"), { backbone: mini })).rejects.toThrow(
       /is not the backbone of this store/,
     );
+  });
+
+  test("a damaged file is told, with the version to go back to; where there is none, that it is to be learned anew", async () => {
+    const { open, at } = await workshop();
+    {
+      await using store = await open("store");
+      await store.learnClass("aa", ["a a a"]);
+      await store.learnClass("aa", ["a a"]);
+    }
+    await writeFile(join(at("store"), "adapters/aa-2/statistics.safetensors"), "other bytes");
+    await expect(openStore(at("store"))).rejects.toMatchObject({
+      message: /aa-2\/statistics\.safetensors: the file of task aa is damaged/,
+      hint: /accrete rollback, to version 2/,
+    });
+    {
+      await using folder = await StoreFolder.open(at("store"));
+      await folder.rollback();
+      await folder.purge();
+    }
+    {
+      await using store = await openStore(at("store"));
+      expect((await store.predict(["a"]))[0]?.label).toBe("aa");
+    }
+    await rm(join(at("store"), "adapters/aa/statistics.safetensors"));
+    await expect(openStore(at("store"))).rejects.toMatchObject({
+      message: /is missing/,
+      hint: /^Restore it from a copy, or learn anew/,
+    });
   });
 
   test("words and answers in words are not for a store, nor is a selection network", async () => {

@@ -196,13 +196,18 @@ describe("what goes wrong is said with what to do, and exits 2", () => {
     expect(await readdir(folder)).not.toContain("x");
     const short = ["--set", "router=lda", "--set", "router.rejectRate=0.1"];
     expect(await refusal("init", at("x"), "--backbone", model, ...short)).toContain("write router.kind");
+    const rows = ["--set", "router={ kind: softmax, contributions: none }"];
+    expect(await refusal("init", at("x"), "--backbone", model, ...rows)).toMatch(
+      /^ {2}router: contributions: none keeps no rows, .*; got \{ kind: "softmax",.* contributions: "none".* \}$/m,
+    );
     expect(await refusal("ls", at("x"))).toContain("no store there");
   });
 
   test("learn", async () => {
     expect(await refusal("learn", at("x"), "--task", "t", at("aabb.jsonl"))).toMatch(
-      /no store there.*accrete init/s,
+      /no store there.*accrete init.*accrete learn <store> --backbone/s,
     );
+    expect(await refusal("predict", at("x"), "a text")).toMatch(/no run there, and no store.*accrete init/s);
     expect(await refusal("learn", known, "--task", "one", at("ccdd.jsonl"))).toMatch(
       /"one" was learned already.*another name/s,
     );

@@ -43,7 +43,7 @@ export async function readStore(folder: string): Promise<StoreManifest> {
   const manifest = await readManifest(folder);
   if (manifest === undefined)
     throw new StoreError(`${folder}: no store there: ${manifestFile} is missing`, {
-      hint: "Begin one with accrete init <store> --backbone <model>, or give the folder of a run.",
+      hint: "Begin one with accrete init <store> --backbone <model>, or by learning: accrete learn <store> --backbone <model> …; or give the folder of a run.",
     });
   return { ...manifest, store: manifest.store ?? adopted };
 }
@@ -117,7 +117,7 @@ export class StoreFolder implements AsyncDisposable {
     const path = resolve(folder);
     // Asked first: a lock would make the folder that is missing look like one that is held.
     await readStore(path);
-    const lock = await acquireLock(path);
+    const lock = await acquireLock(path, { elsewhere: false });
     try {
       const opened = new StoreFolder(path, lock, options.fs ?? nodeFileSystem, await readStore(path));
       // Whoever leaves of its own accord tidies up; looking through every version each time would take long.

@@ -6,28 +6,27 @@ import type { RoutingStatistics } from "../../continual/routing/ground.ts";
 import { decodeTotals } from "../../continual/routing/totalsFile.ts";
 import { CheckpointError, StoreError } from "../../core/errors.ts";
 import { sha256 } from "../../io/hash.ts";
-import type { Manifest } from "../manifest.ts";
 import type { Sides } from "./likeness.ts";
-import type { StoreTask } from "./tasks.ts";
+import type { StoreManifest } from "./storeFolder.ts";
+import { damageHintOf, type StoreTask } from "./tasks.ts";
 
 /**
  * @returns undefined where a manifest names none
  * @throws CheckpointError where the file is missing or damaged
  */
-export async function readTotals(
-  store: string,
-  { totals }: Pick<Manifest, "totals">,
-): Promise<ClassTotals | undefined> {
+export async function readTotals(store: string, manifest: StoreManifest): Promise<ClassTotals | undefined> {
+  const { totals } = manifest;
   if (totals === undefined) return undefined;
+  const hint = damageHintOf(manifest);
   const path = join(store, totals.file);
   const bytes = await readFile(path).catch((cause: unknown) => {
-    throw new CheckpointError(`${path}: the store's totals are missing`, { cause });
+    throw new CheckpointError(`${path}: the store's totals are missing`, { hint, cause });
   });
   const found = sha256(bytes);
   if (found === totals.hash) return decodeTotals(bytes, path);
   throw new CheckpointError(
     `${path}: the store's totals are damaged: SHA-256 ${found}, the manifest says ${totals.hash}`,
-    { hint: "Restore the file from a copy, or go back: accrete rollback." },
+    { hint },
   );
 }
 

@@ -10,7 +10,7 @@ import { float32, type HostTensor } from "../../core/tensor.ts";
 import { readPeftFolder } from "../../peft/checkpoint.ts";
 import type { SavedAdapter } from "../../peft/types.ts";
 import type { ManifestTask } from "../manifest.ts";
-import { verifiedAdapterFolder } from "../runFolder.ts";
+import { damageHint, verifiedAdapterFolder } from "../runFolder.ts";
 import type { StoreManifest } from "./storeFolder.ts";
 import { type CountedRows, countedFile, decodeCounted } from "./taskRows.ts";
 
@@ -29,8 +29,15 @@ export interface StoreTask {
   readonly where: string;
 }
 
-async function readTask(store: string, entry: ManifestTask): Promise<StoreTask> {
-  const where = await verifiedAdapterFolder(store, entry);
+/** What to do where a file that a version names is missing or damaged. */
+export function damageHintOf({ store: { parent } }: StoreManifest): string {
+  return parent === undefined
+    ? damageHint
+    : `Restore it from a copy, or go back to a version that does without it: accrete rollback, to version ${parent}, or further with --to.`;
+}
+
+async function readTask(store: string, entry: ManifestTask, hint: string): Promise<StoreTask> {
+  const where = await verifiedAdapterFolder(store, entry, hint);
   const path = join(where, statisticsFile);
   const counts = join(where, fusionFile);
   const counted = join(where, countedFile);
@@ -48,7 +55,7 @@ async function readTask(store: string, entry: ManifestTask): Promise<StoreTask> 
 
 /** @throws CheckpointError where a file is missing or damaged */
 export function readTasks(store: string, manifest: StoreManifest): Promise<StoreTask[]> {
-  return Promise.all(manifest.tasks.map((entry) => readTask(store, entry)));
+  return Promise.all(manifest.tasks.map((entry) => readTask(store, entry, damageHintOf(manifest))));
 }
 
 /** Every file of a task's folder, by name. */
