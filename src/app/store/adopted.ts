@@ -10,7 +10,6 @@ const eventsFile = "events.jsonl";
 
 /** What an experiment says of itself at the top of its folder: figures, names of tasks and labels. */
 const recordFiles: ReadonlySet<string> = new Set([
-  configFile,
   eventsFile,
   "metrics.json",
   "cil_matrix.csv",
@@ -37,8 +36,9 @@ export async function requireFinished(folder: string): Promise<void> {
 
 /** Files of the experiment's record, which a change of the store leaves alone; none where it began as a store. */
 export async function recordOf(folder: string): Promise<string[]> {
-  const names = await listFolder(folder);
-  return names.includes(eventsFile) ? names.filter((name) => recordFiles.has(name)).sort() : [];
+  const record = (await listFolder(folder)).filter((name) => recordFiles.has(name));
+  // The settings of a run name its stream, and may list labels.
+  return record.length === 0 ? [] : [...record, configFile].sort();
 }
 
 /**
