@@ -19,7 +19,7 @@ import { Passes, scatterRows } from "./passes.ts";
 import type { RoutingFeatureSpec } from "./routing/types.ts";
 import { frozenModel, readRoutingFeatures, readRoutingTokenFeatures } from "./routingPass.ts";
 import { TaskPasses } from "./taskPasses.ts";
-import type { TrunkCache } from "./trunkCache.ts";
+import type { Trunks } from "./trunkCache.ts";
 import { type TrunkRows, type TwoPassPart, twoPassParts } from "./trunkRows.ts";
 
 /** What learning a task leaves: the values of its adapter and head, and its labels in slot order. */
@@ -83,7 +83,7 @@ export interface AdaptedBackboneOptions {
   readonly template?: PromptTemplate;
   readonly threads?: number;
   /** Where what the layers below all adapters give is kept; absent: it is computed whenever it is needed. */
-  readonly trunkCache?: TrunkCache;
+  readonly trunkCache?: Trunks;
   /** Bytes that the trunk's states of texts may take that two passes go over together; default 64 MiB. */
   readonly twoPassBytes?: number;
 }

@@ -13,7 +13,7 @@ import {
 import { type BatchView, parameterFeeds, type TrainableState } from "../train/trainer.ts";
 import { breathe, type Pass, type Passes } from "./passes.ts";
 import { frozenModel } from "./routingPass.ts";
-import type { TrunkBatches, TrunkCache } from "./trunkCache.ts";
+import type { TrunkBatches, Trunks } from "./trunkCache.ts";
 import type { TrunkRows } from "./trunkRows.ts";
 
 /** What one task makes of a batch. */
@@ -29,10 +29,10 @@ export interface TaskBatch extends BatchView {
 export class TaskPasses {
   private readonly passes: Passes;
   private readonly structure: ModelStructure;
-  private readonly trunkCache: TrunkCache | undefined;
+  private readonly trunkCache: Trunks | undefined;
   private countedTrunkLayers: number | undefined;
 
-  constructor(passes: Passes, structure: ModelStructure, trunkCache: TrunkCache | undefined) {
+  constructor(passes: Passes, structure: ModelStructure, trunkCache: Trunks | undefined) {
     this.passes = passes;
     this.structure = structure;
     this.trunkCache = trunkCache;

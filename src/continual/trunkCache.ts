@@ -1,5 +1,8 @@
 // Dimensions: n texts, B batch, T tokens, D width.
-/** What a trunk gave for texts, kept on the disk by content, so that epochs, tasks and runs compute it once. */
+/**
+ * What a trunk gave for texts, so that it is computed once: on the disk by content, for epochs, tasks and runs; or in
+ * memory, for the epochs of a task.
+ */
 import { mkdir, readdir, readFile, rm, stat, utimes } from "node:fs/promises";
 import { join } from "node:path";
 import { StoreError } from "../core/errors.ts";
@@ -18,7 +21,7 @@ const BUDGET_BYTES = 4 * 2 ** 30;
 /** What one set of texts may take: it is held in memory while it is read. */
 const LARGEST_SET_BYTES = 2 ** 30;
 
-/** Fewer texts are not worth a file. */
+/** Fewer texts are not worth it. */
 const SMALLEST_SET = 33;
 
 /** Files name the backbone that they are of in the first place, so that those of one can be told. */
@@ -35,6 +38,57 @@ function prefixOf(backboneHash: string): string {
 /** The batches in which a trunk is computed: (B·T, D) of every text's tokens, padded to T. */
 export type TrunkBatches = AsyncIterable<BatchView & { readonly state: Float32Array }>;
 
+/** Where what a trunk gave is kept. */
+export interface Trunks {
+  /**
+   * The states of texts, as they are kept or computed.
+   * @param layers of the trunk
+   * @param compute runs the trunk over all texts
+   * @returns undefined for fewer than 33 texts, and where they would take more than 1 GiB
+   */
+  rows(
+    encodings: readonly Encoding[],
+    layers: number,
+    width: number,
+    compute: () => TrunkBatches,
+  ): Promise<TrunkRows | undefined>;
+}
+
+/** @returns room for texts' states, to be filled; undefined where they are too few or too many to be kept */
+function layRoom(encodings: readonly Encoding[], layers: number, width: number) {
+  const lengths = encodings.map(({ ids }) => ids.length);
+  const size = lengths.reduce((sum, length) => sum + length, 0) * width;
+  if (encodings.length < SMALLEST_SET || size * Float32Array.BYTES_PER_ELEMENT > LARGEST_SET_BYTES)
+    return undefined;
+  const lay = (values: Float32Array) => TrunkRows.lay(lengths, layers, width, values);
+  return { size, lay };
+}
+
+async function fill(rows: TrunkRows, batches: TrunkBatches): Promise<void> {
+  for await (const { state, ...batch } of batches) rows.put(batch, state);
+}
+
+/** Keeps a trunk's states as long as the encodings themselves are kept, and leaves nothing on the disk. */
+export class TrunkMemory implements Trunks {
+  private readonly known = new WeakMap<readonly Encoding[], TrunkRows>();
+
+  async rows(
+    encodings: readonly Encoding[],
+    layers: number,
+    width: number,
+    compute: () => TrunkBatches,
+  ): Promise<TrunkRows | undefined> {
+    const known = this.known.get(encodings);
+    if (known !== undefined) return known;
+    const room = layRoom(encodings, layers, width);
+    if (room === undefined) return undefined;
+    const rows = room.lay(new Float32Array(room.size));
+    await fill(rows, compute());
+    this.known.set(encodings, rows);
+    return rows;
+  }
+}
+
 export interface TrunkCacheOptions {
   /** Hash of the backbone's files. */
   readonly backboneHash: string;
@@ -48,7 +102,7 @@ export interface TrunkCacheOptions {
  * Files named by the backbone, and a hash of it, the texts' token ids and the number of layers: the states, then their SHA-256.
  * What is missing or damaged is computed anew; a folder that cannot be written to only costs that.
  */
-export class TrunkCache {
+export class TrunkCache implements Trunks {
   private readonly backboneHash: string;
   private readonly folder: string;
   private readonly budgetBytes: number;
@@ -78,30 +132,22 @@ export class TrunkCache {
     return own.length;
   }
 
-  /**
-   * The states of texts, from the disk or computed.
-   * @param layers of the trunk
-   * @param compute runs the trunk over all texts
-   * @returns undefined for fewer than 33 texts, and where they would take more than 1 GiB
-   */
   async rows(
     encodings: readonly Encoding[],
     layers: number,
     width: number,
     compute: () => TrunkBatches,
   ): Promise<TrunkRows | undefined> {
-    const lengths = encodings.map(({ ids }) => ids.length);
-    const size = lengths.reduce((sum, length) => sum + length, 0) * width;
-    if (encodings.length < SMALLEST_SET || size * Float32Array.BYTES_PER_ELEMENT > LARGEST_SET_BYTES)
-      return undefined;
+    const room = layRoom(encodings, layers, width);
+    if (room === undefined) return undefined;
     const texts = encodings.map(({ ids, typeIds }) => [ids, typeIds]);
     const name = sha256Json({ format: 1, backbone: this.backboneHash, layers, texts });
     const path = join(this.folder, `${prefixOf(this.backboneHash)}${name}.f32`);
-    const known = await this.read(path, size);
-    if (known !== undefined) return TrunkRows.lay(lengths, layers, width, known);
-    const values = new Float32Array(size);
-    const rows = TrunkRows.lay(lengths, layers, width, values);
-    for await (const { state, ...batch } of compute()) rows.put(batch, state);
+    const known = await this.read(path, room.size);
+    if (known !== undefined) return room.lay(known);
+    const values = new Float32Array(room.size);
+    const rows = room.lay(values);
+    await fill(rows, compute());
     await this.write(path, values);
     return rows;
   }

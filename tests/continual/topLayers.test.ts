@@ -10,7 +10,7 @@ import {
   type TaskOutputs,
 } from "../../src/continual/adaptedBackbone.ts";
 import { TaskTrainer } from "../../src/continual/taskTrainer.ts";
-import { TrunkCache } from "../../src/continual/trunkCache.ts";
+import { TrunkCache, TrunkMemory, type Trunks } from "../../src/continual/trunkCache.ts";
 import { float32, type HostTensor } from "../../src/core/tensor.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
 import type { Runtime } from "../../src/runtime/types.ts";
@@ -36,7 +36,7 @@ interface Opened {
   readonly compiled: string[];
 }
 
-function open(structure: ModelStructure, trunkCache?: TrunkCache): Opened {
+function open(structure: ModelStructure, trunkCache?: Trunks): Opened {
   const compiled: string[] = [];
   const runtime: Runtime = {
     name: nodeRuntime.name,
@@ -232,5 +232,18 @@ describe("what is kept on the disk", () => {
     expect((await model.trunkRows(encodings))?.of(0)).toHaveLength(
       (encodings[0]?.ids.length ?? 0) * model.structure.backbone.width,
     );
+  });
+
+  test("in memory it is what it is on the disk, computed once for the same encodings, and leaves no file", async () => {
+    const { model, compiled } = open(structureOf(models, "bert", top), new TrunkMemory());
+    await using _ = model;
+    const [first, second] = [await model.trunkRows(encodings), await model.trunkRows(encodings)];
+    expect(second).toBe(first);
+    expect(compiled).toEqual(["state"]);
+    expect(await readdir(folder)).toHaveLength(0);
+    await using other = open(structureOf(models, "bert", top), cache()).model;
+    expect(first).toEqual(await other.trunkRows(encodings));
+    expect(await model.trunkRows([...encodings])).not.toBe(first);
+    expect(await model.trunkRows(encodings.slice(0, 10))).toBeUndefined();
   });
 });

@@ -6,6 +6,7 @@ import { kindsOfTotals } from "../../continual/routing/classTotals.ts";
 import type { RoutingSettings } from "../../continual/routing/routedLearner.ts";
 import type { FeatureConstants, RouterKind } from "../../continual/routing/types.ts";
 import type { LearnResult } from "../../continual/taskTrainer.ts";
+import { TrunkMemory } from "../../continual/trunkCache.ts";
 import { CheckpointError } from "../../core/errors.ts";
 import { promptTemplate } from "../../data/prompts.ts";
 import type { LabelledExample } from "../../data/types.ts";
@@ -101,7 +102,7 @@ export class StoreModel implements AsyncDisposable {
     );
   }
 
-  private open(): AdaptedBackbone {
+  private open(how: { readonly trunkCache?: TrunkMemory } = {}): AdaptedBackbone {
     const { training, prompt, threads } = this.settings;
     return new AdaptedBackbone({
       structure: this.structure,
@@ -110,13 +111,15 @@ export class StoreModel implements AsyncDisposable {
       maxLength: training.maxLength,
       ...(prompt !== undefined && { template: promptTemplate(prompt) }),
       ...(threads === undefined ? {} : { threads }),
+      ...how,
     });
   }
 
   /** Its sessions are its own, so that predictions go on while it learns. */
   private get learner(): ContinualLearner {
     if (this.teacher === undefined) {
-      const model = this.open();
+      // In memory: what a store forgets leaves no states of its texts behind.
+      const model = this.open({ trunkCache: new TrunkMemory() });
       const learner = new ContinualLearner(model, resolveTraining(this.settings), this.settings.seed);
       this.teacher = { model, learner };
     }
