@@ -177,19 +177,24 @@ function takeFeatures({ width, values }: FeatureRows, rows: readonly number[]): 
   return { rows: rows.length, width, values: Float32Array.from(taken) };
 }
 
-/** LDA on all classes but the first, then the first with five rows added; the second time, for the first warms up. */
-async function measureFiveShot(statistics: ClassStatistics, train: FeatureRows, names: readonly string[]) {
+/** A router of all classes but one, then that one with five rows added; the second time, for the first warms up. */
+async function measureFiveShot(
+  kind: RouterKind,
+  statistics: ClassStatistics,
+  train: FeatureRows,
+  names: readonly string[],
+) {
   await using fitter = new RouterFitter((graph) => nodeRuntime.compile(graph, { threads }));
   const [first, second] = statistics.labels;
   if (first === undefined || second === undefined) return;
   const before = statistics.without(first).without(second);
-  await fitter.fit(before, { kind: "lda", seed: 1 });
+  await fitter.fit(before, { kind, seed: 1 });
   const rowsOf = (label: string) => names.flatMap((name, row) => (name === label ? [row] : [])).slice(0, 5);
   const five = (label: string) => ({ label, rows: quantize(takeFeatures(train, rowsOf(label))) });
   const warm = before.with([five(second)]);
-  await fitter.fit(warm, { kind: "lda", seed: 1 });
-  const [, took] = await timed(() => fitter.fit(warm.with([five(first)]), { kind: "lda", seed: 1 }));
-  console.log(`  a class of five rows into LDA of ${warm.labels.length}: ${took}`);
+  await fitter.fit(warm, { kind, seed: 1 });
+  const [, took] = await timed(() => fitter.fit(warm.with([five(first)]), { kind, seed: 1 }));
+  console.log(`  a class of five rows into ${kind} of ${warm.labels.length}: ${took}`);
 }
 
 async function measureOutOfScope(statistics: ClassStatistics, cut: (part: Part) => FeatureRows) {
@@ -310,11 +315,13 @@ for (const recipe of positionals.length > 0 ? positionals : ["clinc150", "bankin
     const held = contributionsOf(cutLayers(features.validation, layers), labels.validation);
     const judging = flags.validation ? held : [];
     const statistics = ClassStatistics.empty(constants).with(withRoles(rows, judging));
-    if (flags["five-shot"]) await measureFiveShot(statistics, train, labels.train);
+    const kinds = flags.kinds.split(",").filter(isKind);
+    if (flags["five-shot"])
+      for (const kind of kinds) await measureFiveShot(kind, statistics, train, labels.train);
     if (flags["unknown-classes"]) await measureUnknownClasses(constants, rows, held);
     if (flags["out-of-scope"] && features.oosTest.rows > 0)
       await measureOutOfScope(statistics, (part) => cutLayers(features[part], layers));
-    for (const kind of flags.kinds.split(",").filter(isKind)) {
+    for (const kind of flags["five-shot"] ? [] : kinds) {
       await using fitter = new RouterFitter((graph) => nodeRuntime.compile(graph, { threads }));
       const [router, fitTime] = await timed(() => fitter.fit(statistics, { kind, seed: Number(flags.seed) }));
       const [{ values }, askTime] = await timed(() => router.posterior(test));

@@ -328,6 +328,56 @@ describe("the search of a grid", () => {
   });
 });
 
+describe("shares of classes", () => {
+  const many = ["a", "b", "c"].map((label, i) => contribution(label, 120, i));
+  const rare = contribution("d", 6, 3);
+  const statistics = empty.with([...many, rare]);
+  const rows = 60;
+  const asked = cloud("d", rows, 77);
+  const meanOfRare = ({ values, classes }: Posterior) => {
+    let sum = 0;
+    for (let row = 0; row < rows; row++) sum += values[row * classes + 3]!;
+    return sum / rows;
+  };
+
+  it.each(["softmax", "network", "ranpac"] as const)(
+    "are taken out of what %s says, which learns them",
+    async (kind) => {
+      const even = await fitter.fit(statistics, { kind, seed: 1 });
+      const asLearned = await fitter.fit(statistics, { kind, seed: 1, shares: "rows" });
+      const { prior, ...rest } = even.model;
+      expect(rest).toEqual(asLearned.model);
+      expect(prior?.map(Math.exp)[3]).toBeCloseTo(6 / 366, 10);
+      const [one, other] = [await even.posterior(asked), await asLearned.posterior(asked)];
+      expect(meanOfRare(one)).toBeGreaterThan(meanOfRare(other) + 0.5);
+      // log p(c)/p(a) has moved by log(120/6).
+      const shift = ({ values }: Posterior) => values[3]! - values[0]!;
+      expect(shift(one) - shift(other)).toBeCloseTo(Math.log(20), 6);
+      const read = fitter.decode(fitter.encode(even), "router.safetensors");
+      expect(read.model).toEqual(even.model);
+    },
+  );
+
+  it("are none of what closed forms with equal priors say", async () => {
+    for (const kind of ["nearest-mean", "lda", "kernel-lda"] as const)
+      expect((await fitter.fit(statistics, { kind, seed: 1 })).model.prior).toBeUndefined();
+  });
+
+  it("are those of the rows that were fitted, where validation rows judge", async () => {
+    const judge = { ...contribution("a", 60, 9), role: "judge" } as const;
+    const fitted = [...many, rare].map((own) => ({ ...own, role: "fit" }) as const);
+    const { judged, model } = await fitter.fit(empty.with([...fitted, judge]), { kind: "softmax", seed: 1 });
+    expect(model.prior?.map(Math.exp)[0]).toBeCloseTo(180 / 426, 10);
+    const plain = await fitter.fit(empty.with([...fitted, judge]), {
+      kind: "softmax",
+      seed: 1,
+      shares: "rows",
+    });
+    const [one, other] = [judged!.posterior().values, plain.judged!.posterior().values];
+    expect(one[3]! - one[0]! - (other[3]! - other[0]!)).toBeCloseTo(Math.log(20), 6);
+  });
+});
+
 describe("calibration", () => {
   it("has a log-loss that is the mean of −log softmax", () => {
     const logits = { rows: 2, columns: 3, values: Float64Array.of(1, 2, 3, 0, -1, 5) };

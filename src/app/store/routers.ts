@@ -147,8 +147,8 @@ export class StoreRouters implements AsyncDisposable {
   }
 
   /** What a router is fitted by beside its statistics. */
-  private fitOf(statistics: RoutingStatistics): Pick<FitOptions, "kind" | "seed"> {
-    return { kind: this.kind ?? defaultKind(statistics), seed: this.seed };
+  private fitOf(statistics: RoutingStatistics): Pick<FitOptions, "kind" | "seed" | "shares"> {
+    return { kind: this.kind ?? defaultKind(statistics), seed: this.seed, shares: "even" };
   }
 
   /** @param by what it is fitted by beside the statistics */

@@ -2,8 +2,8 @@
 /** Fitting routers to statistics. */
 import { DataError } from "../../core/errors.ts";
 import type { RouterFitting } from "../../core/record.ts";
-import { Algebra, type Compile } from "../../linalg/algebra.ts";
-import { accuracyOf, fitInverseTemperature, logSoftmax } from "./calibration.ts";
+import { Algebra, type Compile, type Matrix } from "../../linalg/algebra.ts";
+import { accuracyOf, fitInverseTemperature } from "./calibration.ts";
 import { ClassTotals } from "./classTotals.ts";
 import { chooseClosed } from "./closedFit.ts";
 import { decodeDetector, encodeDetector } from "./detectorFile.ts";
@@ -11,8 +11,8 @@ import { type DetectorModel, scoreRows } from "./detectorModel.ts";
 import { Expander, type Expansion, expansionKey } from "./expansions.ts";
 import { quantize } from "./fixedRows.ts";
 import type { ChosenMember, FitGround, RoutingStatistics } from "./ground.ts";
-import { splitStatistics } from "./heldOut.ts";
-import { autoKinds, type MemberSpec, routerMembers } from "./members.ts";
+import { type Split, splitStatistics } from "./heldOut.ts";
+import { autoKinds, learnsShares, type MemberSpec, routerMembers } from "./members.ts";
 import { chooseNetwork } from "./networkFit.ts";
 import { fitDetector, type OutOfScopeDetector, type OutOfScopeOptions } from "./outOfScope.ts";
 import { decodeRouter, encodeRouter } from "./routerFile.ts";
@@ -22,12 +22,13 @@ import {
   checkWidth,
   type Machinery,
   type Member,
+  posteriorOf,
   type RouterModel,
 } from "./routerModel.ts";
 import { chooseSoftmax } from "./softmaxFit.ts";
 import type { ClassStatistics, Contribution } from "./statistics.ts";
 import { accumulate, leadingTotals } from "./totals.ts";
-import { TotalsKeeper } from "./totalsKeeper.ts";
+import { type RowPart, TotalsKeeper } from "./totalsKeeper.ts";
 import type { FeatureConstants, FixedRows, Posterior, Router, RouterKind } from "./types.ts";
 
 export type { Compile } from "../../linalg/algebra.ts";
@@ -44,6 +45,11 @@ export interface FitOptions extends FitWatch {
   readonly kind: RouterKind | "auto";
   /** Of the network's beginning and order; random projections hang on the constants' own seed. */
   readonly seed: number;
+  /**
+   * What a class's frequency is taken for: `even`, the default, the same for all, for how many examples somebody had says
+   * nothing of how often a class will be asked for; `rows`, as many as its rows, for kinds that learn it.
+   */
+  readonly shares?: "even" | "rows";
 }
 
 /** What a fit settled on, and what it rests on. */
@@ -131,7 +137,7 @@ export class RouterFitter implements AsyncDisposable {
     const { split } = ground;
     const kinds = kindsTried(statistics, options.kind);
     const tried: ChosenKind[] = [];
-    for (const kind of kinds) tried.push(await this.choose(ground, kind, options.onProgress));
+    for (const kind of kinds) tried.push(await this.choose(ground, kind, options));
     let best = tried[0]!;
     for (const other of tried) if ((other.accuracy ?? 0) > (best.accuracy ?? 0)) best = other;
     const members: Member[] = [];
@@ -140,7 +146,15 @@ export class RouterFitter implements AsyncDisposable {
       options.onProgress?.({ stage: "fit", kind: best.kind, member, members: count });
       members.push(await chosen.finish());
     }
-    const model: RouterModel = { kind: best.kind, labels, constants, members, beta: best.beta };
+    const prior = priorOf(ground, best.kind, options.shares, "all");
+    const model: RouterModel = {
+      kind: best.kind,
+      labels,
+      constants,
+      members,
+      beta: best.beta,
+      ...(prior && { prior }),
+    };
     const choice: RouterChoice = {
       kind: best.kind,
       settings: settingsOf(best),
@@ -267,28 +281,59 @@ export class RouterFitter implements AsyncDisposable {
   private async choose(
     ground: FitGround,
     kind: RouterKind,
-    onProgress: FitOptions["onProgress"],
+    { onProgress, shares }: Pick<FitOptions, "onProgress" | "shares">,
   ): Promise<ChosenKind> {
     const { labels } = ground.statistics;
-    const { judges, targets, heldOutRows } = ground.split;
+    const { judges, targets } = ground.split;
     const members: ChosenMember[] = [];
     for (const [i, member] of routerMembers[kind].entries()) {
       onProgress?.({ stage: "choose", kind, member: i + 1, members: routerMembers[kind].length });
       members.push(await chooseMember(ground, member));
     }
+    const prior = priorOf(ground, kind, shares, "fit");
     const [only] = members;
     if (only !== undefined && members.length === 1) {
       const { logits, beta } = only;
-      const accuracy = heldOutRows > 0 ? accuracyOf(logits, targets) : null;
-      return { kind, members, beta: 1, posterior: () => logSoftmax(logits, beta), accuracy };
+      return { kind, members, beta: 1, ...judgedBy(logits, beta, prior, ground.split) };
     }
     const sum = new Float64Array(judges.rows * labels.length);
     for (const { logits, beta, weight } of members) addShare(sum, logits, beta, weight);
     const logits = { rows: judges.rows, columns: labels.length, values: sum };
     const beta = fitInverseTemperature(logits, targets);
-    const accuracy = heldOutRows > 0 ? accuracyOf(logits, targets) : null;
-    return { kind, members, beta, posterior: () => logSoftmax(logits, beta), accuracy };
+    return { kind, members, beta, ...judgedBy(logits, beta, prior, ground.split) };
   }
+}
+
+/** What the rows that judge are given, and how often it is right. */
+function judgedBy(
+  logits: Matrix,
+  beta: number,
+  prior: Float64Array | undefined,
+  { targets, heldOutRows }: Split,
+): Pick<ChosenKind, "posterior" | "accuracy"> {
+  const posterior = () => posteriorOf(logits, beta, prior);
+  // Calibration alone changes no order.
+  const ordered = prior === undefined ? logits : { ...logits, values: posterior().values };
+  return { posterior, accuracy: heldOutRows > 0 ? accuracyOf(ordered, targets) : null };
+}
+
+/**
+ * The log of the classes' shares of the rows fitted to, where a kind learns them and they are not to count.
+ * @returns (C)
+ */
+function priorOf(
+  { statistics, split }: FitGround,
+  kind: RouterKind,
+  shares: FitOptions["shares"] = "even",
+  part: RowPart,
+): Float64Array | undefined {
+  if (shares === "rows" || !routerMembers[kind].some(learnsShares)) return undefined;
+  const heldOut = new Map(split.heldOut.map(({ label, rows }) => [label, rows.rows]));
+  const counts = statistics.labels.map(
+    (label) => statistics.count(label) - (part === "all" ? 0 : (heldOut.get(label) ?? 0)),
+  );
+  const all = counts.reduce((sum, count) => sum + count, 0);
+  return Float64Array.from(counts, (count) => Math.log(count / all));
 }
 
 function kindsTried(statistics: RoutingStatistics, kind: RouterKind | "auto"): readonly RouterKind[] {

@@ -106,6 +106,11 @@ export const routerMembers: { readonly [K in RouterKind]: readonly MemberSpec[] 
   ensemble: [softmax("ends"), softmax("upper"), network("ends", 2), network("upper", 2)],
 };
 
+/** Whether a member takes classes for as frequent as their rows; the others take them for equally frequent. */
+export function learnsShares(member: MemberSpec): boolean {
+  return member.type !== "closed" || member.form === "ridge";
+}
+
 /** What texts of no known class are told by: distances in each of these expansions, added. */
 export const detectorMembers: readonly Pick<ClosedMember, "expansion" | "reads">[] = [
   { expansion: { kind: "relu", size: 1500 }, reads: "last" },

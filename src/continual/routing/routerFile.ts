@@ -121,6 +121,8 @@ export function singles(
 export function encodeRouter({ model, choice, retainedBytes }: FittedRouter): Uint8Array {
   const tensors = new Map<string, HostTensor>();
   const members = model.members.map((member, i) => encodeMember(member, `members/${i}`, tensors));
+  const { prior } = model;
+  if (prior !== undefined) tensors.set("prior", float64(prior, [prior.length]));
   const router = { kind: model.kind, labels: model.labels, beta: model.beta, members, retainedBytes, choice };
   return encodeSafetensors(tensors, {
     version: VERSION,
@@ -157,5 +159,8 @@ export function decodeRouter(
   const members = parsed.members.map((member, i) =>
     decodeMember(member, `members/${i}`, labels.length, tensors, where),
   );
-  return { model: { kind, labels, constants, members, beta }, choice, retainedBytes };
+  const prior = tensors.has("prior") && {
+    prior: doubles(tensors.get("prior"), [labels.length], `${where}: prior`),
+  };
+  return { model: { kind, labels, constants, members, beta, ...prior }, choice, retainedBytes };
 }

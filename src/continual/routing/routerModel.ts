@@ -40,6 +40,8 @@ export interface RouterModel {
   readonly members: readonly Member[];
   /** 1/temperature of the members' weighted sum of log-posteriors. */
   readonly beta: number;
+  /** (C), the log of the classes' shares that the members learned, taken out of what they say; absent: nothing is. */
+  readonly prior?: Float64Array;
 }
 
 /** Rows that go through the products at once. Always as many, so that a text's numbers hang on it alone. */
@@ -77,6 +79,18 @@ function shift(logits: Matrix, bias: Float64Array): Matrix {
   return logits;
 }
 
+/**
+ * Log-posteriors of logits: softmax(β·z), with the shares of classes that it was learned with taken out (logit
+ * adjustment, Menon et al. 2021).
+ * @param logits (n, C)
+ */
+export function posteriorOf(logits: Matrix, beta: number, prior: Float64Array | undefined): Posterior {
+  if (prior === undefined) return logSoftmax(logits, beta);
+  const { rows, columns, values } = logits;
+  const adjusted = values.map((value, place) => beta * value - prior[place % columns]!);
+  return logSoftmax({ rows, columns, values: adjusted }, 1);
+}
+
 /** Adds a member's share: weight · log softmax(β·logits). */
 export function addShare(sum: Float64Array, logits: Matrix, beta: number, weight: number): void {
   const { values } = logSoftmax(logits, beta);
@@ -102,7 +116,7 @@ async function answerBlock(
     const logits = await logitsOf(machinery.algebra, member, expanded);
     addShare(sum, logits, member.beta, member.weight);
   }
-  return logSoftmax({ rows: block.rows, columns, values: sum }, model.beta).values;
+  return posteriorOf({ rows: block.rows, columns, values: sum }, model.beta, model.prior).values;
 }
 
 /** @throws DataError if features are not as wide as those fitted to */

@@ -25,7 +25,7 @@ export interface FileBytes {
   readonly where: string;
 }
 
-export interface StatisticsRouterOptions extends Pick<FitOptions, "kind" | "seed"> {
+export interface StatisticsRouterOptions extends Pick<FitOptions, "kind" | "seed" | "shares"> {
   /** Whether features are read through the first task's adapter. */
   readonly firstSession?: boolean;
   /** What is kept of the statistics; default: everything. */
@@ -110,8 +110,8 @@ export class StatisticsRouter implements AsyncDisposable {
 
   /** Fitted to all rows so far; the same rows and settings give the same router. */
   async router(watch: FitWatch = {}): Promise<FittedRouter> {
-    const { kind, seed } = this.options;
-    this.fitted ??= await this.fitter.fit(this.held, { kind, seed, ...watch });
+    const { kind, seed, shares = "even" } = this.options;
+    this.fitted ??= await this.fitter.fit(this.held, { kind, seed, shares, ...watch });
     return this.fitted;
   }
 

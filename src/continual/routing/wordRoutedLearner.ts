@@ -103,6 +103,8 @@ export class WordRoutedLearner implements AsyncDisposable {
       kind,
       seed,
       firstSession,
+      // How often a tag comes is known, and counts.
+      shares: "rows",
       draw: drawStatistics,
     });
   }
