@@ -1,11 +1,13 @@
 /** One writer a folder: a lock file that names its process and host, and is broken when that process is dead. */
 import { randomBytes } from "node:crypto";
-import { link, open, readFile, rename, rm } from "node:fs/promises";
+import { link, open, readFile, rm } from "node:fs/promises";
 import { hostname } from "node:os";
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
+import { setTimeout } from "node:timers/promises";
 import { z } from "zod";
 import { StoreError } from "../core/errors.ts";
 import { errorCode } from "./fileErrors.ts";
+import { sha256 } from "./hash.ts";
 
 const ownerSchema = z.object({
   pid: z.number().int().positive(),
@@ -75,10 +77,10 @@ function parseOwner(text: string): LockOwner | undefined {
   }
 }
 
-/** Creates the lock with its content in one step; false where one exists. */
-async function create(folder: string, text: string): Promise<boolean> {
-  const path = join(folder, lockFile);
-  const temporary = join(folder, `.tmp-lock-${process.pid}-${randomBytes(4).toString("hex")}`);
+/** Creates a lock with its content in one step; false where one exists. */
+async function create(path: string, text: string): Promise<boolean> {
+  const unique = `${process.pid}-${randomBytes(4).toString("hex")}`;
+  const temporary = join(dirname(path), `.tmp-lock-${unique}`);
   const handle = await open(temporary, "wx");
   try {
     await handle.writeFile(text);
@@ -110,20 +112,45 @@ async function createPlainly(path: string, text: string): Promise<boolean> {
   }
 }
 
-/** Takes the lock file away if it still holds `text`. */
-async function removeLock(folder: string, text: string): Promise<void> {
-  const path = join(folder, lockFile);
-  const aside = join(folder, `.tmp-lock-broken-${process.pid}-${randomBytes(4).toString("hex")}`);
-  if ((await readText(path)) !== text) return;
-  try {
-    await rename(path, aside);
-  } catch (error) {
-    if (errorCode(error) === "ENOENT") return;
-    throw error;
+/** Takes a lock away if it still says `text`. Only for its owner, and for who alone may break it. */
+async function removeLock(path: string, text: string): Promise<void> {
+  if ((await readText(path)) === text) await rm(path, { force: true });
+}
+
+/**
+ * Takes a dead owner's lock away. Of many that find it at once one alone may: the one that holds a second lock, whose
+ * name follows from the first one's and what that says. So nobody takes away what another has put in its place.
+ */
+async function breakLock(path: string, held: string, text: string): Promise<void> {
+  const name = sha256(`${basename(path)} ${held}`).slice(0, 16);
+  const breaking = join(dirname(path), `.tmp-lock-${name}`);
+  if ((await take(breaking, text)).state !== "taken") return;
+  await removeLock(path, held);
+  await removeLock(breaking, text);
+}
+
+type Taking =
+  | { readonly state: "taken"; readonly brokenFrom: LockOwner | undefined }
+  | { readonly state: "held"; readonly text: string; readonly owner: LockOwner | undefined }
+  | { readonly state: "contended" };
+
+/** Every round but the last saw a lock vanish or be broken, so a few rounds are many. */
+const ROUNDS = 10;
+
+async function take(path: string, text: string): Promise<Taking> {
+  let brokenFrom: LockOwner | undefined;
+  for (let round = 0; round < ROUNDS; round++) {
+    if (await create(path, text)) return { state: "taken", brokenFrom };
+    const held = await readText(path);
+    if (held === undefined) continue;
+    const owner = parseOwner(held);
+    if (owner === undefined || (await isAlive(owner))) return { state: "held", text: held, owner };
+    await breakLock(path, held, text);
+    brokenFrom = owner;
+    // Where another one is breaking it, it needs a moment.
+    await setTimeout(2 ** round);
   }
-  // Between the look and the renaming another process may have broken the same lock and taken its own: give it back.
-  if ((await readText(aside)) !== text) await link(aside, path).catch(() => {});
-  await rm(aside, { force: true });
+  return { state: "contended" };
 }
 
 export interface LockOptions {
@@ -178,23 +205,14 @@ export async function acquireLock(folder: string, options: LockOptions = {}): Pr
     ...(processStart && { processStart }),
   };
   const text = `${JSON.stringify(owner, null, 2)}\n`;
-  const release = () => removeLock(folder, text);
-  let brokenFrom: LockOwner | undefined;
-  try {
-    // Every round but the last saw a lock vanish or broke one, so a few rounds are many.
-    for (let round = 0; round < 10; round++) {
-      if (await create(folder, text))
-        return { owner, ...(brokenFrom && { brokenFrom }), [Symbol.asyncDispose]: release };
-      const held = await readText(join(folder, lockFile));
-      if (held === undefined) continue;
-      const holder = parseOwner(held);
-      if (holder === undefined || (await isAlive(holder))) throw inUse(folder, held, holder, options);
-      await removeLock(folder, held);
-      brokenFrom = holder;
-    }
-  } catch (cause) {
-    if (cause instanceof StoreError) throw cause;
+  const path = join(folder, lockFile);
+  const taking = await take(path, text).catch((cause: unknown) => {
     throw new StoreError(`${folder}: cannot be locked`, { cause, exitCode: 1 });
-  }
-  throw new StoreError(`${folder}: cannot be locked: other processes keep taking and leaving the lock`);
+  });
+  if (taking.state === "held") throw inUse(folder, taking.text, taking.owner, options);
+  if (taking.state === "contended")
+    throw new StoreError(`${folder}: cannot be locked: other processes keep taking and leaving the lock`);
+  const { brokenFrom } = taking;
+  const release = () => removeLock(path, text);
+  return { owner, ...(brokenFrom && { brokenFrom }), [Symbol.asyncDispose]: release };
 }

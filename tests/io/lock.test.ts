@@ -5,6 +5,7 @@ import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { StoreError } from "../../src/core/errors.ts";
+import { sha256 } from "../../src/io/hash.ts";
 import { acquireLock } from "../../src/io/lock.ts";
 
 let folder = "";
@@ -95,6 +96,24 @@ describe("acquireLock", () => {
       const won = results.flatMap((result) => (result.status === "fulfilled" ? [result.value] : []));
       expect(won).toHaveLength(1);
       for (const lock of won) await lock[Symbol.asyncDispose]();
+    }
+    expect(await readdir(folder)).toEqual([]);
+  });
+
+  test("a dead lock is broken by one alone: while a living process is at it others leave it, and a dead one's place is taken", async () => {
+    const pid = deadPid();
+    await plant({ pid });
+    const text = await readFile(join(folder, "lock.json"), "utf8");
+    const breaking = join(folder, `.tmp-lock-${sha256(`lock.json ${text}`).slice(0, 16)}`);
+    const owner = { hostname: hostname(), startedAt };
+    await writeFile(breaking, JSON.stringify({ ...owner, pid: process.pid }));
+    await expect(acquireLock(folder)).rejects.toThrow(/other processes keep taking and leaving the lock/);
+    expect(await readFile(join(folder, "lock.json"), "utf8")).toBe(text);
+    await writeFile(breaking, JSON.stringify({ ...owner, pid }));
+    {
+      await using lock = await acquireLock(folder);
+      expect(lock.brokenFrom?.pid).toBe(pid);
+      expect(await readdir(folder)).toEqual(["lock.json"]);
     }
     expect(await readdir(folder)).toEqual([]);
   });

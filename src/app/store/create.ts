@@ -17,9 +17,9 @@ import { resolveStructure } from "../structure.ts";
 import { resolveSettings, type StoreConfig, type StoreSettings, writeSettings } from "./settings.ts";
 import { readStore, StoreFolder } from "./storeFolder.ts";
 
-/** What an interrupted beginning leaves beside its lock; a lock's own temporary is of somebody who is asking for it. */
+/** What an interrupted beginning leaves beside its lock. */
 export function isLeftover(name: string): boolean {
-  return name === configFile || (name.startsWith(".tmp-") && !name.startsWith(".tmp-lock"));
+  return name === configFile || name.startsWith(".tmp-");
 }
 
 /**
