@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { packageRoot } from "../../src/app/packageInfo.ts";
+import { classTable } from "../../src/cli/commands/ls.ts";
 import { stoppable } from "../../src/cli/stoppable.ts";
 import { DataError } from "../../src/core/errors.ts";
 import { temporaryFolder } from "../app/helpers.ts";
@@ -101,6 +102,17 @@ describe("a store from the command line", () => {
     expect(listed.out).toMatch(/classes +5 in 3 tasks/);
     expect(listed.out).toMatch(/6 {2}\S+Z {2}back to version 4\n5 {2}\S+Z {2}forgot a class\n/);
   });
+});
+
+test("of very many classes ls says how much they keep, not each", () => {
+  const perClass = Array.from({ length: 41 }, (_, i) => ({
+    label: `c${i}`,
+    tasks: ["one"],
+    rows: i + 1,
+    statisticsBytes: 64 * (i + 1),
+  }));
+  expect(classTable({ perClass: perClass.slice(1) })).toMatch(/\nc40 +41 +2.6 kB +one\n/);
+  expect(classTable({ perClass })).toBe("\n64 B to 2.6 kB of statistics a class; --json lists all 41\n");
 });
 
 test("Ctrl-C stops a change of a store between two steps, and says that nothing was changed", async () => {

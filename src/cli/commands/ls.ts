@@ -26,8 +26,16 @@ function taskTable({ tasks }: StoreInfo): string {
   return `\n${formatTable([["task", "classes", "kind", "rows", "", "folder"], ...rows], [1, 3])}`;
 }
 
-function classTable({ perClass }: StoreInfo): string {
+/** Of more classes than this the list is for machines. */
+const MOST_CLASSES = 40;
+
+export function classTable({ perClass }: Pick<StoreInfo, "perClass">): string {
   if (perClass.length === 0) return "";
+  if (perClass.length > MOST_CLASSES) {
+    const bytes = perClass.map(({ statisticsBytes }) => statisticsBytes);
+    const [least, most] = [Math.min(...bytes), Math.max(...bytes)];
+    return `\n${formatBytes(least)} to ${formatBytes(most)} of statistics a class; --json lists all ${perClass.length}\n`;
+  }
   const rows = perClass.map(({ label, tasks, rows: n, statisticsBytes }) => [
     label,
     formatCount(n),
