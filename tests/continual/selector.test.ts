@@ -220,20 +220,21 @@ describe("pseudo-features", () => {
   });
 });
 
+const training = {
+  epochs: 1,
+  batchSize: 1,
+  learningRate: 0,
+  headLearningRate: 1e-2,
+  weightDecay: 0,
+  betas: [0.9, 0.999],
+  epsilon: 1e-8,
+  schedule: "linear",
+  warmup: 0,
+  backboneDropout: false,
+} as const;
+
 test("on frozen features it is the same whatever number of tasks is to come; as written it may know that", async () => {
   await using models = await TinyModels.write(["bert"]);
-  const selectorTraining = {
-    epochs: 1,
-    batchSize: 4,
-    learningRate: 0,
-    headLearningRate: 1e-2,
-    weightDecay: 0,
-    betas: [0.9, 0.999],
-    epsilon: 1e-8,
-    schedule: "linear",
-    warmup: 0,
-    backboneDropout: false,
-  } as const;
   const labels = ["a", "b"];
   const texts = labels.map((label) => ({ text: `text of ${label}`, label }));
   const learn = async (kind: SelectorKind, foreseen: number) => {
@@ -241,7 +242,7 @@ test("on frozen features it is the same whatever number of tasks is to come; as 
     await using selector = new TaskSelector(model, {
       kind,
       tasks: foreseen,
-      training: selectorTraining,
+      training,
       seed: 1,
     });
     for (const index of [0, 1])
@@ -258,18 +259,6 @@ test("on frozen features it is the same whatever number of tasks is to come; as 
 });
 
 test("on separable features it learns whose they are, the same bytes each time", async () => {
-  const options = {
-    epochs: 1,
-    batchSize: 1,
-    learningRate: 0,
-    headLearningRate: 1e-2,
-    weightDecay: 0,
-    betas: [0.9, 0.999],
-    epsilon: 1e-8,
-    schedule: "linear",
-    warmup: 0,
-    backboneDropout: false,
-  } as const;
   const features = randomRows(60, "separable");
   const owners = Array.from({ length: 60 }, (_, row) => row % 3);
   for (const [row, owner] of owners.entries()) features.values[row * width + owner]! += 8;
@@ -277,7 +266,7 @@ test("on separable features it learns whose they are, the same bytes each time",
     await using net = new SelectionNetwork((graph) => nodeRuntime.compile(graph, { threads: 1 }), width);
     const tensors = growSelector(network, tasks, rng);
     for (let round = 0; round < 5; round++)
-      await net.fit(tensors, () => ({ features, owners }), options, rng.fork(round));
+      await net.fit(tensors, () => ({ features, owners }), training, rng.fork(round));
     const weights = await net.weigh(tensors, features);
     const right = owners.filter((owner, row) => {
       const own = weights.values.subarray(row * tasks, (row + 1) * tasks);
