@@ -18,7 +18,7 @@ const WEIGHING_BATCH = 1024;
 
 /** Rows of a training step on frozen features, and rounds over them. */
 const FROZEN_BATCH = 64;
-/** Chosen on validation texts by `bench/selectorRounds.ts`; docs/newlora.md has its figures. */
+/** Chosen on validation texts by `studies/selectorRounds.ts`; docs/newlora.md has its figures. */
 const FROZEN_ROUNDS = 20;
 
 function rowsOf({ width, values }: FeatureRows, start: number, end: number) {

@@ -23,6 +23,7 @@ export const pages: readonly Page[] = [
     .map((name) => `docs/${name}`),
   "demo/README.md",
   "models/accrete-mini/README.md",
+  "studies/README.md",
 ].map(readPage);
 
 /** The fenced blocks of a language. */
@@ -55,9 +56,18 @@ export function anchorsOf({ text }: Page): string[] {
   );
 }
 
-const ownFolders = ["src", "tests", "tools", "docs", "models", "demo", "configs", "examples", "bench"].filter(
-  (name) => existsSync(join(packageRoot, name)),
-);
+const ownFolders = [
+  "src",
+  "tests",
+  "tools",
+  "docs",
+  "models",
+  "demo",
+  "configs",
+  "examples",
+  "bench",
+  "studies",
+].filter((name) => existsSync(join(packageRoot, name)));
 const ownPath = new RegExp(`(?<![\\w./-])(?:${ownFolders.join("|")})/[\\w./-]*`, "g");
 
 /** Paths of repository files that stand in code, inline or fenced; patterns such as \`<task>\` are left out. */

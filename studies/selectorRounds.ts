@@ -1,7 +1,7 @@
 /**
  * How many rounds the frozen selection network trains for, and whether it begins anew with each task, goes on with all
  * its outputs, or goes on and grows by an output a task, judged on validation texts alone:
- * `npx tsx bench/selectorRounds.ts [clinc150|banking77 …] [--shared ../shared]`. Frozen MiniLM features, tasks divided
+ * `npx tsx studies/selectorRounds.ts [clinc150|banking77 …] [--shared ../shared]`. Frozen MiniLM features, tasks divided
  * by seed 1; CLINC150 has its own validation part, Banking77's is held out of train. A network that begins anew is a
  * function of the last task's fit alone, so only that one is made.
  */

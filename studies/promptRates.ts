@@ -1,6 +1,6 @@
 /**
  * The learning rate of prompt tuning, judged on validation texts alone:
- * `npx tsx bench/promptRates.ts [5e-4 5e-3 …] [--tasks 3] [--shared ../shared]`. The first tasks of CLINC150 as seed 1
+ * `npx tsx studies/promptRates.ts [5e-4 5e-3 …] [--tasks 3] [--shared ../shared]`. The first tasks of CLINC150 as seed 1
  * divides it, MiniLM, one thread, everything else at its default (the prompt
  * begins with the words for sentences of any kind); the validation part stands in place of the test part.
  */

@@ -1,5 +1,5 @@
 /**
- * Routers on frozen MiniLM features: `npx tsx bench/routers.ts [clinc150|banking77 …] [--shared ../shared]
+ * Routers on frozen MiniLM features: `npx tsx studies/routers.ts [clinc150|banking77 …] [--shared ../shared]
  * [--layers 6,3-4-5-6] [--kinds lda,ranpac] [--threads 1] [--seed 1] [--validation] [--out-of-scope]
  * [--unknown-classes] [--five-shot]`.
  * Fitted to all of train, whatever is chosen is chosen on 15 % of it; with `--validation` it is chosen on validation

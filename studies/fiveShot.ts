@@ -1,6 +1,6 @@
 /**
  * What a class of five texts reaches in a store of CLINC150 whose other classes have all of theirs:
- * `npx tsx bench/fiveShot.ts [--shared ../shared] [--kinds lda,ranpac] [--classes 10] [--shots 5] [--together]
+ * `npx tsx studies/fiveShot.ts [--shared ../shared] [--kinds lda,ranpac] [--classes 10] [--shots 5] [--together]
  * [--threads 1] [--seed 1]`. The store learns all 150 classes through the library, statistics alone, and lies in the
  * system's temporary folder. For each class drawn: the store as it is without the class, which is what it would be had it
  * never seen it, and with five of the class's train texts. With `--together` all of the classes drawn at once. Printed are
