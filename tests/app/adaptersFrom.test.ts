@@ -10,7 +10,7 @@ import { selectorFile } from "../../src/continual/selectorState.ts";
 import { ConfigError, StoreError } from "../../src/core/errors.ts";
 import type { RunEvent } from "../../src/core/record.ts";
 import { readRunRecord } from "../../src/report/record.ts";
-import { writeTinyExperiment } from "./tinyExperiment.ts";
+import { writeTinyExperiment } from "../support/tinyStreams.ts";
 
 let root = "";
 let yaml = "";

@@ -4,9 +4,8 @@ import { describe, expect, it } from "vitest";
 import { type LoadedBackbone, loadBackbone, resolveFeature } from "../../src/app/backbone.ts";
 import { endTokens } from "../../src/app/endTokens.ts";
 import { CheckpointError } from "../../src/core/errors.ts";
-import { writeTinyDecoder } from "../generate/tinyDecoder.ts";
-import { temporaryFolder } from "./helpers.ts";
-import { writeTinyModel } from "./tinyExperiment.ts";
+import { temporaryFolder } from "../support/folders.ts";
+import { writeTinyDecoder, writeTinyModel } from "../support/tinyModels.ts";
 
 async function openDecoder(
   changes: Readonly<Record<string, unknown>> = {},

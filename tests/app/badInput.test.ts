@@ -19,9 +19,9 @@ import type { RunEvent } from "../../src/core/record.ts";
 import type { HostTensor } from "../../src/core/tensor.ts";
 import { nodeFileSystem } from "../../src/io/atomic.ts";
 import { decodeSafetensors, encodeSafetensors } from "../../src/io/safetensors.ts";
-import { accrete } from "../cli/helpers.ts";
-import { temporaryFolder } from "./helpers.ts";
-import { writeTinyExperiment } from "./tinyExperiment.ts";
+import { accrete } from "../support/cli.ts";
+import { temporaryFolder } from "../support/folders.ts";
+import { writeTinyExperiment } from "../support/tinyStreams.ts";
 
 let root = "";
 let template = "";

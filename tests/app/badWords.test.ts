@@ -6,9 +6,9 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { loadConfig } from "../../src/app/config.ts";
 import { wordExperiment } from "../../src/app/wordExperiment.ts";
-import { accrete } from "../cli/helpers.ts";
-import { temporaryFolder } from "./helpers.ts";
-import { writeTinyWords } from "./tinyWords.ts";
+import { accrete } from "../support/cli.ts";
+import { temporaryFolder } from "../support/folders.ts";
+import { writeTinyWords } from "../support/tinyStreams.ts";
 
 let template = "";
 

@@ -17,7 +17,9 @@ import { parseOverride } from "../../src/app/overrides.ts";
 import { packageRoot } from "../../src/app/packageInfo.ts";
 import { resolveTraining } from "../../src/app/structure.ts";
 import { ConfigError } from "../../src/core/errors.ts";
-import { configAt, issuesOf, smallest, temporaryFolder, writeConfig } from "./helpers.ts";
+import { issuesOf } from "../support/errors.ts";
+import { temporaryFolder } from "../support/folders.ts";
+import { configAt, smallest, writeConfig } from "../support/runs.ts";
 
 /** Word for word what the README promises to run. */
 const promised = `

@@ -19,8 +19,8 @@ import { readPeftFolder } from "../../src/peft/checkpoint.ts";
 import { loraScaling } from "../../src/peft/lora.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
 import type { ModelStructure } from "../../src/train/graphs.ts";
-import { relativeDifference, tolerances } from "../tolerances.ts";
-import { writeTinyExperiment } from "./tinyExperiment.ts";
+import { writeTinyExperiment } from "../support/tinyStreams.ts";
+import { relativeDifference, tolerances } from "../support/tolerances.ts";
 
 const learned = ["task-0", "task-1", "task-2"] as const;
 /** Texts of many lengths, more than one batch of them, the longest longer than the model reads. */

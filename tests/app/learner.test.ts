@@ -12,9 +12,9 @@ import {
   loadAdapter,
   type TaggedSentence,
 } from "../../src/index.ts";
-import { writeTinyDecoder } from "../generate/tinyDecoder.ts";
-import { folderOfTestFile } from "../temporaryFolders.ts";
-import { writeTinyWords } from "./tinyWords.ts";
+import { folderOfTestFile } from "../support/folders.ts";
+import { writeTinyDecoder } from "../support/tinyModels.ts";
+import { writeTinyWords } from "../support/tinyStreams.ts";
 
 const root = folderOfTestFile("learner");
 let sentences: readonly TaggedSentence[] = [];

@@ -22,8 +22,8 @@ import type { LabelledExample } from "../../src/data/types.ts";
 import type { Architecture } from "../../src/nn/backbone.ts";
 import { readPeftFolder } from "../../src/peft/checkpoint.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
-import { writeTinyFamily } from "./tinyFamilies.ts";
-import { conll } from "./tinyWords.ts";
+import { writeTinyFamily } from "../support/tinyModels.ts";
+import { conll } from "../support/tinyStreams.ts";
 
 const labels = ["aa", "bb", "cc", "dd"] as const;
 const prompt = "{text} is";

@@ -5,9 +5,9 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { exportTaskFolders } from "../../src/app/original/checkpoints.ts";
 import { readPeftFolder } from "../../src/peft/checkpoint.ts";
 import { encodeSentenceTasks } from "../../src/prepare/encode.ts";
-import { accrete } from "../cli/helpers.ts";
-import { labels, writeTinyModel } from "./tinyExperiment.ts";
-import { conll } from "./tinyWords.ts";
+import { accrete } from "../support/cli.ts";
+import { writeTinyModel } from "../support/tinyModels.ts";
+import { conll, labels } from "../support/tinyStreams.ts";
 
 let folder = "";
 const at = (...parts: readonly string[]) => join(folder, ...parts);

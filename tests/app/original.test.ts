@@ -8,7 +8,8 @@ import { otherFlags, otherMethods } from "../../src/app/original/methods.ts";
 import { flagBehind, type Surroundings, translate } from "../../src/app/original/translate.ts";
 import { encodeSentenceTasks } from "../../src/prepare/encode.ts";
 import { originalPage, renderOriginalPage } from "../../tools/docs/original.ts";
-import { issuesOf, temporaryFolder } from "./helpers.ts";
+import { issuesOf } from "../support/errors.ts";
+import { temporaryFolder } from "../support/folders.ts";
 
 /** A folder with the two-file layout under a name of the original's, and a YAML file of its flags. */
 async function workplace(yaml: string, dataset = "clinc150_task15") {

@@ -9,8 +9,9 @@ import { computeProbing } from "../../src/core/probing.ts";
 import type { RunEvent } from "../../src/core/record.ts";
 import { renderHtml } from "../../src/report/html.ts";
 import { readRunRecord } from "../../src/report/record.ts";
-import { configAt, issuesOf } from "./helpers.ts";
-import { writeTinyExperiment } from "./tinyExperiment.ts";
+import { issuesOf } from "../support/errors.ts";
+import { configAt } from "../support/runs.ts";
+import { writeTinyExperiment } from "../support/tinyStreams.ts";
 
 let root = "";
 let yaml = "";

@@ -18,8 +18,8 @@ import { readRows } from "../../src/io/safetensors.ts";
 import { readPeftFolder } from "../../src/peft/checkpoint.ts";
 import { autoPromptText, PROMPT_EMBEDDINGS, promptTextIds } from "../../src/peft/promptTuning.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
-import { relativeDifference, tolerances } from "../tolerances.ts";
-import { writeTinyExperiment } from "./tinyExperiment.ts";
+import { writeTinyExperiment } from "../support/tinyStreams.ts";
+import { relativeDifference, tolerances } from "../support/tolerances.ts";
 
 const prompt = {
   "method.adapter": "prompt-tuning",

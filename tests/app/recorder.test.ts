@@ -5,7 +5,8 @@ import { Recorder } from "../../src/app/recorder.ts";
 import { StoreError } from "../../src/core/errors.ts";
 import type { RunEventBody } from "../../src/core/record.ts";
 import { parseEvents } from "../../src/report/record.ts";
-import { at, evaluatedEvent, metrics, started, stepEvent, temporaryFolder } from "./helpers.ts";
+import { temporaryFolder } from "../support/folders.ts";
+import { at, evaluatedEvent, metrics, started, stepEvent } from "../support/records.ts";
 
 async function record(folder: string, bodies: readonly RunEventBody[], firstSecond = 0): Promise<void> {
   await using recorder = await Recorder.open(folder);

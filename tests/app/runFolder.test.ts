@@ -8,7 +8,9 @@ import { loadConfig } from "../../src/app/config.ts";
 import { adapterId, readManifest, slugFor } from "../../src/app/manifest.ts";
 import { RunFolder } from "../../src/app/runFolder.ts";
 import { CheckpointError, ConfigError, StoreError } from "../../src/core/errors.ts";
-import { configAt, header, temporaryFolder } from "./helpers.ts";
+import { temporaryFolder } from "../support/folders.ts";
+import { header } from "../support/records.ts";
+import { configAt } from "../support/runs.ts";
 
 const bytes = (text: string) => new TextEncoder().encode(text);
 const files = new Map([

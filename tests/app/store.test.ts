@@ -12,10 +12,10 @@ import { readStore, StoreFolder } from "../../src/app/store/storeFolder.ts";
 import type { StoreEvent } from "../../src/app/store/types.ts";
 import type { Prediction } from "../../src/app/types.ts";
 import { loadStream } from "../../src/data/stream.ts";
-import { tolerances } from "../tolerances.ts";
-import { temporaryFolder } from "./helpers.ts";
-import { questions, settings, statisticsOnly, texts, workshop } from "./storeWorkshop.ts";
-import { writeTinyExperiment } from "./tinyExperiment.ts";
+import { temporaryFolder } from "../support/folders.ts";
+import { questions, settings, statisticsOnly, workshop } from "../support/stores.ts";
+import { texts, writeTinyExperiment } from "../support/tinyStreams.ts";
+import { tolerances } from "../support/tolerances.ts";
 
 describe("learning", () => {
   test("a task's adapter is the one that a learner in memory trains, and later changes leave its bytes alone", async () => {

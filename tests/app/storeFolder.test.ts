@@ -8,7 +8,9 @@ import { RunFolder, verifiedAdapterFolder } from "../../src/app/runFolder.ts";
 import { keptVersions, readStore, readVersion, StoreFolder } from "../../src/app/store/storeFolder.ts";
 import { AccreteError } from "../../src/core/errors.ts";
 import { type FileSystem, nodeFileSystem } from "../../src/io/atomic.ts";
-import { configAt, header, temporaryFolder } from "./helpers.ts";
+import { temporaryFolder } from "../support/folders.ts";
+import { header } from "../support/records.ts";
+import { configAt } from "../support/runs.ts";
 
 const filesOf = (text: string) => new Map([["statistics.safetensors", new TextEncoder().encode(text)]]);
 

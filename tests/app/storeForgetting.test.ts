@@ -6,8 +6,9 @@ import { mergeStores, openStore } from "../../src/app/store/store.ts";
 import { readStore, StoreFolder } from "../../src/app/store/storeFolder.ts";
 import { readTasks } from "../../src/app/store/tasks.ts";
 import { encodeContributions } from "../../src/continual/routing/contributionFile.ts";
-import { tolerances } from "../tolerances.ts";
-import { answers, questions, statisticsOf, statisticsOnly, texts, workshop } from "./storeWorkshop.ts";
+import { answers, questions, statisticsOf, statisticsOnly, workshop } from "../support/stores.ts";
+import { texts } from "../support/tinyStreams.ts";
+import { tolerances } from "../support/tolerances.ts";
 
 describe("forgetting", () => {
   test("leaves the statistics and the answers of a store that never saw the class, bit for bit", async () => {

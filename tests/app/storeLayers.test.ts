@@ -9,9 +9,9 @@ import { openStore } from "../../src/app/store/store.ts";
 import { readStore } from "../../src/app/store/storeFolder.ts";
 import { TrunkMemory } from "../../src/continual/trunkCache.ts";
 import { loadStream } from "../../src/data/stream.ts";
-import { temporaryFolder } from "./helpers.ts";
-import { writeTinyExperiment } from "./tinyExperiment.ts";
-import { writeTinyFamily } from "./tinyFamilies.ts";
+import { temporaryFolder } from "../support/folders.ts";
+import { writeTinyFamily } from "../support/tinyModels.ts";
+import { writeTinyExperiment } from "../support/tinyStreams.ts";
 
 afterEach(() => {
   vi.unstubAllEnvs();

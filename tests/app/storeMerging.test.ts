@@ -12,9 +12,9 @@ import { readSettings } from "../../src/app/store/settings.ts";
 import { mergeStores, openStore } from "../../src/app/store/store.ts";
 import { readStore } from "../../src/app/store/storeFolder.ts";
 import { acquireLock } from "../../src/io/lock.ts";
-import { temporaryFolder } from "./helpers.ts";
-import { questions, statisticsOnly, texts, workshop } from "./storeWorkshop.ts";
-import { writeTinyExperiment } from "./tinyExperiment.ts";
+import { temporaryFolder } from "../support/folders.ts";
+import { questions, statisticsOnly, workshop } from "../support/stores.ts";
+import { texts, writeTinyExperiment } from "../support/tinyStreams.ts";
 
 type Workshop = Awaited<ReturnType<typeof workshop>>;
 

@@ -7,8 +7,9 @@ import { purgeStore } from "../../src/app/store/purging.ts";
 import { openStore } from "../../src/app/store/store.ts";
 import { readStore } from "../../src/app/store/storeFolder.ts";
 import { TrunkCache } from "../../src/continual/trunkCache.ts";
-import { temporaryFolder } from "./helpers.ts";
-import { questions, statisticsOnly, texts, workshop } from "./storeWorkshop.ts";
+import { temporaryFolder } from "../support/folders.ts";
+import { questions, statisticsOnly, workshop } from "../support/stores.ts";
+import { texts } from "../support/tinyStreams.ts";
 
 let caches: string;
 

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { defaultKind } from "../../src/app/store/routers.ts";
 import { ClassStatistics } from "../../src/continual/routing/statistics.ts";
-import { constants, contribution } from "../continual/routingFixtures.ts";
+import { constants, contribution } from "../support/routingRows.ts";
 
 /** Of as many rows a class as the counts say. */
 function statisticsOf(counts: readonly number[]): ClassStatistics {

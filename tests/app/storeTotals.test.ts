@@ -6,8 +6,8 @@ import { parseOverride } from "../../src/app/overrides.ts";
 import { describeStore } from "../../src/app/store/info.ts";
 import { mergeStores, openStore } from "../../src/app/store/store.ts";
 import { kindsOfTotals } from "../../src/continual/routing/classTotals.ts";
-import { answers, questions, statisticsOnly, texts, workshop } from "./storeWorkshop.ts";
-import { writeTinyExperiment } from "./tinyExperiment.ts";
+import { answers, questions, statisticsOnly, workshop } from "../support/stores.ts";
+import { texts, writeTinyExperiment } from "../support/tinyStreams.ts";
 
 const totals = { router: { kind: "lda", contributions: "none" } } as const;
 

@@ -10,10 +10,10 @@ import { encodePeftFolder, readPeftFolder } from "../../src/peft/checkpoint.ts";
 import type { Architecture, SavedAdapter } from "../../src/peft/types.ts";
 import { buildInferenceGraph } from "../../src/train/graphs.ts";
 import { parameterFeeds } from "../../src/train/trainer.ts";
-import { goldenBackbone, goldenTensors, inPrecision, need } from "../goldens/harness.ts";
-import { configOf, editTensors, host, keysOf, makeHead, makeSaved } from "../peft/checkpointFixtures.ts";
-import { promptFeeds, prompts, setups, textBatch, virtualTokens } from "../peft/promptHarness.ts";
-import { relativeDifference } from "../tolerances.ts";
+import { configOf, editTensors, host, keysOf, makeHead, makeSaved } from "../support/adapterFiles.ts";
+import { goldenBackbone, goldenTensors, inPrecision, need } from "../support/goldens.ts";
+import { promptFeeds, prompts, setups, textBatch, virtualTokens } from "../support/promptRuns.ts";
+import { relativeDifference } from "../support/tolerances.ts";
 
 const architectures: readonly Architecture[] = ["bert", "roberta"];
 const feature = { pooling: "cls", normalize: false } as const;

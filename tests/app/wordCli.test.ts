@@ -5,8 +5,8 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { formatSummary, summarise } from "../../src/cli/commands/seeds.ts";
 import { readRunRecord } from "../../src/report/record.ts";
-import { accrete } from "../cli/helpers.ts";
-import { writeTinyWords } from "./tinyWords.ts";
+import { accrete } from "../support/cli.ts";
+import { writeTinyWords } from "../support/tinyStreams.ts";
 
 let root = "";
 let ran: Awaited<ReturnType<typeof accrete>>;

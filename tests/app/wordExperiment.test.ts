@@ -14,8 +14,8 @@ import { maskTypes } from "../../src/data/wordStream.ts";
 import { decodeSafetensors } from "../../src/io/safetensors.ts";
 import { readRunRecord } from "../../src/report/record.ts";
 import { renderTables } from "../../src/report/terminal.ts";
-import { tolerances } from "../tolerances.ts";
-import { conll, writeTinyWords } from "./tinyWords.ts";
+import { conll, writeTinyWords } from "../support/tinyStreams.ts";
+import { tolerances } from "../support/tolerances.ts";
 
 const division = [["animal", "building"], ["colour"], ["dish"]] as const;
 

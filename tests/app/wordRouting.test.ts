@@ -16,7 +16,7 @@ import { readConll, type TaggedSentence } from "../../src/data/conll.ts";
 import { compareRuns } from "../../src/report/comparison.ts";
 import { readRunRecord } from "../../src/report/record.ts";
 import { renderTables } from "../../src/report/terminal.ts";
-import { writeTinyWords } from "./tinyWords.ts";
+import { writeTinyWords } from "../support/tinyStreams.ts";
 
 let root = "";
 let yaml = "";

@@ -7,7 +7,7 @@ import * as op from "../../src/graph/ops.ts";
 import type { Node, Value } from "../../src/graph/types.ts";
 import { referenceRuntime } from "../../src/runtime/reference.ts";
 import type { Tensors } from "../../src/runtime/types.ts";
-import { tolerances } from "../tolerances.ts";
+import { tolerances } from "../support/tolerances.ts";
 
 async function evaluate(outputs: Readonly<Record<string, Value>>, feeds: Tensors): Promise<Tensors> {
   return (await referenceRuntime.compile(createGraph(outputs))).run(feeds);

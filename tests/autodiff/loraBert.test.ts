@@ -4,8 +4,8 @@ import { float64, type HostTensor } from "../../src/core/tensor.ts";
 import { defaultHeads } from "../../src/nn/heads.ts";
 import { referenceRuntime } from "../../src/runtime/reference.ts";
 import { buildTrainingGraph, GRADIENT_PREFIX, type ModelStructure } from "../../src/train/graphs.ts";
-import * as golden from "../goldens/harness.ts";
-import { tolerances } from "../tolerances.ts";
+import * as golden from "../support/goldens.ts";
+import { tolerances } from "../support/tolerances.ts";
 
 const STEP = 1e-5;
 

@@ -5,9 +5,9 @@ import { createGraph } from "../../src/graph/graph.ts";
 import * as op from "../../src/graph/ops.ts";
 import type { OpKind, Value } from "../../src/graph/types.ts";
 import { referenceRuntime } from "../../src/runtime/reference.ts";
-import { createDraw, type Draw } from "../graph/draw.ts";
-import { type OperatorCase, operatorCases } from "../graph/operatorCases.ts";
-import { largestMagnitude, relativeDifference, tolerances } from "../tolerances.ts";
+import { createDraw, type Draw } from "../support/draw.ts";
+import { type OperatorCase, operatorCases } from "../support/operatorCases.ts";
+import { largestMagnitude, relativeDifference, tolerances } from "../support/tolerances.ts";
 
 /**
  * What each operator's gradient is checked at, or why it has none. Keyed by operator, so that a new one does

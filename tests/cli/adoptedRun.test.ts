@@ -1,9 +1,9 @@
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, expect, test, vi } from "vitest";
-import { temporaryFolder } from "../app/helpers.ts";
-import { writeTinyExperiment } from "../app/tinyExperiment.ts";
-import { accrete } from "./helpers.ts";
+import { accrete } from "../support/cli.ts";
+import { temporaryFolder } from "../support/folders.ts";
+import { writeTinyExperiment } from "../support/tinyStreams.ts";
 
 afterEach(() => {
   vi.unstubAllEnvs();

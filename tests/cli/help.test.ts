@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { packageRoot } from "../../src/app/packageInfo.ts";
-import { accrete } from "./helpers.ts";
+import { accrete } from "../support/cli.ts";
 
 const commands = [
   [],

@@ -2,8 +2,10 @@ import { mkdir, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { RunFolder } from "../../src/app/runFolder.ts";
-import { configAt, header, temporaryFolder, writeConfig } from "../app/helpers.ts";
-import { accrete, spawnAccrete } from "./helpers.ts";
+import { accrete, spawnAccrete } from "../support/cli.ts";
+import { temporaryFolder } from "../support/folders.ts";
+import { header } from "../support/records.ts";
+import { configAt, writeConfig } from "../support/runs.ts";
 
 const typo = `
 backbone: ./model

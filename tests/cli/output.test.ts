@@ -9,8 +9,9 @@ import { ProgressPrinter } from "../../src/cli/progress.ts";
 import { quote } from "../../src/cli/shell.ts";
 import { ConfigError, DataError, EngineError } from "../../src/core/errors.ts";
 import { spreadOf } from "../../src/core/spread.ts";
-import { at, evaluatedEvent, metrics, started, stepEvent, temporaryFolder } from "../app/helpers.ts";
-import { listeningTerminal } from "./helpers.ts";
+import { listeningTerminal } from "../support/cli.ts";
+import { temporaryFolder } from "../support/folders.ts";
+import { at, evaluatedEvent, metrics, started, stepEvent } from "../support/records.ts";
 
 const bodies = [
   started,

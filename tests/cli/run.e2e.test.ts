@@ -5,8 +5,8 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { packageRoot } from "../../src/app/packageInfo.ts";
 import { parseEvents } from "../../src/report/record.ts";
-import { writeTinyExperiment } from "../app/tinyExperiment.ts";
-import { spawnAccrete } from "./helpers.ts";
+import { spawnAccrete } from "../support/cli.ts";
+import { writeTinyExperiment } from "../support/tinyStreams.ts";
 
 let folder = "";
 let config = "";

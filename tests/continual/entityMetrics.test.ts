@@ -14,7 +14,7 @@ import {
 } from "../../src/continual/entityMetrics.ts";
 import { DataError, StoreError } from "../../src/core/errors.ts";
 import { typeMatrix } from "../../src/core/typeMatrix.ts";
-import { tolerances } from "../tolerances.ts";
+import { tolerances } from "../support/tolerances.ts";
 
 const scores = z.tuple([z.number(), z.number(), z.number()]);
 const modeSchema = z.object({

@@ -14,7 +14,7 @@ import { createRng } from "../../src/core/random.ts";
 import { loadStream } from "../../src/data/stream.ts";
 import type { Graph } from "../../src/graph/types.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
-import { writeTinyExperiment } from "../app/tinyExperiment.ts";
+import { writeTinyExperiment } from "../support/tinyStreams.ts";
 
 const compile = (graph: Graph) => nodeRuntime.compile(graph, { threads: 1 });
 

@@ -14,8 +14,8 @@ import { float64 } from "../../src/core/tensor.ts";
 import { Algebra } from "../../src/linalg/algebra.ts";
 import { factorLower } from "../../src/linalg/triangular.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
-import { relativeDifference, tolerances } from "../tolerances.ts";
-import { cloud, constants, contribution } from "./routingFixtures.ts";
+import { cloud, constants, contribution } from "../support/routingRows.ts";
+import { relativeDifference, tolerances } from "../support/tolerances.ts";
 
 const compile = (graph: Parameters<typeof nodeRuntime.compile>[0]) =>
   nodeRuntime.compile(graph, { threads: 1 });

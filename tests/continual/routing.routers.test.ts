@@ -6,14 +6,12 @@ import {
   logLoss,
   logSoftmax,
 } from "../../src/continual/routing/calibration.ts";
-import { ClassTotals } from "../../src/continual/routing/classTotals.ts";
 import { searchGrid } from "../../src/continual/routing/closedFit.ts";
 import { type FittedRouter, RouterFitter } from "../../src/continual/routing/fit.ts";
 import { FIXED_SCALE, takeRows } from "../../src/continual/routing/fixedRows.ts";
 import { largest } from "../../src/continual/routing/fusion.ts";
 import type { MemberSpec } from "../../src/continual/routing/members.ts";
 import { ClassStatistics, type Contribution } from "../../src/continual/routing/statistics.ts";
-import { decodeTotals, encodeTotals } from "../../src/continual/routing/totalsFile.ts";
 import {
   type FixedRows,
   type Posterior,
@@ -23,7 +21,7 @@ import {
 import { DataError, StoreError } from "../../src/core/errors.ts";
 import { createRng, shuffled } from "../../src/core/random.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
-import { cloud, constants, contribution } from "./routingFixtures.ts";
+import { cloud, constants, contribution } from "../support/routingRows.ts";
 
 // The real tables, with as few random features as small clouds need.
 vi.mock("../../src/continual/routing/members.ts", async (load) => {
@@ -172,57 +170,6 @@ describe.each(["softmax", "network"] as const)("router %s, trained on rows", (ki
     const values = Float32Array.from(rows.values, (value) => value / FIXED_SCALE);
     const answered = await router.posterior({ rows: rows.rows, width: rows.width, values });
     expect(answered.values).not.toEqual(posterior().values);
-  });
-});
-
-const closedKinds = ["nearest-mean", "lda", "kernel-lda", "ranpac"] as const;
-
-describe.each(closedKinds)("router %s without contributions", (kind) => {
-  const none = ClassTotals.empty(constants, [kind]);
-
-  it("equals one with them, to the last bit, in any order and merged", async () => {
-    const expected = (await learn(empty.with(all), kind)).model;
-    const [a, b, c, d] = [all[0]!, all[1]!, all[2]!, all[3]!];
-    const pieces = [0, 1].map((part) => ({
-      label: "a",
-      rows: takeRows(
-        a.rows,
-        [...Array(a.rows.rows).keys()].filter((row) => row % 2 === part),
-      ),
-    }));
-    const first = await fitter.summarize(await fitter.summarize(none, [d, pieces[1]!]), [b, d]);
-    const second = await fitter.summarize(none, [c, pieces[0]!]);
-    const merged = second.merge(first);
-    expect((await fitter.fit(merged, { kind, seed: 1 })).model).toEqual(expected);
-    expect((await fitter.fit(first.merge(second), { kind: "auto", seed: 1 })).model).toEqual(expected);
-    expect(merged.count("a")).toBe(40);
-    const roles = [{ ...a, role: "fit" } as const, b, { ...contribution("a", 7, 8), role: "judge" } as const];
-    const told = await fitter.summarize(await fitter.summarize(none, [roles[2]!, roles[1]!]), [roles[0]!]);
-    expect((await fitter.fit(told, { kind, seed: 1 })).model).toEqual(
-      (await learn(empty.with(roles), kind)).model,
-    );
-    expect(() => merged.merge(first)).toThrow(/both sides have learned the same rows/);
-  });
-
-  it("comes back from its file as it was", async () => {
-    const learned = await fitter.summarize(none, all);
-    const bytes = encodeTotals(learned);
-    const read = decodeTotals(bytes, "totals.safetensors");
-    expect(encodeTotals(read)).toEqual(bytes);
-    const [one, other] = [
-      await fitter.fit(learned, { kind, seed: 1 }),
-      await fitter.fit(read, { kind, seed: 1 }),
-    ];
-    expect(other.model).toEqual(one.model);
-    expect(learned.retained().bytesPerClass.get("a")).toBeGreaterThan(0);
-  });
-});
-
-describe("totals", () => {
-  it("serve the routers they were begun for, and none that is trained on rows", async () => {
-    expect(() => ClassTotals.empty(constants, ["ensemble"])).toThrow(StoreError);
-    const totals = await fitter.summarize(ClassTotals.empty(constants, ["lda"]), all);
-    await expect(fitter.fit(totals, { kind: "ranpac", seed: 1 })).rejects.toThrow(/serve lda, not ranpac/);
   });
 });
 

@@ -16,8 +16,8 @@ import { CheckpointError, ConfigError } from "../../src/core/errors.ts";
 import type { RoutedMetrics, RunEvent } from "../../src/core/record.ts";
 import { readRunRecord } from "../../src/report/record.ts";
 import { renderTables } from "../../src/report/terminal.ts";
-import { labels, writeTinyExperiment } from "../app/tinyExperiment.ts";
-import { tolerances } from "../tolerances.ts";
+import { labels, writeTinyExperiment } from "../support/tinyStreams.ts";
+import { tolerances } from "../support/tolerances.ts";
 
 let root = "";
 let yaml = "";

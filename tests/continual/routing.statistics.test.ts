@@ -12,7 +12,7 @@ import { DataError, StoreError } from "../../src/core/errors.ts";
 import { createRng, shuffled } from "../../src/core/random.ts";
 import { Algebra } from "../../src/linalg/algebra.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
-import { cloud, constants, contribution } from "./routingFixtures.ts";
+import { cloud, constants, contribution } from "../support/routingRows.ts";
 
 const algebra = new Algebra((graph) => nodeRuntime.compile(graph, { threads: 1 }));
 afterAll(() => algebra[Symbol.asyncDispose]());

@@ -12,8 +12,8 @@ import type { AdapterSpec } from "../../src/peft/types.ts";
 import type { Executable } from "../../src/runtime/types.ts";
 import { adapterHost, buildFeatureGraph, type ModelStructure } from "../../src/train/graphs.ts";
 import { modelFeeds, parameterFeeds } from "../../src/train/trainer.ts";
-import { relativeDifference, tolerances } from "../tolerances.ts";
-import { randomEncodings, TinyModels } from "./tinyModels.ts";
+import { randomEncodings, TinyModels } from "../support/openedModels.ts";
+import { relativeDifference, tolerances } from "../support/tolerances.ts";
 
 const families = ["bert", "roberta", "gpt2", "gpt_neox", "llama"] as const satisfies readonly Architecture[];
 

@@ -12,7 +12,7 @@ import type { RunEvent, RunMetrics } from "../../src/core/record.ts";
 import { decodeSafetensors } from "../../src/io/safetensors.ts";
 import { readRunRecord } from "../../src/report/record.ts";
 import { renderTables } from "../../src/report/terminal.ts";
-import { writeTinyExperiment } from "../app/tinyExperiment.ts";
+import { writeTinyExperiment } from "../support/tinyStreams.ts";
 
 let root = "";
 let yaml = "";

@@ -28,8 +28,8 @@ import {
   preferenceFeeds,
   preferenceLoss,
 } from "../../src/train/selector.ts";
-import { relativeDifference, tolerances } from "../tolerances.ts";
-import { TinyModels } from "./tinyModels.ts";
+import { TinyModels } from "../support/openedModels.ts";
+import { relativeDifference, tolerances } from "../support/tolerances.ts";
 
 const width = 6;
 const tasks = 3;

@@ -24,9 +24,9 @@ import { float32, type HostTensor } from "../../src/core/tensor.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
 import type { Runtime } from "../../src/runtime/types.ts";
 import { TRUNK_STATE } from "../../src/train/graphs.ts";
-import { tolerances } from "../tolerances.ts";
-import { randomEncodings, TinyModels } from "./tinyModels.ts";
-import { drawTasks, encodings, expectClose, families, structureOf, top } from "./topLayersFixtures.ts";
+import { drawTasks, encodings, expectClose, families, structureOf, top } from "../support/drawnTasks.ts";
+import { randomEncodings, TinyModels } from "../support/openedModels.ts";
+import { tolerances } from "../support/tolerances.ts";
 
 let models: TinyModels;
 beforeAll(async () => {

@@ -10,10 +10,9 @@ import { ConfigError } from "../../src/core/errors.ts";
 import type { RunEvent } from "../../src/core/record.ts";
 import { readConll } from "../../src/data/conll.ts";
 import { readPeftFolder } from "../../src/peft/checkpoint.ts";
-import { labels, writeTinyExperiment } from "../app/tinyExperiment.ts";
-import { writeTinyFamily } from "../app/tinyFamilies.ts";
-import { writeTinyWords } from "../app/tinyWords.ts";
-import { tolerances } from "../tolerances.ts";
+import { writeTinyFamily } from "../support/tinyModels.ts";
+import { labels, writeTinyExperiment, writeTinyWords } from "../support/tinyStreams.ts";
+import { tolerances } from "../support/tolerances.ts";
 
 let root = "";
 let yaml = "";

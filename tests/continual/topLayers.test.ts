@@ -16,8 +16,8 @@ import { nodeRuntime } from "../../src/runtime/node.ts";
 import type { Runtime } from "../../src/runtime/types.ts";
 import { countTrunkLayers, type ModelStructure } from "../../src/train/graphs.ts";
 import { sentenceTargets } from "../../src/train/trainer.ts";
-import { TinyModels } from "./tinyModels.ts";
-import { all, drawTasks, encodings, expectClose, families, structureOf, top } from "./topLayersFixtures.ts";
+import { all, drawTasks, encodings, expectClose, families, structureOf, top } from "../support/drawnTasks.ts";
+import { TinyModels } from "../support/openedModels.ts";
 
 let models: TinyModels;
 let folder: string;

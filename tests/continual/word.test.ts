@@ -32,8 +32,8 @@ import type { AdapterSpec } from "../../src/peft/types.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
 import { buildTrainingGraph, type ModelStructure } from "../../src/train/graphs.ts";
 import { modelFeeds, parameterFeeds, type TrainingOptions } from "../../src/train/trainer.ts";
-import { writeTinyModel } from "../app/tinyExperiment.ts";
-import { relativeDifference, tolerances } from "../tolerances.ts";
+import { writeTinyModel } from "../support/tinyModels.ts";
+import { relativeDifference, tolerances } from "../support/tolerances.ts";
 
 const adapters: { readonly [name: string]: AdapterSpec } = {
   lora: {

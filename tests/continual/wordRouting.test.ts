@@ -23,8 +23,8 @@ import {
   drawStatistics,
   poolWords,
 } from "../../src/continual/routing/wordStatistics.ts";
-import { tolerances } from "../tolerances.ts";
-import { constants, contribution } from "./routingFixtures.ts";
+import { constants, contribution } from "../support/routingRows.ts";
+import { tolerances } from "../support/tolerances.ts";
 
 const { width } = constants;
 const sorted = (values: Int16Array) =>

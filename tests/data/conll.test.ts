@@ -7,7 +7,7 @@ import { findEntities } from "../../src/continual/entityMetrics.ts";
 import { DataError } from "../../src/core/errors.ts";
 import { readConll, toIob2 } from "../../src/data/conll.ts";
 import { countTypes } from "../../src/data/wordStream.ts";
-import { folderWith } from "./helpers.ts";
+import { folderWith } from "../support/folders.ts";
 
 const wnut = fileURLToPath(new URL("../../../shared/data/wnut17", import.meta.url));
 const absent = !existsSync(wnut);

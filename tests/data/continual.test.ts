@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { DataError } from "../../src/core/errors.ts";
 import { loadStream } from "../../src/data/stream.ts";
 import { streamSchema } from "../../src/data/streamSpec.ts";
-import { folderWith } from "./helpers.ts";
+import { folderWith } from "../support/folders.ts";
 
 const config = {
   NUM_TASK: 2,

@@ -5,7 +5,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { DataError } from "../../src/core/errors.ts";
 import { readJson } from "../../src/data/lines.ts";
-import { folderWith } from "./helpers.ts";
+import { folderWith } from "../support/folders.ts";
 
 function fileOf(content: string | Uint8Array): string {
   return join(folderWith({ "large.json": content }), "large.json");

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { DataError } from "../../src/core/errors.ts";
 import { readExamples, readTexts } from "../../src/data/readers.ts";
 import type { Example } from "../../src/data/types.ts";
-import { folderWith } from "./helpers.ts";
+import { folderWith } from "../support/folders.ts";
 
 async function all<T extends Example>(items: AsyncIterable<T>): Promise<T[]> {
   const result: T[] = [];

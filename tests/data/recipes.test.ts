@@ -8,7 +8,7 @@ import { textKey } from "../../src/data/split.ts";
 import { loadStream } from "../../src/data/stream.ts";
 import { streamSchema } from "../../src/data/streamSpec.ts";
 import type { TaskStream } from "../../src/data/types.ts";
-import { folderWith } from "./helpers.ts";
+import { folderWith } from "../support/folders.ts";
 
 function load(recipe: string, path: string, extra: Record<string, unknown> = {}, seed = 1) {
   return loadStream(streamSchema.parse({ recipe, path, ...extra }), seed);

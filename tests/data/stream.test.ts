@@ -6,16 +6,17 @@ import { describe, expect, it } from "vitest";
 import { AccreteError, ConfigError, DataError } from "../../src/core/errors.ts";
 import { loadStream } from "../../src/data/stream.ts";
 import { resolveStreamPaths, type StreamSpec, streamSchema } from "../../src/data/streamSpec.ts";
-import type { TaskStream } from "../../src/data/types.ts";
-import { folderWith, jsonl, type RowSpec, rowsOf } from "./helpers.ts";
+import type { LabelledExample, TaskStream } from "../../src/data/types.ts";
+import { folderWith } from "../support/folders.ts";
+import { jsonl, rowsOf } from "../support/tinyStreams.ts";
 
 const trainRows = rowsOf("train", { d: 10, b: 10, a: 10, c: 10, e: 10 });
 const testRows = rowsOf("test", { a: 4, b: 4, c: 4, d: 4, e: 4 });
 
 interface Files {
-  readonly train?: readonly RowSpec[];
-  readonly validation?: readonly RowSpec[];
-  readonly test?: readonly RowSpec[];
+  readonly train?: readonly LabelledExample[];
+  readonly validation?: readonly LabelledExample[];
+  readonly test?: readonly LabelledExample[];
 }
 
 function stream(extra: Record<string, unknown>, files: Files = {}, seed = 1): Promise<TaskStream> {

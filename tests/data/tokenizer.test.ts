@@ -6,7 +6,7 @@ import { describe, expect, it } from "vitest";
 import { z } from "zod";
 import { CheckpointError, ConfigError, DataError } from "../../src/core/errors.ts";
 import { encodeAll, loadTokenizer, longestFirst } from "../../src/data/tokenizer.ts";
-import { folderOfTestFile } from "../temporaryFolders.ts";
+import { folderOfTestFile } from "../support/folders.ts";
 
 const goldens = fileURLToPath(new URL("../goldens/tokenizers", import.meta.url));
 const models = fileURLToPath(new URL("../../../shared/models", import.meta.url));

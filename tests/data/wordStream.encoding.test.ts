@@ -8,7 +8,7 @@ import { ConfigError, DataError, GraphError } from "../../src/core/errors.ts";
 import { collate } from "../../src/data/batching.ts";
 import { loadTokenizer } from "../../src/data/tokenizer.ts";
 import { encodeAllWords, encodeWords } from "../../src/data/wordEncoding.ts";
-import { folderWith } from "./helpers.ts";
+import { folderWith } from "../support/folders.ts";
 
 const goldens = fileURLToPath(new URL("../goldens/tokenizers", import.meta.url));
 const models = fileURLToPath(new URL("../../../shared/models", import.meta.url));

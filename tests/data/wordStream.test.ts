@@ -17,7 +17,7 @@ import {
   type WordSource,
   type WordStreamSpec,
 } from "../../src/data/wordStream.ts";
-import { folderWith } from "./helpers.ts";
+import { folderWith } from "../support/folders.ts";
 
 const wnut = fileURLToPath(new URL("../../../shared/data/wnut17", import.meta.url));
 const absent = !existsSync(wnut);

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { computeProtocolMetrics } from "../../src/continual/metrics.ts";
-import { readPage } from "./pages.ts";
+import { readPage } from "../support/pages.ts";
 
 /** The cells of a section's tables, headings aside. */
 function cellsOf(section: string): string[][] {

@@ -5,8 +5,16 @@ import { describe, expect, test } from "vitest";
 import { z } from "zod";
 import { packageRoot } from "../../src/app/packageInfo.ts";
 import { buildProgram } from "../../src/cli/program.ts";
-import { listeningTerminal } from "../cli/helpers.ts";
-import { anchorsOf, commandsOf, pages, pathsNamed, readPage, relativeLinks, splitShell } from "./pages.ts";
+import { listeningTerminal } from "../support/cli.ts";
+import {
+  anchorsOf,
+  commandsOf,
+  pages,
+  pathsNamed,
+  readPage,
+  relativeLinks,
+  splitShell,
+} from "../support/pages.ts";
 
 const scripts = z
   .object({ scripts: z.record(z.string(), z.string()) })

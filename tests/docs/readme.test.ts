@@ -6,9 +6,9 @@ import { expect, test } from "vitest";
 import { parse } from "yaml";
 import { resolveConfig } from "../../src/app/config.ts";
 import { packageRoot } from "../../src/app/packageInfo.ts";
-import { temporaryFolder } from "../app/helpers.ts";
-import { writeTinyModel } from "../app/tinyExperiment.ts";
-import { blocksOf, readPage } from "./pages.ts";
+import { temporaryFolder } from "../support/folders.ts";
+import { blocksOf, readPage } from "../support/pages.ts";
+import { writeTinyModel } from "../support/tinyModels.ts";
 
 const readme = readPage("README.md");
 const example = join(packageRoot, "examples/two-tasks.ts");

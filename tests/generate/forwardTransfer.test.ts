@@ -14,8 +14,8 @@ import type { LabelledExample } from "../../src/data/types.ts";
 import type { CausalStructure } from "../../src/generate/graphs.ts";
 import { readPeftFolder } from "../../src/peft/checkpoint.ts";
 import { runMetricsSchema } from "../../src/report/schema.ts";
-import { folderOfTestFile } from "../temporaryFolders.ts";
-import { writeTinyDecoder } from "./tinyDecoder.ts";
+import { folderOfTestFile } from "../support/folders.ts";
+import { writeTinyDecoder } from "../support/tinyModels.ts";
 
 const tasks = [
   ["turn_on", "off"],

@@ -18,7 +18,7 @@ import { adapterMethod } from "../../src/peft/adapters.ts";
 import type { PromptTuningSpec } from "../../src/peft/types.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
 import type { Executable, Tensors } from "../../src/runtime/types.ts";
-import { goldenBackbone, goldensFolder } from "../goldens/harness.ts";
+import { goldenBackbone, goldensFolder } from "../support/goldens.ts";
 
 const open: AsyncDisposable[] = [];
 

@@ -12,8 +12,8 @@ import type { Task } from "../../src/data/types.ts";
 import { openModelFolder } from "../../src/io/modelFolder.ts";
 import { createBackbone } from "../../src/nn/backbone.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
-import { relativeDifference, tolerances } from "../tolerances.ts";
-import { writeTinyDecoder } from "./tinyDecoder.ts";
+import { writeTinyDecoder } from "../support/tinyModels.ts";
+import { relativeDifference, tolerances } from "../support/tolerances.ts";
 
 const folder = await mkdtemp(join(tmpdir(), "accrete-likeliest-"));
 const open: AsyncDisposable[] = [];

@@ -12,8 +12,8 @@ import type { Prediction, PredictOptions } from "../../src/app/types.ts";
 import type { RoutedMetrics } from "../../src/core/record.ts";
 import { fillPrompt, promptTemplate } from "../../src/data/prompts.ts";
 import { readRunRecord } from "../../src/report/record.ts";
-import { accrete } from "../cli/helpers.ts";
-import { writeTinyDecoder } from "./tinyDecoder.ts";
+import { accrete } from "../support/cli.ts";
+import { writeTinyDecoder } from "../support/tinyModels.ts";
 
 /** The words of a text name its label. */
 const words = { turn_on: "lamp", off: "stop", play_song: "music", call_mum: "phone" } as const;

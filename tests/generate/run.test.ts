@@ -12,9 +12,8 @@ import type { RunEvent } from "../../src/core/record.ts";
 import { readRunRecord } from "../../src/report/record.ts";
 import { runMetricsSchema } from "../../src/report/schema.ts";
 import { renderTables } from "../../src/report/terminal.ts";
-import { writeTinyModel } from "../app/tinyExperiment.ts";
-import { accrete } from "../cli/helpers.ts";
-import { writeTinyDecoder } from "./tinyDecoder.ts";
+import { accrete } from "../support/cli.ts";
+import { writeTinyDecoder, writeTinyModel } from "../support/tinyModels.ts";
 
 const labels = ["turn_on", "off", "play_song", "call_mum"] as const;
 const words = ["lamp", "stop", "music", "phone"] as const;

@@ -11,8 +11,8 @@ import { adapterMethod } from "../../src/peft/adapters.ts";
 import type { PromptTuningSpec } from "../../src/peft/types.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
 import type { Executable, Tensors } from "../../src/runtime/types.ts";
-import { goldenBackbone } from "../goldens/harness.ts";
-import { relativeDifference, tolerances } from "../tolerances.ts";
+import { goldenBackbone } from "../support/goldens.ts";
+import { relativeDifference, tolerances } from "../support/tolerances.ts";
 
 const open: AsyncDisposable[] = [];
 

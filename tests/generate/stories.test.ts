@@ -14,7 +14,7 @@ import { createBackbone } from "../../src/nn/backbone.ts";
 import type { AdapterSpec } from "../../src/peft/types.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
 import type { TrainingOptions } from "../../src/train/trainer.ts";
-import { toyTasks } from "./toyTasks.ts";
+import { toyTasks } from "../support/tinyStreams.ts";
 
 const folder = join(packageRoot, "../shared/models/stories260k");
 const absent = !existsSync(folder);

@@ -10,7 +10,7 @@ import { AdamW } from "../../src/optim/adamw.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
 import { dropoutFeeds } from "../../src/train/dropout.ts";
 import { GRADIENT_PREFIX, type TrainingGraph } from "../../src/train/graphs.ts";
-import { goldenBackbone, goldenTensors, need } from "../goldens/harness.ts";
+import { goldenBackbone, goldenTensors, need } from "../support/goldens.ts";
 
 const open: AsyncDisposable[] = [];
 

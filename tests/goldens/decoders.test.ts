@@ -11,9 +11,9 @@ import { nodeRuntime } from "../../src/runtime/node.ts";
 import { referenceRuntime } from "../../src/runtime/reference.ts";
 import type { Executable, Runtime, Tensors } from "../../src/runtime/types.ts";
 import { buildFeatureGraph, GRADIENT_PREFIX } from "../../src/train/graphs.ts";
-import { relativeDifference, tolerances } from "../tolerances.ts";
-import * as golden from "./harness.ts";
-import { expectSteps } from "./steps.ts";
+import { relativeDifference, tolerances } from "../support/tolerances.ts";
+import * as golden from "../support/goldens.ts";
+import { expectSteps } from "../support/goldenSteps.ts";
 
 const models = ["gpt2", "gpt_neox", "llama", "qwen2"] as const;
 const files = ["golden-forward", "golden-lora"] as const;

@@ -12,9 +12,9 @@ import { nodeRuntime } from "../../src/runtime/node.ts";
 import { referenceRuntime } from "../../src/runtime/reference.ts";
 import type { Executable, Runtime } from "../../src/runtime/types.ts";
 import { buildFeatureGraph, buildTrainingGraph, crossEntropy, GRADIENT_PREFIX } from "../../src/train/graphs.ts";
-import { relativeDifference, tolerances } from "../tolerances.ts";
-import * as golden from "./harness.ts";
-import { expectSteps } from "./steps.ts";
+import { relativeDifference, tolerances } from "../support/tolerances.ts";
+import * as golden from "../support/goldens.ts";
+import { expectSteps } from "../support/goldenSteps.ts";
 
 const runtimes: readonly { readonly precision: golden.Precision; readonly runtime: Runtime; readonly tolerance: number }[] = [
   { precision: "f32", runtime: nodeRuntime, tolerance: tolerances.float32 },

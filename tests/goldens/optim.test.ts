@@ -4,8 +4,8 @@ import { describe, expect, it } from "vitest";
 import { float32, float64 } from "../../src/core/tensor.ts";
 import { AdamW, type FloatArray } from "../../src/optim/adamw.ts";
 import { type ScheduleKind, scheduleFactor } from "../../src/optim/schedule.ts";
-import { relativeDifference, tolerances } from "../tolerances.ts";
-import * as golden from "./harness.ts";
+import { relativeDifference, tolerances } from "../support/tolerances.ts";
+import * as golden from "../support/goldens.ts";
 
 interface OptimInfo {
   readonly learningRates: readonly string[];

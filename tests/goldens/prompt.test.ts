@@ -7,9 +7,9 @@ import { buildCausalTrainingGraph } from "../../src/generate/graphs.ts";
 import { defaultHeads } from "../../src/nn/heads.ts";
 import type { Executable, Runtime } from "../../src/runtime/types.ts";
 import { buildTrainingGraph, type TrainingGraph } from "../../src/train/graphs.ts";
-import { promptFeeds, setups, spec, textBatch, virtualTokens } from "../peft/promptHarness.ts";
-import * as golden from "./harness.ts";
-import { expectSteps } from "./steps.ts";
+import { promptFeeds, setups, spec, textBatch, virtualTokens } from "../support/promptRuns.ts";
+import * as golden from "../support/goldens.ts";
+import { expectSteps } from "../support/goldenSteps.ts";
 
 const adapter = { kind: "prompt-tuning", spec } as const;
 const encoders = ["bert", "roberta"] as const;

@@ -17,8 +17,8 @@ import { readSafetensorsHeader, readTensor } from "../../src/io/safetensors.ts";
 import { createBackbone } from "../../src/nn/backbone.ts";
 import { tokenFeeds } from "../../src/nn/features.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
-import { relativeDifference, tolerances } from "../tolerances.ts";
-import { goldensFolder } from "./harness.ts";
+import { relativeDifference, tolerances } from "../support/tolerances.ts";
+import { goldensFolder } from "../support/goldens.ts";
 
 const folder = join(packageRoot, "models/smollm2-135m");
 const absent = !existsSync(folder);

@@ -8,7 +8,8 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { CheckpointError } from "../../src/core/errors.ts";
 import { openModelFolder, readModelConfig } from "../../src/io/modelFolder.ts";
 import { encodeSafetensors } from "../../src/io/safetensors.ts";
-import { failureOf, hex, modelFiles, weightsA, without } from "./modelFiles.ts";
+import { failureOf } from "../support/errors.ts";
+import { hex, modelFiles, weightsA, without } from "../support/modelFiles.ts";
 
 let folder = "";
 beforeEach(async () => {

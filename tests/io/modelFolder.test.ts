@@ -7,7 +7,8 @@ import { CheckpointError } from "../../src/core/errors.ts";
 import { float32 } from "../../src/core/tensor.ts";
 import { openModelFolder } from "../../src/io/modelFolder.ts";
 import { encodeSafetensors, readTensor } from "../../src/io/safetensors.ts";
-import { failureOf, hex, modelFiles, weightsA, weightsB, without } from "./modelFiles.ts";
+import { failureOf } from "../support/errors.ts";
+import { hex, modelFiles, weightsA, weightsB, without } from "../support/modelFiles.ts";
 
 let folder = "";
 beforeEach(async () => {

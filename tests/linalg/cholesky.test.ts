@@ -7,7 +7,7 @@ import { factorize, solveFactored, solveLower } from "../../src/linalg/cholesky.
 import { NarrowSolver } from "../../src/linalg/narrowSolver.ts";
 import { factorLower, invertLower } from "../../src/linalg/triangular.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
-import { relativeDifference, tolerances } from "../tolerances.ts";
+import { relativeDifference, tolerances } from "../support/tolerances.ts";
 
 const algebra = new Algebra((graph) => nodeRuntime.compile(graph, { threads: 1 }));
 afterAll(() => algebra[Symbol.asyncDispose]());

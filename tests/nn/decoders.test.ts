@@ -13,7 +13,7 @@ import {
   maxDecoderTokens,
 } from "../../src/nn/decoderConfig.ts";
 import { noDropout, noTransform } from "../../src/nn/layers.ts";
-import { goldensFolder } from "../goldens/harness.ts";
+import { goldensFolder } from "../support/goldens.ts";
 
 type Json = Readonly<Record<string, unknown>>;
 

@@ -6,8 +6,8 @@ import { decodeSafetensors } from "../../src/io/safetensors.ts";
 import type { AdapterHost } from "../../src/peft/adapterMethod.ts";
 import { encodePeftFolder, readPeftFolder } from "../../src/peft/checkpoint.ts";
 import type { Architecture, SavedAdapter } from "../../src/peft/types.ts";
-import { temporaryFolder } from "../app/helpers.ts";
-import { goldenBackbone, goldensFolder } from "../goldens/harness.ts";
+import { temporaryFolder } from "../support/folders.ts";
+import { goldenBackbone, goldensFolder } from "../support/goldens.ts";
 
 const lora = ["gpt2", "gpt_neox", "llama", "qwen2"] as const;
 const prompts = ["gpt2", "gpt_neox", "llama"] as const;

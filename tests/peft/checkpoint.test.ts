@@ -17,7 +17,7 @@ import {
   makeHead,
   makeSaved,
   width,
-} from "./checkpointFixtures.ts";
+} from "../support/adapterFiles.ts";
 
 let folder = "";
 beforeEach(async () => {

@@ -7,7 +7,7 @@ import type { HostTensor } from "../../src/core/tensor.ts";
 import { writeFolderAtomic } from "../../src/io/atomic.ts";
 import { encodePeftFolder, readPeftFolder } from "../../src/peft/checkpoint.ts";
 import type { SavedAdapter } from "../../src/peft/types.ts";
-import { editConfig, editTensors, goldens, host, makeSaved, random, width } from "./checkpointFixtures.ts";
+import { editConfig, editTensors, goldens, host, makeSaved, random, width } from "../support/adapterFiles.ts";
 
 let folder = "";
 beforeEach(async () => {

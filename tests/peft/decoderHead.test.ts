@@ -9,11 +9,11 @@ import { float32, type HostTensor, zeros } from "../../src/core/tensor.ts";
 import { decodeSafetensors } from "../../src/io/safetensors.ts";
 import { encodePeftFolder, readPeftFolder } from "../../src/peft/checkpoint.ts";
 import type { Architecture, Head, SavedAdapter } from "../../src/peft/types.ts";
-import { temporaryFolder } from "../app/helpers.ts";
-import { goldenBackbone, goldensFolder, realRows } from "../goldens/harness.ts";
-import { relativeDifference, tolerances } from "../tolerances.ts";
-import { configOf, editTensors, keysOf } from "./checkpointFixtures.ts";
-import { batchOf, differences, readTensors, runAdapter } from "./engineHarness.ts";
+import { configOf, editTensors, keysOf } from "../support/adapterFiles.ts";
+import { batchOf, differences, runAdapter } from "../support/adapterRuns.ts";
+import { temporaryFolder } from "../support/folders.ts";
+import { goldenBackbone, goldensFolder, readTensors, realRows } from "../support/goldens.ts";
+import { relativeDifference, tolerances } from "../support/tolerances.ts";
 
 interface Case {
   readonly name: string;

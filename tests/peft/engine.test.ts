@@ -5,10 +5,10 @@ import { zeros } from "../../src/core/tensor.ts";
 import { readPeftFolder } from "../../src/peft/checkpoint.ts";
 import type { Architecture, SavedAdapter } from "../../src/peft/types.ts";
 import { adapterHost } from "../../src/train/graphs.ts";
-import { goldenBackbone, goldensFolder } from "../goldens/harness.ts";
-import { tolerances } from "../tolerances.ts";
-import { loraOf } from "./checkpointFixtures.ts";
-import { batchOf, differences, readTensors, runAdapter } from "./engineHarness.ts";
+import { loraOf } from "../support/adapterFiles.ts";
+import { batchOf, differences, runAdapter } from "../support/adapterRuns.ts";
+import { goldenBackbone, goldensFolder, readTensors } from "../support/goldens.ts";
+import { tolerances } from "../support/tolerances.ts";
 
 interface Case {
   readonly architecture: Architecture;

@@ -12,9 +12,9 @@ import { collate } from "../../src/data/batching.ts";
 import { encodeAll } from "../../src/data/tokenizer.ts";
 import { writeFolderAtomic } from "../../src/io/atomic.ts";
 import { encodePeftFolder, readPeftFolder } from "../../src/peft/checkpoint.ts";
-import { accrete } from "../cli/helpers.ts";
-import { goldensFolder } from "../goldens/harness.ts";
-import { runAdapter } from "./engineHarness.ts";
+import { runAdapter } from "../support/adapterRuns.ts";
+import { accrete } from "../support/cli.ts";
+import { goldensFolder } from "../support/goldens.ts";
 
 const peft = join(goldensFolder, "peft");
 const examples = ["a b c d", "what is it", "1 2 3 !", "z"].map((text) => ({ text }));

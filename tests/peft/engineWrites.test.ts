@@ -8,8 +8,8 @@ import { decodeSafetensors, readTensor } from "../../src/io/safetensors.ts";
 import { encodePeftFolder, readPeftFolder } from "../../src/peft/checkpoint.ts";
 import { adapterHost } from "../../src/train/graphs.ts";
 import { type TrainedCase, trainCase, trainedCases } from "../../tools/peft/trained.ts";
-import { goldenBackbone } from "../goldens/harness.ts";
-import { runAdapter } from "./engineHarness.ts";
+import { runAdapter } from "../support/adapterRuns.ts";
+import { goldenBackbone } from "../support/goldens.ts";
 
 let folder = "";
 beforeAll(async () => {

@@ -17,8 +17,8 @@ import {
   makeHead,
   random,
   width,
-} from "./checkpointFixtures.ts";
-import { prompts } from "./promptHarness.ts";
+} from "../support/adapterFiles.ts";
+import { prompts } from "../support/promptRuns.ts";
 
 let folder = "";
 beforeEach(async () => {

@@ -21,9 +21,9 @@ import {
   GRADIENT_PREFIX,
 } from "../../src/train/graphs.ts";
 import { parameterFeeds } from "../../src/train/trainer.ts";
-import * as golden from "../goldens/harness.ts";
-import { relativeDifference } from "../tolerances.ts";
-import { promptFeeds, prompts, setups, spec, textBatch, virtualTokens } from "./promptHarness.ts";
+import * as golden from "../support/goldens.ts";
+import { promptFeeds, prompts, setups, spec, textBatch, virtualTokens } from "../support/promptRuns.ts";
+import { relativeDifference } from "../support/tolerances.ts";
 
 const adapter = { kind: "prompt-tuning", spec } as const;
 const encoders = ["bert", "roberta"] as const;

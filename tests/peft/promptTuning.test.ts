@@ -15,8 +15,8 @@ import {
   promptTuningMethod,
 } from "../../src/peft/promptTuning.ts";
 import type { PromptTuningSpec } from "../../src/peft/types.ts";
-import { goldensFolder } from "../goldens/harness.ts";
-import { prompts } from "./promptHarness.ts";
+import { goldensFolder } from "../support/goldens.ts";
+import { prompts } from "../support/promptRuns.ts";
 
 /** A table of 50 words whose row i is (i, −i). */
 const source: InitSource = {

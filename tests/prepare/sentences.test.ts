@@ -4,15 +4,21 @@ import { describe, expect, test } from "vitest";
 import { packageRoot } from "../../src/app/packageInfo.ts";
 import { readContinual } from "../../src/data/continual.ts";
 import { isWordLevel } from "../../src/data/continualWords.ts";
+import type { LabelledExample } from "../../src/data/types.ts";
 import { catalogue } from "../../src/prepare/catalogue.ts";
 import { encodeSentenceTasks } from "../../src/prepare/encode.ts";
 import { datasetNames } from "../../src/prepare/names.ts";
 import { prepareDataset } from "../../src/prepare/prepare.ts";
 import { tacredLabel } from "../../src/prepare/relations.ts";
 import { topicLabel } from "../../src/prepare/topics.ts";
-import { byText, freshTarget, rawFolder, refusal } from "./helpers.ts";
+import { refusalOf } from "../support/errors.ts";
+import { folderWith, freshTarget } from "../support/folders.ts";
 
 const seed = { seed: 1 };
+
+function byText(rows: readonly LabelledExample[]): Readonly<Record<string, string>> {
+  return Object.fromEntries(rows.map(({ text, label }) => [text, label]));
+}
 
 /** Classes with the same number of texts in each part; no text stands in two parts. */
 function rows(part: string, labels: readonly string[], count: number): { text: string; label: string }[] {
@@ -37,7 +43,7 @@ describe("clinc150", () => {
     const to = freshTarget();
     const prepared = await prepareDataset(
       "clinc150",
-      rawFolder({ "data_full.json": JSON.stringify(clinc) }),
+      folderWith({ "data_full.json": JSON.stringify(clinc) }),
       to,
       seed,
     );
@@ -52,7 +58,7 @@ describe("clinc150", () => {
 
   test("a label_dict.json orders the classes", async () => {
     const order = Object.fromEntries(intents.map((label, i) => [label, 29 - i]));
-    const from = rawFolder({
+    const from = folderWith({
       "data_full.json": JSON.stringify(clinc),
       "label_dict.json": JSON.stringify(order),
     });
@@ -75,7 +81,7 @@ describe("banking77", () => {
 
   test("validation comes out of train and never out of test; classes in the order of categories.json", async () => {
     const to = freshTarget();
-    const { tasks } = await prepareDataset("banking77", rawFolder(files), to, seed);
+    const { tasks } = await prepareDataset("banking77", folderWith(files), to, seed);
     expect(tasks).toHaveLength(7);
     expect(tasks[0]).toEqual({ labels: ["card 13", "card 12"], train: 18, validation: 2, test: 4 });
     const source = await readContinual(to);
@@ -88,7 +94,7 @@ describe("banking77", () => {
   });
 
   test("equal seeds give equal bytes, another seed another validation part", async () => {
-    const from = rawFolder(files);
+    const from = folderWith(files);
     const make = async (n: number) => {
       const to = freshTarget();
       await prepareDataset("banking77", from, to, { seed: n });
@@ -102,18 +108,20 @@ describe("banking77", () => {
   test("a missing file is named with all that are expected, and nothing is written", async () => {
     const { "categories.json": _, ...partial } = files;
     const to = freshTarget();
-    const message = await refusal(prepareDataset("banking77", rawFolder(partial), to, seed));
+    const message = await refusalOf(prepareDataset("banking77", folderWith(partial), to, seed));
     expect(message).toContain("has no categories.json");
     expect(message).toContain("train.csv; test.csv; categories.json");
     expect(readdirSync(dirname(to))).toEqual([]);
   });
 
   test("entity flags are refused, and so is a full target", async () => {
-    const full = rawFolder({ "mine.txt": "" });
-    expect(await refusal(prepareDataset("banking77", rawFolder(files), full, seed))).toContain("not empty");
+    const full = folderWith({ "mine.txt": "" });
+    expect(await refusalOf(prepareDataset("banking77", folderWith(files), full, seed))).toContain(
+      "not empty",
+    );
     expect(readdirSync(full)).toEqual(["mine.txt"]);
     const options = { seed: 1, base: 2 };
-    expect(await refusal(prepareDataset("banking77", rawFolder(files), freshTarget(), options))).toContain(
+    expect(await refusalOf(prepareDataset("banking77", folderWith(files), freshTarget(), options))).toContain(
       "--base: banking77 has classes",
     );
   });
@@ -135,7 +143,7 @@ test("fewrel: train_wiki joins val_wiki, fifths of each relation, entities marke
     "pid2name.json": JSON.stringify(Object.fromEntries(ids.map((id) => [`P${id}`, [`relation ${id}`, "x"]]))),
   };
   const to = freshTarget();
-  const { tasks, notes } = await prepareDataset("fewrel", rawFolder(files), to, seed);
+  const { tasks, notes } = await prepareDataset("fewrel", folderWith(files), to, seed);
   expect(notes).toEqual([]);
   expect(tasks).toHaveLength(8);
   expect(tasks[0]).toEqual({ labels: ["relation 8", "relation 9"], train: 12, validation: 4, test: 4 });
@@ -145,7 +153,7 @@ test("fewrel: train_wiki joins val_wiki, fifths of each relation, entities marke
   expect(texts["The [E11] bridge3x7 [E12] crosses [E21] a river [E22]"]).toBe("relation 3");
   const alone = await prepareDataset(
     "fewrel",
-    rawFolder({ "val_wiki.json": part(0, 16), "pid2name.json": files["pid2name.json"] }),
+    folderWith({ "val_wiki.json": part(0, 16), "pid2name.json": files["pid2name.json"] }),
     freshTarget(),
     seed,
   );
@@ -177,7 +185,7 @@ describe("tacred", () => {
 
   test("subject and object marked, abbreviations written out, relations that are none left out", async () => {
     const to = freshTarget();
-    const { tasks, notes } = await prepareDataset("tacred", rawFolder(files("data/json/")), to, seed);
+    const { tasks, notes } = await prepareDataset("tacred", folderWith(files("data/json/")), to, seed);
     expect(tasks.map(({ labels }) => labels.length)).toEqual([2, 2, 2, 2, 2, 2, 2, 2]);
     expect(notes).toEqual(["Left out 6 rows of no_relation and per:country_of_death."]);
     const { train, validation = [] } = await readContinual(to);
@@ -197,8 +205,10 @@ describe("tacred", () => {
 
   test("a span behind the last token is refused by file and row", async () => {
     const broken = split("train").map((row, i) => (i === 2 ? { ...row, obj_end: 6 } : row));
-    const from = rawFolder({ ...files(""), "train.json": JSON.stringify(broken) });
-    expect(await refusal(prepareDataset("tacred", from, freshTarget(), seed))).toMatch(/train\.json: row 2:/);
+    const from = folderWith({ ...files(""), "train.json": JSON.stringify(broken) });
+    expect(await refusalOf(prepareDataset("tacred", from, freshTarget(), seed))).toMatch(
+      /train\.json: row 2:/,
+    );
   });
 });
 
@@ -227,7 +237,7 @@ describe("topic3", () => {
 
   test("joins the three, leaves out what overlaps, writes names out, shuffles by seed", async () => {
     const to = freshTarget();
-    const { tasks, notes } = await prepareDataset("topic3", rawFolder(files), to, seed);
+    const { tasks, notes } = await prepareDataset("topic3", folderWith(files), to, seed);
     const labels = tasks.flatMap((task) => task.labels);
     expect(tasks.map((task) => task.labels.length)).toEqual([2, 2, 2, 2, 2]);
     expect(labels.toSorted()).toEqual([
@@ -253,8 +263,8 @@ describe("topic3", () => {
   });
 
   test("a class that is no number is refused by row", async () => {
-    const from = rawFolder({ ...files, "yahoo/test.csv": '"1","a","b"\n"six","a","b"\n' });
-    expect(await refusal(prepareDataset("topic3", from, freshTarget(), seed))).toMatch(
+    const from = folderWith({ ...files, "yahoo/test.csv": '"1","a","b"\n"six","a","b"\n' });
+    expect(await refusalOf(prepareDataset("topic3", from, freshTarget(), seed))).toMatch(
       /yahoo\/test\.csv: row 2: the class is "six", not a number from 1 to 5/,
     );
   });

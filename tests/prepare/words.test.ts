@@ -10,7 +10,8 @@ import { typesToIob2 } from "../../src/prepare/entities.ts";
 import { parseNote } from "../../src/prepare/i2b2.ts";
 import { bracketsToIob2 } from "../../src/prepare/ontonotes.ts";
 import { prepareDataset } from "../../src/prepare/prepare.ts";
-import { freshTarget, rawFolder, refusal } from "./helpers.ts";
+import { refusalOf } from "../support/errors.ts";
+import { folderWith, freshTarget } from "../support/folders.ts";
 
 const seed = { seed: 1 };
 
@@ -51,7 +52,7 @@ const twoColumns = (types: readonly string[]) => ({
 describe("conll2003", () => {
   test("one type a task by name; train masked to the task, test to what was learned", async () => {
     const to = freshTarget();
-    const prepared = await prepareDataset("conll2003", rawFolder(twoColumns(fourTypes)), to, seed);
+    const prepared = await prepareDataset("conll2003", folderWith(twoColumns(fourTypes)), to, seed);
     expect(prepared.tasks.map(({ labels }) => labels)).toEqual([["LOC"], ["MISC"], ["ORG"], ["PER"]]);
     expect(await isWordLevel(to)).toBe(true);
     const { tasks } = await readContinualWords(to);
@@ -86,7 +87,7 @@ describe("conll2003", () => {
         (word, tag) => `${word} NN I-NP ${tag.replace("B-", "I-")}`,
       )}`;
     const to = freshTarget();
-    const from = rawFolder({ "eng.train": four("a"), "eng.testa": four("b"), "eng.testb": four("c") });
+    const from = folderWith({ "eng.train": four("a"), "eng.testa": four("b"), "eng.testb": four("c") });
     const { notes } = await prepareDataset("conll2003", from, to, seed);
     expect(notes.filter((note) => note.includes("read as B-"))).toEqual([]);
     const { tasks } = await readContinualWords(to);
@@ -94,7 +95,7 @@ describe("conll2003", () => {
   });
 
   test("--base and --increment divide otherwise; a base too large is refused", async () => {
-    const from = rawFolder(twoColumns(fourTypes));
+    const from = folderWith(twoColumns(fourTypes));
     const { tasks } = await prepareDataset("conll2003", from, freshTarget(), {
       ...seed,
       base: 2,
@@ -105,7 +106,7 @@ describe("conll2003", () => {
       ["ORG", "PER"],
     ]);
     const tooLarge = prepareDataset("conll2003", from, freshTarget(), { ...seed, base: 5 });
-    expect(await refusal(tooLarge)).toContain("train has 4");
+    expect(await refusalOf(tooLarge)).toContain("train has 4");
   });
 });
 
@@ -121,7 +122,7 @@ describe("fewnerd", () => {
 
   test("types in a row become entities; capitals; types in an order shuffled by seed", async () => {
     const to = freshTarget();
-    const { tasks } = await prepareDataset("fewnerd", rawFolder(files), to, seed);
+    const { tasks } = await prepareDataset("fewnerd", folderWith(files), to, seed);
     const order = tasks.flatMap(({ labels }) => labels);
     expect(tasks.map(({ labels }) => labels.length)).toEqual([6, 6]);
     expect(order.toSorted()).toEqual(types.map((type) => type.toUpperCase()).sort());
@@ -144,8 +145,8 @@ describe("fewnerd", () => {
   });
 
   test("a line without a type is refused by number", async () => {
-    const from = rawFolder({ ...files, "supervised/dev.txt": "one\tO\ntwo\n" });
-    expect(await refusal(prepareDataset("fewnerd", from, freshTarget(), seed))).toMatch(
+    const from = folderWith({ ...files, "supervised/dev.txt": "one\tO\ntwo\n" });
+    expect(await refusalOf(prepareDataset("fewnerd", from, freshTarget(), seed))).toMatch(
       /dev\.txt: line 2: expected a word, a tab and a type, got "two"/,
     );
   });
@@ -163,7 +164,7 @@ describe("ontonotes5", () => {
 
   test("the brackets of CoNLL-2012, every English file below each part, without the New Testament", async () => {
     const to = freshTarget();
-    const from = rawFolder({
+    const from = folderWith({
       "data/train/data/english/annotations/bn/x.v4_gold_conll": gold("a"),
       "data/train/data/english/annotations/pt/y.v4_gold_conll": "not to be read",
       "data/train/data/chinese/annotations/bn/z.v4_gold_conll": "not to be read",
@@ -191,11 +192,11 @@ describe("ontonotes5", () => {
 
   test("brackets that do not match are refused by line; two columns are read as they are", async () => {
     const broken = gold("a").replace("Speaker_A *)", "Speaker_A *");
-    const from = rawFolder({ "train/a_conll": broken, "dev/b_conll": gold("b"), "test/c_conll": gold("c") });
-    expect(await refusal(prepareDataset("ontonotes5", from, freshTarget(), seed))).toMatch(
+    const from = folderWith({ "train/a_conll": broken, "dev/b_conll": gold("b"), "test/c_conll": gold("c") });
+    expect(await refusalOf(prepareDataset("ontonotes5", from, freshTarget(), seed))).toMatch(
       /a_conll: brackets do not match in the sentence that ends before line 5/,
     );
-    const { tasks } = await prepareDataset("ontonotes5", rawFolder(twoColumns(types)), freshTarget(), seed);
+    const { tasks } = await prepareDataset("ontonotes5", folderWith(twoColumns(types)), freshTarget(), seed);
     expect(tasks).toHaveLength(2);
   });
 });
@@ -234,7 +235,7 @@ describe("i2b2", () => {
     const training = Object.fromEntries(
       Array.from({ length: 20 }, (_, i) => [`training-PHI-Gold-Set1/${i}.xml`, note(`n${i}`)]),
     );
-    const from = rawFolder({ ...training, "testing-PHI-Gold-fixed/1.xml": note("t") });
+    const from = folderWith({ ...training, "testing-PHI-Gold-fixed/1.xml": note("t") });
     const to = freshTarget();
     const { tasks, notes } = await prepareDataset("i2b2", from, to, seed);
     expect(tasks.map(({ labels }) => labels.length)).toEqual([8, 2]);
@@ -255,7 +256,9 @@ describe("i2b2", () => {
   });
 
   test("what is expected is told where there are no notes", async () => {
-    expect(await refusal(prepareDataset("i2b2", rawFolder({}), freshTarget(), seed))).toContain("testing…");
+    expect(await refusalOf(prepareDataset("i2b2", folderWith({}), freshTarget(), seed))).toContain(
+      "testing…",
+    );
   });
 });
 
@@ -273,7 +276,7 @@ describe("the word level of the two-file layout", () => {
   });
 
   function write(change: (text: string) => string = (text) => text): string {
-    const to = rawFolder({});
+    const to = folderWith({});
     for (const [name, content] of encodeWordTasks(["x", "y"].map(task)))
       writeFileSync(join(to, name), change(Buffer.from(content).toString()));
     return to;
@@ -301,7 +304,9 @@ describe("the word level of the two-file layout", () => {
     ]);
     expect(notes).toHaveLength(2);
     expect(notes[0]).toMatch(/^Task task-0: Train keeps 1 sentence/);
-    expect(await refusal(loadContinualWords(folder, "refuse"))).toContain("train shares sentences with test");
+    expect(await refusalOf(loadContinualWords(folder, "refuse"))).toContain(
+      "train shares sentences with test",
+    );
   });
 
   test.each([
@@ -310,7 +315,7 @@ describe("the word level of the two-file layout", () => {
     ["pairs out of order", '"B-x","I-x"', '"I-x","B-x"', /task 0 are no pairs|disagree|says otherwise/],
   ])("%s", async (_, from, to, message) => {
     const folder = write((text) => text.replace(from, to).replace(from, to));
-    expect(await refusal(readContinualWords(folder))).toMatch(message);
+    expect(await refusalOf(readContinualWords(folder))).toMatch(message);
   });
 });
 

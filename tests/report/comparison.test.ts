@@ -6,9 +6,10 @@ import type { RunEvent } from "../../src/core/record.ts";
 import { compareRuns, type FinishedRecord } from "../../src/report/comparison.ts";
 import { renderComparisonPage } from "../../src/report/comparisonPage.ts";
 import { buildRunRecord } from "../../src/report/record.ts";
-import { temporaryFolder } from "../app/helpers.ts";
-import { accrete } from "../cli/helpers.ts";
-import { sentenceMetrics, syntheticEvents } from "./synthetic.ts";
+import { accrete } from "../support/cli.ts";
+import { temporaryFolder } from "../support/folders.ts";
+import { syntheticEvents } from "../support/records.ts";
+import { sentenceMetrics } from "../support/runs.ts";
 
 /** What of a drawing is looked at. */
 interface Drawn {

@@ -13,7 +13,8 @@ import { renderHtml } from "../../src/report/html.ts";
 import { thinLosses } from "../../src/report/loss.ts";
 import { spread } from "../../src/report/plot.ts";
 import { buildRunRecord } from "../../src/report/record.ts";
-import { type SyntheticOptions, sentenceMetrics, syntheticEvents } from "./synthetic.ts";
+import { type SyntheticOptions, syntheticEvents } from "../support/records.ts";
+import { sentenceMetrics } from "../support/runs.ts";
 
 /** What of a drawing is looked at. */
 interface Drawn {

@@ -7,7 +7,7 @@ import { StoreError } from "../../src/core/errors.ts";
 import type { RunEvent, RunHeader, RunMetrics } from "../../src/core/record.ts";
 import { buildRunRecord, parseEvents, readRunRecord } from "../../src/report/record.ts";
 import type { runEventSchema, runHeaderSchema, runMetricsSchema } from "../../src/report/schema.ts";
-import { syntheticEvents } from "./synthetic.ts";
+import { syntheticEvents } from "../support/records.ts";
 
 /** Drops `readonly` everywhere and joins intersections, so that two spellings of one shape compare equal. */
 type Plain<T> = T extends readonly (infer Item)[]

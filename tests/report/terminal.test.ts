@@ -2,7 +2,8 @@ import { describe, expect, it } from "vitest";
 import type { RunEvent } from "../../src/core/record.ts";
 import { buildRunRecord } from "../../src/report/record.ts";
 import { renderTables, tableOptionsFor } from "../../src/report/terminal.ts";
-import { sentenceMetrics, syntheticEvents } from "./synthetic.ts";
+import { syntheticEvents } from "../support/records.ts";
+import { sentenceMetrics } from "../support/runs.ts";
 
 const plain = { color: false, width: 80 };
 const linesOf = (text: string) => text.split("\n");

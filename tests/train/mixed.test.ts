@@ -10,8 +10,8 @@ import { noDropout } from "../../src/nn/layers.ts";
 import { adapterMethod } from "../../src/peft/adapters.ts";
 import type { AdapterSpec } from "../../src/peft/types.ts";
 import { adapterHost, type ModelStructure } from "../../src/train/graphs.ts";
-import { randomEncodings, TinyModels } from "../continual/tinyModels.ts";
-import { relativeDifference, tolerances } from "../tolerances.ts";
+import { randomEncodings, TinyModels } from "../support/openedModels.ts";
+import { relativeDifference, tolerances } from "../support/tolerances.ts";
 
 const families = ["bert", "roberta", "gpt2", "llama"] as const satisfies readonly Architecture[];
 

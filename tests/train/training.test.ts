@@ -9,8 +9,8 @@ import { defaultHeads } from "../../src/nn/heads.ts";
 import type { LoraSpec } from "../../src/peft/types.ts";
 import { dropoutFeeds } from "../../src/train/dropout.ts";
 import { buildTrainingGraph } from "../../src/train/graphs.ts";
-import { writeTinyModel } from "../app/tinyExperiment.ts";
-import { goldenBackbone } from "../goldens/harness.ts";
+import { goldenBackbone } from "../support/goldens.ts";
+import { writeTinyModel } from "../support/tinyModels.ts";
 
 let folder: string;
 

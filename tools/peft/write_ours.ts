@@ -12,8 +12,8 @@ import { encodeSafetensors } from "../../src/io/safetensors.ts";
 import type { Backbone } from "../../src/nn/backbone.ts";
 import type { TokenBatch } from "../../src/nn/features.ts";
 import { encodePeftFolder } from "../../src/peft/checkpoint.ts";
-import { goldenBackbone, goldensFolder } from "../../tests/goldens/harness.ts";
-import { runAdapter } from "../../tests/peft/engineHarness.ts";
+import { runAdapter } from "../../tests/support/adapterRuns.ts";
+import { goldenBackbone, goldensFolder } from "../../tests/support/goldens.ts";
 import { trainCase, trainedCases } from "./trained.ts";
 
 /** Our rows (B·T, D) as transformers has them, (B, T, D), with virtual tokens in front where there are some. */

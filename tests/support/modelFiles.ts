@@ -1,6 +1,5 @@
 /** A model folder's files, as small as they can be. */
 import { createHash } from "node:crypto";
-import { AccreteError, CheckpointError } from "../../src/core/errors.ts";
 import { float32, type HostTensor } from "../../src/core/tensor.ts";
 import { encodeSafetensors } from "../../src/io/safetensors.ts";
 
@@ -14,16 +13,6 @@ export const modelFiles: Readonly<Record<string, Uint8Array | string>> = {
 
 export function without(name: string): Record<string, Uint8Array | string> {
   return Object.fromEntries(Object.entries(modelFiles).filter(([key]) => key !== name));
-}
-
-/** The error that a promise rejects with. */
-export async function failureOf(promise: Promise<unknown>): Promise<AccreteError> {
-  const error: unknown = await promise.then(
-    () => undefined,
-    (reason: unknown) => reason,
-  );
-  if (error instanceof AccreteError) return error;
-  throw error ?? new CheckpointError("nothing failed");
 }
 
 export function hex(content: Uint8Array | string): string {

@@ -1,4 +1,4 @@
-import type { HostTensor } from "../src/core/tensor.ts";
+import type { HostTensor } from "../../src/core/tensor.ts";
 
 /**
  * Every numeric tolerance of the tests. All are relative to a whole tensor: max|actual − expected| ≤

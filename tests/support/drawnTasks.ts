@@ -9,8 +9,8 @@ import { noDropout } from "../../src/nn/layers.ts";
 import { adapterMethod } from "../../src/peft/adapters.ts";
 import type { LoraSpec } from "../../src/peft/types.ts";
 import { adapterHost, type ModelStructure } from "../../src/train/graphs.ts";
-import { relativeDifference, tolerances } from "../tolerances.ts";
-import { randomEncodings, type TinyModels } from "./tinyModels.ts";
+import { randomEncodings, type TinyModels } from "./openedModels.ts";
+import { relativeDifference, tolerances } from "./tolerances.ts";
 
 export const families = ["bert", "gpt2", "llama"] as const satisfies readonly Architecture[];
 

@@ -10,7 +10,7 @@ import type { Architecture } from "../../src/nn/backbone.ts";
 import { defaultHeads } from "../../src/nn/heads.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
 import type { ModelStructure } from "../../src/train/graphs.ts";
-import { writeTinyFamily } from "../app/tinyFamilies.ts";
+import { writeTinyFamily } from "./tinyModels.ts";
 
 /** The folder of models, removed when disposed of. */
 export class TinyModels implements AsyncDisposable {

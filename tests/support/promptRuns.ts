@@ -7,8 +7,8 @@ import { promptTuningMethod } from "../../src/peft/promptTuning.ts";
 import type { PromptTuningSpec } from "../../src/peft/types.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
 import { referenceRuntime } from "../../src/runtime/reference.ts";
-import { exactWeights, goldensFolder, needIds } from "../goldens/harness.ts";
-import { tolerances } from "../tolerances.ts";
+import { exactWeights, goldensFolder, needIds } from "./goldens.ts";
+import { tolerances } from "./tolerances.ts";
 
 export const virtualTokens = 4;
 export const spec: PromptTuningSpec = { virtualTokens, init: "random" };

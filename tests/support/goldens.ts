@@ -1,7 +1,7 @@
 /** Opens the golden models and tensors, and names them as our graphs do. */
 import { readdirSync, readFileSync } from "node:fs";
-import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { join } from "node:path";
+import { packageRoot } from "../../src/app/packageInfo.ts";
 import { float32, float64, type HostTensor, int64 } from "../../src/core/tensor.ts";
 import { answerFeeds } from "../../src/generate/feeds.ts";
 import { LOGIT_ROWS } from "../../src/generate/graphs.ts";
@@ -12,7 +12,7 @@ import { type FeatureSpec, poolingWeights, tokenFeeds } from "../../src/nn/featu
 import type { HeadKind } from "../../src/nn/heads.ts";
 import type { LoraBias, LoraSpec } from "../../src/peft/types.ts";
 
-export const goldensFolder = dirname(fileURLToPath(import.meta.url));
+export const goldensFolder = join(packageRoot, "tests/goldens");
 
 export type Precision = "f32" | "f64";
 
@@ -47,12 +47,21 @@ export function goldenInfo(model: string): GoldenInfo {
   return JSON.parse(readFileSync(join(goldensFolder, model, "golden.json"), "utf8"));
 }
 
-/** All tensors of one golden file. */
-export async function goldenTensors(model: string, name: string, precision: Precision): Promise<Map<string, HostTensor>> {
-  const file = await readSafetensorsHeader(join(goldensFolder, model, `${name}.${precision}.safetensors`));
+/** All tensors of a file of the goldens. */
+export async function readTensors(...path: readonly string[]): Promise<Map<string, HostTensor>> {
   const tensors = new Map<string, HostTensor>();
-  for (const [key, entry] of file.tensors) tensors.set(key, await readTensor(entry));
+  const file = await readSafetensorsHeader(join(goldensFolder, ...path));
+  for (const [name, entry] of file.tensors) tensors.set(name, await readTensor(entry));
   return tensors;
+}
+
+/** Those of a model's golden of one precision. */
+export async function goldenTensors(
+  model: string,
+  name: string,
+  precision: Precision,
+): Promise<Map<string, HostTensor>> {
+  return await readTensors(model, `${name}.${precision}.safetensors`);
 }
 
 export async function goldenBackbone(model: string): Promise<Backbone> {
@@ -60,7 +69,8 @@ export async function goldenBackbone(model: string): Promise<Backbone> {
   const folder = join(goldensFolder, model);
   const weights = new Map<string, WeightSource>();
   for (const file of readdirSync(folder).filter((name) => /^model.*\.safetensors$/.test(name)))
-    for (const [name, entry] of (await readSafetensorsHeader(join(folder, file))).tensors) weights.set(name, entry);
+    for (const [name, entry] of (await readSafetensorsHeader(join(folder, file))).tensors)
+      weights.set(name, entry);
   return createBackbone(JSON.parse(readFileSync(join(folder, "config.json"), "utf8")), weights, folder);
 }
 
@@ -104,7 +114,10 @@ export function ourName(golden: string): string {
 }
 
 /** Tensors under a golden prefix (`param.`, `grad.`, `step1.`), by our names; a scalar scale becomes (1). */
-export function underPrefix(tensors: ReadonlyMap<string, HostTensor>, prefix: string): Map<string, HostTensor> {
+export function underPrefix(
+  tensors: ReadonlyMap<string, HostTensor>,
+  prefix: string,
+): Map<string, HostTensor> {
   const found = new Map<string, HostTensor>();
   for (const [key, tensor] of tensors)
     if (key.startsWith(prefix)) {
@@ -127,11 +140,18 @@ export function batchFeeds(
     tokenTypeIds: needIds(tensors, "token_type_ids"),
   };
   const weights = poolingWeights(feature.pooling, attentionMask);
-  return { ...tokenFeeds(backbone.config, batch), pooling_weights: exactWeights(weights, feature, attentionMask) };
+  return {
+    ...tokenFeeds(backbone.config, batch),
+    pooling_weights: exactWeights(weights, feature, attentionMask),
+  };
 }
 
 /** Mean pooling's 1/n in float64, so that the float64 comparison is not limited by a float32 input. */
-export function exactWeights(weights: HostTensor<"float32">, feature: FeatureSpec, mask: HostTensor<"int64">): HostTensor {
+export function exactWeights(
+  weights: HostTensor<"float32">,
+  feature: FeatureSpec,
+  mask: HostTensor<"int64">,
+): HostTensor {
   if (feature.pooling !== "mean") return weights;
   const [batch = 0, tokens = 0] = mask.dims;
   const exact = Float64Array.from(mask.data, (bit) => Number(bit));
@@ -158,7 +178,10 @@ export function exactAnswerFeeds(labels: HostTensor<"int64">, virtualTokens = 0)
 }
 
 /** Feeds of one runtime: the engine wants float32, the reference takes float64. */
-export function inPrecision(feeds: Readonly<Record<string, HostTensor>>, precision: Precision): Record<string, HostTensor> {
+export function inPrecision(
+  feeds: Readonly<Record<string, HostTensor>>,
+  precision: Precision,
+): Record<string, HostTensor> {
   if (precision === "f64") return { ...feeds };
   return Object.fromEntries(
     Object.entries(feeds).map(([name, tensor]) => [

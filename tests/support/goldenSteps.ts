@@ -5,8 +5,8 @@ import { HEAD_PREFIX } from "../../src/nn/heads.ts";
 import { AdamW, clipGradients, type FloatArray, type Trainable } from "../../src/optim/adamw.ts";
 import type { Executable } from "../../src/runtime/types.ts";
 import { GRADIENT_PREFIX } from "../../src/train/graphs.ts";
-import { relativeDifference } from "../tolerances.ts";
-import { type AdamwInfo, inPrecision, need, type Precision } from "./harness.ts";
+import { type AdamwInfo, inPrecision, need, type Precision } from "./goldens.ts";
+import { relativeDifference } from "./tolerances.ts";
 
 /** A golden file of steps, and what is fed beside the parameters at every one of them. */
 export interface GoldenSteps {
@@ -32,7 +32,9 @@ function copyOf(tensor: HostTensor, precision: Precision): HostTensor<"float32">
 export async function expectSteps(golden: GoldenSteps): Promise<void> {
   const { executable, tensors, adamw, precision, tolerance } = golden;
   const feeds = inPrecision(golden.feeds, precision);
-  const values = new Map([...golden.named("param.")].map(([name, tensor]) => [name, copyOf(tensor, precision)]));
+  const values = new Map(
+    [...golden.named("param.")].map(([name, tensor]) => [name, copyOf(tensor, precision)]),
+  );
   const trainables: Trainable[] = [...values].map(([name, { data }]) => ({
     name,
     values: data,

@@ -1,3 +1,4 @@
+/** Made-up records of runs: single events, and a whole run of CLINC150's size. */
 import { computeMetrics, computeRoutedMetrics, type EvaluatedRow } from "../../src/continual/metrics.ts";
 import { createRng } from "../../src/core/random.ts";
 import type {
@@ -197,8 +198,71 @@ function syntheticMetrics(rows: readonly EvaluatedRow[], floor: FloorMetrics | u
   };
 }
 
-/** The figures of a finished run that labelled texts. */
-export function sentenceMetrics({ metrics }: { readonly metrics: RunMetrics | undefined }): SentenceMetrics {
-  if (metrics === undefined || metrics.level !== undefined) throw new TypeError("no metrics of sentences");
-  return metrics;
+export const header = {
+  versions: { accrete: "0.1.0", node: "20.19.0", engine: "1.30.0" },
+  backbone: { source: "./model", hash: "a".repeat(64), tokenizerHash: "b".repeat(64), architecture: "bert" },
+  dataHash: "c".repeat(64),
+  feature: { pooling: "mean", normalize: false },
+} as const;
+
+/** An event `seconds` after the run began. */
+export function at(seconds: number, body: RunEventBody): RunEvent {
+  return { time: new Date(Date.UTC(2026, 0, 1) + 1000 * seconds).toISOString(), ...body };
 }
+
+export const taskNames = ["travel", "music"] as const;
+
+export const started: RunEventBody = {
+  type: "run-started",
+  header: {
+    accreteVersion: "0.1.0",
+    nodeVersion: "20.19.0",
+    engineVersion: "1.30.0",
+    platform: "linux-x64",
+    backbone: { name: "./model", hash: "a".repeat(64), parameters: 22_713_216 },
+    dataHash: "c".repeat(64),
+    seed: 1,
+    config: { seed: 1 },
+    trainableParametersPerTask: 40_970,
+    tasks: taskNames.map((name) => ({ name, labels: [`${name}-a`, `${name}-b`] })),
+  },
+};
+
+export function stepEvent(task: number, step: number, totalSteps: number, loss = 1): RunEventBody {
+  const speed = { examplesPerSecond: 100, tokensPerSecond: 1200, secondsLeft: 65 };
+  return { type: "step", task, epoch: 0, step, totalSteps, loss, learningRate: 1e-3, ...speed };
+}
+
+export function evaluatedEvent(til: readonly number[], cil: readonly number[]): RunEventBody {
+  return {
+    type: "evaluated",
+    task: til.length - 1,
+    til,
+    cil,
+    tilCorrect: til.map((accuracy) => Math.round(accuracy * 10)),
+    cilCorrect: cil.map((accuracy) => Math.round(accuracy * 10)),
+    counted: til.map(() => 10),
+    passesPerExample: til.length,
+    seconds: 0.5,
+  };
+}
+
+const protocol = {
+  matrix: [
+    [0.9, null],
+    [0.8, 1],
+  ],
+  averageAccuracy: 0.9,
+  sampleAccuracy: 0.9,
+  averageIncrementalAccuracy: 0.9,
+  forgetting: 0.1,
+  backwardTransfer: -0.1,
+  passesPerExample: 2,
+};
+
+export const metrics: SentenceMetrics = {
+  schemaVersion: 1,
+  cil: protocol,
+  til: { ...protocol, passesPerExample: 1 },
+  cost: { trainSeconds: 3, evalSeconds: 1, peakRssBytes: 500_000_000 },
+};

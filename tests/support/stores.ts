@@ -1,22 +1,13 @@
+/** Stores on a tiny model. */
 import { join } from "node:path";
 import { openStore, type Store } from "../../src/app/store/store.ts";
 import { readStore } from "../../src/app/store/storeFolder.ts";
 import { readTasks } from "../../src/app/store/tasks.ts";
 import type { Prediction } from "../../src/app/types.ts";
 import { ClassStatistics } from "../../src/continual/routing/statistics.ts";
-import type { LabelledExample } from "../../src/data/types.ts";
-import { temporaryFolder } from "./helpers.ts";
-import { writeTinyModel } from "./tinyExperiment.ts";
-
-/** Texts of a label hold its letter. */
-export function texts(labels: readonly string[], split = "train", count = 12): LabelledExample[] {
-  return labels.flatMap((label) =>
-    Array.from({ length: count }, (_, i) => ({
-      text: `${label[0]} ${split} number ${i} ${label[0]}`,
-      label,
-    })),
-  );
-}
+import { temporaryFolder } from "./folders.ts";
+import { writeTinyModel } from "./tinyModels.ts";
+import { texts } from "./tinyStreams.ts";
 
 export const settings = {
   training: { epochs: 3, batchSize: 4, learningRate: 1e-2, headLearningRate: 5e-2 },

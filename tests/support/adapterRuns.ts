@@ -1,8 +1,6 @@
 /** Runs an adapter on a golden backbone through our engine. B texts, T tokens, D width. */
-import { join } from "node:path";
 import type { HostTensor } from "../../src/core/tensor.ts";
 import { int64 } from "../../src/core/tensor.ts";
-import { readSafetensorsHeader, readTensor } from "../../src/io/safetensors.ts";
 import type { Backbone } from "../../src/nn/backbone.ts";
 import { type FeatureSpec, poolingWeights, type TokenBatch, tokenFeeds } from "../../src/nn/features.ts";
 import { defaultHeads } from "../../src/nn/heads.ts";
@@ -12,29 +10,17 @@ import { nodeRuntime } from "../../src/runtime/node.ts";
 import type { Executable } from "../../src/runtime/types.ts";
 import { buildFeatureGraph, buildInferenceGraph } from "../../src/train/graphs.ts";
 import { parameterFeeds } from "../../src/train/trainer.ts";
-import { goldensFolder, realRows } from "../goldens/harness.ts";
-import { relativeDifference } from "../tolerances.ts";
-
-export async function readTensors(...path: readonly string[]): Promise<Map<string, HostTensor>> {
-  const tensors = new Map<string, HostTensor>();
-  const file = await readSafetensorsHeader(join(goldensFolder, ...path));
-  for (const [name, entry] of file.tensors) tensors.set(name, await readTensor(entry));
-  return tensors;
-}
+import { needIds, realRows } from "./goldens.ts";
+import { relativeDifference } from "./tolerances.ts";
 
 /** The batch in a file of expected tensors; token types are optional, as for transformers. */
 export function batchOf(tensors: ReadonlyMap<string, HostTensor>): TokenBatch {
-  const ids = (name: string): HostTensor<"int64"> => {
-    const { data, dims } = tensors.get(name) ?? {};
-    if (!(data instanceof BigInt64Array) || dims === undefined) throw new Error(`no int64 ${name}`);
-    return int64(data, dims);
-  };
-  const inputIds = ids("input_ids");
+  const inputIds = needIds(tensors, "input_ids");
   const zeros = () => int64(new BigInt64Array(inputIds.data.length), inputIds.dims);
   return {
     inputIds,
-    attentionMask: ids("attention_mask"),
-    tokenTypeIds: tensors.has("token_type_ids") ? ids("token_type_ids") : zeros(),
+    attentionMask: needIds(tensors, "attention_mask"),
+    tokenTypeIds: tensors.has("token_type_ids") ? needIds(tensors, "token_type_ids") : zeros(),
   };
 }
 
