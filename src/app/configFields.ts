@@ -125,8 +125,6 @@ export interface RouterConfig {
   readonly firstSession?: boolean;
   /** Share of texts of known classes that may be taken for unknown; absent: every text gets a label. */
   readonly rejectRate?: number;
-  /** Whether the rows stay that classes leave; `none`: totals alone. Default: `kept`. */
-  readonly contributions?: "kept" | "none";
 }
 
 /** `router: lda` is short for `router: { kind: lda }`. */
@@ -139,7 +137,6 @@ const routerSchema = z.union([
     layers: z.array(z.int().min(0)).min(1).exactOptional(),
     firstSession: z.boolean().exactOptional(),
     rejectRate: z.number().gt(0).lt(1).exactOptional(),
-    contributions: z.enum(["kept", "none"]).exactOptional(),
   }),
 ]);
 

@@ -1,20 +1,8 @@
 /** A whole configuration: the keys of the fields, and the rules between them. */
 import type { z } from "zod";
-import { kindsOfTotals } from "../continual/routing/classTotals.ts";
 import type { StreamSpec } from "../data/streamSpec.ts";
 import { checkSettings } from "./combinations.ts";
-import {
-  configFields,
-  defaultLearningRates,
-  type Fields,
-  routerKinds,
-  type SelectorKind,
-} from "./configFields.ts";
-
-/** Kinds of routers that totals can serve. */
-const servedByTotals = routerKinds.filter(
-  (kind) => kind !== "newlora" && kind !== "newlora-frozen" && kindsOfTotals(kind).length > 0,
-);
+import { configFields, defaultLearningRates, type Fields, type SelectorKind } from "./configFields.ts";
 
 interface KeyRule {
   readonly path:
@@ -165,41 +153,10 @@ const routerRules: readonly KeyRule[] = [
     broken: (config) => {
       const { router } = config;
       if (router === undefined || routesBySelector(config) === undefined) return false;
-      return (
-        (router.layers ?? router.rejectRate ?? router.firstSession ?? router.contributions) !== undefined
-      );
+      return (router.layers ?? router.rejectRate ?? router.firstSession) !== undefined;
     },
     message:
-      "layers, firstSession, rejectRate and contributions belong to routers on statistics, not to newlora and newlora-frozen",
-  },
-];
-
-function keepsTotals({ router }: Pick<Fields, "router">): boolean {
-  return router?.contributions === "none" && routesBySelector({ router }) === undefined;
-}
-
-/** What goes without the rows that classes leave. */
-const totalsRules: readonly KeyRule[] = [
-  {
-    path: ["router"],
-    broken: (config) => keepsTotals(config) && !servedByTotals.some((kind) => kind === config.router?.kind),
-    message: `contributions: none keeps no rows, and this kind is trained on rows: take ${servedByTotals.join(", ")}`,
-  },
-  {
-    path: ["router"],
-    broken: (config) => keepsTotals(config) && config.router?.rejectRate !== undefined,
-    message:
-      "what tells unknown texts is fitted to the rows of every class, and contributions: none keeps none: leave one of the two out",
-  },
-];
-
-/** What a run of a whole stream does not do, and a store does. */
-const streamRules: readonly KeyRule[] = [
-  {
-    path: ["router"],
-    broken: keepsTotals,
-    message:
-      "a run resumes from each task's own statistics, and totals for every task take more room than the rows: contributions: none is for a store (accrete init)",
+      "layers, firstSession and rejectRate belong to routers on statistics, not to newlora and newlora-frozen",
   },
 ];
 
@@ -250,7 +207,6 @@ export const checkedFields = configFields.superRefine((config, context) => {
     ...layerRules,
     ...selectorRules,
     ...routerRules,
-    ...totalsRules,
     ...probingRules,
   ];
   applyRules(rules, config, context);
@@ -261,9 +217,7 @@ export const checkedFields = configFields.superRefine((config, context) => {
 });
 
 /** The configuration of a run: its rules hold, and what one setting decides of another's default is filled in. */
-export const configSchema = checkedFields
-  .superRefine((config, context) => applyRules(streamRules, config, context))
-  .transform((config) => withSelector(withLearningRate(config)));
+export const configSchema = checkedFields.transform((config) => withSelector(withLearningRate(config)));
 
 /** Read-only all the way down. */
 export type DeepReadonly<T> = T extends (...args: never[]) => unknown

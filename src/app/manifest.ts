@@ -48,16 +48,6 @@ const storeSchema = z
   })
   .readonly();
 
-/** The sums over the rows of all tasks, in a store that keeps no rows. */
-const totalsSchema = z
-  .strictObject({
-    /** Named by the version that it was written for. */
-    file: z.string().regex(/^totals\/\d{6,}\.safetensors$/),
-    /** SHA-256 of its bytes. */
-    hash,
-  })
-  .readonly();
-
 const headerShape = {
   versions: z.strictObject({ accrete: z.string(), node: z.string(), engine: z.string() }).readonly(),
   backbone: z
@@ -86,7 +76,6 @@ const manifestSchema = z
     tasks: z.array(taskSchema).readonly(),
     /** Absent: the folder of an experiment that nobody taught anything since. */
     store: storeSchema.exactOptional(),
-    totals: totalsSchema.exactOptional(),
   })
   .readonly();
 
@@ -96,7 +85,6 @@ export type Manifest = z.infer<typeof manifestSchema>;
 /** A finished task. */
 export type ManifestTask = z.infer<typeof taskSchema>;
 export type StoreVersion = z.infer<typeof storeSchema>;
-export type NamedTotals = z.infer<typeof totalsSchema>;
 
 export const manifestFile = "manifest.json";
 

@@ -83,23 +83,16 @@ describe("the place of a union", () => {
 });
 
 describe("what does not go together", () => {
-  test("is told by the stores' names: lengths of texts, seeds, kinds of totals, rows in both", async () => {
+  test("is told by the stores' names: lengths of texts, seeds", async () => {
     const shop = await workshop();
     const { at, folder } = shop;
-    const totals = (kind: string) => ({ router: { kind, contributions: "none" } });
     await teach(shop, "plain", ["aa", "bb"]);
     await teach(shop, "short", ["cc", "dd"], { training: { maxLength: 8 } });
     await teach(shop, "seeded", ["cc", "dd"], { seed: 2 });
-    await teach(shop, "lda", ["aa", "bb"], totals("lda"));
-    await teach(shop, "mean", ["cc", "dd"], totals("nearest-mean"));
-    await teach(shop, "again", ["aa", "bb"], totals("lda"));
     const refused = [
       ["plain", "short", /short: cuts texts at 8 tokens, \S*plain at 32 \(training\.maxLength/],
       ["short", "plain", /plain: cuts texts at 32 tokens, \S*short at 8 /],
       ["plain", "seeded", /\/plain and \S*\/seeded: statistics of other features .*: seed 1 against 2$/],
-      ["lda", "mean", /\/lda and \S*\/mean: totals for lda and for nearest-mean cannot be joined$/],
-      ["lda", "again", /\/lda and \S*\/again: both sides have learned the same rows/],
-      ["plain", "lda", /\/lda: keeps totals alone .*, \S*\/plain the rows of its classes/],
     ] as const;
     for (const [first, second, message] of refused) {
       const error = await mergeStores(at(first), at(second), at("no")).catch((each: unknown) => each);

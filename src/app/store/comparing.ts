@@ -1,5 +1,4 @@
 /** Whether the classes of a store can be compared with each other, and by what. */
-import { hasRows } from "./taskRows.ts";
 import type { StoreTask } from "./tasks.ts";
 
 /** What nothing compares, and what would. */
@@ -12,7 +11,7 @@ export type Comparison = "statistics" | "adapters" | Incomparable;
 
 /** What tells all classes apart: statistics where every task has them, else adapters where every task has one. */
 export function comparisonOf(tasks: readonly StoreTask[]): Comparison {
-  const bare = tasks.find((task) => !hasRows(task))?.entry.name;
+  const bare = tasks.find(({ statistics }) => statistics === undefined)?.entry.name;
   if (bare === undefined) return "statistics";
   const alone = tasks.find(({ saved }) => saved === undefined)?.entry.name;
   if (alone === undefined) return "adapters";

@@ -107,7 +107,7 @@ async function writeStore(
 }
 
 /** What a store has where nothing was learned. */
-const emptyStore = [manifestFile, configFile, "adapters", "totals", "cache"];
+const emptyStore = [manifestFile, configFile, "adapters", "cache"];
 
 /** Takes back the beginning of a store that learned nothing; one that somebody taught meanwhile stays. */
 export async function takeBack(folder: string): Promise<void> {

@@ -7,7 +7,6 @@ import { StoreError } from "../../core/errors.ts";
 import { nearest } from "../../core/nearest.ts";
 import { encodePeftFolder } from "../../peft/checkpoint.ts";
 import type { Workplace } from "./learning.ts";
-import { refuseForgetting } from "./storeTotals.ts";
 import { rowsFiles } from "./taskRows.ts";
 import { type StoreTask, withoutClass, withoutSlot } from "./tasks.ts";
 import type { ForgetTarget } from "./types.ts";
@@ -70,10 +69,7 @@ async function taskWithout(
   const { adapter: _old, ...named } = entry;
   const written = await folder.writeTask(
     { ...named, labels, ...(saved && { forgotten: (entry.forgotten ?? 0) + 1 }) },
-    new Map([
-      ...(kept === undefined ? [] : encodePeftFolder(kept)),
-      ...rowsFiles(statistics === undefined ? {} : { statistics }),
-    ]),
+    new Map([...(kept === undefined ? [] : encodePeftFolder(kept)), ...rowsFiles(statistics)]),
   );
   return {
     entry: written,
@@ -122,8 +118,7 @@ function forgetTask(place: Workplace, name: string): Forgetting {
   return { tasks, ...namesOf(deleted), adaptersThatSaw: [], countsThatSaw, change: "forgot a task" };
 }
 
-/** @throws StoreError naming the nearest class or task where there is no such one, and where totals alone are kept */
+/** @throws StoreError naming the nearest class or task where there is no such one */
 export async function forget(place: Workplace, target: ForgetTarget): Promise<Forgetting> {
-  refuseForgetting(place.before.statistics, place.folder.path);
   return "class" in target ? await forgetClass(place, target.class) : forgetTask(place, target.task);
 }

@@ -1,22 +1,23 @@
 /** What a store holds, told without its backbone. */
 import { resolve } from "node:path";
-import type { ClassTotals } from "../../continual/routing/classTotals.ts";
-import { compareCodeUnits, retainedOf } from "../../continual/routing/statistics.ts";
+import { type Contribution, compareCodeUnits, retainedOf } from "../../continual/routing/statistics.ts";
 import { keptVersions, readStore, readVersion } from "./storeFolder.ts";
-import { readTotals } from "./storeTotals.ts";
-import { countRows } from "./taskRows.ts";
 import { readTasks, type StoreTask } from "./tasks.ts";
 import type { StoreClassInfo, StoreInfo, StoreTaskInfo, StoreVersionInfo } from "./types.ts";
 
-function describeTask(task: StoreTask): StoreTaskInfo {
-  const { entry, statistics } = task;
+function countRows(contributions: readonly Contribution[]): number {
+  return contributions.reduce((sum, { rows }) => sum + rows.rows, 0);
+}
+
+function describeTask({ entry, statistics }: StoreTask): StoreTaskInfo {
+  const kept = statistics?.contributions ?? [];
   const { name, labels, adapter, statisticsOnly, forgotten = 0 } = entry;
   return {
     name,
     labels,
     kind: statisticsOnly === undefined ? "adapter" : "statistics",
-    rows: countRows(task),
-    statisticsBytes: retainedOf(statistics?.contributions ?? []).bytes,
+    rows: countRows(kept),
+    statisticsBytes: retainedOf(kept).bytes,
     folder: adapter.folder,
     id: adapter.id,
     forgotten,
@@ -24,16 +25,14 @@ function describeTask(task: StoreTask): StoreTaskInfo {
 }
 
 /** What is kept of each class, wherever it was learned. */
-function describeClasses(tasks: readonly StoreTask[], totals: ClassTotals | undefined): StoreClassInfo[] {
+function describeClasses(tasks: readonly StoreTask[]): StoreClassInfo[] {
   const kept = tasks.flatMap(({ statistics }) => statistics?.contributions ?? []);
-  const { bytesPerClass } = totals?.retained() ?? retainedOf(kept);
-  const countKept = (label: string) =>
-    kept.reduce((sum, each) => sum + (each.label === label ? each.rows.rows : 0), 0);
+  const { bytesPerClass } = retainedOf(kept);
   const labels = new Set(tasks.flatMap(({ entry }) => entry.labels));
   return [...labels].sort(compareCodeUnits).map((label) => ({
     label,
     tasks: tasks.flatMap(({ entry: { name, labels } }) => (labels.includes(label) ? name : [])),
-    rows: totals?.count(label) ?? countKept(label),
+    rows: countRows(kept.filter((each) => each.label === label)),
     statisticsBytes: bytesPerClass.get(label) ?? 0,
   }));
 }
@@ -57,10 +56,7 @@ export async function describeStore(folder: string): Promise<StoreInfo> {
   const manifest = await readStore(path);
   const tasks = await readTasks(path, manifest);
   const { version } = manifest.store;
-  const totals = await readTotals(path, manifest);
-  const perClass = describeClasses(tasks, totals);
-  const ofClasses = perClass.reduce((sum, { statisticsBytes }) => sum + statisticsBytes, 0);
-  const statisticsBytes = totals?.retained().bytes ?? ofClasses;
+  const perClass = describeClasses(tasks);
   return {
     folder: path,
     version,
@@ -68,9 +64,7 @@ export async function describeStore(folder: string): Promise<StoreInfo> {
     classes: perClass.length,
     tasks: tasks.map(describeTask),
     perClass,
-    contributions: totals === undefined ? "kept" : "none",
-    statisticsBytes,
-    sharedBytes: statisticsBytes - ofClasses,
+    statisticsBytes: perClass.reduce((sum, each) => sum + each.statisticsBytes, 0),
     versions: await history(path, version),
   };
 }

@@ -1,10 +1,9 @@
 /** What a store learns: a task with an adapter, a task's statistics alone, or one more class. */
 import type { LearnedTask } from "../../continual/adaptedBackbone.ts";
 import type { FusionCounts } from "../../continual/routing/fusionFit.ts";
-import type { RoutingStatistics } from "../../continual/routing/ground.ts";
 import { encodeCounts, fusionFile } from "../../continual/routing/routedLearner.ts";
 import { countSecondPass, type HeldOutTask, withRoles } from "../../continual/routing/secondPassCounts.ts";
-import type { Contribution } from "../../continual/routing/statistics.ts";
+import type { ClassStatistics, Contribution } from "../../continual/routing/statistics.ts";
 import { DataError, StoreError } from "../../core/errors.ts";
 import { createRng } from "../../core/random.ts";
 import type { RouterFitting } from "../../core/record.ts";
@@ -16,7 +15,7 @@ import type { ManifestTask } from "../manifest.ts";
 import type { Snapshot } from "./snapshot.ts";
 import type { StoreFolder } from "./storeFolder.ts";
 import type { StoreModel } from "./storeModel.ts";
-import { addRows, hasRows, rowsFiles } from "./taskRows.ts";
+import { addRows, rowsFiles } from "./taskRows.ts";
 import { readFiles, type StoreTask } from "./tasks.ts";
 import type { ChangeOptions, LearnClassOptions, LearnOptions, StoreText, TaskForStore } from "./types.ts";
 
@@ -33,7 +32,7 @@ export interface Workplace {
 export interface WrittenTask {
   readonly task: StoreTask;
   /** Everything learned by then. */
-  readonly statistics: RoutingStatistics;
+  readonly statistics: ClassStatistics;
   readonly truncatedTexts: number;
   readonly loss?: number;
 }
@@ -72,7 +71,7 @@ function checkName(
 ): StoreTask | undefined {
   const there = before.tasks.find(({ entry }) => entry.name === name);
   if (there === undefined) return undefined;
-  if (!statisticsOnly || hasRows(there))
+  if (!statisticsOnly || there.statistics !== undefined)
     throw new StoreError(`${folder.path}: a task called "${name}" was learned already`, {
       hint: "Give the new task another name, or forget the old one first: accrete forget --task.",
     });
@@ -128,11 +127,11 @@ async function rewrite(
   contributions: readonly Contribution[],
   entry: Partial<Pick<ManifestTask, "labels">> = {},
 ): Promise<StoreTask> {
-  const rows = addRows(task, contributions, before.statistics);
+  const statistics = addRows(task.statistics, contributions, before.statistics.constants);
   const { adapter: _, ...named } = { ...task.entry, ...entry };
-  const files = new Map([...(await readFiles(folder.path, task.entry)), ...rowsFiles(rows)]);
+  const files = new Map([...(await readFiles(folder.path, task.entry)), ...rowsFiles(statistics)]);
   const written = await folder.writeTask(named, files);
-  return { ...task, ...rows, entry: written, where: folder.placeOf(written) };
+  return { ...task, statistics, entry: written, where: folder.placeOf(written) };
 }
 
 /**
@@ -165,12 +164,12 @@ export async function learnTask(
   const { contributions: fitted, truncatedTexts } = await rowsOf(task.train);
   const { contributions: judging } = await rowsOf(validation);
   const contributions = withRoles(fitted, judging);
-  const statistics = await model.routers.join(before.statistics, contributions, options.signal);
+  const statistics = before.statistics.with(contributions);
   const result = { statistics, truncatedTexts, ...(trained && { loss: trained.loss }) };
   if (there !== undefined) return { ...result, task: await rewrite(place, there, contributions) };
   const heldOut = { examples: validation, judging };
   const counts = trained && (await countHeldOut(place, trained.learned, heldOut, statistics, options));
-  const rows = addRows({}, contributions, statistics);
+  const rows = addRows(undefined, contributions, constants);
   const written = await folder.writeTask(
     { name: task.name, labels, ...(statisticsOnly && { statisticsOnly }) },
     new Map([
@@ -179,7 +178,7 @@ export async function learnTask(
       ...(counts === undefined ? [] : [[fusionFile, encodeCounts(counts)] as const]),
     ]),
   );
-  const kept = { ...rows, ...(trained && { saved: trained.saved }) };
+  const kept = { statistics: rows, ...(trained && { saved: trained.saved }) };
   return {
     ...result,
     task: { entry: written, where: folder.placeOf(written), ...kept, ...(counts && { counts }) },
@@ -191,11 +190,11 @@ async function countHeldOut(
   { before, model }: Workplace,
   learned: LearnedTask,
   heldOut: HeldOutTask,
-  statistics: RoutingStatistics,
+  statistics: ClassStatistics,
   { signal, onEvent }: ChangeOptions,
 ): Promise<FusionCounts | undefined> {
   const { topTasks, secondPass } = model.routing;
-  const routable = before.tasks.every(hasRows);
+  const routable = before.tasks.every((task) => task.statistics !== undefined);
   if (!routable || heldOut.examples.length === 0 || secondPass === "off") return undefined;
   const tasks = [...before.routed, { ...learned, learned }];
   const onProgress = (progress: RouterFitting) => onEvent?.({ type: "router-fitting", ...progress });
@@ -246,22 +245,22 @@ export async function learnClass(
   checkExamples(label, examples);
   const { constants } = before.statistics;
   const { name, task } = homeOf(place, label, options.task);
-  if (task !== undefined && !hasRows(task))
+  if (task !== undefined && task.statistics === undefined)
     throw new StoreError(`${folder.path}: task "${name}" has no statistics to add to`, {
       hint: "Learn them first: accrete learn <store> --task <its name> <its data> --statistics-only.",
     });
   const rows: LabelledExample[] = examples.map((given) => ({ ...toExample(given), label }));
   const { contributions, truncatedTexts } = await model.contributions(rows, [label], constants, options);
-  const statistics = await model.routers.join(before.statistics, contributions, options.signal);
+  const statistics = before.statistics.with(contributions);
   const result = { statistics, truncatedTexts };
   if (task !== undefined) {
     const labels = task.entry.labels.includes(label) ? task.entry.labels : [...task.entry.labels, label];
     return { ...result, task: await rewrite(place, task, contributions, { labels }) };
   }
-  const left = addRows({}, contributions, statistics);
+  const left = addRows(undefined, contributions, constants);
   const entry = { name, labels: [label], statisticsOnly: true as const };
   const written = await folder.writeTask(entry, rowsFiles(left));
-  return { ...result, task: { ...left, entry: written, where: folder.placeOf(written) } };
+  return { ...result, task: { statistics: left, entry: written, where: folder.placeOf(written) } };
 }
 
 export function toExample(text: StoreText): Example {

@@ -1,5 +1,4 @@
 /** Joining what two stores learned. */
-import { ClassTotals } from "../../continual/routing/classTotals.ts";
 import { checkSameConstants } from "../../continual/routing/statistics.ts";
 import { canonicalJson } from "../../io/hash.ts";
 import type { ManifestTask } from "../manifest.ts";
@@ -16,7 +15,6 @@ import {
 } from "./likeness.ts";
 import { readSettings, requireLearnable } from "./settings.ts";
 import { readStore, type StoreManifest } from "./storeFolder.ts";
-import { checkSameKeeping, readTotals } from "./storeTotals.ts";
 import { readFiles, readTasks, type StoreTask } from "./tasks.ts";
 import type { Merged } from "./types.ts";
 
@@ -37,23 +35,6 @@ export interface Union {
   readonly tasks: readonly StoreTask[];
   /** What came, and what it was called. */
   readonly came: Merged["tasks"];
-  /** What both counted, where both keep totals alone. */
-  readonly totals?: ClassTotals;
-}
-
-/** @throws StoreError if one keeps rows and the other totals, or both have counted the same rows into their totals */
-async function joinTotals(
-  { before }: Workplace,
-  theirs: StoreManifest,
-  incoming: readonly StoreTask[],
-  { other, sides }: Other,
-): Promise<ClassTotals | undefined> {
-  const ours = before.statistics;
-  const totals = await readTotals(other, theirs);
-  checkSameKeeping(ours, totals, incoming, sides);
-  if (!(ours instanceof ClassTotals)) return undefined;
-  if (totals === undefined) return ours;
-  return between(sides, () => ours.merge(totals));
 }
 
 /** @throws StoreError if features were made otherwise than those of this store */
@@ -76,7 +57,7 @@ interface Other {
  * Reads what another store learned, as far as it can stand beside what this one did.
  * @throws StoreError if the two do not fit
  */
-async function readOther(place: Workplace, from: Other) {
+async function readOther(place: Workplace, from: Other): Promise<readonly StoreTask[]> {
   const { before, model } = place;
   const { other, sides } = from;
   await requireFinished(other);
@@ -88,7 +69,7 @@ async function readOther(place: Workplace, from: Other) {
   const incoming = await readTasks(other, theirs);
   checkFeatures(place, incoming, from);
   for (const task of incoming) checkStructure(model, task, sides);
-  return { incoming, totals: await joinTotals(place, theirs, incoming, from) };
+  return incoming;
 }
 
 /**
@@ -103,7 +84,7 @@ export async function mergeTasks(
   { called = place.folder.path, signal }: { readonly called?: string; readonly signal?: AbortSignal },
 ): Promise<Union> {
   const { folder, before } = place;
-  const { incoming, totals } = await readOther(place, { other, sides: { ours: called, theirs: other } });
+  const incoming = await readOther(place, { other, sides: { ours: called, theirs: other } });
   const tasks = [...before.tasks];
   const came: { name: string; was: string }[] = [];
   for (const task of incoming) {
@@ -117,7 +98,7 @@ export async function mergeTasks(
     tasks.push({ ...task, entry: written, where: folder.placeOf(written) });
     came.push({ name, was });
   }
-  return { tasks, came, ...(totals && { totals }) };
+  return { tasks, came };
 }
 
 function hasAdapters({ tasks }: Pick<StoreManifest, "tasks">): boolean {
@@ -136,7 +117,7 @@ export async function unionOf(first: string, second: string): Promise<Beginning>
   const theirs = await readStore(second);
   const others = await readSettings(second);
   requireLearnable(others, second, "begun");
-  const { store: _, tasks: _tasks, totals: _totals, dataHash: _data, configHash: _hash, ...manifest } = ours;
+  const { store: _, tasks: _tasks, dataHash: _data, configHash: _hash, ...manifest } = ours;
   if (hasAdapters(ours) || !hasAdapters(theirs)) return { settings, manifest };
   const { method, head, training } = others;
   return { settings: { ...settings, method, head, training }, manifest };

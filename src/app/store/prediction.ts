@@ -1,5 +1,4 @@
 /** What a version of a store answers. */
-import { ClassTotals } from "../../continual/routing/classTotals.ts";
 import { route } from "../../continual/routing/routedPrediction.ts";
 import { StoreError } from "../../core/errors.ts";
 import { softmax } from "../../core/softmax.ts";
@@ -53,9 +52,8 @@ export class StorePredictor {
     const { reader, routers, settings } = this.model;
     const version = { store: this.store, number: manifest.store.version };
     const rate = settings.router?.rejectRate;
-    // The settings' check lets nobody ask for it where rows are not kept.
-    const asked = rate !== undefined && !(statistics instanceof ClassTotals);
-    const detector = asked ? await routers.detector(statistics, rate, version, signal) : undefined;
+    const detector =
+      rate === undefined ? undefined : await routers.detector(statistics, rate, version, signal);
     const routing = {
       router: await routers.of(statistics, version, { signal, onProgress: onFitting }),
       features: statistics.constants,

@@ -2,16 +2,14 @@
 import { existsSync } from "node:fs";
 import { mkdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { ClassTotals } from "../../continual/routing/classTotals.ts";
 import {
   type FitOptions,
   type FittedRouter,
   type FitWatch,
   RouterFitter,
 } from "../../continual/routing/fit.ts";
-import type { RoutingStatistics } from "../../continual/routing/ground.ts";
 import type { OutOfScopeDetector } from "../../continual/routing/outOfScope.ts";
-import type { ClassStatistics, Contribution } from "../../continual/routing/statistics.ts";
+import type { ClassStatistics } from "../../continual/routing/statistics.ts";
 import { writeFileAtomic } from "../../io/atomic.ts";
 import { sha256Json } from "../../io/hash.ts";
 import { detectorFile, routerFile, routingFile } from "../routing.ts";
@@ -36,9 +34,7 @@ type Kind = FitOptions["kind"];
  * LDA, and where there are rows enough to choose by, whatever does best on those held out. Classes are counted and not
  * rows, so that neither a class of few examples nor one of thousands turns the scale.
  */
-export function defaultKind(statistics: RoutingStatistics): Kind {
-  // Whoever keeps totals alone said for which kinds.
-  if (statistics instanceof ClassTotals) return "auto";
+export function defaultKind(statistics: ClassStatistics): Kind {
   const { labels } = statistics;
   const large = labels.filter((label) => statistics.count(label) >= ENOUGH_ROWS);
   return labels.length >= ENOUGH_CLASSES && 2 * large.length >= labels.length ? "auto" : "lda";
@@ -51,7 +47,7 @@ interface Cached<T> {
   encode(fitted: T): Uint8Array;
 }
 
-type Fits<T> = WeakMap<RoutingStatistics, Promise<T>>;
+type Fits<T> = WeakMap<ClassStatistics, Promise<T>>;
 
 /** What several may wait for goes on when one of them waits no longer. */
 function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
@@ -82,17 +78,6 @@ export class StoreRouters implements AsyncDisposable {
     this.seed = seed;
   }
 
-  /** The statistics with more contributions: rows that are kept, or counted into totals. */
-  async join(
-    statistics: RoutingStatistics,
-    contributions: readonly Contribution[],
-    signal?: AbortSignal,
-  ): Promise<RoutingStatistics> {
-    return statistics instanceof ClassTotals
-      ? await this.fitter.summarize(statistics, contributions, signal)
-      : statistics.with(contributions);
-  }
-
   /**
    * What tells texts of no known class.
    * @param rate share of held-out texts of known classes that may be called unknown
@@ -119,7 +104,7 @@ export class StoreRouters implements AsyncDisposable {
    * @param watch of a fit that others ask for, too, the first one hears what it is at
    */
   of(
-    statistics: RoutingStatistics,
+    statistics: ClassStatistics,
     version?: VersionAt,
     { signal, onProgress }: FitWatch = {},
   ): Promise<FittedRouter> {
@@ -127,7 +112,7 @@ export class StoreRouters implements AsyncDisposable {
     return unlessAborted(router, signal);
   }
 
-  private once<T>(fits: Fits<T>, statistics: RoutingStatistics, make: () => Promise<T>): Promise<T> {
+  private once<T>(fits: Fits<T>, statistics: ClassStatistics, make: () => Promise<T>): Promise<T> {
     const known = fits.get(statistics);
     if (known !== undefined) return known;
     const fresh = make();
@@ -139,7 +124,7 @@ export class StoreRouters implements AsyncDisposable {
   }
 
   /** Keeps a router in the store's cache, if one was fitted to these statistics before their version was made. */
-  async remember(statistics: RoutingStatistics, version: VersionAt): Promise<void> {
+  async remember(statistics: ClassStatistics, version: VersionAt): Promise<void> {
     const fitted = await this.routers.get(statistics);
     if (fitted === undefined) return;
     const place = this.placeOf(statistics, version, "router", this.fitOf(statistics));
@@ -147,27 +132,24 @@ export class StoreRouters implements AsyncDisposable {
   }
 
   /** What a router is fitted by beside its statistics. */
-  private fitOf(statistics: RoutingStatistics): Pick<FitOptions, "kind" | "seed" | "shares"> {
+  private fitOf(statistics: ClassStatistics): Pick<FitOptions, "kind" | "seed" | "shares"> {
     return { kind: this.kind ?? defaultKind(statistics), seed: this.seed, shares: "even" };
   }
 
   /** @param by what it is fitted by beside the statistics */
   private placeOf(
-    statistics: RoutingStatistics,
+    statistics: ClassStatistics,
     { store }: VersionAt,
     what: "router" | "detector",
     by: Readonly<Record<string, unknown>>,
   ): string {
-    const rows =
-      statistics instanceof ClassTotals
-        ? [...statistics.counted].sort()
-        : statistics.contributions.map(({ id }) => id);
+    const rows = statistics.contributions.map(({ id }) => id);
     const key = sha256Json({ ...by, rows, constants: { ...statistics.constants } });
     return join(store, cacheFolder, `${what}-${key}.safetensors`);
   }
 
   private async find(
-    statistics: RoutingStatistics,
+    statistics: ClassStatistics,
     version: VersionAt | undefined,
     onProgress: FitWatch["onProgress"],
   ): Promise<FittedRouter> {

@@ -1,14 +1,11 @@
 /** One version of a store in memory. It never changes: whoever predicts with it sees that version. */
 import type { LearnedTask } from "../../continual/adaptedBackbone.ts";
-import { ClassTotals } from "../../continual/routing/classTotals.ts";
-import type { RoutingStatistics } from "../../continual/routing/ground.ts";
 import type { RoutedTask } from "../../continual/routing/routedPrediction.ts";
 import { ClassStatistics, checkSameConstants } from "../../continual/routing/statistics.ts";
 import type { FeatureConstants } from "../../continual/routing/types.ts";
 import { CheckpointError, StoreError } from "../../core/errors.ts";
 import { readStore, type StoreManifest } from "./storeFolder.ts";
 import type { StoreModel } from "./storeModel.ts";
-import { readTotals } from "./storeTotals.ts";
 import { readTasks, type StoreTask } from "./tasks.ts";
 
 export interface Snapshot {
@@ -18,7 +15,7 @@ export interface Snapshot {
   readonly learned: readonly LearnedTask[];
   /** All tasks, as texts are routed among them. */
   readonly routed: readonly RoutedTask[];
-  readonly statistics: RoutingStatistics;
+  readonly statistics: ClassStatistics;
 }
 
 /** @throws StoreError if tasks have statistics of features that were made otherwise, or through an adapter */
@@ -40,23 +37,11 @@ function routedTask(task: StoreTask, model: StoreModel): RoutedTask {
   return { name, labels, ...(learned && { learned }) };
 }
 
-/** @throws as {@link gather}; CheckpointError where the file of totals is missing or damaged */
-async function readStatistics(
-  folder: string,
-  manifest: StoreManifest,
-  tasks: readonly StoreTask[],
-  model: StoreModel,
-): Promise<RoutingStatistics> {
-  const constants = model.constants(tasks);
-  if (model.totalsServe === undefined) return gather(constants, tasks);
-  return (await readTotals(folder, manifest)) ?? ClassTotals.empty(constants, model.totalsServe);
-}
-
 export function takeSnapshot(
   manifest: StoreManifest,
   tasks: readonly StoreTask[],
   model: StoreModel,
-  statistics: RoutingStatistics,
+  statistics: ClassStatistics,
 ): Snapshot {
   const routed = tasks.map((task) => routedTask(task, model));
   const learned = routed.flatMap((task) => task.learned ?? []);
@@ -71,7 +56,7 @@ export async function readSnapshot(folder: string, model: StoreModel): Promise<S
   for (let manifest = await readStore(folder); ; ) {
     try {
       const tasks = await readTasks(folder, manifest);
-      return takeSnapshot(manifest, tasks, model, await readStatistics(folder, manifest, tasks, model));
+      return takeSnapshot(manifest, tasks, model, gather(model.constants(tasks), tasks));
     } catch (error) {
       const now = await readStore(folder);
       if (!(error instanceof CheckpointError) || now.store.version === manifest.store.version) throw error;

@@ -1,10 +1,8 @@
 import { existsSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
-import { ClassTotals } from "../../continual/routing/classTotals.ts";
 import { retainedOf } from "../../continual/routing/statistics.ts";
-import { encodeTotals } from "../../continual/routing/totalsFile.ts";
-import { manifestFile, type NamedTotals } from "../manifest.ts";
+import { manifestFile } from "../manifest.ts";
 import type { Prediction, PredictOptions } from "../types.ts";
 import { recordOf, requireFinished } from "./adopted.ts";
 import { buildBeside } from "./building.ts";
@@ -142,7 +140,7 @@ export class Store implements AsyncDisposable {
   /**
    * Forgets a class, or a task with its adapter. Statistics, and every prediction made from them alone, are afterwards
    * those of a store that never saw it, bit for bit.
-   * @throws StoreError naming the nearest where there is no such class or task, and where the store keeps totals alone
+   * @throws StoreError naming the nearest where there is no such class or task
    */
   async forget(target: ForgetTarget, options: ForgetOptions = {}): Promise<Forgotten> {
     const { purge = false, signal } = options;
@@ -176,13 +174,12 @@ export class Store implements AsyncDisposable {
    * Takes in what another store learned: the union of both. Which of two is taken into which does not matter to
    * predictions made from statistics alone.
    * @param other folder of a store or a run
-   * @throws StoreError if it is on another backbone, its features or adapters were made otherwise, or totals alone are kept
-   *   and the union is none that could be exact
+   * @throws StoreError if it is on another backbone, or its features or adapters were made otherwise
    */
   merge(other: string, options: MergeOptions = {}): Promise<Merged> {
     return this.change(async (place) => {
-      const { tasks, came, totals } = await mergeTasks(place, resolve(other), options);
-      const statistics = totals ?? gather(this.model.constants(tasks), tasks);
+      const { tasks, came } = await mergeTasks(place, resolve(other), options);
+      const statistics = gather(this.model.constants(tasks), tasks);
       return { tasks, statistics, change: `merged ${basename(resolve(other))}`, result: { tasks: came } };
     }, options.signal);
   }
@@ -231,10 +228,7 @@ export class Store implements AsyncDisposable {
         adapter: entry.adapter.id,
         truncatedTexts,
         ...(loss !== undefined && { loss }),
-        statisticsBytes:
-          statistics instanceof ClassTotals
-            ? statistics.retained().bytes
-            : retainedOf(task.statistics?.contributions ?? []).bytes,
+        statisticsBytes: retainedOf(task.statistics?.contributions ?? []).bytes,
       };
       return { tasks: others.toSpliced(at < 0 ? others.length : at, 0, task), statistics, change, result };
     }, signal);
@@ -259,19 +253,16 @@ export class Store implements AsyncDisposable {
       const outcome = await work({ folder, before, model: this.model });
       const { tasks, statistics, change, result, tidy, purge = false } = outcome;
       signal?.throwIfAborted();
-      const totals = await writeTotals(folder, before.statistics, statistics);
       // Before the commit: a crash in between costs a fit, and what is forgotten leaves no trace; no failure after it may
       // say that nothing changed.
       await clearCache(this.path);
       await tidy?.();
       const entries = tasks.map(({ entry }) => entry);
-      const manifest = await folder.commit(entries, change, totals);
+      const manifest = await folder.commit(entries, change);
       this.snapshot = takeSnapshot(manifest, tasks, this.model, statistics);
       const version = { store: this.path, number: manifest.store.version };
       await this.model.routers.remember(statistics, version).catch(() => {});
       if (purge) await folder.purge();
-      // Every version has totals of its own, as large as all; what stays behind now goes with the next change.
-      if (totals !== undefined) await folder.prune().catch(() => {});
       return { ...result, version: manifest.store.version };
     } catch (error) {
       // What cannot be removed now is removed with the next purge; the first error is the one to tell.
@@ -283,17 +274,6 @@ export class Store implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.model[Symbol.asyncDispose]();
   }
-}
-
-/** @returns undefined where rows are kept, or nothing was counted */
-async function writeTotals(
-  folder: StoreFolder,
-  before: Snapshot["statistics"],
-  statistics: Snapshot["statistics"],
-): Promise<NamedTotals | undefined> {
-  if (!(statistics instanceof ClassTotals)) return undefined;
-  if (statistics === before) return folder.manifest.totals;
-  return folder.writeTotals(encodeTotals(statistics));
 }
 
 function labelsOf(tasks: readonly StoreTask[]): string[] {

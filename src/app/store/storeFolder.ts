@@ -15,22 +15,19 @@ import {
   type Manifest,
   type ManifestTask,
   manifestFile,
-  type NamedTotals,
   readManifest,
   readManifestFile,
   type StoreVersion,
   slugFor,
 } from "../manifest.ts";
 import { listFolder } from "../runFolder.ts";
-import { countedFile } from "./taskRows.ts";
 
 const versionsFolder = "versions";
 const adaptersFolder = "adapters";
-const totalsFolder = "totals";
 const versionFile = /^(\d{6,})\.json$/;
 
 /** Files of ours beside an adapter, which its identity does not hang on. */
-const companionFiles: ReadonlySet<string> = new Set([statisticsFile, countedFile, fusionFile, selectorFile]);
+const companionFiles: ReadonlySet<string> = new Set([statisticsFile, fusionFile, selectorFile]);
 
 /** A manifest that has its place in a store's history. */
 export type StoreManifest = Manifest & { readonly store: StoreVersion };
@@ -48,12 +45,8 @@ export async function readStore(folder: string): Promise<StoreManifest> {
   return { ...manifest, store: manifest.store ?? adopted };
 }
 
-function numberOf(version: number): string {
-  return String(version).padStart(6, "0");
-}
-
 function versionPath(folder: string, version: number): string {
-  return join(folder, versionsFolder, `${numberOf(version)}.json`);
+  return join(folder, versionsFolder, `${String(version).padStart(6, "0")}.json`);
 }
 
 /** Numbers of the versions before the present one that are kept, oldest first. */
@@ -171,22 +164,12 @@ export class StoreFolder implements AsyncDisposable {
     };
   }
 
-  /** Writes totals over the rows of all tasks. No version names them until {@link commit}. */
-  async writeTotals(bytes: Uint8Array): Promise<NamedTotals> {
-    const file = `${totalsFolder}/${numberOf(this.current.store.version + 1)}.safetensors`;
-    await this.fs.makeFolder(join(this.path, totalsFolder));
-    await writeFileAtomic(join(this.path, file), bytes, { fs: this.fs });
-    return { file, hash: sha256(bytes) };
-  }
-
   /**
    * Makes the next version. Whatever moment the process dies at, the folder is at the version before or at this one.
    * @param change what was done, in words, for the history
-   * @param totals of all tasks, where those alone are kept
    */
-  commit(tasks: readonly ManifestTask[], change: string, totals?: NamedTotals): Promise<StoreManifest> {
-    const held = { ...this.current, tasks, ...(totals && { totals }) };
-    return this.replace(held, change, this.current.store.version);
+  commit(tasks: readonly ManifestTask[], change: string): Promise<StoreManifest> {
+    return this.replace({ ...this.current, tasks }, change, this.current.store.version);
   }
 
   /**
@@ -212,14 +195,8 @@ export class StoreFolder implements AsyncDisposable {
       await writeManifest(join(this.path, manifestFile), alone, this.fs);
       this.current = alone;
     }
-    await this.prune();
-  }
-
-  /** Deletes the versions but the present one and the one that it was made of, and every file that neither needs. */
-  async prune(): Promise<void> {
-    const { parent } = this.current.store;
     for (const version of await keptVersions(this.path))
-      if (version !== parent) await this.fs.remove(versionPath(this.path, version));
+      await this.fs.remove(versionPath(this.path, version));
     await this.removeLeftovers();
   }
 
@@ -248,9 +225,8 @@ export class StoreFolder implements AsyncDisposable {
   /** Removes what an interrupted change left: temporary names, and folders that no version names. */
   async removeLeftovers(): Promise<void> {
     const named = new Set<string>();
-    const remember = ({ tasks, totals }: Manifest) => {
+    const remember = ({ tasks }: Manifest) => {
       for (const { adapter } of tasks) named.add(adapter.folder);
-      if (totals !== undefined) named.add(totals.file);
     };
     remember(this.current);
     for (const version of await keptVersions(this.path)) remember(await readVersion(this.path, version));
@@ -259,9 +235,7 @@ export class StoreFolder implements AsyncDisposable {
     const temporary = (path: string) => /(^|\/)\.(tmp|old)-/.test(path) && !path.startsWith(".tmp-lock");
     const leftovers = [
       ...[...(await inFolder("")), ...(await inFolder(versionsFolder))].filter(temporary),
-      ...[...(await inFolder(adaptersFolder)), ...(await inFolder(totalsFolder))].filter(
-        (path) => !named.has(path),
-      ),
+      ...(await inFolder(adaptersFolder)).filter((path) => !named.has(path)),
     ];
     for (const leftover of leftovers) await this.fs.remove(join(this.path, leftover));
   }

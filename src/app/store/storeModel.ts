@@ -2,9 +2,8 @@
 import { AdaptedBackbone, type LearnedTask } from "../../continual/adaptedBackbone.ts";
 import { ContinualLearner, type TaskToLearn } from "../../continual/learner.ts";
 import { type ClassRows, contributionsOf } from "../../continual/routing/classRows.ts";
-import { kindsOfTotals } from "../../continual/routing/classTotals.ts";
 import type { RoutingSettings } from "../../continual/routing/routedLearner.ts";
-import type { FeatureConstants, RouterKind } from "../../continual/routing/types.ts";
+import type { FeatureConstants } from "../../continual/routing/types.ts";
 import type { LearnResult } from "../../continual/taskTrainer.ts";
 import { TrunkMemory } from "../../continual/trunkCache.ts";
 import { CheckpointError } from "../../core/errors.ts";
@@ -80,8 +79,6 @@ export class StoreModel implements AsyncDisposable {
   readonly settings: StoreSettings;
   readonly routing: RoutingSettings;
   readonly routers: StoreRouters;
-  /** The kinds of routers that the store's totals serve; undefined where it keeps rows. */
-  readonly totalsServe: readonly RouterKind[] | undefined;
   /** What predictions and features are made with. */
   readonly reader: AdaptedBackbone;
   private teacher: { readonly model: AdaptedBackbone; readonly learner: ContinualLearner } | undefined;
@@ -93,8 +90,6 @@ export class StoreModel implements AsyncDisposable {
     this.structure = resolveStructure(settings, loaded, promptTask);
     this.reader = this.open();
     this.routing = routingOf(settings, loaded);
-    const { contributions } = settings.router ?? {};
-    this.totalsServe = contributions === "none" ? kindsOfTotals(this.routing.kind) : undefined;
     this.routers = new StoreRouters(
       (graph) => this.reader.compile(graph),
       namedRouter(settings)?.kind,

@@ -12,17 +12,14 @@ import type { SavedAdapter } from "../../peft/types.ts";
 import type { ManifestTask } from "../manifest.ts";
 import { damageHint, verifiedAdapterFolder } from "../runFolder.ts";
 import type { StoreManifest } from "./storeFolder.ts";
-import { type CountedRows, countedFile, decodeCounted } from "./taskRows.ts";
 
 /** A task of a store. */
 export interface StoreTask {
   readonly entry: ManifestTask;
   /** Absent where statistics alone were learned. */
   readonly saved?: SavedAdapter;
-  /** Absent where an experiment without a router learned the task, or the store keeps totals alone. */
+  /** Absent where an experiment without a router learned the task. */
   readonly statistics?: ContributionFile;
-  /** In their place where the store keeps totals alone: what the task counted into them. */
-  readonly counted?: readonly CountedRows[];
   /** What a second pass did to its held-out texts; absent where there were none. */
   readonly counts?: FusionCounts;
   /** The task's folder, for messages. */
@@ -30,7 +27,7 @@ export interface StoreTask {
 }
 
 /** What to do where a file that a version names is missing or damaged. */
-export function damageHintOf({ store: { parent } }: StoreManifest): string {
+function damageHintOf({ store: { parent } }: StoreManifest): string {
   return parent === undefined
     ? damageHint
     : `Restore it from a copy, or go back to a version that does without it: accrete rollback, to version ${parent}, or further with --to.`;
@@ -40,7 +37,6 @@ async function readTask(store: string, entry: ManifestTask, hint: string): Promi
   const where = await verifiedAdapterFolder(store, entry, hint);
   const path = join(where, statisticsFile);
   const counts = join(where, fusionFile);
-  const counted = join(where, countedFile);
   return {
     entry,
     where,
@@ -48,7 +44,6 @@ async function readTask(store: string, entry: ManifestTask, hint: string): Promi
     ...(statisticsFile in entry.adapter.files && {
       statistics: decodeContributions(await readFile(path), path),
     }),
-    ...(countedFile in entry.adapter.files && { counted: decodeCounted(await readFile(counted), counted) }),
     ...(fusionFile in entry.adapter.files && { counts: decodeCounts(await readFile(counts), counts) }),
   };
 }

@@ -77,7 +77,7 @@ export interface LearnedInStore extends StoreChange {
   readonly loss?: number;
   /** Texts that were cut at the maximal length. */
   readonly truncatedTexts: number;
-  /** Bytes of feature rows that are kept of the task; where totals alone are kept, of those, which all tasks share. */
+  /** Bytes of feature rows that are kept of the task. */
   readonly statisticsBytes: number;
 }
 
@@ -146,7 +146,7 @@ export interface StoreTaskInfo {
   readonly kind: "adapter" | "statistics";
   /** Feature rows that were counted; 0 where an experiment without a router learned the task. */
   readonly rows: number;
-  /** Of the rows that are kept of it; 0 where totals alone are. */
+  /** Of the rows that are kept of it. */
   readonly statisticsBytes: number;
   readonly folder: string;
   readonly id: string;
@@ -161,7 +161,7 @@ export interface StoreClassInfo {
   readonly tasks: readonly string[];
   /** Feature rows that were counted of it. */
   readonly rows: number;
-  /** Of its rows that are kept, and where totals alone are, of its sums. */
+  /** Of its rows that are kept. */
   readonly statisticsBytes: number;
 }
 
@@ -180,11 +180,7 @@ export interface StoreInfo {
   readonly tasks: readonly StoreTaskInfo[];
   /** Sorted by code unit. */
   readonly perClass: readonly StoreClassInfo[];
-  /** `none`: totals alone are kept, and nothing can be forgotten. */
-  readonly contributions: "kept" | "none";
   readonly statisticsBytes: number;
-  /** Of these what all classes share: second moments, where totals alone are kept. */
-  readonly sharedBytes: number;
   /** The present version and those before it that are kept, newest first. */
   readonly versions: readonly StoreVersionInfo[];
 }

@@ -7,12 +7,6 @@ export interface LsFlags {
   readonly json?: boolean;
 }
 
-function statisticsLine({ contributions, statisticsBytes, sharedBytes }: StoreInfo): string {
-  const shared = sharedBytes === 0 ? "" : `, of which all classes share ${formatBytes(sharedBytes)}`;
-  const kept = contributions === "none" ? "; totals alone: cannot forget" : "";
-  return `${formatBytes(statisticsBytes)}${shared}${kept}`;
-}
-
 function taskTable({ tasks }: StoreInfo): string {
   if (tasks.length === 0) return "";
   const rows = tasks.map(({ name, labels, kind, rows: n, forgotten, folder: place }) => [
@@ -52,7 +46,7 @@ function toText(info: StoreInfo): string {
     ["version", String(version)],
     ["backbone", `${backbone.source} (${backbone.hash.slice(0, 12)})`],
     ["classes", `${classes} in ${tasks.length} ${tasks.length === 1 ? "task" : "tasks"}`],
-    ["statistics", statisticsLine(info)],
+    ["statistics", formatBytes(info.statisticsBytes)],
   ]);
   const past = formatTable(
     versions.map((each) => [String(each.version), each.time ?? "", each.change]),

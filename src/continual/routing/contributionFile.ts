@@ -55,12 +55,12 @@ export function parseJson<T>(schema: z.ZodType<T>, text: string | undefined, whe
   throw new StoreError(`${where} does not hold what it should: ${z.prettifyError(parsed.error)}`);
 }
 
-export function packRows({ rows, width, values }: FixedRows): HostTensor<"uint8"> {
+function packRows({ rows, width, values }: FixedRows): HostTensor<"uint8"> {
   return uint8(new Uint8Array(values.buffer, values.byteOffset, values.byteLength), [rows, width, 2]);
 }
 
 /** @throws StoreError naming `where` if the tensor is not one of int16 rows of that width */
-export function unpackRows(tensor: HostTensor | undefined, width: number, where: string): FixedRows {
+function unpackRows(tensor: HostTensor | undefined, width: number, where: string): FixedRows {
   const [rows = 0] = tensor?.dims ?? [];
   if (
     tensor === undefined ||

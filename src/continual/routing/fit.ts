@@ -4,13 +4,12 @@ import { DataError } from "../../core/errors.ts";
 import type { RouterFitting } from "../../core/record.ts";
 import { Algebra, type Compile, type Matrix } from "../../linalg/algebra.ts";
 import { accuracyOf, fitInverseTemperature } from "./calibration.ts";
-import { ClassTotals } from "./classTotals.ts";
 import { chooseClosed } from "./closedFit.ts";
 import { decodeDetector, encodeDetector } from "./detectorFile.ts";
 import { type DetectorModel, scoreRows } from "./detectorModel.ts";
 import { Expander, type Expansion, expansionKey } from "./expansions.ts";
 import { quantize } from "./fixedRows.ts";
-import type { ChosenMember, FitGround, RoutingStatistics } from "./ground.ts";
+import type { ChosenMember, FitGround } from "./ground.ts";
 import { type Split, splitStatistics } from "./heldOut.ts";
 import { autoKinds, learnsShares, type MemberSpec, routerMembers } from "./members.ts";
 import { chooseNetwork } from "./networkFit.ts";
@@ -26,8 +25,7 @@ import {
   type RouterModel,
 } from "./routerModel.ts";
 import { chooseSoftmax } from "./softmaxFit.ts";
-import type { ClassStatistics, Contribution } from "./statistics.ts";
-import { accumulate, leadingTotals } from "./totals.ts";
+import type { ClassStatistics } from "./statistics.ts";
 import { type RowPart, TotalsKeeper } from "./totalsKeeper.ts";
 import type { FeatureConstants, FixedRows, Posterior, Router, RouterKind } from "./types.ts";
 
@@ -131,11 +129,11 @@ export class RouterFitter implements AsyncDisposable {
    * Fits a router to the classes seen so far: a function of the statistics and the options, to the last bit.
    * @throws DataError if there is no class
    */
-  async fit(statistics: RoutingStatistics, options: FitOptions): Promise<FittedRouter> {
+  async fit(statistics: ClassStatistics, options: FitOptions): Promise<FittedRouter> {
     const { labels, constants } = statistics;
     const ground = this.ground(statistics, options.seed, options.signal);
     const { split } = ground;
-    const kinds = kindsTried(statistics, options.kind);
+    const kinds = options.kind === "auto" ? autoKinds : [options.kind];
     const tried: ChosenKind[] = [];
     for (const kind of kinds) tried.push(await this.choose(ground, kind, options));
     let best = tried[0]!;
@@ -164,19 +162,6 @@ export class RouterFitter implements AsyncDisposable {
     };
     const judged = split.heldOutRows > 0 && { judged: { rows: split.judges, posterior: best.posterior } };
     return { ...this.route(model, choice, statistics.retained().bytes), ...judged };
-  }
-
-  /**
-   * Counts contributions into totals, which keep 15 % of the rows and forget the others.
-   * @throws DataError if rows are not as wide as the constants say
-   */
-  summarize(
-    totals: ClassTotals,
-    contributions: Iterable<Contribution>,
-    signal?: AbortSignal,
-  ): Promise<ClassTotals> {
-    const expander = (expansion: Expansion) => this.expander(expansion, totals.constants);
-    return totals.with(this.algebra, expander, contributions, signal);
   }
 
   /**
@@ -232,14 +217,13 @@ export class RouterFitter implements AsyncDisposable {
     await this.algebra[Symbol.asyncDispose]();
   }
 
-  private ground(statistics: RoutingStatistics, seed: number, signal: AbortSignal | undefined): FitGround {
+  private ground(statistics: ClassStatistics, seed: number, signal: AbortSignal | undefined): FitGround {
     const { labels, constants, contributions } = statistics;
     if (labels.length === 0)
       throw new DataError("a router needs at least one class, the statistics have none", {
         hint: "learn a task or a class first",
       });
-    const total = statistics instanceof ClassTotals ? statistics : undefined;
-    const split = splitStatistics(contributions, labels, constants.width, total?.fitted);
+    const split = splitStatistics(contributions, labels, constants.width);
     const { algebra, compile, keeper } = this;
     return {
       algebra,
@@ -249,14 +233,8 @@ export class RouterFitter implements AsyncDisposable {
       seed,
       signal,
       expander: (expansion) => this.expander(expansion, constants),
-      totals: async (expander, size, second, part = "fit") => {
-        if (!(statistics instanceof ClassTotals))
-          return await keeper.totals(expander, statistics, { size, second, part, signal });
-        const totals = leadingTotals(statistics.totalsOf(expander.expansion), size);
-        const rest = part === "all" ? [...split.conscripted, ...split.heldOut] : [];
-        await accumulate(algebra, expander, totals, rest, 1, signal);
-        return totals;
-      },
+      totals: (expander, size, second, part = "fit") =>
+        keeper.totals(expander, statistics, { size, second, part, signal }),
     };
   }
 
@@ -334,15 +312,6 @@ function priorOf(
   );
   const all = counts.reduce((sum, count) => sum + count, 0);
   return Float64Array.from(counts, (count) => Math.log(count / all));
-}
-
-function kindsTried(statistics: RoutingStatistics, kind: RouterKind | "auto"): readonly RouterKind[] {
-  if (!(statistics instanceof ClassTotals)) return kind === "auto" ? autoKinds.rows : [kind];
-  if (kind === "auto") return statistics.kinds;
-  if (statistics.kinds.includes(kind)) return [kind];
-  throw new DataError(`these totals serve ${statistics.kinds.join(", ")}, not ${kind}`, {
-    hint: "totals of another router cannot be made from them: learn the classes again",
-  });
 }
 
 function settingsOf({ members, beta }: ChosenKind): Record<string, number> {

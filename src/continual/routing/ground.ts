@@ -1,7 +1,6 @@
 // Dimensions: h held-out rows, C classes.
 /** What the fit of one member works on, and what it gives. */
 import type { Algebra, Compile, Matrix } from "../../linalg/algebra.ts";
-import type { ClassTotals } from "./classTotals.ts";
 import type { Expander, Expansion } from "./expansions.ts";
 import type { Split } from "./heldOut.ts";
 import type { Member } from "./routerModel.ts";
@@ -9,13 +8,10 @@ import type { ClassStatistics } from "./statistics.ts";
 import type { Totals } from "./totals.ts";
 import type { RowPart } from "./totalsKeeper.ts";
 
-/** What routers are fitted to: with contributions, or totals alone. */
-export type RoutingStatistics = ClassStatistics | ClassTotals;
-
 export interface FitGround {
   readonly algebra: Algebra;
   readonly compile: Compile;
-  readonly statistics: RoutingStatistics;
+  readonly statistics: ClassStatistics;
   readonly split: Split;
   /** Of what is trained. */
   readonly seed: number;

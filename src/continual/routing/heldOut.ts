@@ -2,7 +2,7 @@
 /** Which rows fit and which choose: a function of the rows alone, in an order that hangs on nothing else. */
 
 import { hashRow, isHeldOut, takeRows } from "./fixedRows.ts";
-import { type ClassStatistics, compareCodeUnits, type KeptContribution, keep } from "./statistics.ts";
+import { type ClassStatistics, compareCodeUnits, type KeptContribution } from "./statistics.ts";
 import type { LabelledRows } from "./totals.ts";
 import { joinRows } from "./totals.ts";
 import type { FixedRows } from "./types.ts";
@@ -79,17 +79,6 @@ function hashedRows(
   return rows.sort(compareRows);
 }
 
-/** The held-out rows of contributions, one contribution a class, rows by their hash. */
-export function joinHeldOut(contributions: readonly KeptContribution[], width: number): KeptContribution[] {
-  const rows = new Map<string, HashedRow[]>();
-  for (const kept of contributions)
-    rows.set(kept.label, [...(rows.get(kept.label) ?? []), ...splitContribution(kept).heldOut]);
-  return [...rows]
-    .filter(([, own]) => own.length > 0)
-    .sort(([a], [b]) => compareCodeUnits(a, b))
-    .map(([label, own]) => keep({ label, rows: rowsOf(own.sort(compareRows), width), role: "judge" }));
-}
-
 /** Rows with the class of each, as its place among the labels. */
 export interface TargetedRows {
   readonly rows: FixedRows;
@@ -135,15 +124,13 @@ export interface Split {
 /**
  * Splits statistics by rows.
  * @param labels sorted by code unit
- * @param fitted classes that have rows that fit beside those of the contributions
  */
 export function splitStatistics(
   contributions: readonly KeptContribution[],
   labels: readonly string[],
   width: number,
-  fitted: ReadonlySet<string> = new Set(),
 ): Split {
-  const fitting = new Set(fitted);
+  const fitting = new Set<string>();
   const rows = new Map<string, HashedRow[]>(labels.map((label) => [label, []]));
   for (const kept of contributions) {
     const { fit, heldOut } = splitContribution(kept);

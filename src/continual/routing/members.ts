@@ -120,11 +120,8 @@ export const detectorMembers: readonly Pick<ClosedMember, "expansion" | "reads">
 /** Beside the distances: a regression whose largest logit is small where no class is likely. */
 export const detectorSoftmax: SoftmaxMember = softmax("all");
 
-/** What `auto` chooses from, the cheapest first, of equals the first: with rows, and with totals alone. */
-export const autoKinds: Readonly<Record<"rows" | "totals", readonly RouterKind[]>> = {
-  rows: ["lda", "ensemble"],
-  totals: ["lda", "ranpac"],
-};
+/** What `auto` chooses from, the cheapest first, of equals the first. */
+export const autoKinds: readonly RouterKind[] = ["lda", "ensemble"];
 
 /** The places, among the layers that the features have, that a member reads. */
 export function placesRead(reads: LayerChoice, layers: readonly number[]): number[] {

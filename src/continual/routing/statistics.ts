@@ -66,7 +66,7 @@ function checkLengths(label: string, { rows, width, values }: FixedRows, { layer
 }
 
 /** @throws DataError if rows are not as wide as the constants say, or longer than features are */
-export function checkWidthOf({ label, rows }: Contribution, constants: FeatureConstants): void {
+function checkWidthOf({ label, rows }: Contribution, constants: FeatureConstants): void {
   if (rows.width !== constants.width)
     throw new DataError(
       `class "${label}": features are ${rows.width} wide, the statistics ${constants.width}`,

@@ -40,36 +40,15 @@ export function emptyTotals(size: number, second: boolean, layout: LowerLayout =
   return { size, layout, classes: new Map(), rows: 0, second: moment };
 }
 
+/** The same totals in copies; the second moment in a square. */
 export function cloneTotals(totals: Totals): Totals {
-  return leadingTotals(totals, totals.size);
-}
-
-/** The totals of both. */
-export function addTotals(a: Totals, b: Totals): Totals {
-  const sum = cloneTotals(a);
-  sum.rows += b.rows;
-  for (const [label, theirs] of b.classes) {
-    const own = sum.classes.get(label) ?? { count: 0, sum: new Float64Array(a.size) };
-    own.count += theirs.count;
-    for (let i = 0; i < a.size; i++) own.sum[i]! += theirs.sum[i]!;
-    sum.classes.set(label, own);
-  }
-  const second = sum.second;
-  if (second !== undefined) for (let i = 0; i < second.length; i++) second[i]! += b.second?.[i] ?? 0;
-  return sum;
-}
-
-/**
- * The totals' leading part, as of the first numbers of the expansion, in copies; the second moment in a square.
- */
-export function leadingTotals(totals: Totals, size: number): Totals {
   const classes = new Map(
-    [...totals.classes].map(([label, { count, sum }]) => [label, { count, sum: sum.slice(0, size) }]),
+    [...totals.classes].map(([label, { count, sum }]) => [label, { count, sum: sum.slice() }]),
   );
-  const { second: values, layout, size: n } = totals;
+  const { second: values, layout, size } = totals;
   const target = { layout: "square", n: size } as const;
   const second =
-    values && copyLower({ layout, n, values }, { ...target, values: new Float64Array(size * size) });
+    values && copyLower({ layout, n: size, values }, { ...target, values: new Float64Array(size * size) });
   return { size, layout: "square", classes, rows: totals.rows, second };
 }
 
