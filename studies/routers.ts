@@ -41,7 +41,7 @@ const { values: flags, positionals } = parseArgs({
   options: {
     shared: { type: "string", default: "../shared" },
     layers: { type: "string", default: "6,3-4-5-6" },
-    kinds: { type: "string", default: "nearest-mean,lda,kernel-lda,ranpac" },
+    kinds: { type: "string", default: "nearest-mean,lda,ranpac" },
     threads: { type: "string", default: "1" },
     seed: { type: "string", default: "1" },
     validation: { type: "boolean", default: false },

@@ -306,7 +306,7 @@ describe("shares of classes", () => {
   );
 
   it("are none of what closed forms with equal priors say", async () => {
-    for (const kind of ["nearest-mean", "lda", "kernel-lda"] as const)
+    for (const kind of ["nearest-mean", "lda"] as const)
       expect((await fitter.fit(statistics, { kind, seed: 1 })).model.prior).toBeUndefined();
   });
 

@@ -20,7 +20,6 @@ afterAll(() => algebra[Symbol.asyncDispose]());
 const expansions = {
   identity: new Expander({ kind: "identity" }, constants),
   relu: new Expander({ kind: "relu", size: 40 }, constants),
-  fourier: new Expander({ kind: "fourier", size: 40 }, constants),
 };
 
 function plain({ classes, second, rows }: Totals) {

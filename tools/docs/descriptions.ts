@@ -87,7 +87,7 @@ export const descriptions: Readonly<Record<string, string>> = {
     "NewLoRA: a network that says which task a text belongs to; see [NewLoRA](newlora.md). `newlora` learns with each adapter and reads features through it; `newlora-frozen` reads the backbone's own and sees pseudo-features of earlier classes. A name is short for `{ kind: …, inference: soft }`. `soft`: each head's probabilities count by its task's weight. `hard`: the heaviest task answers. `off`: the network is learned, but nothing asks it. Texts with heads only.",
 
   "router.kind":
-    "`nearest-mean`: the nearest class mean. `lda`: Gaussians of one covariance. `kernel-lda`: the same on random Fourier features. `ranpac`: ridge regression on random ReLU features. `softmax`: softmax regression on random ReLU features. `network`: a small network on the rows. `ensemble`: two softmax regressions and two networks together. `auto`: `lda` or `ensemble`, the one that does best on held-out rows. `newlora` and `newlora-frozen`: the network of `method.selector`, which the key then turns on.",
+    "`nearest-mean`: the nearest class mean. `lda`: Gaussians of one covariance. `ranpac`: ridge regression on random ReLU features. `softmax`: softmax regression on random ReLU features. `network`: a small network on the rows. `ensemble`: two softmax regressions and two networks together. `auto`: `lda` or `ensemble`, the one that does best on held-out rows. `newlora` and `newlora-frozen`: the network of `method.selector`, which the key then turns on.",
   "router.topTasks":
     "How many of the likeliest tasks' adapters a second pass asks, together in one mixed batch.",
   "router.secondPass":

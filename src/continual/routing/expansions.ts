@@ -11,19 +11,12 @@ import type { FeatureConstants, FixedRows } from "./types.ts";
 
 /** What of the features is read, and what is made of it. */
 export interface Expansion {
-  /**
-   * `identity`: the features. `relu`: max(0, W·x), W normal (McDonnell et al. 2023, RanPAC).
-   * `fourier`: cos(W·x + b), W normal, b uniform (Rahimi & Recht 2007): the kernel exp(−|x − y|²/(2σ²)).
-   */
-  readonly kind: "identity" | "relu" | "fourier";
+  /** `identity`: the features. `relu`: max(0, W·x), W normal (McDonnell et al. 2023, RanPAC). */
+  readonly kind: "identity" | "relu";
   /** Places in `FeatureConstants.layers`; absent: all. */
   readonly layers?: readonly number[];
   /** M; the identity's is that of its layers. */
   readonly size?: number;
-  /** Which of several draws from the same seed. */
-  readonly draw?: number;
-  /** σ of the kernel, for features of one layer; default 1. */
-  readonly bandwidth?: number;
 }
 
 /** Standard deviation of a random weight before it is rounded to a whole number. */
@@ -32,16 +25,14 @@ const WEIGHT_DEVIATION = 8;
 const EXACT_FLOAT32 = 2 ** 24;
 /** ReLU features: steps of a standard deviation of W·x, in 7 bits: cut at four deviations. */
 const RELU_STEPS = 32;
-/** Both kinds of random features lie within ±127, so that 1,024 products of two sum to less than 2^24. */
+/** Random features are at most 127, so that 1,024 products of two sum to less than 2^24. */
 const LARGEST = 127;
 /** Rows whose products are summed in float32. */
 export const EXACT_ROWS = 1024;
-/** Steps of a whole turn. */
-const TURN = 4096;
 
 /** Names an expansion: equal ones give the same numbers. */
-export function expansionKey({ kind, layers, size, draw, bandwidth }: Expansion): string {
-  return JSON.stringify([kind, layers ?? null, size ?? null, draw ?? 0, bandwidth ?? 1]);
+export function expansionKey({ kind, layers, size }: Expansion): string {
+  return JSON.stringify([kind, layers ?? null, size ?? null]);
 }
 
 /** The columns that an expansion reads, as [start, end) pairs. */
@@ -65,7 +56,8 @@ export function expandedSize(expansion: Expansion, constants: FeatureConstants):
 
 /** Whole numbers with the standard deviation {@link WEIGHT_DEVIATION}, (M, D), and the longest row's length. */
 function drawWeights(seed: number, size: number, inputs: number, expansion: Expansion) {
-  const rng = createRng(seed).fork("expansion", expansion.kind, expansion.draw ?? 0);
+  // Saved routers hold no weights and draw them anew, so the names of the stream stay as they are.
+  const rng = createRng(seed).fork("expansion", expansion.kind, 0);
   const values = new Float32Array(size * inputs);
   let longest = 0;
   for (let row = 0; row < size; row++) {
@@ -79,7 +71,7 @@ function drawWeights(seed: number, size: number, inputs: number, expansion: Expa
     }
     longest = Math.max(longest, Math.sqrt(squares));
   }
-  return { values, longest, rng };
+  return { values, longest };
 }
 
 /** An expansion with its random weights drawn. */
@@ -92,10 +84,6 @@ export class Expander {
   private readonly weights: Matrix32 | undefined;
   /** Bits that inputs lose so that every sum of W·x is exact. */
   private readonly shift: number = 0;
-  /** What W·x grows by in a turn. */
-  private readonly period: number = 1;
-  private readonly phases: Int32Array | undefined;
-  private readonly cosines: Int8Array | undefined;
 
   constructor(expansion: Expansion, constants: FeatureConstants) {
     this.expansion = expansion;
@@ -103,18 +91,11 @@ export class Expander {
     this.inputs = this.columns.reduce((sum, [start, end]) => sum + end - start, 0);
     this.size = expandedSize(expansion, constants);
     if (expansion.kind === "identity") return;
-    const { values, longest, rng } = drawWeights(constants.seed, this.size, this.inputs, expansion);
+    const { values, longest } = drawWeights(constants.seed, this.size, this.inputs, expansion);
     this.weights = { rows: this.size, columns: this.inputs, values };
     // |Σ x_i·w_i| ≤ |x|·|w|, for every part of the sum too.
     const length = Math.sqrt(this.columns.length) * (1 + LENGTH_SLACK);
     while ((length * FIXED_SCALE * longest) / 2 ** this.shift >= EXACT_FLOAT32) this.shift += 1;
-    if (expansion.kind === "relu") return;
-    this.period = 2 * Math.PI * this.unit * (expansion.bandwidth ?? 1);
-    const phase = rng.fork("phase");
-    this.phases = Int32Array.from({ length: this.size }, () => phase.integer(TURN));
-    this.cosines = Int8Array.from({ length: TURN }, (_, i) =>
-      Math.round(LARGEST * Math.cos((2 * Math.PI * i) / TURN)),
-    );
   }
 
   /** What W·x is in whole numbers where it would be 1 for standard normal W and features as they are. */
@@ -124,7 +105,7 @@ export class Expander {
 
   /**
    * @param rows (n, F)
-   * @returns (n, M), whole numbers: within ±2^15 for the identity, ±127 for the others
+   * @returns (n, M), whole numbers: within ±2^15 for the identity, 0 to 127 for random features
    */
   async expand(algebra: Algebra, rows: FixedRows, size = this.size): Promise<Matrix32> {
     const values = this.gather(rows);
@@ -139,8 +120,7 @@ export class Expander {
       weights,
       "second",
     );
-    if (this.phases === undefined) this.rectify(product.values);
-    else this.turn(product.values, size, this.phases);
+    this.rectify(product.values);
     return product;
   }
 
@@ -165,15 +145,5 @@ export class Expander {
       const value = values[i]!;
       values[i] = value > 0 ? Math.min(LARGEST, Math.round(value * factor)) : 0;
     }
-  }
-
-  private turn(values: Float32Array, size: number, phases: Int32Array): void {
-    const cosines = this.cosines!;
-    const factor = TURN / this.period;
-    for (let start = 0; start < values.length; start += size)
-      for (let j = 0; j < size; j++) {
-        const angle = Math.floor(values[start + j]! * factor) + phases[j]!;
-        values[start + j] = cosines[angle & (TURN - 1)]!;
-      }
   }
 }

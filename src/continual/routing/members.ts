@@ -83,12 +83,8 @@ function closed(form: ClosedForm, expansion: ClosedMember["expansion"]): ClosedM
   return { type: "closed", form, expansion, reads: "all", weight: 1 };
 }
 
-function kernel(draw: number): ClosedMember {
-  return closed("lda", { kind: "fourier", size: 2048, draw, bandwidth: 1 });
-}
-
-function softmax(reads: LayerChoice, draw = 0): SoftmaxMember {
-  return { type: "softmax", expansion: { kind: "relu", size: 2000, draw }, reads, weight: 1 };
+function softmax(reads: LayerChoice): SoftmaxMember {
+  return { type: "softmax", expansion: { kind: "relu", size: 2000 }, reads, weight: 1 };
 }
 
 function network(reads: LayerChoice, weight = 1): NetworkMember {
@@ -99,7 +95,6 @@ function network(reads: LayerChoice, weight = 1): NetworkMember {
 export const routerMembers: { readonly [K in RouterKind]: readonly MemberSpec[] } = {
   "nearest-mean": [closed("nearest-mean", identity)],
   lda: [closed("lda", identity)],
-  "kernel-lda": [kernel(0), kernel(1), kernel(2)],
   ranpac: [closed("ridge", { kind: "relu", size: 6000 })],
   softmax: [softmax("all")],
   network: [network("ends")],

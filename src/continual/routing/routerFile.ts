@@ -14,11 +14,9 @@ const VERSION = "1";
 const kindSchema = z.enum(routerKinds);
 
 export const expansionSchema = z.object({
-  kind: z.enum(["identity", "relu", "fourier"]),
+  kind: z.enum(["identity", "relu"]),
   layers: z.array(z.number().int().nonnegative()).exactOptional(),
   size: z.number().int().positive().exactOptional(),
-  draw: z.number().int().nonnegative().exactOptional(),
-  bandwidth: z.number().positive().exactOptional(),
 });
 
 const shared = { expansion: expansionSchema, beta: z.number(), weight: z.number() };

@@ -3,15 +3,7 @@
 import type { FeatureRows } from "../adaptedBackbone.ts";
 
 /** The closed forms, what is trained on the rows that are kept, and a fixed mixture of them. */
-export const routerKinds = [
-  "nearest-mean",
-  "lda",
-  "kernel-lda",
-  "ranpac",
-  "softmax",
-  "network",
-  "ensemble",
-] as const;
+export const routerKinds = ["nearest-mean", "lda", "ranpac", "softmax", "network", "ensemble"] as const;
 export type RouterKind = (typeof routerKinds)[number];
 
 /** What makes a text's routing feature: constants of the backbone, never of the tasks seen. */
