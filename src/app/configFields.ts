@@ -121,8 +121,8 @@ export interface RouterConfig {
   readonly secondPass: "auto" | "always" | "off";
   /** Hidden states whose pooled vectors make the routing feature, 0 the embeddings'. */
   readonly layers?: readonly number[];
-  /** Features are read through the first task's adapter in place of the frozen backbone alone; default: false. */
-  readonly firstSession?: boolean;
+  /** At word level, whether features are read through the first task's adapter or the frozen backbone alone; default: `first`. */
+  readonly featureAdapter?: "first" | "none";
   /** Share of texts of known classes that may be taken for unknown; absent: every text gets a label. */
   readonly rejectRate?: number;
 }
@@ -135,7 +135,7 @@ const routerSchema = z.union([
     topTasks: z.int().min(1).max(2).default(1),
     secondPass: z.enum(["auto", "always", "off"]).default("auto"),
     layers: z.array(z.int().min(0)).min(1).exactOptional(),
-    firstSession: z.boolean().exactOptional(),
+    featureAdapter: z.enum(["first", "none"]).exactOptional(),
     rejectRate: z.number().gt(0).lt(1).exactOptional(),
   }),
 ]);

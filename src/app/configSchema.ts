@@ -7,7 +7,7 @@ import { configFields, defaultLearningRates, type Fields, type SelectorKind } fr
 interface KeyRule {
   readonly path:
     | readonly [section: keyof Fields]
-    | readonly [section: "stream" | "feature" | "method", key: string];
+    | readonly [section: "stream" | "feature" | "method" | "router", key: string];
   readonly broken: (config: Fields) => boolean;
   readonly message: string;
 }
@@ -22,10 +22,17 @@ function refusedKeys(keys: readonly (keyof Fields["stream"])[], message: (key: s
 
 /** Which keys go with which level. */
 const levelRules: { readonly [L in Fields["level"]]: readonly KeyRule[] } = {
-  sentence: refusedKeys(
-    ["base", "increment", "typeOrder", "sampling"],
-    (key) => `${key} divides entity types: it goes with level: word`,
-  ),
+  sentence: [
+    ...refusedKeys(
+      ["base", "increment", "typeOrder", "sampling"],
+      (key) => `${key} divides entity types: it goes with level: word`,
+    ),
+    {
+      path: ["router", "featureAdapter"],
+      broken: ({ router }) => router?.featureAdapter !== undefined,
+      message: "a router of sentences reads the frozen backbone alone: featureAdapter goes with level: word",
+    },
+  ],
   word: [
     ...refusedKeys(
       ["recipe", "outOfScope", "tasks", "firstTasks", "testTexts", "taskList", "domains", "classOrder"],
@@ -153,10 +160,9 @@ const routerRules: readonly KeyRule[] = [
     broken: (config) => {
       const { router } = config;
       if (router === undefined || routesBySelector(config) === undefined) return false;
-      return (router.layers ?? router.rejectRate ?? router.firstSession) !== undefined;
+      return (router.layers ?? router.rejectRate) !== undefined;
     },
-    message:
-      "layers, firstSession and rejectRate belong to routers on statistics, not to newlora and newlora-frozen",
+    message: "layers and rejectRate belong to routers on statistics, not to newlora and newlora-frozen",
   },
 ];
 

@@ -49,11 +49,11 @@ export function routingSettingsOf(
   layers: number,
 ): RoutingSettings | undefined {
   if (router === undefined || router.kind === "newlora" || router.kind === "newlora-frozen") return undefined;
-  const { kind, topTasks, secondPass, firstSession = false } = router;
+  const { kind, topTasks, secondPass } = router;
   const { layers: chosen = defaultRoutingLayers(layers) } = router;
   // Without heads there is no evidence to weigh: the adapter that the router chooses answers.
   const passes = head?.kind === "none" ? "off" : secondPass;
-  return { kind, topTasks, secondPass: passes, firstSession, features: { layers: chosen } };
+  return { kind, topTasks, secondPass: passes, features: { layers: chosen } };
 }
 
 /**

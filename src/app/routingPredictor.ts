@@ -90,7 +90,7 @@ interface OpenedStatistics {
   readonly holder: AsyncDisposable;
 }
 
-async function readSaved({ run, model, tasks }: Learned): Promise<OpenedStatistics | undefined> {
+async function readSaved({ run, model }: Learned): Promise<OpenedStatistics | undefined> {
   const saved = await readRoutingSummary(run.path);
   if (saved === undefined) return undefined;
   const { summary, router, detector } = saved;
@@ -102,7 +102,6 @@ async function readSaved({ run, model, tasks }: Learned): Promise<OpenedStatisti
     routing: {
       router: holder.decode(router, `${run.path}/${routerFile}`),
       features: { layers: summary.layers },
-      ...(run.config.router?.firstSession === true && tasks[0] && { session: tasks[0] }),
       fusion: { ...fusion, confident: confident ?? Number.POSITIVE_INFINITY },
       ...(detector && { detector: holder.decodeDetector(detector, `${run.path}/${detectorFile}`) }),
     },

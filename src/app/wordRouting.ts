@@ -4,11 +4,11 @@ import { join } from "node:path";
 import { z } from "zod";
 import type { AdaptedBackbone, LearnedTask } from "../continual/adaptedBackbone.ts";
 import { RouterFitter } from "../continual/routing/fit.ts";
-import { type RoutingSettings, statisticsFile } from "../continual/routing/routedLearner.ts";
+import { statisticsFile } from "../continual/routing/routedLearner.ts";
 import { type RoutedSentence, routeWords, type WordRouting } from "../continual/routing/routedWords.ts";
 import { chainOf, tagPairsSchema } from "../continual/routing/wordDecoding.ts";
 import { WordRoutedEvaluator } from "../continual/routing/wordRoutedEvaluation.ts";
-import { WordRoutedLearner } from "../continual/routing/wordRoutedLearner.ts";
+import { WordRoutedLearner, type WordRoutingSettings } from "../continual/routing/wordRoutedLearner.ts";
 import type { WordTaskToLearn } from "../continual/wordLearner.ts";
 import type { WordEncoding } from "../data/wordEncoding.ts";
 import { sha256, sha256Json } from "../io/hash.ts";
@@ -24,7 +24,7 @@ export interface OpenedWordRouting {
 }
 
 function openLearner(
-  settings: RoutingSettings,
+  settings: WordRoutingSettings,
   loaded: LoadedBackbone,
   model: AdaptedBackbone,
   seed: number,
@@ -39,9 +39,12 @@ function openLearner(
  * Unless told otherwise, words are read through the first task's adapter: it has learned to tell entities from `O`, which
  * the backbone alone was not made for, and a second pass asks it anyway.
  */
-function wordSettingsOf(config: Pick<ResolvedConfig, "router">, layers: number): RoutingSettings | undefined {
+function wordSettingsOf(
+  config: Pick<ResolvedConfig, "router">,
+  layers: number,
+): WordRoutingSettings | undefined {
   const settings = routingSettingsOf(config, layers);
-  return settings && { ...settings, firstSession: config.router?.firstSession ?? true };
+  return settings && { ...settings, featureAdapter: config.router?.featureAdapter ?? "first" };
 }
 
 /** @returns undefined where no router is asked for */
@@ -159,7 +162,7 @@ interface Opened {
 /** @returns undefined unless the router in the run's folder is whole, of this version and that of these tasks */
 async function readSaved(
   { run, model, tasks }: Learned,
-  { firstSession = false }: RoutingSettings,
+  settings: WordRoutingSettings,
 ): Promise<Opened | undefined> {
   const holder = new RouterFitter((graph) => model.compile(graph));
   try {
@@ -169,9 +172,9 @@ async function readSaved(
     if (sha256(bytes) === summary.router && JSON.stringify(known) === JSON.stringify(summary.statistics)) {
       const { layers, priors, pairs, fusion } = summary;
       const router = holder.decode(bytes, join(run.path, routerFile));
-      const session = firstSession && tasks[0] && { session: tasks[0] };
+      const through = settings.featureAdapter === "first" && tasks[0] && { featureAdapter: tasks[0] };
       const chain = chainOf(router.labels, pairs);
-      return { routing: { router, features: { layers, ...session }, priors, chain, fusion }, holder };
+      return { routing: { router, features: { layers, ...through }, priors, chain, fusion }, holder };
     }
   } catch {
     // Whatever is wrong with these two files, the tasks' own statistics say the same.
@@ -181,7 +184,7 @@ async function readSaved(
 }
 
 /** @throws CheckpointError if a task's statistics are missing */
-async function fitAnew({ run, model, tasks }: Learned, settings: RoutingSettings): Promise<Opened> {
+async function fitAnew({ run, model, tasks }: Learned, settings: WordRoutingSettings): Promise<Opened> {
   const learner = openLearner(settings, run.loaded, model, run.config.seed);
   try {
     for (const [i, { where }] of run.tasks.entries()) {

@@ -254,8 +254,7 @@ export class AdaptedBackbone implements AsyncDisposable {
   /**
    * What routers read: one forward pass of every text, its adapters off.
    * @param spec the layers whose pooled states stand side by side, each brought to length 1
-   * @param session reads through this task's adapter in place of the frozen backbone
-   * @param trunk takes in what the trunk gives for the texts; it is the same through any adapter
+   * @param trunk takes in what the trunk gives for the texts
    * @returns features (n, D · layers) in the order of the texts; other texts of the call do not change a text's
    * @throws ConfigError if the backbone has no such layer
    */
@@ -263,15 +262,16 @@ export class AdaptedBackbone implements AsyncDisposable {
     encodings: readonly Encoding[],
     spec: RoutingFeatureSpec,
     signal?: AbortSignal,
-    session?: LearnedTask,
     trunk?: TrunkRows,
   ): Promise<FeatureRows> {
-    const read = { spec, signal, session, trunk };
+    const read = { spec, signal, trunk };
     return await readRoutingFeatures(this.passes, this.structure, encodings, read);
   }
 
   /**
    * As {@link routingFeatures}, of every token.
+   * @param featureAdapter reads through this task's adapter in place of the frozen backbone
+   * @param trunk takes in what the trunk gives for the texts; it is the same through any adapter
    * @returns for each text the features of its own tokens (ids, D · layers), virtual ones and padding cut off
    * @throws ConfigError if the backbone has no such layer
    */
@@ -279,10 +279,10 @@ export class AdaptedBackbone implements AsyncDisposable {
     encodings: readonly Encoding[],
     spec: RoutingFeatureSpec,
     signal?: AbortSignal,
-    session?: LearnedTask,
+    featureAdapter?: LearnedTask,
     trunk?: TrunkRows,
   ): Promise<readonly FeatureRows[]> {
-    const read = { spec, signal, session, trunk };
+    const read = { spec, signal, featureAdapter, trunk };
     return await readRoutingTokenFeatures(this.passes, this.structure, encodings, read);
   }
 

@@ -14,7 +14,7 @@ import type { TrunkRows } from "./trunkRows.ts";
 export interface RoutingRead {
   readonly spec: RoutingFeatureSpec;
   /** Reads through this task's adapter in place of the frozen backbone. */
-  readonly session?: LearnedTask | undefined;
+  readonly featureAdapter?: LearnedTask | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Takes in what the trunk gives for the texts, whether an adapter above it is on or off. */
   readonly trunk?: TrunkRows | undefined;
@@ -31,16 +31,18 @@ export function frozenModel({
 function routingPass(
   structure: ModelStructure,
   per: "sentence" | "word",
-  { spec, session, trunk }: RoutingRead,
+  { spec, featureAdapter, trunk }: RoutingRead,
 ): Pass {
   const { layers } = spec;
   const shared = trunk?.layers ?? 0;
-  const fed = session === undefined ? frozenModel(structure) : structure;
+  const fed = featureAdapter === undefined ? frozenModel(structure) : structure;
   return {
-    key: ["routing", per, session === undefined ? "frozen" : "adapted", layers.join(), shared].join(" "),
+    key: ["routing", per, featureAdapter === undefined ? "frozen" : "adapted", layers.join(), shared].join(
+      " ",
+    ),
     graph: () => buildRoutingGraph(fed, layers, per, shared),
     fed,
-    ...(session !== undefined && { parameters: parameterFeeds(session) }),
+    ...(featureAdapter !== undefined && { parameters: parameterFeeds(featureAdapter) }),
   };
 }
 
@@ -64,7 +66,7 @@ export async function readRoutingFeatures(
   passes: Passes,
   structure: ModelStructure,
   encodings: readonly Encoding[],
-  read: RoutingRead,
+  read: Omit<RoutingRead, "featureAdapter">,
 ): Promise<FeatureRows> {
   const width = structure.backbone.width * read.spec.layers.length;
   const values = new Float32Array(encodings.length * width);
@@ -84,7 +86,8 @@ export async function readRoutingTokenFeatures(
   const texts = encodings.map(
     ({ ids }): FeatureRows => ({ rows: ids.length, width, values: new Float32Array(ids.length * width) }),
   );
-  const virtualTokens = read.session === undefined ? 0 : adapterMethod(structure.adapter).virtualTokens;
+  const virtualTokens =
+    read.featureAdapter === undefined ? 0 : adapterMethod(structure.adapter).virtualTokens;
   for await (const { indices, length, features } of runRouting(passes, structure, "word", encodings, read))
     indices.forEach((index, row) => {
       const { rows, values } = texts[index]!;

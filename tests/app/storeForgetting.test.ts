@@ -3,9 +3,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { describeStore } from "../../src/app/store/info.ts";
 import { mergeStores, openStore } from "../../src/app/store/store.ts";
-import { readStore, StoreFolder } from "../../src/app/store/storeFolder.ts";
-import { readTasks } from "../../src/app/store/tasks.ts";
-import { encodeContributions } from "../../src/continual/routing/contributionFile.ts";
+import { readStore } from "../../src/app/store/storeFolder.ts";
 import { answers, questions, statisticsOf, statisticsOnly, workshop } from "../support/stores.ts";
 import { texts } from "../support/tinyStreams.ts";
 import { tolerances } from "../support/tolerances.ts";
@@ -171,28 +169,5 @@ describe("merging", () => {
       hint: /same backbone/,
     });
     await expect(describeStore(join(folder, "ab"))).rejects.toThrow(/no store there/);
-  });
-
-  test("refuses statistics of features that hang on the first task learned", async () => {
-    const { open, at } = await workshop();
-    for (const name of ["a", "b"]) {
-      await using store = await open(name);
-      await store.learn({ name: "one", train: texts(["aa", "bb"], "train", 2) }, statisticsOnly);
-    }
-    {
-      await using folder = await StoreFolder.open(at("b"));
-      const [one] = await readTasks(at("b"), folder.manifest);
-      if (one?.statistics === undefined) expect.unreachable("the task has statistics");
-      const { constants, contributions } = one.statistics;
-      const file = { constants: { ...constants, firstSession: "e".repeat(64) }, contributions };
-      const { adapter: _, ...entry } = one.entry;
-      const files = new Map([["statistics.safetensors", encodeContributions(file)]]);
-      await folder.commit([await folder.writeTask(entry, files)], "read through the first adapter");
-    }
-    await expect(mergeStores(at("a"), at("b"), at("ab"))).rejects.toMatchObject({
-      exitCode: 2,
-      message: /first-session/,
-    });
-    await expect(openStore(at("b"))).rejects.toThrow(/first task's adapter/);
   });
 });

@@ -155,7 +155,7 @@ describe("a store without adapters", () => {
   });
 });
 
-describe("a run that reads through its first task's adapter", () => {
+describe("a run that a store cannot go on from", () => {
   test("is refused from either side, before anything is made, and with a way that can be gone", async () => {
     const shop = await workshop();
     const { at, folder } = shop;
@@ -163,14 +163,14 @@ describe("a run that reads through its first task's adapter", () => {
     const run = await temporaryFolder();
     const { config } = await loadConfig(
       await writeTinyExperiment(run),
-      ["training.epochs=1", "router={ kind: lda, firstSession: true }"].map((each) => parseOverride(each)),
+      ["training.epochs=1", "method.selector=newlora-frozen"].map((each) => parseOverride(each)),
     );
     for await (const _ of runExperiment(config));
     const before = await readFile(join(config.out, "manifest.json"), "utf8");
     const refusal = {
       exitCode: 2,
-      message: new RegExp(`^${config.out}: reads features through the first task's adapter`),
-      hint: /answers with accrete predict.*run anew without router\.firstSession, or begin a store with accrete init/,
+      message: new RegExp(`^${config.out}: has a selection network`),
+      hint: /answers with accrete predict.*run anew without method\.selector, or begin a store with accrete init/,
     };
     await expect(mergeStores(config.out, at("store"), at("out"))).rejects.toMatchObject(refusal);
     await expect(mergeStores(at("store"), config.out, at("out"))).rejects.toMatchObject(refusal);

@@ -157,7 +157,7 @@ test("auto asks no adapter where the router does as well, and the report says wh
 });
 
 test("features are read through the first task's adapter, or where that is asked by the backbone alone", async () => {
-  const settings = { router: { kind: "lda", firstSession: false } };
+  const settings = { router: { kind: "lda", featureAdapter: "none" } };
   await run("frozen", settings, { from: "plain", stopAfter: "task-learned" });
   await run("frozen", settings, { from: "plain" });
   const own = (await routingBytes("frozen"))[`/adapters/task-0/${statisticsFile}`];

@@ -7,7 +7,6 @@ import { loadConfig } from "../../src/app/config.ts";
 import { openRun } from "../../src/app/predictor.ts";
 import { detectorFile, routerFile, routingFile } from "../../src/app/routing.ts";
 import { runExperiment } from "../../src/app/runExperiment.ts";
-import { openStore } from "../../src/app/store/store.ts";
 import type { Prediction, PredictOptions } from "../../src/app/types.ts";
 import { decodeContributions } from "../../src/continual/routing/contributionFile.ts";
 import { RouterFitter } from "../../src/continual/routing/fit.ts";
@@ -168,25 +167,6 @@ test("neither the other texts of a call nor their order change an answer", async
     });
 });
 
-test("features through the first task's adapter: the same bytes again, and predictions as evaluated", async () => {
-  const settings = { router: { kind: "lda", firstSession: true, secondPass: "always" } };
-  await run("session", settings, { from: "plain" });
-  await run("session-resumed", settings, { from: "plain", stopAfter: "task-learned" });
-  await run("session-resumed", settings, { from: "plain" });
-  const bytes = await routingBytes("session");
-  expect(await routingBytes("session-resumed")).toEqual(bytes);
-  const rows = `/adapters/task-0/${statisticsFile}`;
-  expect(bytes[rows]).not.toBe((await routingBytes("always"))[rows]);
-  const texts = await testTexts();
-  const answers = await predict("session", texts);
-  const right = answers.filter(({ label }, i) => label === texts[i]?.label).length;
-  expect(right / texts.length).toBe((await routedOf("session")).sampleAccuracy);
-  // Without the saved router it is fitted to the same features anew.
-  await rm(at("session", routingFile));
-  expect(await predict("session", texts)).toEqual(answers);
-  await expect(openStore(at("session"))).rejects.toThrow(/first task's adapter/);
-});
-
 test("auto stops after the first pass where a second gains nothing", async () => {
   await run("auto", { ...auto, "training.headLearningRate": 0, "training.learningRate": 0 });
   const { router, passesPerExample } = await routedOf("auto");
@@ -313,6 +293,11 @@ describe("a router is refused", () => {
     ["that is a network, at level: word", { level: "word", router: "newlora" }, "router"],
     ["with a second pass, without heads", { head: "none", router: { secondPass: "always" } }, "router"],
     ["of another name", { router: "ldda" }, "router"],
+    [
+      "that reads sentences through an adapter",
+      { router: { featureAdapter: "none" } },
+      "router.featureAdapter",
+    ],
     [
       "beside another selector",
       { router: "newlora", "method.selector": "newlora-frozen" },

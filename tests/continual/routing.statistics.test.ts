@@ -164,7 +164,7 @@ describe("a set of contributions", () => {
     ["backbone", { backbone: "other" }],
     ["layers", { layers: [1, 3] }],
     ["seed", { seed: 8 }],
-    ["firstSession", { firstSession: "adapter" }],
+    ["featureAdapter", { featureAdapter: "adapter" }],
   ])("refuses to merge features of another %s", (name, change) => {
     const other = ClassStatistics.empty({ ...constants, ...change });
     expect(() => empty.merge(other)).toThrow(StoreError);
@@ -247,9 +247,9 @@ describe("the file of contributions", () => {
   ];
 
   it("comes back as it was", () => {
-    const bytes = encodeContributions({ constants: { ...constants, firstSession: "x" }, contributions });
+    const bytes = encodeContributions({ constants: { ...constants, featureAdapter: "x" }, contributions });
     expect(decodeContributions(bytes, "here")).toEqual({
-      constants: { ...constants, firstSession: "x" },
+      constants: { ...constants, featureAdapter: "x" },
       contributions,
     });
   });

@@ -48,7 +48,7 @@ const flat = (all: readonly Float32Array[]): HostTensor => {
   return float32(values, [values.length]);
 };
 
-/** Routing layers above the trunk, at it, and all below it; through the first task's adapter too. */
+/** Routing layers above the trunk, at it, and all below it; words' through the first task's adapter too. */
 const reads = [
   { layers: [0, 2, 3], through: "the frozen backbone" },
   { layers: [3, 1], through: "the first task's adapter" },
@@ -61,12 +61,14 @@ describe.each(families)("%s", (family) => {
     async ({ layers, through }) => {
       const structure = structureOf(models, family, top);
       const tasks = drawTasks(structure);
-      const session = through === "the frozen backbone" ? undefined : tasks[0];
       await using model = models.open(family, structure);
       const trunk = roomFor(model);
-      const read = await model.routingFeatures(encodings, { layers }, undefined, session, trunk);
-      const plain = await model.routingFeatures(encodings, { layers }, undefined, session);
-      expectClose([flat([read.values])], [flat([plain.values])]);
+      const read = async (room?: TrunkRows) =>
+        through === "the frozen backbone"
+          ? [await model.routingFeatures(encodings, { layers }, undefined, room)]
+          : await model.routingTokenFeatures(encodings, { layers }, undefined, tasks[0], room);
+      const tensors = (texts: readonly FeatureRows[]) => texts.map(({ values }) => flat([values]));
+      expectClose(tensors(await read(trunk)), tensors(await read()));
       const whole = await model.mixedLogits(tasks, taskOf, asked);
       const above = await model.mixedLogits(tasks, taskOf, asked, undefined, trunk.pick(rows));
       expectClose(
@@ -89,7 +91,7 @@ test.each(families)("%s: at word level every token's logits are the same", async
     cutWords: 0,
   }));
   const [part] = model.twoPassParts(sentences, 1);
-  const features = { layers: [0, 3], session: tasks[0] ?? expect.unreachable() };
+  const features = { layers: [0, 3], featureAdapter: tasks[0] ?? expect.unreachable() };
   await readWordRows(model, sentences, features, undefined, part?.trunk);
   const ask = (trunk?: TrunkRows) => askingWordHeads(model, tasks, sentences, undefined, trunk);
   const texts = [...sentences.keys()].reverse();

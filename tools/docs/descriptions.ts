@@ -94,8 +94,8 @@ export const descriptions: Readonly<Record<string, string>> = {
     "`auto`: texts of which the first pass is not sure get a second, where that mends more of the validation texts than it breaks, by more than chance. `always`: all texts do. `off`: none does.",
   "router.layers":
     "Hidden states whose pooled vectors stand side by side as the routing feature, 0 the embeddings', each brought to length 1. Without it the embeddings and at most four of the upper half, the last among them.",
-  "router.firstSession":
-    "`true`: features are read through the first task's adapter, which is frozen then like any other. They then hang on which task comes first, and no store goes on from such a run. Without it: `true` at `level: word`, else the frozen backbone's alone.",
+  "router.featureAdapter":
+    "Word level: whether features are read through the first task's adapter, which is frozen then like any other. `first`: they are, and hang on which task comes first. `none`: through the frozen backbone alone, as sentences always are. Without it `first`.",
   "router.rejectRate":
     "Share of texts of known classes that may be taken for unknown, on held-out rows; `predict` then answers `unknown` above that threshold. Without it every text gets a label, and rejection is only measured, at 0.05.",
 

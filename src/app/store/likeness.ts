@@ -48,14 +48,6 @@ export function checkSameLength(model: StoreModel, other: StoreSettings, { ours,
   );
 }
 
-/** @throws StoreError if features hang on the tasks that were learned */
-export function refuseFirstSession(tasks: readonly StoreTask[], where: string): void {
-  if (tasks.every(({ statistics }) => statistics?.constants.firstSession === undefined)) return;
-  throw new StoreError(`${where}: its features are those of its first task's adapter (first-session)`, {
-    hint: "Such stores cannot be merged: begin a store with accrete init, and learn the tasks there from their data.",
-  });
-}
-
 /** Says of which two stores what cannot be joined is. */
 export function between<T>({ ours, theirs }: Sides, join: () => T): T {
   try {

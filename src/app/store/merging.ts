@@ -5,14 +5,7 @@ import type { ManifestTask } from "../manifest.ts";
 import { requireFinished } from "./adopted.ts";
 import type { Beginning } from "./building.ts";
 import type { Workplace } from "./learning.ts";
-import {
-  between,
-  checkAlike,
-  checkSameLength,
-  checkStructure,
-  refuseFirstSession,
-  type Sides,
-} from "./likeness.ts";
+import { between, checkAlike, checkSameLength, checkStructure, type Sides } from "./likeness.ts";
 import { readSettings, requireLearnable } from "./settings.ts";
 import { readStore, type StoreManifest } from "./storeFolder.ts";
 import { readFiles, readTasks, type StoreTask } from "./tasks.ts";
@@ -38,9 +31,7 @@ export interface Union {
 }
 
 /** @throws StoreError if features were made otherwise than those of this store */
-function checkFeatures({ before }: Workplace, incoming: readonly StoreTask[], { other, sides }: Other): void {
-  refuseFirstSession(before.tasks, sides.ours);
-  refuseFirstSession(incoming, other);
+function checkFeatures({ before }: Workplace, incoming: readonly StoreTask[], { sides }: Other): void {
   const own = before.tasks.find(({ statistics }) => statistics !== undefined)?.statistics;
   for (const { statistics } of incoming)
     if (own !== undefined && statistics !== undefined)

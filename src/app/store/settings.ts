@@ -122,12 +122,6 @@ function findUnlearnable({ level, head, method, router }: StoreSettings): Unlear
       hint: "Use head linear or cosine, or teach it with accrete run.",
       goOn: anew("head: none"),
     };
-  if (router?.firstSession === true)
-    return {
-      what: "reads features through the first task's adapter, which not every store has",
-      hint: "Leave router.firstSession out.",
-      goOn: anew("router.firstSession"),
-    };
   const selects = method.adapter === "lora" && method.selector !== undefined;
   if (selects || router?.kind === "newlora" || router?.kind === "newlora-frozen")
     return {

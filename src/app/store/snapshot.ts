@@ -3,7 +3,7 @@ import type { LearnedTask } from "../../continual/adaptedBackbone.ts";
 import type { RoutedTask } from "../../continual/routing/routedPrediction.ts";
 import { ClassStatistics, checkSameConstants } from "../../continual/routing/statistics.ts";
 import type { FeatureConstants } from "../../continual/routing/types.ts";
-import { CheckpointError, StoreError } from "../../core/errors.ts";
+import { CheckpointError } from "../../core/errors.ts";
 import { readStore, type StoreManifest } from "./storeFolder.ts";
 import type { StoreModel } from "./storeModel.ts";
 import { readTasks, type StoreTask } from "./tasks.ts";
@@ -18,12 +18,8 @@ export interface Snapshot {
   readonly statistics: ClassStatistics;
 }
 
-/** @throws StoreError if tasks have statistics of features that were made otherwise, or through an adapter */
+/** @throws StoreError if tasks have statistics of features that were made otherwise */
 export function gather(constants: FeatureConstants, tasks: readonly StoreTask[]): ClassStatistics {
-  if (constants.firstSession !== undefined)
-    throw new StoreError("the features are those of the first task's adapter, which a store does not read", {
-      hint: "Go on with a store of its own: accrete init, then learn its tasks there.",
-    });
   for (const { statistics } of tasks)
     if (statistics !== undefined) checkSameConstants(constants, statistics.constants);
   return ClassStatistics.empty(constants).with(

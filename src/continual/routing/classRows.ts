@@ -3,7 +3,6 @@
 import type { LabelledExample } from "../../data/types.ts";
 import type { AdaptedBackbone } from "../adaptedBackbone.ts";
 import { quantize } from "./fixedRows.ts";
-import type { Routing } from "./routedPrediction.ts";
 import type { Contribution } from "./statistics.ts";
 import type { RoutingFeatureSpec } from "./types.ts";
 
@@ -13,8 +12,7 @@ export interface ClassRows {
   readonly truncatedTexts: number;
 }
 
-/** How rows are made; session: the task through whose adapter features are read. */
-export interface RowOptions extends Pick<Routing, "session"> {
+export interface RowOptions {
   readonly signal?: AbortSignal | undefined;
   /** Hears how many texts have given their rows. */
   readonly onTexts?: (texts: number) => void;
@@ -32,7 +30,7 @@ export async function contributionsOf(
   examples: readonly LabelledExample[],
   labels: readonly string[],
   what: string,
-  { signal, session, onTexts }: RowOptions = {},
+  { signal, onTexts }: RowOptions = {},
 ): Promise<ClassRows> {
   const contributions: Contribution[] = [];
   let truncatedTexts = 0;
@@ -40,7 +38,7 @@ export async function contributionsOf(
   for (const label of labels) {
     const own = examples.filter((example) => example.label === label);
     const { encodings, truncated } = model.encode(own, `${what}, class ${label}`);
-    const rows = quantize(await model.routingFeatures(encodings, features, signal, session));
+    const rows = quantize(await model.routingFeatures(encodings, features, signal));
     contributions.push({ label, rows });
     truncatedTexts += truncated;
     texts += own.length;

@@ -13,7 +13,7 @@ const constantsSchema = z.object({
   layers: z.array(z.number().int().nonnegative()),
   width: z.number().int().positive(),
   seed: z.number().int(),
-  firstSession: z.string().optional(),
+  featureAdapter: z.string().optional(),
 });
 
 const labelsSchema = z.array(z.string());
@@ -26,20 +26,20 @@ export interface ContributionFile {
 }
 
 export function encodeConstants(constants: FeatureConstants): string {
-  const { backbone, layers, width, seed, firstSession } = constants;
+  const { backbone, layers, width, seed, featureAdapter } = constants;
   return JSON.stringify({
     backbone,
     layers,
     width,
     seed,
-    ...(firstSession !== undefined && { firstSession }),
+    ...(featureAdapter !== undefined && { featureAdapter }),
   });
 }
 
 /** @throws StoreError naming `where` */
 export function decodeConstants(text: string | undefined, where: string): FeatureConstants {
-  const { firstSession, ...constants } = parseJson(constantsSchema, text, `${where}: constants`);
-  return firstSession === undefined ? constants : { ...constants, firstSession };
+  const { featureAdapter, ...constants } = parseJson(constantsSchema, text, `${where}: constants`);
+  return featureAdapter === undefined ? constants : { ...constants, featureAdapter };
 }
 
 /** @throws StoreError naming `where` */

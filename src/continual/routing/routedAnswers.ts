@@ -71,12 +71,7 @@ export class RoutedAnswerEvaluator {
     const firstPassCorrect: number[] = [];
     for (const test of this.tests) {
       const { encodings } = this.reader.encode(test.examples);
-      test.features ??= await this.reader.routingFeatures(
-        encodings,
-        routing.features,
-        signal,
-        routing.session,
-      );
+      test.features ??= await this.reader.routingFeatures(encodings, routing.features, signal);
       const posterior = await routing.router.posterior(test.features, signal);
       const alone = { router: routing.router, fusion: firstPassOnly };
       const chosen = await decide(posterior, tasks, alone, () => Promise.resolve([]), 1);

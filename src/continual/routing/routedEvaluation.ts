@@ -61,12 +61,7 @@ export class RoutedEvaluator implements RoutedProtocol {
     const answers: (readonly Decision[])[] = [];
     const first: number[] = [];
     for (const [own, test] of tests.entries()) {
-      this.features[own] ??= await this.model.routingFeatures(
-        test.encodings,
-        routing.features,
-        signal,
-        routing.session,
-      );
+      this.features[own] ??= await this.model.routingFeatures(test.encodings, routing.features, signal);
       const posterior = await routing.router.posterior(this.features[own], signal);
       first.push(countFirst(test, routing.router.labels, posterior));
       answers.push(await decide(posterior, tasks, routing, this.headsOn(test, tasks, signal), 1));
@@ -98,7 +93,7 @@ export class RoutedEvaluator implements RoutedProtocol {
   private async measureRejection(
     tests: readonly RoutedTest[],
     answers: readonly (readonly Decision[])[],
-    { features, session }: CurrentRouting,
+    { features }: CurrentRouting,
     signal?: AbortSignal,
   ): Promise<OutOfScopeMetrics | undefined> {
     if (this.outOfScope?.afterTasks !== tests.length) return undefined;
@@ -108,7 +103,6 @@ export class RoutedEvaluator implements RoutedProtocol {
       this.model.encode(examples, "out of scope").encodings,
       features,
       signal,
-      session,
     );
     const inside: Float64Array[] = [];
     for (const own of tests.keys()) inside.push(await detector.score(this.features[own]!, signal));

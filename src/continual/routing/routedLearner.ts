@@ -28,8 +28,6 @@ export const fusionFile = "fusion.json";
 export interface RoutingSettings {
   readonly kind: RouterKind | "auto";
   readonly features: RoutingFeatureSpec;
-  /** Whether features are read through the first task's adapter; default: the frozen backbone's alone. */
-  readonly firstSession?: boolean;
   /** Tasks that a second pass asks. */
   readonly topTasks: number;
   readonly secondPass: SecondPass;
@@ -79,25 +77,18 @@ export class RoutedLearner implements AsyncDisposable {
   private newest: ReadonlyMap<string, Uint8Array> = new Map();
 
   constructor(model: AdaptedBackbone, settings: RoutingSettings, constants: FeatureConstants, seed: number) {
-    const { kind, firstSession = false } = settings;
+    const { kind } = settings;
     this.model = model;
     this.settings = settings;
-    this.followed = new StatisticsRouter((graph) => model.compile(graph), constants, {
-      kind,
-      seed,
-      firstSession,
-    });
+    this.followed = new StatisticsRouter((graph) => model.compile(graph), constants, { kind, seed });
   }
 
   /** Learns to route among one task more, and fits the router that then answers. */
   async learn(task: TaskToLearn, learned: LearnedTask, watch: FitWatch = {}): Promise<void> {
     const { features } = this.settings;
     const { signal } = watch;
-    this.followed.readThrough(learned);
-    const { session } = this.followed;
-    const how = { signal, ...(session && { session }) };
     const rowsOf = (examples: readonly LabelledExample[], part: string) =>
-      contributionsOf(this.model, features, examples, task.labels, `${part} of ${task.name}`, how);
+      contributionsOf(this.model, features, examples, task.labels, `${part} of ${task.name}`, { signal });
     const { contributions: train } = await rowsOf(task.train, "train");
     const { contributions: judging } = await rowsOf(task.validation, "validation");
     const bytes = this.followed.learn(withRoles(train, judging));
@@ -110,7 +101,6 @@ export class RoutedLearner implements AsyncDisposable {
 
   /** Takes the newest task's adapter in, learned now or by an earlier run. */
   add(learned: LearnedTask): void {
-    this.followed.readThrough(learned);
     this.learned.push(learned);
   }
 
@@ -129,12 +119,11 @@ export class RoutedLearner implements AsyncDisposable {
   /** What routes among everything learned so far. */
   async current(signal?: AbortSignal): Promise<CurrentRouting> {
     const { features, topTasks, secondPass } = this.settings;
-    const { session, statistics } = this.followed;
+    const { statistics } = this.followed;
     const counts = addFusionCounts(this.counts);
     return {
       router: await this.followed.router({ signal }),
       features,
-      ...(session && { session }),
       fusion: chooseFusion(counts, topTasks, secondPass),
       counts,
       statistics,

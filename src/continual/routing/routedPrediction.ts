@@ -35,8 +35,6 @@ export interface RoutedTask {
 export interface Routing {
   readonly router: Router;
   readonly features: RoutingFeatureSpec;
-  /** The first task's adapter, where features are read through it. */
-  readonly session?: LearnedTask;
   readonly fusion: Fusion;
   /** Present where a text may be of no known class. */
   readonly detector?: OutOfScopeDetector;
@@ -203,10 +201,10 @@ export async function route(
   encodings: readonly Encoding[],
   { top = 5, signal }: RouteOptions = {},
 ): Promise<readonly RoutedAnswer[]> {
-  const { features: spec, session, router, fusion, detector } = routing;
+  const { features: spec, router, fusion, detector } = routing;
   const parts: (readonly RoutedAnswer[])[] = [];
   for (const { encodings: part, trunk } of model.twoPassParts(encodings, fusion.topTasks)) {
-    const features = await model.routingFeatures(part, spec, signal, session, trunk);
+    const features = await model.routingFeatures(part, spec, signal, trunk);
     const posterior = await router.posterior(features, signal);
     const heads = askingHeads(model, tasks, part, signal, trunk);
     const decided = await decide(posterior, tasks, routing, heads, top);

@@ -40,7 +40,7 @@ function show(value: FeatureConstants[keyof FeatureConstants]): string {
 
 /** @throws StoreError if two sets of features were not made alike, naming what differs */
 export function checkSameConstants(a: FeatureConstants, b: FeatureConstants): void {
-  const names = ["backbone", "layers", "width", "seed", "firstSession"] as const;
+  const names = ["backbone", "layers", "width", "seed", "featureAdapter"] as const;
   const differing = names.filter(
     (name) => canonicalJson([a[name] ?? null]) !== canonicalJson([b[name] ?? null]),
   );

@@ -5,7 +5,7 @@ import { decodeContributions, encodeContributions } from "./contributionFile.ts"
 import { type Compile, type FitOptions, type FittedRouter, type FitWatch, RouterFitter } from "./fit.ts";
 import type { OutOfScopeDetector } from "./outOfScope.ts";
 import { ClassStatistics, type Contribution, checkSameConstants, compareCodeUnits } from "./statistics.ts";
-import type { FeatureConstants } from "./types.ts";
+import type { FeatureAdapter, FeatureConstants } from "./types.ts";
 
 /** SHA-256 over an adapter's tensors, by name. */
 export function hashAdapter({ adapter }: Pick<LearnedTask, "adapter">): string {
@@ -26,8 +26,8 @@ export interface FileBytes {
 }
 
 export interface StatisticsRouterOptions extends Pick<FitOptions, "kind" | "seed" | "shares"> {
-  /** Whether features are read through the first task's adapter. */
-  readonly firstSession?: boolean;
+  /** Whether features are read through the first task's adapter; default: `none`, the frozen backbone's alone. */
+  readonly featureAdapter?: FeatureAdapter;
   /** What is kept of the statistics; default: everything. */
   readonly draw?: (statistics: ClassStatistics) => ClassStatistics;
 }
@@ -55,7 +55,7 @@ export class StatisticsRouter implements AsyncDisposable {
   }
 
   /** Through whose adapter features are read, once there is one and they are to be. */
-  get session(): LearnedTask | undefined {
+  get featureAdapter(): LearnedTask | undefined {
     return this.first;
   }
 
@@ -70,8 +70,8 @@ export class StatisticsRouter implements AsyncDisposable {
    * @throws StoreError if the statistics there are were read through another
    */
   readThrough(learned: LearnedTask): void {
-    if (this.options.firstSession !== true || this.first !== undefined) return;
-    const constants = { ...this.constants, firstSession: hashAdapter(learned) };
+    if (this.options.featureAdapter !== "first" || this.first !== undefined) return;
+    const constants = { ...this.constants, featureAdapter: hashAdapter(learned) };
     if (this.fileHashes.length === 0) this.held = ClassStatistics.empty(constants);
     else checkSameConstants(constants, this.held.constants);
     this.first = learned;
@@ -93,9 +93,9 @@ export class StatisticsRouter implements AsyncDisposable {
   recall({ bytes, where }: FileBytes): void {
     const { constants, contributions } = decodeContributions(bytes, where);
     const joined = ClassStatistics.empty(constants).with(contributions);
-    if (this.options.firstSession === true && this.fileHashes.length === 0) {
+    if (this.options.featureAdapter === "first" && this.fileHashes.length === 0) {
       // Which adapter it is, the file says before the adapter itself is there; it must be the one that is added then.
-      const { firstSession: _, ...plain } = constants;
+      const { featureAdapter: _, ...plain } = constants;
       checkSameConstants(this.constants, plain);
       this.hold(joined);
     } else this.hold(this.held.merge(joined));

@@ -24,9 +24,12 @@ export interface FeatureConstants {
   readonly width: number;
   /** Of the random projections. */
   readonly seed: number;
-  /** Hash of the adapter that was learned on the first task and then frozen; its stores cannot merge with others. */
-  readonly firstSession?: string;
+  /** Of words: hash of the first task's adapter, where features are read through it. */
+  readonly featureAdapter?: string;
 }
+
+/** Whose adapter features are read through: the first task's, or none. */
+export type FeatureAdapter = "first" | "none";
 
 /** Features rounded once to fixed point: value · 2^15 as int16, row-major (n, F). Sums of products are exact. */
 export interface FixedRows {

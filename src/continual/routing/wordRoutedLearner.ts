@@ -16,7 +16,7 @@ import {
 } from "./routedWords.ts";
 import type { ClassStatistics } from "./statistics.ts";
 import { type FileBytes, StatisticsRouter } from "./statisticsRouter.ts";
-import type { FeatureConstants } from "./types.ts";
+import type { FeatureAdapter, FeatureConstants } from "./types.ts";
 import { addPairs, chainOf, countPairs, type TagPairs, tagPairsSchema } from "./wordDecoding.ts";
 import { layOutTags, type WordFusion } from "./wordFusion.ts";
 import {
@@ -71,6 +71,10 @@ function decodePart(bytes: Uint8Array, where: string): WordPart {
   return part;
 }
 
+export interface WordRoutingSettings extends RoutingSettings {
+  readonly featureAdapter: FeatureAdapter;
+}
+
 /** What routes words by now, and what it rests on. */
 export interface CurrentWordRouting extends WordRouting {
   readonly router: FittedRouter;
@@ -88,21 +92,26 @@ export interface CurrentWordRouting extends WordRouting {
  * Holds native memory: dispose of it.
  */
 export class WordRoutedLearner implements AsyncDisposable {
-  readonly settings: RoutingSettings;
+  readonly settings: WordRoutingSettings;
   private readonly model: AdaptedBackbone;
   private readonly followed: StatisticsRouter;
   private readonly learned: LearnedTask[] = [];
   private readonly parts: WordPart[] = [];
   private newest: ReadonlyMap<string, Uint8Array> = new Map();
 
-  constructor(model: AdaptedBackbone, settings: RoutingSettings, constants: FeatureConstants, seed: number) {
-    const { kind, firstSession = false } = settings;
+  constructor(
+    model: AdaptedBackbone,
+    settings: WordRoutingSettings,
+    constants: FeatureConstants,
+    seed: number,
+  ) {
+    const { kind, featureAdapter } = settings;
     this.model = model;
     this.settings = settings;
     this.followed = new StatisticsRouter((graph) => model.compile(graph), constants, {
       kind,
       seed,
-      firstSession,
+      featureAdapter,
       // How often a tag comes is known, and counts.
       shares: "rows",
       draw: drawStatistics,
@@ -110,8 +119,8 @@ export class WordRoutedLearner implements AsyncDisposable {
   }
 
   get features(): WordFeatures {
-    const { session } = this.followed;
-    return { ...this.settings.features, ...(session && { session }) };
+    const { featureAdapter } = this.followed;
+    return { ...this.settings.features, ...(featureAdapter && { featureAdapter }) };
   }
 
   /** Learns to route among one task more, and fits the router that then answers. */

@@ -30,7 +30,7 @@ export interface WordRows {
 
 /** What is read through: the frozen backbone, or the first task's adapter. */
 export interface WordFeatures extends RoutingFeatureSpec {
-  readonly session?: LearnedTask;
+  readonly featureAdapter?: LearnedTask;
 }
 
 /**
@@ -67,7 +67,7 @@ export function poolWords(
 export async function readWordRows(
   model: AdaptedBackbone,
   encodings: readonly WordEncoding[],
-  { layers, session }: WordFeatures,
+  { layers, featureAdapter }: WordFeatures,
   signal?: AbortSignal,
   trunk?: TrunkRows,
 ): Promise<WordRows> {
@@ -76,7 +76,7 @@ export async function readWordRows(
   for (let from = 0; from < encodings.length; from += SENTENCES_AT_ONCE) {
     const chunk = encodings.slice(from, from + SENTENCES_AT_ONCE);
     const room = trunk?.pick(chunk.map((_, i) => from + i));
-    const features = await model.routingTokenFeatures(chunk, { layers }, signal, session, room);
+    const features = await model.routingTokenFeatures(chunk, { layers }, signal, featureAdapter, room);
     chunk.forEach((encoding, i) => {
       const words = poolWords(features[i]!, encoding, layers.length);
       pieces.push(quantize(words));
