@@ -5,10 +5,11 @@
  * Reported are medians, minima, and the ratio of medians to the pass with one adapter. With `--top m` also exact
  * class-incremental mode over 15 tasks, with adapters in all layers and in the top m alone.
  */
+import { type LearnedTask } from "../src/continual/types.ts";
 import { existsSync } from "node:fs";
 import { parseArgs } from "node:util";
-import { loadBackbone } from "../src/app/backbone.ts";
-import { AdaptedBackbone, type LearnedTask } from "../src/continual/adaptedBackbone.ts";
+import { loadBackbone } from "../src/model/backbone.ts";
+import { AdaptedBackbone } from "../src/continual/passes/adaptedBackbone.ts";
 import { ConfigError } from "../src/core/errors.ts";
 import { createRng, type Rng, shuffled } from "../src/core/random.ts";
 import { float32, sizeOf } from "../src/core/tensor.ts";

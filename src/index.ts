@@ -1,6 +1,6 @@
 /** The public API of `accrete-lm`. */
-export { type LoadedBackbone, loadBackbone } from "./app/backbone.ts";
-export { type LoadedConfig, loadConfig, type ResolvedConfig, resolveConfig } from "./app/config.ts";
+export { type LoadedBackbone, loadBackbone } from "./model/backbone.ts";
+export { type LoadedConfig, loadConfig, type ResolvedConfig, resolveConfig } from "./config/load.ts";
 export {
   createLearner,
   type LearnedSummary,
@@ -18,7 +18,7 @@ export {
   type TextGenerator,
 } from "./app/generator.ts";
 export { loadAdapter, openRun } from "./app/predictor.ts";
-export { runExperiment } from "./app/runExperiment.ts";
+export { runExperiment } from "./experiment/runExperiment.ts";
 export { describeStore } from "./app/store/info.ts";
 export type { StoreConfig } from "./app/store/settings.ts";
 export { mergeStores, openStore, type Store } from "./app/store/store.ts";

@@ -6,10 +6,10 @@
  */
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { loadBackbone } from "../src/app/backbone.ts";
-import { resolveConfig } from "../src/app/config.ts";
-import { resolveStructure, resolveTraining } from "../src/app/structure.ts";
-import { AdaptedBackbone } from "../src/continual/adaptedBackbone.ts";
+import { loadBackbone } from "../src/model/backbone.ts";
+import { resolveConfig } from "../src/config/load.ts";
+import { resolveStructure, resolveTraining } from "../src/model/structure.ts";
+import { AdaptedBackbone } from "../src/continual/passes/adaptedBackbone.ts";
 import { Evaluator } from "../src/continual/evaluation.ts";
 import { ContinualLearner } from "../src/continual/learner.ts";
 import { loadStream } from "../src/data/stream.ts";

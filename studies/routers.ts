@@ -11,24 +11,19 @@ import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { loadBackbone } from "../src/app/backbone.ts";
-import { resolveConfig } from "../src/app/config.ts";
-import { resolveStructure } from "../src/app/structure.ts";
-import { AdaptedBackbone, type FeatureRows } from "../src/continual/adaptedBackbone.ts";
-import { scoreRows } from "../src/continual/routing/detectorModel.ts";
-import { Expander, type Expansion, expansionKey } from "../src/continual/routing/expansions.ts";
-import { RouterFitter } from "../src/continual/routing/fit.ts";
-import { quantize, takeRows } from "../src/continual/routing/fixedRows.ts";
-import { auroc, falsePositiveRateAt95 } from "../src/continual/routing/rejection.ts";
-import { readOut } from "../src/continual/routing/routerModel.ts";
+import { loadBackbone } from "../src/model/backbone.ts";
+import { resolveConfig } from "../src/config/load.ts";
+import { resolveStructure } from "../src/model/structure.ts";
+import { AdaptedBackbone } from "../src/continual/passes/adaptedBackbone.ts";
+import { scoreRows } from "../src/continual/rejection/detectorModel.ts";
+import { Expander, type Expansion, expansionKey } from "../src/continual/statistics/featureMaps.ts";
+import { RouterFitter } from "../src/continual/routers/fit.ts";
+import { quantize, takeRows } from "../src/continual/statistics/fixedRows.ts";
+import { auroc, falsePositiveRateAt95 } from "../src/continual/rejection/rejection.ts";
+import { readOut } from "../src/continual/routers/routerModel.ts";
 import { withRoles } from "../src/continual/routing/secondPassCounts.ts";
-import { ClassStatistics, type Contribution } from "../src/continual/routing/statistics.ts";
-import {
-  type FeatureConstants,
-  type FixedRows,
-  type RouterKind,
-  routerKinds,
-} from "../src/continual/routing/types.ts";
+import { ClassStatistics, type Contribution } from "../src/continual/statistics/statistics.ts";
+import { type FeatureConstants, type FixedRows, type RouterKind, routerKinds, type FeatureRows } from "../src/continual/types.ts";
 import { ConfigError } from "../src/core/errors.ts";
 import { loadStream } from "../src/data/stream.ts";
 import type { Example } from "../src/data/types.ts";

@@ -5,20 +5,21 @@
  * by seed 1; CLINC150 has its own validation part, Banking77's is held out of train. A network that begins anew is a
  * function of the last task's fit alone, so only that one is made.
  */
+import { argmax, type FeatureRows } from "../src/continual/types.ts";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { loadBackbone } from "../src/app/backbone.ts";
-import { resolveConfig } from "../src/app/config.ts";
-import { resolveStructure, resolveTraining } from "../src/app/structure.ts";
-import { AdaptedBackbone, argmax, type FeatureRows } from "../src/continual/adaptedBackbone.ts";
-import { measureClasses, mixRows } from "../src/continual/selectorFrozen.ts";
-import { SelectionNetwork } from "../src/continual/selectorNetwork.ts";
+import { loadBackbone } from "../src/model/backbone.ts";
+import { resolveConfig } from "../src/config/load.ts";
+import { resolveStructure, resolveTraining } from "../src/model/structure.ts";
+import { AdaptedBackbone } from "../src/continual/passes/adaptedBackbone.ts";
+import { measureClasses, mixRows } from "../src/continual/newlora/selectorFrozen.ts";
+import { SelectionNetwork } from "../src/continual/newlora/selectorNetwork.ts";
 import {
   type ClassStatistics,
   growSelector,
   initSelector,
   type SelectorTensors,
-} from "../src/continual/selectorState.ts";
+} from "../src/continual/newlora/selectorState.ts";
 import { ConfigError } from "../src/core/errors.ts";
 import { createRng } from "../src/core/random.ts";
 import { loadStream } from "../src/data/stream.ts";

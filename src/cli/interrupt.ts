@@ -35,7 +35,7 @@ export class Interrupt implements Disposable {
    * After an abort: waits until the signal's twin has come. Node takes its handlers away while it leaves, and a
    * twin in those milliseconds would kill the process in place of its exit code.
    */
-  async outlastTwin(): Promise<void> {
+  async waitForDuplicateSignal(): Promise<void> {
     const leftMs = this.#firstMs + twinMs - performance.now();
     if (leftMs > 0) await sleep(leftMs);
   }

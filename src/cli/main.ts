@@ -2,7 +2,7 @@
 import { realpathSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { CommanderError } from "commander";
-import { packageVersion } from "../app/packageInfo.ts";
+import { packageVersion } from "../core/packageInfo.ts";
 import { formatFailure } from "./failure.ts";
 import { buildProgram } from "./program.ts";
 import { processTerminal, type Terminal } from "./terminal.ts";

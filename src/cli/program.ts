@@ -1,6 +1,6 @@
 /** The commands and their flags. What they do is imported when they run, so that `--help` is instant. */
 import { Argument, Command, InvalidArgumentError, Option } from "commander";
-import { datasetNames } from "../prepare/names.ts";
+import { datasetNames } from "../benchmark/prepare/names.ts";
 import { addStoreCommands } from "./storeCommands.ts";
 import type { Terminal } from "./terminal.ts";
 

@@ -129,8 +129,8 @@ export class ProgressPrinter {
           `${this.#taskTitle(event.task)} evaluated: CIL micro F1 ${formatPercent(event.cil.microF1)}, ` +
           `TIL ${formatPercent(event.til.microF1)}${routedWordsPart(event)} on ${counted(event.cil.perTask.length)} (${formatDuration(event.seconds)})`
         );
-      case "floor-measured":
-        return `floor, ${event.floor.method}: CIL ${formatPercent(event.floor.cil)}, TIL ${formatPercent(event.floor.til)} (${formatDuration(event.floor.seconds)})`;
+      case "baseline-measured":
+        return `baseline, ${event.baseline.method}: CIL ${formatPercent(event.baseline.cil)}, TIL ${formatPercent(event.baseline.til)} (${formatDuration(event.baseline.seconds)})`;
       case "probed": {
         const what = event.learned === 0 ? "the backbone alone" : this.#taskTitle(event.learned - 1);
         const found = Object.entries(event.accuracies).map(

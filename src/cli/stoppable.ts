@@ -16,7 +16,7 @@ export async function stoppable(
     await work(signal);
   } catch (error) {
     if (!signal.aborted) throw error;
-    await interrupt.outlastTwin();
+    await interrupt.waitForDuplicateSignal();
     throw new StoppedError(`${command}: stopped; nothing was changed`, "Type the same command again.");
   }
 }

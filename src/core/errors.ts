@@ -28,14 +28,28 @@ export interface ConfigIssue {
   readonly rule?: true;
 }
 
-/** The configuration or the command line is wrong. Collects every problem at once. */
+function describeIssues(issues: readonly ConfigIssue[]): string {
+  return issues.map(({ path, expected, received }) => `${path}: expected ${expected}, got ${received}`).join("; ");
+}
+
+/** A configuration, the command line or an argument is wrong. Collects every problem at once; the message lists them. */
 export class ConfigError extends AccreteError {
   override readonly exitCode = 2;
   readonly issues: readonly ConfigIssue[];
+  /** The message without its issues, for whoever shows those line by line. */
+  readonly summary: string;
 
-  constructor(message: string, details: ErrorDetails & { readonly issues?: readonly ConfigIssue[] } = {}) {
-    super("CONFIG", message, details);
-    this.issues = details.issues ?? [];
+  constructor(
+    message: string,
+    {
+      issues = [],
+      code = "CONFIG",
+      ...details
+    }: ErrorDetails & { readonly issues?: readonly ConfigIssue[]; readonly code?: "CONFIG" | "ARGUMENT" } = {},
+  ) {
+    super(code, issues.length === 0 ? message : `${message}: ${describeIssues(issues)}`, details);
+    this.issues = issues;
+    this.summary = message;
   }
 }
 

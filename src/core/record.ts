@@ -99,7 +99,7 @@ export type ProbingMetrics = { readonly [K in ProbeKind]?: readonly (readonly nu
  * What a classifier of spellings reaches after the last task, without a network: fractions, means over tasks, at word level
  * micro F1.
  */
-export interface FloorMetrics {
+export interface BaselineMetrics {
   readonly method: string;
   readonly cil: number;
   readonly til: number;
@@ -135,7 +135,7 @@ export interface WordScores {
 export interface RoutedWordScores extends WordScores {
   /** Of the router alone, one pass a sentence. */
   readonly firstPassMicroF1: number;
-  readonly router: RouterSummary;
+  readonly router?: RouterSummary;
 }
 
 /** How well each type is found as tasks are learned: what forgetting means where one test set serves all. */
@@ -170,7 +170,7 @@ export interface WordProtocolMetrics {
 /** The figures of routed prediction at word level, with what the last task's evaluation says of the router. */
 export interface RoutedWordMetrics extends WordProtocolMetrics {
   readonly firstPassMicroF1: number;
-  readonly router: RouterSummary;
+  readonly router?: RouterSummary;
 }
 
 export interface RunCost {
@@ -188,7 +188,7 @@ export interface SentenceMetrics {
   readonly routed?: RoutedMetrics;
   readonly outOfScope?: OutOfScopeMetrics;
   readonly probing?: ProbingMetrics;
-  readonly floor?: FloorMetrics;
+  readonly baseline?: BaselineMetrics;
   readonly cost: RunCost;
 }
 
@@ -198,7 +198,7 @@ export interface WordMetrics {
   readonly cil: WordProtocolMetrics;
   readonly til: WordProtocolMetrics;
   readonly routed?: RoutedWordMetrics;
-  readonly floor?: FloorMetrics;
+  readonly baseline?: BaselineMetrics;
   readonly cost: RunCost;
 }
 
@@ -363,5 +363,5 @@ export type RunEventBody =
       readonly accuracies: { readonly [K in ProbeKind]?: readonly number[] };
       readonly seconds: number;
     }
-  | { readonly type: "floor-measured"; readonly floor: FloorMetrics }
+  | { readonly type: "baseline-measured"; readonly baseline: BaselineMetrics }
   | { readonly type: "run-finished"; readonly metrics: RunMetrics };

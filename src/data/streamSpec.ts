@@ -15,45 +15,45 @@ export type StreamFormat = (typeof streamFormats)[number];
 
 const fields = z.strictObject({
   /** A file, or a folder that holds train, validation and test files. */
-  train: path.exactOptional(),
-  validation: path.exactOptional(),
-  test: path.exactOptional(),
+  train: path.optional(),
+  validation: path.optional(),
+  test: path.optional(),
   /** Texts that belong to no class: a file (used as test), or a folder with validation and test files. */
-  outOfScope: path.exactOptional(),
+  outOfScope: path.optional(),
   /** The folder of a recipe, of a whole stream, or of the two-file layout. */
-  path: path.exactOptional(),
-  recipe: z.enum(recipeNames).exactOptional(),
+  path: path.optional(),
+  recipe: z.enum(recipeNames).optional(),
   /** Number of tasks of equal class counts; the first ones take the remainder. */
-  tasks: z.int().min(1).exactOptional(),
+  tasks: z.int().min(1).optional(),
   /** Only that many tasks of the division, from the first on; default: all. */
-  firstTasks: z.int().min(1).exactOptional(),
+  firstTasks: z.int().min(1).optional(),
   /** Tasks in full. A label may stand in several; its examples are then shared out among them. */
   taskList: z
     .array(z.strictObject({ name: z.string().min(1), labels }))
     .min(1)
-    .exactOptional(),
+    .optional(),
   /** Labels of each domain, one task a domain; inline, or a JSON file of the same shape. */
-  domains: z.union([path, z.record(z.string().min(1), labels)]).exactOptional(),
+  domains: z.union([path, z.record(z.string().min(1), labels)]).optional(),
   /** How labels are ordered before `tasks` divides them; default: as they first appear in train. */
-  classOrder: z.union([z.enum(["file", "alphabetical", "shuffled"]), labels]).exactOptional(),
+  classOrder: z.union([z.enum(["file", "alphabetical", "shuffled"]), labels]).optional(),
   /** Word level: entity types of the first task. */
-  base: z.int().min(1).exactOptional(),
+  base: z.int().min(1).optional(),
   /** Word level: entity types of each later task; default: as many as `base`. */
-  increment: z.int().min(1).exactOptional(),
+  increment: z.int().min(1).optional(),
   /** Word level: how entity types are ordered before they are divided; default: alphabetical. */
-  typeOrder: z.union([z.enum(["alphabetical", "frequency"]), labels]).exactOptional(),
+  typeOrder: z.union([z.enum(["alphabetical", "frequency"]), labels]).optional(),
   /** Word level: each sentence trains one task, or every task whose types it holds; default: greedy. */
-  sampling: z.enum(["greedy", "all"]).exactOptional(),
+  sampling: z.enum(["greedy", "all"]).optional(),
   /** Of each task's test texts only that many, drawn by the seed; default: all. */
-  testTexts: z.int().min(1).exactOptional(),
+  testTexts: z.int().min(1).optional(),
   /** Seed of class order and splits; default: the run's. */
-  seed: z.int().min(0).exactOptional(),
+  seed: z.int().min(0).optional(),
   /** Part of train that becomes validation where there is none. */
   validationFraction: z.number().min(0).lt(1).default(0.1),
   /** Whether train may share texts with test. */
   allowOverlap: z.boolean().default(false),
   /** Default: by the file's name. */
-  format: z.enum(streamFormats).exactOptional(),
+  format: z.enum(streamFormats).optional(),
 });
 
 type Fields = z.output<typeof fields>;

@@ -66,7 +66,7 @@ const guesses: { readonly [L in RunLevel]: (tasks: readonly TaskRecord[]) => rea
 const accuracyHeight = 330;
 const accuracyMargins = { marginLeft: 44, marginRight: 104, marginTop: 26, marginBottom: 40 } as const;
 
-/** The headline figure after each task, every protocol, what guessing would give, and the floor. */
+/** The headline figure after each task, every protocol, what guessing would give, and the baseline. */
 export function drawAccuracy(figures: RunFigures, { tasks, level }: RunRecord, wording: Wording): Markup {
   const { cil, til, routed } = figures;
   const points = [
@@ -128,7 +128,7 @@ interface End {
   readonly weight: number;
 }
 
-function endsOf({ cil, til, routed, floor }: RunFigures, guessed: number | undefined): readonly End[] {
+function endsOf({ cil, til, routed, baseline }: RunFigures, guessed: number | undefined): readonly End[] {
   const curve = (series: Series, averages: readonly number[] = []): readonly End[] =>
     averages.slice(-1).map((value) => ({
       value,
@@ -142,8 +142,8 @@ function endsOf({ cil, til, routed, floor }: RunFigures, guessed: number | undef
     ...curve("CIL", cil.averages),
     ...curve("routed", routed?.averages),
     ...curve("TIL", til.averages),
-    ...line(`CIL floor ${formatPercent(floor?.cil)}`, floor?.cil, pencils.CIL.colour),
-    ...line(`TIL floor ${formatPercent(floor?.til)}`, floor?.til, pencils.TIL.colour),
+    ...line(`CIL baseline ${formatPercent(baseline?.cil)}`, baseline?.cil, pencils.CIL.colour),
+    ...line(`TIL baseline ${formatPercent(baseline?.til)}`, baseline?.til, pencils.TIL.colour),
     ...line("guessing", guessed, "var(--muted)"),
   ];
 }
@@ -171,9 +171,9 @@ function endLabels(ends: readonly End[], task: number): Plot.Markish[] {
   );
 }
 
-/** The floor is measured once, after the last task: a dash there for each protocol. */
-function floorMarks({ floor }: RunFigures, lastTask: number): Plot.Markish[] {
-  if (floor === undefined) return [];
+/** The baseline is measured once, after the last task: a dash there for each protocol. */
+function floorMarks({ baseline }: RunFigures, lastTask: number): Plot.Markish[] {
+  if (baseline === undefined) return [];
   const dash = (value: number, colour: string) =>
     Plot.ruleY([value], {
       x1: lastTask - lastTask / 24,
@@ -182,7 +182,7 @@ function floorMarks({ floor }: RunFigures, lastTask: number): Plot.Markish[] {
       strokeWidth: 1.75,
       strokeDasharray: "3 2",
     });
-  return [dash(floor.cil, pencils.CIL.colour), dash(floor.til, pencils.TIL.colour)];
+  return [dash(baseline.cil, pencils.CIL.colour), dash(baseline.til, pencils.TIL.colour)];
 }
 
 /** Forward passes a prediction costs after each task. */

@@ -24,7 +24,7 @@ export interface ComparedRow {
   /** Average accuracy after the last task, at word level micro F1. */
   readonly accuracy: Spread;
   /** What a classifier of spellings reaches under the same protocol; absent where some run did not measure it. */
-  readonly floor?: Spread;
+  readonly baseline?: Spread;
   readonly belowFloor: boolean;
   readonly forgetting?: Spread;
   readonly passesPerExample: Spread;
@@ -59,7 +59,7 @@ const protocolOf: { readonly [P in ComparedProtocol]: (metrics: RunMetrics) => F
 };
 
 function floorOf(metrics: RunMetrics, protocol: ComparedProtocol): number | undefined {
-  return metrics.floor?.[protocol === "TIL" ? "til" : "cil"];
+  return metrics.baseline?.[protocol === "TIL" ? "til" : "cil"];
 }
 
 /** @returns the spread, or nothing where some value is missing */
@@ -79,7 +79,7 @@ function rowsOf({ name, records }: NamedRuns): ComparedRow[] {
     const figures = records.flatMap(({ metrics }) => protocolOf[protocol](metrics) ?? []);
     if (figures.length < records.length || figures.length === 0) return [];
     const accuracy = spreadOf(figures.map((each) => each.accuracy));
-    const floor = spreadOfAll(records.map(({ metrics }) => floorOf(metrics, protocol)));
+    const baseline = spreadOfAll(records.map(({ metrics }) => floorOf(metrics, protocol)));
     const forgetting = spreadOfAll(figures.map((each) => each.forgetting));
     return [
       {
@@ -87,8 +87,8 @@ function rowsOf({ name, records }: NamedRuns): ComparedRow[] {
         protocol,
         seeds: records.length,
         accuracy,
-        ...(floor !== undefined && { floor }),
-        belowFloor: floor !== undefined && accuracy.mean < floor.mean,
+        ...(baseline !== undefined && { baseline }),
+        belowFloor: baseline !== undefined && accuracy.mean < baseline.mean,
         ...(forgetting !== undefined && { forgetting }),
         passesPerExample: spreadOf(figures.map(({ passesPerExample }) => passesPerExample)),
         ...cost,

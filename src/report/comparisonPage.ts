@@ -63,7 +63,7 @@ function clusters(rows: readonly ComparedRow[], [from, to]: Frame["x"]): readonl
 }
 
 function frameOf(rows: readonly ComparedRow[]): Frame {
-  const lowest = rows.flatMap((row) => [heightOf(row) - deviationOf(row), row.floor?.mean ?? 1]);
+  const lowest = rows.flatMap((row) => [heightOf(row) - deviationOf(row), row.baseline?.mean ?? 1]);
   const x = [0.9, Math.max(2, ...rows.map(passesOf)) * 1.35] as const;
   const most = Math.max(...clusters(rows, x).map(({ length }) => length), 0);
   return {
@@ -103,8 +103,8 @@ function labels(rows: readonly ComparedRow[], { height, x, y }: Frame): Plot.Mar
 
 /** Each height once, as far as it can be seen. */
 function floorsOf(rows: readonly ComparedRow[]): readonly number[] {
-  const floors = rows.flatMap(({ protocol, floor }) => (protocol === "TIL" ? [] : (floor?.mean ?? [])));
-  return [...new Map(floors.map((floor) => [formatPercent(floor), floor])).values()];
+  const floors = rows.flatMap(({ protocol, baseline }) => (protocol === "TIL" ? [] : (baseline?.mean ?? [])));
+  return [...new Map(floors.map((baseline) => [formatPercent(baseline), baseline])).values()];
 }
 
 /** Accuracy over passes an example, the passes on a logarithmic axis; bars are one standard deviation each way. */
@@ -132,8 +132,8 @@ function drawAccuracyOverPasses(rows: readonly ComparedRow[]): Markup {
       Plot.ruleY(floors, { stroke: "var(--muted)", strokeDasharray: "2 4" }),
       Plot.text(floors, {
         x: frame.x[0],
-        y: (floor: number) => floor,
-        text: () => "floor",
+        y: (baseline: number) => baseline,
+        text: () => "baseline",
         dx: 4,
         dy: -7,
         textAnchor: "start",
@@ -174,8 +174,8 @@ function renderLegend(rows: readonly ComparedRow[]): Markup {
 
 function renderRow(row: ComparedRow): Markup {
   return html`<tr><th scope="row" class="left"><bdi>${row.run}</bdi></th><td class="left">${row.protocol}</td><td>${row.seeds}</td>
-<td>${formatSpread(row.accuracy)}${row.belowFloor ? " (below the floor)" : ""}</td>
-<td>${row.floor === undefined ? missing : formatSpread(row.floor)}</td><td>${row.forgetting === undefined ? missing : formatSpread(row.forgetting)}</td>
+<td>${formatSpread(row.accuracy)}${row.belowFloor ? " (below the baseline)" : ""}</td>
+<td>${row.baseline === undefined ? missing : formatSpread(row.baseline)}</td><td>${row.forgetting === undefined ? missing : formatSpread(row.forgetting)}</td>
 <td>${formatPassesSpread(row.passesPerExample)}</td><td>${formatSeconds(row.trainSeconds.mean)}</td>
 <td>${formatSeconds(row.evalSeconds.mean)}</td><td>${formatBytes(row.peakRssBytes.mean)}</td></tr>\n`;
 }
@@ -200,11 +200,11 @@ export function renderComparisonPage({ rows, notes }: Comparison, version: strin
 <main>
 <section id="plot"><h2>Accuracy against passes</h2>
 <p class="note">After the last task: the share of right answers (at word level micro F1), and how many times the backbone runs
-for one of them, without caches. Up and to the left is better. TIL is told the task, the other two are not. The floor is a classifier of spellings without a network, for CIL.</p>
+for one of them, without caches. Up and to the left is better. TIL is told the task, the other two are not. The baseline is a classifier of spellings without a network, for CIL.</p>
 <div class="panel">${renderLegend(rows)}<div class="chart keep">${drawAccuracyOverPasses(rows)}</div></div></section>
 <section id="table"><h2>Figures</h2>
 <div class="panel scroll"><table><thead><tr><th scope="col" class="left">run</th><th scope="col" class="left">protocol</th><th scope="col">seeds</th>
-<th scope="col">accuracy, %</th><th scope="col">floor, %</th><th scope="col">forgetting, points</th><th scope="col">passes</th><th scope="col">learning</th>
+<th scope="col">accuracy, %</th><th scope="col">baseline, %</th><th scope="col">forgetting, points</th><th scope="col">passes</th><th scope="col">learning</th>
 <th scope="col">evaluation</th><th scope="col">peak memory</th></tr></thead><tbody>${rows.map(renderRow)}</tbody></table></div>
 <p class="note">Mean ± sample standard deviation over the seeds; times and memory are those of the whole run, the mean over the seeds.</p></section>
 </main>

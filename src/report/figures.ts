@@ -2,7 +2,7 @@
 import type {
   AccuracyMatrix,
   AnswerMetrics,
-  FloorMetrics,
+  BaselineMetrics,
   OutOfScopeMetrics,
   ProtocolMetrics,
   RouterSummary,
@@ -43,7 +43,7 @@ export interface RoutedFigures extends ProtocolFigures {
   /** What the router's first pass alone reaches, the mean over tasks, at word level micro F1. */
   readonly firstPass?: number | undefined;
   /** Absent where a network chooses. */
-  readonly router?: RouterSummary;
+  readonly router?: RouterSummary | undefined;
 }
 
 type Protocol = "cil" | "til";
@@ -63,7 +63,7 @@ export interface RunFigures {
   /** After the latest evaluation; absent where nothing tells texts out of scope, or there are none. */
   readonly outOfScope?: OutOfScopeMetrics;
   /** Absent while the run goes on, and where there is none. */
-  readonly floor?: FloorMetrics;
+  readonly baseline?: BaselineMetrics;
   /** The protocols that a classifier of spellings does better in. */
   readonly belowFloor: readonly string[];
   /** Tasks whose TIL figure is not what it was when they were learned: there must be none. */
@@ -79,7 +79,7 @@ export function summarize(record: RunRecord): RunFigures {
   const routed = routedSummarizers[record.level](record, tasks.slice(0, evaluatedTasks));
   const outOfScope = tasks[evaluatedTasks - 1]?.evaluated?.outOfScope;
   const [cil, til] = [summarizers[record.level](record, "cil"), summarizers[record.level](record, "til")];
-  const floor = metrics?.floor;
+  const baseline = metrics?.baseline;
   return {
     finished: metrics !== undefined,
     totalTasks: tasks.length,
@@ -90,8 +90,8 @@ export function summarize(record: RunRecord): RunFigures {
     til,
     ...(routed !== undefined && { routed }),
     ...(outOfScope !== undefined && { outOfScope }),
-    ...(floor !== undefined && { floor }),
-    belowFloor: floor === undefined ? [] : findBelowFloor(floor, { cil, til, routed }),
+    ...(baseline !== undefined && { baseline }),
+    belowFloor: baseline === undefined ? [] : findBelowFloor(baseline, { cil, til, routed }),
     tilChanged: findChangedColumns(record.til),
     trainSeconds: metrics?.cost.trainSeconds ?? total(tasks.map((task) => task.learned?.seconds)),
     evalSeconds: metrics?.cost.evalSeconds ?? total(tasks.map((task) => evaluationOf(task)?.seconds)),
@@ -100,15 +100,15 @@ export function summarize(record: RunRecord): RunFigures {
 }
 
 function findBelowFloor(
-  floor: FloorMetrics,
+  baseline: BaselineMetrics,
   reached: { readonly [P in "cil" | "til"]: ProtocolFigures } & {
     readonly routed: RoutedFigures | undefined;
   },
 ): string[] {
   const pairs = [
-    ["CIL", reached.cil.headline, floor.cil],
-    ["Routed", reached.routed?.headline, floor.cil],
-    ["TIL", reached.til.headline, floor.til],
+    ["CIL", reached.cil.headline, baseline.cil],
+    ["Routed", reached.routed?.headline, baseline.cil],
+    ["TIL", reached.til.headline, baseline.til],
   ] as const;
   return pairs.flatMap(([name, value, least]) => (value !== undefined && value < least ? [name] : []));
 }

@@ -170,14 +170,14 @@ function cardsOf(page: Page): readonly Card[] {
             more: `${taskFound(figures.routed)}${formatPasses(figures.routed.passesPerExample)} forward passes`,
           },
         ]),
-    ...(figures.floor === undefined
+    ...(figures.baseline === undefined
       ? []
       : [
           {
             name: "Floor, CIL",
-            value: formatPercent(figures.floor.cil),
+            value: formatPercent(figures.baseline.cil),
             unit: "%",
-            more: `TIL ${formatPercent(figures.floor.til)} %; ${figures.floor.method}, without a network`,
+            more: `TIL ${formatPercent(figures.baseline.til)} %; ${figures.baseline.method}, without a network`,
           },
         ]),
     {
@@ -236,7 +236,7 @@ again once their task is learned, so this must not happen. Tasks: ${tilChanged.j
   const below =
     figures.belowFloor.length === 0
       ? undefined
-      : html`<div class="notice"><h2>Below the floor: ${figures.belowFloor.join(", ")}</h2><p>A classifier that sees
+      : html`<div class="notice"><h2>Below the baseline: ${figures.belowFloor.join(", ")}</h2><p>A classifier that sees
 nothing but how words are spelt does better there.</p></div>`;
   const open = finished
     ? undefined

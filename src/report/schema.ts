@@ -8,7 +8,7 @@ import {
   type AccuracyMatrix,
   type AnswerMetrics,
   type AnswerRow,
-  type FloorMetrics,
+  type BaselineMetrics,
   type OutOfScopeMetrics,
   type ProbingMetrics,
   type ProtocolMetrics,
@@ -141,7 +141,7 @@ const floorSchema = z.object({
   cil: fraction,
   til: fraction,
   seconds,
-}) satisfies z.ZodType<FloorMetrics>;
+}) satisfies z.ZodType<BaselineMetrics>;
 
 const sentenceMetricsSchema = z.object({
   schemaVersion: z.literal(1),
@@ -151,7 +151,7 @@ const sentenceMetricsSchema = z.object({
   routed: routedMetricsSchema.exactOptional(),
   outOfScope: outOfScopeSchema.exactOptional(),
   probing: probingSchema.exactOptional(),
-  floor: floorSchema.exactOptional(),
+  baseline: floorSchema.exactOptional(),
   cost: runCostSchema,
 }) satisfies z.ZodType<SentenceMetrics>;
 
@@ -163,7 +163,7 @@ const wordMetricsSchema = z.object({
   routed: wordProtocolMetricsSchema
     .extend({ firstPassMicroF1: fraction, router: routerSummarySchema })
     .exactOptional(),
-  floor: floorSchema.exactOptional(),
+  baseline: floorSchema.exactOptional(),
   cost: runCostSchema,
 }) satisfies z.ZodType<WordMetrics>;
 
@@ -314,6 +314,6 @@ export const runEventSchema = z.discriminatedUnion("type", [
     accuracies: z.partialRecord(probeKind, z.array(fraction)),
     seconds,
   }),
-  z.object({ time, type: z.literal("floor-measured"), floor: floorSchema }),
+  z.object({ time, type: z.literal("baseline-measured"), baseline: floorSchema }),
   z.object({ time, type: z.literal("run-finished"), metrics: runMetricsSchema }),
 ]) satisfies z.ZodType<RunEvent>;

@@ -44,11 +44,11 @@ export const sections: readonly Section[] = [
 
 function renderAccuracy({ record, figures, wording }: Page): Markup | undefined {
   if (figures.evaluatedTasks === 0) return undefined;
-  const { routed, floor } = figures;
+  const { routed, baseline } = figures;
   const legend = html`<p class="legend"><span><i class="key"></i>${wording.cilLegend}</span>
 ${routed && html`<span><i class="key routed"></i>${wording.routedLegend}</span>\n`}<span><i class="key til"></i>${wording.tilLegend}</span>${
-    floor &&
-    html`\n<span><i class="key floor"></i>floor: ${floor.method} after the last task, without a network</span>`
+    baseline &&
+    html`\n<span><i class="key baseline"></i>baseline: ${baseline.method} after the last task, without a network</span>`
   }</p>`;
   return html`<p class="note">${wording.accuracyNote}</p>
 <div class="panel">${legend}<div class="chart keep">${drawAccuracy(figures, record, wording)}</div></div>`;

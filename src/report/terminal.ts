@@ -1,5 +1,5 @@
 import { stripVTControlCharacters } from "node:util";
-import type { AccuracyMatrix, FloorMetrics, OutOfScopeMetrics, TypeMatrix } from "../core/record.ts";
+import type { AccuracyMatrix, BaselineMetrics, OutOfScopeMetrics, TypeMatrix } from "../core/record.ts";
 import { type ProtocolFigures, type RoutedFigures, type RunFigures, summarize } from "./figures.ts";
 import {
   formatBytes,
@@ -107,7 +107,7 @@ function headlineRows({ cil, til, finished }: RunFigures, wording: Wording): rea
 }
 
 function renderHeadline({ header }: RunRecord, figures: RunFigures, wording: Wording, pen: Pen): string[] {
-  const { cil, til, routed, outOfScope, floor, belowFloor, tilChanged } = figures;
+  const { cil, til, routed, outOfScope, baseline, belowFloor, tilChanged } = figures;
   const columns: readonly (readonly [string, ProtocolFigures])[] = [
     ["CIL", cil],
     ...(routed === undefined ? [] : [["routed", routed] as const]),
@@ -130,8 +130,8 @@ function renderHeadline({ header }: RunRecord, figures: RunFigures, wording: Wor
     ),
     ...(routed === undefined ? [] : routedLines(routed, header, pen)),
     ...(outOfScope === undefined ? [] : wrapPlain(rejectionLine(outOfScope), pen.width)),
-    ...(floor === undefined ? [] : [floorLine(floor)]),
-    ...(belowFloor.length === 0 ? [] : [pen.strong(`Below the floor: ${belowFloor.join(", ")}.`)]),
+    ...(baseline === undefined ? [] : [floorLine(baseline)]),
+    ...(belowFloor.length === 0 ? [] : [pen.strong(`Below the baseline: ${belowFloor.join(", ")}.`)]),
     tilChanged.length === 0
       ? pen.faint("TIL's forgetting is 0 by construction.")
       : pen.strong(
@@ -144,7 +144,7 @@ function renderHeadline({ header }: RunRecord, figures: RunFigures, wording: Wor
   ];
 }
 
-function floorLine({ method, cil, til }: FloorMetrics): string {
+function floorLine({ method, cil, til }: BaselineMetrics): string {
   return `Floor (${method}, no network): CIL ${formatPercent(cil)} %, TIL ${formatPercent(til)} %`;
 }
 

@@ -29,7 +29,7 @@ export interface TrainingOptions {
   /** Largest global norm of the gradients; absent: not clipped. */
   readonly gradientClipping?: number;
   /** Stop after this many epochs without a better validation accuracy, and keep the best epoch's values. */
-  readonly earlyStopping?: { readonly patience: number };
+  readonly earlyStopping?: { readonly patience: number } | undefined;
   readonly backboneDropout: boolean;
 }
 

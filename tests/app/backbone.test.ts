@@ -1,8 +1,9 @@
+import { type LoadedBackbone } from "../../src/continual/types.ts";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { type LoadedBackbone, loadBackbone, resolveFeature } from "../../src/app/backbone.ts";
-import { endTokens } from "../../src/app/endTokens.ts";
+import { loadBackbone, resolveFeature } from "../../src/model/backbone.ts";
+import { endTokens } from "../../src/model/endTokens.ts";
 import { CheckpointError } from "../../src/core/errors.ts";
 import { temporaryFolder } from "../support/folders.ts";
 import { writeTinyDecoder, writeTinyModel } from "../support/tinyModels.ts";

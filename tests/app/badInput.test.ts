@@ -4,9 +4,9 @@ import { appendFile, cp, mkdtemp, readdir, readFile, rm, writeFile } from "node:
 import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
-import { loadConfig, type ResolvedConfig } from "../../src/app/config.ts";
+import { loadConfig, type ResolvedConfig } from "../../src/config/load.ts";
 import { openRun } from "../../src/app/predictor.ts";
-import { runExperiment } from "../../src/app/runExperiment.ts";
+import { runExperiment } from "../../src/experiment/runExperiment.ts";
 import {
   type AccreteError,
   CheckpointError,

@@ -4,7 +4,7 @@ import { appendFile, cp, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { loadConfig } from "../../src/app/config.ts";
+import { loadConfig } from "../../src/config/load.ts";
 import { wordExperiment } from "../../src/app/wordExperiment.ts";
 import { accrete } from "../support/cli.ts";
 import { temporaryFolder } from "../support/folders.ts";

@@ -11,11 +11,11 @@ import {
   resolveBackbone,
   resolveConfig,
   toResolvedYaml,
-} from "../../src/app/config.ts";
-import { defaultLearningRates } from "../../src/app/configFields.ts";
-import { parseOverride } from "../../src/app/overrides.ts";
-import { packageRoot } from "../../src/app/packageInfo.ts";
-import { resolveTraining } from "../../src/app/structure.ts";
+} from "../../src/config/load.ts";
+import { defaultLearningRates } from "../../src/config/fields.ts";
+import { parseOverride } from "../../src/config/overrides.ts";
+import { packageRoot } from "../../src/core/packageInfo.ts";
+import { resolveTraining } from "../../src/model/structure.ts";
 import { ConfigError } from "../../src/core/errors.ts";
 import { issuesOf } from "../support/errors.ts";
 import { temporaryFolder } from "../support/folders.ts";

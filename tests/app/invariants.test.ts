@@ -1,15 +1,16 @@
 /** What must hold whatever is learned. All of it on adapters that were really trained: with B = 0 it would say nothing. */
+import { type LearnedTask } from "../../src/continual/types.ts";
 import { cp, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, expectTypeOf, test } from "vitest";
-import { loadBackbone } from "../../src/app/backbone.ts";
-import { loadConfig, type ResolvedConfig } from "../../src/app/config.ts";
+import { loadBackbone } from "../../src/model/backbone.ts";
+import { loadConfig, type ResolvedConfig } from "../../src/config/load.ts";
 import { openRun } from "../../src/app/predictor.ts";
-import { runExperiment } from "../../src/app/runExperiment.ts";
-import { fromSavedAdapter } from "../../src/app/savedTask.ts";
-import { AdaptedBackbone, type LearnedTask } from "../../src/continual/adaptedBackbone.ts";
+import { runExperiment } from "../../src/experiment/runExperiment.ts";
+import { fromSavedAdapter } from "../../src/model/savedTask.ts";
+import { AdaptedBackbone } from "../../src/continual/passes/adaptedBackbone.ts";
 import type { RunEvent } from "../../src/core/record.ts";
 import { float32, type HostTensor } from "../../src/core/tensor.ts";
 import type { Example, LabelledExample } from "../../src/data/types.ts";

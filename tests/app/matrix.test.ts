@@ -2,18 +2,19 @@
  * Every combination that the table lets pass learns two tasks; every other is refused before anything is loaded. The heads
  * stay as they began, so that what falls of the loss is the adapter's doing.
  */
+import { type LoadedBackbone, type LearnedTask, rowOf } from "../../src/continual/types.ts";
 import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type LoadedBackbone, loadBackbone } from "../../src/app/backbone.ts";
-import { allCombinations, type Combination, checkCombination, families } from "../../src/app/combinations.ts";
-import { type ResolvedConfig, resolveConfig } from "../../src/app/config.ts";
+import { loadBackbone } from "../../src/model/backbone.ts";
+import { allCombinations, type Combination, checkCombination, families } from "../../src/config/combinations.ts";
+import { type ResolvedConfig, resolveConfig } from "../../src/config/load.ts";
 import { openGenerative } from "../../src/app/generativeExperiment.ts";
-import { runExperiment } from "../../src/app/runExperiment.ts";
-import { fromSavedAdapter, fromSavedAnswers } from "../../src/app/savedTask.ts";
-import { AdaptedBackbone, type LearnedTask, rowOf } from "../../src/continual/adaptedBackbone.ts";
-import { IGNORED, tokenTargets } from "../../src/continual/wordTargets.ts";
+import { runExperiment } from "../../src/experiment/runExperiment.ts";
+import { fromSavedAdapter, fromSavedAnswers } from "../../src/model/savedTask.ts";
+import { AdaptedBackbone } from "../../src/continual/passes/adaptedBackbone.ts";
+import { IGNORED, tokenTargets } from "../../src/continual/taskTypes/wordTargets.ts";
 import { ConfigError } from "../../src/core/errors.ts";
 import type { RunEvent } from "../../src/core/record.ts";
 import { float32 } from "../../src/core/tensor.ts";

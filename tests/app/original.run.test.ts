@@ -2,9 +2,9 @@ import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promis
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { exportTaskFolders } from "../../src/app/original/checkpoints.ts";
+import { exportTaskFolders } from "../../src/benchmark/original/checkpoints.ts";
 import { readPeftFolder } from "../../src/peft/checkpoint.ts";
-import { encodeSentenceTasks } from "../../src/prepare/encode.ts";
+import { encodeSentenceTasks } from "../../src/benchmark/prepare/encode.ts";
 import { accrete } from "../support/cli.ts";
 import { writeTinyModel } from "../support/tinyModels.ts";
 import { conll, labels } from "../support/tinyStreams.ts";

@@ -1,12 +1,12 @@
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { originalSchema } from "../../src/app/original/flags.ts";
-import { parseWords } from "../../src/app/original/given.ts";
-import { type LoadedOriginal, loadOriginal } from "../../src/app/original/load.ts";
-import { otherFlags, otherMethods } from "../../src/app/original/methods.ts";
-import { flagBehind, type Surroundings, translate } from "../../src/app/original/translate.ts";
-import { encodeSentenceTasks } from "../../src/prepare/encode.ts";
+import { originalSchema } from "../../src/benchmark/original/flags.ts";
+import { parseWords } from "../../src/benchmark/original/given.ts";
+import { type LoadedOriginal, loadOriginal } from "../../src/benchmark/original/load.ts";
+import { otherFlags, otherMethods } from "../../src/benchmark/original/methods.ts";
+import { flagBehind, type Surroundings, translate } from "../../src/benchmark/original/translate.ts";
+import { encodeSentenceTasks } from "../../src/benchmark/prepare/encode.ts";
 import { originalPage, renderOriginalPage } from "../../tools/docs/original.ts";
 import { issuesOf } from "../support/errors.ts";
 import { temporaryFolder } from "../support/folders.ts";

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { applyOverrides, formatOverride, parseOverride } from "../../src/app/overrides.ts";
+import { applyOverrides, formatOverride, parseOverride } from "../../src/config/overrides.ts";
 import { ConfigError } from "../../src/core/errors.ts";
 
 describe("parseOverride", () => {

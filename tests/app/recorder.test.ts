@@ -1,7 +1,7 @@
 import { appendFile, mkdir, readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { Recorder } from "../../src/app/recorder.ts";
+import { Recorder } from "../../src/experiment/recorder.ts";
 import { StoreError } from "../../src/core/errors.ts";
 import type { RunEventBody } from "../../src/core/record.ts";
 import { parseEvents } from "../../src/report/record.ts";

@@ -1,11 +1,11 @@
 import { readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { loadConfig } from "../../src/app/config.ts";
+import { loadConfig } from "../../src/config/load.ts";
 import { createLearner } from "../../src/app/createLearner.ts";
-import { parseOverride } from "../../src/app/overrides.ts";
+import { parseOverride } from "../../src/config/overrides.ts";
 import { openRun } from "../../src/app/predictor.ts";
-import { runExperiment } from "../../src/app/runExperiment.ts";
+import { runExperiment } from "../../src/experiment/runExperiment.ts";
 import { describeStore } from "../../src/app/store/info.ts";
 import { openStore } from "../../src/app/store/store.ts";
 import { readStore, StoreFolder } from "../../src/app/store/storeFolder.ts";

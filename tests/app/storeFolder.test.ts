@@ -3,7 +3,7 @@ import { readdir, readFile, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { manifestFile } from "../../src/app/manifest.ts";
+import { manifestFile } from "../../src/workspace/manifest.ts";
 import { RunFolder, verifiedAdapterFolder } from "../../src/app/runFolder.ts";
 import { keptVersions, readStore, readVersion, StoreFolder } from "../../src/app/store/storeFolder.ts";
 import { AccreteError } from "../../src/core/errors.ts";

@@ -2,12 +2,12 @@
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, expect, test, vi } from "vitest";
-import { loadConfig } from "../../src/app/config.ts";
-import { parseOverride } from "../../src/app/overrides.ts";
-import { runExperiment } from "../../src/app/runExperiment.ts";
+import { loadConfig } from "../../src/config/load.ts";
+import { parseOverride } from "../../src/config/overrides.ts";
+import { runExperiment } from "../../src/experiment/runExperiment.ts";
 import { openStore } from "../../src/app/store/store.ts";
 import { readStore } from "../../src/app/store/storeFolder.ts";
-import { TrunkMemory } from "../../src/continual/trunkCache.ts";
+import { TrunkMemory } from "../../src/continual/passes/trunkCache.ts";
 import { loadStream } from "../../src/data/stream.ts";
 import { temporaryFolder } from "../support/folders.ts";
 import { writeTinyFamily } from "../support/tinyModels.ts";

@@ -6,7 +6,7 @@ import { describeStore } from "../../src/app/store/info.ts";
 import { purgeStore } from "../../src/app/store/purging.ts";
 import { openStore } from "../../src/app/store/store.ts";
 import { readStore } from "../../src/app/store/storeFolder.ts";
-import { TrunkCache } from "../../src/continual/trunkCache.ts";
+import { TrunkCache } from "../../src/continual/passes/trunkCache.ts";
 import { temporaryFolder } from "../support/folders.ts";
 import { questions, statisticsOnly, workshop } from "../support/stores.ts";
 import { texts } from "../support/tinyStreams.ts";

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { defaultKind } from "../../src/app/store/routers.ts";
-import { ClassStatistics } from "../../src/continual/routing/statistics.ts";
+import { ClassStatistics } from "../../src/continual/statistics/statistics.ts";
 import { constants, contribution } from "../support/routingRows.ts";
 
 /** Of as many rows a class as the counts say. */

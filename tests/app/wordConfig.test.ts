@@ -1,7 +1,7 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { loadConfig, resolveConfig } from "../../src/app/config.ts";
+import { loadConfig, resolveConfig } from "../../src/config/load.ts";
 import { issuesOf } from "../support/errors.ts";
 import { temporaryFolder } from "../support/folders.ts";
 import { configAt, smallest } from "../support/runs.ts";

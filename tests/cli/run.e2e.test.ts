@@ -3,7 +3,7 @@ import { mkdtemp, readdir, readFile, rename, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { packageRoot } from "../../src/app/packageInfo.ts";
+import { packageRoot } from "../../src/core/packageInfo.ts";
 import { parseEvents } from "../../src/report/record.ts";
 import { spawnAccrete } from "../support/cli.ts";
 import { writeTinyExperiment } from "../support/tinyStreams.ts";

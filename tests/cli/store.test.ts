@@ -4,7 +4,7 @@ import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { packageRoot } from "../../src/app/packageInfo.ts";
+import { packageRoot } from "../../src/core/packageInfo.ts";
 import { classTable } from "../../src/cli/commands/ls.ts";
 import { stoppable } from "../../src/cli/stoppable.ts";
 import { DataError } from "../../src/core/errors.ts";

@@ -11,7 +11,7 @@ import {
   poolCounts,
   scoreCounts,
   scoreEntities,
-} from "../../src/continual/entityMetrics.ts";
+} from "../../src/continual/taskTypes/entityMetrics.ts";
 import { DataError, StoreError } from "../../src/core/errors.ts";
 import { typeMatrix } from "../../src/core/typeMatrix.ts";
 import { tolerances } from "../support/tolerances.ts";

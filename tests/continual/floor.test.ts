@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { measureFloor, ngramFeatures } from "../../src/continual/floor.ts";
+import { measureTextBaseline, ngramFeatures } from "../../src/continual/metrics/baseline.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
 
 describe("ngramFeatures", () => {
@@ -32,18 +32,18 @@ function task(labels: readonly string[], wordsOf: (label: string) => readonly st
   return { name: labels.join("-"), labels, train: texts(0, 8), test: texts(8, 12) };
 }
 
-describe("measureFloor", () => {
+describe("measureTextBaseline", () => {
   test("tells classes apart that are spelt apart", async () => {
     const spelt = (label: string) => [`${label} ticket`, `my ${label}`, `${label} now`];
     const tasks = [task(["flight", "hotel"], spelt), task(["music", "radio"], spelt)];
-    const floor = await measureFloor(tasks, (graph) => nodeRuntime.compile(graph));
+    const floor = await measureTextBaseline(tasks, (graph) => nodeRuntime.compile(graph));
     expect(floor).toMatchObject({ cil: 1, til: 1 });
   });
 
   test("cannot tell classes apart whose words are the same, but knows their task", async () => {
     const same = (label: string) => (label < "m" ? ["red green"] : ["blue yellow"]);
     const tasks = [task(["a", "b"], same), task(["x", "y"], same)];
-    const { cil, til } = await measureFloor(tasks, (graph) => nodeRuntime.compile(graph));
+    const { cil, til } = await measureTextBaseline(tasks, (graph) => nodeRuntime.compile(graph));
     expect(cil).toBeLessThanOrEqual(0.75);
     expect(til).toBe(cil);
   });

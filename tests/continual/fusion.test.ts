@@ -1,7 +1,6 @@
 /** From posteriors to answers: who is asked, how evidence is weighed, and when it is worth its pass. */
 import fc from "fast-check";
 import { describe, expect, expectTypeOf, test } from "vitest";
-import type { FeatureRows } from "../../src/continual/adaptedBackbone.ts";
 import {
   type ClassLayout,
   fuse,
@@ -17,7 +16,7 @@ import {
   type FusionCounts,
 } from "../../src/continual/routing/fusionFit.ts";
 import { decide, type RouteOptions, type route } from "../../src/continual/routing/routedPrediction.ts";
-import type { Posterior, Router } from "../../src/continual/routing/types.ts";
+import { type Posterior, type Router, type FeatureRows } from "../../src/continual/types.ts";
 import type { Encoding } from "../../src/data/tokenizer.ts";
 
 const labels = ["a", "b", "c", "d"];

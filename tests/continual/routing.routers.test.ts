@@ -1,23 +1,17 @@
 import { afterAll, describe, expect, it, vi } from "vitest";
-import type { FeatureRows } from "../../src/continual/adaptedBackbone.ts";
 import {
   accuracyOf,
   fitInverseTemperature,
   logLoss,
   logSoftmax,
-} from "../../src/continual/routing/calibration.ts";
-import { searchGrid } from "../../src/continual/routing/closedFit.ts";
-import { type FittedRouter, RouterFitter } from "../../src/continual/routing/fit.ts";
-import { FIXED_SCALE, takeRows } from "../../src/continual/routing/fixedRows.ts";
+} from "../../src/continual/routers/calibration.ts";
+import { searchGrid } from "../../src/continual/routers/closedFit.ts";
+import { type FittedRouter, RouterFitter } from "../../src/continual/routers/fit.ts";
+import { FIXED_SCALE, takeRows } from "../../src/continual/statistics/fixedRows.ts";
 import { largest } from "../../src/continual/routing/fusion.ts";
-import type { MemberSpec } from "../../src/continual/routing/members.ts";
-import { ClassStatistics, type Contribution } from "../../src/continual/routing/statistics.ts";
-import {
-  type FixedRows,
-  type Posterior,
-  type RouterKind,
-  routerKinds,
-} from "../../src/continual/routing/types.ts";
+import type { MemberSpec } from "../../src/continual/routers/members.ts";
+import { ClassStatistics, type Contribution } from "../../src/continual/statistics/statistics.ts";
+import { type FixedRows, type Posterior, type RouterKind, routerKinds, type FeatureRows } from "../../src/continual/types.ts";
 import { DataError, StoreError } from "../../src/core/errors.ts";
 import { createRng, shuffled } from "../../src/core/random.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
@@ -25,7 +19,7 @@ import { cloud, constants, contribution } from "../support/routingRows.ts";
 
 // The real tables, with as few random features as small clouds need.
 vi.mock("../../src/continual/routing/members.ts", async (load) => {
-  const real = await load<typeof import("../../src/continual/routing/members.ts")>();
+  const real = await load<typeof import("../../src/continual/routers/members.ts")>();
   const smaller = (member: MemberSpec): MemberSpec =>
     "expansion" in member && member.expansion.size !== undefined
       ? { ...member, expansion: { ...member.expansion, size: Math.round(member.expansion.size / 50) } }

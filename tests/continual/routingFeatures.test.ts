@@ -1,6 +1,7 @@
 // Dimensions: T tokens, D width.
+import { type FeatureRows, type LearnedTask } from "../../src/continual/types.ts";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { AdaptedBackbone, FeatureRows, LearnedTask } from "../../src/continual/adaptedBackbone.ts";
+import type { AdaptedBackbone } from "../../src/continual/passes/adaptedBackbone.ts";
 import { ConfigError } from "../../src/core/errors.ts";
 import { createRng } from "../../src/core/random.ts";
 import { asFloat32, float32, type HostTensor, sizeOf } from "../../src/core/tensor.ts";

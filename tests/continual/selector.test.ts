@@ -2,8 +2,8 @@
 import { describe, expect, test } from "vitest";
 import { gradients } from "../../src/autodiff/gradients.ts";
 import { chooseRouted, type SelectorKind, TaskSelector } from "../../src/continual/selector.ts";
-import { measureClasses, mixRows } from "../../src/continual/selectorFrozen.ts";
-import { SelectionNetwork } from "../../src/continual/selectorNetwork.ts";
+import { measureClasses, mixRows } from "../../src/continual/newlora/selectorFrozen.ts";
+import { SelectionNetwork } from "../../src/continual/newlora/selectorNetwork.ts";
 import {
   type ClassStatistics,
   countOutputs,
@@ -12,7 +12,7 @@ import {
   growSelector,
   initSelector,
   type SelectorTensors,
-} from "../../src/continual/selectorState.ts";
+} from "../../src/continual/newlora/selectorState.ts";
 import { CheckpointError, GraphError } from "../../src/core/errors.ts";
 import { createRng } from "../../src/core/random.ts";
 import { float32, float64, type HostTensor } from "../../src/core/tensor.ts";

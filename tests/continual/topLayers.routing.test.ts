@@ -1,14 +1,10 @@
 /** Routed answers where adapters sit in the uppermost layers alone: a second pass goes on from the first one's trunk. */
+import { type FeatureRows, type LearnedTask, type Logits } from "../../src/continual/types.ts";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type {
-  AdaptedBackbone,
-  FeatureRows,
-  LearnedTask,
-  Logits,
-} from "../../src/continual/adaptedBackbone.ts";
+import type { AdaptedBackbone } from "../../src/continual/passes/adaptedBackbone.ts";
 import {
   decide,
   type RoutedAnswer,
@@ -16,9 +12,9 @@ import {
   route,
 } from "../../src/continual/routing/routedPrediction.ts";
 import { askingWordHeads } from "../../src/continual/routing/routedWords.ts";
-import { readWordRows } from "../../src/continual/routing/wordStatistics.ts";
-import { TrunkCache } from "../../src/continual/trunkCache.ts";
-import { TrunkRows, twoPassParts } from "../../src/continual/trunkRows.ts";
+import { readWordRows } from "../../src/continual/statistics/wordStatistics.ts";
+import { TrunkCache } from "../../src/continual/passes/trunkCache.ts";
+import { TrunkRows, twoPassParts } from "../../src/continual/passes/trunkRows.ts";
 import { softmax } from "../../src/core/softmax.ts";
 import { float32, type HostTensor } from "../../src/core/tensor.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";

@@ -3,9 +3,9 @@ import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promis
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
-import { loadConfig } from "../../src/app/config.ts";
+import { loadConfig } from "../../src/config/load.ts";
 import { openRun } from "../../src/app/predictor.ts";
-import { runExperiment } from "../../src/app/runExperiment.ts";
+import { runExperiment } from "../../src/experiment/runExperiment.ts";
 import { ConfigError } from "../../src/core/errors.ts";
 import type { RunEvent } from "../../src/core/record.ts";
 import { readConll } from "../../src/data/conll.ts";

@@ -1,16 +1,12 @@
 // Dimensions: L layers, D width.
+import { type LearnedTask, type Logits, type TaskOutputs } from "../../src/continual/types.ts";
 import { mkdtemp, readdir, readFile, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import {
-  AdaptedBackbone,
-  type LearnedTask,
-  type Logits,
-  type TaskOutputs,
-} from "../../src/continual/adaptedBackbone.ts";
-import { TaskTrainer } from "../../src/continual/taskTrainer.ts";
-import { TrunkCache, TrunkMemory, type Trunks } from "../../src/continual/trunkCache.ts";
+import { AdaptedBackbone } from "../../src/continual/passes/adaptedBackbone.ts";
+import { TaskTrainer } from "../../src/continual/taskTypes/taskTrainer.ts";
+import { TrunkCache, TrunkMemory, type Trunks } from "../../src/continual/passes/trunkCache.ts";
 import { float32, type HostTensor } from "../../src/core/tensor.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
 import type { Runtime } from "../../src/runtime/types.ts";

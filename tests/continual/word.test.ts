@@ -1,19 +1,15 @@
 /** Words on a real engine and a tiny model. T tokens, C slots. */
+import { type LoadedBackbone, type LearnedTask, type Logits, rowOf } from "../../src/continual/types.ts";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
-import { type LoadedBackbone, loadBackbone } from "../../src/app/backbone.ts";
-import {
-  AdaptedBackbone,
-  type LearnedTask,
-  type Logits,
-  rowOf,
-} from "../../src/continual/adaptedBackbone.ts";
-import type { LearnResult } from "../../src/continual/taskTrainer.ts";
+import { loadBackbone } from "../../src/model/backbone.ts";
+import { AdaptedBackbone } from "../../src/continual/passes/adaptedBackbone.ts";
+import type { LearnResult } from "../../src/continual/taskTypes/taskTrainer.ts";
 import { WordEvaluator } from "../../src/continual/wordEvaluation.ts";
 import { WordLearner, wordTargets } from "../../src/continual/wordLearner.ts";
-import { computeWordMetrics, type WordsEvaluatedRow } from "../../src/continual/wordMetrics.ts";
+import { computeWordMetrics, type WordsEvaluatedRow } from "../../src/continual/metrics/wordMetrics.ts";
 import {
   chooseTags,
   classIncremental,
@@ -21,7 +17,7 @@ import {
   predictTags,
   taskIncremental,
 } from "../../src/continual/wordPrediction.ts";
-import { IGNORED } from "../../src/continual/wordTargets.ts";
+import { IGNORED } from "../../src/continual/taskTypes/wordTargets.ts";
 import { StoreError } from "../../src/core/errors.ts";
 import type { WordScores } from "../../src/core/record.ts";
 import { asFloat32, float32 } from "../../src/core/tensor.ts";

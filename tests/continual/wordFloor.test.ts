@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { measureWordFloor, spellingFeatures } from "../../src/continual/wordFloor.ts";
+import { measureWordBaseline, spellingFeatures } from "../../src/continual/metrics/wordBaseline.ts";
 import type { TaggedSentence } from "../../src/data/conll.ts";
 import { maskTypes, type WordTask } from "../../src/data/wordStream.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
@@ -44,9 +44,9 @@ function stream(spell: (type: string, i: number) => string, validated = true): W
 }
 
 const measure = (tasks: readonly WordTask[]) =>
-  measureWordFloor(tasks, (graph) => nodeRuntime.compile(graph));
+  measureWordBaseline(tasks, (graph) => nodeRuntime.compile(graph));
 
-describe("measureWordFloor", () => {
+describe("measureWordBaseline", () => {
   const apart = (type: string, i: number) => (type === "x" ? `Xandria${i % 7}` : `@yolo${i % 7}`);
 
   test("finds entities that are spelt like nothing else", async () => {

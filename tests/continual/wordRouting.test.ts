@@ -1,8 +1,8 @@
 /** Words' statistics and their fusion, without a model. */
 import { describe, expect, test } from "vitest";
-import { takeRows } from "../../src/continual/routing/fixedRows.ts";
-import { ClassStatistics } from "../../src/continual/routing/statistics.ts";
-import { joinRows } from "../../src/continual/routing/totals.ts";
+import { takeRows } from "../../src/continual/statistics/fixedRows.ts";
+import { ClassStatistics } from "../../src/continual/statistics/statistics.ts";
+import { joinRows } from "../../src/continual/statistics/totals.ts";
 import { chainOf } from "../../src/continual/routing/wordDecoding.ts";
 import {
   chooseOfSentence,
@@ -22,7 +22,7 @@ import {
   drawRows,
   drawStatistics,
   poolWords,
-} from "../../src/continual/routing/wordStatistics.ts";
+} from "../../src/continual/statistics/wordStatistics.ts";
 import { constants, contribution } from "../support/routingRows.ts";
 import { tolerances } from "../support/tolerances.ts";
 

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { findEntities } from "../../src/continual/entityMetrics.ts";
+import { findEntities } from "../../src/continual/taskTypes/entityMetrics.ts";
 import { DataError } from "../../src/core/errors.ts";
 import { readConll, toIob2 } from "../../src/data/conll.ts";
 import { countTypes } from "../../src/data/wordStream.ts";

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { z } from "zod";
-import { collateTargets, tokenTargets, wordSlots, wordTags } from "../../src/continual/wordTargets.ts";
+import { collateTargets, tokenTargets, wordSlots, wordTags } from "../../src/continual/taskTypes/wordTargets.ts";
 import { ConfigError, DataError, GraphError } from "../../src/core/errors.ts";
 import { collate } from "../../src/data/batching.ts";
 import { loadTokenizer } from "../../src/data/tokenizer.ts";

@@ -7,7 +7,7 @@ import { measureOverlap } from "../../tools/demo/features.ts";
 import { fillFrame, generateDemo, normalise, sentencesPerIntent } from "../../tools/demo/generate.ts";
 import { demoTasks } from "../../tools/demo/intents/index.ts";
 import { demoFiles } from "../../tools/demo/make.ts";
-import { accuracyOf, measureFloor, trainClassifier } from "../../tools/demo/ngram.ts";
+import { accuracyOf, measureTextBaseline, trainClassifier } from "../../tools/demo/ngram.ts";
 
 const demo = generateDemo();
 const intents = demoTasks.flatMap((task) => task.intents);
@@ -96,7 +96,7 @@ describe("fillFrame", () => {
 
 describe("hashed n-gram floor", () => {
   it("learns its training sentences and carries little over to the test", () => {
-    const floor = measureFloor(demo.train, demo.test);
+    const floor = measureTextBaseline(demo.train, demo.test);
     expect(floor.tilMean).toBeGreaterThan(0.4);
     expect(floor.tilMean).toBeLessThan(0.8);
     expect(floor.joint).toBeLessThan(floor.tilMean);

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { type Command, CommanderError } from "commander";
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
-import { packageRoot } from "../../src/app/packageInfo.ts";
+import { packageRoot } from "../../src/core/packageInfo.ts";
 import { buildProgram } from "../../src/cli/program.ts";
 import { listeningTerminal } from "../support/cli.ts";
 import {

@@ -1,13 +1,13 @@
 /** How a task is answered before it is learned, in a run, against the model asked directly. */
+import { type LearnedTask } from "../../src/continual/types.ts";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
-import { loadBackbone } from "../../src/app/backbone.ts";
-import { resolveConfig } from "../../src/app/config.ts";
+import { loadBackbone } from "../../src/model/backbone.ts";
+import { resolveConfig } from "../../src/config/load.ts";
 import { openGenerative } from "../../src/app/generativeExperiment.ts";
-import { runExperiment } from "../../src/app/runExperiment.ts";
-import { fromSavedAnswers } from "../../src/app/savedTask.ts";
-import type { LearnedTask } from "../../src/continual/adaptedBackbone.ts";
+import { runExperiment } from "../../src/experiment/runExperiment.ts";
+import { fromSavedAnswers } from "../../src/model/savedTask.ts";
 import type { RunEvent } from "../../src/core/record.ts";
 import { DEFAULT_PROMPT } from "../../src/data/prompts.ts";
 import type { LabelledExample } from "../../src/data/types.ts";

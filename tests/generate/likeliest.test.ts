@@ -1,9 +1,9 @@
+import { type LearnedTask } from "../../src/continual/types.ts";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
-import type { LearnedTask } from "../../src/continual/adaptedBackbone.ts";
-import { bestLabel, GenerativeBackbone } from "../../src/continual/generativeBackbone.ts";
+import { bestLabel, GenerativeBackbone } from "../../src/continual/passes/generativeBackbone.ts";
 import { GenerativeLearner } from "../../src/continual/generativeLearner.ts";
 import { float32, float64 } from "../../src/core/tensor.ts";
 import { promptTemplate } from "../../src/data/prompts.ts";

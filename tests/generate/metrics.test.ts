@@ -4,8 +4,8 @@ import {
   computeForwardTransfer,
   computeMetrics,
   type EvaluatedRow,
-} from "../../src/continual/metrics.ts";
-import { computeFigures } from "../../src/continual/runMetrics.ts";
+} from "../../src/continual/metrics/metrics.ts";
+import { computeFigures } from "../../src/continual/metrics/runMetrics.ts";
 import { StoreError } from "../../src/core/errors.ts";
 import { runEventSchema, runMetricsSchema } from "../../src/report/schema.ts";
 

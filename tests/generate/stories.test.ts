@@ -1,9 +1,9 @@
+import { type LearnedTask } from "../../src/continual/types.ts";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
-import { packageRoot } from "../../src/app/packageInfo.ts";
-import type { LearnedTask } from "../../src/continual/adaptedBackbone.ts";
-import { bestLabel, GenerativeBackbone } from "../../src/continual/generativeBackbone.ts";
+import { packageRoot } from "../../src/core/packageInfo.ts";
+import { bestLabel, GenerativeBackbone } from "../../src/continual/passes/generativeBackbone.ts";
 import { GenerativeEvaluator, isExactMatch } from "../../src/continual/generativeEvaluation.ts";
 import { GenerativeLearner } from "../../src/continual/generativeLearner.ts";
 import { labelText, promptTemplate } from "../../src/data/prompts.ts";

@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, expect, it } from "vitest";
 import { z } from "zod";
-import { packageRoot } from "../../src/app/packageInfo.ts";
+import { packageRoot } from "../../src/core/packageInfo.ts";
 import { asFloat32, float32 } from "../../src/core/tensor.ts";
 import { collate } from "../../src/data/batching.ts";
 import { openTextIds } from "../../src/data/prompts.ts";

@@ -1,15 +1,15 @@
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { packageRoot } from "../../src/app/packageInfo.ts";
+import { packageRoot } from "../../src/core/packageInfo.ts";
 import type { TaggedSentence } from "../../src/data/conll.ts";
 import { isWordLevel, loadContinualWords, readContinualWords } from "../../src/data/continualWords.ts";
 import { countTypes } from "../../src/data/wordStream.ts";
-import { encodeWordTasks } from "../../src/prepare/encode.ts";
-import { typesToIob2 } from "../../src/prepare/entities.ts";
-import { parseNote } from "../../src/prepare/i2b2.ts";
-import { bracketsToIob2 } from "../../src/prepare/ontonotes.ts";
-import { prepareDataset } from "../../src/prepare/prepare.ts";
+import { encodeWordTasks } from "../../src/benchmark/prepare/encode.ts";
+import { typesToIob2 } from "../../src/benchmark/prepare/entities.ts";
+import { parseNote } from "../../src/benchmark/prepare/i2b2.ts";
+import { bracketsToIob2 } from "../../src/benchmark/prepare/ontonotes.ts";
+import { prepareDataset } from "../../src/benchmark/prepare/prepare.ts";
 import { refusalOf } from "../support/errors.ts";
 import { folderWith, freshTarget } from "../support/folders.ts";
 

@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { join } from "node:path";
-import { packageRoot } from "../../src/app/packageInfo.ts";
+import { packageRoot } from "../../src/core/packageInfo.ts";
 import { main } from "../../src/cli/main.ts";
 import type { Terminal } from "../../src/cli/terminal.ts";
 

@@ -1,9 +1,10 @@
 /** Every family's tiny random model, opened, and texts for it. */
+import { type LoadedBackbone } from "../../src/continual/types.ts";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type LoadedBackbone, loadBackbone } from "../../src/app/backbone.ts";
-import { AdaptedBackbone, type AdaptedBackboneOptions } from "../../src/continual/adaptedBackbone.ts";
+import { loadBackbone } from "../../src/model/backbone.ts";
+import { AdaptedBackbone, type AdaptedBackboneOptions } from "../../src/continual/passes/adaptedBackbone.ts";
 import { createRng } from "../../src/core/random.ts";
 import type { Encoding } from "../../src/data/tokenizer.ts";
 import type { Architecture } from "../../src/nn/backbone.ts";

@@ -1,7 +1,7 @@
 /** The pages for people, and what can be checked in them. */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { packageRoot } from "../../src/app/packageInfo.ts";
+import { packageRoot } from "../../src/core/packageInfo.ts";
 
 export interface Page {
   /** Relative to the repository. */

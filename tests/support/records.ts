@@ -1,8 +1,8 @@
 /** Made-up records of runs: single events, and a whole run of CLINC150's size. */
-import { computeMetrics, computeRoutedMetrics, type EvaluatedRow } from "../../src/continual/metrics.ts";
+import { computeMetrics, computeRoutedMetrics, type EvaluatedRow } from "../../src/continual/metrics/metrics.ts";
 import { createRng } from "../../src/core/random.ts";
 import type {
-  FloorMetrics,
+  BaselineMetrics,
   RunEvent,
   RunEventBody,
   RunHeader,
@@ -20,7 +20,7 @@ export interface SyntheticOptions {
   readonly warnings?: readonly string[];
   /** A router answers, too: its accuracy is half way between CIL's and TIL's, its passes grow. */
   readonly routed?: boolean;
-  readonly floor?: FloorMetrics;
+  readonly floor?: BaselineMetrics;
   readonly taskName?: (task: number) => string;
   readonly labelName?: (task: number, label: number) => string;
 }
@@ -187,7 +187,7 @@ function syntheticHeader(options: SyntheticOptions): RunHeader {
   };
 }
 
-function syntheticMetrics(rows: readonly EvaluatedRow[], floor: FloorMetrics | undefined): RunMetrics {
+function syntheticMetrics(rows: readonly EvaluatedRow[], floor: BaselineMetrics | undefined): RunMetrics {
   const routed = computeRoutedMetrics(rows);
   return {
     schemaVersion: 1,

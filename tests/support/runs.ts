@@ -1,8 +1,8 @@
 /** Whole small runs: their configurations, what they tell and what they leave. */
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { loadConfig, type ResolvedConfig, resolveConfig } from "../../src/app/config.ts";
-import { runExperiment } from "../../src/app/runExperiment.ts";
+import { loadConfig, type ResolvedConfig, resolveConfig } from "../../src/config/load.ts";
+import { runExperiment } from "../../src/experiment/runExperiment.ts";
 import type { RunEvent, RunMetrics, SentenceMetrics, WordMetrics } from "../../src/core/record.ts";
 import { temporaryFolder } from "./folders.ts";
 

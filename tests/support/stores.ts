@@ -4,7 +4,7 @@ import { openStore, type Store } from "../../src/app/store/store.ts";
 import { readStore } from "../../src/app/store/storeFolder.ts";
 import { readTasks } from "../../src/app/store/tasks.ts";
 import type { Prediction } from "../../src/app/types.ts";
-import { ClassStatistics } from "../../src/continual/routing/statistics.ts";
+import { ClassStatistics } from "../../src/continual/statistics/statistics.ts";
 import { temporaryFolder } from "./folders.ts";
 import { writeTinyModel } from "./tinyModels.ts";
 import { texts } from "./tinyStreams.ts";

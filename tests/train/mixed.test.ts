@@ -1,5 +1,5 @@
+import { type LearnedTask } from "../../src/continual/types.ts";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { LearnedTask } from "../../src/continual/adaptedBackbone.ts";
 import { GraphError } from "../../src/core/errors.ts";
 import { createRng, type Rng } from "../../src/core/random.ts";
 import { float32, type HostTensor, sizeOf } from "../../src/core/tensor.ts";

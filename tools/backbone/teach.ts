@@ -5,7 +5,7 @@
  */
 import { closeSync, openSync, readFileSync, writeSync } from "node:fs";
 import { parseArgs } from "node:util";
-import { loadBackbone } from "../../src/app/backbone.ts";
+import { loadBackbone } from "../../src/model/backbone.ts";
 import { ConfigError } from "../../src/core/errors.ts";
 import { asFloat32 } from "../../src/core/tensor.ts";
 import { planEvaluationBatches } from "../../src/data/batching.ts";

@@ -1,6 +1,6 @@
 /** What docs/config.md says in words; everything else on that page is read from the schema. */
 
-import { defaultLearningRates } from "../../src/app/configFields.ts";
+import { defaultLearningRates } from "../../src/config/fields.ts";
 
 export const introduction = `# Configuration
 

@@ -1,6 +1,6 @@
 import { readdir } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
-import { packageVersion } from "../../app/packageInfo.ts";
+import { packageVersion } from "../../core/packageInfo.ts";
 import { noteOnFigures } from "../../app/store/adopted.ts";
 import { ConfigError, StoreError } from "../../core/errors.ts";
 import { writeFileAtomic } from "../../io/atomic.ts";
@@ -68,7 +68,7 @@ function formatComparison({ rows, notes }: Comparison): string {
     "protocol",
     "seeds",
     "accuracy, %",
-    "floor, %",
+    "baseline, %",
     "forgetting, points",
     "passes",
     "learning",
@@ -80,7 +80,7 @@ function formatComparison({ rows, notes }: Comparison): string {
     row.protocol,
     String(row.seeds),
     formatSpread(row.accuracy) + (row.belowFloor ? " (below)" : ""),
-    row.floor === undefined ? missing : formatSpread(row.floor),
+    row.baseline === undefined ? missing : formatSpread(row.baseline),
     row.forgetting === undefined ? missing : formatSpread(row.forgetting),
     formatPassesSpread(row.passesPerExample),
     formatSeconds(row.trainSeconds.mean),

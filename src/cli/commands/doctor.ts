@@ -1,7 +1,7 @@
 import { readFile, statfs } from "node:fs/promises";
 import { availableParallelism, cpus, freemem, homedir, totalmem } from "node:os";
 import { join } from "node:path";
-import { collectVersions } from "../../app/packageInfo.ts";
+import { collectVersions } from "../../core/packageInfo.ts";
 import { AccreteError } from "../../core/errors.ts";
 import { formatBytes, formatPairs } from "../format.ts";
 import type { Terminal } from "../terminal.ts";

@@ -77,7 +77,7 @@ export async function generateCommand(
       );
   } catch (error) {
     if (!signal.aborted) throw error;
-    await interrupt.outlastTwin();
+    await interrupt.waitForDuplicateSignal();
     throw new StoppedError("generate: stopped", "Texts continued so far are printed.");
   }
 }

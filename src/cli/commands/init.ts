@@ -1,4 +1,4 @@
-import { parseOverride } from "../../app/overrides.ts";
+import { parseOverride } from "../../config/overrides.ts";
 import { shortPath } from "../shell.ts";
 import { stoppable } from "../stoppable.ts";
 import type { Terminal } from "../terminal.ts";

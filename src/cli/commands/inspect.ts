@@ -17,7 +17,7 @@ interface Description {
 }
 
 async function describeModel(source: string): Promise<Description> {
-  const { loadBackbone, resolveFeature } = await import("../../app/backbone.ts");
+  const { loadBackbone, resolveFeature } = await import("../../model/backbone.ts");
   const { defaultTargetModules, matchTargetModules } = await import("../../peft/targets.ts");
   const loaded = await loadBackbone(source);
   const { folder, backbone, tokenizer } = loaded;

@@ -1,4 +1,4 @@
-import { loadBackbone, resolveFeature } from "../../app/backbone.ts";
+import { loadBackbone, resolveFeature } from "../../model/backbone.ts";
 import { printDot, printGraph } from "../../graph/print.ts";
 import type { Graph } from "../../graph/types.ts";
 import { defaultHeads } from "../../nn/heads.ts";

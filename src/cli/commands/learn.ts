@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { parseOverride } from "../../app/overrides.ts";
+import { parseOverride } from "../../config/overrides.ts";
 import type { Store } from "../../app/store/store.ts";
 import type { LearnedInStore, StoreEvent } from "../../app/store/types.ts";
 import { DataError } from "../../core/errors.ts";
@@ -146,7 +146,7 @@ export async function learnCommand(
     if ("create" in opening)
       await (await import("../../app/store/create.ts")).takeBack(folder).catch(() => {});
     if (!signal.aborted) throw error;
-    await interrupt.outlastTwin();
+    await interrupt.waitForDuplicateSignal();
     throw new StoppedError("learn: stopped; the store is as it was", "Type the same command again.");
   } finally {
     progress.clear();

@@ -128,7 +128,7 @@ export async function predictCommand(
   } catch (error) {
     line.clear();
     if (!signal.aborted) throw error;
-    await interrupt.outlastTwin();
+    await interrupt.waitForDuplicateSignal();
     throw new StoppedError("predict: stopped", "Texts answered so far are printed.");
   }
 }

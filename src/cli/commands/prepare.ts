@@ -1,5 +1,5 @@
-import { datasetNames, isDatasetName } from "../../prepare/names.ts";
-import { type Prepared, prepareDataset } from "../../prepare/prepare.ts";
+import { datasetNames, isDatasetName } from "../../benchmark/prepare/names.ts";
+import { type Prepared, prepareDataset } from "../../benchmark/prepare/prepare.ts";
 import { UsageError } from "../failure.ts";
 import { formatCount, formatTable } from "../format.ts";
 import { shortPath } from "../shell.ts";

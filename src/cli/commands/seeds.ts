@@ -1,7 +1,7 @@
 import { mkdir, readdir } from "node:fs/promises";
 import { join } from "node:path";
-import type { ResolvedConfig } from "../../app/config.ts";
-import type { Override } from "../../app/overrides.ts";
+import type { ResolvedConfig } from "../../config/load.ts";
+import type { Override } from "../../config/overrides.ts";
 import { StoreError } from "../../core/errors.ts";
 import type { RoutedMetrics, RunLevel, RunMetrics, WordProtocolMetrics } from "../../core/record.ts";
 import { type Spread, spreadOf } from "../../core/spread.ts";
@@ -42,7 +42,7 @@ export interface SeedSummary {
   /** Where every run had a router. */
   readonly routed?: Figures;
   /** Where every run measured it. */
-  readonly floor?: Figures;
+  readonly baseline?: Figures;
   readonly cost: Figures;
 }
 
@@ -64,7 +64,7 @@ function routedOf(run: RunMetrics) {
 }
 
 function floorOf(run: RunMetrics) {
-  return "floor" in run ? run.floor : undefined;
+  return "baseline" in run ? run.baseline : undefined;
 }
 
 export function summarise(seeds: readonly number[], runs: readonly RunMetrics[]): SeedSummary {
@@ -84,7 +84,7 @@ export function summarise(seeds: readonly number[], runs: readonly RunMetrics[])
       runs.map((run) => run.til),
     ),
     ...(routed.length === runs.length && { routed: summariseFigures(protocolFigures, routed) }),
-    ...(floors.length === runs.length && { floor: summariseFigures(floorFigures, floors) }),
+    ...(floors.length === runs.length && { baseline: summariseFigures(floorFigures, floors) }),
     cost: summariseFigures(
       costFigures,
       runs.map((run) => run.cost),
@@ -123,7 +123,7 @@ function routedLine({ taskAccuracy, passesPerExample }: Figures): string {
 }
 
 function floorLine({ cil, til }: Figures): string {
-  return `floor, a classifier of spellings without a network: CIL ${percent(cil)}, TIL ${percent(til)}\n`;
+  return `baseline, a classifier of spellings without a network: CIL ${percent(cil)}, TIL ${percent(til)}\n`;
 }
 
 /** The summary for people, in percent: mean ± sample standard deviation. */
@@ -143,7 +143,7 @@ export function formatSummary(summary: SeedSummary): string {
       protocols.map((_, column) => column + 1),
     ) +
     (summary.routed === undefined ? "" : routedLine(summary.routed)) +
-    (summary.floor === undefined ? "" : floorLine(summary.floor)) +
+    (summary.baseline === undefined ? "" : floorLine(summary.baseline)) +
     (train === undefined ? "" : `training ${formatDuration(train.mean)} a seed on average\n`)
   );
 }

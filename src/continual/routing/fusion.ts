@@ -1,6 +1,6 @@
 // Dimensions: n texts, C classes of the router, T tasks, k tasks that a second pass asks.
 /** From a posterior over classes to an answer, and the evidence of adapters where the answer is not sure yet. */
-import type { Posterior } from "./types.ts";
+import type { Posterior } from "../types.ts";
 
 /** When a second pass is made, and how much its evidence counts. */
 export interface Fusion {

@@ -1,9 +1,8 @@
 // Dimensions: C tags of the router, T tasks.
 /** How words are routed best: counted on held-out sentences of each task while it is the current one. */
 import { z } from "zod";
-import { countEntities, findEntities } from "../entityMetrics.ts";
-import type { SecondPass } from "./fusionFit.ts";
-import type { Posterior } from "./types.ts";
+import { countEntities, findEntities } from "../taskTypes/entityMetrics.ts";
+import type { Posterior } from "../types.ts";
 import type { TagChain } from "./wordDecoding.ts";
 import {
   chooseOfSentence,
@@ -15,6 +14,9 @@ import {
   type WordEvidence,
   type WordFusion,
 } from "./wordFusion.ts";
+
+/** `auto`: where it gains on held-out sentences; `always`: for every sentence; `off`: never. */
+export type SecondPass = "auto" | "always" | "off";
 
 /** What may be added to the log-probability of `O`: routers of equal priors need much, those that learn them little. */
 export const OUTSIDE_BIASES = [-1, 0, 1, 2, 3, 4, 5, 6] as const;

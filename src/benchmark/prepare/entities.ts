@@ -1,0 +1,126 @@
+/** Sets of tagged sentences in columns: CoNLL-2003, WNUT17, Few-NERD, and what others were converted to. */
+import { readConll, type TaggedSentence } from "../../data/conll.ts";
+import { readLines } from "../../data/lines.ts";
+import type { WordSource } from "../../data/wordStream.ts";
+import type { WordSourceWithNotes } from "./kinds.ts";
+import { findFile, misshapen, type RawFolder, requireFile } from "./rawFolder.ts";
+
+export interface SplitNames {
+  readonly train: readonly string[];
+  readonly dev: readonly string[];
+  readonly test: readonly string[];
+}
+
+/** What such files are called once they are two columns, word and tag. */
+const columnNames: SplitNames = {
+  train: ["train.txt", "train.conll"],
+  dev: ["dev.txt", "dev.conll", "valid.txt"],
+  test: ["test.txt", "test.conll"],
+};
+
+function upperTags(sentences: readonly TaggedSentence[]): TaggedSentence[] {
+  return sentences.map(({ words, tags }) => ({ words, tags: tags.map((tag) => tag.toUpperCase()) }));
+}
+
+/** Types in capitals, as the benchmark's files have them. */
+function upperTypes({ train, validation, test }: WordSource): WordSource {
+  return {
+    train: upperTags(train),
+    test: upperTags(test),
+    ...(validation === undefined ? {} : { validation: upperTags(validation) }),
+  };
+}
+
+/** A tab or space separates; the word is first and the tag last. */
+async function readColumns(raw: RawFolder, names: SplitNames): Promise<WordSourceWithNotes> {
+  const notes: string[] = [];
+  const read = async (split: readonly string[]): Promise<readonly TaggedSentence[]> => {
+    const path = await requireFile(raw, ...split);
+    const { sentences, strayLines } = await readConll(path);
+    const [first] = strayLines;
+    if (first !== undefined)
+      notes.push(
+        `${path}: ${strayLines.length} I- tags begin an entity, the first in line ${first}; read as B-.`,
+      );
+    return sentences;
+  };
+  const train = await read(names.train);
+  const validation = await read(names.dev);
+  return { source: { train, validation, test: await read(names.test) }, notes };
+}
+
+/** Files in columns that someone converted a set to; undefined where the folder holds none. */
+export async function readConverted(raw: RawFolder): Promise<WordSourceWithNotes | undefined> {
+  if ((await findFile(raw, ...columnNames.train)) === undefined) return undefined;
+  const { source, notes = [] } = await readColumns(raw, columnNames);
+  return { source: upperTypes(source), notes };
+}
+
+/** CoNLL-2003 (Tjong Kim Sang and De Meulder 2003), as distributed (tags in IOB1) or as mirrors rename the files. */
+export async function readConll2003(raw: RawFolder): Promise<WordSourceWithNotes> {
+  const { source } = await readColumns(raw, {
+    train: ["eng.train", ...columnNames.train],
+    dev: ["eng.testa", ...columnNames.dev],
+    test: ["eng.testb", ...columnNames.test],
+  });
+  // In IOB1 an entity begins with I- by rule: there is nothing to note.
+  return { source: upperTypes(source) };
+}
+
+/** WNUT17 (Derczynski et al. 2017), under the publisher's names or short ones. */
+export function readWnut17(raw: RawFolder): Promise<WordSourceWithNotes> {
+  return readColumns(raw, {
+    train: ["wnut17train.conll", ...columnNames.train],
+    dev: ["emerging.dev.conll", ...columnNames.dev],
+    test: ["emerging.test.annotated", ...columnNames.test],
+  });
+}
+
+/**
+ * Tags without B- and I-: words of one type in a row are one entity, which also joins two that truly stand side by
+ * side; the files do not tell.
+ */
+export function typesToIob2(types: readonly string[]): string[] {
+  return types.map((type, i) => {
+    if (type === "O") return type;
+    return `${type === types[i - 1] ? "I" : "B"}-${type}`;
+  });
+}
+
+async function readTypedColumns(raw: RawFolder, path: string): Promise<TaggedSentence[]> {
+  const sentences: TaggedSentence[] = [];
+  let words: string[] = [];
+  let types: string[] = [];
+  const close = () => {
+    if (words.length > 0) sentences.push({ words, tags: typesToIob2(types) });
+    words = [];
+    types = [];
+  };
+  for await (const { number, text } of readLines(path)) {
+    const line = text.replace(/\r$/, "");
+    if (line.trim() === "") {
+      close();
+      continue;
+    }
+    const [word = "", type = "", ...others] = line.split(/[\t ]/);
+    if (word === "" || type === "" || others.length > 0)
+      throw misshapen(
+        raw,
+        path,
+        `line ${number}: expected a word, a tab and a type, got ${JSON.stringify(line)}`,
+      );
+    words.push(word);
+    types.push(type.toUpperCase());
+  }
+  close();
+  return sentences;
+}
+
+/** Few-NERD (Ding et al. 2021), its supervised part: a word, a tab and a fine type such as `person-actor`, or `O`. */
+export async function readFewNerd(raw: RawFolder): Promise<WordSourceWithNotes> {
+  const read = async (split: string) =>
+    readTypedColumns(raw, await requireFile(raw, `${split}.txt`, `supervised/${split}.txt`));
+  const train = await read("train");
+  const validation = await read("dev");
+  return { source: { train, validation, test: await read("test") } };
+}

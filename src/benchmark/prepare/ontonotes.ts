@@ -1,0 +1,97 @@
+/** OntoNotes 5 (LDC2013T19) in the columns of the CoNLL-2012 shared task. */
+import { relative, sep } from "node:path";
+import type { TaggedSentence } from "../../data/conll.ts";
+import { readLines } from "../../data/lines.ts";
+import { readConverted } from "./entities.ts";
+import type { WordSourceWithNotes } from "./kinds.ts";
+import { listFiles, misshapen, missing, type RawFolder } from "./rawFolder.ts";
+
+const WORD = 3;
+const ENTITY = 10;
+
+/**
+ * The entity column of a sentence: `(PERSON*` opens, `*)` closes, `(GPE)` is one word, `*` goes on or is outside.
+ * @returns tags in IOB2; undefined where brackets do not match
+ */
+export function bracketsToIob2(cells: readonly string[]): string[] | undefined {
+  const tags: string[] = [];
+  let open: string | undefined;
+  for (const cell of cells) {
+    const match = /^(?:\(([^()*]+))?\*?(\))?$/.exec(cell);
+    if (match === null || cell === "") return undefined;
+    const [, type, closes] = match;
+    if (type !== undefined && open !== undefined) return undefined;
+    if (type === undefined && closes !== undefined && open === undefined) return undefined;
+    tags.push(type !== undefined ? `B-${type}` : open !== undefined ? `I-${open}` : "O");
+    open = closes !== undefined ? undefined : (type ?? open);
+  }
+  return open === undefined ? tags : undefined;
+}
+
+async function readConll2012(raw: RawFolder, path: string): Promise<TaggedSentence[]> {
+  const sentences: TaggedSentence[] = [];
+  let words: string[] = [];
+  let cells: string[] = [];
+  const close = (line: number) => {
+    if (words.length > 0) {
+      const tags = bracketsToIob2(cells);
+      if (tags === undefined)
+        throw misshapen(raw, path, `brackets do not match in the sentence that ends before line ${line}`);
+      sentences.push({ words, tags });
+    }
+    words = [];
+    cells = [];
+  };
+  let last = 0;
+  for await (const { number, text } of readLines(path)) {
+    last = number;
+    const line = text.trim();
+    if (line === "" || line.startsWith("#")) {
+      close(number);
+      continue;
+    }
+    const columns = line.split(/\s+/);
+    const [word, cell] = [columns[WORD], columns[ENTITY]];
+    if (word === undefined || cell === undefined)
+      throw misshapen(
+        raw,
+        path,
+        `line ${number}: ${columns.length} columns, at least ${ENTITY + 1} expected`,
+      );
+    words.push(word);
+    cells.push(cell);
+  }
+  close(last + 1);
+  return sentences;
+}
+
+const splitFolders = { train: ["train"], validation: ["development", "dev"], test: ["test"] } as const;
+
+/** Other languages have folders of their own, and the New Testament (`pt`) has no entities marked. */
+function isWanted(parts: readonly string[]): boolean {
+  return !parts.some((part) => ["chinese", "arabic", "pt"].includes(part));
+}
+
+/**
+ * OntoNotes 5: every `*_conll` file below `train`, `development` and `test`, or `train.txt`, `dev.txt` and `test.txt`
+ * in columns, word and tag, as it is often converted to.
+ */
+export async function readOntoNotes(raw: RawFolder): Promise<WordSourceWithNotes> {
+  const converted = await readConverted(raw);
+  if (converted !== undefined) return converted;
+  const paths = (await listFiles(raw)).filter((path) => path.endsWith("_conll"));
+  const read = async (split: keyof typeof splitFolders): Promise<TaggedSentence[]> => {
+    const folders: readonly string[] = splitFolders[split];
+    const own = paths.filter((path) => {
+      const parts = relative(raw.path, path).split(sep);
+      return parts.some((part) => folders.includes(part)) && isWanted(parts);
+    });
+    if (own.length === 0) missing(raw, `*_conll files below ${folders.join(" or ")}`);
+    const sentences: TaggedSentence[] = [];
+    for (const path of own) for (const sentence of await readConll2012(raw, path)) sentences.push(sentence);
+    return sentences;
+  };
+  const train = await read("train");
+  const validation = await read("validation");
+  return { source: { train, validation, test: await read("test") } };
+}

@@ -1,0 +1,164 @@
+/** The file of a fitted router, `router.safetensors`: readouts as they were fitted; what is random is drawn again. */
+import { z } from "zod";
+import { StoreError } from "../../core/errors.ts";
+import { float32, float64, type HostTensor } from "../../core/tensor.ts";
+import { decodeSafetensors, encodeSafetensors } from "../../io/safetensors.ts";
+import { checkVersion, decodeConstants, encodeConstants, parseJson } from "../statistics/contributionFile.ts";
+import type { FeatureMap } from "../statistics/featureMaps.ts";
+import type { FittedRouter } from "./fit.ts";
+import type { Member } from "./routerModel.ts";
+import { routerKinds } from "../types.ts";
+
+const VERSION = "1";
+
+const kindSchema = z.enum(routerKinds);
+
+export const featureMapSchema = z.object({
+  kind: z.enum(["identity", "relu"]),
+  layers: z.array(z.number().int().nonnegative()).exactOptional(),
+  size: z.number().int().positive().exactOptional(),
+});
+
+const shared = { expansion: featureMapSchema, beta: z.number(), weight: z.number() };
+
+const memberSchema = z.discriminatedUnion("type", [
+  z.object({ type: z.literal("affine"), ...shared }),
+  z.object({ type: z.literal("network"), ...shared, factor: z.number(), scale: z.number() }),
+]);
+
+const share = z.number().min(0).max(1).nullable();
+
+const routerSchema = z.object({
+  kind: kindSchema,
+  labels: z.array(z.string()),
+  beta: z.number(),
+  members: z.array(memberSchema),
+  retainedBytes: z.number().int().nonnegative(),
+  choice: z.object({
+    kind: kindSchema,
+    settings: z.record(z.string(), z.number()),
+    heldOutAccuracy: share,
+    heldOutRows: z.number().int().nonnegative(),
+    tried: z.array(z.object({ kind: kindSchema, heldOutAccuracy: share })),
+  }),
+});
+
+/** What of a member goes into the metadata; its arrays go into the tensors. */
+function encodeMember(
+  member: Member,
+  prefix: string,
+  tensors: Map<string, HostTensor>,
+): z.infer<typeof memberSchema> {
+  const { expansion, beta, weight: share } = member;
+  if (member.type === "affine") {
+    const { weight, bias } = member.readout;
+    tensors.set(`${prefix}/weight`, float64(weight.values, [weight.rows, weight.columns]));
+    tensors.set(`${prefix}/bias`, float64(bias, [bias.length]));
+    return { type: "affine", expansion: plainFeatureMap(expansion), beta, weight: share };
+  }
+  const { offset, factor, hidden, bias, head, scale } = member.readout;
+  tensors.set(`${prefix}/offset`, float32(offset, [offset.length]));
+  tensors.set(`${prefix}/hidden`, float32(hidden.values, [hidden.rows, hidden.columns]));
+  tensors.set(`${prefix}/bias`, float32(bias, [bias.length]));
+  tensors.set(`${prefix}/head`, float32(head.values, [head.rows, head.columns]));
+  return { type: "network", expansion: plainFeatureMap(expansion), beta, weight: share, factor, scale };
+}
+
+export function plainFeatureMap({ layers, ...rest }: FeatureMap): z.infer<typeof featureMapSchema> {
+  return layers === undefined ? rest : { ...rest, layers: [...layers] };
+}
+
+function decodeMember(
+  member: z.infer<typeof memberSchema>,
+  key: string,
+  columns: number,
+  tensors: ReadonlyMap<string, HostTensor>,
+  file: string,
+): Member {
+  const [expansion, beta, weight] = [member.expansion, member.beta, member.weight];
+  const tensor = (name: string) => tensors.get(`${key}/${name}`);
+  const prefix = `${file}: ${key}`;
+  if (member.type === "affine") {
+    const rows = tensor("weight")?.dims[0] ?? 0;
+    const values = doubles(tensor("weight"), [rows, columns], `${prefix}/weight`);
+    const bias = doubles(tensor("bias"), [columns], `${prefix}/bias`);
+    return { type: "affine", expansion, beta, weight, readout: { weight: { rows, columns, values }, bias } };
+  }
+  const [units = 0, width = 0] = tensor("hidden")?.dims ?? [];
+  const readout = {
+    offset: singles(tensor("offset"), [width], `${prefix}/offset`),
+    factor: member.factor,
+    hidden: {
+      rows: units,
+      columns: width,
+      values: singles(tensor("hidden"), [units, width], `${prefix}/hidden`),
+    },
+    bias: singles(tensor("bias"), [units], `${prefix}/bias`),
+    head: {
+      rows: columns,
+      columns: units,
+      values: singles(tensor("head"), [columns, units], `${prefix}/head`),
+    },
+    scale: member.scale,
+  };
+  return { type: "network", expansion, beta, weight, readout };
+}
+
+export function singles(
+  tensor: HostTensor | undefined,
+  dims: readonly number[],
+  where: string,
+): Float32Array {
+  if (!(tensor?.data instanceof Float32Array) || tensor.dims.join() !== dims.join())
+    throw new StoreError(
+      `${where}: expected float32 (${dims.join(", ")}), got ${tensor?.dims.join(", ") ?? "none"}`,
+    );
+  return tensor.data;
+}
+
+export function encodeRouter({ model, choice, retainedBytes }: FittedRouter): Uint8Array {
+  const tensors = new Map<string, HostTensor>();
+  const members = model.members.map((member, i) => encodeMember(member, `members/${i}`, tensors));
+  const { prior } = model;
+  if (prior !== undefined) tensors.set("prior", float64(prior, [prior.length]));
+  const router = { kind: model.kind, labels: model.labels, beta: model.beta, members, retainedBytes, choice };
+  return encodeSafetensors(tensors, {
+    version: VERSION,
+    constants: encodeConstants(model.constants),
+    router: JSON.stringify(router),
+  });
+}
+
+export function doubles(
+  tensor: HostTensor | undefined,
+  dims: readonly number[],
+  where: string,
+): Float64Array {
+  if (!(tensor?.data instanceof Float64Array) || tensor.dims.join() !== dims.join())
+    throw new StoreError(
+      `${where}: expected float64 (${dims.join(", ")}), got ${tensor?.dims.join(", ") ?? "none"}`,
+    );
+  return tensor.data;
+}
+
+/**
+ * @param where names the file in errors
+ * @throws StoreError if the file is of another version or damaged
+ */
+export function decodeRouter(
+  bytes: Uint8Array,
+  where: string,
+): Omit<FittedRouter, "posterior" | "kind" | "labels"> {
+  const { tensors, metadata } = decodeSafetensors(bytes, where);
+  checkVersion(metadata.get("version"), VERSION, where);
+  const constants = decodeConstants(metadata.get("constants"), where);
+  const parsed = parseJson(routerSchema, metadata.get("router"), `${where}: router`);
+  const { kind, labels, beta, retainedBytes, choice } = parsed;
+  const members = parsed.members.map((member, i) =>
+    decodeMember(member, `members/${i}`, labels.length, tensors, where),
+  );
+  const prior = tensors.has("prior") && {
+    prior: doubles(tensors.get("prior"), [labels.length], `${where}: prior`),
+  };
+  return { model: { kind, labels, constants, members, beta, ...prior }, choice, retainedBytes };
+}

@@ -1,0 +1,85 @@
+/** What answers with one label a text are scored by. */
+import type { AnswerRow, RoutedRow } from "../../core/record.ts";
+import type { Answer } from "../answers.ts";
+import { isTagged } from "../answers.ts";
+import { isLabelled } from "./taskChecks.ts";
+import type { AnsweredTests, Item, LabelledFigures, PredictionLine, RoutedItem } from "./taskType.ts";
+
+export function goldOf(item: Item): string | undefined {
+  return isLabelled(item) ? item.label : undefined;
+}
+
+export function labelOf(answer: Answer | undefined): string | null {
+  return answer === undefined || isTagged(answer) ? null : answer.label;
+}
+
+/** How many answers have the item's label. */
+export function countRight(items: readonly Item[], answers: readonly Answer[]): number {
+  return items.filter((item, i) => labelOf(answers[i]) === goldOf(item)).length;
+}
+
+function shares(correct: readonly number[], counted: readonly number[]): number[] {
+  return correct.map((count, j) => count / Math.max(1, counted[j] ?? 1));
+}
+
+export function mean(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / Math.max(1, values.length);
+}
+
+/** The rows of both exact protocols, by what `count` finds right. */
+export function answerRow(
+  { tasks, til, cil }: AnsweredTests,
+  count: (items: readonly Item[], answers: readonly Answer[]) => number = countRight,
+): AnswerRow {
+  const counted = tasks.map(({ test }) => test.length);
+  const correct = (answers: AnsweredTests["til"]) =>
+    tasks.map(({ test }, j) => count(test, answers[j] ?? []));
+  const [tilCorrect, cilCorrect] = [correct(til), correct(cil)];
+  return { til: shares(tilCorrect, counted), cil: shares(cilCorrect, counted), tilCorrect, cilCorrect };
+}
+
+/** The row of routed prediction but for its router. */
+export function routedRow({ tasks }: AnsweredTests, routed: readonly (readonly RoutedItem[])[]): RoutedRow {
+  const correct = tasks.map(({ test }, j) =>
+    countRight(
+      test,
+      (routed[j] ?? []).map(({ answer }) => answer),
+    ),
+  );
+  const counted = tasks.map(({ test }) => test.length);
+  const all = routed.flat();
+  const hasFirst = all.some(({ first }) => first !== undefined);
+  return {
+    accuracy: shares(correct, counted),
+    correct,
+    taskCorrect: routed.map((items, own) => items.filter(({ task }) => task === own).length),
+    passesPerExample: mean(all.map(({ answer }) => answer.passes)),
+    ...(hasFirst && {
+      firstPassCorrect: tasks.map(
+        ({ test }, j) => test.filter((item, i) => labelOf(routed[j]?.[i]?.first) === goldOf(item)).length,
+      ),
+    }),
+  };
+}
+
+export function measureLabels(items: readonly Item[], answers: readonly Answer[]): LabelledFigures {
+  const perClass = new Map<string, { items: number; right: number }>();
+  items.forEach((item, i) => {
+    const gold = goldOf(item) ?? "";
+    const own = perClass.get(gold) ?? { items: 0, right: 0 };
+    own.items += 1;
+    if (labelOf(answers[i]) === gold) own.right += 1;
+    perClass.set(gold, own);
+  });
+  return {
+    accuracy: countRight(items, answers) / Math.max(1, items.length),
+    items: items.length,
+    perClass: Object.fromEntries(
+      [...perClass].sort(([a], [b]) => (a < b ? -1 : 1)).map(([label, own]) => [label, { accuracy: own.right / own.items, items: own.items }]),
+    ),
+  };
+}
+
+export function describeLabel(item: Item, answer: Answer): PredictionLine {
+  return { gold: goldOf(item), label: labelOf(answer), score: isTagged(answer) ? undefined : answer.score };
+}

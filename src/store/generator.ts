@@ -1,0 +1,63 @@
+/** Continuing texts with a run's adapters, or with a bare model. */
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { CheckpointError, ConfigError } from "../core/errors.ts";
+import { completionOf } from "../continual/taskTypes/textGeneration.ts";
+import { openTextIds } from "../data/prompts.ts";
+import { generateGreedy, openCausalModel } from "../generate/greedy.ts";
+import { loadBackbone } from "../model/backbone.ts";
+import { type Completion, DEFAULT_NEW_TOKENS, type GenerateOptions } from "../model/continualModel.ts";
+import { endTokens } from "../model/endTokens.ts";
+import { nodeRuntime } from "../runtime/node.ts";
+import { manifestFile } from "../workspace/manifest.ts";
+import { openStore, type StoreOptions } from "./store.ts";
+
+export interface OpenGeneratorOptions extends Pick<StoreOptions, "backbone" | "signal"> {
+  readonly threads?: number | undefined;
+}
+
+/** Continues texts. Holds native memory: dispose of it. */
+export interface TextGenerator extends AsyncDisposable {
+  /**
+   * Continues each prompt by the token that the model finds most likely, until a text ends or is long enough.
+   * @returns what comes after each prompt, without it, and the task whose adapter generated it
+   * @throws DataError naming the prompt (counted from 1) that is empty or too long
+   */
+  generate(prompts: readonly string[], options?: GenerateOptions): Promise<Completion[]>;
+}
+
+/**
+ * Opens a model, or a run's or store's adapters on its backbone, to continue texts as they are given: no prompt is put
+ * around them. Where a router was learned, it chooses the adapter of each prompt.
+ * @param source folder of a run, a store or a model, or a hub id
+ * @throws CheckpointError if the model is an encoder, or was saved without its language-modelling head
+ */
+export async function openGenerator(
+  source: string,
+  options: OpenGeneratorOptions = {},
+): Promise<TextGenerator> {
+  if (existsSync(join(source, manifestFile))) return await openStore(source, options);
+  const loaded = await loadBackbone(source, undefined, options.signal);
+  const { backbone, folder, tokenizer } = loaded;
+  if (backbone.kind !== "decoder")
+    throw new CheckpointError(
+      `${folder.path}: ${backbone.config.architecture} is an encoder, which continues no text`,
+      { hint: "Give a decoder such as GPT-2, GPT-NeoX or Llama, or a run on one." },
+    );
+  const { stopIds } = await endTokens(loaded);
+  const threads = options.threads === undefined ? {} : { threads: options.threads };
+  const model = await openCausalModel({ backbone }, nodeRuntime, threads);
+  return {
+    generate: async (prompts, { task, maxNewTokens = DEFAULT_NEW_TOKENS, signal } = {}) => {
+      if (task !== undefined)
+        throw new ConfigError(`${source} is a model, which has no task "${task}"`, {
+          hint: "Give a run's folder, or leave the task out.",
+        });
+      const ids = prompts.map((prompt) => openTextIds(tokenizer, prompt));
+      const how = { maxNewTokens, stopIds, parameters: {}, ...(signal && { signal }) };
+      const continued = await generateGreedy(model, ids, how);
+      return continued.map((added, i) => ({ completion: completionOf(tokenizer, ids[i]!, added.ids) }));
+    },
+    [Symbol.asyncDispose]: () => model[Symbol.asyncDispose](),
+  };
+}

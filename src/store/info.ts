@@ -1,0 +1,133 @@
+/** What a store holds, told without its backbone. */
+import { readFile } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { decodeContributions } from "../continual/statistics/contributionFile.ts";
+import { compareCodeUnits, type Contribution, retainedOf } from "../continual/statistics/statistics.ts";
+import { statisticsFile } from "../model/taskFiles.ts";
+import type { ManifestTask } from "../workspace/manifest.ts";
+import { damageHintOf, keptVersions, readStore, readVersion, verifiedTaskFolder } from "../workspace/workspace.ts";
+
+/** A task as a store lists it. */
+export interface StoreTaskInfo {
+  readonly name: string;
+  readonly labels: readonly string[];
+  /** `adapter`: has an adapter and a head; `statistics`: only feature rows. */
+  readonly kind: "adapter" | "statistics";
+  /** Feature rows that are kept; 0 where an experiment without a router learned the task. */
+  readonly rows: number;
+  /** Of these rows. */
+  readonly statisticsBytes: number;
+  readonly folder: string;
+  readonly id: string;
+  /** Classes that its adapter saw and the store has forgotten. */
+  readonly forgotten: number;
+}
+
+/** A class as a store lists it; of words a tag. */
+export interface StoreClassInfo {
+  readonly label: string;
+  /** Those that have learned it. */
+  readonly tasks: readonly string[];
+  /** Feature rows that are kept of it. */
+  readonly rows: number;
+  readonly statisticsBytes: number;
+}
+
+export interface StoreVersionInfo {
+  readonly version: number;
+  readonly change: string;
+  /** ISO 8601 in UTC; absent for the experiment that a store began as. */
+  readonly time?: string;
+}
+
+export interface StoreInfo {
+  readonly folder: string;
+  readonly version: number;
+  readonly backbone: { readonly source: string; readonly hash: string };
+  readonly classes: number;
+  readonly tasks: readonly StoreTaskInfo[];
+  /** Sorted by code unit. */
+  readonly perClass: readonly StoreClassInfo[];
+  readonly statisticsBytes: number;
+  /** The present version and those before it that are kept, newest first. */
+  readonly versions: readonly StoreVersionInfo[];
+}
+
+interface ListedTask {
+  readonly entry: ManifestTask;
+  readonly contributions: readonly Contribution[];
+}
+
+function countRows(contributions: readonly Contribution[]): number {
+  return contributions.reduce((sum, { rows }) => sum + rows.rows, 0);
+}
+
+function describeTask({ entry, contributions }: ListedTask): StoreTaskInfo {
+  const { name, labels, adapter, statisticsOnly, forgotten = 0 } = entry;
+  return {
+    name,
+    labels,
+    kind: statisticsOnly === undefined ? "adapter" : "statistics",
+    rows: countRows(contributions),
+    statisticsBytes: retainedOf(contributions).bytes,
+    folder: adapter.folder,
+    id: adapter.id,
+    forgotten,
+  };
+}
+
+/** What is kept of each class, wherever it was learned. */
+function describeClasses(tasks: readonly ListedTask[]): StoreClassInfo[] {
+  const kept = tasks.flatMap(({ contributions }) => contributions);
+  const { bytesPerClass } = retainedOf(kept);
+  const rows = new Map<string, number>();
+  for (const each of kept) rows.set(each.label, (rows.get(each.label) ?? 0) + each.rows.rows);
+  const owners = new Map<string, string[]>();
+  for (const { entry } of tasks)
+    for (const label of entry.labels) owners.set(label, [...(owners.get(label) ?? []), entry.name]);
+  return [...owners].sort(([a], [b]) => compareCodeUnits(a, b)).map(([label, names]) => ({
+    label,
+    tasks: names,
+    rows: rows.get(label) ?? 0,
+    statisticsBytes: bytesPerClass.get(label) ?? 0,
+  }));
+}
+
+async function history(folder: string, present: number): Promise<StoreVersionInfo[]> {
+  const earlier = (await keptVersions(folder)).filter((version) => version !== present);
+  const versions: StoreVersionInfo[] = [];
+  for (const version of [...earlier, present].reverse()) {
+    const { change, time } = (await readVersion(folder, version)).store;
+    versions.push({ version, change, ...(time !== "" && { time }) });
+  }
+  return versions;
+}
+
+/**
+ * Looks into a store, or into a run as the store that it may become; checks every file against its hash.
+ * @throws StoreError if there is none; CheckpointError where a file is missing or damaged
+ */
+export async function describeStore(folder: string): Promise<StoreInfo> {
+  const path = resolve(folder);
+  const manifest = await readStore(path);
+  const hint = damageHintOf(manifest);
+  const tasks = await Promise.all(
+    manifest.tasks.map(async (entry): Promise<ListedTask> => {
+      const place = join(await verifiedTaskFolder(path, entry, hint), statisticsFile);
+      const has = statisticsFile in entry.adapter.files;
+      return { entry, contributions: has ? decodeContributions(await readFile(place), place).contributions : [] };
+    }),
+  );
+  const { version } = manifest.store;
+  const perClass = describeClasses(tasks);
+  return {
+    folder: path,
+    version,
+    backbone: { source: manifest.backbone.source, hash: manifest.backbone.hash },
+    classes: perClass.length,
+    tasks: tasks.map(describeTask),
+    perClass,
+    statisticsBytes: perClass.reduce((sum, each) => sum + each.statisticsBytes, 0),
+    versions: await history(path, version),
+  };
+}
