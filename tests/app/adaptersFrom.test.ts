@@ -1,61 +1,23 @@
 /** A run that takes the adapters of another in place of training, on the tiny random model. */
-import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { loadConfig } from "../../src/app/config.ts";
+import { beforeAll, describe, expect, test } from "vitest";
 import { readManifest } from "../../src/app/manifest.ts";
-import { runExperiment } from "../../src/app/runExperiment.ts";
 import { selectorFile } from "../../src/continual/selectorState.ts";
 import { ConfigError, StoreError } from "../../src/core/errors.ts";
 import type { RunEvent } from "../../src/core/record.ts";
 import { readRunRecord } from "../../src/report/record.ts";
+import { isA, TinyRuns, warningsOf } from "../support/runs.ts";
 import { writeTinyExperiment } from "../support/tinyStreams.ts";
 
-let root = "";
-let yaml = "";
-const at = (name: string) => join(root, name);
+const runs = new TinyRuns({ "training.epochs": 1 });
+const { root, at } = runs;
 
 beforeAll(async () => {
-  root = await mkdtemp(join(tmpdir(), "accrete-adapters-from-"));
-  yaml = await writeTinyExperiment(root);
-  await run("plain", {});
-  await run("whole", { "method.selector": "newlora-frozen" });
+  await runs.furnish(writeTinyExperiment);
+  await runs.run("plain", {});
+  await runs.run("whole", { "method.selector": "newlora-frozen" });
 });
-afterAll(() => rm(root, { recursive: true, force: true }));
-
-interface Asked {
-  readonly from?: string;
-  readonly resume?: boolean;
-  readonly stopAfter?: RunEvent["type"];
-}
-
-async function run(
-  name: string,
-  settings: Readonly<Record<string, unknown>>,
-  { from, resume = false, stopAfter }: Asked = {},
-): Promise<RunEvent[]> {
-  const overrides = Object.entries({ "training.epochs": 1, ...settings, out: at(name) });
-  const { config } = await loadConfig(
-    yaml,
-    overrides.map(([key, value]) => ({ key, value, source: "test" })),
-  );
-  const events: RunEvent[] = [];
-  for await (const event of runExperiment(config, { resume, ...(from && { adaptersFrom: at(from) }) })) {
-    events.push(event);
-    if (event.type === stopAfter) break;
-  }
-  return events;
-}
-
-/** Relative name → bytes in hex. */
-async function adapterFiles(name: string): Promise<Record<string, string>> {
-  const folder = join(at(name), "adapters");
-  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
-  const paths = entries.filter((each) => each.isFile()).map((each) => join(each.parentPath, each.name));
-  const read = paths.map(async (path) => [path.slice(folder.length), (await readFile(path)).toString("hex")]);
-  return Object.fromEntries(await Promise.all(read));
-}
 
 async function adapterIds(name: string): Promise<readonly (readonly [string, string])[]> {
   const manifest = await readManifest(at(name));
@@ -70,9 +32,9 @@ const rowsOf = (events: readonly RunEvent[]) =>
   });
 
 test("gives what the whole run gives, and trains nothing", async () => {
-  const events = await run("taken", { "method.selector": "newlora-frozen" }, { from: "plain" });
+  const events = await runs.run("taken", { "method.selector": "newlora-frozen" }, { from: "plain" });
   expect(events.some(({ type }) => type === "step" || type === "epoch")).toBe(false);
-  expect(await adapterFiles("taken")).toEqual(await adapterFiles("whole"));
+  expect(await runs.adapterBytes("taken")).toEqual(await runs.adapterBytes("whole"));
   expect(await adapterIds("taken")).toEqual(await adapterIds("plain"));
   const whole = await readFile(join(at("whole"), "events.jsonl"), "utf8");
   const parsed: RunEvent[] = whole
@@ -81,14 +43,14 @@ test("gives what the whole run gives, and trains nothing", async () => {
     .map((line) => JSON.parse(line));
   expect(rowsOf(events)).toEqual(rowsOf(parsed));
   expect(rowsOf(events)[2]?.routed).toBeDefined();
-  const notes = events.flatMap((event) => (event.type === "warning" ? [event.message] : []));
+  const notes = warningsOf(events);
   expect(notes.join("\n")).toContain(`Adapters are taken from ${at("plain")}`);
 });
 
 test("takes exact figures over where a router needs no logits, and measures the routed ones alike", async () => {
   const router = { router: { kind: "lda", secondPass: "always" } };
-  await run("measured", router);
-  const taken = rowsOf(await run("routed", router, { from: "plain" }));
+  await runs.run("measured", router);
+  const taken = rowsOf(await runs.run("routed", router, { from: "plain" }));
   const { metrics } = await readRunRecord(at("measured"));
   const routed = metrics?.level === undefined ? metrics?.routed : undefined;
   expect(taken.at(-1)?.routed?.accuracy).toEqual(routed?.matrix.at(-1));
@@ -96,17 +58,17 @@ test("takes exact figures over where a router needs no logits, and measures the 
 });
 
 test("leaves what the other run kept beside its adapters there", async () => {
-  await run("bare", {}, { from: "whole" });
-  const files = Object.keys(await adapterFiles("bare"));
+  await runs.run("bare", {}, { from: "whole" });
+  const files = Object.keys(await runs.adapterBytes("bare"));
   expect(files.some((name) => name.endsWith(selectorFile))).toBe(false);
-  expect(await adapterFiles("bare")).toEqual(await adapterFiles("plain"));
+  expect(await runs.adapterBytes("bare")).toEqual(await runs.adapterBytes("plain"));
 });
 
 test("goes on where it was interrupted", async () => {
   const selector = { "method.selector": "newlora-frozen" };
-  await run("again", selector, { from: "plain", stopAfter: "task-learned" });
-  await run("again", selector, { from: "plain", resume: true });
-  expect(await adapterFiles("again")).toEqual(await adapterFiles("whole"));
+  await runs.run("again", selector, { from: "plain", stopAfter: isA("task-learned") });
+  await runs.run("again", selector, { from: "plain", resume: true });
+  expect(await runs.adapterBytes("again")).toEqual(await runs.adapterBytes("whole"));
 });
 
 describe("is refused", () => {
@@ -115,28 +77,28 @@ describe("is refused", () => {
     ["another seed and rank", { seed: 2, "method.rank": 2 }, "plain", /different: method\.rank, seed/],
     ["a network trained jointly", { "method.selector": "newlora" }, "plain", /selector newlora/],
   ])("%s", async (_, settings, from, message) => {
-    const failure = await run("refused", settings, { from }).catch((error) => error);
+    const failure = await runs.run("refused", settings, { from }).catch((error) => error);
     expect(failure).toBeInstanceOf(ConfigError);
     expect(failure.message).toMatch(message);
   });
 
   test("a run that is not finished", async () => {
-    await run("half", {}, { stopAfter: "task-learned" });
-    await expect(run("refused", {}, { from: "half" })).rejects.toThrow(/not finished/);
+    await runs.run("half", {}, { stopAfter: isA("task-learned") });
+    await expect(runs.run("refused", {}, { from: "half" })).rejects.toThrow(/not finished/);
   });
 
   test("no run at all", async () => {
-    await expect(run("refused", {}, { from: "nowhere" })).rejects.toThrow(StoreError);
+    await expect(runs.run("refused", {}, { from: "nowhere" })).rejects.toThrow(StoreError);
   });
 
   test("other data, a damaged adapter", async () => {
     const train = join(root, "train.jsonl");
     const before = await readFile(train, "utf8");
     await writeFile(train, before.replace("number 7 ", "number 7 7 "));
-    await expect(run("refused", {}, { from: "plain" })).rejects.toThrow(/of other data/);
+    await expect(runs.run("refused", {}, { from: "plain" })).rejects.toThrow(/of other data/);
     await writeFile(train, before);
-    await run("damaged", {});
+    await runs.run("damaged", {});
     await writeFile(join(at("damaged"), "adapters", "task-0", "adapter_model.safetensors"), "x");
-    await expect(run("refused", {}, { from: "damaged" })).rejects.toThrow(/is damaged/);
+    await expect(runs.run("refused", {}, { from: "damaged" })).rejects.toThrow(/is damaged/);
   });
 });

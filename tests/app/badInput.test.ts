@@ -1,10 +1,8 @@
 /** Everything that can be wrong with what a user gives, driven from the command line on a whole tiny experiment. */
 import { existsSync } from "node:fs";
-import { appendFile, cp, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { appendFile, cp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join, relative } from "node:path";
-import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
-import { loadConfig, type ResolvedConfig } from "../../src/app/config.ts";
+import { beforeAll, describe, expect, test, vi } from "vitest";
 import { openRun } from "../../src/app/predictor.ts";
 import { runExperiment } from "../../src/app/runExperiment.ts";
 import {
@@ -20,19 +18,17 @@ import type { HostTensor } from "../../src/core/tensor.ts";
 import { nodeFileSystem } from "../../src/io/atomic.ts";
 import { decodeSafetensors, encodeSafetensors } from "../../src/io/safetensors.ts";
 import { accrete } from "../support/cli.ts";
-import { temporaryFolder } from "../support/folders.ts";
+import { folderOfTestFile, temporaryFolder } from "../support/folders.ts";
+import { configWith, runToEnd } from "../support/runs.ts";
 import { writeTinyExperiment } from "../support/tinyStreams.ts";
 
-let root = "";
-let template = "";
+const root = folderOfTestFile("bad");
+const template = join(root, "template");
 
 beforeAll(async () => {
-  root = await mkdtemp(join(tmpdir(), "accrete-bad-"));
-  template = join(root, "template");
   await writeTinyExperiment(template);
   await editYaml(template, "epochs: 6", "epochs: 1");
 });
-afterAll(() => rm(root, { recursive: true, force: true }));
 
 /** A copy of the experiment in a folder of its own. */
 async function experiment(): Promise<string> {
@@ -257,19 +253,7 @@ const refusals: readonly Refusal[] = [
   },
 ];
 
-async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
-  const all: T[] = [];
-  for await (const item of items) all.push(item);
-  return all;
-}
-
-function run(config: ResolvedConfig): Promise<RunEvent[]> {
-  return collect(runExperiment(config));
-}
-
-async function configIn(folder: string): Promise<ResolvedConfig> {
-  return (await loadConfig(join(folder, "tiny.yaml"))).config;
-}
+const configIn = (folder: string) => configWith(join(folder, "tiny.yaml"));
 
 describe("is refused with exit 2, where and why, before anything is written", () => {
   test.each(refusals)("$name", async ({ breakIt, error, says }) => {
@@ -282,7 +266,7 @@ describe("is refused with exit 2, where and why, before anything is written", ()
     expect(read).toMatch(/^accrete: /);
     expect(read).not.toMatch(/\n {4}at |: undefined|\[object/);
     expect(existsSync(join(folder, "run"))).toBe(false);
-    await expect(configIn(folder).then((config) => run(config))).rejects.toBeInstanceOf(error);
+    await expect(configIn(folder).then((config) => runToEnd(config))).rejects.toBeInstanceOf(error);
   });
 });
 
@@ -291,7 +275,7 @@ describe("is no error", () => {
     const folder = await experiment();
     await appendFile(join(folder, "train.jsonl"), '{"text": "", "label": "aa"}\n');
     await appendFile(join(folder, "test.jsonl"), '{"text": " \\u200b ", "label": "aa"}\n');
-    const events = await run(await configIn(folder));
+    const events = await runToEnd(await configIn(folder));
     expect(events.at(-1)?.type).toBe("run-finished");
     await using predictor = await openRun(join(folder, "run"));
     const [prediction] = await predictor.predict([{ text: "" }]);
@@ -307,7 +291,7 @@ describe("is no error", () => {
       join(folder, "test.jsonl"),
       `${JSON.stringify({ text: "a ".repeat(700), label: "aa" })}\n`,
     );
-    const events = await run(await configIn(folder));
+    const events = await runToEnd(await configIn(folder));
     const counts = events.flatMap((event) => (event.type === "task-learned" ? [event.truncatedTexts] : []));
     expect(counts).toEqual([2, 0, 0]);
     expect(events.at(-1)?.type).toBe("run-finished");
@@ -322,7 +306,7 @@ test("a loss that leaves the finite numbers: exit 1, the batch named, earlier ta
   expect(err).toMatch(/the loss became \S+ in epoch 1, step \d+ of \d+, on a batch of 4 beginning with "/);
   expect(err).toContain("lower training.learningRate");
   await rm(join(folder, "run"), { recursive: true });
-  await expect(configIn(folder).then((config) => run(config))).rejects.toBeInstanceOf(EngineError);
+  await expect(configIn(folder).then((config) => runToEnd(config))).rejects.toBeInstanceOf(EngineError);
 });
 
 /** Every file below a folder, by path; the experiment's own place, which adapters name, is `F`. */
@@ -358,7 +342,7 @@ describe("full disk while saving", () => {
   beforeAll(async () => {
     const folder = join(root, "whole");
     await cp(template, folder, { recursive: true });
-    await run(await configIn(folder));
+    await runToEnd(await configIn(folder));
     whole = await adaptersIn(folder);
     expect(Object.keys(whole).length).toBeGreaterThan(6);
   });
@@ -400,7 +384,7 @@ describe("full disk while saving", () => {
   test("the library says so with a StoreError", async () => {
     const folder = await experiment();
     const full = fillDiskAt("adapter_model.safetensors", 1);
-    await expect(run(await configIn(folder)).finally(() => full.mockRestore())).rejects.toBeInstanceOf(
+    await expect(runToEnd(await configIn(folder)).finally(() => full.mockRestore())).rejects.toBeInstanceOf(
       StoreError,
     );
   });
@@ -419,7 +403,8 @@ test("two runs in one folder: the second is refused with exit 2, with and withou
     expect(err).toMatch(/choose another folder/);
   }
   expect(await filesIn(config.out, folder)).toEqual(before);
-  const events = await collect(first);
-  expect(events.at(-1)?.type).toBe("run-finished");
+  let last: RunEvent | undefined;
+  for await (const event of first) last = event;
+  expect(last?.type).toBe("run-finished");
   expect(await readdir(config.out)).not.toContain("lock.json");
 });

@@ -1,11 +1,9 @@
 /** What must hold whatever is learned. All of it on adapters that were really trained: with B = 0 it would say nothing. */
-import { cp, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join, relative } from "node:path";
+import { cp, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import fc from "fast-check";
-import { afterAll, beforeAll, describe, expect, expectTypeOf, test } from "vitest";
+import { beforeAll, describe, expect, expectTypeOf, test } from "vitest";
 import { loadBackbone } from "../../src/app/backbone.ts";
-import { loadConfig, type ResolvedConfig } from "../../src/app/config.ts";
 import { openRun } from "../../src/app/predictor.ts";
 import { runExperiment } from "../../src/app/runExperiment.ts";
 import { fromSavedAdapter } from "../../src/app/savedTask.ts";
@@ -19,6 +17,8 @@ import { readPeftFolder } from "../../src/peft/checkpoint.ts";
 import { loraScaling } from "../../src/peft/lora.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
 import type { ModelStructure } from "../../src/train/graphs.ts";
+import { bytesBelow } from "../support/folders.ts";
+import { TinyRuns } from "../support/runs.ts";
 import { writeTinyExperiment } from "../support/tinyStreams.ts";
 import { relativeDifference, tolerances } from "../support/tolerances.ts";
 
@@ -26,47 +26,16 @@ const learned = ["task-0", "task-1", "task-2"] as const;
 /** Texts of many lengths, more than one batch of them, the longest longer than the model reads. */
 const texts = Array.from({ length: 45 }, (_, i) => `${"abcdef"[i % 6]} ${"word ".repeat((i * 7) % 38)}${i}`);
 
-let root = "";
-let yaml = "";
+const runs = new TinyRuns();
+const { root } = runs;
 let events: RunEvent[] = [];
 
-const runFolder = () => join(root, "run");
-
-async function configFor(
-  out: string,
-  settings: Readonly<Record<string, unknown>> = {},
-): Promise<ResolvedConfig> {
-  const overrides = Object.entries({ ...settings, out }).map(([key, value]) => ({
-    key,
-    value,
-    source: "test",
-  }));
-  return (await loadConfig(yaml, overrides)).config;
-}
-
-async function runTo(out: string, settings?: Readonly<Record<string, unknown>>): Promise<RunEvent[]> {
-  const all: RunEvent[] = [];
-  for await (const event of runExperiment(await configFor(out, settings))) all.push(event);
-  return all;
-}
-
-/** Every file below a folder, by path, as hexadecimal digits. */
-async function bytesIn(folder: string): Promise<Record<string, string>> {
-  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
-  const files: Record<string, string> = {};
-  for (const entry of entries.filter((each) => each.isFile())) {
-    const path = join(entry.parentPath, entry.name);
-    files[relative(folder, path)] = (await readFile(path)).toString("hex");
-  }
-  return files;
-}
+const runFolder = () => runs.at("run");
 
 beforeAll(async () => {
-  root = await mkdtemp(join(tmpdir(), "accrete-invariants-"));
-  yaml = await writeTinyExperiment(root);
-  events = await runTo(runFolder());
+  await runs.furnish(writeTinyExperiment);
+  events = await runs.run("run");
 });
-afterAll(() => rm(root, { recursive: true, force: true }));
 
 interface Restored {
   readonly task: LearnedTask;
@@ -169,15 +138,15 @@ describe("LoRA", () => {
 });
 
 test("learning a task leaves the backbone and every earlier adapter as they were, byte for byte", async () => {
-  const out = join(root, "watched");
-  const model = await bytesIn(join(root, "model"));
+  const out = runs.at("watched");
+  const model = await bytesBelow(join(root, "model"));
   const seen: Record<string, string>[] = [];
-  for await (const event of runExperiment(await configFor(out))) {
+  for await (const event of runExperiment(await runs.configFor("watched"))) {
     if (event.type !== "task-learned" && event.type !== "run-finished") continue;
-    const now = await bytesIn(join(out, "adapters"));
+    const now = await bytesBelow(join(out, "adapters"));
     for (const before of seen) expect(now).toMatchObject(before);
     seen.push(now);
-    expect(await bytesIn(join(root, "model"))).toEqual(model);
+    expect(await bytesBelow(join(root, "model"))).toEqual(model);
   }
   expect(
     seen.map((files) => Object.keys(files).filter((name) => name.endsWith("/head.safetensors")).length),
@@ -221,11 +190,11 @@ describe("an example's logits do not depend on its company", () => {
 
 describe("the seed", () => {
   test("the same twice gives the same adapters byte for byte; another does not, in any task", async () => {
-    await runTo(join(root, "again"));
-    await runTo(join(root, "other"), { seed: 2 });
-    const first = await bytesIn(join(runFolder(), "adapters"));
-    expect(await bytesIn(join(root, "again", "adapters"))).toEqual(first);
-    const other = await bytesIn(join(root, "other", "adapters"));
+    await runs.run("again");
+    await runs.run("other", { seed: 2 });
+    const first = await runs.adapterBytes("run");
+    expect(await runs.adapterBytes("again")).toEqual(first);
+    const other = await runs.adapterBytes("other");
     expect(Object.keys(other)).toEqual(Object.keys(first));
     const tensors = Object.keys(first).filter((name) => name.endsWith(".safetensors"));
     expect(tensors).toHaveLength(6);

@@ -2,10 +2,9 @@
  * Every combination that the table lets pass learns two tasks; every other is refused before anything is loaded. The heads
  * stay as they began, so that what falls of the loss is the adapter's doing.
  */
-import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { copyFile, mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
 import { type LoadedBackbone, loadBackbone } from "../../src/app/backbone.ts";
 import { allCombinations, type Combination, checkCombination, families } from "../../src/app/combinations.ts";
 import { type ResolvedConfig, resolveConfig } from "../../src/app/config.ts";
@@ -14,23 +13,24 @@ import { runExperiment } from "../../src/app/runExperiment.ts";
 import { fromSavedAdapter, fromSavedAnswers } from "../../src/app/savedTask.ts";
 import { AdaptedBackbone, type LearnedTask, rowOf } from "../../src/continual/adaptedBackbone.ts";
 import { IGNORED, tokenTargets } from "../../src/continual/wordTargets.ts";
-import { ConfigError } from "../../src/core/errors.ts";
-import type { RunEvent } from "../../src/core/record.ts";
 import { float32 } from "../../src/core/tensor.ts";
 import { OUTSIDE, readConll } from "../../src/data/conll.ts";
 import type { LabelledExample } from "../../src/data/types.ts";
 import type { Architecture } from "../../src/nn/backbone.ts";
 import { readPeftFolder } from "../../src/peft/checkpoint.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
+import { issuesOf } from "../support/errors.ts";
+import { bytesBelow, folderOfTestFile } from "../support/folders.ts";
+import { runToEnd } from "../support/runs.ts";
 import { writeTinyFamily } from "../support/tinyModels.ts";
-import { conll } from "../support/tinyStreams.ts";
+import { conll, jsonl } from "../support/tinyStreams.ts";
 
 const labels = ["aa", "bb", "cc", "dd"] as const;
 const prompt = "{text} is";
 const trainTexts = () => sentences(100, 12);
 const taskNames = ["task-0", "task-1"] as const;
 
-let root = "";
+const root = folderOfTestFile("matrix");
 
 /**
  * Of every task's two labels one has more texts than the other: where the head is random and stays so, that is the
@@ -44,8 +44,6 @@ function sentences(first: number, count: number): LabelledExample[] {
     })),
   );
 }
-
-const jsonl = (rows: readonly unknown[]) => rows.map((row) => `${JSON.stringify(row)}\n`).join("");
 
 const nameOf = ({ family, adapter, head, level }: Combination) => `${family}, ${adapter}, ${head}, ${level}`;
 
@@ -94,14 +92,6 @@ function configOf(combination: Combination, out: string, baseDir = root): Resolv
     out,
   };
   return resolveConfig(raw, baseDir);
-}
-
-async function adapterBytes(out: string, task: string): Promise<Readonly<Record<string, string>>> {
-  const folder = join(out, "adapters", task);
-  const files: Record<string, string> = {};
-  for (const name of await readdir(folder))
-    files[name] = (await readFile(join(folder, name))).toString("hex");
-  return files;
 }
 
 /** −log softmax(row)[slot] */
@@ -194,24 +184,7 @@ async function lossesOfHeads(config: ResolvedConfig, loaded: LoadedBackbone, nam
   return [await loss({ model, first }, task), await loss({ model, first }, zeroed(task))];
 }
 
-async function refusalOf(action: () => Promise<unknown>): Promise<ConfigError> {
-  try {
-    await action();
-  } catch (error) {
-    if (error instanceof ConfigError) return error;
-    throw error;
-  }
-  return expect.unreachable("nothing was refused");
-}
-
-async function collect(config: ResolvedConfig): Promise<RunEvent[]> {
-  const events: RunEvent[] = [];
-  for await (const event of runExperiment(config)) events.push(event);
-  return events;
-}
-
 beforeAll(async () => {
-  root = await mkdtemp(join(tmpdir(), "accrete-matrix-"));
   const isFamily = (name: string): name is Architecture => Object.hasOwn(families, name);
   for (const family of Object.keys(families).filter(isFamily))
     await writeTinyFamily(family, join(root, family));
@@ -220,7 +193,6 @@ beforeAll(async () => {
   await writeFile(join(root, "train.conll"), conll(0, 32));
   await writeFile(join(root, "test.conll"), conll(2000, 8));
 });
-afterAll(() => rm(root, { recursive: true, force: true }));
 
 const combinations = allCombinations().map((combination) => ({ name: nameOf(combination), combination }));
 const allowed = combinations.filter(({ combination }) => checkCombination(combination).allowed);
@@ -234,9 +206,9 @@ describe("what runs learns", () => {
     let first: unknown;
     for await (const event of runExperiment(config)) {
       if (event.type === "epoch") meanLosses[event.task]?.push(event.meanLoss);
-      if (event.type === "task-learned") first ??= await adapterBytes(config.out, "task-0");
+      if (event.type === "task-learned") first ??= await bytesBelow(join(config.out, "adapters", "task-0"));
     }
-    expect(await adapterBytes(config.out, "task-0")).toEqual(first);
+    expect(await bytesBelow(join(config.out, "adapters", "task-0"))).toEqual(first);
     const loaded = await loadBackbone(config.backbone);
     for (const [index, task] of taskNames.entries()) {
       const [start = 0, ...rest] = meanLosses[index] ?? [];
@@ -261,10 +233,8 @@ describe("what does not run is refused with the reason, and nothing but config.j
     // Neither weights nor a tokenizer, and none of the stream's files.
     await copyFile(join(root, family, "config.json"), join(folder, family, "config.json"));
     const out = join(folder, "run");
-    const error = await refusalOf(async () => collect(configOf(combination, out, folder)));
-    expect(error).toBeInstanceOf(ConfigError);
-    const said = [error.message, ...error.issues.map(({ expected }) => expected)].join("\n");
-    expect(said).toContain(verdict.reason);
+    const issues = await issuesOf(() => runToEnd(configOf(combination, out, folder)));
+    expect(issues.map(({ expected }) => expected).join("\n")).toContain(verdict.reason);
     expect((await readdir(folder)).sort()).toEqual([family]);
   });
 

@@ -1,15 +1,15 @@
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { mkdir, readdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { beforeAll, expect, test } from "vitest";
 import { exportTaskFolders } from "../../src/app/original/checkpoints.ts";
 import { readPeftFolder } from "../../src/peft/checkpoint.ts";
 import { encodeSentenceTasks } from "../../src/prepare/encode.ts";
 import { accrete } from "../support/cli.ts";
+import { bytesBelow, folderOfTestFile } from "../support/folders.ts";
 import { writeTinyModel } from "../support/tinyModels.ts";
 import { conll, labels } from "../support/tinyStreams.ts";
 
-let folder = "";
+const folder = folderOfTestFile("original");
 const at = (...parts: readonly string[]) => join(folder, ...parts);
 
 function rows(part: string, own: readonly string[], count: number) {
@@ -19,7 +19,6 @@ function rows(part: string, own: readonly string[], count: number) {
 }
 
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), "accrete-original-"));
   await writeTinyModel(at("model"));
   const tasks = [0, 2, 4].map((first) => {
     const own = labels.slice(first, first + 2);
@@ -36,15 +35,6 @@ beforeAll(async () => {
     `method: PEFT\nPEFT_type: LoRA\nprompt_type: none\nbackbone_extract_token: cls_token\ndataset: ${folder}\nlr: 1e-2\n`,
   );
 });
-afterAll(() => rm(folder, { recursive: true, force: true }));
-
-/** Path inside the folder → content. */
-async function filesBelow(path: string): Promise<Record<string, string>> {
-  const entries = await readdir(path, { recursive: true, withFileTypes: true });
-  const files = entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
-  const contents = files.map(async (file) => [file.slice(path.length + 1), await readFile(file, "hex")]);
-  return Object.fromEntries(await Promise.all(contents));
-}
 
 test("a run with the original's flags, and its folders of adapters", async () => {
   const { exitCode, err } = await accrete(
@@ -72,18 +62,18 @@ test("a run with the original's flags, and its folders of adapters", async () =>
     const tasks = (await readdir(at("run", `lora_task_${k}`))).sort();
     expect(tasks).toEqual(["task-0", "task-1", "task-2"].slice(0, k + 1));
     for (const task of tasks)
-      expect(await filesBelow(at("run", `lora_task_${k}`, task))).toEqual(
-        await filesBelow(at("run", "adapters", task)),
+      expect(await bytesBelow(at("run", `lora_task_${k}`, task))).toEqual(
+        await bytesBelow(at("run", "adapters", task)),
       );
   }
   const saved = await readPeftFolder(at("run", "lora_task_2", "task-1"));
   expect(saved.labels).toEqual(["cc", "dd"]);
 
-  const before = await filesBelow(at("run", "lora_task_2"));
+  const before = await bytesBelow(at("run", "lora_task_2"));
   await rm(at("run", "lora_task_1"), { recursive: true });
   await exportTaskFolders(at("run"));
   expect((await readdir(at("run", "lora_task_1"))).sort()).toEqual(["task-0", "task-1"]);
-  expect(await filesBelow(at("run", "lora_task_2"))).toEqual(before);
+  expect(await bytesBelow(at("run", "lora_task_2"))).toEqual(before);
 });
 
 test("words: a prepared set and the original's flags", async () => {

@@ -1,51 +1,26 @@
 /** Probing as a part of a run, on the tiny random model. */
-import { mkdtemp, readFile, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { loadConfig } from "../../src/app/config.ts";
-import { runExperiment } from "../../src/app/runExperiment.ts";
+import { beforeAll, describe, expect, test } from "vitest";
 import { computeProbing } from "../../src/core/probing.ts";
 import type { RunEvent } from "../../src/core/record.ts";
 import { renderHtml } from "../../src/report/html.ts";
 import { readRunRecord } from "../../src/report/record.ts";
 import { issuesOf } from "../support/errors.ts";
-import { configAt } from "../support/runs.ts";
+import { configAt, finishOf, sentenceMetrics, TinyRuns } from "../support/runs.ts";
 import { writeTinyExperiment } from "../support/tinyStreams.ts";
 
-let root = "";
-let yaml = "";
+const runs = new TinyRuns({ "training.epochs": 1 });
+const { root } = runs;
 
-beforeAll(async () => {
-  root = await mkdtemp(join(tmpdir(), "accrete-probing-"));
-  yaml = await writeTinyExperiment(root);
-});
-afterAll(() => rm(root, { recursive: true, force: true }));
+beforeAll(() => runs.furnish(writeTinyExperiment));
 
-async function run(
-  name: string,
-  probing: unknown,
-  stopAt?: (event: RunEvent) => boolean,
-): Promise<RunEvent[]> {
-  const settings = { "training.epochs": 1, probing, out: join(root, name) };
-  const overrides = Object.entries(settings).map(([key, value]) => ({ key, value, source: "test" }));
-  const { config } = await loadConfig(yaml, overrides);
-  const events: RunEvent[] = [];
-  for await (const event of runExperiment(config, { resume: true })) {
-    events.push(event);
-    if (stopAt?.(event) === true) break;
-  }
-  return events;
-}
+const run = (name: string, probing: unknown, stopAfter: (event: RunEvent) => boolean = () => false) =>
+  runs.run(name, { probing }, { resume: true, stopAfter });
 
 const probedIn = (events: readonly RunEvent[]) => events.filter((event) => event.type === "probed");
 
-function probingOf(events: readonly RunEvent[]) {
-  const last = events.at(-1);
-  if (last?.type !== "run-finished" || last.metrics.level !== undefined)
-    throw new TypeError("the run did not finish");
-  return last.metrics.probing;
-}
+const probingOf = (events: readonly RunEvent[]) => sentenceMetrics(finishOf(events)).probing;
 
 describe("a run that probes", () => {
   let events: RunEvent[] = [];

@@ -1,13 +1,9 @@
 /** Prompt tuning from the configuration on: run, resume, predict, save and load. */
-import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join, relative } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { join } from "node:path";
+import { beforeAll, describe, expect, test } from "vitest";
 import { loadBackbone } from "../../src/app/backbone.ts";
-import { loadConfig, type ResolvedConfig } from "../../src/app/config.ts";
 import { createLearner } from "../../src/app/createLearner.ts";
 import { openRun } from "../../src/app/predictor.ts";
-import { runExperiment } from "../../src/app/runExperiment.ts";
 import { fromSavedAdapter } from "../../src/app/savedTask.ts";
 import { promptTaskOf, resolveStructure, trainableParameters } from "../../src/app/structure.ts";
 import { AdaptedBackbone } from "../../src/continual/adaptedBackbone.ts";
@@ -18,6 +14,7 @@ import { readRows } from "../../src/io/safetensors.ts";
 import { readPeftFolder } from "../../src/peft/checkpoint.ts";
 import { autoPromptText, PROMPT_EMBEDDINGS, promptTextIds } from "../../src/peft/promptTuning.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
+import { configWith, isA, TinyRuns } from "../support/runs.ts";
 import { writeTinyExperiment } from "../support/tinyStreams.ts";
 import { relativeDifference, tolerances } from "../support/tolerances.ts";
 
@@ -28,49 +25,14 @@ const prompt = {
   "training.learningRate": 5e-2,
 } as const;
 
-let root = "";
-let yaml = "";
+const runs = new TinyRuns(prompt);
+const { root } = runs;
 let events: RunEvent[] = [];
 
-type Settings = Readonly<Record<string, unknown>>;
-
-async function configFor(out: string, settings: Settings = {}): Promise<ResolvedConfig> {
-  const all = { ...prompt, ...settings, out: join(root, out) };
-  return (
-    await loadConfig(
-      yaml,
-      Object.entries(all).map(([key, value]) => ({ key, value, source: "test" })),
-    )
-  ).config;
-}
-
-async function runTo(
-  out: string,
-  settings: Settings = {},
-  options: Parameters<typeof runExperiment>[1] = {},
-): Promise<RunEvent[]> {
-  const all: RunEvent[] = [];
-  for await (const event of runExperiment(await configFor(out, settings), options)) all.push(event);
-  return all;
-}
-
-async function adaptersIn(out: string): Promise<Record<string, string>> {
-  const folder = join(root, out, "adapters");
-  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
-  const files: Record<string, string> = {};
-  for (const entry of entries.filter((each) => each.isFile())) {
-    const path = join(entry.parentPath, entry.name);
-    files[relative(folder, path)] = (await readFile(path)).toString("hex");
-  }
-  return files;
-}
-
 beforeAll(async () => {
-  root = await mkdtemp(join(tmpdir(), "accrete-prompt-run-"));
-  yaml = await writeTinyExperiment(root);
-  events = await runTo("run");
+  await runs.furnish(writeTinyExperiment);
+  events = await runs.run("run");
 });
-afterAll(() => rm(root, { recursive: true, force: true }));
 
 function lossesOf(task: number): number[] {
   return events.flatMap((event) => (event.type === "epoch" && event.task === task ? [event.meanLoss] : []));
@@ -122,16 +84,12 @@ describe("a run", () => {
   });
 
   test("goes on after an interruption and ends with the same bytes", async () => {
-    const stop = new AbortController();
-    await expect(async () => {
-      for await (const event of runExperiment(await configFor("cut"), { signal: stop.signal }))
-        if (event.type === "step" && event.task === 1) stop.abort();
-    }).rejects.toThrow();
-    expect(Object.keys(await adaptersIn("cut")).some((path) => path.startsWith("task-1"))).toBe(false);
-    await runTo("cut", {}, { resume: true });
-    const whole = await adaptersIn("run");
+    await runs.abort("cut", {}, isA("step", 1));
+    expect(Object.keys(await runs.adapterBytes("cut")).some((path) => path.startsWith("task-1"))).toBe(false);
+    await runs.run("cut", {}, { resume: true });
+    const whole = await runs.adapterBytes("run");
     expect(Object.keys(whole)).toHaveLength(12);
-    expect(await adaptersIn("cut")).toEqual(whole);
+    expect(await runs.adapterBytes("cut")).toEqual(whole);
   });
 
   test("without its prompt a task is learned no longer", async () => {
@@ -160,7 +118,7 @@ describe("a run", () => {
 describe("first values", () => {
   /** A rate of 0 leaves them as they were drawn. */
   async function firstPrompt(out: string, init: unknown): Promise<HostTensor<"float32">> {
-    await runTo(out, { "method.init": init, "training.learningRate": 0, "training.epochs": 1 });
+    await runs.run(out, { "method.init": init, "training.learningRate": 0, "training.epochs": 1 });
     const { adapter } = await readPeftFolder(join(root, out, "adapters", "task-0"));
     return asFloat32(adapter.tensors.get(PROMPT_EMBEDDINGS), "prompt");
   }
@@ -186,7 +144,7 @@ describe("settings", () => {
     const loaded = await loadBackbone(join(root, "model"));
     const textFor = async (recipe?: "clinc150" | "fewrel") => {
       const task = promptTaskOf(recipe === undefined ? {} : { recipe });
-      const { adapter } = resolveStructure(await configFor("x"), loaded, task);
+      const { adapter } = resolveStructure(await runs.configFor("x"), loaded, task);
       return adapter?.kind === "prompt-tuning" ? adapter.spec.text : undefined;
     };
     expect(await textFor("clinc150")).toBe("Classify the intent of this sentence:");
@@ -196,27 +154,21 @@ describe("settings", () => {
 
   test("the prompt and the head are what is trained", async () => {
     const loaded = await loadBackbone(join(root, "model"));
-    const structure = resolveStructure(await configFor("x"), loaded);
+    const structure = resolveStructure(await runs.configFor("x"), loaded);
     expect(trainableParameters(structure, 2)).toBe(5 * 16 + 2 * 17);
   });
 
   test("a prompt that leaves no room, and features that it alone has, are refused", async () => {
     const loaded = await loadBackbone(join(root, "model"));
-    const longest = await configFor("x", { "method.virtualTokens": 29 });
+    const longest = await runs.configFor("x", { "method.virtualTokens": 29 });
     expect(resolveStructure(longest, loaded).adapter).toMatchObject({ spec: { virtualTokens: 29 } });
-    const tooLong = await configFor("x", { "method.virtualTokens": 30 });
+    const tooLong = await runs.configFor("x", { "method.virtualTokens": 30 });
     expect(() => resolveStructure(tooLong, loaded)).toThrow(ConfigError);
     expect(() => resolveStructure(tooLong, loaded)).toThrow(/30 leave no room .* takes 32 tokens/);
     const first = { "feature.pooling": "peft-first" };
-    expect(resolveStructure(await configFor("x", first), loaded).feature.pooling).toBe("peft-first");
-    const settings = { "method.adapter": "lora", ...first };
-    const { config } = await loadConfig(
-      yaml,
-      Object.entries(settings).map(([key, value]) => ({ key, value, source: "test" })),
-    );
-    expect(() => resolveStructure(config, loaded)).toThrow(
-      /reads the first virtual token, but there is none/,
-    );
+    expect(resolveStructure(await runs.configFor("x", first), loaded).feature.pooling).toBe("peft-first");
+    const plain = await configWith(join(root, "tiny.yaml"), { "method.adapter": "lora", ...first });
+    expect(() => resolveStructure(plain, loaded)).toThrow(/reads the first virtual token, but there is none/);
   });
 });
 

@@ -1,7 +1,5 @@
-import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
-import { hostname } from "node:os";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
@@ -12,7 +10,7 @@ import { readSettings } from "../../src/app/store/settings.ts";
 import { mergeStores, openStore } from "../../src/app/store/store.ts";
 import { readStore } from "../../src/app/store/storeFolder.ts";
 import { acquireLock } from "../../src/io/lock.ts";
-import { temporaryFolder } from "../support/folders.ts";
+import { deadOwner, temporaryFolder } from "../support/folders.ts";
 import { questions, statisticsOnly, workshop } from "../support/stores.ts";
 import { texts, writeTinyExperiment } from "../support/tinyStreams.ts";
 
@@ -67,8 +65,8 @@ describe("the place of a union", () => {
     const shop = await workshop();
     const { at, folder } = shop;
     await teach(shop, "a", ["aa", "bb"]);
-    const { pid } = spawnSync(process.execPath, ["-e", ""]);
-    const dead = { pid, hostname: hostname(), startedAt: new Date().toISOString() };
+    const dead = deadOwner();
+    const { pid } = dead;
     for (const name of ["out", `.tmp-build-out-${pid}-0123abcd`, `.tmp-build-far-${pid}-0123abcd`, "here"])
       await mkdir(at(name));
     for (const name of ["out", `.tmp-build-far-${pid}-0123abcd`])

@@ -1,8 +1,7 @@
 /** Token classifiers in peft's folders: what peft wrote is read and computes the same, and we write what peft writes. */
-import { cp, mkdtemp, readFile, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { CheckpointError } from "../../src/core/errors.ts";
 import { float32, float64, type HostTensor } from "../../src/core/tensor.ts";
 import { writeFolderAtomic } from "../../src/io/atomic.ts";
@@ -10,25 +9,24 @@ import { encodePeftFolder, readPeftFolder } from "../../src/peft/checkpoint.ts";
 import type { Architecture, SavedAdapter } from "../../src/peft/types.ts";
 import { buildInferenceGraph } from "../../src/train/graphs.ts";
 import { parameterFeeds } from "../../src/train/trainer.ts";
-import { configOf, editTensors, host, keysOf, makeHead, makeSaved } from "../support/adapterFiles.ts";
+import {
+  configOf,
+  copyGolden,
+  editTensors,
+  host,
+  keysOf,
+  makeHead,
+  makeSaved,
+} from "../support/adapterFiles.ts";
+import { temporaryFolder } from "../support/folders.ts";
 import { goldenBackbone, goldenTensors, inPrecision, need } from "../support/goldens.ts";
-import { promptFeeds, prompts, setups, textBatch, virtualTokens } from "../support/promptRuns.ts";
+import { promptFeeds, setups, textBatch, virtualTokens } from "../support/promptRuns.ts";
 import { relativeDifference } from "../support/tolerances.ts";
 
 const architectures: readonly Architecture[] = ["bert", "roberta"];
 const feature = { pooling: "cls", normalize: false } as const;
 
-let folder = "";
-beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), "accrete-tokens-"));
-});
-afterEach(() => rm(folder, { recursive: true }));
-
-async function golden(model: string): Promise<string> {
-  const path = join(folder, model);
-  await cp(join(prompts, model, "peft-tokcls"), path, { recursive: true });
-  return path;
-}
+const golden = (model: string) => copyGolden("prompt", model, "peft-tokcls");
 
 /** The rows of real tokens: (n, C). */
 function realRows(logits: HostTensor, mask: HostTensor, front: number): HostTensor {
@@ -106,7 +104,7 @@ describe("folders", () => {
     expect(configOf(files).task_type).toBe(taskType);
     expect(files.has("head.safetensors")).toBe(!inside);
     expect(keysOf(files).includes("base_model.model.classifier.weight")).toBe(inside);
-    const path = join(folder, "ours");
+    const path = join(await temporaryFolder(), "ours");
     await writeFolderAtomic(path, files);
     expect(await readPeftFolder(path, { host })).toEqual(adapter);
   });

@@ -1,22 +1,19 @@
 /** Words on the command line: what is printed, and to where. */
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { beforeAll, expect, test } from "vitest";
 import { formatSummary, summarise } from "../../src/cli/commands/seeds.ts";
 import { readRunRecord } from "../../src/report/record.ts";
 import { accrete } from "../support/cli.ts";
+import { folderOfTestFile } from "../support/folders.ts";
 import { writeTinyWords } from "../support/tinyStreams.ts";
 
-let root = "";
+const root = folderOfTestFile("words-cli");
 let ran: Awaited<ReturnType<typeof accrete>>;
 const run = () => join(root, "run");
 
 beforeAll(async () => {
-  root = await mkdtemp(join(tmpdir(), "accrete-words-cli-"));
   ran = await accrete("run", await writeTinyWords(root));
 });
-afterAll(() => rm(root, { recursive: true, force: true }));
 
 test("run tells of entity types and F1, and ends with the tables", () => {
   expect(ran.exitCode).toBe(0);

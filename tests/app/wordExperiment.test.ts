@@ -1,63 +1,27 @@
 /** Words from the configuration on: run, resume, predict, and what the figures are made of. */
-import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join, relative } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { loadConfig, type ResolvedConfig } from "../../src/app/config.ts";
+import { readdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { beforeAll, describe, expect, test } from "vitest";
 import { openRun } from "../../src/app/predictor.ts";
-import { runExperiment } from "../../src/app/runExperiment.ts";
 import { countEntities, poolCounts, scoreCounts } from "../../src/continual/entityMetrics.ts";
 import { DataError, StoreError } from "../../src/core/errors.ts";
-import type { RunEvent, WordMetrics } from "../../src/core/record.ts";
+import type { RunEvent } from "../../src/core/record.ts";
 import { readConll, type TaggedSentence } from "../../src/data/conll.ts";
 import { maskTypes } from "../../src/data/wordStream.ts";
 import { decodeSafetensors } from "../../src/io/safetensors.ts";
 import { readRunRecord } from "../../src/report/record.ts";
 import { renderTables } from "../../src/report/terminal.ts";
+import { finishOf, isA, TinyRuns, warningsOf, wordMetrics } from "../support/runs.ts";
 import { conll, writeTinyWords } from "../support/tinyStreams.ts";
 import { tolerances } from "../support/tolerances.ts";
 
 const division = [["animal", "building"], ["colour"], ["dish"]] as const;
 
-let root = "";
-let yaml = "";
+const runs = new TinyRuns();
+const { root } = runs;
 let events: RunEvent[] = [];
 
-type Settings = Readonly<Record<string, unknown>>;
-
-async function configFor(out: string, settings: Settings = {}): Promise<ResolvedConfig> {
-  const all = { ...settings, out: join(root, out) };
-  const overrides = Object.entries(all).map(([key, value]) => ({ key, value, source: "test" }));
-  return (await loadConfig(yaml, overrides)).config;
-}
-
-async function runTo(
-  out: string,
-  settings: Settings = {},
-  options: Parameters<typeof runExperiment>[1] = {},
-): Promise<RunEvent[]> {
-  const all: RunEvent[] = [];
-  for await (const event of runExperiment(await configFor(out, settings), options)) all.push(event);
-  return all;
-}
-
-function metricsOf(from: readonly RunEvent[]): WordMetrics {
-  const finished = from.find((event) => event.type === "run-finished");
-  if (finished?.type !== "run-finished" || finished.metrics.level !== "word")
-    throw new TypeError("no word-level run finished");
-  return finished.metrics;
-}
-
-async function adaptersIn(out: string): Promise<Record<string, string>> {
-  const folder = join(root, out, "adapters");
-  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
-  const files: Record<string, string> = {};
-  for (const entry of entries.filter((each) => each.isFile())) {
-    const path = join(entry.parentPath, entry.name);
-    files[relative(folder, path)] = (await readFile(path)).toString("hex");
-  }
-  return files;
-}
+const metricsOf = (from: readonly RunEvent[]) => wordMetrics(finishOf(from));
 
 const keysIn = async (path: string) => [...decodeSafetensors(await readFile(path), path).tensors.keys()];
 
@@ -89,11 +53,9 @@ async function predictedTags(
 }
 
 beforeAll(async () => {
-  root = await mkdtemp(join(tmpdir(), "accrete-words-"));
-  yaml = await writeTinyWords(root);
-  events = await runTo("run");
+  await runs.furnish(writeTinyWords);
+  events = await runs.run("run");
 });
-afterAll(() => rm(root, { recursive: true, force: true }));
 
 describe("a run", () => {
   test("learns every task's types and finds them in a test set that all share", () => {
@@ -199,23 +161,19 @@ describe("a run", () => {
   });
 
   test("goes on after an interruption with the first task's O, and ends with the same bytes", async () => {
-    const stop = new AbortController();
-    await expect(async () => {
-      for await (const event of runExperiment(await configFor("cut"), { signal: stop.signal }))
-        if (event.type === "step" && event.task === 1) stop.abort();
-    }).rejects.toThrow();
-    expect(Object.keys(await adaptersIn("cut")).some((path) => path.startsWith("task-1"))).toBe(false);
-    const rest = await runTo("cut", {}, { resume: true });
-    const whole = await adaptersIn("run");
+    await runs.abort("cut", {}, isA("step", 1));
+    expect(Object.keys(await runs.adapterBytes("cut")).some((path) => path.startsWith("task-1"))).toBe(false);
+    const rest = await runs.run("cut", {}, { resume: true });
+    const whole = await runs.adapterBytes("run");
     expect(Object.keys(whole)).toHaveLength(9);
-    expect(await adaptersIn("cut")).toEqual(whole);
+    expect(await runs.adapterBytes("cut")).toEqual(whole);
     const { cil, til } = metricsOf(events);
     expect(metricsOf(rest)).toMatchObject({ cil, til });
   });
 
   test("stops by the micro F1 of the task's own validation sentences", async () => {
     const settings = { "training.epochs": 1, "training.earlyStopping": { patience: 1 } };
-    const short = await runTo("short", settings);
+    const short = await runs.run("short", settings);
     const { sentences } = await readConll(join(root, "validation.conll"));
     const told = short.flatMap((event) => (event.type === "epoch" ? [event.validationAccuracy] : []));
     expect(told).toHaveLength(3);
@@ -233,7 +191,7 @@ describe("other adapters and heads", () => {
       method: { adapter: "prompt-tuning", virtualTokens: 5, init: "auto" },
       "training.learningRate": 5e-2,
     };
-    const { cil } = metricsOf(await runTo("prompt", settings));
+    const { cil } = metricsOf(await runs.run("prompt", settings));
     expect(cil.microF1).toBeGreaterThan(0.6);
     const { sentences } = await readConll(join(root, "test.conll"));
     const gold = sentences.map(({ tags }) => tags);
@@ -249,19 +207,13 @@ describe("other adapters and heads", () => {
       "base_model.classifier.weight",
       "prompt_embeddings",
     ]);
-    const stop = new AbortController();
-    await expect(async () => {
-      for await (const event of runExperiment(await configFor("prompt-cut", settings), {
-        signal: stop.signal,
-      }))
-        if (event.type === "step" && event.task === 2) stop.abort();
-    }).rejects.toThrow();
-    await runTo("prompt-cut", settings, { resume: true });
-    expect(await adaptersIn("prompt-cut")).toEqual(await adaptersIn("prompt"));
+    await runs.abort("prompt-cut", settings, isA("step", 2));
+    await runs.run("prompt-cut", settings, { resume: true });
+    expect(await runs.adapterBytes("prompt-cut")).toEqual(await runs.adapterBytes("prompt"));
   });
 
   test("a cosine head lies beside its adapter, and is still one over words", async () => {
-    const { cil } = metricsOf(await runTo("cosine", { head: "cosine", "stream.sampling": "greedy" }));
+    const { cil } = metricsOf(await runs.run("cosine", { head: "cosine", "stream.sampling": "greedy" }));
     expect(cil.microF1).toBeGreaterThan(0.6);
     const folder = join(root, "cosine", "adapters", "task-2");
     expect(await readdir(folder)).toContain("head.safetensors");
@@ -343,7 +295,7 @@ describe("bad input", () => {
     const file = join(root, `bad-${split}.conll`);
     await writeFile(file, text);
     const out = `bad-${Math.random()}`;
-    return runTo(out, { [`stream.${split}`]: file, "training.epochs": 1 });
+    return runs.run(out, { [`stream.${split}`]: file, "training.epochs": 1 });
   }
 
   test("a line without a tag: its file and number", async () => {
@@ -361,7 +313,7 @@ describe("bad input", () => {
 
   test("an I- without a beginning is read as one, and the run says so", async () => {
     const told = await runWith("test", `${conll(2000, 4)}\ntext\tO\na\tI-animal\nend\tO\n`);
-    const notes = told.flatMap((event) => (event.type === "warning" ? [event.message] : []));
+    const notes = warningsOf(told);
     expect(notes).toContainEqual(expect.stringMatching(/1 I- tag without a beginning before, .* read as B-/));
     const { cil } = metricsOf(told);
     const sentences = (await readConll(join(root, "bad-test.conll"))).sentences;
@@ -373,7 +325,7 @@ describe("bad input", () => {
     // The model reads 32 tokens, two of them special.
     const long = `${"e\tO\n".repeat(40)}a\tB-animal\n`;
     const told = await runWith("test", `${conll(2000, 4)}\n${long}`);
-    const notes = told.flatMap((event) => (event.type === "warning" ? [event.message] : []));
+    const notes = warningsOf(told);
     expect(notes).toContainEqual(expect.stringMatching(/^Words of test beyond training.maxLength: 11;/));
     expect(metricsOf(told).cil.perType.animal?.support).toBe(3);
   });

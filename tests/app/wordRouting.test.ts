@@ -1,53 +1,36 @@
 /** Word runs with a router, and what their folders answer, on the tiny random model. */
-import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, test } from "vitest";
-import { loadConfig } from "../../src/app/config.ts";
+import { beforeAll, expect, test } from "vitest";
 import { openRun } from "../../src/app/predictor.ts";
 import { routerFile, routingFile } from "../../src/app/routing.ts";
-import { runExperiment } from "../../src/app/runExperiment.ts";
 import type { EntityOptions, TaggedText } from "../../src/app/types.ts";
 import { countEntities, scoreCounts } from "../../src/continual/entityMetrics.ts";
 import { statisticsFile } from "../../src/continual/routing/routedLearner.ts";
 import { wordCountsFile } from "../../src/continual/routing/wordRoutedLearner.ts";
-import type { RoutedWordMetrics, RunEvent } from "../../src/core/record.ts";
+import type { RoutedWordMetrics } from "../../src/core/record.ts";
 import { readConll, type TaggedSentence } from "../../src/data/conll.ts";
 import { compareRuns } from "../../src/report/comparison.ts";
 import { readRunRecord } from "../../src/report/record.ts";
 import { renderTables } from "../../src/report/terminal.ts";
+import { bytesBelow } from "../support/folders.ts";
+import { isA, type Settings, TinyRuns } from "../support/runs.ts";
 import { writeTinyWords } from "../support/tinyStreams.ts";
 
-let root = "";
-let yaml = "";
-const at = (name: string, ...rest: string[]) => join(root, name, ...rest);
-type Settings = Readonly<Record<string, unknown>>;
+const runs = new TinyRuns({ "training.epochs": 3 });
+const { root, at } = runs;
 
 /** Heads are asked about every sentence, two of the later tasks at most. */
 const always: Settings = { router: { kind: "lda", topTasks: 2, secondPass: "always" } };
 
 beforeAll(async () => {
-  root = await mkdtemp(join(tmpdir(), "accrete-word-routing-"));
-  yaml = await writeTinyWords(root);
+  await runs.furnish(writeTinyWords);
   await run("plain", {});
   await run("always", always, { from: "plain" });
 });
-afterAll(() => rm(root, { recursive: true, force: true }));
 
-interface Asked {
-  readonly from?: string;
-  readonly stopAfter?: RunEvent["type"];
-}
-
-async function run(name: string, settings: Settings, { from, stopAfter }: Asked = {}): Promise<void> {
-  const overrides = Object.entries({ "training.epochs": 3, ...settings, out: at(name) });
-  const { config } = await loadConfig(
-    yaml,
-    overrides.map(([key, value]) => ({ key, value, source: "test" })),
-  );
-  const options = { resume: true, ...(from && { adaptersFrom: at(from) }) };
-  for await (const event of runExperiment(config, options)) if (event.type === stopAfter) break;
-}
+const run = (name: string, settings: Settings, options: Parameters<TinyRuns["run"]>[2] = {}) =>
+  runs.run(name, settings, { resume: true, ...options });
 
 async function routedOf(name: string): Promise<RoutedWordMetrics> {
   const { metrics } = await readRunRecord(at(name));
@@ -82,16 +65,10 @@ function tagsOf(sentences: readonly TaggedSentence[], answers: readonly TaggedTe
   });
 }
 
-/** Relative path → bytes in hex, of everything that routes. */
-async function routingBytes(name: string): Promise<Record<string, string>> {
+/** Of everything that routes. */
+function routingBytes(name: string): Promise<Record<string, string>> {
   const kept: readonly string[] = [statisticsFile, wordCountsFile, routerFile, routingFile];
-  const entries = await readdir(at(name), { recursive: true, withFileTypes: true });
-  const paths = entries.filter((entry) => kept.includes(entry.name)).map((e) => join(e.parentPath, e.name));
-  const read = paths.map(async (path) => [
-    path.slice(at(name).length),
-    (await readFile(path)).toString("hex"),
-  ]);
-  return Object.fromEntries(await Promise.all(read));
+  return bytesBelow(at(name), (file) => kept.includes(file));
 }
 
 async function microF1(answers: readonly TaggedText[]): Promise<number> {
@@ -119,8 +96,8 @@ test("exact answers are those of a run without a router; a task's own too", asyn
 });
 
 test("interrupted and resumed it leaves the same bytes, and the same figures", async () => {
-  await run("resumed", always, { from: "plain", stopAfter: "task-learned" });
-  await run("resumed", always, { from: "plain", stopAfter: "words-evaluated" });
+  await run("resumed", always, { from: "plain", stopAfter: isA("task-learned") });
+  await run("resumed", always, { from: "plain", stopAfter: isA("words-evaluated") });
   await run("resumed", always, { from: "plain" });
   const bytes = await routingBytes("always");
   expect(Object.keys(bytes)).toHaveLength(8);
@@ -158,11 +135,11 @@ test("auto asks no adapter where the router does as well, and the report says wh
 
 test("features are read through the first task's adapter, or where that is asked by the backbone alone", async () => {
   const settings = { router: { kind: "lda", featureAdapter: "none" } };
-  await run("frozen", settings, { from: "plain", stopAfter: "task-learned" });
+  await run("frozen", settings, { from: "plain", stopAfter: isA("task-learned") });
   await run("frozen", settings, { from: "plain" });
-  const own = (await routingBytes("frozen"))[`/adapters/task-0/${statisticsFile}`];
+  const own = (await routingBytes("frozen"))[`adapters/task-0/${statisticsFile}`];
   expect(own).toBeDefined();
-  expect(own).not.toBe((await routingBytes("always"))[`/adapters/task-0/${statisticsFile}`]);
+  expect(own).not.toBe((await routingBytes("always"))[`adapters/task-0/${statisticsFile}`]);
   const answers = await find("frozen");
   expect(await microF1(answers)).toBe((await routedOf("frozen")).microF1);
   await rm(at("frozen", routingFile));

@@ -1,15 +1,14 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
 import { packageRoot } from "../../src/app/packageInfo.ts";
 import { classTable } from "../../src/cli/commands/ls.ts";
 import { stoppable } from "../../src/cli/stoppable.ts";
 import { DataError } from "../../src/core/errors.ts";
 import { accrete } from "../support/cli.ts";
-import { temporaryFolder } from "../support/folders.ts";
+import { folderOfTestFile, temporaryFolder } from "../support/folders.ts";
 import { writeTinyModel } from "../support/tinyModels.ts";
 
 function rows(labels: readonly string[]): string {
@@ -158,21 +157,18 @@ test("a writer that is killed leaves the version before, and its lock to the nex
 });
 
 describe("what goes wrong is said with what to do, and exits 2", () => {
-  let folder: string;
+  const folder = folderOfTestFile("test");
   let at: (name: string) => string;
   let known: string;
   let model: string;
 
   beforeAll(async () => {
-    folder = await mkdtemp(join(tmpdir(), "accrete-test-"));
     at = await furnish(folder);
     model = at("model");
     known = at("known");
     await accrete("init", known, "--backbone", model, ...fast);
     await accrete("learn", known, "--task", "one", at("aabb.jsonl"), "--statistics-only");
   });
-
-  afterAll(() => rm(folder, { recursive: true, force: true }));
 
   async function refusal(...args: readonly string[]): Promise<string> {
     const { exitCode, out, err } = await accrete(...args);

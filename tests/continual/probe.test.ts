@@ -1,9 +1,5 @@
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { loadBackbone } from "../../src/app/backbone.ts";
-import { loadConfig } from "../../src/app/config.ts";
 import { resolveStructure, resolveTraining } from "../../src/app/structure.ts";
 import { AdaptedBackbone } from "../../src/continual/adaptedBackbone.ts";
 import { ContinualLearner } from "../../src/continual/learner.ts";
@@ -14,6 +10,8 @@ import { createRng } from "../../src/core/random.ts";
 import { loadStream } from "../../src/data/stream.ts";
 import type { Graph } from "../../src/graph/types.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
+import { temporaryFolder } from "../support/folders.ts";
+import { configWith } from "../support/runs.ts";
 import { writeTinyExperiment } from "../support/tinyStreams.ts";
 
 const compile = (graph: Graph) => nodeRuntime.compile(graph, { threads: 1 });
@@ -96,33 +94,28 @@ test.each([
 });
 
 test("of a model: an accuracy for every task, among all classes, before and after learning one", async () => {
-  const folder = await mkdtemp(join(tmpdir(), "accrete-probe-"));
-  try {
-    const { config } = await loadConfig(await writeTinyExperiment(folder), []);
-    const loaded = await loadBackbone(config.backbone);
-    const { tasks } = await loadStream(config.stream, 1);
-    const structure = resolveStructure(config, loaded);
-    await using model = new AdaptedBackbone({
-      structure,
-      tokenizer: loaded.tokenizer,
-      runtime: nodeRuntime,
-      maxLength: 32,
-      threads: 1,
-    });
-    await using learner = new ContinualLearner(model, resolveTraining(config), 1);
-    const [first] = tasks;
-    if (first === undefined) throw new TypeError("no task");
-    const learning = learner.learn(first);
-    let next = await learning.next();
-    while (!next.done) next = await learning.next();
-    const options = { seed: 1, batchSize: 16 };
-    const before = await probeTasks(model, undefined, tasks, options);
-    const after = await probeTasks(model, next.value.learned, tasks, options);
-    expect(Object.values(before).map((accuracies) => accuracies.length)).toEqual([3, 3, 3, 3]);
-    expect(after).not.toEqual(before);
-    // The task that was learned stands out in the features that its adapter makes.
-    expect(after.prototype?.[0]).toBeGreaterThan(before.prototype?.[0] ?? 1);
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
+  const config = await configWith(await writeTinyExperiment(await temporaryFolder()));
+  const loaded = await loadBackbone(config.backbone);
+  const { tasks } = await loadStream(config.stream, 1);
+  const structure = resolveStructure(config, loaded);
+  await using model = new AdaptedBackbone({
+    structure,
+    tokenizer: loaded.tokenizer,
+    runtime: nodeRuntime,
+    maxLength: 32,
+    threads: 1,
+  });
+  await using learner = new ContinualLearner(model, resolveTraining(config), 1);
+  const [first] = tasks;
+  if (first === undefined) throw new TypeError("no task");
+  const learning = learner.learn(first);
+  let next = await learning.next();
+  while (!next.done) next = await learning.next();
+  const options = { seed: 1, batchSize: 16 };
+  const before = await probeTasks(model, undefined, tasks, options);
+  const after = await probeTasks(model, next.value.learned, tasks, options);
+  expect(Object.values(before).map((accuracies) => accuracies.length)).toEqual([3, 3, 3, 3]);
+  expect(after).not.toEqual(before);
+  // The task that was learned stands out in the features that its adapter makes.
+  expect(after.prototype?.[0]).toBeGreaterThan(before.prototype?.[0] ?? 1);
 });

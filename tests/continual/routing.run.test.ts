@@ -1,67 +1,40 @@
 /** Runs with a router, and predictions with what they leave, on the tiny random model. */
-import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
-import { loadConfig } from "../../src/app/config.ts";
+import { beforeAll, describe, expect, test, vi } from "vitest";
 import { openRun } from "../../src/app/predictor.ts";
 import { detectorFile, routerFile, routingFile } from "../../src/app/routing.ts";
-import { runExperiment } from "../../src/app/runExperiment.ts";
 import type { Prediction, PredictOptions } from "../../src/app/types.ts";
 import { decodeContributions } from "../../src/continual/routing/contributionFile.ts";
 import { RouterFitter } from "../../src/continual/routing/fit.ts";
 import { fusionFile, statisticsFile } from "../../src/continual/routing/routedLearner.ts";
 import { CheckpointError, ConfigError } from "../../src/core/errors.ts";
-import type { RoutedMetrics, RunEvent } from "../../src/core/record.ts";
+import type { RunEvent } from "../../src/core/record.ts";
 import { readRunRecord } from "../../src/report/record.ts";
 import { renderTables } from "../../src/report/terminal.ts";
+import { bytesBelow } from "../support/folders.ts";
+import { isA, routedMetrics, type Settings, TinyRuns } from "../support/runs.ts";
 import { labels, writeTinyExperiment } from "../support/tinyStreams.ts";
 import { tolerances } from "../support/tolerances.ts";
 
-let root = "";
-let yaml = "";
+const runs = new TinyRuns({ "training.epochs": 2 });
+const { root, at } = runs;
 let ofAlways: readonly RunEvent[] = [];
-const at = (name: string, ...rest: string[]) => join(root, name, ...rest);
-type Settings = Readonly<Record<string, unknown>>;
 
 /** The second pass asks two tasks of every text, so that all parts of an answer have a say. */
 const always: Settings = { router: { kind: "lda", topTasks: 2, secondPass: "always" } };
 const auto: Settings = { router: "lda" };
 
 beforeAll(async () => {
-  root = await mkdtemp(join(tmpdir(), "accrete-routing-"));
-  yaml = await writeTinyExperiment(root);
+  await runs.furnish(writeTinyExperiment);
   await run("plain", {});
   ofAlways = await run("always", always, { from: "plain" });
 });
-afterAll(() => rm(root, { recursive: true, force: true }));
 
-interface Asked {
-  readonly from?: string;
-  readonly stopAfter?: RunEvent["type"];
-}
+const run = (name: string, settings: Settings, options: Parameters<TinyRuns["run"]>[2] = {}) =>
+  runs.run(name, settings, { resume: true, ...options });
 
-async function run(name: string, settings: Settings, { from, stopAfter }: Asked = {}): Promise<RunEvent[]> {
-  const overrides = Object.entries({ "training.epochs": 2, ...settings, out: at(name) });
-  const { config } = await loadConfig(
-    yaml,
-    overrides.map(([key, value]) => ({ key, value, source: "test" })),
-  );
-  const events: RunEvent[] = [];
-  const options = { resume: true, ...(from && { adaptersFrom: at(from) }) };
-  for await (const event of runExperiment(config, options)) {
-    events.push(event);
-    if (event.type === stopAfter) break;
-  }
-  return events;
-}
-
-async function routedOf(name: string): Promise<RoutedMetrics> {
-  const { metrics } = await readRunRecord(at(name));
-  if (metrics === undefined || metrics.level === "word" || metrics.routed === undefined)
-    throw new TypeError(`${name} has no routed figures`);
-  return metrics.routed;
-}
+const routedOf = async (name: string) => routedMetrics(await readRunRecord(at(name)));
 
 /** The test texts of all tasks, as the run read them. */
 async function testTexts(): Promise<readonly { readonly text: string; readonly label: string }[]> {
@@ -78,25 +51,19 @@ async function predict(
   return await predictor.predict(texts, options);
 }
 
-/** Relative path → bytes in hex, of everything that routes. */
-async function routingBytes(name: string): Promise<Record<string, string>> {
-  const entries = await readdir(at(name), { recursive: true, withFileTypes: true });
+/** Of everything that routes. */
+function routingBytes(name: string): Promise<Record<string, string>> {
   const kept: readonly string[] = [statisticsFile, fusionFile, routerFile, routingFile];
-  const paths = entries.filter((entry) => kept.includes(entry.name)).map((e) => join(e.parentPath, e.name));
-  const read = paths.map(async (path) => [
-    path.slice(at(name).length),
-    (await readFile(path)).toString("hex"),
-  ]);
-  return Object.fromEntries(await Promise.all(read));
+  return bytesBelow(at(name), (file) => kept.includes(file));
 }
 
 test("a run keeps statistics beside each adapter, and what answers at its top", async () => {
   const files = Object.keys(await routingBytes("always")).sort();
   const beside = ["task-0", "task-1", "task-2"].flatMap((task) => [
-    `/adapters/${task}/${fusionFile}`,
-    `/adapters/${task}/${statisticsFile}`,
+    `adapters/${task}/${fusionFile}`,
+    `adapters/${task}/${statisticsFile}`,
   ]);
-  expect(files).toEqual([...beside, `/${routerFile}`, `/${routingFile}`].sort());
+  expect(files).toEqual([...beside, routerFile, routingFile].sort());
   expect(Object.keys(await routingBytes("plain"))).toEqual([]);
 });
 
@@ -129,8 +96,8 @@ test("says what the router's fit is at, before its task counts as learned", () =
 });
 
 test("interrupted and resumed it leaves the same bytes", async () => {
-  await run("resumed", always, { stopAfter: "task-learned" });
-  await run("resumed", always, { stopAfter: "evaluated" });
+  await run("resumed", always, { stopAfter: isA("task-learned") });
+  await run("resumed", always, { stopAfter: isA("evaluated") });
   await run("resumed", always);
   expect(await routingBytes("resumed")).toEqual(await routingBytes("always"));
   const { evaluated: _, ...rest } = { evaluated: 0, ...(await routedOf("resumed")) };
@@ -205,7 +172,7 @@ test("adapters of a run without a router get one by --adapters-from, not by resu
 });
 
 test("statistics that are missing are told with a way out", async () => {
-  await run("missing", always, { from: "plain", stopAfter: "task-learned" });
+  await run("missing", always, { from: "plain", stopAfter: isA("task-learned") });
   await rm(at("missing", "adapters", "task-0", statisticsFile));
   const failure = await run("missing", always).catch((error) => error);
   expect(failure).toBeInstanceOf(CheckpointError);

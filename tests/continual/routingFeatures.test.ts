@@ -1,17 +1,15 @@
 // Dimensions: T tokens, D width.
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
 import type { AdaptedBackbone, FeatureRows, LearnedTask } from "../../src/continual/adaptedBackbone.ts";
 import { ConfigError } from "../../src/core/errors.ts";
-import { createRng } from "../../src/core/random.ts";
-import { asFloat32, float32, type HostTensor, sizeOf } from "../../src/core/tensor.ts";
+import { asFloat32, float32, type HostTensor } from "../../src/core/tensor.ts";
 import type { Encoding } from "../../src/data/tokenizer.ts";
 import type { Architecture } from "../../src/nn/backbone.ts";
-import { noDropout } from "../../src/nn/layers.ts";
-import { adapterMethod } from "../../src/peft/adapters.ts";
 import type { AdapterSpec } from "../../src/peft/types.ts";
 import type { Executable } from "../../src/runtime/types.ts";
-import { adapterHost, buildFeatureGraph, type ModelStructure } from "../../src/train/graphs.ts";
+import { buildFeatureGraph, type ModelStructure } from "../../src/train/graphs.ts";
 import { modelFeeds, parameterFeeds } from "../../src/train/trainer.ts";
+import { drawTask } from "../support/drawnTasks.ts";
 import { randomEncodings, TinyModels } from "../support/openedModels.ts";
 import { relativeDifference, tolerances } from "../support/tolerances.ts";
 
@@ -24,7 +22,6 @@ let models: TinyModels;
 beforeAll(async () => {
   models = await TinyModels.write(families);
 });
-afterAll(() => models[Symbol.asyncDispose]());
 
 const asTensor = ({ values, rows, width }: FeatureRows) => float32(values, [rows, width]);
 
@@ -80,17 +77,6 @@ const poolings = {
   last: (tokens: States[number]) => tokens.at(-1) ?? [],
   cls: (tokens: States[number]) => tokens[0] ?? [],
 };
-
-function drawTask(structure: ModelStructure): LearnedTask {
-  const rng = createRng(5);
-  const { shapes } = adapterMethod(structure.adapter).build(adapterHost(structure), noDropout);
-  const draw = ({ name, dims }: { readonly name: string; readonly dims: readonly number[] }) => {
-    const own = rng.fork(name);
-    const values = Float32Array.from({ length: sizeOf(dims) }, () => 0.3 * own.normal());
-    return [name, float32(values, dims)] as const;
-  };
-  return { name: "first", labels: ["a", "b"], adapter: new Map(shapes.map(draw)), head: new Map() };
-}
 
 /** Pools and joins by hand what the layers gave. */
 function expectedRow(states: States, layers: readonly number[], pooling: keyof typeof poolings): number[] {
@@ -152,7 +138,10 @@ describe.each(["lora", "prompt"])("with an adapter in the structure: %s", (name)
 
   test("it is on where tokens are to be read through a first task's", async () => {
     await using model = models.open("bert", structure("bert"));
-    const task = drawTask(model.structure);
+    const task = {
+      ...drawTask(model.structure, { name: "first", labels: ["a", "b"], seed: 5 }),
+      head: new Map(),
+    };
     const layers = [1, 2];
     const states = await hiddenStates(model, model.structure, task);
     const tokenRows = states.flatMap((text) => tokensOf(text, layers));

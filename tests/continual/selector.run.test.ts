@@ -1,59 +1,26 @@
 /** Runs with a selection network, on the tiny random model. */
-import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { loadConfig } from "../../src/app/config.ts";
+import { beforeAll, describe, expect, test } from "vitest";
 import { createLearner } from "../../src/app/createLearner.ts";
-import { runExperiment } from "../../src/app/runExperiment.ts";
 import { selectorFile } from "../../src/continual/selectorState.ts";
 import { CheckpointError, ConfigError } from "../../src/core/errors.ts";
-import type { RunEvent, RunMetrics } from "../../src/core/record.ts";
+import type { RunEvent } from "../../src/core/record.ts";
 import { decodeSafetensors } from "../../src/io/safetensors.ts";
 import { readRunRecord } from "../../src/report/record.ts";
 import { renderTables } from "../../src/report/terminal.ts";
+import { finishOf, isA, type Settings, sentenceMetrics, TinyRuns } from "../support/runs.ts";
 import { writeTinyExperiment } from "../support/tinyStreams.ts";
 
-let root = "";
-let yaml = "";
-const short = { "training.epochs": 2 };
+const runs = new TinyRuns({ "training.epochs": 2 });
+const { root } = runs;
 
-type Settings = Readonly<Record<string, unknown>>;
+beforeAll(() => runs.furnish(writeTinyExperiment));
 
-beforeAll(async () => {
-  root = await mkdtemp(join(tmpdir(), "accrete-selector-"));
-  yaml = await writeTinyExperiment(root);
-});
-afterAll(() => rm(root, { recursive: true, force: true }));
+const run = (name: string, settings: Settings, stopAfter: RunEvent["type"] = "run-finished") =>
+  runs.run(name, settings, { resume: true, stopAfter: isA(stopAfter) });
 
-async function run(name: string, settings: Settings, stopAfter?: RunEvent["type"]): Promise<RunEvent[]> {
-  const overrides = Object.entries({ ...short, ...settings, out: join(root, name) });
-  const { config } = await loadConfig(
-    yaml,
-    overrides.map(([key, value]) => ({ key, value, source: "test" })),
-  );
-  const events: RunEvent[] = [];
-  for await (const event of runExperiment(config, { resume: true })) {
-    events.push(event);
-    if (event.type === stopAfter) break;
-  }
-  return events;
-}
-
-async function filesOf(name: string): Promise<Record<string, string>> {
-  const folder = join(root, name, "adapters");
-  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
-  const files = entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
-  const read = files.map(async (path) => [path.slice(folder.length), (await readFile(path)).toString("hex")]);
-  return Object.fromEntries(await Promise.all(read));
-}
-
-function metricsOf(events: readonly RunEvent[]): Extract<RunMetrics, { readonly level?: undefined }> {
-  const last = events.at(-1);
-  if (last?.type !== "run-finished" || last.metrics.level !== undefined)
-    throw new TypeError("the run did not finish");
-  return last.metrics;
-}
+const metricsOf = (events: readonly RunEvent[]) => sentenceMetrics(finishOf(events));
 
 function rowAfter(events: readonly RunEvent[], task: number) {
   const row = events.find((event) => event.type === "evaluated" && event.task === task);
@@ -70,8 +37,8 @@ describe.each(["newlora", "newlora-frozen"])("%s", (kind) => {
   });
 
   test("is saved after each task and stays apart from the frozen adapters", async () => {
-    const files = await filesOf(kind);
-    const networks = ["task-0", "task-1", "task-2"].map((task) => files[`/${task}/${selectorFile}`]);
+    const files = await runs.adapterBytes(kind);
+    const networks = ["task-0", "task-1", "task-2"].map((task) => files[`${task}/${selectorFile}`]);
     expect(new Set(networks).size).toBe(3);
     expect(networks).not.toContain(undefined);
   });
@@ -79,7 +46,7 @@ describe.each(["newlora", "newlora-frozen"])("%s", (kind) => {
   test("gives the same bytes again, interrupted or not", async () => {
     await run(`${kind}-resumed`, settings, "task-learned");
     await run(`${kind}-resumed`, settings);
-    expect(await filesOf(`${kind}-resumed`)).toEqual(await filesOf(kind));
+    expect(await runs.adapterBytes(`${kind}-resumed`)).toEqual(await runs.adapterBytes(kind));
   });
 
   test("cannot be resumed without its network", async () => {
@@ -121,20 +88,20 @@ describe("forward passes of a prediction", () => {
 test("off asks nothing of the network, which is learned all the same", async () => {
   const events = await run("off", { "method.selector": { kind: "newlora", inference: "off" } });
   expect(metricsOf(events).routed).toBeUndefined();
-  expect((await filesOf("off"))[`/task-2/${selectorFile}`]).toBe(
-    (await filesOf("newlora"))[`/task-2/${selectorFile}`],
+  expect((await runs.adapterBytes("off"))[`task-2/${selectorFile}`]).toBe(
+    (await runs.adapterBytes("newlora"))[`task-2/${selectorFile}`],
   );
 });
 
 test("the frozen network changes nothing of the adapters, the one that learns with them does", async () => {
   await run("plain", {});
-  const plain = await filesOf("plain");
-  const frozen = await filesOf("newlora-frozen");
+  const plain = await runs.adapterBytes("plain");
+  const frozen = await runs.adapterBytes("newlora-frozen");
   expect(Object.keys(plain).some((name) => name.endsWith(selectorFile))).toBe(false);
   for (const [name, bytes] of Object.entries(plain)) expect(frozen[name], name).toBe(bytes);
-  const adapter = "/task-0/adapter_model.safetensors";
+  const adapter = "task-0/adapter_model.safetensors";
   expect(plain[adapter]).toBeDefined();
-  expect((await filesOf("newlora"))[adapter]).not.toBe(plain[adapter]);
+  expect((await runs.adapterBytes("newlora"))[adapter]).not.toBe(plain[adapter]);
 });
 
 test("as written the network collapses onto the last task, with negatives it does not", async () => {

@@ -28,7 +28,7 @@ import {
   preferenceFeeds,
   preferenceLoss,
 } from "../../src/train/selector.ts";
-import { TinyModels } from "../support/openedModels.ts";
+import { plainTraining, TinyModels } from "../support/openedModels.ts";
 import { relativeDifference, tolerances } from "../support/tolerances.ts";
 
 const width = 6;
@@ -220,21 +220,10 @@ describe("pseudo-features", () => {
   });
 });
 
-const training = {
-  epochs: 1,
-  batchSize: 1,
-  learningRate: 0,
-  headLearningRate: 1e-2,
-  weightDecay: 0,
-  betas: [0.9, 0.999],
-  epsilon: 1e-8,
-  schedule: "linear",
-  warmup: 0,
-  backboneDropout: false,
-} as const;
+const training = { ...plainTraining, batchSize: 1, headLearningRate: 1e-2, schedule: "linear" } as const;
 
 test("on frozen features it is the same whatever number of tasks is to come; as written it may know that", async () => {
-  await using models = await TinyModels.write(["bert"]);
+  const models = await TinyModels.write(["bert"]);
   const labels = ["a", "b"];
   const texts = labels.map((label) => ({ text: `text of ${label}`, label }));
   const learn = async (kind: SelectorKind, foreseen: number) => {

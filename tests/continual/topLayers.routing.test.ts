@@ -1,8 +1,5 @@
 /** Routed answers where adapters sit in the uppermost layers alone: a second pass goes on from the first one's trunk. */
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
 import type {
   AdaptedBackbone,
   FeatureRows,
@@ -25,6 +22,7 @@ import { nodeRuntime } from "../../src/runtime/node.ts";
 import type { Runtime } from "../../src/runtime/types.ts";
 import { TRUNK_STATE } from "../../src/train/graphs.ts";
 import { drawTasks, encodings, expectClose, families, structureOf, top } from "../support/drawnTasks.ts";
+import { temporaryFolder } from "../support/folders.ts";
 import { randomEncodings, TinyModels } from "../support/openedModels.ts";
 import { tolerances } from "../support/tolerances.ts";
 
@@ -32,7 +30,6 @@ let models: TinyModels;
 beforeAll(async () => {
   models = await TinyModels.write(families);
 });
-afterAll(() => models[Symbol.asyncDispose]());
 
 /** Every text twice, by two tasks, in another order than theirs. */
 const rows = [...encodings.keys()].flatMap((i) => [i, encodings.length - 1 - i]);
@@ -102,7 +99,7 @@ test.each(families)("%s: at word level every token's logits are the same", async
 });
 
 test("what was kept on the disk serves a mixed pass too", async () => {
-  const folder = await mkdtemp(join(tmpdir(), "accrete-trunk-"));
+  const folder = await temporaryFolder();
   const structure = structureOf(models, "bert", top);
   const tasks = drawTasks(structure);
   const trunkCache = new TrunkCache({ backboneHash: "a", folder });
@@ -110,7 +107,6 @@ test("what was kept on the disk serves a mixed pass too", async () => {
   const trunk = (await model.trunkRows(encodings)) ?? expect.unreachable();
   const above = await model.mixedLogits(tasks, taskOf, asked, undefined, trunk.pick(rows));
   expectClose([flat(above)], [flat(await model.mixedLogits(tasks, taskOf, asked))]);
-  await rm(folder, { recursive: true });
 });
 
 describe("a routed answer", () => {

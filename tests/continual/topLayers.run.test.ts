@@ -1,33 +1,34 @@
 /** A whole run with adapters in the top layer alone. */
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
-import { loadConfig } from "../../src/app/config.ts";
 import { openRun } from "../../src/app/predictor.ts";
-import { runExperiment } from "../../src/app/runExperiment.ts";
 import { ConfigError } from "../../src/core/errors.ts";
 import type { RunEvent } from "../../src/core/record.ts";
 import { readConll } from "../../src/data/conll.ts";
 import { readPeftFolder } from "../../src/peft/checkpoint.ts";
+import { folderOfTestFile } from "../support/folders.ts";
+import { configWith, runToEnd } from "../support/runs.ts";
 import { writeTinyFamily } from "../support/tinyModels.ts";
-import { labels, writeTinyExperiment, writeTinyWords } from "../support/tinyStreams.ts";
+import {
+  jsonl,
+  labels,
+  texts as textsOf,
+  writeTinyExperiment,
+  writeTinyWords,
+} from "../support/tinyStreams.ts";
 import { tolerances } from "../support/tolerances.ts";
 
-let root = "";
+const root = folderOfTestFile("top");
 let yaml = "";
 
 beforeAll(async () => {
-  root = await mkdtemp(join(tmpdir(), "accrete-top-"));
   vi.stubEnv("XDG_CACHE_HOME", join(root, "cache"));
   yaml = await writeTinyExperiment(root);
   // Three layers, where the tiny experiment's own model has one.
   await writeTinyFamily("bert", join(root, "bert"));
 });
-afterAll(async () => {
-  vi.unstubAllEnvs();
-  await rm(root, { recursive: true, force: true });
-});
+afterAll(() => void vi.unstubAllEnvs());
 
 async function run(
   name: string,
@@ -35,12 +36,8 @@ async function run(
   { yaml: path = yaml, from }: { readonly yaml?: string; readonly from?: string } = {},
 ): Promise<RunEvent[]> {
   const all = { backbone: join(root, "bert"), "training.epochs": 2, ...settings, out: join(root, name) };
-  const overrides = Object.entries(all).map(([key, value]) => ({ key, value, source: "test" }));
-  const events: RunEvent[] = [];
-  const { config } = await loadConfig(path, overrides);
   const options = from === undefined ? {} : { adaptersFrom: join(root, from) };
-  for await (const event of runExperiment(config, options)) events.push(event);
-  return events;
+  return await runToEnd(await configWith(path, all), options);
 }
 
 const adapterOf = (name: string, task: string) => readPeftFolder(join(root, name, "adapters", task));
@@ -79,11 +76,9 @@ test("costs the shared trunk once, whether layers or their modules are named", a
 
 test("a router's second pass goes on from the trunk, in what is counted and in what answers", async () => {
   // Enough of each task for its trunk to be kept, so that evaluation goes on from the disk.
-  const texts = labels.flatMap((label) =>
-    Array.from({ length: 20 }, (_, i) => ({ text: `${label[0]} other number ${i} ${label[0]}`, label })),
-  );
+  const texts = textsOf(labels, "other", 20);
   const test = join(root, "many.jsonl");
-  await writeFile(test, texts.map((text) => `${JSON.stringify(text)}\n`).join(""));
+  await writeFile(test, jsonl(texts));
   await run("exact", { "method.layers": 1, "stream.test": test });
   const router = { kind: "lda", topTasks: 2, secondPass: "always" };
   const settings = { "method.layers": 1, "stream.test": test, router };

@@ -1,8 +1,7 @@
 // Dimensions: L layers, D width.
-import { mkdtemp, readdir, readFile, rm, stat, utimes, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readdir, readFile, stat, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { beforeAll, beforeEach, describe, expect, test } from "vitest";
 import {
   AdaptedBackbone,
   type LearnedTask,
@@ -17,7 +16,8 @@ import type { Runtime } from "../../src/runtime/types.ts";
 import { countTrunkLayers, type ModelStructure } from "../../src/train/graphs.ts";
 import { sentenceTargets } from "../../src/train/trainer.ts";
 import { all, drawTasks, encodings, expectClose, families, structureOf, top } from "../support/drawnTasks.ts";
-import { TinyModels } from "../support/openedModels.ts";
+import { temporaryFolder } from "../support/folders.ts";
+import { plainTraining, TinyModels } from "../support/openedModels.ts";
 
 let models: TinyModels;
 let folder: string;
@@ -25,10 +25,8 @@ beforeAll(async () => {
   models = await TinyModels.write(families);
 });
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), "accrete-trunk-"));
+  folder = await temporaryFolder();
 });
-afterEach(() => rm(folder, { recursive: true, force: true }));
-afterAll(() => models[Symbol.asyncDispose]());
 
 interface Opened {
   readonly model: AdaptedBackbone;
@@ -118,18 +116,7 @@ test("at word level every token's logits are the same", async () => {
     expectClose((await model.tokenLogitsOfTasks(tasks, encodings)).flatMap(flat), expected);
 });
 
-const training = {
-  epochs: 2,
-  batchSize: 8,
-  learningRate: 5e-3,
-  headLearningRate: 1e-2,
-  weightDecay: 0,
-  betas: [0.9, 0.999],
-  epsilon: 1e-8,
-  schedule: "constant",
-  warmup: 0,
-  backboneDropout: false,
-} as const;
+const training = { ...plainTraining, epochs: 2, learningRate: 5e-3, headLearningRate: 1e-2 };
 
 async function train(model: AdaptedBackbone): Promise<LearnedTask> {
   await using trainer = new TaskTrainer(model, training, 3);

@@ -1,8 +1,5 @@
 /** Words on a real engine and a tiny model. T tokens, C slots. */
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { beforeAll, describe, expect, test, vi } from "vitest";
 import { type LoadedBackbone, loadBackbone } from "../../src/app/backbone.ts";
 import {
   AdaptedBackbone,
@@ -31,7 +28,9 @@ import { defaultHeads } from "../../src/nn/heads.ts";
 import type { AdapterSpec } from "../../src/peft/types.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
 import { buildTrainingGraph, type ModelStructure } from "../../src/train/graphs.ts";
-import { modelFeeds, parameterFeeds, type TrainingOptions } from "../../src/train/trainer.ts";
+import { modelFeeds, parameterFeeds } from "../../src/train/trainer.ts";
+import { folderOfTestFile } from "../support/folders.ts";
+import { plainTraining } from "../support/openedModels.ts";
 import { writeTinyModel } from "../support/tinyModels.ts";
 import { relativeDifference, tolerances } from "../support/tolerances.ts";
 
@@ -43,18 +42,7 @@ const adapters: { readonly [name: string]: AdapterSpec } = {
   prompt: { kind: "prompt-tuning", spec: { virtualTokens: 3, init: "vocab" } },
 };
 
-const training: TrainingOptions = {
-  epochs: 2,
-  batchSize: 4,
-  learningRate: 1e-2,
-  headLearningRate: 5e-2,
-  weightDecay: 0,
-  betas: [0.9, 0.999],
-  epsilon: 1e-8,
-  schedule: "constant",
-  warmup: 0,
-  backboneDropout: false,
-};
+const training = { ...plainTraining, epochs: 2, batchSize: 4, learningRate: 1e-2, headLearningRate: 5e-2 };
 
 const sentence = (text: string) => {
   const pairs = text.split(" ").map((part) => part.split("/"));
@@ -78,14 +66,12 @@ const { tasks } = buildWordStream(
   1,
 );
 
-let root = "";
+const root = folderOfTestFile("word");
 let loaded: LoadedBackbone;
 beforeAll(async () => {
-  root = await mkdtemp(join(tmpdir(), "accrete-word-"));
   await writeTinyModel(root);
   loaded = await loadBackbone(root);
 });
-afterAll(() => rm(root, { recursive: true, force: true }));
 
 function structureWith(adapter: string): ModelStructure {
   return {

@@ -1,37 +1,27 @@
 import { spawn } from "node:child_process";
-import { existsSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { parse } from "yaml";
 import { resolveConfig } from "../../src/app/config.ts";
 import { packageRoot } from "../../src/app/packageInfo.ts";
+import { type Ended, heardOf } from "../support/cli.ts";
 import { temporaryFolder } from "../support/folders.ts";
 import { blocksOf, readPage } from "../support/pages.ts";
+import { optional } from "../support/shared.ts";
 import { writeTinyModel } from "../support/tinyModels.ts";
 
 const readme = readPage("README.md");
 const example = join(packageRoot, "examples/two-tasks.ts");
 const longestExampleLines = 15;
-const shipped = existsSync(join(packageRoot, "models/accrete-mini/model.safetensors"));
+const shipped = optional(join(packageRoot, "models/accrete-mini/model.safetensors"));
 
 /** Runs the example as its own process; its backbone is the one under `cwd`. */
-function runExample(cwd: string): Promise<{ exitCode: number | null; out: string; err: string }> {
+function runExample(cwd: string): Promise<Ended> {
   const tsx = createRequire(import.meta.url).resolve("tsx");
   const env = { ...process.env, TSX_TSCONFIG_PATH: join(packageRoot, "tsconfig.json"), NO_COLOR: "1" };
-  const child = spawn(process.execPath, ["--import", tsx, example], { cwd, env });
-  let out = "";
-  let err = "";
-  child.stdout.on("data", (chunk) => {
-    out += chunk;
-  });
-  child.stderr.on("data", (chunk) => {
-    err += chunk;
-  });
-  return new Promise((resolve, reject) => {
-    child.on("error", reject);
-    child.on("close", (exitCode) => resolve({ exitCode, out, err }));
-  });
+  return heardOf(spawn(process.execPath, ["--import", tsx, example], { cwd, env }));
 }
 
 test("the README's example is examples/two-tasks.ts, and short", () => {
@@ -49,8 +39,8 @@ test("the example runs on any BERT: two tasks learned, one answer", async () => 
   expect(out).toContain("passes: 2");
 });
 
-test.skipIf(!shipped)(
-  "the example gives the right answer with the model that ships (skipped where its weights are absent)",
+test.skipIf(shipped.absent)(
+  shipped.titled("the example gives the right answer with the model that ships"),
   async () => {
     const { exitCode, out, err } = await runExample(packageRoot);
     expect({ exitCode, err }).toEqual({ exitCode: 0, err: "" });

@@ -5,17 +5,17 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { loadBackbone } from "../../src/app/backbone.ts";
 import { resolveConfig } from "../../src/app/config.ts";
 import { openGenerative } from "../../src/app/generativeExperiment.ts";
-import { runExperiment } from "../../src/app/runExperiment.ts";
 import { fromSavedAnswers } from "../../src/app/savedTask.ts";
 import type { LearnedTask } from "../../src/continual/adaptedBackbone.ts";
-import type { RunEvent } from "../../src/core/record.ts";
 import { DEFAULT_PROMPT } from "../../src/data/prompts.ts";
 import type { LabelledExample } from "../../src/data/types.ts";
 import type { CausalStructure } from "../../src/generate/graphs.ts";
 import { readPeftFolder } from "../../src/peft/checkpoint.ts";
 import { runMetricsSchema } from "../../src/report/schema.ts";
 import { folderOfTestFile } from "../support/folders.ts";
+import { runToEnd } from "../support/runs.ts";
 import { writeTinyDecoder } from "../support/tinyModels.ts";
+import { jsonl } from "../support/tinyStreams.ts";
 
 const tasks = [
   ["turn_on", "off"],
@@ -37,10 +37,8 @@ const test = rows(300, 6);
 const training = { epochs: 3, batchSize: 4, learningRate: 1e-2, maxLength: 48 };
 
 async function run(out: string, method: Readonly<Record<string, unknown>>, rates = {}) {
-  const lines = (examples: readonly LabelledExample[]) =>
-    examples.map((example) => `${JSON.stringify(example)}\n`).join("");
-  await writeFile(join(root, "train.jsonl"), lines(rows(100, 6)));
-  await writeFile(join(root, "test.jsonl"), lines(test));
+  await writeFile(join(root, "train.jsonl"), jsonl(rows(100, 6)));
+  await writeFile(join(root, "test.jsonl"), jsonl(test));
   const config = resolveConfig(
     {
       backbone: "./model",
@@ -57,8 +55,7 @@ async function run(out: string, method: Readonly<Record<string, unknown>>, rates
     },
     root,
   );
-  const evaluated: Extract<RunEvent, { type: "evaluated" }>[] = [];
-  for await (const event of runExperiment(config)) if (event.type === "evaluated") evaluated.push(event);
+  const evaluated = (await runToEnd(config)).filter((event) => event.type === "evaluated");
   const metrics = runMetricsSchema.parse(JSON.parse(await readFile(join(root, out, "metrics.json"), "utf8")));
   return { evaluated, metrics };
 }

@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { z } from "zod";
 import { ConfigError, DataError, EngineError } from "../../src/core/errors.ts";
 import { createRng } from "../../src/core/random.ts";
@@ -9,7 +9,7 @@ import { collate } from "../../src/data/batching.ts";
 import { loadTokenizer } from "../../src/data/tokenizer.ts";
 import { answerFeeds, lastTokenRows } from "../../src/generate/feeds.ts";
 import { buildCausalGraph, type CausalStructure, newKeyValue } from "../../src/generate/graphs.ts";
-import { type CausalModel, generateGreedy, openCausalModel } from "../../src/generate/greedy.ts";
+import { generateGreedy, openCausalModel } from "../../src/generate/greedy.ts";
 import { KeyValueCache } from "../../src/generate/keyValueCache.ts";
 import { openModelFolder } from "../../src/io/modelFolder.ts";
 import { createBackbone, type DecoderBackbone } from "../../src/nn/backbone.ts";
@@ -18,25 +18,11 @@ import { adapterMethod } from "../../src/peft/adapters.ts";
 import type { PromptTuningSpec } from "../../src/peft/types.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
 import type { Executable, Tensors } from "../../src/runtime/types.ts";
-import { goldenBackbone, goldensFolder } from "../support/goldens.ts";
+import { goldenDecoder, goldensFolder } from "../support/goldens.ts";
+import { compileUntilEnd, untilEnd } from "../support/untilEnd.ts";
 
-const open: AsyncDisposable[] = [];
-
-afterAll(async () => {
-  for (const one of open) await one[Symbol.asyncDispose]();
-});
-
-async function decoder(model: string): Promise<DecoderBackbone> {
-  const backbone = await goldenBackbone(model);
-  if (backbone.kind !== "decoder") throw new Error(`${model} is no decoder`);
-  return backbone;
-}
-
-async function openModel(backbone: DecoderBackbone): Promise<CausalModel> {
-  const model = await openCausalModel({ backbone }, nodeRuntime);
-  open.push(model);
-  return model;
-}
+const openModel = async (backbone: DecoderBackbone) =>
+  untilEnd(await openCausalModel({ backbone }, nodeRuntime));
 
 /** Decoding the slow way: the whole text anew for every token, one text at a time. */
 async function withoutCache(
@@ -83,14 +69,14 @@ describe("what is refused before anything runs", () => {
     ["no new tokens", [[5]], 0, ConfigError, "maxNewTokens must be a whole number of at least 1, got 0"],
   ];
   it.each(cases)("%s", async (_, prompts, maxNewTokens, type, message) => {
-    const model = await openModel(await decoder("llama"));
+    const model = await openModel(await goldenDecoder("llama"));
     const generating = generateGreedy(model, prompts, { maxNewTokens, stopIds: [] });
     await expect(generating).rejects.toBeInstanceOf(type);
     await expect(generateGreedy(model, prompts, { maxNewTokens, stopIds: [] })).rejects.toThrow(message);
   });
 
   it("fills the model's length to the last token", async () => {
-    const model = await openModel(await decoder("gpt2"));
+    const model = await openModel(await goldenDecoder("gpt2"));
     const [result] = await generateGreedy(model, [new Array<number>(35).fill(5)], {
       maxNewTokens: 5,
       stopIds: [],
@@ -99,7 +85,7 @@ describe("what is refused before anything runs", () => {
   });
 
   it("stops when asked to", async () => {
-    const model = await openModel(await decoder("llama"));
+    const model = await openModel(await goldenDecoder("llama"));
     const options = { maxNewTokens: 5, stopIds: [], signal: AbortSignal.abort(new Error("enough")) };
     await expect(generateGreedy(model, [[5]], options)).rejects.toThrow("enough");
   });
@@ -133,15 +119,14 @@ describe("what is fed", () => {
 
 describe("continuing behind virtual tokens", () => {
   it.each(["gpt2", "llama"])("%s: as the whole text computed anew for every token", async (name) => {
-    const backbone = await decoder(name);
+    const backbone = await goldenDecoder(name);
     const spec: PromptTuningSpec = { virtualTokens: 3, init: "random" };
     const structure: CausalStructure = { backbone, adapter: { kind: "prompt-tuning", spec } };
     const draw = createRng(5);
     const values = Float32Array.from({ length: 3 * backbone.width }, () => draw.normal());
     const parameters = { prompt_embeddings: float32(values, [3, backbone.width]) };
-    const model = await openCausalModel(structure, nodeRuntime);
-    const whole = await nodeRuntime.compile(buildCausalGraph(structure));
-    open.push(model, whole);
+    const model = untilEnd(await openCausalModel(structure, nodeRuntime));
+    const whole = await compileUntilEnd(nodeRuntime, buildCausalGraph(structure));
     const prompts = [[5, 9, 11, 30], [7], [40, 41]];
     const anew = await Promise.all(
       prompts.map((prompt) => withoutCache(whole, structure, prompt, 8, parameters)),
@@ -161,7 +146,7 @@ describe("continuing behind virtual tokens", () => {
 
 describe("KeyValueCache", () => {
   it("puts each head's tokens behind those it has, and refuses more than fit", async () => {
-    const { config } = await decoder("llama");
+    const { config } = await goldenDecoder("llama");
     const small = { ...config, layers: 1, keyValueHeads: 2, headWidth: 1 };
     const cache = new KeyValueCache(small, 2, 3);
     const outputs = (values: readonly number[], tokens: number) => ({

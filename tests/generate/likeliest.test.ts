@@ -1,7 +1,4 @@
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { afterAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import type { LearnedTask } from "../../src/continual/adaptedBackbone.ts";
 import { bestLabel, GenerativeBackbone } from "../../src/continual/generativeBackbone.ts";
 import { GenerativeLearner } from "../../src/continual/generativeLearner.ts";
@@ -12,16 +9,13 @@ import type { Task } from "../../src/data/types.ts";
 import { openModelFolder } from "../../src/io/modelFolder.ts";
 import { createBackbone } from "../../src/nn/backbone.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
+import { folderOfTestFile } from "../support/folders.ts";
+import { plainTraining } from "../support/openedModels.ts";
 import { writeTinyDecoder } from "../support/tinyModels.ts";
 import { relativeDifference, tolerances } from "../support/tolerances.ts";
+import { untilEnd } from "../support/untilEnd.ts";
 
-const folder = await mkdtemp(join(tmpdir(), "accrete-likeliest-"));
-const open: AsyncDisposable[] = [];
-
-afterAll(async () => {
-  for (const one of open.reverse()) await one[Symbol.asyncDispose]();
-  await rm(folder, { recursive: true });
-});
+const folder = folderOfTestFile("likeliest");
 
 const labels = ["cat", "dog", "bird"];
 const other = ["fish", "cat fish"];
@@ -39,45 +33,30 @@ async function openTiny(): Promise<GenerativeBackbone> {
   const backbone = createBackbone(config, weights, path);
   if (backbone.kind !== "decoder") throw new Error("no decoder");
   const targetModules = ["q_proj", "v_proj", "o_proj", "down_proj"];
-  const model = new GenerativeBackbone({
-    structure: {
-      backbone,
-      adapter: {
-        kind: "lora",
-        spec: { rank: 4, alpha: 8, dropout: 0, bias: "none", targetModules, rslora: false },
+  return untilEnd(
+    new GenerativeBackbone({
+      structure: {
+        backbone,
+        adapter: {
+          kind: "lora",
+          spec: { rank: 4, alpha: 8, dropout: 0, bias: "none", targetModules, rslora: false },
+        },
       },
-    },
-    tokenizer: await loadTokenizer(path),
-    runtime: nodeRuntime,
-    template: promptTemplate("{text}:"),
-    labels: [...labels, ...other],
-    endId: end,
-    stopIds: [end],
-    maxLength: 64,
-    threads: 1,
-  });
-  open.push(model);
-  return model;
+      tokenizer: await loadTokenizer(path),
+      runtime: nodeRuntime,
+      template: promptTemplate("{text}:"),
+      labels: [...labels, ...other],
+      endId: end,
+      stopIds: [end],
+      maxLength: 64,
+      threads: 1,
+    }),
+  );
 }
 
 async function learn(model: GenerativeBackbone, epochs: number): Promise<LearnedTask> {
-  const learner = new GenerativeLearner(
-    model,
-    {
-      epochs,
-      batchSize: 4,
-      learningRate: 2e-2,
-      headLearningRate: 0,
-      weightDecay: 0,
-      betas: [0.9, 0.999],
-      epsilon: 1e-8,
-      schedule: "constant",
-      warmup: 0,
-      backboneDropout: false,
-    },
-    1,
-  );
-  open.push(learner);
+  const training = { ...plainTraining, epochs, batchSize: 4, learningRate: 2e-2 };
+  const learner = untilEnd(new GenerativeLearner(model, training, 1));
   const fitting = learner.learn(task);
   let next = await fitting.next();
   while (!next.done) next = await fitting.next();

@@ -1,24 +1,23 @@
 /** Answers in words where a router chooses the adapter, on the tiny random decoder. */
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, test } from "vitest";
-import { loadConfig } from "../../src/app/config.ts";
+import { beforeAll, expect, test } from "vitest";
 import { type OpenGeneratorOptions, openGenerator } from "../../src/app/generator.ts";
 import { openRun } from "../../src/app/predictor.ts";
 import { routingFile } from "../../src/app/routing.ts";
-import { runExperiment } from "../../src/app/runExperiment.ts";
 import type { Prediction, PredictOptions } from "../../src/app/types.ts";
-import type { RoutedMetrics } from "../../src/core/record.ts";
 import { fillPrompt, promptTemplate } from "../../src/data/prompts.ts";
 import { readRunRecord } from "../../src/report/record.ts";
 import { accrete } from "../support/cli.ts";
+import { folderOfTestFile } from "../support/folders.ts";
+import { configWith, routedMetrics, runToEnd } from "../support/runs.ts";
 import { writeTinyDecoder } from "../support/tinyModels.ts";
+import { jsonl } from "../support/tinyStreams.ts";
 
 /** The words of a text name its label. */
 const words = { turn_on: "lamp", off: "stop", play_song: "music", call_mum: "phone" } as const;
 
-let root = "";
+const root = folderOfTestFile("routed");
 const at = (name: string) => join(root, name);
 
 function rows(first: number, count: number) {
@@ -28,7 +27,6 @@ function rows(first: number, count: number) {
 }
 
 const tests = rows(300, 3);
-const lines = (all: readonly object[]) => all.map((row) => `${JSON.stringify(row)}\n`).join("");
 
 async function run(name: string, router: string, from?: string): Promise<void> {
   await writeFile(
@@ -44,9 +42,8 @@ threads: 1
 out: ${name}
 `,
   );
-  const { config } = await loadConfig(at(`${name}.yaml`));
   const options = from === undefined ? {} : { adaptersFrom: at(from) };
-  for await (const event of runExperiment(config, options)) if (event.type === "run-finished") break;
+  await runToEnd(await configWith(at(`${name}.yaml`)), options);
 }
 
 async function predict(name: string, options: PredictOptions = {}): Promise<Prediction[]> {
@@ -54,22 +51,15 @@ async function predict(name: string, options: PredictOptions = {}): Promise<Pred
   return await predictor.predict(tests, options);
 }
 
-async function routedOf(name: string): Promise<RoutedMetrics> {
-  const { metrics } = await readRunRecord(at(name));
-  if (metrics === undefined || metrics.level === "word" || metrics.routed === undefined)
-    throw new TypeError(`${name} has no routed figures`);
-  return metrics.routed;
-}
+const routedOf = async (name: string) => routedMetrics(await readRunRecord(at(name)));
 
 beforeAll(async () => {
-  root = await mkdtemp(join(tmpdir(), "accrete-routed-answers-"));
   await writeTinyDecoder(at("model"));
-  await writeFile(at("train.jsonl"), lines(rows(100, 8)));
-  await writeFile(at("test.jsonl"), lines(tests));
+  await writeFile(at("train.jsonl"), jsonl(rows(100, 8)));
+  await writeFile(at("test.jsonl"), jsonl(tests));
   await run("plain", "");
   await run("routed", "router: lda", "plain");
 });
-afterAll(() => rm(root, { recursive: true, force: true }));
 
 test("the router chooses the adapter: predictions are those that were evaluated", async () => {
   const routed = await routedOf("routed");

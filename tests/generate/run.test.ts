@@ -1,19 +1,25 @@
-import { cp, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join, relative } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { cp, mkdtemp, readdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { beforeAll, describe, expect, it } from "vitest";
 import { z } from "zod";
-import { loadConfig, type ResolvedConfig } from "../../src/app/config.ts";
 import { openGenerator } from "../../src/app/generator.ts";
 import { loadAdapter, openRun } from "../../src/app/predictor.ts";
-import { runExperiment } from "../../src/app/runExperiment.ts";
-import { AccreteError, CheckpointError, ConfigError, DataError, StoreError } from "../../src/core/errors.ts";
+import {
+  type AccreteError,
+  CheckpointError,
+  ConfigError,
+  DataError,
+  StoreError,
+} from "../../src/core/errors.ts";
 import type { RunEvent } from "../../src/core/record.ts";
 import { readRunRecord } from "../../src/report/record.ts";
 import { runMetricsSchema } from "../../src/report/schema.ts";
 import { renderTables } from "../../src/report/terminal.ts";
 import { accrete } from "../support/cli.ts";
+import { failureOf } from "../support/errors.ts";
+import { configWith, runToEnd, type Settings, TinyRuns } from "../support/runs.ts";
 import { writeTinyDecoder, writeTinyModel } from "../support/tinyModels.ts";
+import { jsonl } from "../support/tinyStreams.ts";
 
 const labels = ["turn_on", "off", "play_song", "call_mum"] as const;
 const words = ["lamp", "stop", "music", "phone"] as const;
@@ -22,63 +28,35 @@ const fillers = ["now", "please", "again"] as const;
 
 /** @param first texts of other numbers are other texts */
 function rows(first: number, count: number): string {
-  const lines = labels.flatMap((label, i) =>
+  const examples = labels.flatMap((label, i) =>
     Array.from({ length: count }, (_, n) => ({
       text: `${words[i]} ${fillers[n % 3]} ${first + n} ${words[i]}`,
       label,
     })),
   );
-  return lines.map((line) => `${JSON.stringify(line)}\n`).join("");
+  return jsonl(examples);
 }
 
 const exampleSchema = z.object({ text: z.string(), label: z.string() });
 
-let root = "";
-let yaml = "";
+const runs = new TinyRuns();
+const { root } = runs;
+const yaml = runs.at("tiny.yaml");
 let events: RunEvent[] = [];
-const runFolder = () => join(root, "run");
+const runFolder = () => runs.at("run");
 
-async function configFor(
-  out: string,
-  settings: Readonly<Record<string, unknown>> = {},
-): Promise<ResolvedConfig> {
-  const overrides = Object.entries({ ...settings, out }).map(([key, value]) => ({
-    key,
-    value,
-    source: "test",
-  }));
-  return (await loadConfig(yaml, overrides)).config;
-}
-
-async function runTo(out: string, settings?: Readonly<Record<string, unknown>>, enough = Infinity) {
-  const config = await configFor(out, settings);
-  const all: RunEvent[] = [];
-  for await (const event of runExperiment(config, { resume: true })) {
-    all.push(event);
-    // Whoever stops reading stops the run: what was not committed is lost, as when it is killed.
-    if (all.filter(({ type }) => type === "step").length >= enough) break;
-  }
-  return all;
-}
-
-async function adapterBytes(run: string): Promise<Record<string, string>> {
-  const folder = join(run, "adapters");
-  const files: Record<string, string> = {};
-  for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {
-    const path = join(entry.parentPath, entry.name);
-    if (entry.isFile()) files[relative(folder, path)] = (await readFile(path)).toString("hex");
-  }
-  return files;
-}
+const runTo = (name: string, settings?: Settings, enough = Infinity) => {
+  let steps = 0;
+  const stopAfter = ({ type }: RunEvent) => type === "step" && ++steps >= enough;
+  return runs.run(name, settings, { resume: true, stopAfter });
+};
 
 beforeAll(async () => {
-  root = await mkdtemp(join(tmpdir(), "accrete-generative-"));
   await writeTinyDecoder(join(root, "model"));
   await writeTinyModel(join(root, "encoder"));
   await writeFile(join(root, "train.jsonl"), rows(100, 12));
   await writeFile(join(root, "validation.jsonl"), rows(200, 2));
   await writeFile(join(root, "test.jsonl"), rows(300, 4));
-  yaml = join(root, "tiny.yaml");
   await writeFile(
     yaml,
     `backbone: ./model
@@ -91,9 +69,9 @@ threads: 1
 out: run
 `,
   );
-  events = await runTo(runFolder());
+  await runs.furnish(async () => yaml);
+  events = await runTo("run");
 });
-afterAll(() => rm(root, { recursive: true, force: true }));
 
 describe("a run with head: none", () => {
   it("learns to answer in words, and tells exact match beside label scoring", async () => {
@@ -138,13 +116,12 @@ describe("a run with head: none", () => {
 
   it("ends with the same bytes when it was interrupted and goes on", async () => {
     const steps = events.filter(({ type }) => type === "step").length;
-    const out = join(root, "resumed");
-    await runTo(out, {}, Math.round(0.75 * steps));
-    const between = await adapterBytes(out);
+    await runTo("resumed", {}, Math.round(0.75 * steps));
+    const between = await runs.adapterBytes("resumed");
     expect(Object.keys(between)).toHaveLength(3);
-    const again = await runTo(out);
+    const again = await runTo("resumed");
     expect(again.some(({ type }) => type === "run-resumed")).toBe(true);
-    expect(await adapterBytes(out)).toEqual(await adapterBytes(runFolder()));
+    expect(await runs.adapterBytes("resumed")).toEqual(await runs.adapterBytes("run"));
   });
 });
 
@@ -224,19 +201,13 @@ describe("accrete generate", () => {
 });
 
 /** What a run is refused with, before its folder is made. */
-async function refusal(settings: Readonly<Record<string, unknown>>): Promise<AccreteError> {
-  const out = join(root, "refused");
-  try {
-    await runTo(out, settings);
-  } catch (error) {
-    await expect(readdir(out)).rejects.toThrow("ENOENT");
-    if (error instanceof AccreteError) return error;
-    throw error;
-  }
-  throw new Error("nothing was refused");
+async function refusal(settings: Settings): Promise<AccreteError> {
+  const error = await failureOf(runTo("refused", settings));
+  await expect(readdir(runs.at("refused"))).rejects.toThrow("ENOENT");
+  return error;
 }
 
-async function streamWith(label: string): Promise<Readonly<Record<string, unknown>>> {
+async function streamWith(label: string): Promise<Settings> {
   const folder = await mkdtemp(join(root, "stream-"));
   for (const [split, first] of [
     ["train", 100],
@@ -323,15 +294,10 @@ describe("the other branches on a decoder", () => {
     const text = await readFile(yaml, "utf8");
     await writeFile(plain, "prompt" in settings ? text.replace("prompt: qa\n", "") : text);
     const given = Object.entries({ ...settings, out }).filter(([, value]) => value !== undefined);
-    const overrides = given.map(([key, value]) => ({
-      key,
-      value,
-      source: "test",
-    }));
-    const { config } = await loadConfig(plain, overrides);
+    const config = await configWith(plain, Object.fromEntries(given));
     const losses: number[] = [];
     let accuracy: readonly number[] = [];
-    for await (const event of runExperiment(config)) {
+    for (const event of await runToEnd(config)) {
       if (event.type === "epoch" && event.task === 0) losses.push(event.meanLoss);
       if (event.type === "evaluated") accuracy = event.til;
     }

@@ -1,4 +1,4 @@
-import { afterAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { DataError } from "../../src/core/errors.ts";
 import { createRng } from "../../src/core/random.ts";
 import { float32, float64, int64 } from "../../src/core/tensor.ts";
@@ -13,12 +13,7 @@ import { nodeRuntime } from "../../src/runtime/node.ts";
 import type { Executable, Tensors } from "../../src/runtime/types.ts";
 import { goldenBackbone } from "../support/goldens.ts";
 import { relativeDifference, tolerances } from "../support/tolerances.ts";
-
-const open: AsyncDisposable[] = [];
-
-afterAll(async () => {
-  for (const one of open) await one[Symbol.asyncDispose]();
-});
+import { compileUntilEnd, untilEnd } from "../support/untilEnd.ts";
 
 const end = 2;
 /** Alike at the beginning, in the middle, and not at all; one is a single token before its end. */
@@ -76,9 +71,8 @@ describe("label scoring against a plain forward of every label", () => {
     const draw = createRng(5);
     const values = Float32Array.from({ length: 3 * backbone.width }, () => draw.normal());
     const parameters: Tensors = adapter ? { prompt_embeddings: float32(values, [3, backbone.width]) } : {};
-    const model = await openScoringModel(structure, nodeRuntime);
-    const whole = await nodeRuntime.compile(buildCausalGraph(structure));
-    open.push(model, whole);
+    const model = untilEnd(await openScoringModel(structure, nodeRuntime));
+    const whole = await compileUntilEnd(nodeRuntime, buildCausalGraph(structure));
 
     const scores = await scoreAnswers(model, prompts, buildTrie(answers), { parameters });
     const expected: number[] = [];

@@ -1,7 +1,4 @@
-import { existsSync } from "node:fs";
-import { join } from "node:path";
-import { afterAll, describe, expect, it } from "vitest";
-import { packageRoot } from "../../src/app/packageInfo.ts";
+import { describe, expect, it } from "vitest";
 import type { LearnedTask } from "../../src/continual/adaptedBackbone.ts";
 import { bestLabel, GenerativeBackbone } from "../../src/continual/generativeBackbone.ts";
 import { GenerativeEvaluator, isExactMatch } from "../../src/continual/generativeEvaluation.ts";
@@ -14,30 +11,22 @@ import { createBackbone } from "../../src/nn/backbone.ts";
 import type { AdapterSpec } from "../../src/peft/types.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
 import type { TrainingOptions } from "../../src/train/trainer.ts";
+import { plainTraining } from "../support/openedModels.ts";
+import { shared } from "../support/shared.ts";
 import { toyTasks } from "../support/tinyStreams.ts";
+import { untilEnd } from "../support/untilEnd.ts";
 
-const folder = join(packageRoot, "../shared/models/stories260k");
-const absent = !existsSync(folder);
-const why = absent ? " (skipped: ../shared/models/stories260k is absent)" : "";
-const open: AsyncDisposable[] = [];
-
-afterAll(async () => {
-  for (const one of open.reverse()) await one[Symbol.asyncDispose]();
-});
+const storyteller = shared("models/stories260k");
 
 const tasks = toyTasks();
 const training: TrainingOptions = {
+  ...plainTraining,
   epochs: 4,
-  batchSize: 8,
   learningRate: 5e-3,
-  headLearningRate: 0,
   weightDecay: 0.01,
-  betas: [0.9, 0.999],
-  epsilon: 1e-8,
   schedule: "linear",
   warmup: 0.1,
   gradientClipping: 1,
-  backboneDropout: false,
 };
 const targetModules = ["q_proj", "v_proj"];
 const lora: AdapterSpec = {
@@ -47,22 +36,22 @@ const lora: AdapterSpec = {
 const prompt: AdapterSpec = { kind: "prompt-tuning", spec: { virtualTokens: 8, init: "vocab" } };
 
 async function openToy(adapter: AdapterSpec): Promise<GenerativeBackbone> {
-  const { config, weights, path } = await openModelFolder(folder);
+  const { config, weights, path } = await openModelFolder(storyteller.path);
   const backbone = createBackbone(config, weights, path);
   if (backbone.kind !== "decoder") throw new Error("no decoder");
-  const model = new GenerativeBackbone({
-    structure: { backbone, adapter },
-    tokenizer: await loadTokenizer(path),
-    runtime: nodeRuntime,
-    template: promptTemplate("default"),
-    labels: tasks.flatMap(({ labels }) => labels),
-    endId: 2,
-    stopIds: [2],
-    maxLength: 128,
-    threads: 1,
-  });
-  open.push(model);
-  return model;
+  return untilEnd(
+    new GenerativeBackbone({
+      structure: { backbone, adapter },
+      tokenizer: await loadTokenizer(path),
+      runtime: nodeRuntime,
+      template: promptTemplate("default"),
+      labels: tasks.flatMap(({ labels }) => labels),
+      endId: 2,
+      stopIds: [2],
+      maxLength: 128,
+      threads: 1,
+    }),
+  );
 }
 
 interface Lesson {
@@ -71,8 +60,7 @@ interface Lesson {
 }
 
 async function learn(model: GenerativeBackbone, task: Task, options = training): Promise<Lesson> {
-  const learner = new GenerativeLearner(model, options, 1);
-  open.push(learner);
+  const learner = untilEnd(new GenerativeLearner(model, options, 1));
   const losses: number[] = [];
   const fitting = learner.learn(task);
   let next = await fitting.next();
@@ -95,46 +83,52 @@ async function labelAccuracy(model: GenerativeBackbone, learned: LearnedTask, ta
 }
 
 describe("two toy tasks, learned as answers in words", () => {
-  it.skipIf(absent)(`held-out prompts go from chance to above 90 %${why}`, async () => {
-    const model = await openToy(lora);
-    const evaluator = new GenerativeEvaluator(model);
-    for (const task of tasks) {
-      expect(await labelAccuracy(model, await unlearned(model, task), task)).toBeLessThan(0.6);
-      const { learned } = await learn(model, task);
-      expect(await labelAccuracy(model, learned, task)).toBeGreaterThan(0.9);
-      // This storyteller never saw </s>: it is embedded as all tokens it never saw are, which no adapter can tell
-      // apart, so that texts do not end where they should. The words it says.
-      const said = await model.generate(learned, model.encode(task.test).prompts);
-      const begun = said.filter((text, i) => text.startsWith(labelText(task.test[i]?.label ?? "-")));
-      expect(begun.length / said.length).toBeGreaterThan(0.9);
-      evaluator.add(task, learned);
-    }
-    const row = await evaluator.evaluate();
-    const counted = tasks.map(({ test }) => test.length);
-    expect(row.counted).toEqual(counted);
-    expect(row.passesPerExample).toBe(1);
-    for (const accuracy of row.labelScored.til) expect(accuracy).toBeGreaterThan(0.9);
-    // The newest adapter knows nothing of the first task.
-    expect(row.labelScored.cil[0]).toBeLessThan(0.5);
-    expect(row.labelScored.cil[1]).toBeGreaterThan(0.9);
-    expect(row.labelScored.cilCorrect.map((count, j) => count / (counted[j] ?? 1))).toEqual(
-      row.labelScored.cil,
-    );
-  });
+  it.skipIf(storyteller.absent)(
+    storyteller.titled("held-out prompts go from chance to above 90 %"),
+    async () => {
+      const model = await openToy(lora);
+      const evaluator = new GenerativeEvaluator(model);
+      for (const task of tasks) {
+        expect(await labelAccuracy(model, await unlearned(model, task), task)).toBeLessThan(0.6);
+        const { learned } = await learn(model, task);
+        expect(await labelAccuracy(model, learned, task)).toBeGreaterThan(0.9);
+        // This storyteller never saw </s>: it is embedded as all tokens it never saw are, which no adapter can tell
+        // apart, so that texts do not end where they should. The words it says.
+        const said = await model.generate(learned, model.encode(task.test).prompts);
+        const begun = said.filter((text, i) => text.startsWith(labelText(task.test[i]?.label ?? "-")));
+        expect(begun.length / said.length).toBeGreaterThan(0.9);
+        evaluator.add(task, learned);
+      }
+      const row = await evaluator.evaluate();
+      const counted = tasks.map(({ test }) => test.length);
+      expect(row.counted).toEqual(counted);
+      expect(row.passesPerExample).toBe(1);
+      for (const accuracy of row.labelScored.til) expect(accuracy).toBeGreaterThan(0.9);
+      // The newest adapter knows nothing of the first task.
+      expect(row.labelScored.cil[0]).toBeLessThan(0.5);
+      expect(row.labelScored.cil[1]).toBeGreaterThan(0.9);
+      expect(row.labelScored.cilCorrect.map((count, j) => count / (counted[j] ?? 1))).toEqual(
+        row.labelScored.cil,
+      );
+    },
+  );
 
-  it.skipIf(absent)(`the same seed gives the same bytes, and another task others${why}`, async () => {
-    const first = tasks[0] ?? { name: "", labels: [], train: [], validation: [], test: [] };
-    const short = { ...training, epochs: 1 };
-    for (const adapter of [lora, prompt]) {
-      const [once, twice] = [await openToy(adapter), await openToy(adapter)];
-      const { adapter: values } = (await learn(once, first, short)).learned;
-      expect((await learn(twice, first, short)).learned.adapter).toEqual(values);
-      const renamed = { ...first, name: "other" };
-      expect((await learn(once, renamed, short)).learned.adapter).not.toEqual(values);
-    }
-  });
+  it.skipIf(storyteller.absent)(
+    storyteller.titled("the same seed gives the same bytes, and another task others"),
+    async () => {
+      const first = tasks[0] ?? { name: "", labels: [], train: [], validation: [], test: [] };
+      const short = { ...training, epochs: 1 };
+      for (const adapter of [lora, prompt]) {
+        const [once, twice] = [await openToy(adapter), await openToy(adapter)];
+        const { adapter: values } = (await learn(once, first, short)).learned;
+        expect((await learn(twice, first, short)).learned.adapter).toEqual(values);
+        const renamed = { ...first, name: "other" };
+        expect((await learn(once, renamed, short)).learned.adapter).not.toEqual(values);
+      }
+    },
+  );
 
-  it.skipIf(absent)(`virtual tokens learn as well${why}`, async () => {
+  it.skipIf(storyteller.absent)(storyteller.titled("virtual tokens learn as well"), async () => {
     const model = await openToy(prompt);
     for (const task of tasks.slice(0, 1)) {
       const { losses, learned } = await learn(model, task, { ...training, learningRate: 3e-2 });

@@ -1,4 +1,4 @@
-import { afterAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { createRng } from "../../src/core/random.ts";
 import { float32, type HostTensor, int64, isFloat32 } from "../../src/core/tensor.ts";
 import { collate } from "../../src/data/batching.ts";
@@ -11,12 +11,7 @@ import { nodeRuntime } from "../../src/runtime/node.ts";
 import { dropoutFeeds } from "../../src/train/dropout.ts";
 import { GRADIENT_PREFIX, type TrainingGraph } from "../../src/train/graphs.ts";
 import { goldenBackbone, goldenTensors, need } from "../support/goldens.ts";
-
-const open: AsyncDisposable[] = [];
-
-afterAll(async () => {
-  for (const one of open) await one[Symbol.asyncDispose]();
-});
+import { compileUntilEnd, untilEnd } from "../support/untilEnd.ts";
 
 interface Lesson {
   readonly texts: readonly { readonly prompt: readonly number[]; readonly answer: readonly number[] }[];
@@ -84,9 +79,8 @@ describe("learning answers", () => {
       const lesson = await lessonFor(model);
       const { texts, stop } = lesson;
       const training = buildCausalTrainingGraph(structure, false);
-      const executable = await nodeRuntime.compile(training.graph);
-      const causal = await openCausalModel(structure, nodeRuntime);
-      open.push(executable, causal);
+      const executable = await compileUntilEnd(nodeRuntime, training.graph);
+      const causal = untilEnd(await openCausalModel(structure, nodeRuntime));
       const values = initialise(training);
       const trainables = [...values].map(([name, { data }]) => ({ name, values: data, learningRate: 0.02 }));
       const optimizer = new AdamW(trainables, { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0 });
@@ -118,8 +112,7 @@ describe("learning answers", () => {
   it("drops out where GPT-2 does, by masks that are fed", async () => {
     const structure = await structureOf("gpt2", 0.1);
     const training = buildCausalTrainingGraph(structure, true);
-    const executable = await nodeRuntime.compile(training.graph);
-    open.push(executable);
+    const executable = await compileUntilEnd(nodeRuntime, training.graph);
     const sites = training.masks.map(({ site }) => site);
     for (const site of [
       "drop",

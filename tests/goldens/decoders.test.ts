@@ -1,5 +1,5 @@
 // B batch, T tokens, D width, V vocabulary, M rows of logits.
-import { afterAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { float64, type HostTensor, int64 } from "../../src/core/tensor.ts";
 import { collate } from "../../src/data/batching.ts";
 import { buildCausalGraph, buildCausalTrainingGraph, type CausalStructure } from "../../src/generate/graphs.ts";
@@ -11,9 +11,11 @@ import { nodeRuntime } from "../../src/runtime/node.ts";
 import { referenceRuntime } from "../../src/runtime/reference.ts";
 import type { Executable, Runtime, Tensors } from "../../src/runtime/types.ts";
 import { buildFeatureGraph, GRADIENT_PREFIX } from "../../src/train/graphs.ts";
-import { relativeDifference, tolerances } from "../support/tolerances.ts";
+import { tolerances } from "../support/tolerances.ts";
 import * as golden from "../support/goldens.ts";
 import { expectSteps } from "../support/goldenSteps.ts";
+import { expectClose } from "../support/tolerances.ts";
+import { compileUntilEnd, untilEnd } from "../support/untilEnd.ts";
 
 const models = ["gpt2", "gpt_neox", "llama", "qwen2"] as const;
 const files = ["golden-forward", "golden-lora"] as const;
@@ -33,26 +35,8 @@ const setups: readonly Setup[] = [
   },
 ];
 
-const open: AsyncDisposable[] = [];
-
-async function compile(runtime: Runtime, graph: Parameters<Runtime["compile"]>[0]): Promise<Executable> {
-  const executable = await runtime.compile(graph);
-  open.push(executable);
-  return executable;
-}
-
-afterAll(async () => {
-  for (const one of open) await one[Symbol.asyncDispose]();
-});
-
-async function decoder(model: string): Promise<DecoderBackbone> {
-  const backbone = await golden.goldenBackbone(model);
-  if (backbone.kind !== "decoder") throw new Error(`${model} is no decoder`);
-  return backbone;
-}
-
 async function structureOf(model: string, file: string): Promise<CausalStructure> {
-  const backbone = await decoder(model);
+  const backbone = await golden.goldenDecoder(model);
   if (file === "golden-forward") return { backbone };
   return { backbone, adapter: { kind: "lora", spec: golden.loraOf(golden.goldenInfo(model)) } };
 }
@@ -65,28 +49,17 @@ function ours(tensors: ReadonlyMap<string, HostTensor>, prefix: string, backbone
   );
 }
 
-function ids(tensors: ReadonlyMap<string, HostTensor>, name: string): HostTensor<"int64"> {
-  const { dims, data } = golden.need(tensors, name);
-  if (!(data instanceof BigInt64Array)) throw new Error(`${name} is not int64`);
-  return int64(data, dims);
-}
-
 /** The batch as the golden has it; positions are ours and must be its. */
 function batchFeeds(backbone: DecoderBackbone, tensors: ReadonlyMap<string, HostTensor>): Tensors {
-  const attentionMask = ids(tensors, "attention_mask");
-  const inputIds = ids(tensors, "input_ids");
+  const attentionMask = golden.needIds(tensors, "attention_mask");
+  const inputIds = golden.needIds(tensors, "input_ids");
   const feeds = tokenFeeds(backbone.config, { inputIds, attentionMask, tokenTypeIds: inputIds });
-  expect(feeds.position_ids).toEqual(ids(tensors, "position_ids"));
+  expect(feeds.position_ids).toEqual(golden.needIds(tensors, "position_ids"));
   return feeds;
 }
 
 function allRows(mask: HostTensor): HostTensor<"int64"> {
   return int64(BigInt64Array.from({ length: mask.data.length }, (_, row) => BigInt(row)), [mask.data.length]);
-}
-
-function expectClose(actual: HostTensor | undefined, expected: HostTensor, tolerance: number, what: string): void {
-  expect(actual, what).toBeDefined();
-  if (actual !== undefined) expect(relativeDifference(actual, expected), what).toBeLessThanOrEqual(tolerance);
 }
 
 describe.each(setups)("against transformers, $precision", ({ precision, runtime, tolerance }) => {
@@ -97,7 +70,7 @@ describe.each(setups)("against transformers, $precision", ({ precision, runtime,
       const { backbone } = structure;
       const tensors = await golden.goldenTensors(model, file, precision);
       const mask = golden.need(tensors, "attention_mask");
-      const executable = await compile(runtime, buildCausalGraph(structure, true));
+      const executable = await compileUntilEnd(runtime, buildCausalGraph(structure, true));
       const feeds = { ...batchFeeds(backbone, tensors), ...ours(tensors, "param.", backbone), logit_rows: allRows(mask) };
       const outputs = await executable.run(golden.inPrecision(feeds, precision));
       const compare = (name: string, width: number) => {
@@ -112,10 +85,10 @@ describe.each(setups)("against transformers, $precision", ({ precision, runtime,
   );
 
   it.each(models)("%s: the last real token's vector as a sentence's feature, padded on either side", async (model) => {
-    const backbone = await decoder(model);
+    const backbone = await golden.goldenDecoder(model);
     const tensors = await golden.goldenTensors(model, "golden-forward", precision);
     const feature = { pooling: "last", normalize: false } as const;
-    const executable = await compile(runtime, buildFeatureGraph({ backbone, feature }));
+    const executable = await compileUntilEnd(runtime, buildFeatureGraph({ backbone, feature }));
     const last = golden.need(tensors, `hidden.${backbone.config.layers}`);
     const [batch = 0, tokens = 0, width = 0] = last.dims;
     const rows = Array.from({ length: batch }, (_, b) =>
@@ -134,7 +107,7 @@ describe.each(setups)("against transformers, $precision", ({ precision, runtime,
     const structure = await structureOf(model, "golden-lora");
     const { backbone } = structure;
     const tensors = await golden.goldenTensors(model, "golden-lora", precision);
-    const executable = await compile(runtime, buildCausalTrainingGraph(structure, false).graph);
+    const executable = await compileUntilEnd(runtime, buildCausalTrainingGraph(structure, false).graph);
     const answers = golden.exactAnswerFeeds(golden.needIds(tensors, "labels"));
     const feeds = { ...batchFeeds(backbone, tensors), ...ours(tensors, "param.", backbone), ...answers };
     const outputs = await executable.run(golden.inPrecision(feeds, precision));
@@ -150,7 +123,7 @@ describe.each(setups)("against transformers, $precision", ({ precision, runtime,
     const { backbone } = structure;
     const tensors = await golden.goldenTensors(model, "steps-lora", precision);
     await expectSteps({
-      executable: await compile(runtime, buildCausalTrainingGraph(structure, false).graph),
+      executable: await compileUntilEnd(runtime, buildCausalTrainingGraph(structure, false).graph),
       feeds: { ...batchFeeds(backbone, tensors), ...golden.exactAnswerFeeds(golden.needIds(tensors, "labels")) },
       tensors,
       named: (prefix) => new Map(Object.entries(ours(tensors, prefix, backbone))),
@@ -163,7 +136,7 @@ describe.each(setups)("against transformers, $precision", ({ precision, runtime,
 
 /** Each row's real tokens. */
 function promptsOf(tensors: ReadonlyMap<string, HostTensor>): number[][] {
-  const [inputs, mask] = [ids(tensors, "input_ids"), ids(tensors, "attention_mask")];
+  const [inputs, mask] = [golden.needIds(tensors, "input_ids"), golden.needIds(tensors, "attention_mask")];
   const [batch = 0, tokens = 0] = inputs.dims;
   return Array.from({ length: batch }, (_, b) =>
     Array.from({ length: tokens }, (_, t) => b * tokens + t)
@@ -173,7 +146,7 @@ function promptsOf(tensors: ReadonlyMap<string, HostTensor>): number[][] {
 }
 
 function greedyOf(tensors: ReadonlyMap<string, HostTensor>): number[][] {
-  const { dims, data } = ids(tensors, "greedy");
+  const { dims, data } = golden.needIds(tensors, "greedy");
   const [batch = 0, count = 0] = dims;
   return Array.from({ length: batch }, (_, b) => Array.from(data.subarray(b * count, (b + 1) * count), Number));
 }
@@ -214,8 +187,7 @@ describe.each(models.flatMap((model) => files.map((file) => ({ model, file }))))
 
     it("with the cache: in one padded batch, in small batches, and alone", async () => {
       const { structure, parameters, prompts, expected } = await prepare();
-      const causal = await openCausalModel(structure, nodeRuntime);
-      open.push(causal);
+      const causal = untilEnd(await openCausalModel(structure, nodeRuntime));
       for (const batchSize of [4, 3, 1]) {
         const options = { maxNewTokens: 20, stopIds: [], batchSize, parameters };
         const results = await generateGreedy(causal, prompts, options);
@@ -225,15 +197,14 @@ describe.each(models.flatMap((model) => files.map((file) => ({ model, file }))))
 
     it("without the cache", async () => {
       const { structure, parameters, prompts, expected } = await prepare();
-      const executable = await compile(nodeRuntime, buildCausalGraph(structure));
+      const executable = await compileUntilEnd(nodeRuntime, buildCausalGraph(structure));
       for (const [row, prompt] of prompts.entries())
         expect(await withoutCache(executable, structure.backbone, parameters, prompt, 20)).toEqual(expected[row]);
     });
 
     it("stops a text at its stop id and goes on with the others", async () => {
       const { structure, parameters, prompts, expected } = await prepare();
-      const causal = await openCausalModel(structure, nodeRuntime);
-      open.push(causal);
+      const causal = untilEnd(await openCausalModel(structure, nodeRuntime));
       const stop = expected[0]?.[3] ?? -1;
       const results = await generateGreedy(causal, prompts, { maxNewTokens: 20, stopIds: [stop], parameters });
       expect(results).toEqual(
@@ -248,7 +219,7 @@ describe.each(models.flatMap((model) => files.map((file) => ({ model, file }))))
 
 describe("adapters as peft saves them", () => {
   it.each(models)("%s: the file's keys are the sites' names behind the model's prefix", async (model) => {
-    const backbone = await decoder(model);
+    const backbone = await golden.goldenDecoder(model);
     const file = await readSafetensorsHeader(`${golden.goldensFolder}/${model}/peft-causal/adapter_model.safetensors`);
     const targets = golden.goldenInfo(model).lora.targetModules;
     const sites = [...backbone.sites].filter(([site]) => targets.some((target) => site.endsWith(`.${target}`)));

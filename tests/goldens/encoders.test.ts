@@ -1,4 +1,4 @@
-import { afterAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { gradients } from "../../src/autodiff/gradients.ts";
 import type { HostTensor } from "../../src/core/tensor.ts";
 import { createGraph } from "../../src/graph/graph.ts";
@@ -10,11 +10,13 @@ import { noDropout, noTransform } from "../../src/nn/layers.ts";
 import { inputParameters } from "../../src/nn/parameters.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
 import { referenceRuntime } from "../../src/runtime/reference.ts";
-import type { Executable, Runtime } from "../../src/runtime/types.ts";
+import type { Runtime } from "../../src/runtime/types.ts";
 import { buildFeatureGraph, buildTrainingGraph, crossEntropy, GRADIENT_PREFIX } from "../../src/train/graphs.ts";
-import { relativeDifference, tolerances } from "../support/tolerances.ts";
+import { tolerances } from "../support/tolerances.ts";
 import * as golden from "../support/goldens.ts";
 import { expectSteps } from "../support/goldenSteps.ts";
+import { expectClose } from "../support/tolerances.ts";
+import { compileUntilEnd } from "../support/untilEnd.ts";
 
 const runtimes: readonly { readonly precision: golden.Precision; readonly runtime: Runtime; readonly tolerance: number }[] = [
   { precision: "f32", runtime: nodeRuntime, tolerance: tolerances.float32 },
@@ -22,23 +24,6 @@ const runtimes: readonly { readonly precision: golden.Precision; readonly runtim
 ];
 
 const models = ["bert", "bert-seqcls", "bert-sharded", "bert-f16", "bert-bf16", "roberta", "roberta-seqcls"];
-const open: Executable[] = [];
-
-async function compile(runtime: Runtime, graph: Parameters<Runtime["compile"]>[0]): Promise<Executable> {
-  const executable = await runtime.compile(graph);
-  open.push(executable);
-  return executable;
-}
-
-afterAll(async () => {
-  for (const executable of open) await executable[Symbol.asyncDispose]();
-});
-
-function expectClose(actual: HostTensor | undefined, expected: HostTensor, tolerance: number, what: string): void {
-  expect(actual, what).toBeDefined();
-  if (actual !== undefined) expect(relativeDifference(actual, expected), what).toBeLessThanOrEqual(tolerance);
-}
-
 describe.each(runtimes)("against transformers, $precision", ({ precision, runtime, tolerance }) => {
   it.each(models)("%s: embeddings, every layer and every feature", async (model) => {
     const backbone = await golden.goldenBackbone(model);
@@ -48,7 +33,7 @@ describe.each(runtimes)("against transformers, $precision", ({ precision, runtim
     for (const [name, feature] of Object.entries(golden.features)) {
       const expected = tensors.get(`feature.${name}`);
       if (expected === undefined) continue;
-      const executable = await compile(runtime, buildFeatureGraph({ backbone, feature }, true));
+      const executable = await compileUntilEnd(runtime, buildFeatureGraph({ backbone, feature }, true));
       const feeds = golden.inPrecision(golden.batchFeeds(backbone, feature, tensors), precision);
       const outputs = await executable.run(feeds);
       expectClose(outputs.feature, expected, tolerance, name);
@@ -83,7 +68,7 @@ describe.each(runtimes)("loss and gradients against torch and peft, $precision",
   it.each(cases)("$model $name", async ({ model, name, info }) => {
     const structure = await caseStructure(model, info);
     const tensors = await golden.goldenTensors(model, `golden-${name}`, precision);
-    const executable = await compile(runtime, buildTrainingGraph(structure, false).graph);
+    const executable = await compileUntilEnd(runtime, buildTrainingGraph(structure, false).graph);
     const parameters = golden.underPrefix(tensors, "param.");
     const outputs = await executable.run(
       golden.inPrecision(
@@ -120,7 +105,7 @@ describe.each(runtimes)("loss and gradients against torch and peft, $precision",
     for (const [name, value] of head.inputs) trained.set(HEAD_PREFIX + name, value);
     const grads = gradients(loss, [...trained.values()]);
     const outputs = Object.fromEntries([...trained.keys()].map((name, i) => [name, grads[i]!]));
-    const executable = await compile(runtime, createGraph({ loss, ...outputs }));
+    const executable = await compileUntilEnd(runtime, createGraph({ loss, ...outputs }));
 
     // The backbone's own values lie in its checkpoint, in float32 for both precisions.
     const { readTensor } = await import("../../src/io/safetensors.ts");
@@ -147,7 +132,7 @@ describe.each(runtimes)("ten AdamW steps against torch, $precision", ({ precisio
     const { adamw } = golden.goldenInfo(model);
     const structure = await caseStructure(model, info);
     const tensors = await golden.goldenTensors(model, file, precision);
-    const executable = await compile(runtime, buildTrainingGraph(structure, false).graph);
+    const executable = await compileUntilEnd(runtime, buildTrainingGraph(structure, false).graph);
     await expectSteps({
       executable,
       feeds: { ...golden.batchFeeds(structure.backbone, structure.feature, tensors), ...golden.labelFeeds(tensors) },

@@ -1,31 +1,19 @@
 /** Ten AdamW steps of prompt tuning against torch and peft: sentences, tokens and answers in words. */
 import { join } from "node:path";
-import { afterAll, describe, test } from "vitest";
+import { describe, test } from "vitest";
 import { wordTargets } from "../../src/continual/wordLearner.ts";
 import { asFloat32, float64, type HostTensor } from "../../src/core/tensor.ts";
 import { buildCausalTrainingGraph } from "../../src/generate/graphs.ts";
 import { defaultHeads } from "../../src/nn/heads.ts";
-import type { Executable, Runtime } from "../../src/runtime/types.ts";
-import { buildTrainingGraph, type TrainingGraph } from "../../src/train/graphs.ts";
+import { buildTrainingGraph } from "../../src/train/graphs.ts";
 import { promptFeeds, setups, spec, textBatch, virtualTokens } from "../support/promptRuns.ts";
 import * as golden from "../support/goldens.ts";
 import { expectSteps } from "../support/goldenSteps.ts";
+import { compileUntilEnd } from "../support/untilEnd.ts";
 
 const adapter = { kind: "prompt-tuning", spec } as const;
 const encoders = ["bert", "roberta"] as const;
 const { adamw } = golden.goldenInfo("prompt");
-const open: Executable[] = [];
-
-afterAll(async () => {
-  for (const one of open) await one[Symbol.asyncDispose]();
-});
-
-async function compile(runtime: Runtime, { graph }: TrainingGraph): Promise<Executable> {
-  const executable = await runtime.compile(graph);
-  open.push(executable);
-  return executable;
-}
-
 /** What token labels (B, T) feed, −100 where nothing is asked; the weights exactly 1/n. */
 function tokenFeeds(labels: HostTensor): Record<string, HostTensor> {
   const [batch = 0, tokens = 0] = labels.dims;
@@ -47,7 +35,7 @@ describe.each(setups)("ten AdamW steps against peft, $precision", ({ precision, 
     const feature = golden.featureOf("mean");
     const structure = { backbone, adapter, feature, head: defaultHeads.linear };
     await expectSteps({
-      executable: await compile(runtime, buildTrainingGraph(structure, false)),
+      executable: await compileUntilEnd(runtime, (buildTrainingGraph(structure, false)).graph),
       feeds: { ...promptFeeds(backbone, textBatch(tensors), feature).feeds, ...golden.labelFeeds(tensors) },
       tensors,
       named: (prefix) => golden.underPrefix(tensors, prefix),
@@ -64,7 +52,7 @@ describe.each(setups)("ten AdamW steps against peft, $precision", ({ precision, 
     const structure = { backbone, adapter, feature, head: defaultHeads.linear, level: "word" } as const;
     const { feeds } = promptFeeds(backbone, textBatch(tensors), feature);
     await expectSteps({
-      executable: await compile(runtime, buildTrainingGraph(structure, false)),
+      executable: await compileUntilEnd(runtime, (buildTrainingGraph(structure, false)).graph),
       feeds: { ...feeds, ...tokenFeeds(golden.need(tensors, "labels")) },
       tensors,
       named: (prefix) => golden.underPrefix(tensors, prefix),
@@ -81,7 +69,7 @@ describe.each(setups)("ten AdamW steps against peft, $precision", ({ precision, 
     const texts = promptFeeds(backbone, textBatch(tensors), golden.featureOf("last")).feeds;
     const { pooling_weights: _, ...feeds } = texts;
     await expectSteps({
-      executable: await compile(runtime, buildCausalTrainingGraph({ backbone, adapter }, false)),
+      executable: await compileUntilEnd(runtime, (buildCausalTrainingGraph({ backbone, adapter }, false)).graph),
       feeds: { ...feeds, ...golden.exactAnswerFeeds(golden.needIds(tensors, "labels"), virtualTokens) },
       tensors,
       named: (prefix) => golden.underPrefix(tensors, prefix),

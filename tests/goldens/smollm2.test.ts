@@ -1,7 +1,7 @@
 /** SmolLM2-135M, a real decoder of 30 layers with grouped queries and half-precision weights, against transformers. */
-import { existsSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, expect, it } from "vitest";
+import { expect, it } from "vitest";
 import { z } from "zod";
 import { packageRoot } from "../../src/app/packageInfo.ts";
 import { asFloat32, float32 } from "../../src/core/tensor.ts";
@@ -19,15 +19,14 @@ import { tokenFeeds } from "../../src/nn/features.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
 import { relativeDifference, tolerances } from "../support/tolerances.ts";
 import { goldensFolder } from "../support/goldens.ts";
+import { optional } from "../support/shared.ts";
+import { untilEnd } from "../support/untilEnd.ts";
 
-const folder = join(packageRoot, "models/smollm2-135m");
-const absent = !existsSync(folder);
-const why = absent ? " (skipped: ../shared/models/smollm2-135m/make.py has not made models/smollm2-135m)" : "";
-const open: AsyncDisposable[] = [];
-
-afterAll(async () => {
-  for (const one of open) await one[Symbol.asyncDispose]();
-});
+const smollm2 = optional(
+  join(packageRoot, "models/smollm2-135m"),
+  "../shared/models/smollm2-135m/make.py has not made models/smollm2-135m",
+);
+const folder = smollm2.path;
 
 const golden = z
   .object({
@@ -52,7 +51,7 @@ async function logitsBehind(model: CausalModel, prompts: readonly (readonly numb
   return float32(kept, [prompts.length, kept.length / prompts.length]);
 }
 
-it.skipIf(absent)(`ten prompts, alone and padded on the left in one batch, as transformers continues them${why}`, async () => {
+it.skipIf(smollm2.absent)(smollm2.titled("ten prompts, alone and padded on the left in one batch, as transformers continues them"), async () => {
   const { maxNewTokens, columnStep, cases } = golden;
   const found = await openModelFolder(folder);
   const weights = await sha256File(join(folder, "model.safetensors"));
@@ -63,8 +62,7 @@ it.skipIf(absent)(`ten prompts, alone and padded on the left in one batch, as tr
   const prompts = cases.map(({ prompt }) => [...openTextIds(tokenizer, prompt)]);
   expect(prompts).toEqual(cases.map(({ promptIds }) => promptIds));
 
-  const model = await openCausalModel({ backbone }, nodeRuntime, { threads: 1 });
-  open.push(model);
+  const model = untilEnd(await openCausalModel({ backbone }, nodeRuntime, { threads: 1 }));
   const file = await readSafetensorsHeader(join(goldensFolder, "smollm2/golden.safetensors"));
   const entry = file.tensors.get("logits");
   if (entry === undefined) throw new Error("the golden has no logits");

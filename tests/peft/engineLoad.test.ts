@@ -1,8 +1,7 @@
 /** Adapters that real peft made, through the library's and the command line's own doors. */
-import { cp, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { cp, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
 import { loadBackbone } from "../../src/app/backbone.ts";
 import { createLearner } from "../../src/app/createLearner.ts";
 import { packageVersion } from "../../src/app/packageInfo.ts";
@@ -14,14 +13,14 @@ import { writeFolderAtomic } from "../../src/io/atomic.ts";
 import { encodePeftFolder, readPeftFolder } from "../../src/peft/checkpoint.ts";
 import { runAdapter } from "../support/adapterRuns.ts";
 import { accrete } from "../support/cli.ts";
+import { folderOfTestFile } from "../support/folders.ts";
 import { goldensFolder } from "../support/goldens.ts";
 
 const peft = join(goldensFolder, "peft");
 const examples = ["a b c d", "what is it", "1 2 3 !", "z"].map((text) => ({ text }));
 
-let folder = "";
+const folder = folderOfTestFile("load");
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), "accrete-load-"));
   // The goldens' bases have no tokenizer; this is another model's, cut down to their sixty tokens.
   const from = join(goldensFolder, "tokenizers", "bert-uncased");
   const tokenizer = JSON.parse(await readFile(join(from, "tokenizer.json"), "utf8"));
@@ -34,7 +33,6 @@ beforeAll(async () => {
     await writeFile(join(base, "tokenizer.json"), JSON.stringify(tokenizer));
   }
 });
-afterAll(() => rm(folder, { recursive: true }));
 
 const bertBase = () => join(folder, "bert-seq-cls-base");
 

@@ -1,21 +1,16 @@
 /** Adapters that our engine trained, through their folder and back. `tools/peft/check_ours.sh` asks real peft as well. */
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { writeFolderAtomic } from "../../src/io/atomic.ts";
 import { decodeSafetensors, readTensor } from "../../src/io/safetensors.ts";
 import { encodePeftFolder, readPeftFolder } from "../../src/peft/checkpoint.ts";
 import { adapterHost } from "../../src/train/graphs.ts";
 import { type TrainedCase, trainCase, trainedCases } from "../../tools/peft/trained.ts";
 import { runAdapter } from "../support/adapterRuns.ts";
+import { folderOfTestFile } from "../support/folders.ts";
 import { goldenBackbone } from "../support/goldens.ts";
 
-let folder = "";
-beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), "accrete-trained-"));
-});
-afterAll(() => rm(folder, { recursive: true }));
+const folder = folderOfTestFile("trained");
 
 function find(name: string): TrainedCase {
   const found = trainedCases.find((one) => one.name === name);

@@ -1,6 +1,6 @@
 /** Prompt tuning against real peft: hidden states, features, logits, losses and gradients. */
 import { join } from "node:path";
-import { afterAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { gradients } from "../../src/autodiff/gradients.ts";
 import { asFloat32, float32, float64, type HostTensor, int64, sizeOf } from "../../src/core/tensor.ts";
 import { createGraph } from "../../src/graph/graph.ts";
@@ -23,35 +23,19 @@ import {
 import { parameterFeeds } from "../../src/train/trainer.ts";
 import * as golden from "../support/goldens.ts";
 import { promptFeeds, prompts, setups, spec, textBatch, virtualTokens } from "../support/promptRuns.ts";
-import { relativeDifference } from "../support/tolerances.ts";
+import { expectClose, relativeDifference } from "../support/tolerances.ts";
+import { compileUntilEnd } from "../support/untilEnd.ts";
 
 const adapter = { kind: "prompt-tuning", spec } as const;
 const encoders = ["bert", "roberta"] as const;
-const open: AsyncDisposable[] = [];
-
-afterAll(async () => {
-  for (const one of open) await one[Symbol.asyncDispose]();
-});
-
 async function run(
   runtime: Runtime,
   graph: Graph,
   feeds: Readonly<Record<string, HostTensor>>,
   precision: golden.Precision,
 ) {
-  const executable = await runtime.compile(graph);
-  open.push(executable);
+  const executable = await compileUntilEnd(runtime, graph);
   return await executable.run(golden.inPrecision(feeds, precision));
-}
-
-function expectClose(
-  actual: HostTensor | undefined,
-  expected: HostTensor,
-  tolerance: number,
-  what: string,
-): void {
-  expect(actual, what).toBeDefined();
-  if (actual !== undefined) expect(relativeDifference(actual, expected), what).toBeLessThanOrEqual(tolerance);
 }
 
 describe.each(setups)("encoders against peft, $precision", ({ precision, runtime, tolerance }) => {

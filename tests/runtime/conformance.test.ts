@@ -1,7 +1,6 @@
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { AccreteError, EngineError, GraphError } from "../../src/core/errors.ts";
 import { float32, type HostTensor, int64, type StorageDType } from "../../src/core/tensor.ts";
 import { createGraph } from "../../src/graph/graph.ts";
@@ -12,6 +11,7 @@ import { nodeRuntime } from "../../src/runtime/node.ts";
 import { referenceRuntime } from "../../src/runtime/reference.ts";
 import type { Runtime, Tensors } from "../../src/runtime/types.ts";
 import { createDraw, type Draw } from "../support/draw.ts";
+import { folderOfTestFile } from "../support/folders.ts";
 import { edgeCases, operatorCases } from "../support/operatorCases.ts";
 import { relativeDifference, tolerances } from "../support/tolerances.ts";
 
@@ -184,11 +184,7 @@ it("an input and a weight of one name are refused, since the engine would ignore
 describe.each(runtimes.map(({ runtime }) => [runtime.name, runtime] as const))(
   "%s reads weights from their file",
   (_, runtime) => {
-    let folder = "";
-    beforeAll(async () => {
-      folder = await mkdtemp(join(tmpdir(), "accrete-weights-"));
-    });
-    afterAll(() => rm(folder, { recursive: true, force: true }));
+    const folder = folderOfTestFile("weights");
 
     /** 1.5, −2, 0.25 and 65504 in each format, after eight other bytes. */
     const stored: readonly (readonly [StorageDType, Uint8Array])[] = [

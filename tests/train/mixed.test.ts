@@ -1,15 +1,13 @@
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
 import type { LearnedTask } from "../../src/continual/adaptedBackbone.ts";
 import { GraphError } from "../../src/core/errors.ts";
-import { createRng, type Rng } from "../../src/core/random.ts";
-import { float32, type HostTensor, sizeOf } from "../../src/core/tensor.ts";
+import { float32 } from "../../src/core/tensor.ts";
 import type { Encoding } from "../../src/data/tokenizer.ts";
 import type { Architecture } from "../../src/nn/backbone.ts";
-import { defaultHeads, type HeadKind, initHead } from "../../src/nn/heads.ts";
-import { noDropout } from "../../src/nn/layers.ts";
-import { adapterMethod } from "../../src/peft/adapters.ts";
+import { defaultHeads, type HeadKind } from "../../src/nn/heads.ts";
 import type { AdapterSpec } from "../../src/peft/types.ts";
-import { adapterHost, type ModelStructure } from "../../src/train/graphs.ts";
+import type { ModelStructure } from "../../src/train/graphs.ts";
+import { drawTask } from "../support/drawnTasks.ts";
 import { randomEncodings, TinyModels } from "../support/openedModels.ts";
 import { relativeDifference, tolerances } from "../support/tolerances.ts";
 
@@ -46,32 +44,19 @@ const encodings = randomEncodings(Array.from({ length: 40 }, (_, i) => 3 + ((i *
 /** Every task, the first one last; two texts in a row of one task too. */
 const taskOf = Int32Array.from(encodings, (_, i) => [2, 1, 1, 0][i % 4] ?? 0);
 
+/** Tasks of 3, 5 and 2 classes, whose heads have scales of their own. */
+function drawTasks(structure: ModelStructure): LearnedTask[] {
+  return [3, 5, 2].map((classes, i) => {
+    const head = { ...structure.head, scale: 10 + i };
+    const labels = Array.from({ length: classes }, (_, c) => `${i}/${c}`);
+    return drawTask({ ...structure, head }, { name: `task ${i}`, labels, seed: 11 });
+  });
+}
+
 let models: TinyModels;
 beforeAll(async () => {
   models = await TinyModels.write(families);
 });
-afterAll(() => models[Symbol.asyncDispose]());
-
-function draw(dims: readonly number[], rng: Rng): HostTensor<"float32"> {
-  return float32(
-    Float32Array.from({ length: sizeOf(dims) }, () => 0.3 * rng.normal()),
-    dims,
-  );
-}
-
-/** Tasks of 3, 5 and 2 classes whose adapters are far from zero. */
-function drawTasks(structure: ModelStructure): LearnedTask[] {
-  const { shapes } = adapterMethod(structure.adapter).build(adapterHost(structure), noDropout);
-  return [3, 5, 2].map((classes, i): LearnedTask => {
-    const rng = createRng(11).fork("task", i);
-    return {
-      name: `task ${i}`,
-      labels: Array.from({ length: classes }, (_, c) => `${i}/${c}`),
-      adapter: new Map(shapes.map(({ name, dims }) => [name, draw(dims, rng.fork(name))])),
-      head: initHead({ ...structure.head, scale: 10 + i }, structure.backbone.width, classes, rng),
-    };
-  });
-}
 
 function structureOf(
   family: Architecture,

@@ -1,7 +1,5 @@
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import { EngineError } from "../../src/core/errors.ts";
 import { createRng } from "../../src/core/random.ts";
 import { createLearner, type FitEvent, type LearnerConfig } from "../../src/index.ts";
@@ -9,17 +7,15 @@ import { defaultHeads } from "../../src/nn/heads.ts";
 import type { LoraSpec } from "../../src/peft/types.ts";
 import { dropoutFeeds } from "../../src/train/dropout.ts";
 import { buildTrainingGraph } from "../../src/train/graphs.ts";
+import { folderOfTestFile } from "../support/folders.ts";
 import { goldenBackbone } from "../support/goldens.ts";
 import { writeTinyModel } from "../support/tinyModels.ts";
 
-let folder: string;
+const folder = folderOfTestFile("train");
 
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), "accrete-train-"));
   await writeTinyModel(join(folder, "model"));
 });
-
-afterAll(() => rm(folder, { recursive: true, force: true }));
 
 const examples = (split: string, count: number) =>
   ["aa", "bb"].flatMap((label) =>
