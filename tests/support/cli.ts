@@ -1,5 +1,6 @@
 import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
 import { join } from "node:path";
+import { expect } from "vitest";
 import { packageRoot } from "../../src/app/packageInfo.ts";
 import { main } from "../../src/cli/main.ts";
 import type { Terminal } from "../../src/cli/terminal.ts";
@@ -34,6 +35,19 @@ export async function accrete(...args: readonly string[]): Promise<Heard & { rea
   const terminal = listeningTerminal();
   const exitCode = await main(args, terminal);
   return { exitCode, ...terminal.heard() };
+}
+
+/** Runs a command that must do well. @returns what it writes to standard output */
+export async function succeed(...args: readonly string[]): Promise<string> {
+  const { exitCode, out, err } = await accrete(...args);
+  expect({ exitCode, err: exitCode === 0 ? "" : err }).toEqual({ exitCode: 0, err: "" });
+  return out;
+}
+
+/** Runs a command that must do well. @returns its JSON lines */
+export async function ask(...args: readonly string[]) {
+  const lines = (await succeed(...args, "--json")).trim().split("\n");
+  return lines.map((line) => JSON.parse(line));
 }
 
 export interface Ended extends Heard {

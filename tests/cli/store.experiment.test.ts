@@ -1,42 +1,13 @@
-import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { readdir, writeFile } from "node:fs/promises";
-import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
-import { packageRoot } from "../../src/app/packageInfo.ts";
 import { classTable } from "../../src/cli/commands/ls.ts";
 import { stoppable } from "../../src/cli/stoppable.ts";
 import { DataError } from "../../src/core/errors.ts";
-import { accrete } from "../support/cli.ts";
+import { accrete, ask } from "../support/cli.ts";
 import { folderOfTestFile, temporaryFolder } from "../support/folders.ts";
-import { writeTinyModel } from "../support/tinyModels.ts";
-
-function rows(labels: readonly string[]): string {
-  const lines = labels.flatMap((label) =>
-    Array.from({ length: 10 }, (_, i) => ({ text: `${label[0]} train number ${i} ${label[0]}`, label })),
-  );
-  return lines.map((line) => `${JSON.stringify(line)}\n`).join("");
-}
+import { furnish } from "../support/stores.ts";
 
 const fast = ["--set", "training.epochs=1", "--set", "threads=1"];
-
-/** A folder with a model, data files and places for stores. */
-async function furnish(folder: string) {
-  await writeTinyModel(join(folder, "model"));
-  for (const labels of [["aa", "bb"], ["cc", "dd"], ["ee"]])
-    await writeFile(join(folder, `${labels.join("")}.jsonl`), rows(labels));
-  return (name: string) => join(folder, name);
-}
-
-/** Runs a command that must do well. @returns its JSON lines */
-async function ask(...args: readonly string[]) {
-  const { exitCode, out, err } = await accrete(...args, "--json");
-  expect({ exitCode, err: exitCode === 0 ? "" : err }).toEqual({ exitCode: 0, err: "" });
-  return out
-    .trim()
-    .split("\n")
-    .map((line) => JSON.parse(line));
-}
 
 describe("a store from the command line", () => {
   test("is begun, taught, asked, made to forget, taken back, merged and listed", async () => {
@@ -125,35 +96,6 @@ test("Ctrl-C stops a change of a store between two steps, and says that nothing 
   });
   const failed = stoppable("merge", () => Promise.reject(new DataError("of its own accord")));
   await expect(failed).rejects.toThrow("of its own accord");
-});
-
-test("a writer that is killed leaves the version before, and its lock to the next writer", async () => {
-  const folder = await temporaryFolder();
-  const at = await furnish(folder);
-  const store = at("store");
-  await ask(
-    "init",
-    store,
-    "--backbone",
-    at("model"),
-    "--set",
-    "training.epochs=100000",
-    "--set",
-    "threads=1",
-  );
-  const words = ["learn", store, "--task", "one", at("aabb.jsonl")];
-  const main = join(packageRoot, "src/cli/main.ts");
-  const child = spawn(process.execPath, ["--import", "tsx", main, ...words], {
-    stdio: ["ignore", "ignore", "pipe"],
-  });
-  const ended = once(child, "close");
-  for await (const chunk of child.stderr) if (String(chunk).includes("epoch 3")) child.kill("SIGKILL");
-  expect(await ended).toEqual([null, "SIGKILL"]);
-  const [info] = await ask("ls", store);
-  expect([info.version, info.tasks]).toEqual([1, []]);
-  const again = await accrete("learn", store, "--task", "two", at("ccdd.jsonl"), "--statistics-only");
-  expect(again.exitCode).toBe(0);
-  expect(again.err).toContain(`note: broke the lock that process ${child.pid} on`);
 });
 
 describe("what goes wrong is said with what to do, and exits 2", () => {
