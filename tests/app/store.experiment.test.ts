@@ -61,24 +61,21 @@ describe("learning", () => {
     expect(right.length).toBeGreaterThan(questions.length / 2);
   });
 
-  test.each(["kept", "none"] as const)(
-    "what comes twice is there once, in the list as in the statistics: contributions %s",
-    async (contributions) => {
-      const { open, at } = await workshop();
-      await using store = await open("store", { router: { kind: "lda", contributions } });
-      await store.learn({ name: "one", train: texts(["aa", "bb"]) }, statisticsOnly);
-      await store.learnClass("cc", ["c train 1", "c train 2"]);
-      const before = await store.predict(questions);
-      const { tasks, statisticsBytes } = await describeStore(at("store"));
-      await store.learnClass("cc", ["c train 1", "c train 2"]);
-      await store.learnClass("cc", ["c train 1", "c train 2"]);
-      const now = await describeStore(at("store"));
-      expect(now.tasks.map(({ rows }) => rows)).toEqual([24, 2]);
-      expect(now.statisticsBytes).toBe(statisticsBytes);
-      expect(now.tasks.map(({ id }) => id)).toEqual(tasks.map(({ id }) => id));
-      expect(await store.predict(questions)).toEqual(before);
-    },
-  );
+  test("what comes twice is there once, in the list as in the statistics", async () => {
+    const { open, at } = await workshop();
+    await using store = await open("store", { router: { kind: "lda" } });
+    await store.learn({ name: "one", train: texts(["aa", "bb"]) }, statisticsOnly);
+    await store.learnClass("cc", ["c train 1", "c train 2"]);
+    const before = await store.predict(questions);
+    const { tasks, statisticsBytes } = await describeStore(at("store"));
+    await store.learnClass("cc", ["c train 1", "c train 2"]);
+    await store.learnClass("cc", ["c train 1", "c train 2"]);
+    const now = await describeStore(at("store"));
+    expect(now.tasks.map(({ rows }) => rows)).toEqual([24, 2]);
+    expect(now.statisticsBytes).toBe(statisticsBytes);
+    expect(now.tasks.map(({ id }) => id)).toEqual(tasks.map(({ id }) => id));
+    expect(await store.predict(questions)).toEqual(before);
+  });
 
   test("within a task, its adapter answers, or where it has none, statistics among its classes", async () => {
     const { open } = await workshop();
