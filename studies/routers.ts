@@ -15,13 +15,13 @@ import { loadBackbone } from "../src/app/backbone.ts";
 import { resolveConfig } from "../src/app/config.ts";
 import { resolveStructure } from "../src/app/structure.ts";
 import { AdaptedBackbone, type FeatureRows } from "../src/continual/adaptedBackbone.ts";
+import { withRoles } from "../src/continual/routing/classRows.ts";
 import { scoreRows } from "../src/continual/routing/detectorModel.ts";
 import { Expander, type Expansion, expansionKey } from "../src/continual/routing/expansions.ts";
 import { RouterFitter } from "../src/continual/routing/fit.ts";
 import { quantize, takeRows } from "../src/continual/routing/fixedRows.ts";
 import { auroc, falsePositiveRateAt95 } from "../src/continual/routing/rejection.ts";
 import { readOut } from "../src/continual/routing/routerModel.ts";
-import { withRoles } from "../src/continual/routing/secondPassCounts.ts";
 import { ClassStatistics, type Contribution } from "../src/continual/routing/statistics.ts";
 import {
   type FeatureConstants,

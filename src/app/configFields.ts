@@ -1,7 +1,11 @@
 /** Every key of a configuration with its type and default. */
 
 import { z } from "zod";
-import { routerKinds as statisticsKinds } from "../continual/routing/types.ts";
+import {
+  secondPasses,
+  routerKinds as statisticsKinds,
+  wordSecondPasses,
+} from "../continual/routing/types.ts";
 import { probeKinds } from "../core/record.ts";
 import { isPrompt, promptNames } from "../data/prompts.ts";
 import { streamSchema } from "../data/streamSpec.ts";
@@ -113,12 +117,14 @@ const probingSchema = z.union([
 
 const routerKind = z.enum(routerKinds);
 
+const secondPassChoices = [...new Set([...secondPasses, ...wordSecondPasses])];
+
 export interface RouterConfig {
   readonly kind: (typeof routerKinds)[number];
   /** Tasks whose adapters a second pass asks. */
   readonly topTasks: number;
-  /** Whether texts of which the first pass is not sure get a second. */
-  readonly secondPass: "auto" | "always" | "off";
+  /** When adapters are asked; each level has its choices, and its default. */
+  readonly secondPass?: (typeof secondPassChoices)[number];
   /** Hidden states whose pooled vectors make the routing feature, 0 the embeddings'. */
   readonly layers?: readonly number[];
   /** At word level, whether features are read through the first task's adapter or the frozen backbone alone; default: `first`. */
@@ -129,11 +135,11 @@ export interface RouterConfig {
 
 /** `router: lda` is short for `router: { kind: lda }`. */
 const routerSchema = z.union([
-  routerKind.transform((kind): RouterConfig => ({ kind, topTasks: 1, secondPass: "auto" })),
+  routerKind.transform((kind): RouterConfig => ({ kind, topTasks: 1 })),
   z.strictObject({
     kind: routerKind.default("auto"),
     topTasks: z.int().min(1).max(2).default(1),
-    secondPass: z.enum(["auto", "always", "off"]).default("auto"),
+    secondPass: z.enum(secondPassChoices).exactOptional(),
     layers: z.array(z.int().min(0)).min(1).exactOptional(),
     featureAdapter: z.enum(["first", "none"]).exactOptional(),
     rejectRate: z.number().gt(0).lt(1).exactOptional(),

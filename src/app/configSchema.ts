@@ -1,5 +1,6 @@
 /** A whole configuration: the keys of the fields, and the rules between them. */
 import type { z } from "zod";
+import { secondPasses, wordSecondPasses } from "../continual/routing/types.ts";
 import type { StreamSpec } from "../data/streamSpec.ts";
 import { checkSettings } from "./combinations.ts";
 import { configFields, defaultLearningRates, type Fields, type SelectorKind } from "./configFields.ts";
@@ -20,9 +21,25 @@ function refusedKeys(keys: readonly (keyof Fields["stream"])[], message: (key: s
   }));
 }
 
+/** What a router's second pass may be at each level; the first is the default. */
+const secondPassesOf = { sentence: secondPasses, word: wordSecondPasses } satisfies Record<
+  Fields["level"],
+  readonly string[]
+>;
+
+function secondPassRule(level: Fields["level"]): KeyRule {
+  const choices: readonly string[] = secondPassesOf[level];
+  return {
+    path: ["router", "secondPass"],
+    broken: ({ router }) => router?.secondPass !== undefined && !choices.includes(router.secondPass),
+    message: `at level: ${level} one of ${choices.join(", ")}`,
+  };
+}
+
 /** Which keys go with which level. */
 const levelRules: { readonly [L in Fields["level"]]: readonly KeyRule[] } = {
   sentence: [
+    secondPassRule("sentence"),
     ...refusedKeys(
       ["base", "increment", "typeOrder", "sampling"],
       (key) => `${key} divides entity types: it goes with level: word`,
@@ -34,6 +51,7 @@ const levelRules: { readonly [L in Fields["level"]]: readonly KeyRule[] } = {
     },
   ],
   word: [
+    secondPassRule("word"),
     ...refusedKeys(
       ["recipe", "outOfScope", "tasks", "firstTasks", "testTexts", "taskList", "domains", "classOrder"],
       (key) => `at level: word tasks are made of entity types by base and increment: leave ${key} out`,
@@ -136,7 +154,7 @@ const routerRules: readonly KeyRule[] = [
   {
     path: ["router"],
     broken: ({ router, head }) =>
-      head.kind === "none" && (router?.secondPass === "always" || router?.rejectRate !== undefined),
+      head.kind === "none" && ((router?.secondPass ?? "off") !== "off" || router?.rejectRate !== undefined),
     message: "without heads a router chooses the adapter that answers: leave secondPass and rejectRate out",
   },
   {
@@ -198,6 +216,12 @@ function withSelector<C extends Pick<Fields, "method" | "router">>(config: C): C
   return { ...config, method: { ...method, selector: { kind, inference: "soft" } } };
 }
 
+function withSecondPass<C extends Pick<Fields, "level" | "router">>(config: C): C {
+  const { level, router } = config;
+  if (router === undefined) return config;
+  return { ...config, router: { ...router, secondPass: router.secondPass ?? secondPassesOf[level][0] } };
+}
+
 type Context = Parameters<Parameters<typeof configFields.superRefine>[0]>[1];
 
 function applyRules(rules: readonly KeyRule[], config: Fields, context: Context): void {
@@ -223,7 +247,9 @@ export const checkedFields = configFields.superRefine((config, context) => {
 });
 
 /** The configuration of a run: its rules hold, and what one setting decides of another's default is filled in. */
-export const configSchema = checkedFields.transform((config) => withSelector(withLearningRate(config)));
+export const configSchema = checkedFields.transform((config) =>
+  withSecondPass(withSelector(withLearningRate(config))),
+);
 
 /** Read-only all the way down. */
 export type DeepReadonly<T> = T extends (...args: never[]) => unknown

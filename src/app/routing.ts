@@ -8,14 +8,16 @@ import { RoutedEvaluator } from "../continual/routing/routedEvaluation.ts";
 import {
   type CurrentRouting,
   RoutedLearner,
+  type RouterSettings,
   type RoutingSettings,
   statisticsFile,
 } from "../continual/routing/routedLearner.ts";
-import type { FeatureConstants } from "../continual/routing/types.ts";
+import { type FeatureConstants, type SecondPass, secondPasses } from "../continual/routing/types.ts";
 import { CheckpointError, ConfigError } from "../core/errors.ts";
 import type { TaskStream } from "../data/types.ts";
 import { sha256, sha256Json } from "../io/hash.ts";
 import type { LoadedBackbone } from "./backbone.ts";
+import type { RouterConfig } from "./configFields.ts";
 import type { ResolvedConfig } from "./configSchema.ts";
 import type { SideLearning } from "./sideLearning.ts";
 
@@ -43,17 +45,28 @@ export function defaultRoutingLayers(layers: number): readonly number[] {
   return [0, ...upper];
 }
 
-/** Settings of a router on statistics; undefined where a network routes, or nothing. */
+/** The settings of a configuration that sentences and words have alike; undefined where a network routes, or nothing. */
+export function routerSettingsOf(
+  { router }: Pick<ResolvedConfig, "router">,
+  layers: number,
+): (RouterSettings & Pick<RoutingSettings, "topTasks">) | undefined {
+  if (router === undefined || router.kind === "newlora" || router.kind === "newlora-frozen") return undefined;
+  const { kind, topTasks, layers: chosen = defaultRoutingLayers(layers) } = router;
+  return { kind, topTasks, features: { layers: chosen } };
+}
+
+/** Settings of a router on statistics of sentences; undefined where a network routes, or nothing. */
 export function routingSettingsOf(
-  { router, head }: Pick<ResolvedConfig, "router"> & Partial<Pick<ResolvedConfig, "head">>,
+  config: Pick<ResolvedConfig, "router">,
   layers: number,
 ): RoutingSettings | undefined {
-  if (router === undefined || router.kind === "newlora" || router.kind === "newlora-frozen") return undefined;
-  const { kind, topTasks, secondPass } = router;
-  const { layers: chosen = defaultRoutingLayers(layers) } = router;
-  // Without heads there is no evidence to weigh: the adapter that the router chooses answers.
-  const passes = head?.kind === "none" ? "off" : secondPass;
-  return { kind, topTasks, secondPass: passes, features: { layers: chosen } };
+  const settings = routerSettingsOf(config, layers);
+  return settings && { ...settings, secondPass: secondPassOf(config.router) };
+}
+
+/** When a router of sentences asks adapters: never unless it is told to. */
+export function secondPassOf(router: Pick<RouterConfig, "secondPass"> | undefined): SecondPass {
+  return secondPasses.find((each) => each === router?.secondPass) ?? "off";
 }
 
 /**
@@ -96,7 +109,7 @@ export interface OpenedRouting {
 
 /** @returns undefined where no router on statistics is asked for */
 export function openRouting(
-  config: Pick<ResolvedConfig, "router" | "seed"> & Partial<Pick<ResolvedConfig, "head">>,
+  config: Pick<ResolvedConfig, "router" | "seed">,
   loaded: LoadedBackbone,
   model: AdaptedBackbone,
   { outOfScope, tasks }: Pick<TaskStream, "outOfScope" | "tasks">,
@@ -120,19 +133,13 @@ export function openRouting(
 }
 
 const summarySchema = z.strictObject({
-  version: z.literal(1),
+  version: z.literal(2),
   kind: z.string(),
   settings: z.record(z.string(), z.number()),
   heldOutAccuracy: z.number().nullable(),
   heldOutRows: z.int().nonnegative(),
   retainedBytes: z.number().nonnegative(),
   layers: z.array(z.int().nonnegative()),
-  fusion: z.strictObject({
-    /** null: no text is sure enough to go without a second pass. */
-    confident: z.number().nullable(),
-    weight: z.number(),
-    topTasks: z.int().nonnegative(),
-  }),
   /** SHA-256 of the router's file. */
   router: z.string(),
   /** SHA-256 of the detector's file, where there is one. */
@@ -150,17 +157,15 @@ function summarize(
   router: Uint8Array,
   detector: Uint8Array | undefined,
 ) {
-  const { confident, weight, topTasks } = current.fusion;
   const { kind, settings, heldOutAccuracy, heldOutRows } = current.router.choice;
   const summary: RoutingSummary = {
-    version: 1,
+    version: 2,
     kind,
     settings: { ...settings },
     heldOutAccuracy,
     heldOutRows,
     retainedBytes: current.router.retainedBytes,
     layers: [...current.features.layers],
-    fusion: { confident: Number.isFinite(confident) ? confident : null, weight, topTasks },
     router: sha256(router),
     ...(detector && { detector: sha256(detector) }),
     statistics: [...learner.statisticsHashes],
@@ -178,8 +183,7 @@ export function routingSide(
       ? await learner.encodeDetector(rejecting.rate, signal)
       : undefined;
   return {
-    digest: (index, learned, watch) => learner.learn(taskAt(index), learned, watch),
-    add: (learned) => learner.add(learned),
+    digest: (index, _, watch) => learner.learn(taskAt(index), watch),
     companions: () => learner.files(),
     recall: (folder) => learner.recall((name) => readCompanion(folder, name)),
     runFiles: async (signal) => {

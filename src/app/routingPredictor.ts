@@ -1,7 +1,8 @@
 /** What a run learned to route with, for prediction. */
 import type { AdaptedBackbone, LearnedTask } from "../continual/adaptedBackbone.ts";
 import { RouterFitter } from "../continual/routing/fit.ts";
-import { RoutedLearner, statisticsFile } from "../continual/routing/routedLearner.ts";
+import { fusionOf } from "../continual/routing/fusion.ts";
+import { RoutedLearner, type RoutingSettings, statisticsFile } from "../continual/routing/routedLearner.ts";
 import {
   type RoutedAnswer,
   type RouteOptions,
@@ -13,7 +14,6 @@ import { type SelectorInference, TaskSelector } from "../continual/selector.ts";
 import type { Encoding } from "../data/tokenizer.ts";
 import type { Example } from "../data/types.ts";
 import { checkTop, DEFAULT_TOP } from "./classify.ts";
-import type { ResolvedConfig } from "./configSchema.ts";
 import type { OpenedRun } from "./openedRun.ts";
 import {
   detectorFile,
@@ -43,8 +43,8 @@ interface Learned {
 /** How texts are routed in a run of this configuration; undefined where nothing routes. */
 export function textRouterOf(learned: Learned): (() => Promise<TextRouter>) | undefined {
   const { config, loaded } = learned.run;
-  if (routingSettingsOf(config, loaded.backbone.config.layers) !== undefined)
-    return () => openStatisticsRouter(learned);
+  const settings = routingSettingsOf(config, loaded.backbone.config.layers);
+  if (settings !== undefined) return () => openStatisticsRouter(learned, settings);
   const selector = config.method.adapter === "lora" ? config.method.selector : undefined;
   if (selector === undefined || selector.inference === "off") return undefined;
   const { kind, inference } = selector;
@@ -68,13 +68,13 @@ async function openSelectionRouter(
 }
 
 /** The router in the run's folder where it is that of these tasks; else one fitted anew to their statistics. */
-async function openStatisticsRouter(learned: Learned): Promise<TextRouter> {
+async function openStatisticsRouter(learned: Learned, settings: RoutingSettings): Promise<TextRouter> {
   const { run, model, tasks } = learned;
   const routed = tasks.map((task) => ({ ...task, learned: task }));
-  const saved = await readSaved(learned);
+  const saved = await readSaved(learned, settings);
   const rejects = run.config.router?.rejectRate !== undefined;
   const asked = saved === undefined || (rejects && saved.routing.detector === undefined);
-  const fitted = asked ? await fitAnew(learned, saved) : undefined;
+  const fitted = asked ? await fitAnew(learned, settings, saved) : undefined;
   const { routing } = (fitted ?? saved)!;
   return {
     answer: (encodings, options) => route(model, routed, routing, encodings, options),
@@ -90,19 +90,21 @@ interface OpenedStatistics {
   readonly holder: AsyncDisposable;
 }
 
-async function readSaved({ run, model }: Learned): Promise<OpenedStatistics | undefined> {
+async function readSaved(
+  { run, model }: Learned,
+  settings: RoutingSettings,
+): Promise<OpenedStatistics | undefined> {
   const saved = await readRoutingSummary(run.path);
   if (saved === undefined) return undefined;
   const { summary, router, detector } = saved;
   const known = run.tasks.map(({ files }) => files[statisticsFile]);
   if (JSON.stringify(known) !== JSON.stringify(summary.statistics)) return undefined;
-  const { confident, ...fusion } = summary.fusion;
   const holder = new RouterFitter((graph) => model.compile(graph));
   return {
     routing: {
       router: holder.decode(router, `${run.path}/${routerFile}`),
       features: { layers: summary.layers },
-      fusion: { ...fusion, confident: confident ?? Number.POSITIVE_INFINITY },
+      fusion: fusionOf(settings),
       ...(detector && { detector: holder.decodeDetector(detector, `${run.path}/${detectorFile}`) }),
     },
     holder,
@@ -115,16 +117,15 @@ async function readSaved({ run, model }: Learned): Promise<OpenedStatistics | un
  * @throws CheckpointError if a task's statistics are missing
  */
 async function fitAnew(
-  { run, model, tasks }: Learned,
+  { run, model }: Learned,
+  settings: RoutingSettings,
   saved: OpenedStatistics | undefined,
 ): Promise<OpenedStatistics> {
   const { config, loaded } = run;
-  const learner = openLearner(config, loaded, model);
+  const constants = featureConstants(model, loaded, settings.features.layers, config.seed);
+  const learner = new RoutedLearner(model, settings, constants, config.seed);
   try {
-    for (const [i, { where }] of run.tasks.entries()) {
-      await learner.recall((name) => readCompanion(where, name));
-      learner.add(tasks[i]!);
-    }
+    for (const { where } of run.tasks) await learner.recall((name) => readCompanion(where, name));
     const routing = saved?.routing ?? (await learner.current());
     const rate = config.router?.rejectRate;
     const detector = rate === undefined ? {} : { detector: await learner.detector(rate) };
@@ -134,18 +135,6 @@ async function fitAnew(
     await saved?.holder[Symbol.asyncDispose]();
     throw error;
   }
-}
-
-function openLearner(
-  config: ResolvedConfig,
-  loaded: OpenedRun["loaded"],
-  model: AdaptedBackbone,
-): RoutedLearner {
-  const settings = routingSettingsOf(config, loaded.backbone.config.layers);
-  const features = settings?.features ?? { layers: [] };
-  const constants = featureConstants(model, loaded, features.layers, config.seed);
-  const asked = settings ?? { kind: "auto", topTasks: 1, secondPass: "off", features };
-  return new RoutedLearner(model, asked, constants, config.seed);
 }
 
 /** Routed answers as predictions. */

@@ -6,6 +6,7 @@ import type { AdaptedBackbone, LearnedTask } from "../continual/adaptedBackbone.
 import { RouterFitter } from "../continual/routing/fit.ts";
 import { statisticsFile } from "../continual/routing/routedLearner.ts";
 import { type RoutedSentence, routeWords, type WordRouting } from "../continual/routing/routedWords.ts";
+import { wordSecondPasses } from "../continual/routing/types.ts";
 import { chainOf, tagPairsSchema } from "../continual/routing/wordDecoding.ts";
 import { WordRoutedEvaluator } from "../continual/routing/wordRoutedEvaluation.ts";
 import { WordRoutedLearner, type WordRoutingSettings } from "../continual/routing/wordRoutedLearner.ts";
@@ -15,7 +16,7 @@ import { sha256, sha256Json } from "../io/hash.ts";
 import type { LoadedBackbone } from "./backbone.ts";
 import type { ResolvedConfig } from "./configSchema.ts";
 import type { OpenedRun } from "./openedRun.ts";
-import { featureConstants, readCompanion, routerFile, routingFile, routingSettingsOf } from "./routing.ts";
+import { featureConstants, readCompanion, routerFile, routerSettingsOf, routingFile } from "./routing.ts";
 import type { SideLearning } from "./sideLearning.ts";
 
 export interface OpenedWordRouting {
@@ -43,8 +44,10 @@ function wordSettingsOf(
   config: Pick<ResolvedConfig, "router">,
   layers: number,
 ): WordRoutingSettings | undefined {
-  const settings = routingSettingsOf(config, layers);
-  return settings && { ...settings, featureAdapter: config.router?.featureAdapter ?? "first" };
+  const settings = routerSettingsOf(config, layers);
+  const { secondPass, featureAdapter = "first" } = config.router ?? {};
+  const asked = wordSecondPasses.find((each) => each === secondPass);
+  return settings && { ...settings, secondPass: asked ?? "auto", featureAdapter };
 }
 
 /** @returns undefined where no router is asked for */

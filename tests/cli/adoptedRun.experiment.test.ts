@@ -26,7 +26,6 @@ test("a run that goes on learning is marked as such in its reports, and what sta
     `${[
       "version 2: forgot 1 class (aa), 44 feature rows",
       "adapters that saw it in training and stay, without a slot for it: task-0",
-      "counts of what a second pass gains that were taken while it was known, and stay: task-1, task-2",
       "fitted to it and deleted: router.safetensors, routing.json",
       `the experiment's own record, which stays and may name it: ${record.sort().join(", ")}`,
       "kept and still holding it, for rollback: versions 1; --purge deletes them",

@@ -7,7 +7,7 @@ import { detectorFile, routerFile, routingFile } from "../../src/app/routing.ts"
 import type { Prediction, PredictOptions } from "../../src/app/types.ts";
 import { decodeContributions } from "../../src/continual/routing/contributionFile.ts";
 import { RouterFitter } from "../../src/continual/routing/fit.ts";
-import { fusionFile, statisticsFile } from "../../src/continual/routing/routedLearner.ts";
+import { statisticsFile } from "../../src/continual/routing/routedLearner.ts";
 import { CheckpointError, ConfigError } from "../../src/core/errors.ts";
 import type { RunEvent } from "../../src/core/record.ts";
 import { readRunRecord } from "../../src/report/record.ts";
@@ -23,7 +23,6 @@ let ofAlways: readonly RunEvent[] = [];
 
 /** The second pass asks two tasks of every text, so that all parts of an answer have a say. */
 const always: Settings = { router: { kind: "lda", topTasks: 2, secondPass: "always" } };
-const auto: Settings = { router: "lda" };
 
 beforeAll(async () => {
   await runs.furnish(writeTinyExperiment);
@@ -53,16 +52,13 @@ async function predict(
 
 /** Of everything that routes. */
 function routingBytes(name: string): Promise<Record<string, string>> {
-  const kept: readonly string[] = [statisticsFile, fusionFile, routerFile, routingFile];
+  const kept: readonly string[] = [statisticsFile, routerFile, routingFile];
   return bytesBelow(at(name), (file) => kept.includes(file));
 }
 
 test("a run keeps statistics beside each adapter, and what answers at its top", async () => {
   const files = Object.keys(await routingBytes("always")).sort();
-  const beside = ["task-0", "task-1", "task-2"].flatMap((task) => [
-    `adapters/${task}/${fusionFile}`,
-    `adapters/${task}/${statisticsFile}`,
-  ]);
+  const beside = ["task-0", "task-1", "task-2"].map((task) => `adapters/${task}/${statisticsFile}`);
   expect(files).toEqual([...beside, routerFile, routingFile].sort());
   expect(Object.keys(await routingBytes("plain"))).toEqual([]);
 });
@@ -134,14 +130,29 @@ test("neither the other texts of a call nor their order change an answer", async
     });
 });
 
-test("auto stops after the first pass where a second gains nothing", async () => {
-  await run("auto", { ...auto, "training.headLearningRate": 0, "training.learningRate": 0 });
-  const { router, passesPerExample } = await routedOf("auto");
+test("without a word about a second pass the first one's answer is final", async () => {
+  await run("off", { router: "lda" }, { from: "plain" });
+  const { router, passesPerExample } = await routedOf("off");
   expect(router?.secondPass).toBeUndefined();
   expect(passesPerExample).toBe(1);
-  const tables = renderTables(await readRunRecord(at("auto")), { color: false, width: 80 });
+  const tables = renderTables(await readRunRecord(at("off")), { color: false, width: 80 });
   expect(tables).toMatch(/forward passes an example +3 +1 +1\n/);
-  expect(tables.replaceAll(/\s+/g, " ")).toContain("validation texts showed no gain from a second pass");
+  expect(tables.replaceAll(/\s+/g, " ")).toContain("it answers alone, as router.secondPass: off says");
+});
+
+test("unsure asks the adapters of the texts alone of which the first pass is not sure", async () => {
+  // Softmax regression is sure of most texts, and not of all.
+  const router = { kind: "softmax" };
+  await run("sure", { router }, { from: "plain" });
+  await run("unsure", { router: { ...router, secondPass: "unsure" } }, { from: "plain" });
+  const texts = await testTexts();
+  const first = await predict("sure", texts);
+  const passes = first.map(({ score }) => (score < 0.8 ? 2 : 1));
+  expect(new Set(passes).size).toBe(2);
+  expect((await predict("unsure", texts)).map((answer) => answer.passes)).toEqual(passes);
+  const { router: summary, passesPerExample } = await routedOf("unsure");
+  expect(summary?.secondPass).toEqual({ below: 0.8, weight: 0.5, topTasks: 1 });
+  expect(passesPerExample).toBe(passes.reduce<number>((sum, count) => sum + count, 0) / passes.length);
 });
 
 test("exact answers run every adapter, and need nothing that routes", async () => {
@@ -259,6 +270,12 @@ describe("a router is refused", () => {
   test.each<readonly [string, Settings, string]>([
     ["that is a network, at level: word", { level: "word", router: "newlora" }, "router"],
     ["with a second pass, without heads", { head: "none", router: { secondPass: "always" } }, "router"],
+    [
+      "with a second pass of some texts, without heads",
+      { head: "none", router: { secondPass: "unsure" } },
+      "router",
+    ],
+    ["with words' second pass", { router: { secondPass: "auto" } }, "router.secondPass"],
     ["of another name", { router: "ldda" }, "router"],
     [
       "that reads sentences through an adapter",

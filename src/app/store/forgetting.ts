@@ -18,7 +18,6 @@ export interface Forgetting {
   /** Of these those that had an adapter. */
   readonly deletedAdapters: readonly string[];
   readonly adaptersThatSaw: readonly string[];
-  readonly countsThatSaw: readonly string[];
   /** In words, for the history; no name of what is forgotten. */
   readonly change: string;
 }
@@ -42,20 +41,7 @@ function unknown(
   );
 }
 
-/** Tasks that were learned since, and counted what a second pass gains among classes that are gone now. */
-function countsSince(
-  before: readonly StoreTask[],
-  left: readonly StoreTask[],
-  isGone: (task: StoreTask) => boolean,
-) {
-  const since = before.slice(before.findIndex(isGone) + 1);
-  return left.flatMap((task) => (task.counts !== undefined && since.includes(task) ? task.entry.name : []));
-}
-
-/**
- * A task as it is without a class, undefined where nothing is left of it. Its own counts of a second pass go too: they
- * were taken of the class's texts as of the others'.
- */
+/** A task as it is without a class, undefined where nothing is left of it. */
 async function taskWithout(
   { folder }: Workplace,
   task: StoreTask,
@@ -104,8 +90,7 @@ async function forgetClass(place: Workplace, label: string): Promise<Forgetting>
     else tasks.push(left);
     if (left?.saved !== undefined) adaptersThatSaw.push(task.entry.name);
   }
-  const countsThatSaw = countsSince(before.tasks, tasks, ({ entry }) => entry.labels.includes(label));
-  return { tasks, ...namesOf(deleted), adaptersThatSaw, countsThatSaw, change: "forgot a class" };
+  return { tasks, ...namesOf(deleted), adaptersThatSaw, change: "forgot a class" };
 }
 
 function forgetTask(place: Workplace, name: string): Forgetting {
@@ -113,9 +98,8 @@ function forgetTask(place: Workplace, name: string): Forgetting {
   const names = before.tasks.map(({ entry }) => entry.name);
   if (!names.includes(name)) throw unknown("task", name, names, place);
   const tasks = before.tasks.filter(({ entry }) => entry.name !== name);
-  const countsThatSaw = countsSince(before.tasks, tasks, ({ entry }) => entry.name === name);
   const deleted = before.tasks.filter(({ entry }) => entry.name === name);
-  return { tasks, ...namesOf(deleted), adaptersThatSaw: [], countsThatSaw, change: "forgot a task" };
+  return { tasks, ...namesOf(deleted), adaptersThatSaw: [], change: "forgot a task" };
 }
 
 /** @throws StoreError naming the nearest class or task where there is no such one */

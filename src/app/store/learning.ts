@@ -1,12 +1,8 @@
 /** What a store learns: a task with an adapter, a task's statistics alone, or one more class. */
-import type { LearnedTask } from "../../continual/adaptedBackbone.ts";
-import type { FusionCounts } from "../../continual/routing/fusionFit.ts";
-import { encodeCounts, fusionFile } from "../../continual/routing/routedLearner.ts";
-import { countSecondPass, type HeldOutTask, withRoles } from "../../continual/routing/secondPassCounts.ts";
+import { withRoles } from "../../continual/routing/classRows.ts";
 import type { ClassStatistics, Contribution } from "../../continual/routing/statistics.ts";
 import { DataError, StoreError } from "../../core/errors.ts";
 import { createRng } from "../../core/random.ts";
-import type { RouterFitting } from "../../core/record.ts";
 import { splitValidation } from "../../data/split.ts";
 import type { Example, LabelledExample } from "../../data/types.ts";
 import { encodePeftFolder } from "../../peft/checkpoint.ts";
@@ -94,7 +90,6 @@ function withValidation(task: TaskForStore, seed: number): TaskForStore {
 }
 
 interface Trained {
-  readonly learned: LearnedTask;
   readonly saved: SavedAdapter;
   readonly truncatedTexts: number;
   readonly loss: number;
@@ -113,7 +108,7 @@ async function train(
     const next = await training.next();
     if (next.done) {
       const { learned, truncatedTexts } = next.value;
-      return { learned, saved: model.toSaved(learned), truncatedTexts, loss };
+      return { saved: model.toSaved(learned), truncatedTexts, loss };
     }
     onEvent?.(next.value);
     if (next.value.type === "epoch") loss = next.value.meanLoss;
@@ -167,39 +162,13 @@ export async function learnTask(
   const statistics = before.statistics.with(contributions);
   const result = { statistics, truncatedTexts, ...(trained && { loss: trained.loss }) };
   if (there !== undefined) return { ...result, task: await rewrite(place, there, contributions) };
-  const heldOut = { examples: validation, judging };
-  const counts = trained && (await countHeldOut(place, trained.learned, heldOut, statistics, options));
   const rows = addRows(undefined, contributions, constants);
   const written = await folder.writeTask(
     { name: task.name, labels, ...(statisticsOnly && { statisticsOnly }) },
-    new Map([
-      ...(trained === undefined ? [] : encodePeftFolder(trained.saved)),
-      ...rowsFiles(rows),
-      ...(counts === undefined ? [] : [[fusionFile, encodeCounts(counts)] as const]),
-    ]),
+    new Map([...(trained === undefined ? [] : encodePeftFolder(trained.saved)), ...rowsFiles(rows)]),
   );
   const kept = { statistics: rows, ...(trained && { saved: trained.saved }) };
-  return {
-    ...result,
-    task: { entry: written, where: folder.placeOf(written), ...kept, ...(counts && { counts }) },
-  };
-}
-
-/** What a second pass does to the task's held-out texts; undefined where there are none, or nothing to route among. */
-async function countHeldOut(
-  { before, model }: Workplace,
-  learned: LearnedTask,
-  heldOut: HeldOutTask,
-  statistics: ClassStatistics,
-  { signal, onEvent }: ChangeOptions,
-): Promise<FusionCounts | undefined> {
-  const { topTasks, secondPass } = model.routing;
-  const routable = before.tasks.every((task) => task.statistics !== undefined);
-  if (!routable || heldOut.examples.length === 0 || secondPass === "off") return undefined;
-  const tasks = [...before.routed, { ...learned, learned }];
-  const onProgress = (progress: RouterFitting) => onEvent?.({ type: "router-fitting", ...progress });
-  const router = await model.routers.of(statistics, undefined, { signal, onProgress });
-  return countSecondPass(model.reader, tasks, router, heldOut, topTasks, signal);
+  return { ...result, task: { entry: written, where: folder.placeOf(written), ...kept } };
 }
 
 /** The task that a class joins; undefined where one is to be made, of which name is said. */

@@ -1,4 +1,5 @@
 /** What a version of a store answers. */
+import { fusionOf } from "../../continual/routing/fusion.ts";
 import { route } from "../../continual/routing/routedPrediction.ts";
 import { StoreError } from "../../core/errors.ts";
 import { softmax } from "../../core/softmax.ts";
@@ -7,7 +8,6 @@ import { checkTop, classify, DEFAULT_TOP, findTask, rank } from "../classify.ts"
 import { classifyRouted, type TextRouter } from "../routingPredictor.ts";
 import type { Prediction, PredictOptions } from "../types.ts";
 import { comparisonOf } from "./comparing.ts";
-import { fusionOf } from "./secondPass.ts";
 import type { Snapshot } from "./snapshot.ts";
 import type { StoreModel } from "./storeModel.ts";
 import type { StoreTask } from "./tasks.ts";
@@ -45,7 +45,7 @@ export class StorePredictor {
   }
 
   private async route(
-    { statistics, tasks, routed, manifest }: Snapshot,
+    { statistics, routed, manifest }: Snapshot,
     examples: readonly Example[],
     { top = DEFAULT_TOP, signal, onFitting }: PredictOptions,
   ): Promise<Prediction[]> {
@@ -57,7 +57,7 @@ export class StorePredictor {
     const routing = {
       router: await routers.of(statistics, version, { signal, onProgress: onFitting }),
       features: statistics.constants,
-      fusion: fusionOf(this.model, tasks),
+      fusion: fusionOf(this.model.routing),
       ...(detector && { detector }),
     };
     const textRouter: Pick<TextRouter, "answer"> = {

@@ -100,12 +100,12 @@ export class StoreRouters implements AsyncDisposable {
   }
 
   /**
-   * @param version whose statistics these are: its router is kept in the store's cache; absent: nowhere
+   * @param version whose statistics these are: its router is kept in the store's cache
    * @param watch of a fit that others ask for, too, the first one hears what it is at
    */
   of(
     statistics: ClassStatistics,
-    version?: VersionAt,
+    version: VersionAt,
     { signal, onProgress }: FitWatch = {},
   ): Promise<FittedRouter> {
     const router = this.once(this.routers, statistics, () => this.find(statistics, version, onProgress));
@@ -121,14 +121,6 @@ export class StoreRouters implements AsyncDisposable {
     // A fit that failed is no answer for the next one who asks.
     fresh.catch(() => fits.delete(statistics)).finally(() => this.pending.delete(fresh));
     return fresh;
-  }
-
-  /** Keeps a router in the store's cache, if one was fitted to these statistics before their version was made. */
-  async remember(statistics: ClassStatistics, version: VersionAt): Promise<void> {
-    const fitted = await this.routers.get(statistics);
-    if (fitted === undefined) return;
-    const place = this.placeOf(statistics, version, "router", this.fitOf(statistics));
-    await this.keep(place, () => this.fitter.encode(fitted), version);
   }
 
   /** What a router is fitted by beside its statistics. */
@@ -150,16 +142,14 @@ export class StoreRouters implements AsyncDisposable {
 
   private async find(
     statistics: ClassStatistics,
-    version: VersionAt | undefined,
+    version: VersionAt,
     onProgress: FitWatch["onProgress"],
   ): Promise<FittedRouter> {
     const how = { ...this.fitOf(statistics), signal: this.closing.signal, onProgress };
-    const make = () => this.fitter.fit(statistics, how);
-    if (version === undefined) return await make();
     const place = this.placeOf(statistics, version, "router", this.fitOf(statistics));
     return await this.findCached(place, version, {
       decode: (bytes, where) => this.fitter.decode(bytes, where),
-      make,
+      make: () => this.fitter.fit(statistics, how),
       encode: (router) => this.fitter.encode(router),
     });
   }

@@ -260,8 +260,6 @@ export class Store implements AsyncDisposable {
       const entries = tasks.map(({ entry }) => entry);
       const manifest = await folder.commit(entries, change);
       this.snapshot = takeSnapshot(manifest, tasks, this.model, statistics);
-      const version = { store: this.path, number: manifest.store.version };
-      await this.model.routers.remember(statistics, version).catch(() => {});
       if (purge) await folder.purge();
       return { ...result, version: manifest.store.version };
     } catch (error) {

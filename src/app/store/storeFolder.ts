@@ -4,7 +4,7 @@
  * whoever read a manifest finds its files.
  */
 import { join, resolve } from "node:path";
-import { fusionFile, statisticsFile } from "../../continual/routing/routedLearner.ts";
+import { statisticsFile } from "../../continual/routing/routedLearner.ts";
 import { selectorFile } from "../../continual/selectorState.ts";
 import { StoreError } from "../../core/errors.ts";
 import { type FileSystem, nodeFileSystem, writeFileAtomic, writeFolderAtomic } from "../../io/atomic.ts";
@@ -27,7 +27,7 @@ const adaptersFolder = "adapters";
 const versionFile = /^(\d{6,})\.json$/;
 
 /** Files of ours beside an adapter, which its identity does not hang on. */
-const companionFiles: ReadonlySet<string> = new Set([statisticsFile, fusionFile, selectorFile]);
+const companionFiles: ReadonlySet<string> = new Set([statisticsFile, selectorFile]);
 
 /** A manifest that has its place in a store's history. */
 export type StoreManifest = Manifest & { readonly store: StoreVersion };

@@ -14,7 +14,7 @@ import { nodeRuntime } from "../../runtime/node.ts";
 import type { ModelStructure } from "../../train/graphs.ts";
 import type { FitEvent } from "../../train/trainer.ts";
 import { type LoadedBackbone, loadBackbone } from "../backbone.ts";
-import { checkRouter, defaultRoutingLayers, featureConstants } from "../routing.ts";
+import { checkRouter, defaultRoutingLayers, featureConstants, secondPassOf } from "../routing.ts";
 import { fromSavedAdapter, promptOf, toSavedAdapter } from "../savedTask.ts";
 import { resolveStructure, resolveTraining } from "../structure.ts";
 import { StoreRouters } from "./routers.ts";
@@ -55,7 +55,7 @@ export async function loadStoreBackbone(
 }
 
 /** Of a store whose settings name no router: which one there is to be follows from what it knows. */
-const defaultRouter = { kind: "auto", topTasks: 1, secondPass: "auto" } as const;
+const defaultRouter = { kind: "auto", topTasks: 1 } as const;
 
 /** @returns undefined where none on statistics is named */
 function namedRouter({ router }: StoreSettings) {
@@ -67,9 +67,9 @@ function namedRouter({ router }: StoreSettings) {
 /** @throws ConfigError if the backbone has no such layer */
 function routingOf(settings: StoreSettings, loaded: LoadedBackbone): RoutingSettings {
   checkRouter(settings, loaded);
-  const { layers } = loaded.backbone.config;
-  const { kind, topTasks, secondPass, layers: chosen } = { ...defaultRouter, ...namedRouter(settings) };
-  return { kind, topTasks, secondPass, features: { layers: chosen ?? defaultRoutingLayers(layers) } };
+  const { kind, topTasks, layers, ...router } = { ...defaultRouter, ...namedRouter(settings) };
+  const chosen = layers ?? defaultRoutingLayers(loaded.backbone.config.layers);
+  return { kind, topTasks, secondPass: secondPassOf(router), features: { layers: chosen } };
 }
 
 /** Holds native memory: dispose of it. */

@@ -2,8 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type ContributionFile, decodeContributions } from "../../continual/routing/contributionFile.ts";
-import type { FusionCounts } from "../../continual/routing/fusionFit.ts";
-import { decodeCounts, fusionFile, statisticsFile } from "../../continual/routing/routedLearner.ts";
+import { statisticsFile } from "../../continual/routing/routedLearner.ts";
 import type { Contribution } from "../../continual/routing/statistics.ts";
 import { CheckpointError } from "../../core/errors.ts";
 import { float32, type HostTensor } from "../../core/tensor.ts";
@@ -20,8 +19,6 @@ export interface StoreTask {
   readonly saved?: SavedAdapter;
   /** Absent where an experiment without a router learned the task. */
   readonly statistics?: ContributionFile;
-  /** What a second pass did to its held-out texts; absent where there were none. */
-  readonly counts?: FusionCounts;
   /** The task's folder, for messages. */
   readonly where: string;
 }
@@ -36,7 +33,6 @@ function damageHintOf({ store: { parent } }: StoreManifest): string {
 async function readTask(store: string, entry: ManifestTask, hint: string): Promise<StoreTask> {
   const where = await verifiedAdapterFolder(store, entry, hint);
   const path = join(where, statisticsFile);
-  const counts = join(where, fusionFile);
   return {
     entry,
     where,
@@ -44,7 +40,6 @@ async function readTask(store: string, entry: ManifestTask, hint: string): Promi
     ...(statisticsFile in entry.adapter.files && {
       statistics: decodeContributions(await readFile(path), path),
     }),
-    ...(fusionFile in entry.adapter.files && { counts: decodeCounts(await readFile(counts), counts) }),
   };
 }
 

@@ -1,4 +1,3 @@
-import type { RouterFitting } from "../../core/record.ts";
 import type { Example, LabelledExample } from "../../data/types.ts";
 import type { FitEvent } from "../../train/trainer.ts";
 import type { Override } from "../overrides.ts";
@@ -18,8 +17,6 @@ export type StoreEvent =
   | FitEvent
   /** So many texts have given their features. */
   | { readonly type: "features"; readonly texts: number; readonly totalTexts: number }
-  /** What the fit of a router is at, where the validation texts ask one. */
-  | ({ readonly type: "router-fitting" } & RouterFitting)
   /** What the reader should know, one sentence. */
   | { readonly type: "note"; readonly message: string };
 
@@ -44,8 +41,8 @@ export interface TaskForStore {
   readonly name: string;
   readonly train: readonly LabelledExample[];
   /**
-   * For early stopping, and to see whether a second pass gains anything; default: a tenth of every class of `train`, which
-   * is then not learned from. None: `[]`.
+   * For early stopping, and to choose the router's settings by; default: a tenth of every class of `train`, which is then
+   * not learned from. None: `[]`.
    */
   readonly validation?: readonly LabelledExample[];
   /** In slot order; default: by first appearance in `train`. */
@@ -107,11 +104,6 @@ export interface Forgotten extends StoreChange {
   readonly deletedAdapters: readonly string[];
   /** Tasks whose adapters stay and saw the class in training; their heads have no slot for it any more. */
   readonly adaptersThatSaw: readonly string[];
-  /**
-   * Tasks learned while it was known, whose counts of what a second pass gains stay: they say when adapters are asked,
-   * and nothing of statistics hangs on them.
-   */
-  readonly countsThatSaw: readonly string[];
   /** Files at the top of the folder with weights fitted to it, deleted. */
   readonly deletedFiles: readonly string[];
   /** Earlier versions that are kept and can be gone back to. */

@@ -3,7 +3,7 @@
 import type { LabelledExample } from "../../data/types.ts";
 import type { AdaptedBackbone } from "../adaptedBackbone.ts";
 import { quantize } from "./fixedRows.ts";
-import type { Contribution } from "./statistics.ts";
+import type { Contribution, RowRole } from "./statistics.ts";
 import type { RoutingFeatureSpec } from "./types.ts";
 
 export interface ClassRows {
@@ -45,4 +45,27 @@ export async function contributionsOf(
     onTexts?.(texts);
   }
   return { contributions, truncatedTexts };
+}
+
+/** Held-out texts of a class are enough to choose by in place of some of its train rows from this share of those on. */
+const ENOUGH_HELD_OUT = 0.05;
+
+/**
+ * A task's rows with their roles: held-out texts judge, and where a class has enough of them all of its train rows are
+ * fitted to. The last fit takes both in.
+ * @param judging of the texts held out
+ */
+export function withRoles(
+  train: readonly Contribution[],
+  judging: readonly Contribution[],
+): readonly Contribution[] {
+  const held = new Map(judging.map(({ label, rows }) => [label, rows.rows]));
+  const roleOf = ({ label, rows }: Contribution): { readonly role?: RowRole } =>
+    (held.get(label) ?? 0) > 0 && (held.get(label) ?? 0) >= ENOUGH_HELD_OUT * rows.rows
+      ? { role: "fit" }
+      : {};
+  return [
+    ...train.map((own) => ({ ...own, ...roleOf(own) })),
+    ...judging.filter(({ rows }) => rows.rows > 0).map((own) => ({ ...own, role: "judge" as const })),
+  ];
 }

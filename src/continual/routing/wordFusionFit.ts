@@ -2,8 +2,7 @@
 /** How words are routed best: counted on held-out sentences of each task while it is the current one. */
 import { z } from "zod";
 import { countEntities, findEntities } from "../entityMetrics.ts";
-import type { SecondPass } from "./fusionFit.ts";
-import type { Posterior } from "./types.ts";
+import type { Posterior, WordSecondPass } from "./types.ts";
 import type { TagChain } from "./wordDecoding.ts";
 import {
   chooseOfSentence,
@@ -184,7 +183,7 @@ function f1(option: Option, entities: number): number {
   return (2 * option.correct) / Math.max(1, option.predicted + entities);
 }
 
-function allowed(option: Option, secondPass: SecondPass): boolean {
+function allowed(option: Option, secondPass: WordSecondPass): boolean {
   if (option.plausible === null) return secondPass !== "always";
   if (secondPass === "off") return false;
   return secondPass === "always" ? option.plausible === 0 : option.plausible > 0;
@@ -196,7 +195,11 @@ function allowed(option: Option, secondPass: SecondPass): boolean {
  * alike.
  * @param topTasks k
  */
-export function chooseWordFusion(counts: WordCounts, topTasks: number, secondPass: SecondPass): WordFusion {
+export function chooseWordFusion(
+  counts: WordCounts,
+  topTasks: number,
+  secondPass: WordSecondPass,
+): WordFusion {
   if (counts.sentences === 0)
     return secondPass === "always" ? { ...routerAlone, plausible: 0, heads: 1, topTasks } : routerAlone;
   const options = counts.options.filter((option) => allowed(option, secondPass));

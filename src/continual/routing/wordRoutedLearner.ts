@@ -6,7 +6,7 @@ import { OUTSIDE } from "../../data/conll.ts";
 import type { AdaptedBackbone, LearnedTask } from "../adaptedBackbone.ts";
 import type { WordTaskToLearn } from "../wordLearner.ts";
 import type { FittedRouter, FitWatch } from "./fit.ts";
-import { type RoutingSettings, statisticsFile } from "./routedLearner.ts";
+import { type RouterSettings, statisticsFile } from "./routedLearner.ts";
 import {
   askingWordHeads,
   gatherWordEvidence,
@@ -16,7 +16,7 @@ import {
 } from "./routedWords.ts";
 import type { ClassStatistics } from "./statistics.ts";
 import { type FileBytes, StatisticsRouter } from "./statisticsRouter.ts";
-import type { FeatureAdapter, FeatureConstants } from "./types.ts";
+import type { FeatureAdapter, FeatureConstants, WordSecondPass } from "./types.ts";
 import { addPairs, chainOf, countPairs, type TagPairs, tagPairsSchema } from "./wordDecoding.ts";
 import { layOutTags, type WordFusion } from "./wordFusion.ts";
 import {
@@ -71,7 +71,10 @@ function decodePart(bytes: Uint8Array, where: string): WordPart {
   return part;
 }
 
-export interface WordRoutingSettings extends RoutingSettings {
+export interface WordRoutingSettings extends RouterSettings {
+  readonly secondPass: WordSecondPass;
+  /** Tasks that a second pass asks. */
+  readonly topTasks: number;
   readonly featureAdapter: FeatureAdapter;
 }
 
