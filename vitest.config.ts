@@ -1,6 +1,13 @@
+import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitest/config";
 
-const common = { testTimeout: 120_000, hookTimeout: 120_000, pool: "forks" as const };
+const minute = 60_000;
+
+/** A test file's name says what it needs: nothing, or what stands before `.test.ts`. */
+const suffixes = ["engine", "experiment", "e2e"] as const;
+
+const common = { pool: "forks" as const, testTimeout: 2 * minute, hookTimeout: 2 * minute };
+const noEngine = fileURLToPath(new URL("tests/support/noEngine.ts", import.meta.url));
 
 export default defineConfig({
   test: {
@@ -10,29 +17,18 @@ export default defineConfig({
           ...common,
           name: "unit",
           include: ["tests/**/*.test.ts"],
-          exclude: ["tests/**/*.e2e.test.ts"],
+          exclude: suffixes.map((suffix) => `tests/**/*.${suffix}.test.ts`),
+          alias: { "onnxruntime-node": noEngine },
         },
       },
-      {
+      ...suffixes.map((suffix) => ({
         test: {
           ...common,
-          name: "e2e",
-          include: ["tests/**/*.e2e.test.ts"],
-          testTimeout: 600_000,
-          hookTimeout: 600_000,
+          name: suffix,
+          include: [`tests/**/*.${suffix}.test.ts`],
+          ...(suffix === "e2e" && { testTimeout: 10 * minute, hookTimeout: 10 * minute }),
         },
-      },
-      {
-        test: {
-          ...common,
-          name: "smoke",
-          // The fast rooms, and one test that goes the whole way: well under a minute.
-          include: [
-            "tests/{core,graph,autodiff,data,report}/**/*.test.ts",
-            "tests/app/{config,invariants}.test.ts",
-          ],
-        },
-      },
+      })),
     ],
   },
 });

@@ -1,5 +1,5 @@
 import type { StoreEvent } from "../app/store/types.ts";
-import { formatCount, formatFitting, formatPercent } from "./format.ts";
+import { formatCount, formatPercent } from "./format.ts";
 import { RenewingLine } from "./renewingLine.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -49,8 +49,6 @@ function describe(event: StoreEvent): { readonly text: string; readonly lasting:
       const { texts, totalTexts } = event;
       return { text: `features ${formatCount(texts)}/${formatCount(totalTexts)}`, lasting: false };
     }
-    case "router-fitting":
-      return { text: formatFitting(event), lasting: false };
     case "note":
       return { text: `note: ${event.message}`, lasting: true };
   }

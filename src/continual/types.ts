@@ -78,6 +78,17 @@ export interface FeatureConstants {
   readonly featureAdapter?: string;
 }
 
+/**
+ * When a router of sentences asks adapters: of no text, of those of which the first pass is not sure, or of all. The first
+ * is the default.
+ */
+export const secondPasses = ["off", "unsure", "always"] as const;
+export type SecondPass = (typeof secondPasses)[number];
+
+/** When a router of words asks adapters: as it does best on validation sentences, about every sentence, or never. */
+export const wordSecondPasses = ["auto", "always", "off"] as const;
+export type WordSecondPass = (typeof wordSecondPasses)[number];
+
 /** Whose adapter features are read through: the first task's, or none. */
 export type FeatureAdapter = "first" | "none";
 

@@ -46,7 +46,7 @@ export interface RouterSummary {
   /** Bytes kept of all classes, and of one on average. */
   readonly retainedBytes: number;
   readonly bytesPerClass: number;
-  /** Absent: no text gets a second pass, since it gained nothing on held-out texts. */
+  /** Absent: nothing gets a second pass, as the settings say, or for words since it gained nothing on held-out sentences. */
   readonly secondPass?: {
     /** Texts whose likeliest class is less probable get one; null: all do. */
     readonly below: number | null;

@@ -16,7 +16,7 @@ function describeGate({ below, plausible }: NonNullable<RouterSummary["secondPas
   return below === null ? "for every text" : `where the likeliest class is below ${below}`;
 }
 
-/** Who answers where no second pass was found worth its cost; the settings say whether one was looked for. */
+/** Who answers where there is no second pass; the settings say whether words' validation sentences chose so. */
 function describeFirstPass(settings: Readonly<Record<string, string>>): string {
   // Without a head there is no evidence to weigh, and none of the labels can be said without an adapter.
   if ((settings["head.kind"] ?? settings.head) === "none")

@@ -1,22 +1,19 @@
 /** What can be wrong with CoNLL files, from the command line: told with its place, before anything is written. */
 import { existsSync } from "node:fs";
-import { appendFile, cp, mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { appendFile, cp } from "node:fs/promises";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { beforeAll, expect, test } from "vitest";
 import { loadConfig } from "../../src/config/load.ts";
 import { wordExperiment } from "../../src/app/wordExperiment.ts";
 import { accrete } from "../support/cli.ts";
-import { temporaryFolder } from "../support/folders.ts";
+import { folderOfTestFile, temporaryFolder } from "../support/folders.ts";
 import { writeTinyWords } from "../support/tinyStreams.ts";
 
-let template = "";
+const template = folderOfTestFile("bad-words");
 
 beforeAll(async () => {
-  template = await mkdtemp(join(tmpdir(), "accrete-bad-words-"));
   await writeTinyWords(template);
 });
-afterAll(() => rm(template, { recursive: true, force: true }));
 
 /** A copy of the experiment with a sentence more in one of its files. */
 async function experimentWith(file: string, sentence: string): Promise<string> {

@@ -1,6 +1,4 @@
-import { spawnSync } from "node:child_process";
 import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
-import { hostname } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
@@ -8,7 +6,7 @@ import { loadConfig } from "../../src/config/load.ts";
 import { adapterId, readManifest, slugFor } from "../../src/workspace/manifest.ts";
 import { RunFolder } from "../../src/app/runFolder.ts";
 import { CheckpointError, ConfigError, StoreError } from "../../src/core/errors.ts";
-import { temporaryFolder } from "../support/folders.ts";
+import { deadOwner, temporaryFolder } from "../support/folders.ts";
 import { header } from "../support/records.ts";
 import { configAt } from "../support/runs.ts";
 
@@ -61,9 +59,8 @@ describe("a new run", () => {
     const folder = await temporaryFolder();
     const config = configAt(folder);
     await mkdir(config.out);
-    const { pid } = spawnSync(process.execPath, ["-e", ""]);
-    const lock = { pid, hostname: hostname(), startedAt: new Date().toISOString() };
-    await writeFile(join(config.out, "lock.json"), JSON.stringify(lock));
+    const { pid } = deadOwner();
+    await writeFile(join(config.out, "lock.json"), JSON.stringify(deadOwner()));
     await using run = await RunFolder.create(config);
     expect(run.brokenLock).toMatchObject({ pid });
   });

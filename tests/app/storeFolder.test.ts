@@ -1,6 +1,4 @@
-import { spawnSync } from "node:child_process";
 import { readdir, readFile, writeFile } from "node:fs/promises";
-import { hostname } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { manifestFile } from "../../src/workspace/manifest.ts";
@@ -8,7 +6,7 @@ import { RunFolder, verifiedAdapterFolder } from "../../src/app/runFolder.ts";
 import { keptVersions, readStore, readVersion, StoreFolder } from "../../src/app/store/storeFolder.ts";
 import { AccreteError } from "../../src/core/errors.ts";
 import { type FileSystem, nodeFileSystem } from "../../src/io/atomic.ts";
-import { temporaryFolder } from "../support/folders.ts";
+import { deadOwner, temporaryFolder } from "../support/folders.ts";
 import { header } from "../support/records.ts";
 import { configAt } from "../support/runs.ts";
 
@@ -130,9 +128,7 @@ describe("writers and readers", () => {
   test("what a dead writer left is tidied up by the next", async () => {
     const folder = await begun();
     await addTask(folder, "one");
-    const { pid } = spawnSync(process.execPath, ["-e", ""]);
-    const lock = { pid, hostname: hostname(), startedAt: new Date().toISOString() };
-    await writeFile(join(folder, "lock.json"), JSON.stringify(lock));
+    await writeFile(join(folder, "lock.json"), JSON.stringify(deadOwner()));
     await writeFile(join(folder, ".tmp-manifest.json-1-ab"), "{");
     await nodeFileSystem.makeFolder(join(folder, "adapters", "half"));
     await addTask(folder, "two");

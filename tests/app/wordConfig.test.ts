@@ -49,6 +49,12 @@ out: runs/ner
     },
   );
 
+  test("has a second pass of its own: chosen on validation sentences unless that is said otherwise", async () => {
+    const chosen = resolveConfig({ ...words, router: "lda" }, "/data").router;
+    expect(chosen).toMatchObject({ kind: "lda", secondPass: "auto" });
+    expect(await pathsOf({ router: { secondPass: "unsure" } })).toEqual(["router.secondPass"]);
+  });
+
   test.each(["path", "recipe", "tasks", "taskList", "domains", "classOrder", "format", "outOfScope"])(
     "has no place for stream.%s",
     async (key) => {

@@ -2,41 +2,10 @@ import { mkdir, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { RunFolder } from "../../src/app/runFolder.ts";
-import { accrete, spawnAccrete } from "../support/cli.ts";
+import { accrete } from "../support/cli.ts";
 import { temporaryFolder } from "../support/folders.ts";
 import { header } from "../support/records.ts";
 import { configAt, writeConfig } from "../support/runs.ts";
-
-const typo = `
-backbone: ./model
-stream: { train: a.jsonl, test: b.jsonl, tasks: 2 }
-training: { epoch: 3, batchSize: 0 }
-out: run
-`;
-
-describe("as a process", () => {
-  test("a wrong configuration: every problem, exit 2, nothing on stdout, no stack trace", async () => {
-    const path = await writeConfig(typo);
-    const { exitCode, out, err } = await spawnAccrete(["run", path]);
-    expect({ exitCode, out }).toEqual({ exitCode: 2, out: "" });
-    expect(err).toBe(
-      `accrete: ${path}: 2 problems\n` +
-        "  training.batchSize: expected at least 1, got 0\n" +
-        "  training.epoch: expected the key epochs (did you mean it?), got the unknown key epoch\n",
-    );
-  });
-
-  test("DEBUG shows the stack", async () => {
-    const { err } = await spawnAccrete(["run", await writeConfig(typo)], { env: { DEBUG: "accrete" } });
-    expect(err).toMatch(/\n {4}at /);
-  });
-
-  test("--help exits 0 on stdout; an unknown command exits 2 on stderr", async () => {
-    const [help, unknown] = await Promise.all([spawnAccrete(["--help"]), spawnAccrete(["rnu"])]);
-    expect(help).toMatchObject({ exitCode: 0, err: "" });
-    expect(unknown).toMatchObject({ exitCode: 2, out: "" });
-  });
-});
 
 describe("run", () => {
   test("refuses a folder that is not empty with exit 2, and names the ways out", async () => {
@@ -113,12 +82,4 @@ describe("other folders", () => {
     expect(await readdir(config.out)).toEqual([]);
     await clearEarlierRun(join(config.out, "never-was"));
   });
-});
-
-test("doctor runs a session and says what the machine has", async () => {
-  const { exitCode, out } = await accrete("doctor", "--json");
-  const report: unknown = JSON.parse(out);
-  expect(exitCode).toBe(0);
-  expect(report).toMatchObject({ ok: true });
-  expect(out).toContain("a session runs");
 });

@@ -1,40 +1,27 @@
 import { spawn } from "node:child_process";
-import { mkdtemp, readdir, readFile, rename, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readdir, readFile, rename } from "node:fs/promises";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { packageRoot } from "../../src/core/packageInfo.ts";
+import { beforeAll, describe, expect, test } from "vitest";
 import { parseEvents } from "../../src/report/record.ts";
-import { spawnAccrete } from "../support/cli.ts";
+import { commandLine, spawnAccrete } from "../support/cli.ts";
+import { bytesBelow, folderOfTestFile } from "../support/folders.ts";
 import { writeTinyExperiment } from "../support/tinyStreams.ts";
 
-let folder = "";
+const folder = folderOfTestFile("e2e");
 let config = "";
 
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), "accrete-e2e-"));
   config = await writeTinyExperiment(folder);
 });
-afterAll(() => rm(folder, { recursive: true, force: true }));
 
 const at = (...parts: readonly string[]) => join(folder, ...parts);
-
-/** Every adapter file of a run, by path. */
-async function adapterBytes(run: string): Promise<Record<string, string>> {
-  const files: Record<string, string> = {};
-  for (const task of await readdir(at(run, "adapters"))) {
-    for (const name of await readdir(at(run, "adapters", task))) {
-      files[`${task}/${name}`] = (await readFile(at(run, "adapters", task, name))).toString("hex");
-    }
-  }
-  return files;
-}
+const adapterBytes = (run: string) => bytesBelow(at(run, "adapters"));
 
 /** Starts a run and sends the signal as soon as stderr holds `moment`. */
 function interrupt(out: string, moment: string, signal: NodeJS.Signals) {
-  const script = join(packageRoot, "src/cli/main.ts");
-  const args = ["--import", "tsx", script, "run", config, "--out", at(out)];
-  const child = spawn(process.execPath, args, { stdio: ["ignore", "ignore", "pipe"] });
+  const child = spawn(process.execPath, commandLine(["run", config, "--out", at(out)]), {
+    stdio: ["ignore", "ignore", "pipe"],
+  });
   let err = "";
   child.stderr.on("data", (chunk) => {
     const before = err;

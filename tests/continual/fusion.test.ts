@@ -1,22 +1,17 @@
-/** From posteriors to answers: who is asked, how evidence is weighed, and when it is worth its pass. */
+/** From posteriors to answers: who is asked, and how evidence is weighed. */
 import fc from "fast-check";
 import { describe, expect, expectTypeOf, test } from "vitest";
 import {
   type ClassLayout,
   fuse,
+  fusionOf,
   layOut,
   probabilitiesOf,
   taskProbabilities,
   tasksToAsk,
 } from "../../src/continual/routing/fusion.ts";
-import {
-  addFusionCounts,
-  chooseFusion,
-  countFusion,
-  type FusionCounts,
-} from "../../src/continual/routing/fusionFit.ts";
 import { decide, type RouteOptions, type route } from "../../src/continual/routing/routedPrediction.ts";
-import { type Posterior, type Router, type FeatureRows } from "../../src/continual/types.ts";
+import { type Posterior, type Router, type SecondPass, type FeatureRows } from "../../src/continual/types.ts";
 import type { Encoding } from "../../src/data/tokenizer.ts";
 
 const labels = ["a", "b", "c", "d"];
@@ -185,59 +180,24 @@ describe("an answer", () => {
   });
 });
 
-describe("whether a second pass pays", () => {
-  const texts = ["a", "a", "b", "d"].map((label) => ({ label }));
-  // The first pass is right for texts 0 and 2, and less sure than 0.5 of texts 1 to 3 alone.
-  const posterior = posteriorOf(
-    [0.6, 0.2, 0.1, 0.1],
-    [0.3, 0.1, 0.4, 0.2],
-    [0.1, 0.45, 0.1, 0.35],
-    [0.2, 0.4, 0.1, 0.3],
-  );
-  const evidence = new Map([
-    [0, [{ task: 0, logits: Float32Array.from([0, 8]) }]],
-    [1, [{ task: 0, logits: Float32Array.from([0, 8]) }]],
-    [2, [{ task: 1, logits: Float32Array.from([0, 8]) }]],
-    [3, [{ task: 1, logits: Float32Array.from([0, 8]) }]],
-  ]);
+describe("what the settings ask for", () => {
+  const sure = Float64Array.from([0.8, 0.1, 0.05, 0.05]);
+  const unsure = Float64Array.from([0.79, 0.11, 0.05, 0.05]);
+  const asked = (secondPass: SecondPass, topTasks = 1) =>
+    [sure, unsure].map((given) => tasksToAsk(given, layout, fusionOf({ secondPass, topTasks })));
 
-  test("is counted for every gate and weight", () => {
-    const counts = countFusion(texts, labels, posterior, evidence, layout);
-    const at = (confident: number) =>
-      counts.options.find((option) => option.confident === confident && option.weight === 1);
-    expect(counts.texts).toBe(4);
-    expect(at(0.5)).toMatchObject({ asked: 3, mended: 2, broken: 1 });
-    expect(at(0.7)).toMatchObject({ asked: 4, mended: 2, broken: 1 });
-    const twice = addFusionCounts([counts, counts]);
-    expect(twice.options.map(({ mended }) => mended)).toEqual(counts.options.map(({ mended }) => 2 * mended));
+  test("off: no text; unsure: those below 0.8; always: every text", () => {
+    expect(asked("off")).toEqual([[], []]);
+    expect(asked("unsure")).toEqual([[], [0]]);
+    expect(asked("always")).toEqual([[0], [0]]);
+    expect(asked("always", 2)).toEqual([
+      [0, 1],
+      [0, 1],
+    ]);
   });
 
-  const counted = (...options: FusionCounts["options"]): FusionCounts => ({ texts: 100, options });
-  const option = { confident: 1, weight: 1, asked: 50, mended: 20, broken: 4 };
-
-  test("takes the largest gain, of equals the fewest passes", () => {
-    const cheaper = { ...option, confident: 0.7, asked: 10 };
-    const worse = { ...option, confident: 0.5, asked: 5, mended: 10 };
-    expect(chooseFusion(counted(option, cheaper, worse), 2, "auto")).toEqual({
-      confident: 0.7,
-      weight: 1,
-      topTasks: 2,
-    });
-  });
-
-  test("stops after the first where it gains nothing, or no more than chance", () => {
-    for (const nothing of [
-      { ...option, mended: 4 },
-      { ...option, mended: 8 - 1 },
-      { ...option, mended: 0, broken: 0 },
-    ])
-      expect(chooseFusion(counted(nothing), 1, "auto").topTasks).toBe(0);
-    expect(chooseFusion(addFusionCounts([]), 1, "auto").topTasks).toBe(0);
-  });
-
-  test("always, and off", () => {
-    const { confident, topTasks } = chooseFusion(counted({ ...option, mended: 0 }), 1, "always");
-    expect([confident, topTasks]).toEqual([Number.POSITIVE_INFINITY, 1]);
-    expect(chooseFusion(counted(option), 1, "off").topTasks).toBe(0);
+  test("the heads' evidence counts half", () => {
+    for (const secondPass of ["unsure", "always"] as const)
+      expect(fusionOf({ secondPass, topTasks: 2 })).toMatchObject({ weight: 0.5, topTasks: 2 });
   });
 });

@@ -1,6 +1,6 @@
 import { setTimeout as wait } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
-import { relay } from "../../src/core/relay.ts";
+import { relay } from "../../src/core/callbackToAsyncGenerator.ts";
 
 async function drain<E, R>(relayed: AsyncGenerator<E, R>): Promise<{ told: E[]; result: R }> {
   const told: E[] = [];

@@ -1,27 +1,22 @@
-import { existsSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { findEntities } from "../../src/continual/taskTypes/entityMetrics.ts";
 import { DataError } from "../../src/core/errors.ts";
 import { readConll, toIob2 } from "../../src/data/conll.ts";
 import { countTypes } from "../../src/data/wordStream.ts";
+import { failureOf } from "../support/errors.ts";
 import { folderWith } from "../support/folders.ts";
+import { shared } from "../support/shared.ts";
 
-const wnut = fileURLToPath(new URL("../../../shared/data/wnut17", import.meta.url));
-const absent = !existsSync(wnut);
+const wnut = shared("data/wnut17");
 
 function read(content: string | Uint8Array) {
   return readConll(join(folderWith({ "a.conll": content }), "a.conll"));
 }
 
-async function refusal(content: string | Uint8Array): Promise<DataError> {
-  const error = await read(content).catch((cause: unknown) => cause);
-  expect(error).toBeInstanceOf(DataError);
-  if (error instanceof DataError) return error;
-  throw error;
-}
+const refusal = (content: string | Uint8Array) => failureOf(read(content), DataError);
 
 describe("a CoNLL file", () => {
   const expected = [
@@ -108,12 +103,12 @@ it("tags turned into IOB2 hold the same entities in both modes, and turn into th
 });
 
 describe("WNUT17", () => {
-  it.skipIf(absent).each([
+  it.skipIf(wnut.absent).each([
     ["train", 3394],
     ["dev", 1009],
     ["test", 1287],
-  ])(absent ? `skipped: ${wnut} is not here` : "is read whole: %s", async (split, sentences) => {
-    const path = join(wnut, `${split}.conll`);
+  ])(wnut.titled("is read whole: %s"), async (split, sentences) => {
+    const path = join(wnut.path, `${split}.conll`);
     const file = await readConll(path);
     const lines = readFileSync(path, "utf8").split("\n");
     const words = file.sentences.flatMap((sentence) => sentence.words);

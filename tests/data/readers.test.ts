@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { DataError } from "../../src/core/errors.ts";
 import { readExamples, readTexts } from "../../src/data/readers.ts";
 import type { Example } from "../../src/data/types.ts";
+import { failureOf } from "../support/errors.ts";
 import { folderWith } from "../support/folders.ts";
 
 async function all<T extends Example>(items: AsyncIterable<T>): Promise<T[]> {
@@ -15,14 +16,7 @@ function read(name: string, content: string | Uint8Array) {
   return all(readExamples(join(folderWith({ [name]: content }), name)));
 }
 
-async function failure(promise: Promise<unknown>): Promise<DataError> {
-  const error = await promise.then(
-    () => undefined,
-    (e: unknown) => e,
-  );
-  if (!(error instanceof DataError)) throw error ?? new Error("nothing was thrown");
-  return error;
-}
+const failure = (promise: Promise<unknown>) => failureOf(promise, DataError);
 
 describe("JSONL", () => {
   it("reads texts, labels and second texts, whatever the line ends and marks", async () => {

@@ -1,6 +1,4 @@
-import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { DataError } from "../../src/core/errors.ts";
 import { markEntities } from "../../src/data/recipes.ts";
@@ -8,17 +6,15 @@ import { textKey } from "../../src/data/split.ts";
 import { loadStream } from "../../src/data/stream.ts";
 import { streamSchema } from "../../src/data/streamSpec.ts";
 import type { TaskStream } from "../../src/data/types.ts";
+import { refusalOf } from "../support/errors.ts";
 import { folderWith } from "../support/folders.ts";
+import { shared } from "../support/shared.ts";
 
 function load(recipe: string, path: string, extra: Record<string, unknown> = {}, seed = 1) {
   return loadStream(streamSchema.parse({ recipe, path, ...extra }), seed);
 }
 
-async function message(promise: Promise<unknown>): Promise<string> {
-  const error = await promise.catch((e: unknown) => e);
-  expect(error).toBeInstanceOf(DataError);
-  return error instanceof DataError ? `${error.message} ${error.hint ?? ""}` : "";
-}
+const message = (promise: Promise<unknown>) => refusalOf(promise, DataError);
 
 describe("recipes on small files", () => {
   const clinc = {
@@ -101,16 +97,15 @@ describe("recipes on small files", () => {
   });
 });
 
-const data = fileURLToPath(new URL("../../../shared/data", import.meta.url));
-const present = existsSync(join(data, "clinc150"));
-const reason = present ? "" : " (skipped: ../shared/data is not here)";
+const clinc = shared("data/clinc150");
+const data = join(clinc.path, "..");
 
-describe.skipIf(!present)(`recipes on the real files${reason}`, () => {
+describe.skipIf(clinc.absent)(clinc.titled("recipes on the real files"), () => {
   const sizes = (s: TaskStream) =>
     (["train", "validation", "test"] as const).map((split) =>
       s.tasks.reduce((sum, task) => sum + task[split].length, 0),
     );
-  const shared = (s: TaskStream) => {
+  const shareTest = (s: TaskStream) => {
     const test = new Set(s.tasks.flatMap((task) => task.test).map(textKey));
     return s.tasks.flatMap((task) => task.train).filter((row) => test.has(textKey(row))).length;
   };
@@ -119,7 +114,7 @@ describe.skipIf(!present)(`recipes on the real files${reason}`, () => {
     const s = await load("clinc150", join(data, "clinc150"), { classOrder: "shuffled" });
     expect(s.tasks.map(({ labels }) => labels.length)).toEqual(Array(15).fill(10));
     expect(sizes(s)).toEqual([14_998, 3_000, 4_500]);
-    expect(shared(s)).toBe(0);
+    expect(shareTest(s)).toBe(0);
     expect(s.outOfScope?.validation).toHaveLength(100);
     expect(s.outOfScope?.test).toHaveLength(1_000);
     expect(s.notes).toEqual([expect.stringContaining("Dropped 2 train rows")]);
@@ -139,7 +134,7 @@ describe.skipIf(!present)(`recipes on the real files${reason}`, () => {
     expect(train + validation).toBe(10_003 - 6);
     expect(Math.abs(validation / (train + validation) - 0.1)).toBeLessThan(0.005);
     expect(test).toBe(3_080);
-    expect(shared(s)).toBe(0);
+    expect(shareTest(s)).toBe(0);
     expect(s.notes).toEqual([
       expect.stringContaining("Dropped 6 train rows"),
       expect.stringContaining("no validation"),

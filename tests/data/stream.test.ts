@@ -3,10 +3,11 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { AccreteError, ConfigError, DataError } from "../../src/core/errors.ts";
+import { type AccreteError, ConfigError, DataError } from "../../src/core/errors.ts";
 import { loadStream } from "../../src/data/stream.ts";
 import { resolveStreamPaths, type StreamSpec, streamSchema } from "../../src/data/streamSpec.ts";
 import type { LabelledExample, TaskStream } from "../../src/data/types.ts";
+import { failureOf } from "../support/errors.ts";
 import { folderWith } from "../support/folders.ts";
 import { jsonl, rowsOf } from "../support/tinyStreams.ts";
 
@@ -29,11 +30,7 @@ function stream(extra: Record<string, unknown>, files: Files = {}, seed = 1): Pr
 }
 
 async function failure(promise: Promise<unknown>): Promise<AccreteError> {
-  const error = await promise.then(
-    () => undefined,
-    (e: unknown) => e,
-  );
-  if (!(error instanceof AccreteError)) throw error ?? new Error("nothing was thrown");
+  const error = await failureOf(promise);
   expect(error.exitCode).toBe(2);
   return error;
 }

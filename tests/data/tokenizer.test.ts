@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
@@ -7,9 +7,9 @@ import { z } from "zod";
 import { CheckpointError, ConfigError, DataError } from "../../src/core/errors.ts";
 import { encodeAll, loadTokenizer, longestFirst } from "../../src/data/tokenizer.ts";
 import { folderOfTestFile } from "../support/folders.ts";
+import { goldenTokenizer } from "../support/shared.ts";
 
 const goldens = fileURLToPath(new URL("../goldens/tokenizers", import.meta.url));
-const models = fileURLToPath(new URL("../../../shared/models", import.meta.url));
 
 const casesSchema = z.array(
   z.object({
@@ -25,12 +25,6 @@ function readCases(folder: string) {
   return casesSchema.parse(JSON.parse(readFileSync(join(folder, "cases.json"), "utf8")));
 }
 
-/** A golden folder without a tokenizer of its own is about the optional model of the same name. */
-function tokenizerFolder(name: string): string {
-  const own = join(goldens, name);
-  return existsSync(join(own, "tokenizer.json")) ? own : join(models, name);
-}
-
 const names = readdirSync(goldens, { withFileTypes: true })
   .filter((entry) => entry.isDirectory())
   .map((entry) => entry.name);
@@ -40,10 +34,9 @@ it("finds golden tokenizers", () => {
 });
 
 describe.each(names)("ids of %s equal transformers'", (name) => {
-  const folder = tokenizerFolder(name);
-  const absent = !existsSync(join(folder, "tokenizer.json"));
-  it.skipIf(absent)(absent ? `skipped: ${folder} is not here` : "on every case", async () => {
-    const tokenizer = await loadTokenizer(folder);
+  const golden = goldenTokenizer(name);
+  it.skipIf(golden.absent)(golden.titled("on every case"), async () => {
+    const tokenizer = await loadTokenizer(golden.path);
     const cases = readCases(join(goldens, name));
     expect(cases.length).toBeGreaterThan(50);
     for (const { text, textPair, maxLength, ids, typeIds } of cases) {

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
@@ -9,9 +9,9 @@ import { collate } from "../../src/data/batching.ts";
 import { loadTokenizer } from "../../src/data/tokenizer.ts";
 import { encodeAllWords, encodeWords } from "../../src/data/wordEncoding.ts";
 import { folderWith } from "../support/folders.ts";
+import { goldenTokenizer } from "../support/shared.ts";
 
 const goldens = fileURLToPath(new URL("../goldens/tokenizers", import.meta.url));
-const models = fileURLToPath(new URL("../../../shared/models", import.meta.url));
 const uncased = join(goldens, "bert-uncased");
 
 const casesSchema = z.array(
@@ -28,12 +28,10 @@ const casesSchema = z.array(
 describe.each(["bert-cased", "bert-uncased", "roberta", "minilm-l6"])(
   "words of %s are encoded as by transformers",
   (name) => {
-    const own = join(goldens, name);
-    const folder = existsSync(join(own, "tokenizer.json")) ? own : join(models, name);
-    const absent = !existsSync(join(folder, "tokenizer.json"));
-    it.skipIf(absent)(absent ? `skipped: ${folder} is not here` : "on every case", async () => {
-      const tokenizer = await loadTokenizer(folder);
-      const cases = casesSchema.parse(JSON.parse(readFileSync(join(own, "words.json"), "utf8")));
+    const golden = goldenTokenizer(name);
+    it.skipIf(golden.absent)(golden.titled("on every case"), async () => {
+      const tokenizer = await loadTokenizer(golden.path);
+      const cases = casesSchema.parse(JSON.parse(readFileSync(join(goldens, name, "words.json"), "utf8")));
       expect(cases.length).toBeGreaterThan(100);
       expect(cases.some(({ cutWords }) => cutWords > 0)).toBe(true);
       for (const { words, maxLength, ...expected } of cases) {

@@ -1,6 +1,4 @@
-import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { ConfigError, DataError } from "../../src/core/errors.ts";
@@ -18,9 +16,9 @@ import {
   type WordStreamSpec,
 } from "../../src/data/wordStream.ts";
 import { folderWith } from "../support/folders.ts";
+import { shared } from "../support/shared.ts";
 
-const wnut = fileURLToPath(new URL("../../../shared/data/wnut17", import.meta.url));
-const absent = !existsSync(wnut);
+const wnut = shared("data/wnut17");
 
 const spec: WordStreamSpec = {
   base: 1,
@@ -255,13 +253,13 @@ describe("a stream from files", () => {
     expect(changed.dataHash).not.toBe(stream.dataHash);
   });
 
-  it.skipIf(absent)(
-    absent ? `skipped: ${wnut} is not here` : "WNUT17 is three tasks of two types, the most frequent first",
+  it.skipIf(wnut.absent)(
+    wnut.titled("WNUT17 is three tasks of two types, the most frequent first"),
     async () => {
       const files = {
-        train: join(wnut, "train.conll"),
-        validation: join(wnut, "dev.conll"),
-        test: join(wnut, "test.conll"),
+        train: join(wnut.path, "train.conll"),
+        validation: join(wnut.path, "dev.conll"),
+        test: join(wnut.path, "test.conll"),
       };
       const asked: WordStreamSpec = {
         ...spec,

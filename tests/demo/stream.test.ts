@@ -7,7 +7,6 @@ import { measureOverlap } from "../../tools/demo/features.ts";
 import { fillFrame, generateDemo, normalise, sentencesPerIntent } from "../../tools/demo/generate.ts";
 import { demoTasks } from "../../tools/demo/intents/index.ts";
 import { demoFiles } from "../../tools/demo/make.ts";
-import { accuracyOf, measureTextBaseline, trainClassifier } from "../../tools/demo/ngram.ts";
 
 const demo = generateDemo();
 const intents = demoTasks.flatMap((task) => task.intents);
@@ -91,21 +90,5 @@ describe("fillFrame", () => {
 
   it("names the slot that does not exist", () => {
     expect(() => fillFrame("to {planet}", "train", createRng(1))).toThrow(/no slot is called planet/);
-  });
-});
-
-describe("hashed n-gram floor", () => {
-  it("learns its training sentences and carries little over to the test", () => {
-    const floor = measureTextBaseline(demo.train, demo.test);
-    expect(floor.tilMean).toBeGreaterThan(0.4);
-    expect(floor.tilMean).toBeLessThan(0.8);
-    expect(floor.joint).toBeLessThan(floor.tilMean);
-    const travel = demo.train.slice(0, 4 * sentencesPerIntent.train);
-    expect(accuracyOf(trainClassifier(travel), travel)).toBeGreaterThan(0.98);
-  });
-
-  it("gives the same weights for the same seed", () => {
-    const few = demo.train.slice(0, 80);
-    expect(trainClassifier(few, { epochs: 2 })).toEqual(trainClassifier(few, { epochs: 2 }));
   });
 });

@@ -1,62 +1,20 @@
-import { spawn } from "node:child_process";
-import { existsSync, readFileSync } from "node:fs";
-import { createRequire } from "node:module";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { parse } from "yaml";
 import { resolveConfig } from "../../src/config/load.ts";
 import { packageRoot } from "../../src/core/packageInfo.ts";
-import { temporaryFolder } from "../support/folders.ts";
 import { blocksOf, readPage } from "../support/pages.ts";
-import { writeTinyModel } from "../support/tinyModels.ts";
 
 const readme = readPage("README.md");
 const example = join(packageRoot, "examples/two-tasks.ts");
 const longestExampleLines = 15;
-const shipped = existsSync(join(packageRoot, "models/accrete-mini/model.safetensors"));
-
-/** Runs the example as its own process; its backbone is the one under `cwd`. */
-function runExample(cwd: string): Promise<{ exitCode: number | null; out: string; err: string }> {
-  const tsx = createRequire(import.meta.url).resolve("tsx");
-  const env = { ...process.env, TSX_TSCONFIG_PATH: join(packageRoot, "tsconfig.json"), NO_COLOR: "1" };
-  const child = spawn(process.execPath, ["--import", tsx, example], { cwd, env });
-  let out = "";
-  let err = "";
-  child.stdout.on("data", (chunk) => {
-    out += chunk;
-  });
-  child.stderr.on("data", (chunk) => {
-    err += chunk;
-  });
-  return new Promise((resolve, reject) => {
-    child.on("error", reject);
-    child.on("close", (exitCode) => resolve({ exitCode, out, err }));
-  });
-}
 
 test("the README's example is examples/two-tasks.ts, and short", () => {
   const code = readFileSync(example, "utf8");
   expect(blocksOf(readme, "ts")).toEqual([code]);
   expect(code.trimEnd().split("\n").length).toBeLessThanOrEqual(longestExampleLines);
 });
-
-test("the example runs on any BERT: two tasks learned, one answer", async () => {
-  const folder = await temporaryFolder();
-  await writeTinyModel(join(folder, "models/accrete-mini"));
-  const { exitCode, out, err } = await runExample(folder);
-  expect({ exitCode, err }).toEqual({ exitCode: 0, err: "" });
-  expect(out).toMatch(/text: 'a flight to Berlin tomorrow',\n\s+label: '\w+',\n\s+score: 0\.\d+,/);
-  expect(out).toContain("passes: 2");
-});
-
-test.skipIf(!shipped)(
-  "the example gives the right answer with the model that ships (skipped where its weights are absent)",
-  async () => {
-    const { exitCode, out, err } = await runExample(packageRoot);
-    expect({ exitCode, err }).toEqual({ exitCode: 0, err: "" });
-    expect(out).toMatch(/label: 'book_flight',\n.*\n\s+task: 'travel'/);
-  },
-);
 
 test("the README's configuration is valid", () => {
   const blocks = blocksOf(readme, "yaml");

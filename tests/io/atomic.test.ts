@@ -1,7 +1,6 @@
-import { mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { mkdir, readdir, readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { beforeEach, describe, expect, test } from "vitest";
 import { StoreError } from "../../src/core/errors.ts";
 import {
   type FileSystem,
@@ -10,12 +9,12 @@ import {
   writeFileAtomic,
   writeFolderAtomic,
 } from "../../src/io/atomic.ts";
+import { temporaryFolder } from "../support/folders.ts";
 
 let folder = "";
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), "accrete-atomic-"));
+  folder = await temporaryFolder();
 });
-afterEach(() => rm(folder, { recursive: true }));
 
 /** An error as Node's file calls throw it. */
 class SystemError extends StoreError {

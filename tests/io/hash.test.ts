@@ -1,20 +1,19 @@
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { DataError } from "../../src/core/errors.ts";
 import { canonicalJson, sha256, sha256File, sha256Json } from "../../src/io/hash.ts";
+import { temporaryFolder } from "../support/folders.ts";
 
 const abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
 
 test("sha256 of text, bytes and file is the standard's", async () => {
-  const folder = await mkdtemp(join(tmpdir(), "accrete-hash-"));
+  const folder = await temporaryFolder();
   await writeFile(join(folder, "abc"), "abc");
   expect(sha256("abc")).toBe(abc);
   expect(sha256(new TextEncoder().encode("abc"))).toBe(abc);
   expect(await sha256File(join(folder, "abc"))).toBe(abc);
-  await rm(folder, { recursive: true });
 });
 
 test("hashing a file can be aborted", async () => {

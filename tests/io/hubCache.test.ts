@@ -1,26 +1,25 @@
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
-import { lstat, mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { lstat, readdir, readFile, rm } from "node:fs/promises";
 import { createServer, type Server } from "node:http";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { CheckpointError } from "../../src/core/errors.ts";
 import { openModelFolder, readModelConfig } from "../../src/io/modelFolder.ts";
 import { encodeSafetensors } from "../../src/io/safetensors.ts";
 import { failureOf } from "../support/errors.ts";
+import { temporaryFolder } from "../support/folders.ts";
 import { hex, modelFiles, weightsA, without } from "../support/modelFiles.ts";
 
 let folder = "";
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), "accrete-hub-"));
+  folder = await temporaryFolder();
   vi.stubEnv("XDG_CACHE_HOME", join(folder, "cache"));
   vi.stubEnv("HF_HUB_OFFLINE", "");
   vi.stubEnv("HF_TOKEN", "");
 });
-afterEach(async () => {
+afterEach(() => {
   vi.unstubAllEnvs();
-  await rm(folder, { recursive: true });
 });
 
 describe("the hub", () => {

@@ -1,27 +1,23 @@
-import { spawn, spawnSync } from "node:child_process";
+import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
-import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
-import { hostname, tmpdir } from "node:os";
+import { readdir, readFile, writeFile } from "node:fs/promises";
+import { hostname } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { beforeEach, describe, expect, test } from "vitest";
 import { StoreError } from "../../src/core/errors.ts";
 import { sha256 } from "../../src/io/hash.ts";
 import { acquireLock } from "../../src/io/lock.ts";
+import { deadOwner, temporaryFolder } from "../support/folders.ts";
 
 let folder = "";
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), "accrete-lock-"));
+  folder = await temporaryFolder();
 });
-afterEach(() => rm(folder, { recursive: true }));
 
 const startedAt = "2026-01-01T00:00:00.000Z";
 
 function plant(owner: Record<string, unknown>): Promise<void> {
   return writeFile(join(folder, "lock.json"), JSON.stringify({ hostname: hostname(), startedAt, ...owner }));
-}
-
-function deadPid(): number {
-  return spawnSync(process.execPath, ["-e", ""]).pid;
 }
 
 describe("acquireLock", () => {
@@ -60,7 +56,7 @@ describe("acquireLock", () => {
   });
 
   test("a dead process's lock is broken, and told", async () => {
-    const pid = deadPid();
+    const { pid } = deadOwner();
     await plant({ pid });
     await using lock = await acquireLock(folder);
     expect(lock.brokenFrom).toEqual({ pid, hostname: hostname(), startedAt });
@@ -77,7 +73,7 @@ describe("acquireLock", () => {
   );
 
   test("another host's lock is kept, whatever its process id", async () => {
-    await plant({ pid: deadPid(), hostname: "elsewhere" });
+    await plant({ pid: deadOwner().pid, hostname: "elsewhere" });
     const refused = acquireLock(folder);
     await expect(refused).rejects.toThrow("on elsewhere");
     await expect(refused).rejects.toMatchObject({ hint: expect.stringContaining("delete") });
@@ -91,7 +87,7 @@ describe("acquireLock", () => {
 
   test("of many that find a dead lock at once, one gets the folder", async () => {
     for (let round = 0; round < 20; round++) {
-      await plant({ pid: deadPid() });
+      await plant({ pid: deadOwner().pid });
       const results = await Promise.allSettled(Array.from({ length: 8 }, () => acquireLock(folder)));
       const won = results.flatMap((result) => (result.status === "fulfilled" ? [result.value] : []));
       expect(won).toHaveLength(1);
@@ -101,7 +97,7 @@ describe("acquireLock", () => {
   });
 
   test("a dead lock is broken by one alone: while a living process is at it others leave it, and a dead one's place is taken", async () => {
-    const pid = deadPid();
+    const { pid } = deadOwner();
     await plant({ pid });
     const text = await readFile(join(folder, "lock.json"), "utf8");
     const breaking = join(folder, `.tmp-lock-${sha256(`lock.json ${text}`).slice(0, 16)}`);

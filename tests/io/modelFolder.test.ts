@@ -1,6 +1,5 @@
 import { existsSync, utimesSync } from "node:fs";
-import { mkdir, mkdtemp, readFile, realpath, rm, symlink, unlink, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { mkdir, readFile, realpath, symlink, unlink, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { CheckpointError } from "../../src/core/errors.ts";
@@ -8,16 +7,16 @@ import { float32 } from "../../src/core/tensor.ts";
 import { openModelFolder } from "../../src/io/modelFolder.ts";
 import { encodeSafetensors, readTensor } from "../../src/io/safetensors.ts";
 import { failureOf } from "../support/errors.ts";
+import { temporaryFolder } from "../support/folders.ts";
 import { hex, modelFiles, weightsA, weightsB, without } from "../support/modelFiles.ts";
 
 let folder = "";
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), "accrete-model-"));
+  folder = await temporaryFolder();
   vi.stubEnv("XDG_CACHE_HOME", join(folder, "cache"));
 });
-afterEach(async () => {
+afterEach(() => {
   vi.unstubAllEnvs();
-  await rm(folder, { recursive: true });
 });
 
 async function makeModel(files: Readonly<Record<string, Uint8Array | string>>): Promise<string> {

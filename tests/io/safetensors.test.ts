@@ -1,8 +1,7 @@
-import { mkdtemp, rm, truncate, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import fc from "fast-check";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { CheckpointError } from "../../src/core/errors.ts";
 import { type DType, type HostTensor, sizeOf } from "../../src/core/tensor.ts";
 import { float32ToHalf, halfToFloat32 } from "../../src/io/halfFloat.ts";
@@ -12,12 +11,9 @@ import {
   readSafetensorsHeader,
   readTensor,
 } from "../../src/io/safetensors.ts";
+import { folderOfTestFile } from "../support/folders.ts";
 
-let folder = "";
-beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), "accrete-safetensors-"));
-});
-afterAll(() => rm(folder, { recursive: true }));
+const folder = folderOfTestFile("safetensors");
 
 /** A file of any header and data, also the ones that no honest writer makes. */
 function craft(header: unknown, dataBytes: number): Uint8Array {

@@ -1,42 +1,27 @@
-import { cp, mkdtemp, readFile, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { writeFolderAtomic } from "../../src/io/atomic.ts";
+import { describe, expect, test } from "vitest";
 import { decodeSafetensors, encodeSafetensors } from "../../src/io/safetensors.ts";
 import { encodePeftFolder, readPeftFolder } from "../../src/peft/checkpoint.ts";
 import type { Architecture, LoraBias, LoraSpec, SavedAdapter } from "../../src/peft/types.ts";
 import {
   configOf,
+  copyGolden,
   editConfig,
   editTensors,
-  goldens,
   host,
   keysOf,
   loraOf,
   makeHead,
   makeSaved,
   width,
+  writeAdapter,
 } from "../support/adapterFiles.ts";
+import { goldensFolder } from "../support/goldens.ts";
 
-let folder = "";
-beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), "accrete-peft-"));
-});
-afterEach(() => rm(folder, { recursive: true }));
+const golden = (name: string) => copyGolden("peft", name);
 
-async function write(saved: SavedAdapter): Promise<string> {
-  const path = join(folder, "adapter");
-  await writeFolderAtomic(path, encodePeftFolder(saved));
-  return path;
-}
-
-/** A copy of a folder that real peft made. */
-async function golden(name: string): Promise<string> {
-  const path = join(folder, name);
-  await cp(join(goldens, name), path, { recursive: true });
-  return path;
-}
+const goldens = join(goldensFolder, "peft");
 
 describe("what we save, we read", () => {
   const biases: readonly LoraBias[] = ["none", "lora_only", "all"];
@@ -61,7 +46,7 @@ describe("what we save, we read", () => {
   ];
 
   test.each(cases)("%s", async (_, saved) => {
-    const path = await write(saved);
+    const path = await writeAdapter(saved);
     expect(await readPeftFolder(path)).toEqual(saved);
     expect(await readPeftFolder(path, { host })).toEqual(saved);
   });
@@ -79,7 +64,7 @@ describe("what we save, we read", () => {
 
   test("an adapter without a head", async () => {
     const { head: _, ...saved } = makeSaved({ labels: [] });
-    expect(await readPeftFolder(await write(saved))).toEqual(saved);
+    expect(await readPeftFolder(await writeAdapter(saved))).toEqual(saved);
   });
 
   test("equal input gives equal bytes, in any order of tensors", () => {

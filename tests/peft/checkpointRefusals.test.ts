@@ -1,32 +1,21 @@
-import { cp, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { CheckpointError } from "../../src/core/errors.ts";
 import type { HostTensor } from "../../src/core/tensor.ts";
-import { writeFolderAtomic } from "../../src/io/atomic.ts";
 import { encodePeftFolder, readPeftFolder } from "../../src/peft/checkpoint.ts";
-import type { SavedAdapter } from "../../src/peft/types.ts";
-import { editConfig, editTensors, goldens, host, makeSaved, random, width } from "../support/adapterFiles.ts";
+import {
+  copyGolden,
+  editConfig,
+  editTensors,
+  host,
+  makeSaved,
+  random,
+  width,
+  writeAdapter,
+} from "../support/adapterFiles.ts";
 
-let folder = "";
-beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), "accrete-peft-"));
-});
-afterEach(() => rm(folder, { recursive: true }));
-
-async function write(saved: SavedAdapter): Promise<string> {
-  const path = join(folder, "adapter");
-  await writeFolderAtomic(path, encodePeftFolder(saved));
-  return path;
-}
-
-/** A copy of a folder that real peft made. */
-async function golden(name: string): Promise<string> {
-  const path = join(folder, name);
-  await cp(join(goldens, name), path, { recursive: true });
-  return path;
-}
+const golden = (name: string) => copyGolden("peft", name);
 
 describe("what is refused", () => {
   test.each<[string, Record<string, unknown>, RegExp]>([
@@ -133,7 +122,7 @@ describe("what is refused", () => {
   });
 
   test("our own metadata when it is damaged, of a later version, or tells of a head that is gone", async () => {
-    const path = await write(makeSaved());
+    const path = await writeAdapter(makeSaved());
     const metadata = join(path, "accrete.json");
     const text = await readFile(metadata, "utf8");
     await writeFile(metadata, text.replace('"schemaVersion": 1', '"schemaVersion": 2'));

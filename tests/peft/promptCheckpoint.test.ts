@@ -1,15 +1,14 @@
 /** Prompt tuning in peft's folders: what peft wrote is read, and what we write is what peft writes. */
-import { cp, mkdtemp, readFile, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { CheckpointError } from "../../src/core/errors.ts";
 import type { HostTensor } from "../../src/core/tensor.ts";
-import { writeFolderAtomic } from "../../src/io/atomic.ts";
 import { encodePeftFolder, readPeftFolder } from "../../src/peft/checkpoint.ts";
 import type { Architecture, PromptTuningSpec, SavedAdapter } from "../../src/peft/types.ts";
 import {
   configOf,
+  copyGolden,
   editConfig,
   editTensors,
   host,
@@ -17,14 +16,8 @@ import {
   makeHead,
   random,
   width,
+  writeAdapter,
 } from "../support/adapterFiles.ts";
-import { prompts } from "../support/promptRuns.ts";
-
-let folder = "";
-beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), "accrete-prompt-"));
-});
-afterEach(() => rm(folder, { recursive: true }));
 
 function makeSaved(change: Partial<SavedAdapter> = {}, spec: Partial<PromptTuningSpec> = {}): SavedAdapter {
   const tensors = new Map([["prompt_embeddings", random(3, width)]]);
@@ -47,20 +40,10 @@ function makeSaved(change: Partial<SavedAdapter> = {}, spec: Partial<PromptTunin
   };
 }
 
-async function write(saved: SavedAdapter): Promise<string> {
-  const path = join(folder, "adapter");
-  await writeFolderAtomic(path, encodePeftFolder(saved));
-  return path;
-}
-
 const weightsFile = "adapter_model.safetensors";
 const configPath = (dir: string) => join(dir, "adapter_config.json");
 
-async function golden(model: string, kind: string): Promise<string> {
-  const path = join(folder, `${model}-${kind}`);
-  await cp(join(prompts, model, `peft-${kind}`), path, { recursive: true });
-  return path;
-}
+const golden = (model: string, kind: string) => copyGolden("prompt", model, `peft-${kind}`);
 
 describe("what we save, we read", () => {
   test.each<[string, SavedAdapter]>([
@@ -73,7 +56,7 @@ describe("what we save, we read", () => {
       makeSaved({ pooling: "peft-first", architecture: "roberta", head: makeHead.dense() }),
     ],
   ])("%s", async (_, saved) => {
-    expect(await readPeftFolder(await write(saved), { host })).toEqual(saved);
+    expect(await readPeftFolder(await writeAdapter(saved), { host })).toEqual(saved);
   });
 
   test("a head that reads the text's own [CLS] lies beside: peft's would read the prompt", () => {

@@ -1,12 +1,12 @@
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, expectTypeOf, it } from "vitest";
+import { beforeEach, describe, expect, expectTypeOf, it } from "vitest";
 import type { z } from "zod";
 import { StoreError } from "../../src/core/errors.ts";
 import type { RunEvent, RunHeader, RunMetrics } from "../../src/core/record.ts";
 import { buildRunRecord, parseEvents, readRunRecord } from "../../src/report/record.ts";
 import type { runEventSchema, runHeaderSchema, runMetricsSchema } from "../../src/report/schema.ts";
+import { temporaryFolder } from "../support/folders.ts";
 import { syntheticEvents } from "../support/records.ts";
 
 /** Drops `readonly` everywhere and joins intersections, so that two spellings of one shape compare equal. */
@@ -118,9 +118,8 @@ describe("buildRunRecord", () => {
 describe("readRunRecord", () => {
   let folder: string;
   beforeEach(async () => {
-    folder = await mkdtemp(join(tmpdir(), "accrete-record-"));
+    folder = await temporaryFolder();
   });
-  afterEach(() => rm(folder, { recursive: true }));
 
   const events = syntheticEvents({ tasks: 2, stepsPerTask: 4 });
   const finished = events.at(-1);

@@ -1,13 +1,16 @@
 /** Adapters made up for tests, and ways to damage those that real peft made. */
-import { readFile, writeFile } from "node:fs/promises";
+import { cp, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createRng } from "../../src/core/random.ts";
 import { float32, type HostTensor, sizeOf } from "../../src/core/tensor.ts";
+import { writeFolderAtomic } from "../../src/io/atomic.ts";
 import { decodeSafetensors, encodeSafetensors } from "../../src/io/safetensors.ts";
 import type { AdapterHost } from "../../src/peft/adapterMethod.ts";
+import { encodePeftFolder } from "../../src/peft/checkpoint.ts";
 import type { Head, LoraAdapter, LoraSpec, SavedAdapter } from "../../src/peft/types.ts";
+import { temporaryFolder } from "./folders.ts";
+import { goldensFolder } from "./goldens.ts";
 
-export const goldens = join(import.meta.dirname, "..", "goldens", "peft");
 export const width = 24;
 const intermediate = 40;
 
@@ -98,6 +101,20 @@ export function makeSaved(change: Partial<SavedAdapter> = {}, spec: Partial<Lora
     tokenizerHash: "c".repeat(64),
     ...change,
   };
+}
+
+/** Writes an adapter into a folder of peft's beside others of the test. @returns the folder */
+export async function writeAdapter(saved: SavedAdapter): Promise<string> {
+  const path = join(await temporaryFolder(), "adapter");
+  await writeFolderAtomic(path, encodePeftFolder(saved));
+  return path;
+}
+
+/** A copy of a folder that real peft made, of the test's own. @param from inside the goldens */
+export async function copyGolden(...from: readonly string[]): Promise<string> {
+  const path = join(await temporaryFolder(), "golden");
+  await cp(join(goldensFolder, ...from), path, { recursive: true });
+  return path;
 }
 
 export function configOf(files: ReadonlyMap<string, Uint8Array>): Record<string, unknown> {

@@ -1,5 +1,6 @@
-import { spawn } from "node:child_process";
+import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
 import { join } from "node:path";
+import { expect } from "vitest";
 import { packageRoot } from "../../src/core/packageInfo.ts";
 import { main } from "../../src/cli/main.ts";
 import type { Terminal } from "../../src/cli/terminal.ts";
@@ -36,14 +37,25 @@ export async function accrete(...args: readonly string[]): Promise<Heard & { rea
   return { exitCode, ...terminal.heard() };
 }
 
-/** Runs the command line as a process of its own. */
-export function spawnAccrete(
-  args: readonly string[],
-  options: { readonly input?: string; readonly env?: Readonly<Record<string, string>> } = {},
-): Promise<Heard & { readonly exitCode: number | null }> {
-  const child = spawn(process.execPath, ["--import", "tsx", join(packageRoot, "src/cli/main.ts"), ...args], {
-    env: { ...process.env, DEBUG: "", ...options.env },
-  });
+/** Runs a command that must do well. @returns what it writes to standard output */
+export async function succeed(...args: readonly string[]): Promise<string> {
+  const { exitCode, out, err } = await accrete(...args);
+  expect({ exitCode, err: exitCode === 0 ? "" : err }).toEqual({ exitCode: 0, err: "" });
+  return out;
+}
+
+/** Runs a command that must do well. @returns its JSON lines */
+export async function ask(...args: readonly string[]) {
+  const lines = (await succeed(...args, "--json")).trim().split("\n");
+  return lines.map((line) => JSON.parse(line));
+}
+
+export interface Ended extends Heard {
+  readonly exitCode: number | null;
+}
+
+/** What a process writes until it ends. */
+export function heardOf(child: ChildProcessWithoutNullStreams): Promise<Ended> {
   let out = "";
   let err = "";
   child.stdout.on("data", (chunk) => {
@@ -52,9 +64,25 @@ export function spawnAccrete(
   child.stderr.on("data", (chunk) => {
     err += chunk;
   });
-  child.stdin.end(options.input ?? "");
   return new Promise((resolve, reject) => {
     child.on("error", reject);
     child.on("close", (exitCode) => resolve({ exitCode, out, err }));
   });
+}
+
+/** How a process of its own runs the command line: arguments of `node`. */
+export function commandLine(args: readonly string[]): string[] {
+  return ["--import", "tsx", join(packageRoot, "src/cli/main.ts"), ...args];
+}
+
+/** Runs the command line as a process of its own. */
+export function spawnAccrete(
+  args: readonly string[],
+  options: { readonly input?: string; readonly env?: Readonly<Record<string, string>> } = {},
+): Promise<Ended> {
+  const child = spawn(process.execPath, commandLine(args), {
+    env: { ...process.env, DEBUG: "", ...options.env },
+  });
+  child.stdin.end(options.input ?? "");
+  return heardOf(child);
 }

@@ -43,24 +43,35 @@ export function structureOf(
   };
 }
 
-/** Tasks of 3, 4 and 5 classes with adapters that are far from zero. */
-export function drawTasks(structure: ModelStructure): LearnedTask[] {
+/** A task whose adapter and head are far from zero. */
+export function drawTask(
+  structure: ModelStructure,
+  {
+    name,
+    labels,
+    seed,
+  }: { readonly name: string; readonly labels: readonly string[]; readonly seed: number },
+): LearnedTask {
   const { shapes } = adapterMethod(structure.adapter).build(adapterHost(structure), noDropout);
-  return [3, 4, 5].map((classes, i) => {
-    const rng = createRng(7).fork("task", i);
-    const draw = (name: string, dims: readonly number[]) => {
-      const own = rng.fork(name);
-      return float32(
-        Float32Array.from({ length: sizeOf(dims) }, () => 0.3 * own.normal()),
-        dims,
-      );
-    };
-    return {
-      name: `task ${i}`,
-      labels: Array.from({ length: classes }, (_, c) => `${i}/${c}`),
-      adapter: new Map(shapes.map(({ name, dims }) => [name, draw(name, dims)])),
-      head: initHead(structure.head, structure.backbone.width, classes, rng),
-    };
+  const rng = createRng(seed).fork(name);
+  const draw = (parameter: string, dims: readonly number[]) => {
+    const own = rng.fork(parameter);
+    const values = Float32Array.from({ length: sizeOf(dims) }, () => 0.3 * own.normal());
+    return [parameter, float32(values, dims)] as const;
+  };
+  return {
+    name,
+    labels,
+    adapter: new Map(shapes.map((shape) => draw(shape.name, shape.dims))),
+    head: initHead(structure.head, structure.backbone.width, labels.length, rng),
+  };
+}
+
+/** Tasks of so many classes each. */
+export function drawTasks(structure: ModelStructure, classes: readonly number[] = [3, 4, 5]): LearnedTask[] {
+  return classes.map((count, i) => {
+    const labels = Array.from({ length: count }, (_, c) => `${i}/${c}`);
+    return drawTask(structure, { name: `task ${i}`, labels, seed: 7 });
   });
 }
 

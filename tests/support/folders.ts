@@ -1,7 +1,8 @@
 /** Folders that go away by themselves, and what lies in them. */
+import { spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { hostname, tmpdir } from "node:os";
 import { dirname, join, relative } from "node:path";
 import { afterAll, onTestFinished } from "vitest";
 
@@ -52,4 +53,12 @@ export async function bytesBelow(
     .map((entry) => join(entry.parentPath, entry.name));
   const read = paths.map(async (path) => [relative(folder, path), await readFile(path, "hex")] as const);
   return Object.fromEntries(await Promise.all(read));
+}
+
+let deadPid: number | undefined;
+
+/** What a process that died left in its lock. */
+export function deadOwner(): { readonly pid: number; readonly hostname: string; readonly startedAt: string } {
+  deadPid ??= spawnSync(process.execPath, ["-e", ""]).pid;
+  return { pid: deadPid, hostname: hostname(), startedAt: "2026-01-01T00:00:00.000Z" };
 }

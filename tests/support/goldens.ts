@@ -7,7 +7,7 @@ import { answerFeeds } from "../../src/generate/feeds.ts";
 import { LOGIT_ROWS } from "../../src/generate/graphs.ts";
 import type { WeightSource } from "../../src/graph/types.ts";
 import { readSafetensorsHeader, readTensor } from "../../src/io/safetensors.ts";
-import { type Backbone, createBackbone } from "../../src/nn/backbone.ts";
+import { type Backbone, createBackbone, type DecoderBackbone } from "../../src/nn/backbone.ts";
 import { type FeatureSpec, poolingWeights, tokenFeeds } from "../../src/nn/features.ts";
 import type { HeadKind } from "../../src/nn/heads.ts";
 import type { LoraBias, LoraSpec } from "../../src/peft/types.ts";
@@ -72,6 +72,12 @@ export async function goldenBackbone(model: string): Promise<Backbone> {
     for (const [name, entry] of (await readSafetensorsHeader(join(folder, file))).tensors)
       weights.set(name, entry);
   return createBackbone(JSON.parse(readFileSync(join(folder, "config.json"), "utf8")), weights, folder);
+}
+
+export async function goldenDecoder(model: string): Promise<DecoderBackbone> {
+  const backbone = await goldenBackbone(model);
+  if (backbone.kind !== "decoder") throw new TypeError(`${model} is no decoder`);
+  return backbone;
 }
 
 export function need(tensors: ReadonlyMap<string, HostTensor>, name: string): HostTensor {

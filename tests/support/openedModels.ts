@@ -1,7 +1,5 @@
 /** Every family's tiny random model, opened, and texts for it. */
 import { type LoadedBackbone } from "../../src/continual/types.ts";
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { loadBackbone } from "../../src/model/backbone.ts";
 import { AdaptedBackbone, type AdaptedBackboneOptions } from "../../src/continual/passes/adaptedBackbone.ts";
@@ -11,19 +9,17 @@ import type { Architecture } from "../../src/nn/backbone.ts";
 import { defaultHeads } from "../../src/nn/heads.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
 import type { ModelStructure } from "../../src/train/graphs.ts";
+import type { TrainingOptions } from "../../src/train/trainer.ts";
+import { folderOfTestFile } from "./folders.ts";
 import { writeTinyFamily } from "./tinyModels.ts";
 
-/** The folder of models, removed when disposed of. */
-export class TinyModels implements AsyncDisposable {
+/** Models of some families, in a folder that goes away with the test file. */
+export class TinyModels {
   private readonly loaded = new Map<Architecture, LoadedBackbone>();
-  private readonly root: string;
-
-  private constructor(root: string) {
-    this.root = root;
-  }
+  private readonly root = folderOfTestFile("tiny");
 
   static async write(families: readonly Architecture[]): Promise<TinyModels> {
-    const models = new TinyModels(await mkdtemp(join(tmpdir(), "accrete-tiny-")));
+    const models = new TinyModels();
     for (const family of families) {
       const folder = join(models.root, family);
       await writeTinyFamily(family, folder);
@@ -58,11 +54,21 @@ export class TinyModels implements AsyncDisposable {
       ...options,
     });
   }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await rm(this.root, { recursive: true, force: true });
-  }
 }
+
+/** A constant rate and no decay: what a test says of its training stands before it. */
+export const plainTraining: TrainingOptions = {
+  epochs: 1,
+  batchSize: 8,
+  learningRate: 0,
+  headLearningRate: 0,
+  weightDecay: 0,
+  betas: [0.9, 0.999],
+  epsilon: 1e-8,
+  schedule: "constant",
+  warmup: 0,
+  backboneDropout: false,
+};
 
 /** Texts of chance words, of the lengths given. */
 export function randomEncodings(lengths: readonly number[], seed = 1): Encoding[] {

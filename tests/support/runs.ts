@@ -1,10 +1,17 @@
 /** Whole small runs: their configurations, what they tell and what they leave. */
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { expect } from "vitest";
 import { loadConfig, type ResolvedConfig, resolveConfig } from "../../src/config/load.ts";
 import { runExperiment } from "../../src/experiment/runExperiment.ts";
-import type { RunEvent, RunMetrics, SentenceMetrics, WordMetrics } from "../../src/core/record.ts";
-import { temporaryFolder } from "./folders.ts";
+import type {
+  RoutedMetrics,
+  RunEvent,
+  RunMetrics,
+  SentenceMetrics,
+  WordMetrics,
+} from "../../src/core/record.ts";
+import { bytesBelow, folderOfTestFile, temporaryFolder } from "./folders.ts";
 
 export type Settings = Readonly<Record<string, unknown>>;
 
@@ -70,4 +77,67 @@ export function finishOf(events: readonly RunEvent[]): { readonly metrics: RunMe
 /** What a run warned of. */
 export function warningsOf(events: readonly RunEvent[]): string[] {
   return events.flatMap((event) => (event.type === "warning" ? [event.message] : []));
+}
+
+/** How a router did at labelling texts. */
+export function routedMetrics(record: { readonly metrics: RunMetrics | undefined }): RoutedMetrics {
+  const { routed } = sentenceMetrics(record);
+  if (routed === undefined) throw new TypeError("no figures of a router");
+  return routed;
+}
+
+/** Runs of one configuration, each in a folder of its own beside it; all go away with the test file. */
+export class TinyRuns {
+  readonly root = folderOfTestFile("runs");
+  private yaml = "";
+  private readonly defaults: Settings;
+
+  /** @param defaults settings of every run */
+  constructor(defaults: Settings = {}) {
+    this.defaults = defaults;
+  }
+
+  /** @param write puts model, data and configuration into a folder, and returns the configuration's path */
+  async furnish(write: (folder: string) => Promise<string>): Promise<void> {
+    this.yaml = await write(this.root);
+  }
+
+  readonly at = (...parts: readonly string[]): string => join(this.root, ...parts);
+
+  configFor(name: string, settings: Settings = {}): Promise<ResolvedConfig> {
+    return configWith(this.yaml, { ...this.defaults, ...settings, out: this.at(name) });
+  }
+
+  /** @param from the run that the adapters are taken from */
+  async run(
+    name: string,
+    settings: Settings = {},
+    { from, ...options }: Omit<RunOptions, "adaptersFrom"> & { readonly from?: string } = {},
+  ): Promise<RunEvent[]> {
+    const adapters = from === undefined ? {} : { adaptersFrom: this.at(from) };
+    return await runToEnd(await this.configFor(name, settings), { ...options, ...adapters });
+  }
+
+  /** Runs until an event and stops as with Ctrl-C. */
+  async abort(name: string, settings: Settings, at: (event: RunEvent) => boolean): Promise<void> {
+    const stop = new AbortController();
+    const stopped = this.run(name, settings, {
+      signal: stop.signal,
+      stopAfter: (event) => {
+        if (at(event)) stop.abort();
+        return false;
+      },
+    });
+    await expect(stopped).rejects.toThrow();
+  }
+
+  /** Every file of a run's adapters, path → bytes in hex. */
+  adapterBytes(name: string): Promise<Record<string, string>> {
+    return bytesBelow(this.at(name, "adapters"));
+  }
+}
+
+/** Whether an event is of a type, and of a task where one is named: where a run may be left. */
+export function isA(type: RunEvent["type"], task?: number): (event: RunEvent) => boolean {
+  return (event) => event.type === type && (task === undefined || ("task" in event && event.task === task));
 }

@@ -1,4 +1,6 @@
 /** Stores on a tiny model. */
+
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { openStore, type Store } from "../../src/app/store/store.ts";
 import { readStore } from "../../src/app/store/storeFolder.ts";
@@ -7,7 +9,7 @@ import type { Prediction } from "../../src/app/types.ts";
 import { ClassStatistics } from "../../src/continual/statistics/statistics.ts";
 import { temporaryFolder } from "./folders.ts";
 import { writeTinyModel } from "./tinyModels.ts";
-import { texts } from "./tinyStreams.ts";
+import { jsonl, texts } from "./tinyStreams.ts";
 
 export const settings = {
   training: { epochs: 3, batchSize: 4, learningRate: 1e-2, headLearningRate: 5e-2 },
@@ -46,3 +48,11 @@ export function answers(predictions: readonly Prediction[]) {
 }
 
 export const statisticsOnly = { statisticsOnly: true } as const;
+
+/** A folder with a model, data files named by their labels, and places for stores. */
+export async function furnish(folder: string) {
+  await writeTinyModel(join(folder, "model"));
+  for (const labels of [["aa", "bb"], ["cc", "dd"], ["ee"]])
+    await writeFile(join(folder, `${labels.join("")}.jsonl`), jsonl(texts(labels, "train", 10)));
+  return (name: string) => join(folder, name);
+}

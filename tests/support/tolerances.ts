@@ -1,3 +1,4 @@
+import { expect } from "vitest";
 import type { HostTensor } from "../../src/core/tensor.ts";
 
 /**
@@ -51,4 +52,15 @@ export function relativeDifference(actual: HostTensor, expected: HostTensor): nu
     difference = Math.max(difference, Math.abs(x - y));
   }
   return difference === 0 ? 0 : difference / largestMagnitude(expected);
+}
+
+/** Compares a whole tensor. @param tolerance of the table above */
+export function expectClose(
+  actual: HostTensor | undefined,
+  expected: HostTensor,
+  tolerance: number,
+  what = "",
+): void {
+  expect(actual, what).toBeDefined();
+  if (actual !== undefined) expect(relativeDifference(actual, expected), what).toBeLessThanOrEqual(tolerance);
 }

@@ -91,7 +91,7 @@ export const descriptions: Readonly<Record<string, string>> = {
   "router.topTasks":
     "How many of the likeliest tasks' adapters a second pass asks, together in one mixed batch.",
   "router.secondPass":
-    "`auto`: texts of which the first pass is not sure get a second, where that mends more of the validation texts than it breaks, by more than chance. `always`: all texts do. `off`: none does.",
+    "When adapters are asked, in a second pass. Sentences, with heads: `off`, never; `unsure`, of texts whose likeliest class has a probability below 0.8; `always`, of every text. Words: `auto`, as it finds most entities of the validation sentences; `always`, about every sentence; `off`, never. Without it `off` for sentences, `auto` for words.",
   "router.layers":
     "Hidden states whose pooled vectors stand side by side as the routing feature, 0 the embeddings', each brought to length 1. Without it the embeddings and at most four of the upper half, the last among them.",
   "router.featureAdapter":

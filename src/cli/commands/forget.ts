@@ -49,7 +49,7 @@ function purgedLines(purged: Purged): string {
 }
 
 function toLines(forgotten: Forgotten): string {
-  const { version, classes, rows, deletedTasks, adaptersThatSaw, countsThatSaw } = forgotten;
+  const { version, classes, rows, deletedTasks, adaptersThatSaw } = forgotten;
   const { deletedAdapters, deletedFiles, keptVersions } = forgotten;
   const lines = [
     `version ${version}: forgot ${classes.length} ${classes.length === 1 ? "class" : "classes"} (${classes.join(", ") || "all are known to other tasks"}), ${rows} feature rows`,
@@ -60,10 +60,6 @@ function toLines(forgotten: Forgotten): string {
   if (adaptersThatSaw.length > 0)
     lines.push(
       `adapters that saw it in training and stay, without a slot for it: ${adaptersThatSaw.join(", ")}`,
-    );
-  if (countsThatSaw.length > 0)
-    lines.push(
-      `counts of what a second pass gains that were taken while it was known, and stay: ${countsThatSaw.join(", ")}`,
     );
   if (deletedFiles.length > 0) lines.push(`fitted to it and deleted: ${deletedFiles.join(", ")}`);
   lines.push(...besideLines(forgotten));

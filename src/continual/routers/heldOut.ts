@@ -161,13 +161,3 @@ export function splitStatistics(
     targets: Int32Array.from(judging, ({ label }) => places.get(label) ?? 0),
   };
 }
-
-/** Where rows stand among others, number for number; −1 where they do not. @param among (n, F) @param wanted (m, F) */
-export function findRows(among: FixedRows, wanted: FixedRows): Int32Array {
-  const places = new Map(hashRows({ label: "", rows: among }).map((row, place) => [keyOf(row), place]));
-  return Int32Array.from(hashRows({ label: "", rows: wanted }), (row) => places.get(keyOf(row)) ?? -1);
-}
-
-function keyOf({ values }: HashedRow): string {
-  return Buffer.from(values.buffer, values.byteOffset, values.byteLength).toString("latin1");
-}

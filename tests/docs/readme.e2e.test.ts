@@ -1,0 +1,37 @@
+import { spawn } from "node:child_process";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { packageRoot } from "../../src/core/packageInfo.ts";
+import { type Ended, heardOf } from "../support/cli.ts";
+import { temporaryFolder } from "../support/folders.ts";
+import { optional } from "../support/shared.ts";
+import { writeTinyModel } from "../support/tinyModels.ts";
+
+const example = join(packageRoot, "examples/two-tasks.ts");
+const shipped = optional(join(packageRoot, "models/accrete-mini/model.safetensors"));
+
+/** Runs the example as its own process; its backbone is the one under `cwd`. */
+function runExample(cwd: string): Promise<Ended> {
+  const tsx = createRequire(import.meta.url).resolve("tsx");
+  const env = { ...process.env, TSX_TSCONFIG_PATH: join(packageRoot, "tsconfig.json"), NO_COLOR: "1" };
+  return heardOf(spawn(process.execPath, ["--import", tsx, example], { cwd, env }));
+}
+
+test("the example runs on any BERT: two tasks learned, one answer", async () => {
+  const folder = await temporaryFolder();
+  await writeTinyModel(join(folder, "models/accrete-mini"));
+  const { exitCode, out, err } = await runExample(folder);
+  expect({ exitCode, err }).toEqual({ exitCode: 0, err: "" });
+  expect(out).toMatch(/text: 'a flight to Berlin tomorrow',\n\s+label: '\w+',\n\s+score: 0\.\d+,/);
+  expect(out).toContain("passes: 2");
+});
+
+test.skipIf(shipped.absent)(
+  shipped.titled("the example gives the right answer with the model that ships"),
+  async () => {
+    const { exitCode, out, err } = await runExample(packageRoot);
+    expect({ exitCode, err }).toEqual({ exitCode: 0, err: "" });
+    expect(out).toMatch(/label: 'book_flight',\n.*\n\s+task: 'travel'/);
+  },
+);

@@ -1,0 +1,131 @@
+import { type LearnedTask } from "../../src/continual/types.ts";
+import { describe, expect, it } from "vitest";
+import { bestLabel, GenerativeBackbone } from "../../src/continual/passes/generativeBackbone.ts";
+import { GenerativeLearner } from "../../src/continual/generativeLearner.ts";
+import { float32, float64 } from "../../src/core/tensor.ts";
+import { promptTemplate } from "../../src/data/prompts.ts";
+import { loadTokenizer } from "../../src/data/tokenizer.ts";
+import type { Task } from "../../src/data/types.ts";
+import { openModelFolder } from "../../src/io/modelFolder.ts";
+import { createBackbone } from "../../src/nn/backbone.ts";
+import { nodeRuntime } from "../../src/runtime/node.ts";
+import { folderOfTestFile } from "../support/folders.ts";
+import { plainTraining } from "../support/openedModels.ts";
+import { writeTinyDecoder } from "../support/tinyModels.ts";
+import { relativeDifference, tolerances } from "../support/tolerances.ts";
+import { untilEnd } from "../support/untilEnd.ts";
+
+const folder = folderOfTestFile("likeliest");
+
+const labels = ["cat", "dog", "bird"];
+const other = ["fish", "cat fish"];
+const rows = Array.from({ length: 12 }, (_, i) => ({
+  text: `${"meow woof peep".split(" ")[i % 3]} ${i}`,
+  label: labels[i % 3] ?? "",
+}));
+const task: Task = { name: "sounds", labels, train: rows, validation: [], test: rows };
+
+const end = 7;
+
+async function openTiny(): Promise<GenerativeBackbone> {
+  await writeTinyDecoder(folder);
+  const { config, weights, path } = await openModelFolder(folder);
+  const backbone = createBackbone(config, weights, path);
+  if (backbone.kind !== "decoder") throw new Error("no decoder");
+  const targetModules = ["q_proj", "v_proj", "o_proj", "down_proj"];
+  return untilEnd(
+    new GenerativeBackbone({
+      structure: {
+        backbone,
+        adapter: {
+          kind: "lora",
+          spec: { rank: 4, alpha: 8, dropout: 0, bias: "none", targetModules, rslora: false },
+        },
+      },
+      tokenizer: await loadTokenizer(path),
+      runtime: nodeRuntime,
+      template: promptTemplate("{text}:"),
+      labels: [...labels, ...other],
+      endId: end,
+      stopIds: [end],
+      maxLength: 64,
+      threads: 1,
+    }),
+  );
+}
+
+async function learn(model: GenerativeBackbone, epochs: number): Promise<LearnedTask> {
+  const training = { ...plainTraining, epochs, batchSize: 4, learningRate: 2e-2 };
+  const learner = untilEnd(new GenerativeLearner(model, training, 1));
+  const fitting = learner.learn(task);
+  let next = await fitting.next();
+  while (!next.done) next = await fitting.next();
+  return next.value.learned;
+}
+
+describe("the likeliest label", () => {
+  it("is what scoring every label finds, whether what was said settles it or not", async () => {
+    const model = await openTiny();
+    const { prompts } = model.encode(task.test);
+    const settledBy: number[] = [];
+    for (const epochs of [1, 60]) {
+      const learned = await learn(model, epochs);
+      const said = await model.speak(learned, prompts);
+      settledBy.push(
+        said.filter(
+          ({ ids, likelihood }) =>
+            (likelihood?.logProbability ?? -99) > Math.log(0.501) &&
+            labels.some((label) => model.answer(label).join() === [...ids, likelihood?.end].join()),
+        ).length,
+      );
+      for (const among of [labels, [...labels, ...other], other]) {
+        const scores = await model.scores(learned, prompts, among);
+        const expected = scores.map((row) => bestLabel(row, among));
+        expect(await model.likeliest(learned, prompts, said, among)).toEqual(expected);
+      }
+    }
+    // Neither way alone was put to the test.
+    expect(settledBy[0]).toBeLessThan(rows.length);
+    expect(settledBy[1]).toBeGreaterThan(0);
+  });
+
+  it("believes what was said only with more than half of all probability, its end included", async () => {
+    const model = await openTiny();
+    const learned = await learn(model, 60);
+    const { prompts } = model.encode(task.test.slice(0, 1));
+    const [truth] = await model.likeliest(learned, prompts, await model.speak(learned, prompts), labels);
+    const wrong = labels.find((label) => label !== truth) ?? "";
+    const ids = model.answer(wrong).slice(0, -1);
+    const claim = (likelihood: { readonly logProbability: number; readonly end?: number }) =>
+      model.likeliest(learned, prompts, [{ ids, stopped: true, likelihood }], labels);
+    expect(await claim({ logProbability: Math.log(0.6), end })).toEqual([wrong]);
+    expect(await claim({ logProbability: Math.log(0.4), end })).toEqual([truth]);
+    expect(await claim({ logProbability: Math.log(0.6) })).toEqual([truth]);
+    expect(await claim({ logProbability: Math.log(0.6), end: end + 1 })).toEqual([truth]);
+  });
+
+  it("says how likely a continuation was as label scoring does", async () => {
+    const model = await openTiny();
+    const learned = await learn(model, 60);
+    const { prompts } = model.encode(task.test);
+    const said = await model.speak(learned, prompts);
+    const scores = await model.scores(learned, prompts, labels);
+    const pairs = said.flatMap(({ ids, likelihood }, i) => {
+      const at = labels.findIndex((label) => model.answer(label).join() === [...ids, likelihood?.end].join());
+      return at < 0
+        ? []
+        : [[Math.exp(likelihood?.logProbability ?? 0), Math.exp(scores[i]?.[at] ?? 0)] as const];
+    });
+    expect(pairs.length).toBeGreaterThan(rows.length / 2);
+    const dims = [pairs.length];
+    const ours = float32(
+      Float32Array.from(pairs, ([x]) => x),
+      dims,
+    );
+    const theirs = float64(
+      Float64Array.from(pairs, ([, y]) => y),
+      dims,
+    );
+    expect(relativeDifference(ours, theirs)).toBeLessThan(tolerances.float32);
+  });
+});
