@@ -1,64 +1,21 @@
 /** The public API of `accrete-lm`. */
-export { type LoadedBackbone, loadBackbone } from "./model/backbone.ts";
-export { type LoadedConfig, loadConfig, type ResolvedConfig, resolveConfig } from "./config/load.ts";
-export {
-  createLearner,
-  type LearnedSummary,
-  Learner,
-  type LearnerConfig,
-  type LearnTaskOptions,
-  type NewTask,
-  type NewWordTask,
-} from "./app/createLearner.ts";
-export {
-  type Completion,
-  type GenerateOptions,
-  type OpenGeneratorOptions,
-  openGenerator,
-  type TextGenerator,
-} from "./app/generator.ts";
-export { loadAdapter, openRun } from "./app/predictor.ts";
-export { runExperiment } from "./experiment/runExperiment.ts";
-export { describeStore } from "./app/store/info.ts";
-export type { StoreConfig } from "./app/store/settings.ts";
-export { mergeStores, openStore, type Store } from "./app/store/store.ts";
+export { type LoadedConfig, loadConfig, resolveConfig } from "./config/load.ts";
+export type { ModelConfig, ResolvedConfig } from "./config/schema.ts";
 export type {
-  ChangeOptions,
-  ForgetOptions,
-  ForgetTarget,
-  Forgotten,
-  LearnClassOptions,
-  LearnedInStore,
-  LearnOptions,
-  Merged,
-  Purged,
-  StoreChange,
-  StoreClassInfo,
-  StoreEvent,
-  StoreInfo,
-  StoreOptions,
-  StoreTaskInfo,
-  StoreText,
-  StoreVersionInfo,
-  TaskForStore,
-} from "./app/store/types.ts";
-export type {
-  EntityOptions,
   FoundEntity,
-  LoadAdapterOptions,
-  LoadedAdapter,
-  OpenRunOptions,
   Prediction,
   PredictOptions,
-  Predictor,
-  RunOptions,
   ScoredLabel,
   TaggedText,
-} from "./app/types.ts";
+} from "./continual/answers.ts";
+export { computeFigures as computeMetrics } from "./continual/metrics/runMetrics.ts";
+export type { Item, LabelledFigures, NewTask, TaskTypeName } from "./continual/taskTypes/taskType.ts";
+export type { LoadedBackbone } from "./continual/types.ts";
 export {
   AccreteError,
   CheckpointError,
   ConfigError,
+  type ConfigIssue,
   DataError,
   EngineError,
   GraphError,
@@ -67,11 +24,13 @@ export {
 export type {
   AccuracyMatrix,
   AnswerMetrics,
+  BaselineMetrics,
   OutOfScopeMetrics,
   ProbeKind,
   ProbingMetrics,
   ProtocolMetrics,
   RoutedMetrics,
+  RouterFitting,
   RouterSummary,
   RunCost,
   RunEvent,
@@ -88,4 +47,48 @@ export type {
 export { probeKinds } from "./core/record.ts";
 export type { TaggedSentence } from "./data/conll.ts";
 export type { Example, LabelledExample, Task, TaskStream } from "./data/types.ts";
+export { type RunOptions, runExperiment } from "./experiment/runExperiment.ts";
+export { loadBackbone } from "./model/backbone.ts";
+export type { Completion, GenerateOptions, LearnEvent } from "./model/continualModel.ts";
+export type { RecordedPrediction } from "./model/evaluator.ts";
+export type { ForgetTarget } from "./model/forgetting.ts";
+export { createLearner, type Learner } from "./model/learner.ts";
+export type {
+  AnswerOptions,
+  Change,
+  ChangeEvent,
+  ChangeOptions,
+  Forgotten,
+  LearnClassOptions,
+  LearnedSummary,
+  LearnOptions,
+  Text,
+} from "./model/teachable.ts";
+export { type OpenGeneratorOptions, openGenerator, type TextGenerator } from "./store/generator.ts";
+export {
+  describeStore,
+  type StoreClassInfo,
+  type StoreInfo,
+  type StoreTaskInfo,
+  type StoreVersionInfo,
+} from "./store/info.ts";
+export {
+  type LoadAdapterOptions,
+  type LoadedAdapter,
+  loadAdapter,
+  type OpenRunOptions,
+  openRun,
+  type Predictor,
+} from "./store/openRun.ts";
+export {
+  type ForgetOptions,
+  type ForgottenInStore,
+  type Merged,
+  type MergeOptions,
+  mergeStores,
+  openStore,
+  type Purged,
+  type Store,
+  type StoreOptions,
+} from "./store/store.ts";
 export type { FitEvent } from "./train/trainer.ts";

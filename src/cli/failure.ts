@@ -33,7 +33,7 @@ export function formatFailure(
   debug: boolean,
 ): { readonly text: string; readonly exitCode: 1 | 2 } {
   if (!(error instanceof Error)) return { text: `accrete: ${String(error)}\n`, exitCode: 1 };
-  let text = `accrete: ${error.message}\n`;
+  let text = `accrete: ${error instanceof ConfigError ? error.summary : error.message}\n`;
   if (error instanceof ConfigError) {
     for (const { path, expected, received, rule } of error.issues) {
       const wanted = rule === true ? `${expected};` : `expected ${expected},`;

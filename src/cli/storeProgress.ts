@@ -1,5 +1,5 @@
-import type { StoreEvent } from "../app/store/types.ts";
-import { formatCount, formatPercent } from "./format.ts";
+import type { ChangeEvent } from "../model/teachable.ts";
+import { formatCount, formatFitting, formatPercent } from "./format.ts";
 import { RenewingLine } from "./renewingLine.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -13,7 +13,7 @@ export class StoreProgress {
     this.line = new RenewingLine(terminal);
   }
 
-  print(event: StoreEvent): void {
+  print(event: ChangeEvent): void {
     const { text, lasting } = describe(event);
     if (lasting) {
       this.clear();
@@ -27,7 +27,7 @@ export class StoreProgress {
   }
 }
 
-function describe(event: StoreEvent): { readonly text: string; readonly lasting: boolean } {
+function describe(event: ChangeEvent): { readonly text: string; readonly lasting: boolean } {
   switch (event.type) {
     case "started": {
       const steps = event.totalSteps === 0 ? "statistics only" : `${formatCount(event.totalSteps)} steps`;
@@ -49,6 +49,8 @@ function describe(event: StoreEvent): { readonly text: string; readonly lasting:
       const { texts, totalTexts } = event;
       return { text: `features ${formatCount(texts)}/${formatCount(totalTexts)}`, lasting: false };
     }
+    case "router-fitting":
+      return { text: formatFitting(event), lasting: false };
     case "note":
       return { text: `note: ${event.message}`, lasting: true };
   }

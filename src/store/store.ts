@@ -209,9 +209,7 @@ export class Store extends Teachable {
   async rollback(version?: number): Promise<Change> {
     this.checkOpen();
     checked("rollback", rollbackSchema, [version]);
-    await using workspace = await Workspace.open(this.path, { elsewhere: false });
-    await workspace.clearRouter();
-    await workspace.rollback(version);
+    await rollbackStore(this.path, version);
     this.take(await readPresent(this.path, this.model));
     return { version: this.version };
   }
@@ -272,6 +270,21 @@ export class Store extends Teachable {
     this.disposed = true;
     await super[Symbol.asyncDispose]();
   }
+}
+
+/**
+ * Makes a next version that holds what an earlier one held; the backbone is not needed.
+ * @param version default: the one before
+ * @throws StoreError where there is no store, or no such version is kept
+ */
+export async function rollbackStore(folder: string, version?: number): Promise<StoreManifest> {
+  const path = resolve(folder);
+  // Asked first: a lock would make the folder that is missing look like one that is held.
+  await readStore(path);
+  await using workspace = await Workspace.open(path, { elsewhere: false });
+  await workspace.clearRouter();
+  await workspace.rollback(version);
+  return await readStore(path);
 }
 
 /**

@@ -1,7 +1,7 @@
 import { readdir } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import { packageVersion } from "../../core/packageInfo.ts";
-import { noteOnFigures } from "../../app/store/adopted.ts";
+import { noteOnFigures } from "../../store/adopted.ts";
 import { ConfigError, StoreError } from "../../core/errors.ts";
 import { writeFileAtomic } from "../../io/atomic.ts";
 import {

@@ -1,4 +1,5 @@
-import type { ForgetTarget, Forgotten, Purged } from "../../app/store/types.ts";
+import type { ForgetTarget } from "../../model/forgetting.ts";
+import type { ForgottenInStore, Purged } from "../../store/store.ts";
 import { UsageError } from "../failure.ts";
 import { stoppable } from "../stoppable.ts";
 import type { Terminal } from "../terminal.ts";
@@ -48,9 +49,9 @@ function purgedLines(purged: Purged): string {
   return `${[first, ...besideLines(purged)].join("\n")}\n`;
 }
 
-function toLines(forgotten: Forgotten): string {
+function toLines(forgotten: ForgottenInStore): string {
   const { version, classes, rows, deletedTasks, adaptersThatSaw } = forgotten;
-  const { deletedAdapters, deletedFiles, keptVersions } = forgotten;
+  const { deletedAdapters, keptVersions } = forgotten;
   const lines = [
     `version ${version}: forgot ${classes.length} ${classes.length === 1 ? "class" : "classes"} (${classes.join(", ") || "all are known to other tasks"}), ${rows} feature rows`,
   ];
@@ -61,7 +62,6 @@ function toLines(forgotten: Forgotten): string {
     lines.push(
       `adapters that saw it in training and stay, without a slot for it: ${adaptersThatSaw.join(", ")}`,
     );
-  if (deletedFiles.length > 0) lines.push(`fitted to it and deleted: ${deletedFiles.join(", ")}`);
   lines.push(...besideLines(forgotten));
   lines.push(
     keptVersions.length === 0
@@ -72,7 +72,7 @@ function toLines(forgotten: Forgotten): string {
 }
 
 async function purge(folder: string, { json }: ForgetFlags, terminal: Terminal): Promise<void> {
-  const { purgeStore } = await import("../../app/store/purging.ts");
+  const { purgeStore } = await import("../../store/store.ts");
   const purged = await purgeStore(folder);
   terminal.out(json === true ? `${JSON.stringify(purged)}\n` : purgedLines(purged));
 }
@@ -80,7 +80,7 @@ async function purge(folder: string, { json }: ForgetFlags, terminal: Terminal):
 export async function forgetCommand(folder: string, flags: ForgetFlags, terminal: Terminal): Promise<void> {
   const target = targetOf(flags);
   if (target === undefined) return await purge(folder, flags, terminal);
-  const { openStore } = await import("../../app/store/store.ts");
+  const { openStore } = await import("../../store/store.ts");
   const elsewhere = flags.backbone === undefined ? {} : { backbone: flags.backbone };
   await stoppable("forget", async (signal) => {
     await using store = await openStore(folder, { ...elsewhere, signal });

@@ -10,7 +10,7 @@ export interface InitFlags {
 }
 
 export async function initCommand(folder: string, flags: InitFlags, terminal: Terminal): Promise<void> {
-  const { createStore } = await import("../../app/store/create.ts");
+  const { createStore } = await import("../../store/create.ts");
   const overrides = (flags.set ?? []).map((text) => parseOverride(text));
   await stoppable("init", async (signal) => {
     const settings = await createStore(folder, { backbone: flags.backbone }, { overrides, signal });

@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { RunFolder } from "../../app/runFolder.ts";
+import { damageHintOf, readStore, verifiedTaskFolder } from "../../workspace/workspace.ts";
 import type { HostTensor } from "../../core/tensor.ts";
 import type { AdapterKind, AdapterSpecs } from "../../peft/types.ts";
 import { formatBytes, formatCount, formatPairs, formatTable } from "../format.ts";
@@ -140,9 +140,9 @@ async function describeAdapter(folder: string): Promise<Description> {
 }
 
 async function describeRun(folder: string): Promise<Description> {
-  const run = await RunFolder.open(folder);
-  const { manifest } = run;
-  for (const task of manifest.tasks) await run.adapterFolder(task);
+  const manifest = await readStore(folder);
+  const hint = damageHintOf(manifest);
+  for (const task of manifest.tasks) await verifiedTaskFolder(folder, task, hint);
   const rows = manifest.tasks.map((task) => [
     task.name,
     String(task.labels.length),
@@ -150,7 +150,7 @@ async function describeRun(folder: string): Promise<Description> {
     task.adapter.id.slice(0, 12),
   ]);
   const facts = formatPairs([
-    ["run", run.path],
+    ["run", folder],
     ["backbone", `${manifest.backbone.source} (${manifest.backbone.hash})`],
     ["feature", `${manifest.feature.pooling}${manifest.feature.normalize ? ", normalised" : ""}`],
     ["data", manifest.dataHash ?? "learned bit by bit"],
@@ -162,7 +162,7 @@ async function describeRun(folder: string): Promise<Description> {
   ]);
   const tasks = formatTable([["task", "labels", "adapter", "id"], ...rows], [1]);
   const text = `${facts}\n${tasks}every file matches its hash\n`;
-  return { json: { kind: "run", folder: run.path, manifest }, text };
+  return { json: { kind: "run", folder: folder, manifest }, text };
 }
 
 /** By what lies in the folder; a name that is no folder goes to the hub as a model. */

@@ -1,8 +1,8 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { parseOverride } from "../../config/overrides.ts";
-import type { Store } from "../../app/store/store.ts";
-import type { LearnedInStore, StoreEvent } from "../../app/store/types.ts";
+import type { Store } from "../../store/store.ts";
+import type { ChangeEvent, LearnedSummary } from "../../model/teachable.ts";
 import { DataError } from "../../core/errors.ts";
 import type { LabelledExample } from "../../data/types.ts";
 import { StoppedError, UsageError } from "../failure.ts";
@@ -86,7 +86,7 @@ function openFlags(folder: string, { backbone, set = [] }: LearnFlags) {
 }
 
 interface Watch {
-  readonly onEvent: (event: StoreEvent) => void;
+  readonly onEvent: (event: ChangeEvent) => void;
   readonly signal: AbortSignal;
 }
 
@@ -94,7 +94,7 @@ interface Watch {
 async function readLesson(
   wish: Wish,
   flags: LearnFlags,
-): Promise<(store: Store, watch: Watch) => Promise<LearnedInStore>> {
+): Promise<(store: Store, watch: Watch) => Promise<LearnedSummary>> {
   if (wish.what === "class") {
     const task = wish.task === undefined ? {} : { task: wish.task };
     return (store, watch) => store.learnClass(wish.label, wish.texts, { ...watch, ...task });
@@ -106,7 +106,7 @@ async function readLesson(
   return (store, watch) => store.learn(task, { ...watch, statisticsOnly });
 }
 
-function report(learned: LearnedInStore, flags: LearnFlags, terminal: Terminal): void {
+function report(learned: LearnedSummary, flags: LearnFlags, terminal: Terminal): void {
   if (flags.json === true) {
     terminal.out(`${JSON.stringify(learned)}\n`);
     return;
@@ -131,11 +131,11 @@ export async function learnCommand(
   using interrupt = new Interrupt();
   const { signal } = interrupt;
   const progress = new StoreProgress(terminal);
-  const onEvent = (event: StoreEvent): void => {
+  const onEvent = (event: ChangeEvent): void => {
     if (flags.quiet !== true || event.type === "note") progress.print(event);
   };
   try {
-    const { openStore } = await import("../../app/store/store.ts");
+    const { openStore } = await import("../../store/store.ts");
     const teach = await readLesson(wish, flags);
     await using store = await openStore(folder, { ...opening, signal });
     const learned = await teach(store, { onEvent, signal });
@@ -144,7 +144,7 @@ export async function learnCommand(
   } catch (error) {
     // A store that this command began, and could not teach, was none of the reader's wishes; the first error is told.
     if ("create" in opening)
-      await (await import("../../app/store/create.ts")).takeBack(folder).catch(() => {});
+      await (await import("../../store/create.ts")).removeIfEmpty(folder).catch(() => {});
     if (!signal.aborted) throw error;
     await interrupt.waitForDuplicateSignal();
     throw new StoppedError("learn: stopped; the store is as it was", "Type the same command again.");

@@ -1,4 +1,4 @@
-import type { StoreInfo } from "../../app/store/types.ts";
+import type { StoreInfo } from "../../store/info.ts";
 import { formatBytes, formatCount, formatPairs, formatTable } from "../format.ts";
 import { shortPath } from "../shell.ts";
 import type { Terminal } from "../terminal.ts";
@@ -56,7 +56,7 @@ function toText(info: StoreInfo): string {
 }
 
 export async function lsCommand(folder: string, flags: LsFlags, terminal: Terminal): Promise<void> {
-  const { describeStore } = await import("../../app/store/info.ts");
+  const { describeStore } = await import("../../store/info.ts");
   const info = await describeStore(folder);
   terminal.out(flags.json === true ? `${JSON.stringify(info)}\n` : toText(info));
 }

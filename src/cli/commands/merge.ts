@@ -1,4 +1,4 @@
-import type { Merged } from "../../app/store/types.ts";
+import type { Merged } from "../../store/store.ts";
 import { shortPath } from "../shell.ts";
 import { stoppable } from "../stoppable.ts";
 import type { Terminal } from "../terminal.ts";
@@ -15,7 +15,7 @@ export async function mergeCommand(
   flags: MergeFlags,
   terminal: Terminal,
 ): Promise<void> {
-  const { mergeStores } = await import("../../app/store/store.ts");
+  const { mergeStores } = await import("../../store/store.ts");
   const elsewhere = flags.backbone === undefined ? {} : { backbone: flags.backbone };
   await stoppable("merge", async (signal) => {
     const merged = await mergeStores(first, second, flags.out, { ...elsewhere, signal });

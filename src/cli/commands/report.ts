@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { noteOnFigures } from "../../app/store/adopted.ts";
+import { noteOnFigures } from "../../store/adopted.ts";
 import { writeFileAtomic } from "../../io/atomic.ts";
 import { type RunRecord, readRunRecord } from "../../report/record.ts";
 import { renderTables } from "../../report/terminal.ts";

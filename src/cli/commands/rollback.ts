@@ -10,10 +10,9 @@ export async function rollbackCommand(
   flags: RollbackFlags,
   terminal: Terminal,
 ): Promise<void> {
-  const { StoreFolder } = await import("../../app/store/storeFolder.ts");
-  await using store = await StoreFolder.open(folder);
-  const { store: made, tasks } = await store.rollback(flags.to);
-  const { version, change } = made;
+  const { rollbackStore } = await import("../../store/store.ts");
+  const { store, tasks } = await rollbackStore(folder, flags.to);
+  const { version, change } = store;
   terminal.out(
     flags.json === true
       ? `${JSON.stringify({ version, change, tasks: tasks.map(({ name }) => name) })}\n`
