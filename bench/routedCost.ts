@@ -9,9 +9,9 @@
 import { type LearnedTask } from "../src/continual/types.ts";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { loadBackbone } from "../src/model/backbone.ts";
+import { loadBackbone } from "../src/model/settings/backbone.ts";
 import { resolveConfig } from "../src/config/load.ts";
-import { resolveStructure } from "../src/model/structure.ts";
+import { resolveStructure } from "../src/model/settings/structure.ts";
 import { AdaptedBackbone } from "../src/continual/passes/adaptedBackbone.ts";
 import { RouterFitter } from "../src/continual/routers/fit.ts";
 import { quantize, takeRows } from "../src/continual/statistics/fixedRows.ts";

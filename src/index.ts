@@ -45,14 +45,14 @@ export type {
   WordScores,
 } from "./core/record.ts";
 export { probeKinds } from "./core/record.ts";
-export type { TaggedSentence } from "./data/conll.ts";
-export type { Example, LabelledExample, Task, TaskStream } from "./data/types.ts";
+export type { TaggedSentence } from "./data/files/conll.ts";
+export type { Example, LabelledExample, Task, TaskStream } from "./data/files/types.ts";
 export { type RunOptions, runExperiment } from "./experiment/runExperiment.ts";
-export { loadBackbone } from "./model/backbone.ts";
 export type { Completion, GenerateOptions, LearnEvent } from "./model/continualModel.ts";
 export type { RecordedPrediction } from "./model/evaluator.ts";
 export type { ForgetTarget } from "./model/forgetting.ts";
 export { createLearner, type Learner } from "./model/learner.ts";
+export { loadBackbone } from "./model/settings/backbone.ts";
 export type {
   AnswerOptions,
   Change,

@@ -25,7 +25,7 @@ import { type FixedRows, type RouterKind, routerKinds, type FeatureRows } from "
 import { StoreError } from "../src/core/errors.ts";
 import { createRng, shuffled } from "../src/core/random.ts";
 import { loadStream } from "../src/data/stream.ts";
-import type { LabelledExample } from "../src/data/types.ts";
+import type { LabelledExample } from "../src/data/files/types.ts";
 import { nodeRuntime } from "../src/runtime/node.ts";
 
 const { values: flags } = parseArgs({

@@ -6,9 +6,9 @@
  */
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { loadBackbone } from "../src/model/backbone.ts";
+import { loadBackbone } from "../src/model/settings/backbone.ts";
 import { resolveConfig } from "../src/config/load.ts";
-import { resolveStructure, resolveTraining } from "../src/model/structure.ts";
+import { resolveStructure, resolveTraining } from "../src/model/settings/structure.ts";
 import { AdaptedBackbone } from "../src/continual/passes/adaptedBackbone.ts";
 import { Evaluator } from "../src/continual/evaluation.ts";
 import { ContinualLearner } from "../src/continual/learner.ts";

@@ -8,9 +8,9 @@
 import { argmax, type FeatureRows } from "../src/continual/types.ts";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { loadBackbone } from "../src/model/backbone.ts";
+import { loadBackbone } from "../src/model/settings/backbone.ts";
 import { resolveConfig } from "../src/config/load.ts";
-import { resolveStructure, resolveTraining } from "../src/model/structure.ts";
+import { resolveStructure, resolveTraining } from "../src/model/settings/structure.ts";
 import { AdaptedBackbone } from "../src/continual/passes/adaptedBackbone.ts";
 import { measureClasses, mixRows } from "../src/continual/newlora/selectorFrozen.ts";
 import { SelectionNetwork } from "../src/continual/newlora/selectorNetwork.ts";
@@ -23,7 +23,7 @@ import {
 import { ConfigError } from "../src/core/errors.ts";
 import { createRng } from "../src/core/random.ts";
 import { loadStream } from "../src/data/stream.ts";
-import type { LabelledExample } from "../src/data/types.ts";
+import type { LabelledExample } from "../src/data/files/types.ts";
 import { nodeRuntime } from "../src/runtime/node.ts";
 import type { TrainingOptions } from "../src/train/trainer.ts";
 

@@ -139,7 +139,7 @@ function addPrepare(program: Command, terminal: Terminal): void {
     .option("--base <n>", "entity types of the first task", parseCount)
     .option("--increment <n>", "entity types of each later task", parseCount)
     .action(async (dataset: string, flags) => {
-      const { prepareCommand } = await import("./commands/prepare.ts");
+      const { prepareCommand } = await import("./commands/tools/prepare.ts");
       await prepareCommand(dataset, flags, terminal);
     });
 }
@@ -152,7 +152,7 @@ function addInspect(program: Command, terminal: Terminal): void {
     .argument("<what>", "folder or hub id")
     .option("--json", "print as JSON")
     .action(async (what: string, flags) => {
-      const { inspectCommand } = await import("./commands/inspect.ts");
+      const { inspectCommand } = await import("./commands/tools/inspect.ts");
       await inspectCommand(what, flags, terminal);
     });
   inspect
@@ -169,7 +169,7 @@ function addInspect(program: Command, terminal: Terminal): void {
       new Option("--format <format>", "text, or dot for Graphviz").choices(["text", "dot"]).default("text"),
     )
     .action(async (model: string, flags) => {
-      const { inspectGraphCommand } = await import("./commands/inspectGraph.ts");
+      const { inspectGraphCommand } = await import("./commands/tools/inspectGraph.ts");
       await inspectGraphCommand(model, flags, terminal);
     });
 }
@@ -184,7 +184,7 @@ function addDoctor(program: Command, terminal: Terminal): void {
     .option("--json", "print as JSON")
     .option("--online", "also ask whether the model hub can be reached")
     .action(async (flags) => {
-      const { doctorCommand } = await import("./commands/doctor.ts");
+      const { doctorCommand } = await import("./commands/tools/doctor.ts");
       await doctorCommand(flags, terminal);
     });
 }

@@ -21,7 +21,7 @@ function addInit(program: Command, terminal: Terminal): void {
     .option("--set <key=value>", "a setting it learns with, e.g. training.epochs=5 (repeatable)", collect)
     .option("--json", "print as JSON")
     .action(async (store: string, flags) => {
-      const { initCommand } = await import("./commands/init.ts");
+      const { initCommand } = await import("./commands/store/init.ts");
       await initCommand(store, flags, terminal);
     });
 }
@@ -47,7 +47,7 @@ function addLearn(program: Command, terminal: Terminal): void {
     .option("--json", "print as JSON")
     .option("--quiet", "no progress")
     .action(async (store: string, data: string[], flags) => {
-      const { learnCommand } = await import("./commands/learn.ts");
+      const { learnCommand } = await import("./commands/store/learn.ts");
       await learnCommand(store, data, flags, terminal);
     });
 }
@@ -66,7 +66,7 @@ function addForget(program: Command, terminal: Terminal): void {
     .option("--backbone <path>", "where the backbone lies now; its hash must be the store's")
     .option("--json", "print as JSON")
     .action(async (store: string, flags) => {
-      const { forgetCommand } = await import("./commands/forget.ts");
+      const { forgetCommand } = await import("./commands/store/forget.ts");
       await forgetCommand(store, flags, terminal);
     });
 }
@@ -82,7 +82,7 @@ function addMerge(program: Command, terminal: Terminal): void {
     .option("--backbone <path>", "where the backbone lies now; its hash must be the stores'")
     .option("--json", "print as JSON")
     .action(async (first: string, second: string, flags) => {
-      const { mergeCommand } = await import("./commands/merge.ts");
+      const { mergeCommand } = await import("./commands/store/merge.ts");
       await mergeCommand(first, second, flags, terminal);
     });
 }
@@ -95,7 +95,7 @@ function addLs(program: Command, terminal: Terminal): void {
     .argument("<store>", "folder of a store or a run")
     .option("--json", "print as JSON")
     .action(async (store: string, flags) => {
-      const { lsCommand } = await import("./commands/ls.ts");
+      const { lsCommand } = await import("./commands/store/ls.ts");
       await lsCommand(store, flags, terminal);
     });
 }
@@ -109,7 +109,7 @@ function addRollback(program: Command, terminal: Terminal): void {
     .option("--to <version>", "version to go back to (default: the one before)", parseVersion)
     .option("--json", "print as JSON")
     .action(async (store: string, flags) => {
-      const { rollbackCommand } = await import("./commands/rollback.ts");
+      const { rollbackCommand } = await import("./commands/store/rollback.ts");
       await rollbackCommand(store, flags, terminal);
     });
 }

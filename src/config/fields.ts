@@ -3,7 +3,7 @@
 import { z } from "zod";
 import { routerKinds as statisticsKinds } from "../continual/types.ts";
 import { probeKinds } from "../core/record.ts";
-import { isPrompt, promptNames } from "../data/prompts.ts";
+import { isPrompt, promptNames } from "../data/encoding/prompts.ts";
 import { streamSchema } from "../data/streamSpec.ts";
 import { poolingKinds } from "../nn/features.ts";
 

@@ -7,8 +7,8 @@ import { ConfigError, type ConfigIssue } from "../core/errors.ts";
 import { resolveStreamPaths } from "../data/streamSpec.ts";
 import { sha256Json } from "../io/hash.ts";
 import { describe, isRecord, toConfigIssues } from "./issues.ts";
-import { configSchema, type ResolvedConfig } from "./schema.ts";
 import { type AppliedOverride, applyOverrides, type Override } from "./overrides.ts";
+import { configSchema, type ResolvedConfig } from "./schema.ts";
 
 export type { ResolvedConfig } from "./schema.ts";
 

@@ -241,7 +241,8 @@ interface Context {
 
 function applyRules<F>(rules: readonly KeyRule<F>[], config: F, context: Context): void {
   for (const { path, broken, message } of rules)
-    if (broken(config)) context.addIssue({ code: "custom", path: path.filter((key) => key !== undefined), message });
+    if (broken(config))
+      context.addIssue({ code: "custom", path: path.filter((key) => key !== undefined), message });
 }
 
 function checkModel(config: ModelFields, context: Context): void {

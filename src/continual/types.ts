@@ -1,11 +1,9 @@
 // Dimensions: n texts, F routing features, C classes.
 /** Plain types and tiny helpers that every part of continual learning shares; this file imports no other of them. */
-import type { Tokenizer } from "../data/tokenizer.ts";
+import type { Tokenizer } from "../data/encoding/tokenizer.ts";
 import type { ModelFolder } from "../io/modelFolder.ts";
 import type { Backbone } from "../nn/backbone.ts";
 import type { TrainableState } from "../train/trainer.ts";
-
-
 
 /** What learning a task leaves: the values of its adapter and head, and its labels in slot order. */
 export interface LearnedTask extends TrainableState {

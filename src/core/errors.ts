@@ -29,7 +29,9 @@ export interface ConfigIssue {
 }
 
 function describeIssues(issues: readonly ConfigIssue[]): string {
-  return issues.map(({ path, expected, received }) => `${path}: expected ${expected}, got ${received}`).join("; ");
+  return issues
+    .map(({ path, expected, received }) => `${path}: expected ${expected}, got ${received}`)
+    .join("; ");
 }
 
 /** A configuration, the command line or an argument is wrong. Collects every problem at once; the message lists them. */
@@ -45,7 +47,10 @@ export class ConfigError extends AccreteError {
       issues = [],
       code = "CONFIG",
       ...details
-    }: ErrorDetails & { readonly issues?: readonly ConfigIssue[]; readonly code?: "CONFIG" | "ARGUMENT" } = {},
+    }: ErrorDetails & {
+      readonly issues?: readonly ConfigIssue[];
+      readonly code?: "CONFIG" | "ARGUMENT";
+    } = {},
   ) {
     super(code, issues.length === 0 ? message : `${message}: ${describeIssues(issues)}`, details);
     this.issues = issues;

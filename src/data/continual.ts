@@ -6,9 +6,9 @@
 import { join } from "node:path";
 import { z } from "zod";
 import { DataError } from "../core/errors.ts";
-import { readJson } from "./lines.ts";
+import { readJson } from "./files/lines.ts";
+import type { LabelledExample } from "./files/types.ts";
 import type { Source } from "./source.ts";
-import type { LabelledExample } from "./types.ts";
 
 export const CONTINUAL_DATA = "continual_data.json";
 export const CONTINUAL_CONFIG = "continual_config.json";

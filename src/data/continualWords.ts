@@ -5,9 +5,9 @@
 import { join } from "node:path";
 import { z } from "zod";
 import { DataError } from "../core/errors.ts";
-import { OUTSIDE, type TaggedSentence, toIob2, typeOf } from "./conll.ts";
 import { CONTINUAL_CONFIG, CONTINUAL_DATA, type ContinualConfig, hint, readConfigFile } from "./continual.ts";
-import { readJson } from "./lines.ts";
+import { OUTSIDE, type TaggedSentence, toIob2, typeOf } from "./files/conll.ts";
+import { readJson } from "./files/lines.ts";
 import { hashFiles } from "./stream.ts";
 import {
   checkTask,

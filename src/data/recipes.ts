@@ -4,11 +4,11 @@ import { join } from "node:path";
 import { z } from "zod";
 import { DataError } from "../core/errors.ts";
 import { type Rng, shuffled } from "../core/random.ts";
-import { readJson } from "./lines.ts";
-import { readExamples } from "./readers.ts";
+import { readJson } from "./files/lines.ts";
+import { readExamples } from "./files/readers.ts";
+import type { LabelledExample } from "./files/types.ts";
 import type { Source } from "./source.ts";
 import type { RecipeName } from "./streamSpec.ts";
-import type { LabelledExample } from "./types.ts";
 
 async function locate(recipe: RecipeName, folder: string, names: readonly string[]): Promise<string[]> {
   const paths = names.map((name) => join(folder, name));

@@ -2,10 +2,10 @@ import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { ConfigError, DataError } from "../core/errors.ts";
 import { CONTINUAL_CONFIG, CONTINUAL_DATA, readContinual } from "./continual.ts";
-import { unreadable } from "./lines.ts";
-import { readExamples, readTexts, rowExtensions } from "./readers.ts";
+import { unreadable } from "./files/lines.ts";
+import { readExamples, readTexts, rowExtensions } from "./files/readers.ts";
+import type { Example, LabelledExample, OutOfScope } from "./files/types.ts";
 import type { StreamSpec } from "./streamSpec.ts";
-import type { Example, LabelledExample, OutOfScope } from "./types.ts";
 
 /** A task before it has data. */
 export interface TaskPlan {

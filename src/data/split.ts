@@ -1,9 +1,9 @@
 import { ConfigError, DataError } from "../core/errors.ts";
 import { nearest } from "../core/nearest.ts";
 import { type Rng, shuffled } from "../core/random.ts";
+import type { Example, LabelledExample } from "./files/types.ts";
 import type { TaskPlan } from "./source.ts";
 import type { StreamSpec } from "./streamSpec.ts";
-import type { Example, LabelledExample } from "./types.ts";
 
 function quoted(names: Iterable<string>): string {
   const all = [...names].map((name) => JSON.stringify(name));

@@ -3,7 +3,8 @@ import { createReadStream } from "node:fs";
 import { z } from "zod";
 import { ConfigError, DataError } from "../core/errors.ts";
 import { createRng, type Rng, shuffled } from "../core/random.ts";
-import { readJson } from "./lines.ts";
+import { readJson } from "./files/lines.ts";
+import type { LabelledExample, Task, TaskStream } from "./files/types.ts";
 import { readRecipe } from "./recipes.ts";
 import { readSource, type Source, type TaskPlan } from "./source.ts";
 import {
@@ -18,7 +19,6 @@ import {
   splitValidation,
 } from "./split.ts";
 import type { StreamSpec } from "./streamSpec.ts";
-import type { LabelledExample, Task, TaskStream } from "./types.ts";
 
 const domainsSchema = z.record(z.string().min(1), z.array(z.string().min(1)).min(1));
 

@@ -1,6 +1,6 @@
 /** Which sentences a word-level task is trained on. */
 import type { Rng } from "../core/random.ts";
-import { type TaggedSentence, typeOf } from "./conll.ts";
+import { type TaggedSentence, typeOf } from "./files/conll.ts";
 
 function typesIn({ tags }: TaggedSentence): Set<string> {
   return new Set(tags.map(typeOf).filter((type) => type !== undefined));

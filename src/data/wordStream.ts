@@ -1,7 +1,7 @@
 import { ConfigError, DataError } from "../core/errors.ts";
 import { nearest } from "../core/nearest.ts";
 import { createRng, type Rng, shuffled } from "../core/random.ts";
-import { OUTSIDE, readConll, type TaggedSentence, typeOf } from "./conll.ts";
+import { OUTSIDE, readConll, type TaggedSentence, typeOf } from "./files/conll.ts";
 import { textKey } from "./split.ts";
 import { hashFiles } from "./stream.ts";
 import { sampleAll, sampleGreedily } from "./wordSampling.ts";

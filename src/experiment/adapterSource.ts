@@ -1,21 +1,21 @@
 /** A finished run whose adapters another run takes in place of training its own. */
 import { readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
+import { differingKeys, loadConfig, pathKeys, type ResolvedConfig } from "../config/load.ts";
 import { findTask } from "../continual/answers.ts";
 import { isEvaluation } from "../continual/metrics/runMetrics.ts";
 import type { Evaluation } from "../continual/taskTypes/taskType.ts";
-import { readPredictions } from "./predictions.ts";
 import { ConfigError, StoreError } from "../core/errors.ts";
 import type { RunEvent } from "../core/record.ts";
-import { OUTSIDE } from "../data/conll.ts";
-import { parseEvents } from "../report/record.ts";
-import { differingKeys, loadConfig, pathKeys, type ResolvedConfig } from "../config/load.ts";
-import type { Manifest, ManifestHeader } from "../workspace/manifest.ts";
-import { readPeftFolder } from "../peft/checkpoint.ts";
+import { OUTSIDE } from "../data/files/conll.ts";
 import type { LearnTaskOptions } from "../model/continualModel.ts";
 import type { RecordedPrediction } from "../model/evaluator.ts";
-import { configFile } from "../model/settings.ts";
+import { configFile } from "../model/settings/settings.ts";
+import { readPeftFolder } from "../peft/checkpoint.ts";
+import { parseEvents } from "../report/record/record.ts";
+import type { Manifest, ManifestHeader } from "../workspace/manifest.ts";
 import { damageHintOf, readStore, verifiedTaskFolder } from "../workspace/workspace.ts";
+import { readPredictions } from "./predictions.ts";
 import type { StreamTask } from "./stream.ts";
 
 /** What may differ: who chooses among adapters; the threads; and places, whose content is compared by hash. */

@@ -7,7 +7,11 @@ import type { Compile } from "../linalg/algebra.ts";
 import type { ContinualModel } from "../model/continualModel.ts";
 import { labelledTask, type StreamTask, taggedTask } from "./stream.ts";
 
-type Measure = (tasks: readonly StreamTask[], compile: Compile, signal?: AbortSignal) => Promise<BaselineMetrics>;
+type Measure = (
+  tasks: readonly StreamTask[],
+  compile: Compile,
+  signal?: AbortSignal,
+) => Promise<BaselineMetrics>;
 
 const ofTexts: Measure = (tasks, compile, signal) =>
   measureTextBaseline(tasks.map(labelledTask), compile, signal);

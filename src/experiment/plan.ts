@@ -1,8 +1,8 @@
 /** What is known and refused of a run before its first task. */
 import { selectorParameters } from "../continual/newlora/selection.ts";
 import type { ContinualModel } from "../model/continualModel.ts";
-import { selectorOf } from "../model/settings.ts";
-import { trainableParameters } from "../model/structure.ts";
+import { selectorOf } from "../model/settings/settings.ts";
+import { trainableParameters } from "../model/settings/structure.ts";
 import type { LoadedStream, StreamTask } from "./stream.ts";
 
 /** Slots of the largest head. */
@@ -17,7 +17,10 @@ export function parametersPerTask({ type }: ContinualModel, classes: number): nu
 }
 
 /** Of the network that NewLoRA shares among all tasks; undefined without one. */
-export function selectorParametersOf({ settings, loaded }: ContinualModel, tasks: number): number | undefined {
+export function selectorParametersOf(
+  { settings, loaded }: ContinualModel,
+  tasks: number,
+): number | undefined {
   return selectorOf(settings) && selectorParameters(loaded.backbone.width, tasks);
 }
 

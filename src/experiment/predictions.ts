@@ -1,8 +1,8 @@
 /** `predictions.jsonl`: every answer of every evaluation, a line each. */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { errorCode } from "../io/fileErrors.ts";
 import { StoreError } from "../core/errors.ts";
+import { errorCode } from "../io/fileErrors.ts";
 import type { RecordedPrediction } from "../model/evaluator.ts";
 
 export const predictionsFile = "predictions.jsonl";

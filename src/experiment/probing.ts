@@ -20,6 +20,7 @@ export function openProbing(
 ): Probing | undefined {
   if (kinds.length === 0 || !(type instanceof TextClassification)) return undefined;
   return {
-    measure: (newest, signal) => probeTasks(type.trained, newest, tasks.map(labelledTask), { seed, kinds, ...(signal && { signal }) }),
+    measure: (newest, signal) =>
+      probeTasks(type.trained, newest, tasks.map(labelledTask), { seed, kinds, ...(signal && { signal }) }),
   };
 }

@@ -4,13 +4,13 @@ import { join } from "node:path";
 import { matrixToCsv } from "../continual/metrics/metrics.ts";
 import { computeFigures, isEvaluation } from "../continual/metrics/runMetrics.ts";
 import type { Evaluation } from "../continual/taskTypes/taskType.ts";
-import type { RecordedPrediction } from "../model/evaluator.ts";
-import { encodePredictions, predictionsFile, readPredictions } from "./predictions.ts";
 import { StoreError } from "../core/errors.ts";
 import type { RunEvent, RunHeader, RunMetrics } from "../core/record.ts";
 import { writeFileAtomic } from "../io/atomic.ts";
+import type { RecordedPrediction } from "../model/evaluator.ts";
 import { renderHtml } from "../report/html.ts";
-import { parseEvents, readRunRecord } from "../report/record.ts";
+import { parseEvents, readRunRecord } from "../report/record/record.ts";
+import { encodePredictions, predictionsFile, readPredictions } from "./predictions.ts";
 
 export interface RecorderOptions {
   /** Of a task's steps at most one in this many milliseconds is kept, besides the first and the last. */

@@ -2,24 +2,24 @@
 import { requireCombination } from "../config/combinations.ts";
 import { flattenConfig } from "../config/load.ts";
 import type { ResolvedConfig } from "../config/schema.ts";
-import type { LearnedTask } from "../continual/types.ts";
 import { computeFigures, isEvaluation } from "../continual/metrics/runMetrics.ts";
-import { computeProbing, type ProbedRow } from "../core/probing.ts";
+import type { Evaluation } from "../continual/taskTypes/taskType.ts";
+import type { LearnedTask } from "../continual/types.ts";
 import { callbackToAsyncGenerator } from "../core/callbackToAsyncGenerator.ts";
 import { collectVersions } from "../core/packageInfo.ts";
+import { computeProbing, type ProbedRow } from "../core/probing.ts";
 import type { RouterFitting, RunEvent, RunEventBody, RunHeader, TaskHeader } from "../core/record.ts";
-import type { Evaluation } from "../continual/taskTypes/taskType.ts";
-import { loadBackbone, readArchitecture } from "../model/backbone.ts";
 import type { ContinualModel, Learned, LearnTaskOptions, StateRouter } from "../model/continualModel.ts";
 import type { RunEvaluator } from "../model/evaluator.ts";
 import { openModel } from "../model/openModel.ts";
-import { settingsOf } from "../model/settings.ts";
+import { loadBackbone, readArchitecture } from "../model/settings/backbone.ts";
+import { settingsOf } from "../model/settings/settings.ts";
 import { emptyState, type ModelState } from "../model/state.ts";
-import { checkReadable, largestHead, parametersPerTask, selectorParametersOf } from "./plan.ts";
 import type { ManifestHeader } from "../workspace/manifest.ts";
 import { entryOf, readState, routerFolder, type Workspace } from "../workspace/workspace.ts";
 import { AdapterSource } from "./adapterSource.ts";
 import { measureBaseline } from "./baseline.ts";
+import { checkReadable, largestHead, parametersPerTask, selectorParametersOf } from "./plan.ts";
 import { openProbing, type Probing } from "./probing.ts";
 import { Recorder } from "./recorder.ts";
 import { beginRun, checkRunFolder, openRunFolder } from "./runFolder.ts";
@@ -211,7 +211,8 @@ async function* learnStream(context: RunContext, saved: ModelState): AsyncGenera
   let state = emptyState;
   for (const index of stream.tasks.keys()) {
     const known = saved.tasks[index];
-    state = known === undefined ? yield* learnTask(context, state, index) : { tasks: [...state.tasks, known] };
+    state =
+      known === undefined ? yield* learnTask(context, state, index) : { tasks: [...state.tasks, known] };
     if (!rows.has(index)) rows.set(index, yield* evaluate(context, state, index));
     yield* probe(context, probed, index + 1, state.tasks[index]?.learned);
   }
@@ -241,7 +242,10 @@ function notesOf({ stream, model, workspace, source }: Omit<RunContext, "time">)
   ];
 }
 
-async function* experiment(context: Omit<RunContext, "time">, resumed: boolean): AsyncGenerator<RunEventBody> {
+async function* experiment(
+  context: Omit<RunContext, "time">,
+  resumed: boolean,
+): AsyncGenerator<RunEventBody> {
   const { config, stream, model, workspace, recorder, evaluator } = context;
   await beginRun(workspace, config, headerOf(config, stream, model));
   if (recorder.pastEvents.some(({ type }) => type === "run-finished")) return;
@@ -286,7 +290,10 @@ export async function* runExperiment(
   const { workspace: opened, resumed } = await openRunFolder(config, { resume });
   await using workspace = opened;
   await using recorder = await Recorder.open(workspace.path);
-  const evaluator = model.openEvaluator({ outOfScope: stream.outOfScope, outOfScopeAfter: stream.tasks.length });
+  const evaluator = model.openEvaluator({
+    outOfScope: stream.outOfScope,
+    outOfScopeAfter: stream.tasks.length,
+  });
   const probing = openProbing(config, model, stream.tasks);
   const context = { config, workspace, recorder, stream, model, evaluator, probing, source, signal };
   for await (const body of experiment(context, resumed)) {

@@ -5,7 +5,7 @@ import { differingKeys, hashConfig, loadConfig, toResolvedYaml } from "../config
 import type { ResolvedConfig } from "../config/schema.ts";
 import { ConfigError, StoreError } from "../core/errors.ts";
 import { lockFile, refuseHeld } from "../io/lock.ts";
-import { configFile } from "../model/settings.ts";
+import { configFile } from "../model/settings/settings.ts";
 import { listBegun } from "../workspace/listing.ts";
 import { type Manifest, type ManifestHeader, manifestFile, readManifest } from "../workspace/manifest.ts";
 import { routerFolder, Workspace } from "../workspace/workspace.ts";
@@ -63,16 +63,22 @@ async function refuseOtherConfig(config: ResolvedConfig): Promise<void> {
   const stored = await loadConfig(join(config.out, configFile));
   const keys = differingKeys(stored.config, config);
   if (keys.length === 0) return;
-  throw new ConfigError(`${config.out}: was begun with another configuration; different: ${keys.join(", ")}`, {
-    hint: `Its settings lie in ${join(config.out, configFile)}. Restore them, or run anew with --out.`,
-  });
+  throw new ConfigError(
+    `${config.out}: was begun with another configuration; different: ${keys.join(", ")}`,
+    {
+      hint: `Its settings lie in ${join(config.out, configFile)}. Restore them, or run anew with --out.`,
+    },
+  );
 }
 
 /**
  * Refuses what `openRunFolder` would refuse, and writes nothing: for before data and model are read.
  * @throws StoreError or ConfigError (exit 2)
  */
-export async function checkRunFolder(config: ResolvedConfig, { resume = false }: RunFolderOptions): Promise<void> {
+export async function checkRunFolder(
+  config: ResolvedConfig,
+  { resume = false }: RunFolderOptions,
+): Promise<void> {
   const entries = await listBegun(config.out);
   // First, since the folder of a run that is going on is not empty either, and --resume is no way out then.
   await refuseHeld(config.out);
@@ -108,7 +114,8 @@ export async function openRunFolder(
   });
   try {
     if (resumed) await workspace.removeLeftovers();
-    else await workspace.writeFiles(new Map([[configFile, new TextEncoder().encode(toResolvedYaml(config))]]));
+    else
+      await workspace.writeFiles(new Map([[configFile, new TextEncoder().encode(toResolvedYaml(config))]]));
     return { workspace, resumed };
   } catch (error) {
     await workspace[Symbol.asyncDispose]();

@@ -1,12 +1,19 @@
 /** The stream of an experiment: tasks with their data, whatever the task type. */
-import type { Item } from "../continual/taskTypes/taskType.ts";
+
 import type { ResolvedConfig } from "../config/schema.ts";
+import { isTaggedSentence, labelledItems } from "../continual/taskTypes/taskChecks.ts";
+import type { Item } from "../continual/taskTypes/taskType.ts";
 import { ConfigError } from "../core/errors.ts";
 import { loadContinualWords } from "../data/continualWords.ts";
+import type { Example, Task } from "../data/files/types.ts";
 import { loadStream } from "../data/stream.ts";
-import type { Example, Task } from "../data/types.ts";
-import { isTaggedSentence, labelledItems } from "../continual/taskTypes/taskChecks.ts";
-import { loadWordStream, type WordFiles, type WordStream, type WordStreamSpec, type WordTask } from "../data/wordStream.ts";
+import {
+  loadWordStream,
+  type WordFiles,
+  type WordStream,
+  type WordStreamSpec,
+  type WordTask,
+} from "../data/wordStream.ts";
 
 export interface StreamTask {
   readonly name: string;

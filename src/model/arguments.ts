@@ -4,7 +4,9 @@ import { toConfigIssues } from "../config/issues.ts";
 import { ConfigError } from "../core/errors.ts";
 
 const signal = z.instanceof(AbortSignal).optional();
-const callback = z.custom<(...args: never[]) => unknown>((value) => typeof value === "function", "a function").optional();
+const callback = z
+  .custom<(...args: never[]) => unknown>((value) => typeof value === "function", "a function")
+  .optional();
 const name = z.string().min(1);
 
 const exampleSchema = z.looseObject({
@@ -14,7 +16,11 @@ const exampleSchema = z.looseObject({
 });
 const textSchema = z.union([z.string(), exampleSchema]);
 const texts = z.array(textSchema);
-const labelledSchema = z.looseObject({ text: z.string(), textPair: z.string().optional(), label: z.string() });
+const labelledSchema = z.looseObject({
+  text: z.string(),
+  textPair: z.string().optional(),
+  label: z.string(),
+});
 const taggedSchema = z.looseObject({ words: z.array(z.string()), tags: z.array(z.string()) });
 const items = z.array(z.union([labelledSchema, taggedSchema]));
 
@@ -37,8 +43,14 @@ export const learnTaskSchema = z.tuple([
   }),
   z.strictObject({ ...changeFields, statisticsOnly: z.boolean().optional() }),
 ]);
-export const labelSchema = z.tuple([z.string(), texts, z.strictObject({ ...changeFields, task: name.optional() })]);
-export const forgetSchema = z.tuple([z.union([z.strictObject({ class: z.string() }), z.strictObject({ task: z.string() })])]);
+export const labelSchema = z.tuple([
+  z.string(),
+  texts,
+  z.strictObject({ ...changeFields, task: name.optional() }),
+]);
+export const forgetSchema = z.tuple([
+  z.union([z.strictObject({ class: z.string() }), z.strictObject({ task: z.string() })]),
+]);
 export const predictSchema = z.tuple([texts, z.strictObject(answerFields)]);
 export const evaluateItemsSchema = z.tuple([items, z.strictObject(answerFields)]);
 export const itemsSchema = z.tuple([texts]);

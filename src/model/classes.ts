@@ -1,9 +1,10 @@
 /** Classes that are learned from examples alone: which task they join, and what of them is kept. */
-import { DataError, StoreError } from "../core/errors.ts";
+
 import type { TaskRows } from "../continual/routing/taskRouting.ts";
 import { distinctContributions } from "../continual/statistics/statistics.ts";
 import { isTaggedSentence } from "../continual/taskTypes/taskChecks.ts";
 import type { Item, TaskToLearn } from "../continual/taskTypes/taskType.ts";
+import { DataError, StoreError } from "../core/errors.ts";
 import type { ModelState, TaskState } from "./state.ts";
 
 /** @throws DataError without an example, and where one is empty */
@@ -59,5 +60,8 @@ export function requireSameClasses({ name, labels }: TaskToLearn, learned: reado
 
 /** What a task leaves once it has learned more. What it has learned before it does not learn twice. */
 export function joinRows(before: TaskRows, added: TaskRows): TaskRows {
-  return { ...before, contributions: distinctContributions([...before.contributions, ...added.contributions]) };
+  return {
+    ...before,
+    contributions: distinctContributions([...before.contributions, ...added.contributions]),
+  };
 }

@@ -2,15 +2,13 @@
  * The one place that learns and answers: a frozen backbone with a task type and what routes among tasks. It keeps no state
  * of its own; every call is given what was learned so far.
  */
-import { ConfigError, StoreError } from "../core/errors.ts";
-import type { RouterFitting, RouterSummary } from "../core/record.ts";
+
 import type { Answer, PredictOptions } from "../continual/answers.ts";
 import { findTask } from "../continual/answers.ts";
 import type { Selection } from "../continual/newlora/selection.ts";
 import type { SelectionRouting } from "../continual/newlora/selectionRouting.ts";
 import type { FitWatch } from "../continual/routers/fit.ts";
 import type { ReadFile, RoutedTask, TaskRouting } from "../continual/routing/taskRouting.ts";
-import type { EncodedTexts } from "../continual/taskTypes/textClassification.ts";
 import { noFeature } from "../continual/taskTypes/savedTask.ts";
 import { TaskTrainer } from "../continual/taskTypes/taskTrainer.ts";
 import type {
@@ -22,18 +20,21 @@ import type {
   TaskToLearn,
   TaskType,
 } from "../continual/taskTypes/taskType.ts";
+import type { EncodedTexts } from "../continual/taskTypes/textClassification.ts";
 import type { FeatureRows, LearnedTask, LoadedBackbone } from "../continual/types.ts";
-import { createRng } from "../core/random.ts";
 import { callbackToAsyncGenerator } from "../core/callbackToAsyncGenerator.ts";
+import { ConfigError, StoreError } from "../core/errors.ts";
+import { createRng } from "../core/random.ts";
+import type { RouterFitting, RouterSummary } from "../core/record.ts";
 import type { FeatureSpec } from "../nn/features.ts";
 import type { SavedAdapter } from "../peft/types.ts";
 import type { FitEvent } from "../train/trainer.ts";
 import { checkExamples, homeOf, joinRows, requireSameClasses } from "./classes.ts";
 import { comparisonOf, requireAdapters } from "./comparing.ts";
 import { Evaluator, type EvaluatorOptions, type RunEvaluator } from "./evaluator.ts";
-import type { ModelSettings } from "./settings.ts";
+import type { ModelSettings } from "./settings/settings.ts";
+import { resolveTraining } from "./settings/structure.ts";
 import { type ModelState, type TaskState, withTask } from "./state.ts";
-import { resolveTraining } from "./structure.ts";
 
 /** Share of every class that is held out of a task that brings no validation data. */
 const VALIDATION_FRACTION = 0.1;
@@ -145,7 +146,11 @@ export interface ContinualModel extends AsyncDisposable {
   /** The router of a state as its files say; undefined where they are missing, damaged, or of another state. */
   openRouter(state: ModelState, read: ReadFile): Promise<StateRouter | undefined>;
   /** @returns one an item, in their order */
-  predict(state: ModelState, items: readonly Item[], options?: ModelPredictOptions): Promise<readonly Answer[]>;
+  predict(
+    state: ModelState,
+    items: readonly Item[],
+    options?: ModelPredictOptions,
+  ): Promise<readonly Answer[]>;
   embed(items: readonly Item[], signal?: AbortSignal): Promise<FeatureRows>;
   /**
    * Continues texts as they are given, by the adapter of the router's choice, of `task`, or with `exact` of the newest task.
@@ -170,13 +175,15 @@ export interface ModelParts<E extends EncodedItems, R> {
   /** Routes by statistics of classes. */
   readonly statistics?: TaskRouting<E, R> | undefined;
   /** NewLoRA's network. */
-  readonly selection?: {
-    readonly network: Selection;
-    /** Absent where nothing asks the network. */
-    readonly routing?: SelectionRouting;
-    /** Of the same texts as `type` encodes them. */
-    readonly asTexts: (encoded: E) => EncodedTexts;
-  } | undefined;
+  readonly selection?:
+    | {
+        readonly network: Selection;
+        /** Absent where nothing asks the network. */
+        readonly routing?: SelectionRouting;
+        /** Of the same texts as `type` encodes them. */
+        readonly asTexts: (encoded: E) => EncodedTexts;
+      }
+    | undefined;
   /** Labels that are expected beside those learned so far. */
   readonly expectedLabels?: readonly string[] | undefined;
   readonly entangled?: string | undefined;
@@ -385,14 +392,20 @@ export class Model<E extends EncodedItems, R> implements ContinualModel {
     state: ModelState,
     label: string,
     items: readonly Item[],
-    { task: asked, signal }: { readonly task?: string | undefined; readonly signal?: AbortSignal | undefined } = {},
+    {
+      task: asked,
+      signal,
+    }: { readonly task?: string | undefined; readonly signal?: AbortSignal | undefined } = {},
   ): AsyncGenerator<LearnEvent, Learned> {
     const { type } = this.teacher;
     const { statistics } = this.parts;
     if (statistics === undefined || type.name === "token-classification")
-      throw new StoreError(`a class cannot be learned from examples alone: ${type.name === "token-classification" ? "entities are learned as a task" : "no router on statistics tells classes apart"}`, {
-        hint: "Learn a task with an adapter.",
-      });
+      throw new StoreError(
+        `a class cannot be learned from examples alone: ${type.name === "token-classification" ? "entities are learned as a task" : "no router on statistics tells classes apart"}`,
+        {
+          hint: "Learn a task with an adapter.",
+        },
+      );
     checkExamples(label, items);
     const { name, task: home } = homeOf(state, label, asked);
     this.expect(type, state, [label]);
@@ -403,9 +416,15 @@ export class Model<E extends EncodedItems, R> implements ContinualModel {
     const others = { tasks: state.tasks.filter((each) => each !== home) };
     const added = yield* this.collect(others, task, encoded, none, home?.learned, signal);
     const rows = home?.rows && added ? joinRows(home.rows, added) : added;
-    const labels = home === undefined ? [label] : home.labels.includes(label) ? home.labels : [...home.labels, label];
+    const labels =
+      home === undefined ? [label] : home.labels.includes(label) ? home.labels : [...home.labels, label];
     const next: TaskState = { ...home, name, labels, ...(rows && { rows }) };
-    return { state: withTask(state, next), task: next, truncatedTexts: encoded.truncated, stoppedEarly: false };
+    return {
+      state: withTask(state, next),
+      task: next,
+      truncatedTexts: encoded.truncated,
+      stoppedEarly: false,
+    };
   }
 
   untrained({ name, labels }: Pick<TaskToLearn, "name" | "labels">): Promise<LearnedTask> {
@@ -537,7 +556,9 @@ export class Model<E extends EncodedItems, R> implements ContinualModel {
     const one = task === undefined ? undefined : findTask(learned, task);
     const newest = one ?? learned.at(-1);
     if (newest === undefined)
-      throw new StoreError("no task has an adapter that could generate", { hint: "Learn one with its adapter." });
+      throw new StoreError("no task has an adapter that could generate", {
+        hint: "Learn one with its adapter.",
+      });
     const chosen =
       one !== undefined || exact || !this.routes
         ? texts.map(() => newest)
@@ -570,7 +591,10 @@ export class Model<E extends EncodedItems, R> implements ContinualModel {
   openEvaluator(options: EvaluatorOptions = {}): RunEvaluator {
     const { statistics } = this.parts;
     const routerOf = (router: StateRouter | undefined) => this.routed(router);
-    return new Evaluator<E, R>({ type: this.own, statistics, routerOf, untrained: (task) => this.untrained(task) }, options);
+    return new Evaluator<E, R>(
+      { type: this.own, statistics, routerOf, untrained: (task) => this.untrained(task) },
+      options,
+    );
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

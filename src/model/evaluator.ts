@@ -1,5 +1,5 @@
 /** Evaluation after each task: the answers that prediction gives, on test sets that are asked again and again. */
-import type { OutOfScopeMetrics, UnseenRow } from "../core/record.ts";
+
 import type { Answer } from "../continual/answers.ts";
 import type { RoutedTask, TaskRouting } from "../continual/routing/taskRouting.ts";
 import type {
@@ -14,6 +14,7 @@ import type {
   TestedTask,
 } from "../continual/taskTypes/taskType.ts";
 import type { LearnedTask } from "../continual/types.ts";
+import type { OutOfScopeMetrics, UnseenRow } from "../core/record.ts";
 import type { StateRouter } from "./continualModel.ts";
 import type { ModelState } from "./state.ts";
 
@@ -55,7 +56,11 @@ export interface RunEvaluator {
    * Every protocol on the tests of all tasks learned so far.
    * @param tested the tasks of the state, in order, with their test items
    */
-  evaluate(state: ModelState, tested: readonly TestedTask[], options?: EvaluateOptions): Promise<EvaluatedState>;
+  evaluate(
+    state: ModelState,
+    tested: readonly TestedTask[],
+    options?: EvaluateOptions,
+  ): Promise<EvaluatedState>;
 }
 
 interface Parts<E extends EncodedItems, R> {
@@ -111,7 +116,9 @@ export class Evaluator<E extends EncodedItems, R> implements RunEvaluator {
     if (known === undefined) {
       for (const test of tests) cil.push(await type.answer(learned, test, { top: 1, signal }));
       for (let own = this.til.length; own < tested.length; own++)
-        this.til.push(await type.answer(learned, tests[type.sharesTest ? 0 : own]!, { only: own, top: 1, signal }));
+        this.til.push(
+          await type.answer(learned, tests[type.sharesTest ? 0 : own]!, { only: own, top: 1, signal }),
+        );
     }
     const til = known === undefined ? this.til.slice(0, tested.length) : [];
     const routed: (readonly RoutedItem[])[] = [];
@@ -137,10 +144,12 @@ export class Evaluator<E extends EncodedItems, R> implements RunEvaluator {
   ): EvaluationFigures {
     const { summary } = router ?? {};
     if (figures.type === "evaluated") {
-      const { routed, ...exact } = known?.type === "evaluated" ? { ...known, routed: figures.routed } : figures;
+      const { routed, ...exact } =
+        known?.type === "evaluated" ? { ...known, routed: figures.routed } : figures;
       return { ...exact, ...(routed && { routed: { ...routed, ...(summary && { router: summary }) } }) };
     }
-    const { routed, ...exact } = known?.type === "words-evaluated" ? { ...known, routed: figures.routed } : figures;
+    const { routed, ...exact } =
+      known?.type === "words-evaluated" ? { ...known, routed: figures.routed } : figures;
     return { ...exact, ...(routed && summary && { routed: { ...routed, router: summary } }) };
   }
 
@@ -152,7 +161,8 @@ export class Evaluator<E extends EncodedItems, R> implements RunEvaluator {
   ): Promise<OutOfScopeMetrics | undefined> {
     const { outOfScope, outOfScopeAfter } = this.options;
     const { statistics, routerOf, type } = this.parts;
-    if (outOfScope === undefined || router === undefined || outOfScopeAfter !== tests.length) return undefined;
+    if (outOfScope === undefined || router === undefined || outOfScopeAfter !== tests.length)
+      return undefined;
     const { routing } = routerOf(router);
     if (routing === undefined) return undefined;
     this.outside ??= type.encode(outOfScope, { what: "out of scope", keep: true });
@@ -182,7 +192,8 @@ export class Evaluator<E extends EncodedItems, R> implements RunEvaluator {
     const lines = (protocol: RecordedPrediction["protocol"], all: readonly (readonly Answer[])[]) =>
       all.flatMap((own, place) => {
         const task = tested[place]?.name ?? "";
-        const items = protocol === "til" && type.sharesTest ? (tested[place]?.test ?? []) : (tests[place]?.items ?? []);
+        const items =
+          protocol === "til" && type.sharesTest ? (tested[place]?.test ?? []) : (tests[place]?.items ?? []);
         return own.map((answer, index) => ({
           protocol,
           learned: tested.length,

@@ -3,10 +3,11 @@
  * taken away is what would be there had it never been seen. An adapter that saw the class in training cannot be
  * undone like that: its head loses the slot, and it is named.
  */
+
+import { withoutTags } from "../continual/routing/tagCounts.ts";
 import { CheckpointError, StoreError } from "../core/errors.ts";
 import { nearest } from "../core/nearest.ts";
 import { float32, type HostTensor } from "../core/tensor.ts";
-import { withoutTags } from "../continual/routing/tagCounts.ts";
 import type { SavedAdapter } from "../peft/types.ts";
 import type { ContinualModel } from "./continualModel.ts";
 import { classesOf, countRows, type ModelState, type TaskState } from "./state.ts";
@@ -29,9 +30,12 @@ export interface Forgotten {
 
 function unknown(what: "class" | "task", name: string, known: readonly string[]): StoreError {
   const near = nearest(name, known);
-  return new StoreError(`no ${what} called "${name}"${near === undefined ? "" : `; did you mean "${near}"?`}`, {
-    hint: `${known.length === 0 ? "It knows nothing." : "accrete ls shows what it knows."} What earlier versions alone still hold goes with accrete forget <store> --purge.`,
-  });
+  return new StoreError(
+    `no ${what} called "${name}"${near === undefined ? "" : `; did you mean "${near}"?`}`,
+    {
+      hint: `${known.length === 0 ? "It knows nothing." : "accrete ls shows what it knows."} What earlier versions alone still hold goes with accrete forget <store> --purge.`,
+    },
+  );
 }
 
 function takeSlots(tensor: HostTensor<"float32">, slots: readonly number[]): HostTensor<"float32"> {
@@ -73,7 +77,11 @@ function taskWithout(
   return {
     ...task,
     labels,
-    ...(kept && { saved: kept, learned: model.restore(name, kept, name), forgotten: (task.forgotten ?? 0) + 1 }),
+    ...(kept && {
+      saved: kept,
+      learned: model.restore(name, kept, name),
+      forgotten: (task.forgotten ?? 0) + 1,
+    }),
     ...(rows && {
       rows: {
         ...rows,
@@ -93,7 +101,8 @@ export function forget(model: ContinualModel, state: ModelState, target: ForgetT
     throw new StoreError(`nothing can be forgotten: ${model.entangled}`, {
       hint: "Take the last change back with accrete rollback, or learn anew what is to stay.",
     });
-  const left = "class" in target ? leftWithoutClass(model, state, target.class) : leftWithoutTask(state, target.task);
+  const left =
+    "class" in target ? leftWithoutClass(model, state, target.class) : leftWithoutTask(state, target.task);
   const tasks = left.flatMap(({ after }) => after ?? []);
   const own = (labels: readonly string[]) => model.type.ownLabels(labels);
   const known = new Set(classesOf({ tasks }, own));

@@ -1,11 +1,12 @@
 /** A model that learns task after task in memory. */
-import { StoreError } from "../core/errors.ts";
-import { loadBackbone, readArchitecture } from "./backbone.ts";
+
 import { requireCombination } from "../config/combinations.ts";
+import { StoreError } from "../core/errors.ts";
 import type { ContinualModel, StateRouter } from "./continualModel.ts";
 import { merge } from "./merging.ts";
 import { openModel } from "./openModel.ts";
-import { type ModelConfig, resolveModelSettings, withDefaultRouter } from "./settings.ts";
+import { loadBackbone, readArchitecture } from "./settings/backbone.ts";
+import { type ModelConfig, resolveModelSettings, withDefaultRouter } from "./settings/settings.ts";
 import { emptyState, type ModelState } from "./state.ts";
 import { type AnswerOptions, type Change, type Changed, type ChangeOptions, Teachable } from "./teachable.ts";
 
@@ -46,7 +47,10 @@ export class Learner extends Teachable {
     return made;
   }
 
-  protected router(state: ModelState, { signal, onFitting }: AnswerOptions): Promise<StateRouter | undefined> {
+  protected router(
+    state: ModelState,
+    { signal, onFitting }: AnswerOptions,
+  ): Promise<StateRouter | undefined> {
     return this.model.fitRouter(state, { signal, onProgress: onFitting });
   }
 

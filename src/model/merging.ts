@@ -1,10 +1,11 @@
 /** Joining what two models learned: whether it can stand side by side, and the union. */
-import { StoreError } from "../core/errors.ts";
+
 import { checkSameConstants } from "../continual/statistics/statistics.ts";
+import { StoreError } from "../core/errors.ts";
 import { canonicalJson } from "../io/hash.ts";
 import { adapterMethod } from "../peft/adapters.ts";
 import type { ContinualModel } from "./continualModel.ts";
-import type { ModelSettings } from "./settings.ts";
+import type { ModelSettings } from "./settings/settings.ts";
 import type { ModelState, TaskState } from "./state.ts";
 import { encodeTask, hashFiles } from "./taskFiles.ts";
 
@@ -54,14 +55,18 @@ function checkAlike(model: ContinualModel, { settings, backbone, called }: Other
   ] as const;
   for (const [what, own, other] of checks)
     if (own !== other)
-      throw new StoreError(`${called}: has another ${what}, so that the two cannot be merged: ${other}, not ${own}`, {
-        hint: alikeHint,
-      });
+      throw new StoreError(
+        `${called}: has another ${what}, so that the two cannot be merged: ${other}, not ${own}`,
+        {
+          hint: alikeHint,
+        },
+      );
   const { maxTokens } = loaded.backbone;
   const lengthOf = ({ method, training }: ModelSettings) =>
     Math.min(
       training.maxLength,
-      maxTokens - (method.adapter === "prompt-tuning" ? method.virtualTokens : adapterMethod(undefined).virtualTokens),
+      maxTokens -
+        (method.adapter === "prompt-tuning" ? method.virtualTokens : adapterMethod(undefined).virtualTokens),
     );
   const [own, other] = [lengthOf(model.settings), lengthOf(settings)];
   if (own !== other)
@@ -88,7 +93,10 @@ export function differences(theirs: object, ours: object): string {
     if (their.get(name) !== our.get(name)) groups.set(pair, [...(groups.get(pair) ?? []), name]);
   }
   return [...groups]
-    .map(([pair, [first, ...others]]) => `${first}${others.length === 0 ? "" : ` and ${others.length} more`}: ${pair}`)
+    .map(
+      ([pair, [first, ...others]]) =>
+        `${first}${others.length === 0 ? "" : ` and ${others.length} more`}: ${pair}`,
+    )
     .join("; ");
 }
 
@@ -97,9 +105,12 @@ function checkBuild(model: ContinualModel, { saved, name }: TaskState, called: s
   if (saved === undefined) return;
   const different = differences(model.type.describeSaved(saved), model.type.describe());
   if (different === "") return;
-  throw new StoreError(`${called}: the adapter of task "${name}" is built otherwise than those of ${ours}: ${different}`, {
-    hint: "Only adapters of the same method, head and prompt can stand side by side; learn its task anew.",
-  });
+  throw new StoreError(
+    `${called}: the adapter of task "${name}" is built otherwise than those of ${ours}: ${different}`,
+    {
+      hint: "Only adapters of the same method, head and prompt can stand side by side; learn its task anew.",
+    },
+  );
 }
 
 /** @throws StoreError if features were made otherwise */
@@ -126,7 +137,12 @@ function checkFeatures(state: ModelState, other: OtherState, ours: string): void
  * @param ours what messages call the model
  * @throws StoreError if the two do not fit
  */
-export function merge(model: ContinualModel, state: ModelState, other: OtherState, ours: string): MergedState {
+export function merge(
+  model: ContinualModel,
+  state: ModelState,
+  other: OtherState,
+  ours: string,
+): MergedState {
   if (model.entangled !== undefined)
     throw new StoreError(`${ours} cannot be merged: ${model.entangled}`, { hint: alikeHint });
   checkAlike(model, other, ours);

@@ -1,30 +1,40 @@
 /** Puts a model together: which task type the settings ask for, and what routes. */
-import type { EncodedItems, TaskTypeName } from "../continual/taskTypes/taskType.ts";
-import { CheckpointError, ConfigError } from "../core/errors.ts";
+
 import { Selection } from "../continual/newlora/selection.ts";
 import { SelectionRouting } from "../continual/newlora/selectionRouting.ts";
 import { AdaptedBackbone } from "../continual/passes/adaptedBackbone.ts";
 import { GenerativeBackbone } from "../continual/passes/generativeBackbone.ts";
 import { TrunkCache, TrunkMemory, type Trunks } from "../continual/passes/trunkCache.ts";
-import { firstPassOnly, type Fusion } from "../continual/routing/fusion.ts";
-import { GenerationRouting, TextRouting, type TextRoutingSettings } from "../continual/routing/textRouting.ts";
+import { type Fusion, firstPassOnly } from "../continual/routing/fusion.ts";
+import {
+  GenerationRouting,
+  TextRouting,
+  type TextRoutingSettings,
+} from "../continual/routing/textRouting.ts";
 import { WordRouting } from "../continual/routing/wordRouting.ts";
+import type { RestoredTask } from "../continual/taskTypes/savedTask.ts";
+import type { EncodedItems, TaskTypeName } from "../continual/taskTypes/taskType.ts";
 import { TextClassification } from "../continual/taskTypes/textClassification.ts";
 import { TextGeneration } from "../continual/taskTypes/textGeneration.ts";
 import { TokenClassification } from "../continual/taskTypes/tokenClassification.ts";
-import { DEFAULT_PROMPT, promptTemplate } from "../data/prompts.ts";
-import { sha256Json } from "../io/hash.ts";
-import type { RestoredTask } from "../continual/taskTypes/savedTask.ts";
-import type { CausalStructure } from "../generate/graphs.ts";
-import type { SavedAdapter } from "../peft/types.ts";
-import type { ModelStructure } from "../train/graphs.ts";
-import { defaultHeads } from "../nn/heads.ts";
-import { nodeRuntime } from "../runtime/node.ts";
 import type { LoadedBackbone } from "../continual/types.ts";
+import { CheckpointError, ConfigError } from "../core/errors.ts";
+import { DEFAULT_PROMPT, promptTemplate } from "../data/encoding/prompts.ts";
+import type { CausalStructure } from "../generate/graphs.ts";
+import { sha256Json } from "../io/hash.ts";
+import { defaultHeads } from "../nn/heads.ts";
+import type { SavedAdapter } from "../peft/types.ts";
+import { nodeRuntime } from "../runtime/node.ts";
+import type { ModelStructure } from "../train/graphs.ts";
 import { type ContinualModel, Model, type ModelParts } from "./continualModel.ts";
-import { endTokens } from "./endTokens.ts";
-import { type ModelSettings, resolveModelSettings, routesBySelector, selectorOf } from "./settings.ts";
-import { resolveCausalStructure, resolveStructure, resolveTraining } from "./structure.ts";
+import { endTokens } from "./settings/endTokens.ts";
+import {
+  type ModelSettings,
+  resolveModelSettings,
+  routesBySelector,
+  selectorOf,
+} from "./settings/settings.ts";
+import { resolveCausalStructure, resolveStructure, resolveTraining } from "./settings/structure.ts";
 
 export interface OpenModelOptions {
   /**
@@ -90,7 +100,12 @@ function statisticsSettings({ settings, loaded }: Opening, reader: AdaptedBackbo
   if (router === undefined || routesBySelector(settings) !== undefined) return undefined;
   const { layers = defaultRoutingLayers(loaded.backbone.config.layers), featureAdapter } = router;
   const { feature } = reader.structure;
-  const identity = sha256Json([loaded.folder.hash, loaded.tokenizer.hash, feature.pooling, reader.prompt ?? null]);
+  const identity = sha256Json([
+    loaded.folder.hash,
+    loaded.tokenizer.hash,
+    feature.pooling,
+    reader.prompt ?? null,
+  ]);
   return {
     kind: router.kind === "newlora" || router.kind === "newlora-frozen" ? undefined : router.kind,
     features: { layers },
@@ -128,7 +143,9 @@ function checkRouter({ router }: ModelSettings, { backbone }: LoadedBackbone): v
   });
 }
 
-const openers: { readonly [N in TaskTypeName]: (opening: Opening) => ContinualModel | Promise<ContinualModel> } = {
+const openers: {
+  readonly [N in TaskTypeName]: (opening: Opening) => ContinualModel | Promise<ContinualModel>;
+} = {
   "text-classification": (opening) => {
     const { settings, loaded, options } = opening;
     const { model, openTeacher } = openPasses(opening);
@@ -207,7 +224,11 @@ const openers: { readonly [N in TaskTypeName]: (opening: Opening) => ContinualMo
         stopIds,
       });
       // A prompt's vector is the mean of its tokens' states; the head is a formality that nothing reads.
-      const readsAs: ModelStructure = { ...structure, feature: { pooling: "mean", normalize: false }, head: defaultHeads.linear };
+      const readsAs: ModelStructure = {
+        ...structure,
+        feature: { pooling: "mean", normalize: false },
+        head: defaultHeads.linear,
+      };
       const reader = new AdaptedBackbone({ ...reading(opening), structure: readsAs, template });
       return new TextGeneration(model, reader, loaded, prompt);
     };
@@ -223,7 +244,12 @@ const openers: { readonly [N in TaskTypeName]: (opening: Opening) => ContinualMo
   },
 };
 
-function sameOrNew<T>(own: AdaptedBackbone, passes: AdaptedBackbone, type: T, asType: (passes: AdaptedBackbone) => T): T {
+function sameOrNew<T>(
+  own: AdaptedBackbone,
+  passes: AdaptedBackbone,
+  type: T,
+  asType: (passes: AdaptedBackbone) => T,
+): T {
   return passes === own ? type : asType(passes);
 }
 
@@ -252,7 +278,11 @@ function textSettings(
   const { topTasks = 1, secondPass = "off", rejectRate } = router ?? {};
   // Without heads there is no evidence to weigh: the adapter that the router chooses answers.
   const passes = head.kind === "none" || secondPass === "auto" ? "off" : secondPass;
-  return { ...statistics, secondPass: secondPasses[passes](topTasks), ...(rejectRate !== undefined && { rejectRate }) };
+  return {
+    ...statistics,
+    secondPass: secondPasses[passes](topTasks),
+    ...(rejectRate !== undefined && { rejectRate }),
+  };
 }
 
 /**

@@ -1,5 +1,6 @@
-import { type LearnedTask, type LoadedBackbone } from "../continual/types.ts";
+import type { LearnedTask, LoadedBackbone } from "../continual/types.ts";
 import { CheckpointError } from "../core/errors.ts";
+import { packageVersion } from "../core/packageInfo.ts";
 import type { CausalStructure } from "../generate/graphs.ts";
 import { type FeatureSpec, readsPooler } from "../nn/features.ts";
 import type { HeadSpec } from "../nn/heads.ts";
@@ -7,7 +8,6 @@ import { checkAdapter } from "../peft/checkpointFormats.ts";
 import type { SavedAdapter } from "../peft/types.ts";
 import { adapterHost, type ModelStructure } from "../train/graphs.ts";
 import type { FedModel } from "../train/trainer.ts";
-import { packageVersion } from "../core/packageInfo.ts";
 
 /** What stands in the place of a feature where no head reads one. */
 export const noFeature: FeatureSpec = { pooling: "last", normalize: false };

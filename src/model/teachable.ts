@@ -1,20 +1,41 @@
 /** Learning and answering with states that lie somewhere: in memory, or in a folder. */
 import { join } from "node:path";
-import { isTagged, type Prediction, type PredictOptions, type TaggedText } from "../continual/answers.ts";
-import { findTask } from "../continual/answers.ts";
-import type { Item, LabelledFigures, NewTask, TaskTypeName } from "../continual/taskTypes/taskType.ts";
+import {
+  findTask,
+  isTagged,
+  type Prediction,
+  type PredictOptions,
+  type TaggedText,
+} from "../continual/answers.ts";
 import { retainedOf } from "../continual/statistics/statistics.ts";
+import type { Item, LabelledFigures, NewTask, TaskTypeName } from "../continual/taskTypes/taskType.ts";
 import type { FeatureRows } from "../continual/types.ts";
 import { StoreError } from "../core/errors.ts";
 import type { RouterFitting, RunLevel } from "../core/record.ts";
-import type { TaggedSentence } from "../data/conll.ts";
-import type { Example, LabelledExample } from "../data/types.ts";
+import type { TaggedSentence } from "../data/files/conll.ts";
+import type { Example, LabelledExample } from "../data/files/types.ts";
 import { writeFolderAtomic } from "../io/atomic.ts";
 import { encodePeftFolder, readPeftFolder } from "../peft/checkpoint.ts";
-import { checked, evaluateItemsSchema, forgetSchema, itemsSchema, labelSchema, learnTaskSchema, predictSchema, textsSchema } from "./arguments.ts";
+import {
+  checked,
+  evaluateItemsSchema,
+  forgetSchema,
+  itemsSchema,
+  labelSchema,
+  learnTaskSchema,
+  predictSchema,
+  textsSchema,
+} from "./arguments.ts";
 import { comparisonOf } from "./comparing.ts";
-import type { Completion, ContinualModel, GenerateOptions, Learned, LearnEvent, StateRouter } from "./continualModel.ts";
-import { forget, type Forgotten as ForgottenState, type ForgetTarget } from "./forgetting.ts";
+import type {
+  Completion,
+  ContinualModel,
+  GenerateOptions,
+  LearnEvent,
+  Learned,
+  StateRouter,
+} from "./continualModel.ts";
+import { type ForgetTarget, type Forgotten as ForgottenState, forget } from "./forgetting.ts";
 import { differences } from "./merging.ts";
 import { slugFor } from "./slugs.ts";
 import { classesOf, type ModelState } from "./state.ts";
@@ -179,7 +200,9 @@ export abstract class Teachable implements AsyncDisposable {
     return await this.learnWith(
       async function* (this: Teachable, state: ModelState): AsyncGenerator<LearnEvent, Learned> {
         if (state.tasks.some((task) => task.name === name))
-          throw new StoreError(`a task called "${name}" was learned already`, { hint: "Give it another name." });
+          throw new StoreError(`a task called "${name}" was learned already`, {
+            hint: "Give it another name.",
+          });
         const learned = this.model.restore(name, saved, folder);
         const task = { name, labels: learned.labels, saved, learned };
         return { state: { tasks: [...state.tasks, task] }, task, truncatedTexts: 0, stoppedEarly: false };
@@ -292,7 +315,10 @@ export abstract class Teachable implements AsyncDisposable {
    * Sentence vectors of the frozen backbone, pooled as the model's settings say.
    * @returns one a text, all of the backbone's width
    */
-  async embed(texts: readonly Text[], options: { readonly signal?: AbortSignal | undefined } = {}): Promise<Float32Array[]> {
+  async embed(
+    texts: readonly Text[],
+    options: { readonly signal?: AbortSignal | undefined } = {},
+  ): Promise<Float32Array[]> {
     this.checkOpen();
     checked("embed", itemsSchema, [texts]);
     const rows: FeatureRows = await this.model.embed(texts.map(toItem), options.signal);
@@ -317,7 +343,8 @@ export abstract class Teachable implements AsyncDisposable {
   async saveAdapter(task: string, folder: string): Promise<void> {
     this.checkOpen();
     const { saved } = findTask(this.state.tasks, task);
-    if (saved === undefined) throw new StoreError(`task "${task}" has statistics alone, and no adapter to save`);
+    if (saved === undefined)
+      throw new StoreError(`task "${task}" has statistics alone, and no adapter to save`);
     await writeFolderAtomic(folder, encodePeftFolder(saved));
   }
 

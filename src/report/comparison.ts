@@ -1,8 +1,8 @@
 /** Several runs side by side: what each protocol reaches, what it forgets, and what it costs. */
 import type { ProtocolMetrics, RunMetrics, WordProtocolMetrics } from "../core/record.ts";
 import { type Spread, spreadOf } from "../core/spread.ts";
-import { formatPercent } from "./format.ts";
-import type { RunRecord } from "./record.ts";
+import { formatPercent } from "./record/format.ts";
+import type { RunRecord } from "./record/record.ts";
 
 /** One run, or the same one with several seeds. */
 export interface NamedRuns {

@@ -1,5 +1,6 @@
 /** A comparison as a page: accuracy against what an answer costs, and the table behind it. */
 import * as Plot from "@observablehq/plot";
+import { draw, fullWidth, spread } from "./charts/plot.ts";
 import {
   type ComparedProtocol,
   type ComparedRow,
@@ -8,9 +9,8 @@ import {
   formatPassesSpread,
   formatSpread,
 } from "./comparison.ts";
-import { formatBytes, formatPercent, formatSeconds, missing, shorten } from "./format.ts";
-import { html, Markup } from "./markup.ts";
-import { draw, fullWidth, spread } from "./plot.ts";
+import { formatBytes, formatPercent, formatSeconds, missing, shorten } from "./record/format.ts";
+import { html, Markup } from "./record/markup.ts";
 import { buildStyle } from "./style.ts";
 
 interface Look {

@@ -1,5 +1,5 @@
 import type { RunLevel } from "../core/record.ts";
-import { html, type Markup } from "./markup.ts";
+import { html, type Markup } from "./record/markup.ts";
 
 export interface Definition {
   readonly name: string;

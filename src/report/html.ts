@@ -1,6 +1,6 @@
 import type { RunLevel } from "../core/record.ts";
-import type { ProtocolFigures, RoutedFigures, RunFigures } from "./figures.ts";
-import { summarize } from "./figures.ts";
+import type { ProtocolFigures, RoutedFigures, RunFigures } from "./record/figures.ts";
+import { summarize } from "./record/figures.ts";
 import {
   formatBytes,
   formatCount,
@@ -9,13 +9,13 @@ import {
   formatSeconds,
   formatTime,
   missing,
-} from "./format.ts";
-import { html, Markup, type Part } from "./markup.ts";
-import type { RunRecord } from "./record.ts";
+} from "./record/format.ts";
+import { html, Markup, type Part } from "./record/markup.ts";
+import type { RunRecord } from "./record/record.ts";
+import { wordings } from "./record/wording.ts";
 import { formatPasses } from "./routing.ts";
 import { type Page, sections } from "./sections.ts";
 import { buildStyle } from "./style.ts";
-import { wordings } from "./wording.ts";
 
 /**
  * A run as one HTML file that needs nothing else: no script, no font, no picture from elsewhere; light and dark by

@@ -1,6 +1,6 @@
 /** What reports say of routers and of texts out of scope. */
 import type { OutOfScopeMetrics, RouterSummary, RunHeader } from "../core/record.ts";
-import { flattenConfig, formatBytes, formatPercent, missing } from "./format.ts";
+import { flattenConfig, formatBytes, formatPercent, missing } from "./record/format.ts";
 
 /** `2`, `1.04`. */
 export function formatPasses(passes: number | undefined): string {

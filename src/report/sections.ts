@@ -1,18 +1,18 @@
 /** The page's sections, each a function of the record. */
 import type { AccuracyMatrix, TypeMatrix } from "../core/record.ts";
-import { drawAccuracy, drawPasses, drawTimes } from "./charts.ts";
-import { rampSteps } from "./colour.ts";
+import { drawAccuracy, drawPasses, drawTimes } from "./charts/charts.ts";
+import { rampSteps } from "./charts/colour.ts";
+import { drawMatrix, drawTypeMatrix } from "./charts/heatmap.ts";
+import { drawLosses, tasksWithLoss } from "./charts/loss.ts";
+import { fullWidth, halfWidth } from "./charts/plot.ts";
+import { renderProbes } from "./charts/probes.ts";
 import { definitionsOf } from "./definitions.ts";
-import type { RunFigures } from "./figures.ts";
-import { flattenConfig, formatCount, formatPercent, formatSeconds, missing } from "./format.ts";
-import { drawMatrix, drawTypeMatrix } from "./heatmap.ts";
-import { drawLosses, tasksWithLoss } from "./loss.ts";
-import { html, type Markup } from "./markup.ts";
-import { fullWidth, halfWidth } from "./plot.ts";
-import { renderProbes } from "./probes.ts";
-import { namesOf, type RunRecord, type TaskRecord } from "./record.ts";
+import type { RunFigures } from "./record/figures.ts";
+import { flattenConfig, formatCount, formatPercent, formatSeconds, missing } from "./record/format.ts";
+import { html, type Markup } from "./record/markup.ts";
+import { namesOf, type RunRecord, type TaskRecord } from "./record/record.ts";
+import type { Wording } from "./record/wording.ts";
 import { describeRouter, formatPasses, rejectionFigures } from "./routing.ts";
-import type { Wording } from "./wording.ts";
 
 /** What a section is made from. */
 export interface Page {

@@ -1,4 +1,4 @@
-import { type RampStep, ramps, type Theme, themes } from "./colour.ts";
+import { type RampStep, ramps, type Theme, themes } from "./charts/colour.ts";
 
 function variables(theme: Theme, ramp: readonly RampStep[]): string {
   const colours = Object.entries(theme).map(([name, value]) => `--${name}:${value};`);

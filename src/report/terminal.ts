@@ -1,6 +1,6 @@
 import { stripVTControlCharacters } from "node:util";
 import type { AccuracyMatrix, BaselineMetrics, OutOfScopeMetrics, TypeMatrix } from "../core/record.ts";
-import { type ProtocolFigures, type RoutedFigures, type RunFigures, summarize } from "./figures.ts";
+import { type ProtocolFigures, type RoutedFigures, type RunFigures, summarize } from "./record/figures.ts";
 import {
   formatBytes,
   formatPercent,
@@ -9,10 +9,10 @@ import {
   missing,
   shorten,
   withoutControls,
-} from "./format.ts";
-import { namesOf, type RunRecord, type TaskRecord } from "./record.ts";
+} from "./record/format.ts";
+import { namesOf, type RunRecord, type TaskRecord } from "./record/record.ts";
+import { type Wording, wordings } from "./record/wording.ts";
 import { describeRouter, formatPasses, rejectionFigures } from "./routing.ts";
-import { type Wording, wordings } from "./wording.ts";
 
 export interface TableOptions {
   /** Bold and dim by ANSI escapes. */

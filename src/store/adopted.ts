@@ -2,10 +2,10 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { StoreError } from "../core/errors.ts";
-import { parseEvents } from "../report/record.ts";
-import { readManifest } from "../workspace/manifest.ts";
-import { configFile } from "../model/settings.ts";
+import { configFile } from "../model/settings/settings.ts";
+import { parseEvents } from "../report/record/record.ts";
 import { listFolder } from "../workspace/listing.ts";
+import { readManifest } from "../workspace/manifest.ts";
 
 const eventsFile = "events.jsonl";
 

@@ -7,13 +7,13 @@ import { requireCombination } from "../config/combinations.ts";
 import { readYaml } from "../config/load.ts";
 import type { Override } from "../config/overrides.ts";
 import type { ModelConfig } from "../config/schema.ts";
+import type { LoadedBackbone } from "../continual/types.ts";
 import { StoreError } from "../core/errors.ts";
 import { collectVersions } from "../core/packageInfo.ts";
-import type { LoadedBackbone } from "../continual/types.ts";
 import { sha256Json } from "../io/hash.ts";
 import { acquireLock, lockFile, refuseHeld } from "../io/lock.ts";
-import { loadBackbone, readArchitecture } from "../model/backbone.ts";
 import { openModel } from "../model/openModel.ts";
+import { loadBackbone, readArchitecture } from "../model/settings/backbone.ts";
 import {
   configFile,
   type ModelSettings,
@@ -21,7 +21,7 @@ import {
   resolveModelSettings,
   toSettingsYaml,
   withDefaultRouter,
-} from "../model/settings.ts";
+} from "../model/settings/settings.ts";
 import { isTemporary, listBegun, listFolder } from "../workspace/listing.ts";
 import { type ManifestHeader, manifestFile } from "../workspace/manifest.ts";
 import { readStore, routerFolder, Workspace } from "../workspace/workspace.ts";
@@ -37,12 +37,19 @@ async function refuseFull(folder: string): Promise<void> {
   const entries = await listBegun(folder);
   const [only] = entries;
   if (only === undefined) return;
-  if (entries.length === 1 && only === configFile && !("stream" in (await readYaml(join(folder, configFile)))))
+  if (
+    entries.length === 1 &&
+    only === configFile &&
+    !("stream" in (await readYaml(join(folder, configFile))))
+  )
     return;
   const isStore = entries.includes(manifestFile);
-  throw new StoreError(`${folder}: ${isStore ? "holds a store or a run already" : "exists and is not empty"}`, {
-    hint: isStore ? "Teach it with accrete learn." : "Choose another folder.",
-  });
+  throw new StoreError(
+    `${folder}: ${isStore ? "holds a store or a run already" : "exists and is not empty"}`,
+    {
+      hint: isStore ? "Teach it with accrete learn." : "Choose another folder.",
+    },
+  );
 }
 
 /** What a manifest says of a backbone and of what is learned with it. */
@@ -181,7 +188,8 @@ async function removeDeadBuilds(parent: string): Promise<void> {
 async function putInPlace(beside: string, path: string): Promise<void> {
   await refuseFull(path);
   for (const name of await listFolder(path))
-    if (name === configFile || isTemporary(name)) await rm(join(path, name), { recursive: true, force: true });
+    if (name === configFile || isTemporary(name))
+      await rm(join(path, name), { recursive: true, force: true });
   await rename(join(path, lockFile), join(beside, lockFile));
   try {
     await rmdir(path);
@@ -194,7 +202,11 @@ async function putInPlace(beside: string, path: string): Promise<void> {
   }
 }
 
-async function build<T>(path: string, beginning: Beginning, fill: (folder: string) => Promise<T>): Promise<T> {
+async function build<T>(
+  path: string,
+  beginning: Beginning,
+  fill: (folder: string) => Promise<T>,
+): Promise<T> {
   const beside = buildFolderFor(path);
   try {
     await mkdir(beside);
@@ -250,7 +262,8 @@ export async function unionOf(first: string, second: string): Promise<Beginning>
   const [settings, others] = [await readModelSettings(first), await readModelSettings(second)];
   const { versions, backbone, seed, feature } = ours;
   const header = { versions, backbone, seed, feature };
-  const hasAdapters = (tasks: typeof ours.tasks) => tasks.some(({ statisticsOnly }) => statisticsOnly === undefined);
+  const hasAdapters = (tasks: typeof ours.tasks) =>
+    tasks.some(({ statisticsOnly }) => statisticsOnly === undefined);
   if (hasAdapters(ours.tasks) || !hasAdapters(theirs.tasks)) return { settings, header };
   const { method, head, training } = others;
   return { settings: { ...settings, method, head, training }, header };

@@ -1,13 +1,13 @@
 /** Continuing texts with a run's adapters, or with a bare model. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { CheckpointError, ConfigError } from "../core/errors.ts";
 import { completionOf } from "../continual/taskTypes/textGeneration.ts";
-import { openTextIds } from "../data/prompts.ts";
+import { CheckpointError, ConfigError } from "../core/errors.ts";
+import { openTextIds } from "../data/encoding/prompts.ts";
 import { generateGreedy, openCausalModel } from "../generate/greedy.ts";
-import { loadBackbone } from "../model/backbone.ts";
 import { type Completion, DEFAULT_NEW_TOKENS, type GenerateOptions } from "../model/continualModel.ts";
-import { endTokens } from "../model/endTokens.ts";
+import { loadBackbone } from "../model/settings/backbone.ts";
+import { endTokens } from "../model/settings/endTokens.ts";
 import { nodeRuntime } from "../runtime/node.ts";
 import { manifestFile } from "../workspace/manifest.ts";
 import { openStore, type StoreOptions } from "./store.ts";

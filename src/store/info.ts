@@ -2,10 +2,16 @@
 import { readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { decodeContributions } from "../continual/statistics/contributionFile.ts";
-import { compareCodeUnits, type Contribution, retainedOf } from "../continual/statistics/statistics.ts";
+import { type Contribution, compareCodeUnits, retainedOf } from "../continual/statistics/statistics.ts";
 import { statisticsFile } from "../model/taskFiles.ts";
 import type { ManifestTask } from "../workspace/manifest.ts";
-import { damageHintOf, keptVersions, readStore, readVersion, verifiedTaskFolder } from "../workspace/workspace.ts";
+import {
+  damageHintOf,
+  keptVersions,
+  readStore,
+  readVersion,
+  verifiedTaskFolder,
+} from "../workspace/workspace.ts";
 
 /** A task as a store lists it. */
 export interface StoreTaskInfo {
@@ -85,12 +91,14 @@ function describeClasses(tasks: readonly ListedTask[]): StoreClassInfo[] {
   const owners = new Map<string, string[]>();
   for (const { entry } of tasks)
     for (const label of entry.labels) owners.set(label, [...(owners.get(label) ?? []), entry.name]);
-  return [...owners].sort(([a], [b]) => compareCodeUnits(a, b)).map(([label, names]) => ({
-    label,
-    tasks: names,
-    rows: rows.get(label) ?? 0,
-    statisticsBytes: bytesPerClass.get(label) ?? 0,
-  }));
+  return [...owners]
+    .sort(([a], [b]) => compareCodeUnits(a, b))
+    .map(([label, names]) => ({
+      label,
+      tasks: names,
+      rows: rows.get(label) ?? 0,
+      statisticsBytes: bytesPerClass.get(label) ?? 0,
+    }));
 }
 
 async function history(folder: string, present: number): Promise<StoreVersionInfo[]> {
@@ -115,7 +123,10 @@ export async function describeStore(folder: string): Promise<StoreInfo> {
     manifest.tasks.map(async (entry): Promise<ListedTask> => {
       const place = join(await verifiedTaskFolder(path, entry, hint), statisticsFile);
       const has = statisticsFile in entry.adapter.files;
-      return { entry, contributions: has ? decodeContributions(await readFile(place), place).contributions : [] };
+      return {
+        entry,
+        contributions: has ? decodeContributions(await readFile(place), place).contributions : [],
+      };
     }),
   );
   const { version } = manifest.store;

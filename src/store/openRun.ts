@@ -1,13 +1,13 @@
 /** Opening what was learned, to answer with it. */
 import { basename, resolve } from "node:path";
-import type { Pooling } from "../nn/features.ts";
-import { CheckpointError } from "../core/errors.ts";
 import { fromSavedAdapter, fromSavedAnswers } from "../continual/taskTypes/savedTask.ts";
-import { readPeftFolder } from "../peft/checkpoint.ts";
-import { loadBackbone } from "../model/backbone.ts";
+import { CheckpointError } from "../core/errors.ts";
 import { Learner } from "../model/learner.ts";
 import { openSavedModel } from "../model/openModel.ts";
+import { loadBackbone } from "../model/settings/backbone.ts";
 import type { Teachable } from "../model/teachable.ts";
+import type { Pooling } from "../nn/features.ts";
+import { readPeftFolder } from "../peft/checkpoint.ts";
 import { openStore, type StoreOptions } from "./store.ts";
 
 /** What answers: everything of a {@link Teachable} that asks and does not teach. */
@@ -57,7 +57,15 @@ export interface LoadedAdapter extends Predictor {
  *   it belongs to another backbone
  */
 export async function loadAdapter(folder: string, options: LoadAdapterOptions = {}): Promise<LoadedAdapter> {
-  const { name = basename(resolve(folder)), maxLength, threads, signal, backbone, pooling, normalize } = options;
+  const {
+    name = basename(resolve(folder)),
+    maxLength,
+    threads,
+    signal,
+    backbone,
+    pooling,
+    normalize,
+  } = options;
   const saved = await readPeftFolder(folder, {
     ...(pooling !== undefined && { pooling }),
     ...(normalize !== undefined && { normalize }),
@@ -76,7 +84,10 @@ export async function loadAdapter(folder: string, options: LoadAdapterOptions = 
     throw new CheckpointError(`${folder}: nothing beside the adapter says which labels it answers with`, {
       hint: "accrete generate continues texts with it.",
     });
-  const model = await openSavedModel(saved, restored, loaded, { maxLength: maxLength ?? loaded.backbone.maxTokens, threads });
+  const model = await openSavedModel(saved, restored, loaded, {
+    maxLength: maxLength ?? loaded.backbone.maxTokens,
+    threads,
+  });
   const { task } = restored;
   const state = { tasks: [{ name, labels: task.labels, saved, learned: task }] };
   return Object.assign(new Learner(model, state), { notes: [...loaded.folder.notes, ...restored.notes] });

@@ -1,16 +1,17 @@
 /** A folder that goes on learning, and answers meanwhile. */
 import { existsSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
-import { CheckpointError, StoreError } from "../core/errors.ts";
+import type { Override } from "../config/overrides.ts";
 import { TrunkCache } from "../continual/passes/trunkCache.ts";
 import type { LoadedBackbone } from "../continual/types.ts";
-import { loadBackbone } from "../model/backbone.ts";
+import { CheckpointError, StoreError } from "../core/errors.ts";
 import { checked, rollbackSchema } from "../model/arguments.ts";
 import type { ContinualModel, StateRouter } from "../model/continualModel.ts";
 import type { ForgetTarget } from "../model/forgetting.ts";
 import { merge } from "../model/merging.ts";
 import { openModel } from "../model/openModel.ts";
-import { readModelSettings, withDefaultRouter } from "../model/settings.ts";
+import { loadBackbone } from "../model/settings/backbone.ts";
+import { readModelSettings, withDefaultRouter } from "../model/settings/settings.ts";
 import type { ModelState } from "../model/state.ts";
 import {
   type AnswerOptions,
@@ -34,7 +35,6 @@ import {
 } from "../workspace/workspace.ts";
 import { recordOf, requireFinished } from "./adopted.ts";
 import { buildBeside, createStore, type StoreConfig, unionOf } from "./create.ts";
-import type { Override } from "../config/overrides.ts";
 
 export interface StoreOptions {
   /** Begins a store with these settings where the folder has none. */
@@ -94,9 +94,12 @@ async function loadNamedBackbone(
   ] as const;
   for (const [what, then, now] of checks)
     if (then !== now)
-      throw new CheckpointError(`${place}: is not the ${what} that was learned with: hash ${now}, the manifest names ${then}`, {
-        hint: "Give the folder of the backbone it was begun with.",
-      });
+      throw new CheckpointError(
+        `${place}: is not the ${what} that was learned with: hash ${now}, the manifest names ${then}`,
+        {
+          hint: "Give the folder of the backbone it was begun with.",
+        },
+      );
   return loaded;
 }
 
@@ -245,7 +248,10 @@ export class Store extends Teachable {
     return { ...result, version: this.version };
   }
 
-  protected async router(state: ModelState, { signal, onFitting }: AnswerOptions): Promise<StateRouter | undefined> {
+  protected async router(
+    state: ModelState,
+    { signal, onFitting }: AnswerOptions,
+  ): Promise<StateRouter | undefined> {
     const version = this.version;
     const known = await this.model.openRouter(state, routerReader(this.path));
     if (known !== undefined) return known;
@@ -343,4 +349,3 @@ export function mergeStores(
     return { version: two.version, tasks: [...one.tasks, ...two.tasks] };
   });
 }
-

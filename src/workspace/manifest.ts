@@ -2,9 +2,9 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
+import { formatPath } from "../config/issues.ts";
 import { StoreError } from "../core/errors.ts";
 import { poolingKinds } from "../nn/features.ts";
-import { formatPath } from "../config/issues.ts";
 
 const hash = z.string().regex(/^[0-9a-f]{64}$/);
 const slug = z.string().regex(/^[a-z0-9_][a-z0-9._-]{0,63}$/);

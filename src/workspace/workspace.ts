@@ -108,7 +108,11 @@ export function entryOf(task: TaskState): ManifestTask | undefined {
  * Reads the state that a manifest names.
  * @throws CheckpointError where a file is missing or damaged
  */
-export async function readState(root: string, manifest: Manifest, model: ContinualModel): Promise<ModelState> {
+export async function readState(
+  root: string,
+  manifest: Manifest,
+  model: ContinualModel,
+): Promise<ModelState> {
   const hint = damageHintOf(manifest);
   const tasks = await Promise.all(
     manifest.tasks.map(async (entry) => {
@@ -198,7 +202,8 @@ export class Workspace implements AsyncDisposable {
 
   /** Writes the first manifest. @param change in words, for a store's history; absent: an experiment */
   async begin(header: ManifestHeader, change?: string): Promise<void> {
-    const store = change === undefined ? {} : { store: { version: 1, change, time: new Date().toISOString() } };
+    const store =
+      change === undefined ? {} : { store: { version: 1, change, time: new Date().toISOString() } };
     await this.write({ schemaVersion: 1, ...header, tasks: [], ...store });
   }
 
@@ -268,7 +273,11 @@ export class Workspace implements AsyncDisposable {
     await this.next(held, `back to version ${target}`, earlier.parent);
   }
 
-  private async next(held: Omit<Manifest, "store">, change: string, parent: number | undefined): Promise<void> {
+  private async next(
+    held: Omit<Manifest, "store">,
+    change: string,
+    parent: number | undefined,
+  ): Promise<void> {
     const before = await this.present();
     const { version } = before.store;
     const time = new Date().toISOString();
@@ -283,14 +292,16 @@ export class Workspace implements AsyncDisposable {
     const { store, ...held } = await this.present();
     const { parent, ...alone } = store;
     if (parent !== undefined) await this.write({ ...held, store: alone });
-    for (const version of await keptVersions(this.path)) await this.fs.remove(versionPath(this.path, version));
+    for (const version of await keptVersions(this.path))
+      await this.fs.remove(versionPath(this.path, version));
     await this.removeLeftovers();
   }
 
   /** Replaces files at the top of the folder or below it, each atomically. */
   async writeFiles(files: ReadonlyMap<string, Uint8Array>, folder = ""): Promise<void> {
     if (files.size > 0) await this.fs.makeFolder(join(this.path, folder));
-    for (const [name, bytes] of files) await writeFileAtomic(join(this.path, folder, name), bytes, { fs: this.fs });
+    for (const [name, bytes] of files)
+      await writeFileAtomic(join(this.path, folder, name), bytes, { fs: this.fs });
   }
 
   /** Takes away what was fitted to a state that is past. */

@@ -6,7 +6,7 @@ import { readManifest } from "../../src/workspace/manifest.ts";
 import { selectorFile } from "../../src/continual/newlora/selectorState.ts";
 import { ConfigError, StoreError } from "../../src/core/errors.ts";
 import type { RunEvent } from "../../src/core/record.ts";
-import { readRunRecord } from "../../src/report/record.ts";
+import { readRunRecord } from "../../src/report/record/record.ts";
 import { isA, TinyRuns, warningsOf } from "../support/runs.ts";
 import { writeTinyExperiment } from "../support/tinyStreams.ts";
 

@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { CheckpointError, ConfigError, DataError, StoreError } from "../../src/core/errors.ts";
-import { readConll } from "../../src/data/conll.ts";
+import { readConll } from "../../src/data/files/conll.ts";
 import { maskTypes } from "../../src/data/wordStream.ts";
 import {
   createLearner,

@@ -6,7 +6,7 @@ import { type LoadedBackbone, type LearnedTask, rowOf } from "../../src/continua
 import { copyFile, mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
-import { loadBackbone } from "../../src/model/backbone.ts";
+import { loadBackbone } from "../../src/model/settings/backbone.ts";
 import { allCombinations, type Combination, checkCombination, families } from "../../src/config/combinations.ts";
 import { type ResolvedConfig, resolveConfig } from "../../src/config/load.ts";
 import { openGenerative } from "../../src/app/generativeExperiment.ts";
@@ -15,8 +15,8 @@ import { fromSavedAdapter, fromSavedAnswers } from "../../src/model/savedTask.ts
 import { AdaptedBackbone } from "../../src/continual/passes/adaptedBackbone.ts";
 import { IGNORED, tokenTargets } from "../../src/continual/taskTypes/wordTargets.ts";
 import { float32 } from "../../src/core/tensor.ts";
-import { OUTSIDE, readConll } from "../../src/data/conll.ts";
-import type { LabelledExample } from "../../src/data/types.ts";
+import { OUTSIDE, readConll } from "../../src/data/files/conll.ts";
+import type { LabelledExample } from "../../src/data/files/types.ts";
 import type { Architecture } from "../../src/nn/backbone.ts";
 import { readPeftFolder } from "../../src/peft/checkpoint.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";

@@ -5,7 +5,7 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { computeProbing } from "../../src/core/probing.ts";
 import type { RunEvent } from "../../src/core/record.ts";
 import { renderHtml } from "../../src/report/html.ts";
-import { readRunRecord } from "../../src/report/record.ts";
+import { readRunRecord } from "../../src/report/record/record.ts";
 import { issuesOf } from "../support/errors.ts";
 import { configAt, finishOf, sentenceMetrics, TinyRuns } from "../support/runs.ts";
 import { writeTinyExperiment } from "../support/tinyStreams.ts";

@@ -1,11 +1,11 @@
 /** Prompt tuning from the configuration on: run, resume, predict, save and load. */
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
-import { loadBackbone } from "../../src/model/backbone.ts";
+import { loadBackbone } from "../../src/model/settings/backbone.ts";
 import { createLearner } from "../../src/app/createLearner.ts";
 import { openRun } from "../../src/app/predictor.ts";
 import { fromSavedAdapter } from "../../src/model/savedTask.ts";
-import { promptTaskOf, resolveStructure, trainableParameters } from "../../src/model/structure.ts";
+import { promptTaskOf, resolveStructure, trainableParameters } from "../../src/model/settings/structure.ts";
 import { AdaptedBackbone } from "../../src/continual/passes/adaptedBackbone.ts";
 import { ConfigError } from "../../src/core/errors.ts";
 import type { RunEvent } from "../../src/core/record.ts";

@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { beforeAll, expect, test } from "vitest";
 import { formatSummary, summarise } from "../../src/cli/commands/seeds.ts";
-import { readRunRecord } from "../../src/report/record.ts";
+import { readRunRecord } from "../../src/report/record/record.ts";
 import { accrete } from "../support/cli.ts";
 import { folderOfTestFile } from "../support/folders.ts";
 import { writeTinyWords } from "../support/tinyStreams.ts";

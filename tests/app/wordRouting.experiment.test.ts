@@ -9,9 +9,9 @@ import { countEntities, scoreCounts } from "../../src/continual/taskTypes/entity
 import { statisticsFile } from "../../src/continual/routing/routedLearner.ts";
 import { wordCountsFile } from "../../src/continual/routing/wordRoutedLearner.ts";
 import type { RoutedWordMetrics } from "../../src/core/record.ts";
-import { readConll, type TaggedSentence } from "../../src/data/conll.ts";
+import { readConll, type TaggedSentence } from "../../src/data/files/conll.ts";
 import { compareRuns } from "../../src/report/comparison.ts";
-import { readRunRecord } from "../../src/report/record.ts";
+import { readRunRecord } from "../../src/report/record/record.ts";
 import { renderTables } from "../../src/report/terminal.ts";
 import { bytesBelow } from "../support/folders.ts";
 import { isA, type Settings, TinyRuns } from "../support/runs.ts";

@@ -2,7 +2,7 @@ import { spawn } from "node:child_process";
 import { readdir, readFile, rename } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
-import { parseEvents } from "../../src/report/record.ts";
+import { parseEvents } from "../../src/report/record/record.ts";
 import { commandLine, spawnAccrete } from "../support/cli.ts";
 import { bytesBelow, folderOfTestFile } from "../support/folders.ts";
 import { writeTinyExperiment } from "../support/tinyStreams.ts";

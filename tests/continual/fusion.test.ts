@@ -12,7 +12,7 @@ import {
 } from "../../src/continual/routing/fusion.ts";
 import { decide, type RouteOptions, type route } from "../../src/continual/routing/routedPrediction.ts";
 import { type Posterior, type Router, type SecondPass, type FeatureRows } from "../../src/continual/types.ts";
-import type { Encoding } from "../../src/data/tokenizer.ts";
+import type { Encoding } from "../../src/data/encoding/tokenizer.ts";
 
 const labels = ["a", "b", "c", "d"];
 const tasks = [

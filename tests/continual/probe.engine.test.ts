@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { loadBackbone } from "../../src/model/backbone.ts";
-import { resolveStructure, resolveTraining } from "../../src/model/structure.ts";
+import { loadBackbone } from "../../src/model/settings/backbone.ts";
+import { resolveStructure, resolveTraining } from "../../src/model/settings/structure.ts";
 import { AdaptedBackbone } from "../../src/continual/passes/adaptedBackbone.ts";
 import { ContinualLearner } from "../../src/continual/learner.ts";
 import { type ProbeRows, probeFeatures } from "../../src/continual/metrics/probe.ts";

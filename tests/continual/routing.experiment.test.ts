@@ -10,7 +10,7 @@ import { RouterFitter } from "../../src/continual/routers/fit.ts";
 import { statisticsFile } from "../../src/continual/routing/routedLearner.ts";
 import { CheckpointError, ConfigError } from "../../src/core/errors.ts";
 import type { RunEvent } from "../../src/core/record.ts";
-import { readRunRecord } from "../../src/report/record.ts";
+import { readRunRecord } from "../../src/report/record/record.ts";
 import { renderTables } from "../../src/report/terminal.ts";
 import { bytesBelow } from "../support/folders.ts";
 import { isA, routedMetrics, type Settings, TinyRuns } from "../support/runs.ts";

@@ -7,7 +7,7 @@ import { hashRow, isHeldOut, quantize, takeRows } from "../../src/continual/stat
 import { splitStatistics, trainingRows } from "../../src/continual/routers/heldOut.ts";
 import { ClassStatistics, type Contribution, identify } from "../../src/continual/statistics/statistics.ts";
 import { accumulate, emptyTotals, type Totals } from "../../src/continual/statistics/totals.ts";
-import { TotalsKeeper } from "../../src/continual/statistics/totalsKeeper.ts";
+import { TotalsKeeper } from "../../src/continual/routers/totalsKeeper.ts";
 import type { FixedRows } from "../../src/continual/types.ts";
 import { DataError, StoreError } from "../../src/core/errors.ts";
 import { createRng, shuffled } from "../../src/core/random.ts";

@@ -4,7 +4,7 @@ import { beforeAll, describe, expect, test } from "vitest";
 import type { AdaptedBackbone } from "../../src/continual/passes/adaptedBackbone.ts";
 import { ConfigError } from "../../src/core/errors.ts";
 import { asFloat32, float32, type HostTensor } from "../../src/core/tensor.ts";
-import type { Encoding } from "../../src/data/tokenizer.ts";
+import type { Encoding } from "../../src/data/encoding/tokenizer.ts";
 import type { Architecture } from "../../src/nn/backbone.ts";
 import type { AdapterSpec } from "../../src/peft/types.ts";
 import type { Executable } from "../../src/runtime/types.ts";

@@ -7,7 +7,7 @@ import { selectorFile } from "../../src/continual/newlora/selectorState.ts";
 import { CheckpointError, ConfigError } from "../../src/core/errors.ts";
 import type { RunEvent } from "../../src/core/record.ts";
 import { decodeSafetensors } from "../../src/io/safetensors.ts";
-import { readRunRecord } from "../../src/report/record.ts";
+import { readRunRecord } from "../../src/report/record/record.ts";
 import { renderTables } from "../../src/report/terminal.ts";
 import { finishOf, isA, type Settings, sentenceMetrics, TinyRuns } from "../support/runs.ts";
 import { writeTinyExperiment } from "../support/tinyStreams.ts";

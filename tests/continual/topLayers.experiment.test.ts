@@ -5,7 +5,7 @@ import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { openRun } from "../../src/app/predictor.ts";
 import { ConfigError } from "../../src/core/errors.ts";
 import type { RunEvent } from "../../src/core/record.ts";
-import { readConll } from "../../src/data/conll.ts";
+import { readConll } from "../../src/data/files/conll.ts";
 import { readPeftFolder } from "../../src/peft/checkpoint.ts";
 import { folderOfTestFile } from "../support/folders.ts";
 import { configWith, runToEnd } from "../support/runs.ts";

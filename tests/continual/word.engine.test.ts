@@ -1,7 +1,7 @@
 /** Words on a real engine and a tiny model. T tokens, C slots. */
 import { type LoadedBackbone, type LearnedTask, type Logits, rowOf } from "../../src/continual/types.ts";
 import { beforeAll, describe, expect, test, vi } from "vitest";
-import { loadBackbone } from "../../src/model/backbone.ts";
+import { loadBackbone } from "../../src/model/settings/backbone.ts";
 import { AdaptedBackbone } from "../../src/continual/passes/adaptedBackbone.ts";
 import type { LearnResult } from "../../src/continual/taskTypes/taskTrainer.ts";
 import { WordEvaluator } from "../../src/continual/wordEvaluation.ts";
@@ -18,7 +18,7 @@ import { IGNORED } from "../../src/continual/taskTypes/wordTargets.ts";
 import { StoreError } from "../../src/core/errors.ts";
 import type { WordScores } from "../../src/core/record.ts";
 import { asFloat32, float32 } from "../../src/core/tensor.ts";
-import type { WordEncoding } from "../../src/data/wordEncoding.ts";
+import type { WordEncoding } from "../../src/data/encoding/wordEncoding.ts";
 import { buildWordStream } from "../../src/data/wordStream.ts";
 import { defaultHeads } from "../../src/nn/heads.ts";
 import type { AdapterSpec } from "../../src/peft/types.ts";

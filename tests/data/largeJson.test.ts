@@ -4,7 +4,7 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { DataError } from "../../src/core/errors.ts";
-import { readJson } from "../../src/data/lines.ts";
+import { readJson } from "../../src/data/files/lines.ts";
 import { folderWith } from "../support/folders.ts";
 
 function fileOf(content: string | Uint8Array): string {

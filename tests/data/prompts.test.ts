@@ -11,8 +11,8 @@ import {
   labelText,
   openTextIds,
   promptTemplate,
-} from "../../src/data/prompts.ts";
-import { loadTokenizer, type Tokenizer } from "../../src/data/tokenizer.ts";
+} from "../../src/data/encoding/prompts.ts";
+import { loadTokenizer, type Tokenizer } from "../../src/data/encoding/tokenizer.ts";
 
 /** Byte-level BPE, as GPT-2's, which puts `</s>` behind every text: nothing that an answer may follow. */
 const roberta: Tokenizer = await loadTokenizer(join(packageRoot, "tests/goldens/tokenizers/roberta"));

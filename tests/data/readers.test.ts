@@ -1,8 +1,8 @@
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { DataError } from "../../src/core/errors.ts";
-import { readExamples, readTexts } from "../../src/data/readers.ts";
-import type { Example } from "../../src/data/types.ts";
+import { readExamples, readTexts } from "../../src/data/files/readers.ts";
+import type { Example } from "../../src/data/files/types.ts";
 import { failureOf } from "../support/errors.ts";
 import { folderWith } from "../support/folders.ts";
 

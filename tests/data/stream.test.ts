@@ -6,7 +6,7 @@ import { describe, expect, it } from "vitest";
 import { type AccreteError, ConfigError, DataError } from "../../src/core/errors.ts";
 import { loadStream } from "../../src/data/stream.ts";
 import { resolveStreamPaths, type StreamSpec, streamSchema } from "../../src/data/streamSpec.ts";
-import type { LabelledExample, TaskStream } from "../../src/data/types.ts";
+import type { LabelledExample, TaskStream } from "../../src/data/files/types.ts";
 import { failureOf } from "../support/errors.ts";
 import { folderWith } from "../support/folders.ts";
 import { jsonl, rowsOf } from "../support/tinyStreams.ts";

@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { z } from "zod";
 import { CheckpointError, ConfigError, DataError } from "../../src/core/errors.ts";
-import { encodeAll, loadTokenizer, longestFirst } from "../../src/data/tokenizer.ts";
+import { encodeAll, loadTokenizer, longestFirst } from "../../src/data/encoding/tokenizer.ts";
 import { folderOfTestFile } from "../support/folders.ts";
 import { goldenTokenizer } from "../support/shared.ts";
 

@@ -5,9 +5,9 @@ import { describe, expect, it } from "vitest";
 import { z } from "zod";
 import { collateTargets, tokenTargets, wordSlots, wordTags } from "../../src/continual/taskTypes/wordTargets.ts";
 import { ConfigError, DataError, GraphError } from "../../src/core/errors.ts";
-import { collate } from "../../src/data/batching.ts";
-import { loadTokenizer } from "../../src/data/tokenizer.ts";
-import { encodeAllWords, encodeWords } from "../../src/data/wordEncoding.ts";
+import { collate } from "../../src/data/encoding/batching.ts";
+import { loadTokenizer } from "../../src/data/encoding/tokenizer.ts";
+import { encodeAllWords, encodeWords } from "../../src/data/encoding/wordEncoding.ts";
 import { folderWith } from "../support/folders.ts";
 import { goldenTokenizer } from "../support/shared.ts";
 

@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { ConfigError, DataError } from "../../src/core/errors.ts";
 import { createRng } from "../../src/core/random.ts";
-import type { TaggedSentence } from "../../src/data/conll.ts";
+import type { TaggedSentence } from "../../src/data/files/conll.ts";
 import { sampleAll, sampleGreedily } from "../../src/data/wordSampling.ts";
 import {
   buildWordStream,

@@ -7,7 +7,7 @@ import {
 } from "../../src/continual/metrics/metrics.ts";
 import { computeFigures } from "../../src/continual/metrics/runMetrics.ts";
 import { StoreError } from "../../src/core/errors.ts";
-import { runEventSchema, runMetricsSchema } from "../../src/report/schema.ts";
+import { runEventSchema, runMetricsSchema } from "../../src/report/record/schema.ts";
 
 const rows: readonly EvaluatedRow[] = [
   {

@@ -6,8 +6,8 @@ import { type OpenGeneratorOptions, openGenerator } from "../../src/app/generato
 import { openRun } from "../../src/app/predictor.ts";
 import { routingFile } from "../../src/app/routing.ts";
 import type { Prediction, PredictOptions } from "../../src/app/types.ts";
-import { fillPrompt, promptTemplate } from "../../src/data/prompts.ts";
-import { readRunRecord } from "../../src/report/record.ts";
+import { fillPrompt, promptTemplate } from "../../src/data/encoding/prompts.ts";
+import { readRunRecord } from "../../src/report/record/record.ts";
 import { accrete } from "../support/cli.ts";
 import { folderOfTestFile } from "../support/folders.ts";
 import { configWith, routedMetrics, runToEnd } from "../support/runs.ts";

@@ -2,13 +2,13 @@
 import { cp, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
-import { loadBackbone } from "../../src/model/backbone.ts";
+import { loadBackbone } from "../../src/model/settings/backbone.ts";
 import { createLearner } from "../../src/app/createLearner.ts";
 import { packageVersion } from "../../src/core/packageInfo.ts";
 import { loadAdapter } from "../../src/app/predictor.ts";
 import { fromSavedAdapter, toSavedAdapter } from "../../src/model/savedTask.ts";
-import { collate } from "../../src/data/batching.ts";
-import { encodeAll } from "../../src/data/tokenizer.ts";
+import { collate } from "../../src/data/encoding/batching.ts";
+import { encodeAll } from "../../src/data/encoding/tokenizer.ts";
 import { writeFolderAtomic } from "../../src/io/atomic.ts";
 import { encodePeftFolder, readPeftFolder } from "../../src/peft/checkpoint.ts";
 import { runAdapter } from "../support/adapterRuns.ts";

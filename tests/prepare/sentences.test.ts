@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import { packageRoot } from "../../src/core/packageInfo.ts";
 import { readContinual } from "../../src/data/continual.ts";
 import { isWordLevel } from "../../src/data/continualWords.ts";
-import type { LabelledExample } from "../../src/data/types.ts";
+import type { LabelledExample } from "../../src/data/files/types.ts";
 import { catalogue } from "../../src/benchmark/prepare/catalogue.ts";
 import { encodeSentenceTasks } from "../../src/benchmark/prepare/encode.ts";
 import { datasetNames } from "../../src/benchmark/prepare/names.ts";

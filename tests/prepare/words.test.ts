@@ -2,7 +2,7 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { packageRoot } from "../../src/core/packageInfo.ts";
-import type { TaggedSentence } from "../../src/data/conll.ts";
+import type { TaggedSentence } from "../../src/data/files/conll.ts";
 import { isWordLevel, loadContinualWords, readContinualWords } from "../../src/data/continualWords.ts";
 import { countTypes } from "../../src/data/wordStream.ts";
 import { encodeWordTasks } from "../../src/benchmark/prepare/encode.ts";

@@ -5,7 +5,7 @@ import { describe, expect, test } from "vitest";
 import type { RunEvent } from "../../src/core/record.ts";
 import { compareRuns, type FinishedRecord } from "../../src/report/comparison.ts";
 import { renderComparisonPage } from "../../src/report/comparisonPage.ts";
-import { buildRunRecord } from "../../src/report/record.ts";
+import { buildRunRecord } from "../../src/report/record/record.ts";
 import { accrete } from "../support/cli.ts";
 import { temporaryFolder } from "../support/folders.ts";
 import { syntheticEvents } from "../support/records.ts";

@@ -8,11 +8,11 @@ import {
   rampSteps,
   ramps,
   themes,
-} from "../../src/report/colour.ts";
+} from "../../src/report/charts/colour.ts";
 import { renderHtml } from "../../src/report/html.ts";
-import { thinLosses } from "../../src/report/loss.ts";
-import { spread } from "../../src/report/plot.ts";
-import { buildRunRecord } from "../../src/report/record.ts";
+import { thinLosses } from "../../src/report/charts/loss.ts";
+import { spread } from "../../src/report/charts/plot.ts";
+import { buildRunRecord } from "../../src/report/record/record.ts";
 import { type SyntheticOptions, syntheticEvents } from "../support/records.ts";
 import { sentenceMetrics } from "../support/runs.ts";
 

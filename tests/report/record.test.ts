@@ -4,8 +4,8 @@ import { beforeEach, describe, expect, expectTypeOf, it } from "vitest";
 import type { z } from "zod";
 import { StoreError } from "../../src/core/errors.ts";
 import type { RunEvent, RunHeader, RunMetrics } from "../../src/core/record.ts";
-import { buildRunRecord, parseEvents, readRunRecord } from "../../src/report/record.ts";
-import type { runEventSchema, runHeaderSchema, runMetricsSchema } from "../../src/report/schema.ts";
+import { buildRunRecord, parseEvents, readRunRecord } from "../../src/report/record/record.ts";
+import type { runEventSchema, runHeaderSchema, runMetricsSchema } from "../../src/report/record/schema.ts";
 import { temporaryFolder } from "../support/folders.ts";
 import { syntheticEvents } from "../support/records.ts";
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { RunEvent } from "../../src/core/record.ts";
-import { buildRunRecord } from "../../src/report/record.ts";
+import { buildRunRecord } from "../../src/report/record/record.ts";
 import { renderTables, tableOptionsFor } from "../../src/report/terminal.ts";
 import { syntheticEvents } from "../support/records.ts";
 import { sentenceMetrics } from "../support/runs.ts";

@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { z } from "zod";
 import { createRng, shuffled } from "../../src/core/random.ts";
-import type { LabelledExample } from "../../src/data/types.ts";
+import type { LabelledExample } from "../../src/data/files/types.ts";
 import { buckets, measureOverlap, ngramFeatures, type SparseVector } from "./features.ts";
 import { demoTasks } from "./intents/index.ts";
 

@@ -1,6 +1,6 @@
 /** What the original knows of its prepared datasets by their folder's name. */
 import { basename } from "node:path";
-import type { PromptName } from "../../data/prompts.ts";
+import type { PromptName } from "../../data/encoding/prompts.ts";
 
 interface KnownDataset {
   readonly level: "sentence" | "word";

@@ -1,7 +1,8 @@
 /** Reading the original's flags, from its command line and its YAML file, with where each came from. */
+
+import { describe, toConfigIssues } from "../../config/issues.ts";
 import type { ConfigIssue } from "../../core/errors.ts";
 import { nearest } from "../../core/nearest.ts";
-import { describe, toConfigIssues } from "../../config/issues.ts";
 import {
   type FlagName,
   flagMeanings,

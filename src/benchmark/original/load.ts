@@ -1,11 +1,11 @@
 /** Loading a configuration of the original: its YAML file, its flags, and our own overrides on top. */
 import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
+import { type ResolvedConfig, readYaml, resolveConfig } from "../../config/load.ts";
+import { type AppliedOverride, applyOverrides, type Override } from "../../config/overrides.ts";
 import { ConfigError, type ConfigIssue } from "../../core/errors.ts";
 import { CONTINUAL_CONFIG } from "../../data/continual.ts";
 import { isWordLevel } from "../../data/continualWords.ts";
-import { type ResolvedConfig, readYaml, resolveConfig } from "../../config/load.ts";
-import { type AppliedOverride, applyOverrides, type Override } from "../../config/overrides.ts";
 import { type FlagName, flagMeanings, isFlag, type OriginalValues } from "./flags.ts";
 import { collectGiven, type Given, nameFlag, parseWords, readValues, unusedFlags } from "./given.ts";
 import { flagBehind, translate } from "./translate.ts";

@@ -2,7 +2,7 @@
 import { basename, join } from "node:path";
 import type { ConfigIssue } from "../../core/errors.ts";
 import { nearest } from "../../core/nearest.ts";
-import type { PromptName } from "../../data/prompts.ts";
+import type { PromptName } from "../../data/encoding/prompts.ts";
 import { knownDataset } from "./datasets.ts";
 import type { FlagName, OriginalValues } from "./flags.ts";
 import { otherMethods } from "./methods.ts";

@@ -1,7 +1,8 @@
 /** Writing the two-file layout that `data/continual.ts` and `data/continualWords.ts` read. */
-import { OUTSIDE, type TaggedSentence } from "../../data/conll.ts";
+
 import { CONTINUAL_CONFIG, CONTINUAL_DATA } from "../../data/continual.ts";
-import type { LabelledExample } from "../../data/types.ts";
+import { OUTSIDE, type TaggedSentence } from "../../data/files/conll.ts";
+import type { LabelledExample } from "../../data/files/types.ts";
 
 interface Splits<T> {
   readonly train: readonly T[];

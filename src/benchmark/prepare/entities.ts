@@ -1,6 +1,6 @@
 /** Sets of tagged sentences in columns: CoNLL-2003, WNUT17, Few-NERD, and what others were converted to. */
-import { readConll, type TaggedSentence } from "../../data/conll.ts";
-import { readLines } from "../../data/lines.ts";
+import { readConll, type TaggedSentence } from "../../data/files/conll.ts";
+import { readLines } from "../../data/files/lines.ts";
 import type { WordSource } from "../../data/wordStream.ts";
 import type { WordSourceWithNotes } from "./kinds.ts";
 import { findFile, misshapen, type RawFolder, requireFile } from "./rawFolder.ts";

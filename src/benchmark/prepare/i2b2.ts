@@ -2,8 +2,8 @@
 import { readFile } from "node:fs/promises";
 import { relative, sep } from "node:path";
 import { type Rng, shuffled } from "../../core/random.ts";
-import type { TaggedSentence } from "../../data/conll.ts";
-import { unreadable } from "../../data/lines.ts";
+import type { TaggedSentence } from "../../data/files/conll.ts";
+import { unreadable } from "../../data/files/lines.ts";
 import { readConverted } from "./entities.ts";
 import type { WordSourceWithNotes } from "./kinds.ts";
 import { listFiles, misshapen, missing, type RawFolder } from "./rawFolder.ts";

@@ -1,7 +1,7 @@
 /** OntoNotes 5 (LDC2013T19) in the columns of the CoNLL-2012 shared task. */
 import { relative, sep } from "node:path";
-import type { TaggedSentence } from "../../data/conll.ts";
-import { readLines } from "../../data/lines.ts";
+import type { TaggedSentence } from "../../data/files/conll.ts";
+import { readLines } from "../../data/files/lines.ts";
 import { readConverted } from "./entities.ts";
 import type { WordSourceWithNotes } from "./kinds.ts";
 import { listFiles, misshapen, missing, type RawFolder } from "./rawFolder.ts";

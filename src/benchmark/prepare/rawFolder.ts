@@ -3,7 +3,7 @@ import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { z } from "zod";
 import { DataError } from "../../core/errors.ts";
-import { readJson, unreadable } from "../../data/lines.ts";
+import { readJson, unreadable } from "../../data/files/lines.ts";
 
 export interface RawFolder {
   readonly dataset: string;

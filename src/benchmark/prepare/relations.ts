@@ -1,8 +1,8 @@
 /** Sets of relations between two entities of a sentence: FewRel and TACRED. */
 import { z } from "zod";
 import { type Rng, shuffled } from "../../core/random.ts";
+import type { LabelledExample } from "../../data/files/types.ts";
 import { type FewRelInstance, fewRelSchema, markEntities, relationNamesSchema } from "../../data/recipes.ts";
-import type { LabelledExample } from "../../data/types.ts";
 import type { SentenceSource } from "./kinds.ts";
 import { findFile, misshapen, parseJsonFile, type RawFolder, requireFile } from "./rawFolder.ts";
 

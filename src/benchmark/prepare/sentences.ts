@@ -1,6 +1,7 @@
 /** What the sets of sentences have in common. */
+
+import type { LabelledExample } from "../../data/files/types.ts";
 import type { Source } from "../../data/source.ts";
-import type { LabelledExample } from "../../data/types.ts";
 
 /** `card_arrival` → `card arrival`: labels as the benchmark's files have them, where they are text to be generated. */
 export function labelText(label: string): string {

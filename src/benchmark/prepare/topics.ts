@@ -3,8 +3,8 @@ import { createReadStream } from "node:fs";
 import { parse } from "csv-parse";
 import { DataError } from "../../core/errors.ts";
 import type { Rng } from "../../core/random.ts";
-import { readLines, unreadable } from "../../data/lines.ts";
-import type { LabelledExample } from "../../data/types.ts";
+import { readLines, unreadable } from "../../data/files/lines.ts";
+import type { LabelledExample } from "../../data/files/types.ts";
 import type { SentenceSource } from "./kinds.ts";
 import { misshapen, type RawFolder, requireFile } from "./rawFolder.ts";
 

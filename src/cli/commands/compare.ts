@@ -1,8 +1,7 @@
 import { readdir } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
-import { packageVersion } from "../../core/packageInfo.ts";
-import { noteOnFigures } from "../../store/adopted.ts";
 import { ConfigError, StoreError } from "../../core/errors.ts";
+import { packageVersion } from "../../core/packageInfo.ts";
 import { writeFileAtomic } from "../../io/atomic.ts";
 import {
   type Comparison,
@@ -12,8 +11,9 @@ import {
   formatSpread,
   type NamedRuns,
 } from "../../report/comparison.ts";
-import { formatBytes, formatSeconds, missing } from "../../report/format.ts";
-import { readRunRecord } from "../../report/record.ts";
+import { formatBytes, formatSeconds, missing } from "../../report/record/format.ts";
+import { readRunRecord } from "../../report/record/record.ts";
+import { noteOnFigures } from "../../store/adopted.ts";
 import { formatTable } from "../format.ts";
 import { shortPath } from "../shell.ts";
 import type { Terminal } from "../terminal.ts";

@@ -1,9 +1,9 @@
 import { readdir, rm } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { loadConfig } from "../../config/load.ts";
+import { StoreError } from "../../core/errors.ts";
 import { packageRoot } from "../../core/packageInfo.ts";
 import { isRunFile } from "../../experiment/runFolder.ts";
-import { StoreError } from "../../core/errors.ts";
 import { acquireLock } from "../../io/lock.ts";
 import { runToEnd } from "../runToEnd.ts";
 import { quote, shortPath } from "../shell.ts";

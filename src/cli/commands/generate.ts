@@ -69,9 +69,7 @@ export async function generateCommand(
       });
     }
     if (chosen.size > 0 && task === undefined && exact !== true && !json)
-      terminal.err(
-        `Adapters: ${describeChoices(chosen)}; --task names one, --exact takes the newest.\n`,
-      );
+      terminal.err(`Adapters: ${describeChoices(chosen)}; --task names one, --exact takes the newest.\n`);
   } catch (error) {
     if (!signal.aborted) throw error;
     await interrupt.waitForDuplicateSignal();

@@ -1,8 +1,8 @@
 import { stdin } from "node:process";
 import type { Prediction, TaggedText } from "../../continual/answers.ts";
+import type { RouterFitting, RunLevel } from "../../core/record.ts";
 import type { AnswerOptions } from "../../model/teachable.ts";
 import type { Predictor } from "../../store/openRun.ts";
-import type { RouterFitting, RunLevel } from "../../core/record.ts";
 import { StoppedError, UsageError } from "../failure.ts";
 import { formatFitting } from "../format.ts";
 import { Interrupt } from "../interrupt.ts";

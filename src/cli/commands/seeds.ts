@@ -6,7 +6,7 @@ import { StoreError } from "../../core/errors.ts";
 import type { RoutedMetrics, RunLevel, RunMetrics, WordProtocolMetrics } from "../../core/record.ts";
 import { type Spread, spreadOf } from "../../core/spread.ts";
 import { writeFileAtomic } from "../../io/atomic.ts";
-import { readRunRecord } from "../../report/record.ts";
+import { readRunRecord } from "../../report/record/record.ts";
 import { formatDuration, formatTable } from "../format.ts";
 import { type RunToEndOptions, runToEnd } from "../runToEnd.ts";
 import { shortPath } from "../shell.ts";

@@ -6,12 +6,12 @@
 
 import { FNV_OFFSET, hashIn, spreadBits } from "../../core/hashing.ts";
 import type { BaselineMetrics } from "../../core/record.ts";
-import type { Example, Task } from "../../data/types.ts";
+import type { Example, Task } from "../../data/files/types.ts";
 import { sha256 } from "../../io/hash.ts";
 import { type Compile, RouterFitter } from "../routers/fit.ts";
 import { quantize, takeRows } from "../statistics/fixedRows.ts";
 import { ClassStatistics, type Contribution } from "../statistics/statistics.ts";
-import { type Posterior, type FeatureRows } from "../types.ts";
+import type { FeatureRows, Posterior } from "../types.ts";
 
 /** F: a second moment of 2,048² is factored in about a second. */
 const BUCKETS = 2048;

@@ -1,6 +1,6 @@
 // Dimensions: n rows, B batch, D width of the feature, C classes.
 /** Probes: how well simple classifiers can tell classes apart by features that stay as they are. */
-import { type FeatureRows } from "../types.ts";
+
 import { DataError } from "../../core/errors.ts";
 import { createRng, type Rng, shuffled } from "../../core/random.ts";
 import { type ProbeKind, probeKinds } from "../../core/record.ts";
@@ -10,6 +10,7 @@ import { defaultHeads, HEAD_PREFIX, initHead } from "../../nn/heads.ts";
 import type { Executable } from "../../runtime/types.ts";
 import { buildHeadTrainingGraph, type FeatureStep, fitOnFeatures } from "../../train/featureFit.ts";
 import { sentenceTargets } from "../../train/trainer.ts";
+import type { FeatureRows } from "../types.ts";
 
 /** Features (n, D), and the class of each. */
 export interface ProbeRows {

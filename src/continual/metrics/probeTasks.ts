@@ -1,8 +1,9 @@
 /** Probing a model before and after a task's adapter is learned. */
-import { type FeatureRows, type LearnedTask } from "../types.ts";
-import type { Encoding } from "../../data/tokenizer.ts";
-import type { LabelledExample, Task } from "../../data/types.ts";
+
+import type { Encoding } from "../../data/encoding/tokenizer.ts";
+import type { LabelledExample, Task } from "../../data/files/types.ts";
 import type { AdaptedBackbone } from "../passes/adaptedBackbone.ts";
+import type { FeatureRows, LearnedTask } from "../types.ts";
 import { type ProbeOptions, type ProbeResult, type ProbeRows, probeFeatures } from "./probe.ts";
 
 /**

@@ -4,9 +4,15 @@
  * Hashed n-grams and shapes with a Gaussian of shared covariance over them, no network.
  */
 import type { BaselineMetrics } from "../../core/record.ts";
-import { OUTSIDE, type TaggedSentence } from "../../data/conll.ts";
+import { OUTSIDE, type TaggedSentence } from "../../data/files/conll.ts";
 import { maskTypes, type WordTask } from "../../data/wordStream.ts";
 import { sha256 } from "../../io/hash.ts";
+import { type Compile, type FittedRouter, RouterFitter } from "../routers/fit.ts";
+import { OUTSIDE_BIASES } from "../routing/wordFusionFit.ts";
+import { quantize, takeRows } from "../statistics/fixedRows.ts";
+import { ClassStatistics, type Contribution } from "../statistics/statistics.ts";
+import { joinRows } from "../statistics/totals.ts";
+import { drawRows, drawStatistics, MOST_WORDS_OF_A_TAG } from "../statistics/wordStatistics.ts";
 import {
   countEntities,
   type EntityCount,
@@ -14,14 +20,8 @@ import {
   poolCounts,
   scoreCounts,
 } from "../taskTypes/entityMetrics.ts";
+import type { FeatureRows, FixedRows, Posterior } from "../types.ts";
 import { addGrams, bestColumn } from "./baseline.ts";
-import { type Compile, type FittedRouter, RouterFitter } from "../routers/fit.ts";
-import { quantize, takeRows } from "../statistics/fixedRows.ts";
-import { ClassStatistics, type Contribution } from "../statistics/statistics.ts";
-import { joinRows } from "../statistics/totals.ts";
-import { type FixedRows, type Posterior, type FeatureRows } from "../types.ts";
-import { OUTSIDE_BIASES } from "../routing/wordFusionFit.ts";
-import { drawRows, drawStatistics, MOST_WORDS_OF_A_TAG } from "../statistics/wordStatistics.ts";
 
 /** F: half the buckets that texts have; a word has fewer n-grams. */
 const BUCKETS = 1024;

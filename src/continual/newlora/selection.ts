@@ -108,7 +108,10 @@ export class Selection implements AsyncDisposable {
     return {
       ...data,
       selector: tensors,
-      targets: (batch): Record<string, HostTensor> => ({ ...data.targets(batch), ...preference(batch.indices) }),
+      targets: (batch): Record<string, HostTensor> => ({
+        ...data.targets(batch),
+        ...preference(batch.indices),
+      }),
     };
   }
 

@@ -51,7 +51,8 @@ export class SelectionRouting {
   ): Promise<readonly RoutedItem[]> {
     checkTop(top);
     if (given.items.length === 0) return [];
-    const encoded = given.kept === undefined ? { ...given, kept: { logits: new Map(), features: new Map() } } : given;
+    const encoded =
+      given.kept === undefined ? { ...given, kept: { logits: new Map(), features: new Map() } } : given;
     const { frozen, passes } = selectorKinds[this.selection.kind];
     const weights = frozen
       ? await this.weighFrozen(state, tasks, encoded, signal)
@@ -114,7 +115,8 @@ export class SelectionRouting {
       const all = tasks.every((task) => kept?.logits.has(task) === true);
       if (all || !selectorKinds[this.selection.kind].frozen) {
         const logits = await this.type.logits(tasks, encoded, signal);
-        return (row) => headOf(selected(row), tasks[selected(row)]!.labels, rowOf(logits[selected(row)]!, row), 1);
+        return (row) =>
+          headOf(selected(row), tasks[selected(row)]!.labels, rowOf(logits[selected(row)]!, row), 1);
       }
       const among = tasks.map((learned) => ({ learned }));
       const rows = [...encodings.keys()];
@@ -139,5 +141,12 @@ function rank(
   // Of equals the first task's first slot.
   for (let i = 1; i < scores.length; i++) if (scores[i]! > scores[best]!) best = i;
   const owner = tasks[owners[best] ?? 0];
-  return { text, label: labels[best] ?? "", score: (scores[best] ?? 0) / total, task: owner?.name ?? "", top: ranked, passes };
+  return {
+    text,
+    label: labels[best] ?? "",
+    score: (scores[best] ?? 0) / total,
+    task: owner?.name ?? "",
+    top: ranked,
+    passes,
+  };
 }

@@ -1,8 +1,9 @@
 // Dimensions: n rows, D width of the feature, N tasks.
 /** How a selection network on frozen features learns: with pseudo-features of earlier classes for negatives. */
-import { type FeatureRows } from "../types.ts";
+
 import type { Rng } from "../../core/random.ts";
 import { shuffled } from "../../core/random.ts";
+import type { FeatureRows } from "../types.ts";
 import type { ClassStatistics } from "./selectorState.ts";
 
 /** Examples that the pooled variance counts as, beside a class's own. */

@@ -1,5 +1,5 @@
 // Dimensions: n rows, D width of the feature, N outputs.
-import { type FeatureRows } from "../types.ts";
+
 import { setImmediate as nextTick } from "node:timers/promises";
 import { OpenedOnce } from "../../core/openedOnce.ts";
 import type { Rng } from "../../core/random.ts";
@@ -10,6 +10,7 @@ import { type FeatureStep, fitOnFeatures } from "../../train/featureFit.ts";
 import { GRADIENT_PREFIX } from "../../train/graphs.ts";
 import { buildSelectorGraph, buildSelectorTrainingGraph, preferenceFeeds } from "../../train/selector.ts";
 import type { TrainingOptions } from "../../train/trainer.ts";
+import type { FeatureRows } from "../types.ts";
 import type { OwnedRows } from "./selectorFrozen.ts";
 import { countOutputs, type SelectorTensors } from "./selectorState.ts";
 

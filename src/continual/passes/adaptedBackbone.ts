@@ -1,9 +1,8 @@
-import type { FeatureRows, LearnedTask, Logits, TaskOutputs } from "../types.ts";
 import { asFloat32 } from "../../core/tensor.ts";
-import { encodePrompted, type PromptTemplate } from "../../data/prompts.ts";
-import { type Encoding, encodeAll, encodeEach, type Tokenizer } from "../../data/tokenizer.ts";
-import type { Example } from "../../data/types.ts";
-import { encodeAllWords, type WordEncoding } from "../../data/wordEncoding.ts";
+import { encodePrompted, type PromptTemplate } from "../../data/encoding/prompts.ts";
+import { type Encoding, encodeAll, encodeEach, type Tokenizer } from "../../data/encoding/tokenizer.ts";
+import { encodeAllWords, type WordEncoding } from "../../data/encoding/wordEncoding.ts";
+import type { Example } from "../../data/files/types.ts";
 import type { Graph } from "../../graph/types.ts";
 import { adapterMethod } from "../../peft/adapters.ts";
 import type { Executable, Runtime } from "../../runtime/types.ts";
@@ -14,10 +13,9 @@ import {
   type TrainingGraph,
   type TrainingGraphOptions,
 } from "../../train/graphs.ts";
-import type { TrainableState } from "../../train/trainer.ts";
+import type { FeatureRows, LearnedTask, Logits, RoutingFeatureSpec, TaskOutputs } from "../types.ts";
 import { MixedPass } from "./mixedPass.ts";
 import { Passes, scatterRows } from "./passes.ts";
-import type { RoutingFeatureSpec } from "../types.ts";
 import { frozenModel, readRoutingFeatures, readRoutingTokenFeatures } from "./routingPass.ts";
 import { TaskPasses } from "./taskPasses.ts";
 import type { Trunks } from "./trunkCache.ts";

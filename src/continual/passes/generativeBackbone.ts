@@ -1,11 +1,15 @@
-import { type LearnedTask } from "../types.ts";
 import { DataError } from "../../core/errors.ts";
 import { OpenedOnce } from "../../core/openedOnce.ts";
-import { encodeAnswers, encodePrompt, type PromptTemplate } from "../../data/prompts.ts";
-import { type Encoding, encodeEach, type Tokenizer } from "../../data/tokenizer.ts";
-import type { Example } from "../../data/types.ts";
+import { encodeAnswers, encodePrompt, type PromptTemplate } from "../../data/encoding/prompts.ts";
+import { type Encoding, encodeEach, type Tokenizer } from "../../data/encoding/tokenizer.ts";
+import type { Example } from "../../data/files/types.ts";
 import { buildCausalTrainingGraph, type CausalStructure } from "../../generate/graphs.ts";
-import { type CausalModel, type Continuation, generateGreedy, openCausalModel } from "../../generate/greedy.ts";
+import {
+  type CausalModel,
+  type Continuation,
+  generateGreedy,
+  openCausalModel,
+} from "../../generate/greedy.ts";
 import { openScoringModel, type ScoringModel, scoreAnswers } from "../../generate/scoring.ts";
 import { buildTrie } from "../../generate/trie.ts";
 import type { Graph } from "../../graph/types.ts";
@@ -13,7 +17,8 @@ import { adapterMethod } from "../../peft/adapters.ts";
 import type { CompileOptions, Executable, Runtime } from "../../runtime/types.ts";
 import type { TrainingGraph } from "../../train/graphs.ts";
 import { parameterFeeds } from "../../train/trainer.ts";
-import type { TrainedModel } from "../taskTypes/taskTrainer.ts";
+import type { LearnedTask } from "../types.ts";
+import type { TrainedModel } from "./trainedModel.ts";
 
 /** Tokens that an answer may have at least, as the original benchmark generates. */
 const LEAST_NEW_TOKENS = 10;
@@ -108,7 +113,11 @@ export class GenerativeBackbone implements TrainedModel, AsyncDisposable {
     const encode = (example: Example) => encodePrompt(this.tokenizer, template, example, room);
     const { encodings, truncated } = encodeEach(examples, encode, what);
     const prompts = encodings.map(({ ids }) => ids);
-    return { prompts, encodings: encodings.map((prompt) => ({ ...prompt, typeIds: prompt.ids.map(() => 0) })), truncated };
+    return {
+      prompts,
+      encodings: encodings.map((prompt) => ({ ...prompt, typeIds: prompt.ids.map(() => 0) })),
+      truncated,
+    };
   }
 
   /** A label's tokens, its end token last. @throws DataError if it is none of the labels */

@@ -1,12 +1,13 @@
 // Dimensions: n texts, B batch, T tokens, C classes.
 /** The pass in which every text goes through its own task's adapter and head. */
-import { type LearnedTask, type Logits } from "../types.ts";
+
 import { asFloat32, int64 } from "../../core/tensor.ts";
-import type { Encoding } from "../../data/tokenizer.ts";
+import type { Encoding } from "../../data/encoding/tokenizer.ts";
 import { adapterMethod } from "../../peft/adapters.ts";
 import type { ModelStructure } from "../../train/graphs.ts";
 import { buildMixedGraph, TASK_OF } from "../../train/mixedGraph.ts";
 import type { BatchView } from "../../train/trainer.ts";
+import type { LearnedTask, Logits } from "../types.ts";
 import type { Pass, Passes } from "./passes.ts";
 import { TaskStacks, tasksOfTexts } from "./taskStack.ts";
 import type { TrunkRows } from "./trunkRows.ts";

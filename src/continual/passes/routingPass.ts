@@ -1,13 +1,13 @@
 // Dimensions: n texts, D width.
 /** The pass that routers read: the states of several layers, adapters off. */
 import { asFloat32 } from "../../core/tensor.ts";
-import type { Encoding } from "../../data/tokenizer.ts";
+import type { Encoding } from "../../data/encoding/tokenizer.ts";
 import { adapterMethod } from "../../peft/adapters.ts";
 import type { ModelStructure } from "../../train/graphs.ts";
 import { buildRoutingGraph } from "../../train/routingGraph.ts";
 import { type BatchView, parameterFeeds } from "../../train/trainer.ts";
+import type { FeatureRows, LearnedTask, RoutingFeatureSpec } from "../types.ts";
 import { type Pass, type Passes, scatterRows } from "./passes.ts";
-import { type RoutingFeatureSpec, type FeatureRows, type LearnedTask } from "../types.ts";
 import type { TrunkRows } from "./trunkRows.ts";
 
 export interface RoutingRead {

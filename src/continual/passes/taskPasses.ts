@@ -1,7 +1,7 @@
 // Dimensions: n texts, B batch, T tokens, D width, C classes.
 /** Passes of texts through tasks' adapters and heads, above a trunk that the tasks share where there is one. */
 import { asFloat32 } from "../../core/tensor.ts";
-import type { Encoding } from "../../data/tokenizer.ts";
+import type { Encoding } from "../../data/encoding/tokenizer.ts";
 import type { Tensors } from "../../runtime/types.ts";
 import {
   buildInferenceGraph,
@@ -11,7 +11,7 @@ import {
   TRUNK_STATE,
 } from "../../train/graphs.ts";
 import { type BatchView, parameterFeeds, type TrainableState } from "../../train/trainer.ts";
-import { yieldToEventLoop, type Pass, type Passes } from "./passes.ts";
+import { type Pass, type Passes, yieldToEventLoop } from "./passes.ts";
 import { frozenModel } from "./routingPass.ts";
 import type { TrunkBatches, Trunks } from "./trunkCache.ts";
 import type { TrunkRows } from "./trunkRows.ts";

@@ -1,8 +1,9 @@
 // Dimensions: n texts, S stacked tasks.
-import { type LearnedTask } from "../types.ts";
+
 import { GraphError } from "../../core/errors.ts";
 import type { HostTensor } from "../../core/tensor.ts";
 import { stackParameters } from "../../train/mixedGraph.ts";
+import type { LearnedTask } from "../types.ts";
 
 /** Tasks whose parameters lie stacked, and where. */
 export interface TaskStack {

@@ -6,7 +6,7 @@
 import { mkdir, readdir, readFile, rm, stat, utimes } from "node:fs/promises";
 import { join } from "node:path";
 import { StoreError } from "../../core/errors.ts";
-import type { Encoding } from "../../data/tokenizer.ts";
+import type { Encoding } from "../../data/encoding/tokenizer.ts";
 import { writeFileAtomic } from "../../io/atomic.ts";
 import { cacheFolder } from "../../io/cacheFolder.ts";
 import { sha256, sha256Json } from "../../io/hash.ts";

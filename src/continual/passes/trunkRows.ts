@@ -1,7 +1,7 @@
 // Dimensions: B batch, T tokens, D width.
 /** What a trunk gave for texts, so that whatever lies above it can go on from there. */
 import { float32, type HostTensor } from "../../core/tensor.ts";
-import type { Encoding } from "../../data/tokenizer.ts";
+import type { Encoding } from "../../data/encoding/tokenizer.ts";
 import { TRUNK_STATE } from "../../train/graphs.ts";
 import type { BatchView } from "../../train/trainer.ts";
 
@@ -23,7 +23,12 @@ export class TrunkRows {
    * @param lengths tokens of each text
    * @param values their states one below the other, (sum of lengths, D); absent: room for them, to be filled by {@link put}
    */
-  static allocate(lengths: readonly number[], layers: number, width: number, values?: Float32Array): TrunkRows {
+  static allocate(
+    lengths: readonly number[],
+    layers: number,
+    width: number,
+    values?: Float32Array,
+  ): TrunkRows {
     const all = values ?? new Float32Array(lengths.reduce((sum, length) => sum + length, 0) * width);
     let next = 0;
     const states = lengths.map((length) => {

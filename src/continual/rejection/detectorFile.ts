@@ -6,9 +6,9 @@ import { decodeSafetensors, encodeSafetensors } from "../../io/safetensors.ts";
 import type { Matrix } from "../../linalg/algebra.ts";
 import { copyLower, mirrorLower, packedLength } from "../../linalg/lower.ts";
 import type { Readout } from "../routers/closedForm.ts";
+import { doubles, featureMapSchema, plainFeatureMap, singles } from "../routers/routerFile.ts";
 import { checkVersion, decodeConstants, encodeConstants, parseJson } from "../statistics/contributionFile.ts";
 import type { DetectorModel, Evidence } from "./detectorModel.ts";
-import { doubles, featureMapSchema, plainFeatureMap, singles } from "../routers/routerFile.ts";
 
 const VERSION = "1";
 

@@ -3,9 +3,9 @@
 import { setImmediate as nextTick } from "node:timers/promises";
 import type { Algebra, Matrix } from "../../linalg/algebra.ts";
 import type { Readout } from "../routers/closedForm.ts";
-import type { FeatureMapper, FeatureMap } from "../statistics/featureMaps.ts";
-import { blockOf, takeRows } from "../statistics/fixedRows.ts";
 import { type Machinery, readOut } from "../routers/routerModel.ts";
+import type { FeatureMap, FeatureMapper } from "../statistics/featureMaps.ts";
+import { blockOf, takeRows } from "../statistics/fixedRows.ts";
 import type { FeatureConstants, FixedRows } from "../types.ts";
 
 /** Texts that go through the products at once, always as many. */

@@ -1,6 +1,6 @@
 // Dimensions: n texts, F routing features, M numbers of an expansion, C classes.
 /** Fitting scores that tell texts of no known class. */
-import { type FeatureRows } from "../types.ts";
+
 import type { Algebra, Matrix } from "../../linalg/algebra.ts";
 import { type CholeskyOptions, factorize, solveFactored } from "../../linalg/cholesky.ts";
 import {
@@ -12,6 +12,12 @@ import {
   shrink,
   withinCovariance,
 } from "../routers/closedForm.ts";
+import type { FitContext } from "../routers/fitContext.ts";
+import { detectorMembers, detectorSoftmax, expansionOf } from "../routers/members.ts";
+import { chooseSoftmax } from "../routers/softmaxFit.ts";
+import type { FeatureMapper } from "../statistics/featureMaps.ts";
+import { accumulate, type Totals } from "../statistics/totals.ts";
+import type { FeatureRows } from "../types.ts";
 import {
   addScores,
   type DetectorModel,
@@ -24,12 +30,7 @@ import {
   type Standard,
   standardize,
 } from "./detectorModel.ts";
-import type { FeatureMapper } from "../statistics/featureMaps.ts";
-import type { FitContext } from "../routers/fitContext.ts";
-import { detectorMembers, detectorSoftmax, expansionOf } from "../routers/members.ts";
 import { rejectionThreshold } from "./rejection.ts";
-import { chooseSoftmax } from "../routers/softmaxFit.ts";
-import { accumulate, type Totals } from "../statistics/totals.ts";
 
 /** Larger scores are less like the known classes. */
 export interface OutOfScopeDetector {

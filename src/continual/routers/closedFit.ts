@@ -1,6 +1,8 @@
 // Dimensions: n rows, M numbers of an expansion, C classes.
 /** Fitting one closed-form member: first without the held-out rows, to choose; then once with all. */
 import { factorize } from "../../linalg/cholesky.ts";
+import type { FeatureMapper } from "../statistics/featureMaps.ts";
+import { accumulate, type Totals } from "../statistics/totals.ts";
 import { fitInverseTemperature, logLoss, naturalScale, thinOut } from "./calibration.ts";
 import {
   centredGram,
@@ -12,11 +14,9 @@ import {
   shrink,
   withinCovariance,
 } from "./closedForm.ts";
-import type { FeatureMapper } from "../statistics/featureMaps.ts";
 import type { ChosenMember, FitContext } from "./fitContext.ts";
 import { type ClosedForm, type ClosedMember, expansionOf, grids, SEARCH_SIZE } from "./members.ts";
 import { readOut32 } from "./routerModel.ts";
-import { accumulate, type Totals } from "../statistics/totals.ts";
 
 /** Makes a readout at one setting after another from the same totals. */
 type Solve = (setting: number) => Promise<Readout>;

@@ -3,31 +3,26 @@
 import { DataError } from "../../core/errors.ts";
 import type { RouterFitting } from "../../core/record.ts";
 import { Algebra, type Compile, type Matrix } from "../../linalg/algebra.ts";
+import { type FeatureMap, FeatureMapper, featureMapKey } from "../statistics/featureMaps.ts";
+import type { ClassStatistics } from "../statistics/statistics.ts";
+import type { FeatureConstants, FixedRows, Posterior, Router, RouterKind } from "../types.ts";
 import { accuracyOf, fitInverseTemperature } from "./calibration.ts";
 import { chooseClosed } from "./closedFit.ts";
-import { decodeDetector, encodeDetector } from "../rejection/detectorFile.ts";
-import { type DetectorModel, scoreRows } from "../rejection/detectorModel.ts";
-import { FeatureMapper, type FeatureMap, featureMapKey } from "../statistics/featureMaps.ts";
-import { quantize } from "../statistics/fixedRows.ts";
 import type { ChosenMember, FitContext } from "./fitContext.ts";
 import { type Split, splitStatistics } from "./heldOut.ts";
 import { autoKinds, learnsClassPrior, type MemberSpec, routerMembers } from "./members.ts";
 import { chooseNetwork } from "./networkFit.ts";
-import { fitDetector, type OutOfScopeDetector, type OutOfScopeOptions } from "../rejection/outOfScope.ts";
 import { decodeRouter, encodeRouter } from "./routerFile.ts";
 import {
   addShare,
   answer,
-  checkWidth,
   type Machinery,
   type Member,
   posteriorOf,
   type RouterModel,
 } from "./routerModel.ts";
 import { chooseSoftmax } from "./softmaxFit.ts";
-import type { ClassStatistics } from "../statistics/statistics.ts";
-import { type RowPart, TotalsKeeper } from "../statistics/totalsKeeper.ts";
-import type { FeatureConstants, FixedRows, Posterior, Router, RouterKind } from "../types.ts";
+import { type RowPart, TotalsKeeper } from "./totalsKeeper.ts";
 
 export type { Compile } from "../../linalg/algebra.ts";
 
@@ -113,7 +108,8 @@ export class RouterFitter implements AsyncDisposable {
   private readonly compile: Compile;
   private readonly keeper: TotalsKeeper;
   private readonly expanders = new Map<string, FeatureMapper>();
-  private readonly machinery: Machinery;
+  /** What fitted models answer with. */
+  readonly machinery: Machinery;
 
   constructor(compile: Compile) {
     this.compile = compile;
@@ -164,41 +160,6 @@ export class RouterFitter implements AsyncDisposable {
     return { ...this.route(model, choice, statistics.retained().bytes), ...judged };
   }
 
-  /**
-   * Fits what tells texts of no known class, a function of the statistics and the rate.
-   * @throws DataError if there is no class
-   */
-  async detect(statistics: ClassStatistics, options: OutOfScopeOptions = {}): Promise<OutOfScopeDetector> {
-    const context = this.context(statistics, 0, options.signal);
-    return this.detector(await fitDetector(context, options.falseRejectRate));
-  }
-
-  /** The bytes of a fitted detector, `detector.safetensors`: enough to answer without the statistics. */
-  encodeDetector({ model }: OutOfScopeDetector): Uint8Array {
-    return encodeDetector(model);
-  }
-
-  /**
-   * @param where names the file in errors
-   * @throws StoreError if the file is of another version or damaged
-   */
-  decodeDetector(bytes: Uint8Array, where: string): OutOfScopeDetector {
-    return this.detector(decodeDetector(bytes, where));
-  }
-
-  private detector(model: DetectorModel): OutOfScopeDetector {
-    const { constants, threshold, falseRejectRate } = model;
-    return {
-      threshold,
-      falseRejectRate,
-      model,
-      score: async (features, signal) => {
-        checkWidth("out-of-scope detector", features, constants);
-        return await scoreRows(this.machinery, model, quantize(features), signal);
-      },
-    };
-  }
-
   /** The bytes of a fitted router, `router.safetensors`: enough to answer without the statistics. */
   encode(router: FittedRouter): Uint8Array {
     return encodeRouter(router);
@@ -217,7 +178,8 @@ export class RouterFitter implements AsyncDisposable {
     await this.algebra[Symbol.asyncDispose]();
   }
 
-  private context(statistics: ClassStatistics, seed: number, signal: AbortSignal | undefined): FitContext {
+  /** What a fit to these statistics works with. @throws DataError if there is no class */
+  context(statistics: ClassStatistics, seed: number, signal: AbortSignal | undefined): FitContext {
     const { labels, constants, contributions } = statistics;
     if (labels.length === 0)
       throw new DataError("a router needs at least one class, the statistics have none", {

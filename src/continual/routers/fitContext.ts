@@ -1,12 +1,12 @@
 // Dimensions: h held-out rows, C classes.
 /** What the fit of one member works on, and what it gives. */
 import type { Algebra, Compile, Matrix } from "../../linalg/algebra.ts";
-import type { FeatureMapper, FeatureMap } from "../statistics/featureMaps.ts";
-import type { Split } from "./heldOut.ts";
-import type { Member } from "./routerModel.ts";
+import type { FeatureMap, FeatureMapper } from "../statistics/featureMaps.ts";
 import type { ClassStatistics } from "../statistics/statistics.ts";
 import type { Totals } from "../statistics/totals.ts";
-import type { RowPart } from "../statistics/totalsKeeper.ts";
+import type { Split } from "./heldOut.ts";
+import type { Member } from "./routerModel.ts";
+import type { RowPart } from "./totalsKeeper.ts";
 
 export interface FitContext {
   readonly algebra: Algebra;

@@ -5,9 +5,9 @@ import { float32, float64, type HostTensor } from "../../core/tensor.ts";
 import { decodeSafetensors, encodeSafetensors } from "../../io/safetensors.ts";
 import { checkVersion, decodeConstants, encodeConstants, parseJson } from "../statistics/contributionFile.ts";
 import type { FeatureMap } from "../statistics/featureMaps.ts";
+import { routerKinds } from "../types.ts";
 import type { FittedRouter } from "./fit.ts";
 import type { Member } from "./routerModel.ts";
-import { routerKinds } from "../types.ts";
 
 const VERSION = "1";
 

@@ -3,12 +3,12 @@
 import { setImmediate as nextTick } from "node:timers/promises";
 import { DataError } from "../../core/errors.ts";
 import type { Algebra, Matrix, Matrix32 } from "../../linalg/algebra.ts";
+import type { FeatureMap, FeatureMapper } from "../statistics/featureMaps.ts";
+import { blockOf, quantize, takeRows } from "../statistics/fixedRows.ts";
+import type { FeatureConstants, FeatureRows, FixedRows, Posterior, RouterKind } from "../types.ts";
 import { logSoftmax } from "./calibration.ts";
 import type { Readout } from "./closedForm.ts";
-import type { FeatureMapper, FeatureMap } from "../statistics/featureMaps.ts";
-import { blockOf, quantize, takeRows } from "../statistics/fixedRows.ts";
 import { askNetwork, type NetworkReadout } from "./networkModel.ts";
-import { type FeatureConstants, type FixedRows, type Posterior, type RouterKind, type FeatureRows } from "../types.ts";
 
 /** A member that is affine in its expansion. */
 export interface AffineMember {

@@ -4,6 +4,7 @@ import { setImmediate as nextTick } from "node:timers/promises";
 import type { Algebra, Matrix32 } from "../../linalg/algebra.ts";
 import { factorize } from "../../linalg/cholesky.ts";
 import { NarrowSolver } from "../../linalg/narrowSolver.ts";
+import { addSecond } from "../statistics/totals.ts";
 import { fitInverseTemperature } from "./calibration.ts";
 import type { Readout } from "./closedForm.ts";
 import type { ChosenMember, FitContext } from "./fitContext.ts";
@@ -11,7 +12,6 @@ import { trainingRows } from "./heldOut.ts";
 import { expansionOf, type SoftmaxMember, softmaxSettings } from "./members.ts";
 import { type AffineMember, readOut } from "./routerModel.ts";
 import { heldOutPieces, type Piece, piecesOf, thinPieces, widening } from "./softmaxPieces.ts";
-import { addSecond } from "../statistics/totals.ts";
 
 /** Where the classes lie, and the metric that steps are taken in. */
 interface Preconditioner {

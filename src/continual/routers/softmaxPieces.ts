@@ -3,10 +3,10 @@
 import { setImmediate as nextTick } from "node:timers/promises";
 import type { Matrix32 } from "../../linalg/algebra.ts";
 import { EXACT_ROWS, type FeatureMapper } from "../statistics/featureMaps.ts";
-import type { FitContext } from "./fitContext.ts";
-import type { TargetedRows } from "./heldOut.ts";
 import { joinRows } from "../statistics/totals.ts";
 import type { FixedRows } from "../types.ts";
+import type { FitContext } from "./fitContext.ts";
+import type { TargetedRows } from "./heldOut.ts";
 
 /** Rows with their classes, as many as go through a product at once. Random features have 8 bits, features 16. */
 export interface Piece {

@@ -5,9 +5,11 @@
  * left the layers that no task adapts. What is routed is texts alone: no label, task or number of classes to come can reach
  * it.
  */
-import type { Encoding } from "../../data/tokenizer.ts";
+import type { Encoding } from "../../data/encoding/tokenizer.ts";
 import type { AdaptedBackbone } from "../passes/adaptedBackbone.ts";
 import type { TrunkRows } from "../passes/trunkRows.ts";
+import type { OutOfScopeDetector } from "../rejection/outOfScope.ts";
+import type { FeatureRows, LearnedTask, Posterior, Router, RoutingFeatureSpec } from "../types.ts";
 import {
   type ClassLayout,
   type Fusion,
@@ -19,8 +21,6 @@ import {
   taskProbabilities,
   tasksToAsk,
 } from "./fusion.ts";
-import type { OutOfScopeDetector } from "../rejection/outOfScope.ts";
-import { type Posterior, type Router, type RoutingFeatureSpec, type FeatureRows, type LearnedTask } from "../types.ts";
 
 /** A task among which texts are routed. */
 export interface RoutedTask {

@@ -3,24 +3,25 @@
  * Routed inference for words: one pass with adapters off gives every word a posterior over tags; in sentences where a type
  * is plausible, the adapters of its task are asked in one mixed pass, with the first one's for `O`.
  */
-import { OUTSIDE } from "../../data/conll.ts";
-import type { WordEncoding } from "../../data/wordEncoding.ts";
+
+import type { WordEncoding } from "../../data/encoding/wordEncoding.ts";
+import { OUTSIDE } from "../../data/files/conll.ts";
 import type { AdaptedBackbone } from "../passes/adaptedBackbone.ts";
 import type { TrunkRows } from "../passes/trunkRows.ts";
+import { askOfWords, type WordFeatures, type WordRows } from "../statistics/wordStatistics.ts";
 import type { WordChoice } from "../taskTypes/wordPrediction.ts";
-import { type Posterior, type Router, type LearnedTask, type Logits } from "../types.ts";
+import type { LearnedTask, Logits, Posterior, Router } from "../types.ts";
 import type { TagChain } from "./wordDecoding.ts";
 import {
   biased,
   chooseOfSentence,
-  type TagLayout,
   raiseOutside,
   type Span,
+  type TagLayout,
   tasksOfSentence,
   type WordEvidence,
   type WordFusion,
 } from "./wordFusion.ts";
-import { askOfWords, readWordRows, type WordFeatures, type WordRows } from "../statistics/wordStatistics.ts";
 
 /** Everything that routes words. */
 export interface WordRouting {

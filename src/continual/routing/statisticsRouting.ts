@@ -5,9 +5,9 @@ import type { AdaptedBackbone } from "../passes/adaptedBackbone.ts";
 import { type FitOptions, type FittedRouter, type FitWatch, RouterFitter } from "../routers/fit.ts";
 import { hashAdapter } from "../statistics/adapterHash.ts";
 import {
-  checkSameConstants,
   ClassStatistics,
   type Contribution,
+  checkSameConstants,
   distinctContributions,
 } from "../statistics/statistics.ts";
 import type { FeatureConstants, LearnedTask, RoutingFeatureSpec } from "../types.ts";
@@ -137,7 +137,12 @@ export class StatisticsFits implements AsyncDisposable {
     if (this.latest?.key !== key) {
       const { seed } = this.settings;
       const { classPrior } = this.how;
-      const router = this.fitter.fit(statistics, { kind: this.kindFor(statistics), seed, classPrior, ...watch });
+      const router = this.fitter.fit(statistics, {
+        kind: this.kindFor(statistics),
+        seed,
+        classPrior,
+        ...watch,
+      });
       this.latest = { key, router };
       // A fit that failed is no answer for the next one who asks.
       router.catch(() => {
@@ -157,7 +162,13 @@ export class StatisticsFits implements AsyncDisposable {
     const { kind, settings, heldOutAccuracy, heldOutRows } = router.choice;
     const { retainedBytes } = router;
     const choice = { kind, settings: { ...settings }, heldOutAccuracy, heldOutRows, retainedBytes };
-    const summary: Summary = { version: 3, key: this.keyOf(statistics), router: sha256(bytes), choice, ...extra };
+    const summary: Summary = {
+      version: 3,
+      key: this.keyOf(statistics),
+      router: sha256(bytes),
+      choice,
+      ...extra,
+    };
     return new Map([
       [routerFile, bytes],
       [routingFile, new TextEncoder().encode(`${JSON.stringify(summary, null, 2)}\n`)],

@@ -78,7 +78,11 @@ export interface TaskRouting<E extends EncodedItems, R> extends AsyncDisposable 
   ): Promise<readonly (number | undefined)[]>;
   summarize(routing: R): RouterSummary | undefined;
   /** The files that answer without the statistics, by name. */
-  encode(routing: R, tasks: readonly RoutedTask[], watch?: FitWatch): Promise<ReadonlyMap<string, Uint8Array>>;
+  encode(
+    routing: R,
+    tasks: readonly RoutedTask[],
+    watch?: FitWatch,
+  ): Promise<ReadonlyMap<string, Uint8Array>>;
   /** The inverse of `encode`; undefined where the files are missing, damaged, or of other tasks. */
   open(tasks: readonly RoutedTask[], read: ReadFile): Promise<R | undefined>;
 }

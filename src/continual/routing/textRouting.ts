@@ -2,13 +2,14 @@
 /** Routing of texts by statistics of their classes: a head's label, or whose adapter answers in words. */
 import type { OutOfScopeMetrics, RouterSummary } from "../../core/record.ts";
 import { softmax } from "../../core/softmax.ts";
-import { type Encoding, encodeAll } from "../../data/tokenizer.ts";
+import { type Encoding, encodeAll } from "../../data/encoding/tokenizer.ts";
 import { sha256 } from "../../io/hash.ts";
 import { type Answer, checkTop, DEFAULT_TOP, type Prediction, rankLabels } from "../answers.ts";
 import type { AdaptedBackbone } from "../passes/adaptedBackbone.ts";
 import type { GenerativeBackbone } from "../passes/generativeBackbone.ts";
-import { auroc, falsePositiveRateAt95 } from "../rejection/rejection.ts";
+import { Detectors } from "../rejection/detectors.ts";
 import type { OutOfScopeDetector } from "../rejection/outOfScope.ts";
+import { auroc, falsePositiveRateAt95 } from "../rejection/rejection.ts";
 import type { FittedRouter, FitWatch } from "../routers/fit.ts";
 import { contributionsOf } from "../statistics/classRows.ts";
 import { type ClassStatistics, withRoles } from "../statistics/statistics.ts";
@@ -18,8 +19,8 @@ import { asExamples, type EncodedTexts } from "../taskTypes/textClassification.t
 import type { EncodedPrompts } from "../taskTypes/textGeneration.ts";
 import { goldOf, labelOf } from "../taskTypes/textScores.ts";
 import { type FeatureRows, type LearnedTask, rowOf } from "../types.ts";
-import { firstPassOnly, type Fusion } from "./fusion.ts";
-import { type AskHeads, askingHeads, decide, type Decision, route } from "./routedPrediction.ts";
+import { type Fusion, firstPassOnly } from "./fusion.ts";
+import { type AskHeads, askingHeads, type Decision, decide, route } from "./routedPrediction.ts";
 import { StatisticsFits, type StatisticsSettings } from "./statisticsRouting.ts";
 import type { CollectWatch, ReadFile, RoutedTask, TaskRouting, TaskRows } from "./taskRouting.ts";
 
@@ -55,6 +56,7 @@ abstract class ClassRouting<E extends EncodedItems> implements TaskRouting<E, Te
   protected readonly reader: AdaptedBackbone;
   protected readonly settings: TextRoutingSettings;
   private readonly fits: StatisticsFits;
+  private readonly detectors: Detectors;
   private readonly texts: TextLike<E>;
 
   constructor(reader: AdaptedBackbone, settings: TextRoutingSettings, texts: TextLike<E>) {
@@ -62,6 +64,7 @@ abstract class ClassRouting<E extends EncodedItems> implements TaskRouting<E, Te
     this.settings = settings;
     this.texts = texts;
     this.fits = new StatisticsFits(reader, settings, { classPrior: "uniform" });
+    this.detectors = new Detectors(this.fits.fitter);
   }
 
   abstract route(
@@ -112,7 +115,7 @@ abstract class ClassRouting<E extends EncodedItems> implements TaskRouting<E, Te
     const { router, statistics } = routing;
     const { rejectRate } = this.settings;
     if (rejectRate === undefined) return this.fits.encode(router, statistics);
-    const bytes = this.fits.fitter.encodeDetector(await this.detector(routing, rejectRate, watch.signal));
+    const bytes = this.detectors.encode(await this.detector(routing, rejectRate, watch.signal));
     const files = this.fits.encode(router, statistics, { detector: sha256(bytes), rejectRate });
     return new Map([...files, [detectorFile, bytes]]);
   }
@@ -123,15 +126,19 @@ abstract class ClassRouting<E extends EncodedItems> implements TaskRouting<E, Te
     const { router, statistics, summary } = opened;
     const routing: TextRouter = { router, statistics };
     const bytes = await read(detectorFile);
-    if (bytes !== undefined && summary.detector === sha256(bytes) && summary.rejectRate === this.settings.rejectRate)
-      routing.detector = Promise.resolve(this.fits.fitter.decodeDetector(bytes, detectorFile));
+    if (
+      bytes !== undefined &&
+      summary.detector === sha256(bytes) &&
+      summary.rejectRate === this.settings.rejectRate
+    )
+      routing.detector = Promise.resolve(this.detectors.decode(bytes, detectorFile));
     return routing;
   }
 
   /** @param rate share of held-out texts of known classes that may be called unknown */
   protected detector(routing: TextRouter, rate: number, signal?: AbortSignal): Promise<OutOfScopeDetector> {
     const { statistics } = routing;
-    routing.detector ??= this.fits.fitter.detect(statistics, { falseRejectRate: rate, signal });
+    routing.detector ??= this.detectors.fit(statistics, { falseRejectRate: rate, signal });
     const { detector } = routing;
     // A fit that failed is no answer for the next one who asks.
     detector.catch(() => {
@@ -145,8 +152,7 @@ abstract class ClassRouting<E extends EncodedItems> implements TaskRouting<E, Te
     const kept = this.texts.kept(encoded);
     const { features } = this.settings;
     const rows =
-      kept?.frozen ??
-      (await this.reader.routingFeatures(this.texts.encodings(encoded), features, signal));
+      kept?.frozen ?? (await this.reader.routingFeatures(this.texts.encodings(encoded), features, signal));
     if (kept !== undefined) kept.frozen = rows;
     return rows;
   }
@@ -165,8 +171,7 @@ abstract class ClassRouting<E extends EncodedItems> implements TaskRouting<E, Te
     const rate = this.settings.rejectRate ?? MEASURED_REJECT_RATE;
     const detector = await this.detector(routing, rate, signal);
     const inside: Float64Array[] = [];
-    for (const test of tests)
-      inside.push(await detector.score(await this.features(test, signal), signal));
+    for (const test of tests) inside.push(await detector.score(await this.features(test, signal), signal));
     const outsideScores = await detector.score(await this.features(outside, signal), signal);
     const scores = inside.flatMap((own) => [...own]);
     const share = (all: ArrayLike<number>) =>
@@ -235,7 +240,11 @@ export class TextRouting extends ClassRouting<EncodedTexts> {
   }
 
   /** The logits that are kept already, or adapters above the trunk that was kept of the texts. */
-  private headsOn({ encodings, kept }: EncodedTexts, tasks: readonly RoutedTask[], signal?: AbortSignal): AskHeads {
+  private headsOn(
+    { encodings, kept }: EncodedTexts,
+    tasks: readonly RoutedTask[],
+    signal?: AbortSignal,
+  ): AskHeads {
     return async (asked, rows) => {
       if (rows.length === 0) return [];
       const known = tasks.map(({ learned }) => learned && kept?.logits.get(learned));
@@ -270,7 +279,13 @@ export class TextRouting extends ClassRouting<EncodedTexts> {
 const noHeads: AskHeads = () => Promise.resolve([]);
 
 function toItem(
-  { label, score, task, top, unknown }: Pick<Decision, "label" | "score" | "task" | "top"> & { readonly unknown?: true },
+  {
+    label,
+    score,
+    task,
+    top,
+    unknown,
+  }: Pick<Decision, "label" | "score" | "task" | "top"> & { readonly unknown?: true },
   passes: number,
   tasks: readonly RoutedTask[],
   { items }: Pick<EncodedItems, "items">,
@@ -329,7 +344,13 @@ export class GenerationRouting extends ClassRouting<EncodedPrompts> {
         const ranked = rankLabels(labels, softmax(scores[row]!), top);
         const [best = { label: "", score: 0 }] = ranked;
         const { text } = texts[i]!;
-        const answer: Answer = { text, ...best, task: learned.name, top: ranked, passes: PASSES_OF_AN_ANSWER };
+        const answer: Answer = {
+          text,
+          ...best,
+          task: learned.name,
+          top: ranked,
+          passes: PASSES_OF_AN_ANSWER,
+        };
         items[i] = { ...items[i]!, answer };
       });
     }

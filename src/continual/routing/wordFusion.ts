@@ -1,8 +1,8 @@
 // Dimensions: n words, C tags of the router, T tasks, k tasks that a second pass asks.
 /** From a router's posterior over tags to the tags of a sentence, and the evidence of adapters where a type is plausible. */
 import type { OutsideRule, WordChoice } from "../taskTypes/wordPrediction.ts";
+import { type Logits, type Posterior, rowOf } from "../types.ts";
 import { type ClassLayout, largestOf, layOut } from "./fusion.ts";
-import { type Posterior, type Logits, rowOf } from "../types.ts";
 import { likeliestTags, type TagChain } from "./wordDecoding.ts";
 
 /** When a second pass is made, and how much its evidence counts. */
@@ -119,7 +119,10 @@ function headLogits(
 ): readonly { readonly column: number; readonly logit: number }[] {
   const heads = evidence.map(({ task, logits }) => ({ own: columns[task]!, row: rowOf(logits, word) }));
   const found = heads.flatMap(({ own, row }) =>
-    Array.from(own, (column, slot) => ({ column, logit: rule === "own" ? row[slot]! - row[0]! : row[slot]! })),
+    Array.from(own, (column, slot) => ({
+      column,
+      logit: rule === "own" ? row[slot]! - row[0]! : row[slot]!,
+    })),
   );
   if (rule === "first") return found.filter(({ column }) => column >= 0);
   const tags = found.filter(({ column }) => column >= 0 && column !== outside);

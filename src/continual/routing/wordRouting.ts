@@ -1,7 +1,7 @@
 // Dimensions: n words, F routing features, C tags.
 /** Routing of words by statistics of their tags, and which tasks' adapters a sentence is asked of. */
 import type { RouterSummary } from "../../core/record.ts";
-import { OUTSIDE } from "../../data/conll.ts";
+import { OUTSIDE } from "../../data/files/conll.ts";
 import type { AdaptedBackbone } from "../passes/adaptedBackbone.ts";
 import type { FittedRouter, FitWatch } from "../routers/fit.ts";
 import type { ClassStatistics } from "../statistics/statistics.ts";
@@ -15,7 +15,11 @@ import {
 } from "../statistics/wordStatistics.ts";
 import { isTaggedSentence } from "../taskTypes/taskChecks.ts";
 import type { AnswerOptions, RoutedItem, TaskToLearn } from "../taskTypes/taskType.ts";
-import { type EncodedSentences, type TokenClassification, typesOf } from "../taskTypes/tokenClassification.ts";
+import {
+  type EncodedSentences,
+  type TokenClassification,
+  typesOf,
+} from "../taskTypes/tokenClassification.ts";
 import type { LearnedTask, Posterior } from "../types.ts";
 import {
   type AskWordHeads,
@@ -24,8 +28,8 @@ import {
   decideWords,
   gatherWordEvidence,
   posteriorOfWords,
-  spansOf,
   type WordRouting as Routing,
+  spansOf,
 } from "./routedWords.ts";
 import { StatisticsFits, type StatisticsSettings } from "./statisticsRouting.ts";
 import type { TagCounts } from "./tagCounts.ts";
@@ -179,7 +183,14 @@ export class WordRouting implements TaskRouting<EncodedSentences, WordRouter> {
         : askingWordHeads(this.model, tasks, encodings, signal, trunk);
       const decideBy = (fusion: WordFusion) => {
         const layout = layOutTags(routing.chain.labels, OUTSIDE, tasks, this.type.outside);
-        return decideWords(posterior, spansOf(words), encodings, layout, { chain: routing.chain, fusion }, ask);
+        return decideWords(
+          posterior,
+          spansOf(words),
+          encodings,
+          layout,
+          { chain: routing.chain, fusion },
+          ask,
+        );
       };
       const decided = await decideBy(own === undefined ? routing.fusion : routing.alone);
       const alone = kept ? await decideBy(routing.alone) : [];

@@ -1,6 +1,6 @@
 // Dimensions: n texts, F routing features.
 /** The rows that texts give their classes. */
-import type { Encoding } from "../../data/tokenizer.ts";
+import type { Encoding } from "../../data/encoding/tokenizer.ts";
 import type { AdaptedBackbone } from "../passes/adaptedBackbone.ts";
 import type { RoutingFeatureSpec } from "../types.ts";
 import { quantize } from "./fixedRows.ts";

@@ -3,8 +3,8 @@ import { z } from "zod";
 import { StoreError } from "../../core/errors.ts";
 import { type HostTensor, uint8 } from "../../core/tensor.ts";
 import { decodeSafetensors, encodeSafetensors } from "../../io/safetensors.ts";
-import type { Contribution } from "./statistics.ts";
 import type { FeatureConstants, FixedRows } from "../types.ts";
+import type { Contribution } from "./statistics.ts";
 
 const VERSION = "1";
 

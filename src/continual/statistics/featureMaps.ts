@@ -6,8 +6,8 @@
 import { EngineError } from "../../core/errors.ts";
 import { createRng } from "../../core/random.ts";
 import type { Algebra, Matrix32 } from "../../linalg/algebra.ts";
-import { FIXED_SCALE, LENGTH_SLACK } from "./fixedRows.ts";
 import type { FeatureConstants, FixedRows } from "../types.ts";
+import { FIXED_SCALE, LENGTH_SLACK } from "./fixedRows.ts";
 
 /** What of the features is read, and what is made of it. */
 export interface FeatureMap {
@@ -36,7 +36,10 @@ export function featureMapKey({ kind, layers, size }: FeatureMap): string {
 }
 
 /** The columns that an expansion reads, as [start, end) pairs. */
-function columnsOf(expansion: FeatureMap, { layers, width }: FeatureConstants): (readonly [number, number])[] {
+function columnsOf(
+  expansion: FeatureMap,
+  { layers, width }: FeatureConstants,
+): (readonly [number, number])[] {
   const each = width / layers.length;
   const places = expansion.layers ?? layers.map((_, place) => place);
   return places.map((place) => {

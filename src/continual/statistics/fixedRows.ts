@@ -2,7 +2,7 @@
 /** Features in fixed point: rounded once, so that sums over them are whole numbers and exact in any order. */
 import { DataError } from "../../core/errors.ts";
 import { FNV_OFFSET, hashIn, spreadBits } from "../../core/hashing.ts";
-import { type FixedRows, type FeatureRows } from "../types.ts";
+import type { FeatureRows, FixedRows } from "../types.ts";
 
 /**
  * A pooled state of length 1 has components in [−1, 1]; a product of two is below 2^30, so a sum of 2^22 of them, which

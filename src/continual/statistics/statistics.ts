@@ -2,8 +2,8 @@
 /** What is kept of the classes seen: rows of features, never text. */
 import { DataError, StoreError } from "../../core/errors.ts";
 import { canonicalJson, sha256 } from "../../io/hash.ts";
-import { FIXED_SCALE, LENGTH_SLACK } from "./fixedRows.ts";
 import type { FeatureConstants, FixedRows } from "../types.ts";
+import { FIXED_SCALE, LENGTH_SLACK } from "./fixedRows.ts";
 
 /** `fit`: all rows are fitted to; `judge`: all are held out, to choose by, until the last fit, which takes all rows in. */
 export type RowRole = "fit" | "judge";

@@ -4,9 +4,9 @@ import { setImmediate as nextTick } from "node:timers/promises";
 import { EngineError } from "../../core/errors.ts";
 import type { Algebra, Matrix32 } from "../../linalg/algebra.ts";
 import { copyLower, type LowerLayout, lowerRowStarts } from "../../linalg/lower.ts";
+import type { FixedRows } from "../types.ts";
 import { EXACT_ROWS, type FeatureMapper } from "./featureMaps.ts";
 import { takeRows } from "./fixedRows.ts";
-import type { FixedRows } from "../types.ts";
 
 /** Rows whose sums of products of 15-bit numbers are exact in float64. */
 const MOST_ROWS = 2 ** 22;

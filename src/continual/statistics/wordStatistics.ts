@@ -1,13 +1,14 @@
 // Dimensions: n words, F routing features.
 /** Words as routers see them: the mean of their tokens' features, and how many a tag keeps. */
-import { OUTSIDE, type TaggedSentence } from "../../data/conll.ts";
-import type { WordEncoding } from "../../data/wordEncoding.ts";
+
+import type { WordEncoding } from "../../data/encoding/wordEncoding.ts";
+import { OUTSIDE, type TaggedSentence } from "../../data/files/conll.ts";
 import type { AdaptedBackbone } from "../passes/adaptedBackbone.ts";
 import type { TrunkRows } from "../passes/trunkRows.ts";
+import type { FeatureRows, FixedRows, LearnedTask, Posterior, Router, RoutingFeatureSpec } from "../types.ts";
 import { FIXED_SCALE, hashRow, quantize, takeRows } from "./fixedRows.ts";
 import { ClassStatistics, type Contribution } from "./statistics.ts";
 import { joinRows } from "./totals.ts";
-import { type FixedRows, type Posterior, type Router, type RoutingFeatureSpec, type FeatureRows, type LearnedTask } from "../types.ts";
 
 /**
  * Rows that a tag keeps at most, of a task and of all tasks together. Where nine words of ten are `O` this is what bounds

@@ -1,6 +1,7 @@
 /** Between a learned task and the adapter folder that is written of it. */
-import { packageVersion } from "../../core/packageInfo.ts";
+
 import { CheckpointError } from "../../core/errors.ts";
+import { packageVersion } from "../../core/packageInfo.ts";
 import type { CausalStructure } from "../../generate/graphs.ts";
 import { type FeatureSpec, readsPooler } from "../../nn/features.ts";
 import type { HeadSpec } from "../../nn/heads.ts";
@@ -101,7 +102,9 @@ export function fromSavedAdapter(
       hint: "An adapter made elsewhere needs a head beside it, head.safetensors.",
     });
   if ((saved.level ?? "sentence") !== level)
-    throw new CheckpointError(`${where}: its head labels ${level === "word" ? "texts, not words" : "words, not texts"}`);
+    throw new CheckpointError(
+      `${where}: its head labels ${level === "word" ? "texts, not words" : "words, not texts"}`,
+    );
   const head: HeadSpec = { kind: saved.head.kind, scale: 1, scaleLearnable: false };
   const feature = { pooling: saved.pooling, normalize: saved.normalize };
   const { backbone } = loaded;

@@ -1,7 +1,7 @@
 /** What every task type asks of a new task. */
 import { DataError, StoreError } from "../../core/errors.ts";
-import type { TaggedSentence } from "../../data/conll.ts";
-import type { LabelledExample } from "../../data/types.ts";
+import type { TaggedSentence } from "../../data/files/conll.ts";
+import type { LabelledExample } from "../../data/files/types.ts";
 import type { Item, NewTask } from "./taskType.ts";
 
 export function isTaggedSentence(item: Item): item is TaggedSentence {
@@ -51,12 +51,17 @@ export function checkLabels(
     throw new DataError(`${where}: label "${stray}" is none of the task's: ${labels.join(", ")}`);
   const empty = labels.find((label) => !found.includes(label));
   if (empty !== undefined) throw new DataError(`${where}: has no training example of "${empty}"`);
-  const unseen = labelledItems(validation, `${where}, validation`).find(({ label }) => !labels.includes(label));
+  const unseen = labelledItems(validation, `${where}, validation`).find(
+    ({ label }) => !labels.includes(label),
+  );
   if (unseen !== undefined)
     throw new DataError(`${where}: validation has the label "${unseen.label}", which train has not`);
   if (new Set(labels).size < least)
-    throw new DataError(`${where}: has a single class, "${labels[0]}": there is nothing to tell it apart from`, {
-      hint: "Give it two or more, or teach a single class from examples alone.",
-    });
+    throw new DataError(
+      `${where}: has a single class, "${labels[0]}": there is nothing to tell it apart from`,
+      {
+        hint: "Give it two or more, or teach a single class from examples alone.",
+      },
+    );
   return labels;
 }

@@ -1,9 +1,8 @@
-import { type LearnedTask } from "../types.ts";
 import { CheckpointError } from "../../core/errors.ts";
 import { createRng, type Rng } from "../../core/random.ts";
 import { asFloat32, type HostTensor } from "../../core/tensor.ts";
-import type { Tokenizer } from "../../data/tokenizer.ts";
-import type { Graph, WeightSource } from "../../graph/types.ts";
+import type { Tokenizer } from "../../data/encoding/tokenizer.ts";
+import type { WeightSource } from "../../graph/types.ts";
 import { readRows, readTensor } from "../../io/safetensors.ts";
 import type { Backbone } from "../../nn/backbone.ts";
 import { initHead } from "../../nn/heads.ts";
@@ -13,14 +12,15 @@ import type { Executable } from "../../runtime/types.ts";
 import type { TrainingGraph, TrainingGraphOptions } from "../../train/graphs.ts";
 import {
   countSteps,
-  type FedModel,
   type FitEvent,
   fitTask,
   type TrainableState,
   type TrainingData,
   type TrainingOptions,
 } from "../../train/trainer.ts";
+import type { TrainedModel } from "../passes/trainedModel.ts";
 import type { TrunkRows } from "../passes/trunkRows.ts";
+import type { LearnedTask } from "../types.ts";
 
 /** What learning a task of any level gives. */
 export interface LearnResult {
@@ -43,19 +43,6 @@ export interface TaskData extends TrainingData {
   readonly outsideLogits?: boolean;
   /** A selection network's parameters by graph input, trained along in place. */
   readonly selector?: ReadonlyMap<string, HostTensor<"float32">>;
-}
-
-/** A frozen model on which every task trains an adapter, and a head where the model's structure has one. */
-export interface TrainedModel {
-  readonly structure: FedModel;
-  readonly tokenizer: Tokenizer;
-  compile(graph: Graph): Promise<Executable>;
-  /** The graph of a training step. */
-  trainingGraph(backboneDropout: boolean, options: TrainingGraphOptions): TrainingGraph;
-  /** Layers at the bottom of the backbone that no adapter changes; absent: none. */
-  readonly trunkLayers?: number;
-  /** What those layers give for the training texts; undefined where it is not kept, and each step computes it. */
-  trunkRows?(encodings: TrainingData["encodings"], signal?: AbortSignal): Promise<TrunkRows | undefined>;
 }
 
 interface TrainingSession {

@@ -2,15 +2,17 @@
  * What a task type has to say: how its items are checked, encoded and trained on, and how answers are made and scored.
  * Shared code asks this protocol and never which type it is.
  */
-import type { RunEventBody, UnseenRow } from "../../core/record.ts";
+
 import type { Rng } from "../../core/random.ts";
-import type { TaggedSentence } from "../../data/conll.ts";
-import type { Encoding } from "../../data/tokenizer.ts";
-import type { Example, LabelledExample } from "../../data/types.ts";
+import type { RunEventBody, UnseenRow } from "../../core/record.ts";
+import type { Encoding } from "../../data/encoding/tokenizer.ts";
+import type { TaggedSentence } from "../../data/files/conll.ts";
+import type { Example, LabelledExample } from "../../data/files/types.ts";
 import type { SavedAdapter } from "../../peft/types.ts";
 import type { Answer } from "../answers.ts";
+import type { TrainedModel } from "../passes/trainedModel.ts";
 import type { FeatureRows, LearnedTask } from "../types.ts";
-import type { TaskData, TrainedModel } from "./taskTrainer.ts";
+import type { TaskData } from "./taskTrainer.ts";
 
 /** Hugging Face's names. */
 export const taskTypeNames = ["text-classification", "token-classification", "text-generation"] as const;

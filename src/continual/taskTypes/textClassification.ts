@@ -1,16 +1,24 @@
 // Dimensions: n texts, D width, C classes.
 /** One label a text, from a head over the text's vector. */
-import type { Example, LabelledExample } from "../../data/types.ts";
-import { softmax } from "../../core/softmax.ts";
+
 import { DataError, StoreError } from "../../core/errors.ts";
-import { splitValidation } from "../../data/split.ts";
 import type { Rng } from "../../core/random.ts";
-import type { Encoding } from "../../data/tokenizer.ts";
+import { softmax } from "../../core/softmax.ts";
+import type { Encoding } from "../../data/encoding/tokenizer.ts";
+import type { Example, LabelledExample } from "../../data/files/types.ts";
+import { splitValidation } from "../../data/split.ts";
 import type { SavedAdapter } from "../../peft/types.ts";
 import { sentenceTargets } from "../../train/trainer.ts";
 import { type Answer, checkTop, DEFAULT_TOP, rankLabels } from "../answers.ts";
 import type { AdaptedBackbone } from "../passes/adaptedBackbone.ts";
-import { argmax, type FeatureRows, type LearnedTask, type LoadedBackbone, type Logits, rowOf } from "../types.ts";
+import {
+  argmax,
+  type FeatureRows,
+  type LearnedTask,
+  type LoadedBackbone,
+  type Logits,
+  rowOf,
+} from "../types.ts";
 import { describeHeaded, fromSavedAdapter, promptOf, toSavedAdapter } from "./savedTask.ts";
 import { checkLabels, checkNewTask, isTaggedSentence, labelledItems } from "./taskChecks.ts";
 import type { TaskData } from "./taskTrainer.ts";
@@ -44,7 +52,9 @@ export interface EncodedTexts extends EncodedItems {
 export function asExamples(items: readonly Item[]): readonly Example[] {
   return items.map((item) => {
     if (!isTaggedSentence(item)) return item;
-    throw new DataError("tagged words where a text is expected", { hint: "Give examples of { text, label }." });
+    throw new DataError("tagged words where a text is expected", {
+      hint: "Give examples of { text, label }.",
+    });
   });
 }
 

@@ -1,10 +1,11 @@
 /** A label in words a text: no head, the model's own language-modelling head answers. */
+
+import type { Rng } from "../../core/random.ts";
 import type { AnswerRow, UnseenRow } from "../../core/record.ts";
 import { softmax } from "../../core/softmax.ts";
+import { DEFAULT_PROMPT, labelText, normaliseAnswer, openTextIds } from "../../data/encoding/prompts.ts";
+import type { Tokenizer } from "../../data/encoding/tokenizer.ts";
 import { splitValidation } from "../../data/split.ts";
-import type { Rng } from "../../core/random.ts";
-import { DEFAULT_PROMPT, labelText, normaliseAnswer, openTextIds } from "../../data/prompts.ts";
-import type { Tokenizer } from "../../data/tokenizer.ts";
 import type { Continuation } from "../../generate/greedy.ts";
 import { answeredEncoding, answerTargets } from "../../generate/targets.ts";
 import type { SavedAdapter } from "../../peft/types.ts";
@@ -137,7 +138,10 @@ export class TextGeneration implements TaskType<EncodedPrompts> {
     const { name, labels } = task;
     const train = labelledItems(task.train, `train of ${name}`);
     const asked = validation.prompts;
-    const examples = prompts.map((prompt, i) => ({ prompt, answer: this.trained.answer(train[i]?.label ?? "") }));
+    const examples = prompts.map((prompt, i) => ({
+      prompt,
+      answer: this.trained.answer(train[i]?.label ?? ""),
+    }));
     const accuracy = async (learned: LearnedTask): Promise<number> => {
       const scores = await this.trained.scores(learned, asked, labels, signal);
       const right = scores.filter((row, i) => bestLabel(row, labels) === goldOf(task.validation[i]!));
@@ -267,7 +271,10 @@ export class TextGeneration implements TaskType<EncodedPrompts> {
   }
 
   save(learned: LearnedTask): SavedAdapter {
-    return toSavedAdapter(learned, this.trained.structure, this.loaded, { causal: true, prompt: this.prompt });
+    return toSavedAdapter(learned, this.trained.structure, this.loaded, {
+      causal: true,
+      prompt: this.prompt,
+    });
   }
 
   restore(name: string, saved: SavedAdapter, where: string): LearnedTask {

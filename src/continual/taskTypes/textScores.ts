@@ -75,7 +75,9 @@ export function measureLabels(items: readonly Item[], answers: readonly Answer[]
     accuracy: countRight(items, answers) / Math.max(1, items.length),
     items: items.length,
     perClass: Object.fromEntries(
-      [...perClass].sort(([a], [b]) => (a < b ? -1 : 1)).map(([label, own]) => [label, { accuracy: own.right / own.items, items: own.items }]),
+      [...perClass]
+        .sort(([a], [b]) => (a < b ? -1 : 1))
+        .map(([label, own]) => [label, { accuracy: own.right / own.items, items: own.items }]),
     ),
   };
 }

@@ -2,8 +2,8 @@
 /** A tag a word, from a head over every token: entities, task by task of their types. */
 import { CheckpointError, ConfigError, DataError, StoreError } from "../../core/errors.ts";
 import { type Rng, shuffled } from "../../core/random.ts";
-import { OUTSIDE, type TaggedSentence, toIob2, typeOf } from "../../data/conll.ts";
-import type { WordEncoding } from "../../data/wordEncoding.ts";
+import type { WordEncoding } from "../../data/encoding/wordEncoding.ts";
+import { OUTSIDE, type TaggedSentence, toIob2, typeOf } from "../../data/files/conll.ts";
 import { maskTypes } from "../../data/wordStream.ts";
 import type { SavedAdapter } from "../../peft/types.ts";
 import type { Answer, TaggedAnswer } from "../answers.ts";
@@ -179,7 +179,10 @@ export class TokenClassification implements TaskType<EncodedSentences> {
     const own = await this.trained.tokenLogits(learned, validation.encodings, signal);
     const outside = await this.outsideOf(known, validation, signal);
     const logits = outside === undefined ? [own] : [outside, own];
-    const inPlay = tagsInPlay(outside === undefined ? [learned.labels] : [[OUTSIDE], learned.labels], "first");
+    const inPlay = tagsInPlay(
+      outside === undefined ? [learned.labels] : [[OUTSIDE], learned.labels],
+      "first",
+    );
     const gold = tagged(task.validation).map(({ tags }) => tags);
     const chosen = chooseTags(validation.encodings, logits, inPlay);
     return scoreEntities(gold, tagsOf(chosen)).micro.f1;
@@ -235,9 +238,12 @@ export class TokenClassification implements TaskType<EncodedSentences> {
     const [first = inPlay[0]!] = known;
     const bare = (this.outside === "own" ? inPlay : [first]).find(({ labels }) => labels[0] !== OUTSIDE);
     if (bare !== undefined)
-      throw new CheckpointError(`task "${bare.name}": its head has no ${OUTSIDE} to tell words outside entities by`, {
-        hint: "With outside: first only a stream's first task has it: open the run that this adapter belongs to.",
-      });
+      throw new CheckpointError(
+        `task "${bare.name}": its head has no ${OUTSIDE} to tell words outside entities by`,
+        {
+          hint: "With outside: first only a stream's first task has it: open the run that this adapter belongs to.",
+        },
+      );
     if (this.outside === "own") return inPlay;
     return only === undefined || only === 0 ? inPlay : [first, ...inPlay];
   }
@@ -325,7 +331,11 @@ export class TokenClassification implements TaskType<EncodedSentences> {
 }
 
 function firstColumn({ rows, classes, values }: SentenceLogits[number]): SentenceLogits[number] {
-  return { rows, classes: 1, values: Float32Array.from({ length: rows }, (_, token) => values[token * classes]!) };
+  return {
+    rows,
+    classes: 1,
+    values: Float32Array.from({ length: rows }, (_, token) => values[token * classes]!),
+  };
 }
 
 function tagsOf(choices: readonly (readonly WordChoice[])[]): readonly (readonly string[])[] {
@@ -345,7 +355,8 @@ function answeredTags(answers: readonly Answer[] = []): readonly (readonly strin
 
 function scoresOf(tasks: readonly TestedTask[], counts: EntityCounts, passesPerExample: number) {
   const { micro, macro, perType } = scoreCounts(counts);
-  const countsOf = (types: readonly string[]) => new Map([...counts].filter(([type]) => types.includes(type)));
+  const countsOf = (types: readonly string[]) =>
+    new Map([...counts].filter(([type]) => types.includes(type)));
   return {
     microF1: micro.f1,
     ...(macro !== undefined && { macroF1: macro.f1 }),

@@ -1,6 +1,7 @@
 /** From logits to tags. T: tokens of a sentence. C: slots of a head. */
-import { OUTSIDE } from "../../data/conll.ts";
-import type { WordEncoding } from "../../data/wordEncoding.ts";
+
+import type { WordEncoding } from "../../data/encoding/wordEncoding.ts";
+import { OUTSIDE } from "../../data/files/conll.ts";
 import type { AdaptedBackbone } from "../passes/adaptedBackbone.ts";
 import { type LearnedTask, type Logits, rowOf } from "../types.ts";
 

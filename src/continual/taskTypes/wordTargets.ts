@@ -6,8 +6,8 @@
  */
 import { DataError, GraphError } from "../../core/errors.ts";
 import { float32, type HostTensor, int64 } from "../../core/tensor.ts";
-import { OUTSIDE } from "../../data/conll.ts";
-import type { WordEncoding } from "../../data/wordEncoding.ts";
+import type { WordEncoding } from "../../data/encoding/wordEncoding.ts";
+import { OUTSIDE } from "../../data/files/conll.ts";
 import { OUTSIDE_LOGITS } from "../../train/graphs.ts";
 import type { BatchView, TrainingData } from "../../train/trainer.ts";
 import type { SentenceLogits } from "./wordPrediction.ts";

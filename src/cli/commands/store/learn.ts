@@ -1,0 +1,154 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { parseOverride } from "../../../config/overrides.ts";
+import { DataError } from "../../../core/errors.ts";
+import type { LabelledExample } from "../../../data/files/types.ts";
+import type { ChangeEvent, LearnedSummary } from "../../../model/teachable.ts";
+import type { Store } from "../../../store/store.ts";
+import { StoppedError, UsageError } from "../../failure.ts";
+import { formatBytes, formatDuration } from "../../format.ts";
+import { Interrupt } from "../../interrupt.ts";
+import { StoreProgress } from "../../storeProgress.ts";
+import type { Terminal } from "../../terminal.ts";
+
+export interface LearnFlags {
+  readonly task?: string;
+  readonly class?: string;
+  readonly validation?: string;
+  readonly statisticsOnly?: boolean;
+  /** Begins the store where there is none; otherwise where the backbone lies now. */
+  readonly backbone?: string;
+  readonly set?: readonly string[];
+  readonly json?: boolean;
+  readonly quiet?: boolean;
+}
+
+/** What is asked for, checked before anything is loaded. */
+type Wish =
+  | {
+      readonly what: "task";
+      readonly name: string;
+      readonly data: string;
+    }
+  | {
+      readonly what: "class";
+      readonly label: string;
+      readonly texts: readonly string[];
+      readonly task?: string;
+    };
+
+function readWish(words: readonly string[], flags: LearnFlags): Wish {
+  if (flags.class !== undefined) {
+    if (flags.validation !== undefined || flags.statisticsOnly === true)
+      throw new UsageError("learn --class: takes examples as words, and trains nothing", {
+        hint: "Leave --validation and --statistics-only out.",
+      });
+    if (words.length === 0)
+      throw new UsageError("learn --class: no example to learn it from", {
+        hint: 'accrete learn <store> --class name "an example" "another"',
+      });
+    const { task } = flags;
+    return { what: "class", label: flags.class, texts: words, ...(task !== undefined && { task }) };
+  }
+  if (flags.task === undefined)
+    throw new UsageError("learn: neither --task nor --class", {
+      hint: 'accrete learn <store> --task name data.jsonl, or --class name "an example" "another"',
+    });
+  const [data, ...more] = words;
+  if (data === undefined || more.length > 0)
+    throw new UsageError(`learn --task: expected one data file, got ${words.length}`, {
+      hint: "accrete learn <store> --task name data.jsonl; a file of {text, label} lines, or CSV.",
+    });
+  return { what: "task", name: flags.task, data };
+}
+
+async function readAll(path: string): Promise<LabelledExample[]> {
+  const { readExamples } = await import("../../../data/files/readers.ts");
+  const examples: LabelledExample[] = [];
+  for await (const example of readExamples(path)) examples.push(example);
+  if (examples.length === 0)
+    throw new DataError(`${path}: holds no examples`, {
+      hint: 'A line holds one object: {"text": "…", "label": "…"}.',
+    });
+  return examples;
+}
+
+function openFlags(folder: string, { backbone, set = [] }: LearnFlags) {
+  if (existsSync(join(folder, "manifest.json"))) {
+    if (set.length > 0)
+      throw new UsageError("learn --set: the store's settings were fixed when it was begun", {
+        hint: "Leave --set out; config.resolved.yaml in the store has the settings.",
+      });
+    return backbone === undefined ? {} : { backbone };
+  }
+  if (backbone === undefined) return {};
+  return { create: { backbone }, overrides: set.map((text) => parseOverride(text)) };
+}
+
+interface Watch {
+  readonly onEvent: (event: ChangeEvent) => void;
+  readonly signal: AbortSignal;
+}
+
+/** Reads what is to be learned, so that a store is neither begun nor opened for a file that cannot be read. */
+async function readLesson(
+  wish: Wish,
+  flags: LearnFlags,
+): Promise<(store: Store, watch: Watch) => Promise<LearnedSummary>> {
+  if (wish.what === "class") {
+    const task = wish.task === undefined ? {} : { task: wish.task };
+    return (store, watch) => store.learnClass(wish.label, wish.texts, { ...watch, ...task });
+  }
+  const train = await readAll(wish.data);
+  const validation = flags.validation === undefined ? {} : { validation: await readAll(flags.validation) };
+  const task = { name: wish.name, train, ...validation };
+  const statisticsOnly = flags.statisticsOnly === true;
+  return (store, watch) => store.learn(task, { ...watch, statisticsOnly });
+}
+
+function report(learned: LearnedSummary, flags: LearnFlags, terminal: Terminal): void {
+  if (flags.json === true) {
+    terminal.out(`${JSON.stringify(learned)}\n`);
+    return;
+  }
+  const { version, task, labels, seconds, truncatedTexts, statisticsBytes } = learned;
+  const cut = truncatedTexts === 0 ? "" : `, ${truncatedTexts} texts cut to maxLength`;
+  const time = seconds < 1 ? `${Math.round(1000 * seconds)} ms` : formatDuration(seconds);
+  terminal.out(
+    `version ${version}: task ${task}, ${labels.length} ${labels.length === 1 ? "class" : "classes"}, ` +
+      `learned in ${time}, ${formatBytes(statisticsBytes)} of statistics${cut}\n`,
+  );
+}
+
+export async function learnCommand(
+  folder: string,
+  words: readonly string[],
+  flags: LearnFlags,
+  terminal: Terminal,
+): Promise<void> {
+  const wish = readWish(words, flags);
+  const opening = openFlags(folder, flags);
+  using interrupt = new Interrupt();
+  const { signal } = interrupt;
+  const progress = new StoreProgress(terminal);
+  const onEvent = (event: ChangeEvent): void => {
+    if (flags.quiet !== true || event.type === "note") progress.print(event);
+  };
+  try {
+    const { openStore } = await import("../../../store/store.ts");
+    const teach = await readLesson(wish, flags);
+    await using store = await openStore(folder, { ...opening, signal });
+    const learned = await teach(store, { onEvent, signal });
+    progress.clear();
+    report(learned, flags, terminal);
+  } catch (error) {
+    // A store that this command began, and could not teach, was none of the reader's wishes; the first error is told.
+    if ("create" in opening)
+      await (await import("../../../store/create.ts")).removeIfEmpty(folder).catch(() => {});
+    if (!signal.aborted) throw error;
+    await interrupt.waitForDuplicateSignal();
+    throw new StoppedError("learn: stopped; the store is as it was", "Type the same command again.");
+  } finally {
+    progress.clear();
+  }
+}

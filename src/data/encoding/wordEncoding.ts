@@ -1,0 +1,81 @@
+import { DataError } from "../../core/errors.ts";
+import { checkMaxLength, type Encoding, excerpt, type Tokenizer } from "./tokenizer.ts";
+
+/** A sentence of words as the model reads it, special tokens included, unpadded. */
+export interface WordEncoding extends Encoding {
+  /**
+   * Index in `ids` of each word's first token, where its tag is learned and read. Null for a word that was cut off
+   * or has no token at all: such a word is predicted `O`.
+   */
+  readonly firstTokens: readonly (number | null)[];
+  /** Index in `ids` behind the last word's last token; what follows are special tokens. */
+  readonly end: number;
+  /** Words cut off at the end to fit `maxLength`. */
+  readonly cutWords: number;
+}
+
+/**
+ * Encodes a sentence as transformers does with `is_split_into_words=True`, but cuts between words: where transformers
+ * would keep the beginning of a word, that word goes, and all after it.
+ *
+ * @param maxLength tokens, special ones included
+ * @throws DataError if not a single token remains; BERT's special tokens always do
+ * @throws ConfigError if `maxLength` is less than the special tokens
+ */
+export function encodeWords(tokenizer: Tokenizer, words: readonly string[], maxLength: number): WordEncoding {
+  const room = maxLength - checkMaxLength(maxLength, tokenizer.frame([]).ids.length);
+  const ids: number[] = [];
+  const offsets: (number | null)[] = [];
+  for (const word of words) {
+    const tokens = tokenizer.encodeWord(word);
+    if (ids.length + tokens.length > room) break;
+    offsets.push(tokens.length > 0 ? ids.length : null);
+    ids.push(...tokens);
+  }
+  const framed = tokenizer.frame(ids);
+  if (framed.ids.length === 0)
+    throw new DataError(`the sentence ${excerpt(words.join(" "))} has no tokens`, {
+      hint: "This tokenizer adds no special tokens, so a sentence needs a word of its own: remove it, or raise training.maxLength.",
+    });
+  const cutWords = words.length - offsets.length;
+  return {
+    ids: framed.ids,
+    typeIds: framed.typeIds,
+    truncated: cutWords > 0,
+    firstTokens: words.map((_, i) => {
+      const offset = offsets[i] ?? null;
+      return offset === null ? null : framed.start + offset;
+    }),
+    end: framed.start + ids.length,
+    cutWords,
+  };
+}
+
+/**
+ * Encodes many sentences.
+ *
+ * @param what names them in messages, e.g. `train of task-0`
+ * @returns the encodings in order, how many sentences were cut to `maxLength`, and the words they lost
+ * @throws DataError naming the sentence (counted from 1) that has no tokens
+ */
+export function encodeAllWords(
+  tokenizer: Tokenizer,
+  sentences: readonly { readonly words: readonly string[] }[],
+  maxLength: number,
+  what = "sentence",
+): { encodings: WordEncoding[]; truncated: number; cutWords: number } {
+  const encodings = sentences.map(({ words }, i) => {
+    try {
+      return encodeWords(tokenizer, words, maxLength);
+    } catch (cause) {
+      if (!(cause instanceof DataError)) throw cause;
+      const hint = cause.hint === undefined ? {} : { hint: cause.hint };
+      throw new DataError(`${what}, number ${i + 1}: ${cause.message}`, { ...hint, cause });
+    }
+  });
+  return {
+    encodings,
+    truncated: encodings.filter(({ truncated }) => truncated).length,
+    cutWords: encodings.reduce((sum, encoding) => sum + encoding.cutWords, 0),
+  };
+}

@@ -1,0 +1,97 @@
+import { constants } from "node:buffer";
+import { createReadStream } from "node:fs";
+import { stat } from "node:fs/promises";
+import { DataError } from "../../core/errors.ts";
+import { readLargeJson } from "./largeJson.ts";
+
+const NEWLINE = 0x0a;
+
+/** Where in a file something stands, for messages; lines count from 1. */
+export interface Line {
+  readonly number: number;
+  /** Without the line feed; a carriage return before it is kept. */
+  readonly text: string;
+}
+
+/** What went wrong when a file was opened or read, as a DataError. */
+export function unreadable(path: string, cause: unknown): DataError {
+  const code = cause instanceof Error && "code" in cause ? cause.code : undefined;
+  if (code === "ENOENT")
+    return new DataError(`${path} does not exist`, {
+      hint: "A path in a configuration is relative to the configuration's own folder, one on the command line to the working directory.",
+      cause,
+    });
+  if (code === "EISDIR")
+    return new DataError(`${path} is a folder, a file was expected`, {
+      hint: "Name a .jsonl or .csv file, or give the folder of train, validation and test as stream.path.",
+      cause,
+    });
+  const why = cause instanceof Error ? cause.message : String(cause);
+  return new DataError(`${path} cannot be read: ${why}`, { cause });
+}
+
+function decode(path: string, number: number, bytes: Uint8Array): string {
+  try {
+    // Strips a byte order mark, which only the first line may have.
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: number > 1 }).decode(bytes);
+  } catch (cause) {
+    throw new DataError(`${path}, line ${number}: the file is not UTF-8`, {
+      hint: `Convert it, e.g. \`iconv -f latin1 -t utf-8 old > new\` if it is Latin-1.`,
+      cause,
+    });
+  }
+}
+
+/**
+ * Reads a text file line by line, holding one line at a time.
+ *
+ * @throws DataError naming the file, and the line that is not UTF-8
+ */
+export async function* readLines(path: string): AsyncGenerator<Line> {
+  const chunks: AsyncIterable<Buffer> = createReadStream(path);
+  let number = 0;
+  let open: Buffer[] = [];
+  try {
+    for await (const chunk of chunks) {
+      let start = 0;
+      for (let end = chunk.indexOf(NEWLINE); end >= 0; end = chunk.indexOf(NEWLINE, start)) {
+        open.push(chunk.subarray(start, end));
+        number++;
+        yield { number, text: decode(path, number, Buffer.concat(open)) };
+        open = [];
+        start = end + 1;
+      }
+      if (start < chunk.length) open.push(chunk.subarray(start));
+    }
+  } catch (cause) {
+    throw cause instanceof DataError ? cause : unreadable(path, cause);
+  }
+  if (open.length > 0) {
+    number++;
+    yield { number, text: decode(path, number, Buffer.concat(open)) };
+  }
+}
+
+/**
+ * Reads a whole JSON file. One that is longer than a text may be, as the two-file layout of a large set is, is read
+ * member by member if it is an object.
+ *
+ * @param maxBytes the most that is read as one text
+ * @throws DataError naming the file (and the line that is not UTF-8)
+ */
+export async function readJson(path: string, maxBytes = constants.MAX_STRING_LENGTH): Promise<unknown> {
+  const found = await stat(path).catch((cause: unknown) => {
+    throw unreadable(path, cause);
+  });
+  // A text has at most as many UTF-16 code units as UTF-8 bytes.
+  if (found.size > maxBytes) return await readLargeJson(path, maxBytes);
+  const lines: string[] = [];
+  for await (const { text } of readLines(path)) lines.push(text);
+  try {
+    const json: unknown = JSON.parse(lines.join("\n"));
+    return json;
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new DataError(`${path} is not valid JSON: ${why}`, { hint: "Download or write it again.", cause });
+  }
+}
