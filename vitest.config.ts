@@ -6,8 +6,13 @@ const minute = 60_000;
 /** A test file's name says what it needs: nothing, or what stands before `.test.ts`. */
 const suffixes = ["engine", "experiment", "e2e"] as const;
 
-const common = { pool: "forks" as const, testTimeout: 2 * minute, hookTimeout: 2 * minute };
-const noEngine = fileURLToPath(new URL("tests/support/noEngine.ts", import.meta.url));
+const support = (name: string) => fileURLToPath(new URL(`tests/support/${name}`, import.meta.url));
+const common = {
+  pool: "forks" as const,
+  setupFiles: [support("cleanUp.ts")],
+  testTimeout: 2 * minute,
+  hookTimeout: 2 * minute,
+};
 
 export default defineConfig({
   test: {
@@ -18,7 +23,9 @@ export default defineConfig({
           name: "unit",
           include: ["tests/**/*.test.ts"],
           exclude: suffixes.map((suffix) => `tests/**/*.${suffix}.test.ts`),
-          alias: { "onnxruntime-node": noEngine },
+          alias: { "onnxruntime-node": support("noEngine.ts") },
+          // Loading our modules anew for every file would take as long as the tests.
+          isolate: false,
         },
       },
       ...suffixes.map((suffix) => ({

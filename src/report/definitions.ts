@@ -74,7 +74,7 @@ const ofRouting: readonly Definition[] = [
     formula: html`ŷ = argmax log <i>p</i>(class) + <i>w</i>·log softmax(head)`,
     text:
       "Any label learned so far, as in CIL, but a router or a network says which task a text belongs to, so not every " +
-      "adapter runs. A router's own word is final where it is sure or a second pass gained nothing on held-out texts. " +
+      "adapter runs. A router's own word is final where no second pass through adapters is asked for or worth it. " +
       "Task found: the share of test texts that are given to their task.",
   },
   {

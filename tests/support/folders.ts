@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { hostname, tmpdir } from "node:os";
 import { dirname, join, relative } from "node:path";
-import { afterAll, onTestFinished } from "vitest";
+import { onTestFinished } from "vitest";
 
 /** A folder that goes away with the test. */
 export async function temporaryFolder(): Promise<string> {
@@ -15,10 +15,10 @@ export async function temporaryFolder(): Promise<string> {
 
 const made: string[] = [];
 
-// Registered with the test file that imports this: folders may be made while tests are still being collected.
-afterAll(() => {
+/** What `cleanUp` does after every test file. */
+export function removeFolders(): void {
   for (const folder of made.splice(0)) rmSync(folder, { recursive: true, force: true });
-});
+}
 
 /** A fresh folder that goes away with the test file's last test. */
 export function folderOfTestFile(kind: string): string {
