@@ -26,7 +26,9 @@ import { defaultHeads } from "../nn/heads.ts";
 import type { SavedAdapter } from "../peft/types.ts";
 import { nodeRuntime } from "../runtime/node.ts";
 import type { ModelStructure } from "../train/graphs.ts";
-import { type ContinualModel, Model, type ModelParts } from "./continualModel.ts";
+import type { ContinualModel } from "./continualModel.ts";
+import { Model } from "./model.ts";
+import type { ModelParts } from "./modelParts.ts";
 import { endTokens } from "./settings/endTokens.ts";
 import {
   type ModelSettings,
