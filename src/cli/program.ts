@@ -2,7 +2,7 @@
 import { Argument, Command, InvalidArgumentError, Option } from "commander";
 import { datasetNames } from "../benchmark/prepare/names.ts";
 import { addStoreCommands } from "./storeCommands.ts";
-import type { Terminal } from "./terminal.ts";
+import type { Terminal } from "./terminal/terminal.ts";
 
 function collect(value: string, previous: readonly string[] = []): string[] {
   return [...previous, value];

@@ -1,6 +1,6 @@
 /** The commands of a store that goes on learning, and their flags. */
 import { type Command, InvalidArgumentError } from "commander";
-import type { Terminal } from "./terminal.ts";
+import type { Terminal } from "./terminal/terminal.ts";
 
 function collect(value: string, previous: readonly string[] = []): string[] {
   return [...previous, value];

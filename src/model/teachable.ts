@@ -37,9 +37,8 @@ import type {
 } from "./continualModel.ts";
 import { type ForgetTarget, type Forgotten as ForgottenState, forget } from "./forgetting.ts";
 import { differences } from "./merging.ts";
-import { slugFor } from "./slugs.ts";
 import { classesOf, type ModelState } from "./state.ts";
-import { encodeTask, hashFiles, taskId } from "./taskFiles.ts";
+import { encodeTask, hashFiles, slugFor, taskId } from "./taskFiles.ts";
 
 /** A note is what the reader should know, one sentence. */
 export type ChangeEvent = LearnEvent | { readonly type: "note"; readonly message: string };

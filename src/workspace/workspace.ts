@@ -10,9 +10,8 @@ import { type FileSystem, nodeFileSystem, writeFileAtomic, writeFolderAtomic } f
 import { sha256 } from "../io/hash.ts";
 import { acquireLock, type FolderLock } from "../io/lock.ts";
 import type { ContinualModel } from "../model/continualModel.ts";
-import { slugFor } from "../model/slugs.ts";
 import { emptyState, type ModelState, type TaskState } from "../model/state.ts";
-import { encodeTask, hashFiles, readTask, recordOf, taskId } from "../model/taskFiles.ts";
+import { encodeTask, hashFiles, readTask, recordOf, slugFor, taskId } from "../model/taskFiles.ts";
 import { isTemporary, listFolder } from "./listing.ts";
 import {
   type Manifest,

@@ -1,7 +1,7 @@
 import { readdir, writeFile } from "node:fs/promises";
 import { beforeAll, describe, expect, test } from "vitest";
 import { classTable } from "../../src/cli/commands/store/ls.ts";
-import { stoppable } from "../../src/cli/stoppable.ts";
+import { stoppable } from "../../src/cli/terminal/stoppable.ts";
 import { DataError } from "../../src/core/errors.ts";
 import { accrete, ask } from "../support/cli.ts";
 import { folderOfTestFile, temporaryFolder } from "../support/folders.ts";

@@ -14,9 +14,9 @@ import {
 import { formatBytes, formatSeconds, missing } from "../../report/record/format.ts";
 import { readRunRecord } from "../../report/record/record.ts";
 import { noteOnFigures } from "../../store/adopted.ts";
-import { formatTable } from "../format.ts";
-import { shortPath } from "../shell.ts";
-import type { Terminal } from "../terminal.ts";
+import { formatTable } from "../terminal/format.ts";
+import { shortPath } from "../terminal/shell.ts";
+import type { Terminal } from "../terminal/terminal.ts";
 
 export interface CompareFlags {
   readonly json?: boolean;

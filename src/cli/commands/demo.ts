@@ -5,9 +5,9 @@ import { StoreError } from "../../core/errors.ts";
 import { packageRoot } from "../../core/packageInfo.ts";
 import { isRunFile } from "../../experiment/runFolder.ts";
 import { acquireLock } from "../../io/lock.ts";
-import { runToEnd } from "../runToEnd.ts";
-import { quote, shortPath } from "../shell.ts";
-import type { Terminal } from "../terminal.ts";
+import { runToEnd } from "../terminal/runToEnd.ts";
+import { quote, shortPath } from "../terminal/shell.ts";
+import type { Terminal } from "../terminal/terminal.ts";
 import { printReport } from "./report.ts";
 
 export interface DemoFlags {

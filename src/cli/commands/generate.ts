@@ -1,9 +1,9 @@
 import { stdin } from "node:process";
 import type { Completion } from "../../model/continualModel.ts";
-import { StoppedError, UsageError } from "../failure.ts";
-import { Interrupt } from "../interrupt.ts";
-import { grouped, readLines } from "../lines.ts";
-import type { Terminal } from "../terminal.ts";
+import { StoppedError, UsageError } from "../terminal/failure.ts";
+import { Interrupt } from "../terminal/interrupt.ts";
+import { grouped, readLines } from "../terminal/lines.ts";
+import type { Terminal } from "../terminal/terminal.ts";
 
 export interface GenerateFlags {
   readonly file?: string;

@@ -3,12 +3,12 @@ import type { Prediction, TaggedText } from "../../continual/answers.ts";
 import type { RouterFitting, RunLevel } from "../../core/record.ts";
 import type { AnswerOptions } from "../../model/teachable.ts";
 import type { Predictor } from "../../store/openRun.ts";
-import { StoppedError, UsageError } from "../failure.ts";
-import { formatFitting } from "../format.ts";
-import { Interrupt } from "../interrupt.ts";
-import { grouped, readLines } from "../lines.ts";
-import { RenewingLine } from "../renewingLine.ts";
-import type { Terminal } from "../terminal.ts";
+import { StoppedError, UsageError } from "../terminal/failure.ts";
+import { formatFitting } from "../terminal/format.ts";
+import { Interrupt } from "../terminal/interrupt.ts";
+import { grouped, readLines } from "../terminal/lines.ts";
+import { RenewingLine } from "../terminal/renewingLine.ts";
+import type { Terminal } from "../terminal/terminal.ts";
 
 export interface PredictFlags {
   readonly file?: string;

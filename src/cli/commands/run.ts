@@ -1,9 +1,9 @@
 import { loadConfig, type ResolvedConfig } from "../../config/load.ts";
 import { formatOverride, type Override, parseOverride } from "../../config/overrides.ts";
-import { UsageError } from "../failure.ts";
-import { runToEnd } from "../runToEnd.ts";
-import { quote, shortPath } from "../shell.ts";
-import type { Terminal } from "../terminal.ts";
+import { UsageError } from "../terminal/failure.ts";
+import { runToEnd } from "../terminal/runToEnd.ts";
+import { quote, shortPath } from "../terminal/shell.ts";
+import type { Terminal } from "../terminal/terminal.ts";
 
 export interface RunFlags {
   /** A YAML file of the original's flags, in place of a configuration. */

@@ -7,10 +7,10 @@ import type { RoutedMetrics, RunLevel, RunMetrics, WordProtocolMetrics } from ".
 import { type Spread, spreadOf } from "../../core/spread.ts";
 import { writeFileAtomic } from "../../io/atomic.ts";
 import { readRunRecord } from "../../report/record/record.ts";
-import { formatDuration, formatTable } from "../format.ts";
-import { type RunToEndOptions, runToEnd } from "../runToEnd.ts";
-import { shortPath } from "../shell.ts";
-import type { Terminal } from "../terminal.ts";
+import { formatDuration, formatTable } from "../terminal/format.ts";
+import { type RunToEndOptions, runToEnd } from "../terminal/runToEnd.ts";
+import { shortPath } from "../terminal/shell.ts";
+import type { Terminal } from "../terminal/terminal.ts";
 
 /** Those of every level; a run has the ones of its own. */
 const protocolFigures = [

@@ -1,8 +1,8 @@
 import type { ForgetTarget } from "../../../model/forgetting.ts";
 import type { ForgottenInStore, Purged } from "../../../store/store.ts";
-import { UsageError } from "../../failure.ts";
-import { stoppable } from "../../stoppable.ts";
-import type { Terminal } from "../../terminal.ts";
+import { UsageError } from "../../terminal/failure.ts";
+import { stoppable } from "../../terminal/stoppable.ts";
+import type { Terminal } from "../../terminal/terminal.ts";
 
 export interface ForgetFlags {
   readonly class?: string;

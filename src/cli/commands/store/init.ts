@@ -1,7 +1,7 @@
 import { parseOverride } from "../../../config/overrides.ts";
-import { shortPath } from "../../shell.ts";
-import { stoppable } from "../../stoppable.ts";
-import type { Terminal } from "../../terminal.ts";
+import { shortPath } from "../../terminal/shell.ts";
+import { stoppable } from "../../terminal/stoppable.ts";
+import type { Terminal } from "../../terminal/terminal.ts";
 
 export interface InitFlags {
   readonly backbone: string;

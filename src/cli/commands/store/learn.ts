@@ -5,11 +5,11 @@ import { DataError } from "../../../core/errors.ts";
 import type { LabelledExample } from "../../../data/files/types.ts";
 import type { ChangeEvent, LearnedSummary } from "../../../model/teachable.ts";
 import type { Store } from "../../../store/store.ts";
-import { StoppedError, UsageError } from "../../failure.ts";
-import { formatBytes, formatDuration } from "../../format.ts";
-import { Interrupt } from "../../interrupt.ts";
-import { StoreProgress } from "../../storeProgress.ts";
-import type { Terminal } from "../../terminal.ts";
+import { StoppedError, UsageError } from "../../terminal/failure.ts";
+import { formatBytes, formatDuration } from "../../terminal/format.ts";
+import { Interrupt } from "../../terminal/interrupt.ts";
+import { StoreProgress } from "../../terminal/storeProgress.ts";
+import type { Terminal } from "../../terminal/terminal.ts";
 
 export interface LearnFlags {
   readonly task?: string;

@@ -1,7 +1,7 @@
 import type { StoreInfo } from "../../../store/info.ts";
-import { formatBytes, formatCount, formatPairs, formatTable } from "../../format.ts";
-import { shortPath } from "../../shell.ts";
-import type { Terminal } from "../../terminal.ts";
+import { formatBytes, formatCount, formatPairs, formatTable } from "../../terminal/format.ts";
+import { shortPath } from "../../terminal/shell.ts";
+import type { Terminal } from "../../terminal/terminal.ts";
 
 export interface LsFlags {
   readonly json?: boolean;

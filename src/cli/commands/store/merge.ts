@@ -1,7 +1,7 @@
 import type { Merged } from "../../../store/store.ts";
-import { shortPath } from "../../shell.ts";
-import { stoppable } from "../../stoppable.ts";
-import type { Terminal } from "../../terminal.ts";
+import { shortPath } from "../../terminal/shell.ts";
+import { stoppable } from "../../terminal/stoppable.ts";
+import type { Terminal } from "../../terminal/terminal.ts";
 
 export interface MergeFlags {
   readonly out: string;

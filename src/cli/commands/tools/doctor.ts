@@ -3,8 +3,8 @@ import { availableParallelism, cpus, freemem, homedir, totalmem } from "node:os"
 import { join } from "node:path";
 import { AccreteError } from "../../../core/errors.ts";
 import { collectVersions } from "../../../core/packageInfo.ts";
-import { formatBytes, formatPairs } from "../../format.ts";
-import type { Terminal } from "../../terminal.ts";
+import { formatBytes, formatPairs } from "../../terminal/format.ts";
+import type { Terminal } from "../../terminal/terminal.ts";
 
 export interface DoctorFlags {
   readonly json?: boolean;

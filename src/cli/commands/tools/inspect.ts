@@ -3,8 +3,8 @@ import { join } from "node:path";
 import type { HostTensor } from "../../../core/tensor.ts";
 import type { AdapterKind, AdapterSpecs } from "../../../peft/types.ts";
 import { damageHintOf, readStore, verifiedTaskFolder } from "../../../workspace/workspace.ts";
-import { formatBytes, formatCount, formatPairs, formatTable } from "../../format.ts";
-import type { Terminal } from "../../terminal.ts";
+import { formatBytes, formatCount, formatPairs, formatTable } from "../../terminal/format.ts";
+import type { Terminal } from "../../terminal/terminal.ts";
 
 export interface InspectFlags {
   readonly json?: boolean;

@@ -4,7 +4,7 @@ import { loadBackbone, resolveFeature } from "../../../model/settings/backbone.t
 import { defaultHeads } from "../../../nn/heads.ts";
 import { defaultTargetModules } from "../../../peft/targets.ts";
 import { buildFeatureGraph, buildTrainingGraph, type ModelStructure } from "../../../train/graphs.ts";
-import type { Terminal } from "../../terminal.ts";
+import type { Terminal } from "../../terminal/terminal.ts";
 
 export interface InspectGraphFlags {
   readonly phase: "train" | "features";

@@ -1,9 +1,9 @@
 import { datasetNames, isDatasetName } from "../../../benchmark/prepare/names.ts";
 import { type Prepared, prepareDataset } from "../../../benchmark/prepare/prepare.ts";
-import { UsageError } from "../../failure.ts";
-import { formatCount, formatTable } from "../../format.ts";
-import { shortPath } from "../../shell.ts";
-import type { Terminal } from "../../terminal.ts";
+import { UsageError } from "../../terminal/failure.ts";
+import { formatCount, formatTable } from "../../terminal/format.ts";
+import { shortPath } from "../../terminal/shell.ts";
+import type { Terminal } from "../../terminal/terminal.ts";
 
 export interface PrepareFlags {
   readonly from: string;

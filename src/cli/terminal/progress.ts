@@ -1,4 +1,4 @@
-import type { RunEvent, RunHeader, RunLevel } from "../core/record.ts";
+import type { RunEvent, RunHeader, RunLevel } from "../../core/record.ts";
 import {
   formatBytes,
   formatCount,

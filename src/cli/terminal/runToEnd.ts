@@ -1,4 +1,4 @@
-import type { ResolvedConfig } from "../config/load.ts";
+import type { ResolvedConfig } from "../../config/load.ts";
 import { StoppedError } from "./failure.ts";
 import { Interrupt } from "./interrupt.ts";
 import { ProgressPrinter } from "./progress.ts";
@@ -24,7 +24,7 @@ export async function runToEnd(
   options: RunToEndOptions,
   terminal: Terminal,
 ): Promise<void> {
-  const { runExperiment } = await import("../experiment/runExperiment.ts");
+  const { runExperiment } = await import("../../experiment/runExperiment.ts");
   using interrupt = new Interrupt();
   const { signal } = interrupt;
   const progress = new ProgressPrinter(terminal);

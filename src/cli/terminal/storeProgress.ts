@@ -1,4 +1,4 @@
-import type { ChangeEvent } from "../model/teachable.ts";
+import type { ChangeEvent } from "../../model/teachable.ts";
 import { formatCount, formatFitting, formatPercent } from "./format.ts";
 import { RenewingLine } from "./renewingLine.ts";
 import type { Terminal } from "./terminal.ts";

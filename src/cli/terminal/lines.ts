@@ -1,7 +1,7 @@
 import { createReadStream } from "node:fs";
 import { stdin } from "node:process";
 import { addAbortSignal } from "node:stream";
-import { DataError } from "../core/errors.ts";
+import { DataError } from "../../core/errors.ts";
 
 async function* chunks(path: string | undefined, signal?: AbortSignal): AsyncGenerator<Buffer> {
   const stream = path === undefined ? stdin : createReadStream(path);

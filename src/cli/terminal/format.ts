@@ -1,5 +1,5 @@
 /** Numbers as people read them. */
-import type { RouterFitting } from "../core/record.ts";
+import type { RouterFitting } from "../../core/record.ts";
 
 /** `48 s`, `3 min 05 s`, `2 h 04 min`. */
 export function formatDuration(seconds: number): string {

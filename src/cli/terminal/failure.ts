@@ -1,4 +1,4 @@
-import { AccreteError, ConfigError } from "../core/errors.ts";
+import { AccreteError, ConfigError } from "../../core/errors.ts";
 
 /** Bad usage that commander cannot see, such as `predict` without a text. */
 export class UsageError extends ConfigError {}
