@@ -1,5 +1,9 @@
 /** Made-up records of runs: single events, and a whole run of CLINC150's size. */
-import { computeMetrics, computeRoutedMetrics, type EvaluatedRow } from "../../src/continual/metrics/metrics.ts";
+import {
+  computeMetrics,
+  computeRoutedMetrics,
+  type EvaluatedRow,
+} from "../../src/continual/metrics/metrics.ts";
 import { createRng } from "../../src/core/random.ts";
 import type {
   BaselineMetrics,
