@@ -110,7 +110,7 @@ export function entryOf(task: TaskState): ManifestTask | undefined {
 export async function readState(
   root: string,
   manifest: Manifest,
-  model: ContinualModel,
+  model: Pick<ContinualModel, "restore" | "loaded">,
 ): Promise<ModelState> {
   const hint = damageHintOf(manifest);
   const tasks = await Promise.all(

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
-import { defaultKind } from "../../src/app/store/routers.ts";
-import { ClassStatistics } from "../../src/continual/statistics/statistics.ts";
-import { constants, contribution } from "../support/routingRows.ts";
+import { defaultKind } from "../../../src/continual/routing/statisticsRouting.ts";
+import { ClassStatistics } from "../../../src/continual/statistics/statistics.ts";
+import { constants, contribution } from "../../support/routingRows.ts";
 
 /** Of as many rows a class as the counts say. */
 function statisticsOf(counts: readonly number[]): ClassStatistics {
@@ -10,7 +10,7 @@ function statisticsOf(counts: readonly number[]): ClassStatistics {
 
 const times = (classes: number, rows: number) => Array.from({ length: classes }, () => rows);
 
-describe("the kind of router of a store that names none", () => {
+describe("the kind of router where none is named", () => {
   test.each([
     ["lda", "19 classes", times(19, 40)],
     ["auto", "20 of 20 rows", times(20, 20)],

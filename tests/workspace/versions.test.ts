@@ -1,31 +1,37 @@
 import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { manifestFile } from "../../src/workspace/manifest.ts";
-import { RunFolder, verifiedAdapterFolder } from "../../src/app/runFolder.ts";
-import { keptVersions, readStore, readVersion, StoreFolder } from "../../src/app/store/storeFolder.ts";
 import { AccreteError } from "../../src/core/errors.ts";
+import { beginRun, openRunFolder } from "../../src/experiment/runFolder.ts";
 import { type FileSystem, nodeFileSystem } from "../../src/io/atomic.ts";
+import { purgeStore, rollbackStore } from "../../src/store/store.ts";
+import { manifestFile } from "../../src/workspace/manifest.ts";
+import {
+  keptVersions,
+  readState,
+  readStore,
+  readVersion,
+  verifiedTaskFolder,
+  Workspace,
+} from "../../src/workspace/workspace.ts";
 import { deadOwner, temporaryFolder } from "../support/folders.ts";
 import { header } from "../support/records.ts";
 import { configAt } from "../support/runs.ts";
-
-const filesOf = (text: string) => new Map([["statistics.safetensors", new TextEncoder().encode(text)]]);
+import { adapterTask, anyModel, statisticsTask } from "../support/states.ts";
 
 async function begun(): Promise<string> {
   const folder = await temporaryFolder();
   const { dataHash: _, ...own } = header;
-  const manifest = { schemaVersion: 1 as const, ...own, configHash: "d".repeat(64), seed: 1, tasks: [] };
-  await StoreFolder.begin(folder, manifest, "begun");
+  await using workspace = await Workspace.open(folder);
+  await workspace.begin({ ...own, configHash: "d".repeat(64), seed: 1 }, "begun");
   return folder;
 }
 
 /** One change: a task called `name` joins. */
 async function addTask(folder: string, name: string, fs?: FileSystem): Promise<void> {
-  await using store = await StoreFolder.open(folder, fs && { fs });
-  const task = { name, labels: [name], statisticsOnly: true as const };
-  const written = await store.writeTask(task, filesOf(`rows of ${name}`));
-  await store.commit([...store.manifest.tasks, written], `learned ${name}`);
+  await using workspace = await Workspace.open(folder, { fs, elsewhere: false });
+  const { tasks } = await readState(folder, await readStore(folder), anyModel);
+  await workspace.commit({ tasks: [...tasks, statisticsTask(name)] }, `learned ${name}`);
 }
 
 async function namesIn(folder: string): Promise<readonly string[]> {
@@ -46,17 +52,43 @@ describe("versions", () => {
       const { tasks, store } = await readVersion(folder, version);
       expect(store.version).toBe(version);
       expect(tasks).toHaveLength(count);
-      for (const task of tasks) await verifiedAdapterFolder(folder, task);
+      for (const task of tasks) await verifiedTaskFolder(folder, task, "");
     }
     expect((await readdir(folder)).sort()).toEqual(["adapters", manifestFile, "versions"]);
+  });
+
+  test("a state is read as it was committed, and a task that did not change is not written again", async () => {
+    const folder = await begun();
+    const [one, two] = [adapterTask("one"), statisticsTask("two", ["dd", "cc"])];
+    {
+      await using workspace = await Workspace.open(folder);
+      await workspace.commit({ tasks: [one, two] }, "learned both");
+      await workspace.commit({ tasks: [two, one] }, "turned them round");
+    }
+    expect((await readdir(join(folder, "adapters"))).sort()).toEqual(["one", "two"]);
+    const { tasks } = await readState(folder, await readStore(folder), anyModel);
+    expect(tasks).toEqual([
+      two,
+      {
+        ...one,
+        saved: expect.objectContaining({ labels: one.labels }),
+        learned: expect.objectContaining({ name: "one", adapter: one.saved?.adapter.tensors }),
+      },
+    ]);
+    {
+      await using workspace = await Workspace.open(folder);
+      await workspace.commit({ tasks: tasks.toReversed() }, "and back");
+    }
+    expect((await readdir(join(folder, "adapters"))).sort()).toEqual(["one", "two"]);
   });
 
   test("going back makes a next version that holds what was before, and goes on from there", async () => {
     const folder = await begun();
     for (const name of ["one", "two", "three"]) await addTask(folder, name);
     const back = async (version?: number) => {
-      await using store = await StoreFolder.open(folder);
-      return (await store.rollback(version)).store.version;
+      await using workspace = await Workspace.open(folder);
+      await workspace.rollback(version);
+      return workspace.manifest?.store?.version;
     };
     expect(await back()).toBe(5);
     expect(await namesIn(folder)).toEqual(["one", "two"]);
@@ -77,12 +109,13 @@ describe("versions", () => {
   test("a purge leaves the present version alone, with its files and no others", async () => {
     const folder = await begun();
     for (const name of ["one", "two"]) await addTask(folder, name);
-    await using store = await StoreFolder.open(folder);
-    await store.commit(store.manifest.tasks.slice(1), "forgot a task");
-    await store.purge();
+    const { tasks } = await readState(folder, await readStore(folder), anyModel);
+    await using workspace = await Workspace.open(folder);
+    await workspace.commit({ tasks: tasks.slice(1) }, "forgot a task");
+    await workspace.purge();
     expect(await keptVersions(folder)).toEqual([]);
     expect(await readdir(join(folder, "adapters"))).toEqual(["two"]);
-    await expect(store.rollback()).rejects.toThrow(/nothing to go back to/);
+    await expect(workspace.rollback()).rejects.toThrow(/nothing to go back to/);
     expect(await namesIn(folder)).toEqual(["two"]);
   });
 
@@ -90,9 +123,10 @@ describe("versions", () => {
     const folder = await temporaryFolder();
     const config = configAt(folder);
     {
-      await using run = await RunFolder.create(config);
-      await run.begin(header);
-      await run.commitTask({ name: "travel", labels: ["fly", "stay"] }, filesOf("weights"));
+      const { workspace: opened } = await openRunFolder(config, {});
+      await using workspace = opened;
+      await beginRun(workspace, config, { ...header, seed: 1 });
+      await workspace.commit({ tasks: [adapterTask("travel")] });
     }
     const before = await readFile(join(config.out, manifestFile), "utf8");
     await addTask(config.out, "music");
@@ -102,7 +136,7 @@ describe("versions", () => {
       await readFile(join(config.out, "versions", "000001.json"), "utf8"),
     );
     expect(first).toEqual(JSON.parse(before));
-    await expect(RunFolder.resume(config)).rejects.toMatchObject({
+    await expect(openRunFolder(config, { resume: true })).rejects.toMatchObject({
       exitCode: 2,
       message: /is a store by now, at version 2/,
     });
@@ -113,15 +147,24 @@ describe("writers and readers", () => {
   test("a second writer is told who is writing; a reader sees the version before meanwhile", async () => {
     const folder = await begun();
     await addTask(folder, "one");
-    await using store = await StoreFolder.open(folder);
-    const task = { name: "two", labels: ["two"], statisticsOnly: true as const };
-    const written = await store.writeTask(task, filesOf("rows of two"));
-    await expect(addTask(folder, "three")).rejects.toMatchObject({
-      exitCode: 2,
-      message: new RegExp(`is being written by process ${process.pid} on`),
+    let looked = 0;
+    const look = async (path: string) => {
+      if (!path.endsWith("adapters/two")) return;
+      looked += 1;
+      await expect(addTask(folder, "three")).rejects.toMatchObject({
+        exitCode: 2,
+        message: new RegExp(`is being written by process ${process.pid} on`),
+      });
+      expect(await namesIn(folder)).toEqual(["one"]);
+    };
+    await addTask(folder, "two", {
+      ...nodeFileSystem,
+      rename: async (from, to) => {
+        await nodeFileSystem.rename(from, to);
+        await look(to);
+      },
     });
-    expect(await namesIn(folder)).toEqual(["one"]);
-    await store.commit([...store.manifest.tasks, written], "learned two");
+    expect(looked).toBe(1);
     expect(await namesIn(folder)).toEqual(["one", "two"]);
   });
 
@@ -136,12 +179,28 @@ describe("writers and readers", () => {
     expect((await readdir(folder)).sort()).toEqual(["adapters", manifestFile, "versions"]);
   });
 
+  test("a change that cannot be written takes its files away again", async () => {
+    const folder = await begun();
+    await addTask(folder, "one");
+    const full = new AccreteError("FULL", "no room");
+    const changing = addTask(folder, "two", {
+      ...nodeFileSystem,
+      rename: (from, to) =>
+        to.endsWith(manifestFile) ? Promise.reject(full) : nodeFileSystem.rename(from, to),
+    });
+    await expect(changing).rejects.toThrow("no room");
+    expect(await namesIn(folder)).toEqual(["one"]);
+    expect(await readdir(join(folder, "adapters"))).toEqual(["one"]);
+    expect((await readdir(folder)).sort()).toEqual(["adapters", manifestFile, "versions"]);
+  });
+
   test("a folder without a store is refused, with the way to begin one", async () => {
     const folder = await temporaryFolder();
-    await expect(StoreFolder.open(join(folder, "nowhere"))).rejects.toMatchObject({
-      exitCode: 2,
-      hint: /accrete init/,
-    });
+    for (const refused of [readStore, rollbackStore, purgeStore])
+      await expect(refused(join(folder, "nowhere"))).rejects.toMatchObject({
+        exitCode: 2,
+        hint: /accrete init/,
+      });
     expect(await readdir(folder)).toEqual([]);
   });
 });
@@ -176,7 +235,7 @@ describe("a crash at any step", () => {
     const { tasks, store } = await readStore(folder);
     const names = tasks.map(({ name }) => name);
     expect([before, after]).toContainEqual(names);
-    for (const task of tasks) await verifiedAdapterFolder(folder, task);
+    for (const task of tasks) await verifiedTaskFolder(folder, task, "");
     expect((await readVersion(folder, store.parent ?? 0)).tasks).toHaveLength(names.length - 1);
     await addTask(folder, "next");
     expect(await namesIn(folder)).toEqual([...names, "next"]);
