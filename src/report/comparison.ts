@@ -25,7 +25,7 @@ export interface ComparedRow {
   readonly accuracy: Spread;
   /** What a classifier of spellings reaches under the same protocol; absent where some run did not measure it. */
   readonly baseline?: Spread;
-  readonly belowFloor: boolean;
+  readonly belowBaseline: boolean;
   readonly forgetting?: Spread;
   readonly passesPerExample: Spread;
   readonly trainSeconds: Spread;
@@ -58,7 +58,7 @@ const protocolOf: { readonly [P in ComparedProtocol]: (metrics: RunMetrics) => F
   TIL: ({ til }) => figuresOf(til),
 };
 
-function floorOf(metrics: RunMetrics, protocol: ComparedProtocol): number | undefined {
+function baselineOf(metrics: RunMetrics, protocol: ComparedProtocol): number | undefined {
   return metrics.baseline?.[protocol === "TIL" ? "til" : "cil"];
 }
 
@@ -79,7 +79,7 @@ function rowsOf({ name, records }: NamedRuns): ComparedRow[] {
     const figures = records.flatMap(({ metrics }) => protocolOf[protocol](metrics) ?? []);
     if (figures.length < records.length || figures.length === 0) return [];
     const accuracy = spreadOf(figures.map((each) => each.accuracy));
-    const baseline = spreadOfAll(records.map(({ metrics }) => floorOf(metrics, protocol)));
+    const baseline = spreadOfAll(records.map(({ metrics }) => baselineOf(metrics, protocol)));
     const forgetting = spreadOfAll(figures.map((each) => each.forgetting));
     return [
       {
@@ -88,7 +88,7 @@ function rowsOf({ name, records }: NamedRuns): ComparedRow[] {
         seeds: records.length,
         accuracy,
         ...(baseline !== undefined && { baseline }),
-        belowFloor: baseline !== undefined && accuracy.mean < baseline.mean,
+        belowBaseline: baseline !== undefined && accuracy.mean < baseline.mean,
         ...(forgetting !== undefined && { forgetting }),
         passesPerExample: spreadOf(figures.map(({ passesPerExample }) => passesPerExample)),
         ...cost,

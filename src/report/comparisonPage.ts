@@ -102,16 +102,18 @@ function labels(rows: readonly ComparedRow[], { height, x, y }: Frame): Plot.Mar
 }
 
 /** Each height once, as far as it can be seen. */
-function floorsOf(rows: readonly ComparedRow[]): readonly number[] {
-  const floors = rows.flatMap(({ protocol, baseline }) => (protocol === "TIL" ? [] : (baseline?.mean ?? [])));
-  return [...new Map(floors.map((baseline) => [formatPercent(baseline), baseline])).values()];
+function baselinesOf(rows: readonly ComparedRow[]): readonly number[] {
+  const baselines = rows.flatMap(({ protocol, baseline }) =>
+    protocol === "TIL" ? [] : (baseline?.mean ?? []),
+  );
+  return [...new Map(baselines.map((baseline) => [formatPercent(baseline), baseline])).values()];
 }
 
 /** Accuracy over passes an example, the passes on a logarithmic axis; bars are one standard deviation each way. */
 function drawAccuracyOverPasses(rows: readonly ComparedRow[]): Markup {
   const frame = frameOf(rows);
   const ticks = [1, 2, 3, 5, 10, 20, 50, 100, 200, 500].filter((tick) => tick <= frame.x[1]);
-  const floors = floorsOf(rows);
+  const baselines = baselinesOf(rows);
   return draw({
     ariaLabel: "Accuracy against forward passes an example",
     width: fullWidth,
@@ -129,8 +131,8 @@ function drawAccuracyOverPasses(rows: readonly ComparedRow[]): Markup {
         labelAnchor: "center",
         labelArrow: "none",
       }),
-      Plot.ruleY(floors, { stroke: "var(--muted)", strokeDasharray: "2 4" }),
-      Plot.text(floors, {
+      Plot.ruleY(baselines, { stroke: "var(--muted)", strokeDasharray: "2 4" }),
+      Plot.text(baselines, {
         x: frame.x[0],
         y: (baseline: number) => baseline,
         text: () => "baseline",
@@ -174,7 +176,7 @@ function renderLegend(rows: readonly ComparedRow[]): Markup {
 
 function renderRow(row: ComparedRow): Markup {
   return html`<tr><th scope="row" class="left"><bdi>${row.run}</bdi></th><td class="left">${row.protocol}</td><td>${row.seeds}</td>
-<td>${formatSpread(row.accuracy)}${row.belowFloor ? " (below the baseline)" : ""}</td>
+<td>${formatSpread(row.accuracy)}${row.belowBaseline ? " (below the baseline)" : ""}</td>
 <td>${row.baseline === undefined ? missing : formatSpread(row.baseline)}</td><td>${row.forgetting === undefined ? missing : formatSpread(row.forgetting)}</td>
 <td>${formatPassesSpread(row.passesPerExample)}</td><td>${formatSeconds(row.trainSeconds.mean)}</td>
 <td>${formatSeconds(row.evalSeconds.mean)}</td><td>${formatBytes(row.peakRssBytes.mean)}</td></tr>\n`;

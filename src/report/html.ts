@@ -174,7 +174,7 @@ function cardsOf(page: Page): readonly Card[] {
       ? []
       : [
           {
-            name: "Floor, CIL",
+            name: "Baseline, CIL",
             value: formatPercent(figures.baseline.cil),
             unit: "%",
             more: `TIL ${formatPercent(figures.baseline.til)} %; ${figures.baseline.method}, without a network`,
@@ -234,9 +234,9 @@ function renderNotices({ record: { warnings }, figures, wording }: Page): Markup
       : html`<div class="notice"><h2>${wording.tilChanged}</h2><p>Adapters are never touched
 again once their task is learned, so this must not happen. Tasks: ${tilChanged.join(", ")}.</p></div>`;
   const below =
-    figures.belowFloor.length === 0
+    figures.belowBaseline.length === 0
       ? undefined
-      : html`<div class="notice"><h2>Below the baseline: ${figures.belowFloor.join(", ")}</h2><p>A classifier that sees
+      : html`<div class="notice"><h2>Below the baseline: ${figures.belowBaseline.join(", ")}</h2><p>A classifier that sees
 nothing but how words are spelt does better there.</p></div>`;
   const open = finished
     ? undefined

@@ -107,7 +107,7 @@ function headlineRows({ cil, til, finished }: RunFigures, wording: Wording): rea
 }
 
 function renderHeadline({ header }: RunRecord, figures: RunFigures, wording: Wording, pen: Pen): string[] {
-  const { cil, til, routed, outOfScope, baseline, belowFloor, tilChanged } = figures;
+  const { cil, til, routed, outOfScope, baseline, belowBaseline, tilChanged } = figures;
   const columns: readonly (readonly [string, ProtocolFigures])[] = [
     ["CIL", cil],
     ...(routed === undefined ? [] : [["routed", routed] as const]),
@@ -130,8 +130,8 @@ function renderHeadline({ header }: RunRecord, figures: RunFigures, wording: Wor
     ),
     ...(routed === undefined ? [] : routedLines(routed, header, pen)),
     ...(outOfScope === undefined ? [] : wrapPlain(rejectionLine(outOfScope), pen.width)),
-    ...(baseline === undefined ? [] : [floorLine(baseline)]),
-    ...(belowFloor.length === 0 ? [] : [pen.strong(`Below the baseline: ${belowFloor.join(", ")}.`)]),
+    ...(baseline === undefined ? [] : [baselineLine(baseline)]),
+    ...(belowBaseline.length === 0 ? [] : [pen.strong(`Below the baseline: ${belowBaseline.join(", ")}.`)]),
     tilChanged.length === 0
       ? pen.faint("TIL's forgetting is 0 by construction.")
       : pen.strong(
@@ -144,8 +144,8 @@ function renderHeadline({ header }: RunRecord, figures: RunFigures, wording: Wor
   ];
 }
 
-function floorLine({ method, cil, til }: BaselineMetrics): string {
-  return `Floor (${method}, no network): CIL ${formatPercent(cil)} %, TIL ${formatPercent(til)} %`;
+function baselineLine({ method, cil, til }: BaselineMetrics): string {
+  return `Baseline (${method}, no network): CIL ${formatPercent(cil)} %, TIL ${formatPercent(til)} %`;
 }
 
 /** What the table does not hold: how the routed column comes about. */

@@ -154,27 +154,27 @@ training 3 s a seed on average
   });
 });
 
-test("the seeds' summary has a router's figures and the floor where every run has them", () => {
+test("the seeds' summary has a router's figures and the baseline where every run has them", () => {
   const routed = { ...metrics.cil, averageAccuracy: 0.85, passesPerExample: 1.5, taskAccuracy: 0.95 };
-  const floor = { method: "n-grams", cil: 0.5, til: 0.6, seconds: 1 };
-  const one = { ...metrics, routed, floor };
-  const other = { ...one, floor: { ...floor, cil: 0.7 } };
+  const baseline = { method: "n-grams", cil: 0.5, til: 0.6, seconds: 1 };
+  const one = { ...metrics, routed, baseline };
+  const other = { ...one, baseline: { ...baseline, cil: 0.7 } };
   const text = formatSummary(summarise([1, 2], [one, other]));
   expect(text).toMatch(/^ +CIL +routed +TIL$/m);
   expect(text).toMatch(/^average accuracy +90\.00 ± 0\.00 +85\.00 ± 0\.00 +90\.00 ± 0\.00$/m);
   expect(text).toContain("routed: task found 95.00 ± 0.00; 1.50 passes an example\n");
   expect(text).toContain(
-    "floor, a classifier of spellings without a network: CIL 60.00 ± 14.14, TIL 60.00 ± 0.00\n",
+    "baseline, a classifier of spellings without a network: CIL 60.00 ± 14.14, TIL 60.00 ± 0.00\n",
   );
   expect(
     summarise(
       [1, 2],
-      [one, { ...one, floor: undefined }].map(({ floor: own, ...rest }) => ({
+      [one, { ...one, baseline: undefined }].map(({ baseline: own, ...rest }) => ({
         ...rest,
-        ...(own && { floor: own }),
+        ...(own && { baseline: own }),
       })),
     ),
-  ).not.toHaveProperty("floor");
+  ).not.toHaveProperty("baseline");
 });
 
 describe("readLines", () => {

@@ -43,8 +43,8 @@ describe("renderTables", () => {
   });
 
   it("gives a router a column of its own, and its row after each task", () => {
-    const floor = { method: "n-grams", cil: 0.5, til: 0.8, seconds: 1 };
-    const routedRun = buildRunRecord(syntheticEvents({ tasks: 3, stepsPerTask: 4, routed: true, floor }));
+    const baseline = { method: "n-grams", cil: 0.5, til: 0.8, seconds: 1 };
+    const routedRun = buildRunRecord(syntheticEvents({ tasks: 3, stepsPerTask: 4, routed: true, baseline }));
     const text = renderTables(routedRun, plain);
     expect(longest(text)).toBeLessThanOrEqual(80);
     const { cil, routed, til } = sentenceMetrics(routedRun);
@@ -67,7 +67,7 @@ describe("renderTables", () => {
     );
     row("forward passes an example", ["3", "1\\.15", "1"]);
     expect(text).toContain("CIL routed   TIL   learned in");
-    expect(text).toContain("Floor (n-grams, no network): CIL 50.0 %, TIL 80.0 %");
+    expect(text).toContain("Baseline (n-grams, no network): CIL 50.0 %, TIL 80.0 %");
     expect(renderTables(record, plain)).not.toContain("routed");
   });
 

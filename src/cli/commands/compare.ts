@@ -79,7 +79,7 @@ function formatComparison({ rows, notes }: Comparison): string {
     row.run,
     row.protocol,
     String(row.seeds),
-    formatSpread(row.accuracy) + (row.belowFloor ? " (below)" : ""),
+    formatSpread(row.accuracy) + (row.belowBaseline ? " (below)" : ""),
     row.baseline === undefined ? missing : formatSpread(row.baseline),
     row.forgetting === undefined ? missing : formatSpread(row.forgetting),
     formatPassesSpread(row.passesPerExample),

@@ -27,7 +27,7 @@ const protocolFigures = [
   "taskAccuracy",
 ] as const satisfies readonly (keyof RoutedMetrics | keyof WordProtocolMetrics)[];
 
-const floorFigures = ["cil", "til"] as const;
+const baselineFigures = ["cil", "til"] as const;
 
 const costFigures = ["trainSeconds", "evalSeconds", "peakRssBytes"] as const;
 
@@ -63,14 +63,14 @@ function routedOf(run: RunMetrics) {
   return "routed" in run ? run.routed : undefined;
 }
 
-function floorOf(run: RunMetrics) {
+function baselineOf(run: RunMetrics) {
   return "baseline" in run ? run.baseline : undefined;
 }
 
 export function summarise(seeds: readonly number[], runs: readonly RunMetrics[]): SeedSummary {
   const level = runs[0]?.level;
   const routed = runs.flatMap((run) => routedOf(run) ?? []);
-  const floors = runs.flatMap((run) => floorOf(run) ?? []);
+  const baselines = runs.flatMap((run) => baselineOf(run) ?? []);
   return {
     schemaVersion: 1,
     ...(level !== undefined && { level }),
@@ -84,7 +84,7 @@ export function summarise(seeds: readonly number[], runs: readonly RunMetrics[])
       runs.map((run) => run.til),
     ),
     ...(routed.length === runs.length && { routed: summariseFigures(protocolFigures, routed) }),
-    ...(floors.length === runs.length && { baseline: summariseFigures(floorFigures, floors) }),
+    ...(baselines.length === runs.length && { baseline: summariseFigures(baselineFigures, baselines) }),
     cost: summariseFigures(
       costFigures,
       runs.map((run) => run.cost),
@@ -122,7 +122,7 @@ function routedLine({ taskAccuracy, passesPerExample }: Figures): string {
   return `routed: ${found}${passes} passes an example\n`;
 }
 
-function floorLine({ cil, til }: Figures): string {
+function baselineLine({ cil, til }: Figures): string {
   return `baseline, a classifier of spellings without a network: CIL ${percent(cil)}, TIL ${percent(til)}\n`;
 }
 
@@ -143,7 +143,7 @@ export function formatSummary(summary: SeedSummary): string {
       protocols.map((_, column) => column + 1),
     ) +
     (summary.routed === undefined ? "" : routedLine(summary.routed)) +
-    (summary.baseline === undefined ? "" : floorLine(summary.baseline)) +
+    (summary.baseline === undefined ? "" : baselineLine(summary.baseline)) +
     (train === undefined ? "" : `training ${formatDuration(train.mean)} a seed on average\n`)
   );
 }

@@ -99,7 +99,7 @@ export function drawAccuracy(figures: RunFigures, { tasks, level }: RunRecord, w
         labelArrow: "none",
       }),
       Plot.line(chance, { x: "task", y: "value", stroke: "var(--muted)", strokeDasharray: "2 4" }),
-      ...floorMarks(figures, lastTask),
+      ...baselineMarks(figures, lastTask),
       ...curves(points),
       Plot.dot(points, {
         x: "task",
@@ -172,7 +172,7 @@ function endLabels(ends: readonly End[], task: number): Plot.Markish[] {
 }
 
 /** The baseline is measured once, after the last task: a dash there for each protocol. */
-function floorMarks({ baseline }: RunFigures, lastTask: number): Plot.Markish[] {
+function baselineMarks({ baseline }: RunFigures, lastTask: number): Plot.Markish[] {
   if (baseline === undefined) return [];
   const dash = (value: number, colour: string) =>
     Plot.ruleY([value], {

@@ -65,7 +65,7 @@ export interface RunFigures {
   /** Absent while the run goes on, and where there is none. */
   readonly baseline?: BaselineMetrics;
   /** The protocols that a classifier of spellings does better in. */
-  readonly belowFloor: readonly string[];
+  readonly belowBaseline: readonly string[];
   /** Tasks whose TIL figure is not what it was when they were learned: there must be none. */
   readonly tilChanged: readonly number[];
   readonly trainSeconds: number | undefined;
@@ -91,7 +91,7 @@ export function summarize(record: RunRecord): RunFigures {
     ...(routed !== undefined && { routed }),
     ...(outOfScope !== undefined && { outOfScope }),
     ...(baseline !== undefined && { baseline }),
-    belowFloor: baseline === undefined ? [] : findBelowFloor(baseline, { cil, til, routed }),
+    belowBaseline: baseline === undefined ? [] : findBelowBaseline(baseline, { cil, til, routed }),
     tilChanged: findChangedColumns(record.til),
     trainSeconds: metrics?.cost.trainSeconds ?? total(tasks.map((task) => task.learned?.seconds)),
     evalSeconds: metrics?.cost.evalSeconds ?? total(tasks.map((task) => evaluationOf(task)?.seconds)),
@@ -99,7 +99,7 @@ export function summarize(record: RunRecord): RunFigures {
   };
 }
 
-function findBelowFloor(
+function findBelowBaseline(
   baseline: BaselineMetrics,
   reached: { readonly [P in "cil" | "til"]: ProtocolFigures } & {
     readonly routed: RoutedFigures | undefined;

@@ -136,7 +136,7 @@ const probingSchema = z.partialRecord(
   z.array(z.array(fraction)),
 ) satisfies z.ZodType<ProbingMetrics>;
 
-const floorSchema = z.object({
+const baselineSchema = z.object({
   method: z.string(),
   cil: fraction,
   til: fraction,
@@ -151,7 +151,7 @@ const sentenceMetricsSchema = z.object({
   routed: routedMetricsSchema.exactOptional(),
   outOfScope: outOfScopeSchema.exactOptional(),
   probing: probingSchema.exactOptional(),
-  baseline: floorSchema.exactOptional(),
+  baseline: baselineSchema.exactOptional(),
   cost: runCostSchema,
 }) satisfies z.ZodType<SentenceMetrics>;
 
@@ -161,9 +161,9 @@ const wordMetricsSchema = z.object({
   cil: wordProtocolMetricsSchema,
   til: wordProtocolMetricsSchema,
   routed: wordProtocolMetricsSchema
-    .extend({ firstPassMicroF1: fraction, router: routerSummarySchema })
+    .extend({ firstPassMicroF1: fraction, router: routerSummarySchema.exactOptional() })
     .exactOptional(),
-  baseline: floorSchema.exactOptional(),
+  baseline: baselineSchema.exactOptional(),
   cost: runCostSchema,
 }) satisfies z.ZodType<WordMetrics>;
 
@@ -303,7 +303,7 @@ export const runEventSchema = z.discriminatedUnion("type", [
     til: wordScoresSchema,
     cil: wordScoresSchema,
     routed: wordScoresSchema
-      .extend({ firstPassMicroF1: fraction, router: routerSummarySchema })
+      .extend({ firstPassMicroF1: fraction, router: routerSummarySchema.exactOptional() })
       .exactOptional(),
     seconds,
   }),
@@ -314,6 +314,6 @@ export const runEventSchema = z.discriminatedUnion("type", [
     accuracies: z.partialRecord(probeKind, z.array(fraction)),
     seconds,
   }),
-  z.object({ time, type: z.literal("baseline-measured"), baseline: floorSchema }),
+  z.object({ time, type: z.literal("baseline-measured"), baseline: baselineSchema }),
   z.object({ time, type: z.literal("run-finished"), metrics: runMetricsSchema }),
 ]) satisfies z.ZodType<RunEvent>;

@@ -2,12 +2,12 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeEach, describe, expect, expectTypeOf, it } from "vitest";
 import type { z } from "zod";
-import { StoreError } from "../../src/core/errors.ts";
-import type { RunEvent, RunHeader, RunMetrics } from "../../src/core/record.ts";
-import { buildRunRecord, parseEvents, readRunRecord } from "../../src/report/record/record.ts";
-import type { runEventSchema, runHeaderSchema, runMetricsSchema } from "../../src/report/record/schema.ts";
-import { temporaryFolder } from "../support/folders.ts";
-import { syntheticEvents } from "../support/records.ts";
+import { StoreError } from "../../../src/core/errors.ts";
+import type { RunEvent, RunHeader, RunMetrics } from "../../../src/core/record.ts";
+import { buildRunRecord, parseEvents, readRunRecord } from "../../../src/report/record/record.ts";
+import type { runEventSchema, runHeaderSchema, runMetricsSchema } from "../../../src/report/record/schema.ts";
+import { temporaryFolder } from "../../support/folders.ts";
+import { syntheticEvents } from "../../support/records.ts";
 
 /** Drops `readonly` everywhere and joins intersections, so that two spellings of one shape compare equal. */
 type Plain<T> = T extends readonly (infer Item)[]

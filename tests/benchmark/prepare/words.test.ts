@@ -1,17 +1,17 @@
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { packageRoot } from "../../src/core/packageInfo.ts";
-import type { TaggedSentence } from "../../src/data/files/conll.ts";
-import { isWordLevel, loadContinualWords, readContinualWords } from "../../src/data/continualWords.ts";
-import { countTypes } from "../../src/data/wordStream.ts";
-import { encodeWordTasks } from "../../src/benchmark/prepare/encode.ts";
-import { typesToIob2 } from "../../src/benchmark/prepare/entities.ts";
-import { parseNote } from "../../src/benchmark/prepare/i2b2.ts";
-import { bracketsToIob2 } from "../../src/benchmark/prepare/ontonotes.ts";
-import { prepareDataset } from "../../src/benchmark/prepare/prepare.ts";
-import { refusalOf } from "../support/errors.ts";
-import { folderWith, freshTarget } from "../support/folders.ts";
+import { encodeWordTasks } from "../../../src/benchmark/prepare/encode.ts";
+import { typesToIob2 } from "../../../src/benchmark/prepare/entities.ts";
+import { parseNote } from "../../../src/benchmark/prepare/i2b2.ts";
+import { bracketsToIob2 } from "../../../src/benchmark/prepare/ontonotes.ts";
+import { prepareDataset } from "../../../src/benchmark/prepare/prepare.ts";
+import { packageRoot } from "../../../src/core/packageInfo.ts";
+import { isWordLevel, loadContinualWords, readContinualWords } from "../../../src/data/continualWords.ts";
+import type { TaggedSentence } from "../../../src/data/files/conll.ts";
+import { countTypes } from "../../../src/data/wordStream.ts";
+import { refusalOf } from "../../support/errors.ts";
+import { folderWith, freshTarget } from "../../support/folders.ts";
 
 const seed = { seed: 1 };
 

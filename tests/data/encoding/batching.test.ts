@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { GraphError } from "../../src/core/errors.ts";
-import { createRng } from "../../src/core/random.ts";
-import { collate, planBatches, planEvaluationBatches } from "../../src/data/encoding/batching.ts";
+import { GraphError } from "../../../src/core/errors.ts";
+import { createRng } from "../../../src/core/random.ts";
+import { collate, planBatches, planEvaluationBatches } from "../../../src/data/encoding/batching.ts";
 
 const lengthsAndSize = fc.tuple(
   fc.array(fc.integer({ min: 1, max: 60 }), { maxLength: 300 }),

@@ -2,13 +2,13 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { findEntities } from "../../src/continual/taskTypes/entityMetrics.ts";
-import { DataError } from "../../src/core/errors.ts";
-import { readConll, toIob2 } from "../../src/data/files/conll.ts";
-import { countTypes } from "../../src/data/wordStream.ts";
-import { failureOf } from "../support/errors.ts";
-import { folderWith } from "../support/folders.ts";
-import { shared } from "../support/shared.ts";
+import { findEntities } from "../../../src/continual/taskTypes/entityMetrics.ts";
+import { DataError } from "../../../src/core/errors.ts";
+import { readConll, toIob2 } from "../../../src/data/files/conll.ts";
+import { countTypes } from "../../../src/data/wordStream.ts";
+import { failureOf } from "../../support/errors.ts";
+import { folderWith } from "../../support/folders.ts";
+import { shared } from "../../support/shared.ts";
 
 const wnut = shared("data/wnut17");
 

@@ -3,9 +3,9 @@ import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { DataError } from "../../src/core/errors.ts";
-import { readJson } from "../../src/data/files/lines.ts";
-import { folderWith } from "../support/folders.ts";
+import { DataError } from "../../../src/core/errors.ts";
+import { readJson } from "../../../src/data/files/lines.ts";
+import { folderWith } from "../../support/folders.ts";
 
 function fileOf(content: string | Uint8Array): string {
   return join(folderWith({ "large.json": content }), "large.json");

@@ -1,10 +1,10 @@
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { DataError } from "../../src/core/errors.ts";
-import { readExamples, readTexts } from "../../src/data/files/readers.ts";
-import type { Example } from "../../src/data/files/types.ts";
-import { failureOf } from "../support/errors.ts";
-import { folderWith } from "../support/folders.ts";
+import { DataError } from "../../../src/core/errors.ts";
+import { readExamples, readTexts } from "../../../src/data/files/readers.ts";
+import type { Example } from "../../../src/data/files/types.ts";
+import { failureOf } from "../../support/errors.ts";
+import { folderWith } from "../../support/folders.ts";
 
 async function all<T extends Example>(items: AsyncIterable<T>): Promise<T[]> {
   const result: T[] = [];

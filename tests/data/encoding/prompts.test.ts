@@ -1,8 +1,8 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { packageRoot } from "../../src/core/packageInfo.ts";
-import { ConfigError, DataError } from "../../src/core/errors.ts";
+import { ConfigError, DataError } from "../../../src/core/errors.ts";
+import { packageRoot } from "../../../src/core/packageInfo.ts";
 import {
   encodeAnswers,
   encodePrompt,
@@ -11,8 +11,8 @@ import {
   labelText,
   openTextIds,
   promptTemplate,
-} from "../../src/data/encoding/prompts.ts";
-import { loadTokenizer, type Tokenizer } from "../../src/data/encoding/tokenizer.ts";
+} from "../../../src/data/encoding/prompts.ts";
+import { loadTokenizer, type Tokenizer } from "../../../src/data/encoding/tokenizer.ts";
 
 /** Byte-level BPE, as GPT-2's, which puts `</s>` behind every text: nothing that an answer may follow. */
 const roberta: Tokenizer = await loadTokenizer(join(packageRoot, "tests/goldens/tokenizers/roberta"));

@@ -1,18 +1,18 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { packageRoot } from "../../src/core/packageInfo.ts";
-import { readContinual } from "../../src/data/continual.ts";
-import { isWordLevel } from "../../src/data/continualWords.ts";
-import type { LabelledExample } from "../../src/data/files/types.ts";
-import { catalogue } from "../../src/benchmark/prepare/catalogue.ts";
-import { encodeSentenceTasks } from "../../src/benchmark/prepare/encode.ts";
-import { datasetNames } from "../../src/benchmark/prepare/names.ts";
-import { prepareDataset } from "../../src/benchmark/prepare/prepare.ts";
-import { tacredLabel } from "../../src/benchmark/prepare/relations.ts";
-import { topicLabel } from "../../src/benchmark/prepare/topics.ts";
-import { refusalOf } from "../support/errors.ts";
-import { folderWith, freshTarget } from "../support/folders.ts";
+import { catalogue } from "../../../src/benchmark/prepare/catalogue.ts";
+import { encodeSentenceTasks } from "../../../src/benchmark/prepare/encode.ts";
+import { datasetNames } from "../../../src/benchmark/prepare/names.ts";
+import { prepareDataset } from "../../../src/benchmark/prepare/prepare.ts";
+import { tacredLabel } from "../../../src/benchmark/prepare/relations.ts";
+import { topicLabel } from "../../../src/benchmark/prepare/topics.ts";
+import { packageRoot } from "../../../src/core/packageInfo.ts";
+import { readContinual } from "../../../src/data/continual.ts";
+import { isWordLevel } from "../../../src/data/continualWords.ts";
+import type { LabelledExample } from "../../../src/data/files/types.ts";
+import { refusalOf } from "../../support/errors.ts";
+import { folderWith, freshTarget } from "../../support/folders.ts";
 
 const seed = { seed: 1 };
 

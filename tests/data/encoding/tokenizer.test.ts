@@ -4,12 +4,12 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { z } from "zod";
-import { CheckpointError, ConfigError, DataError } from "../../src/core/errors.ts";
-import { encodeAll, loadTokenizer, longestFirst } from "../../src/data/encoding/tokenizer.ts";
-import { folderOfTestFile } from "../support/folders.ts";
-import { goldenTokenizer } from "../support/shared.ts";
+import { CheckpointError, ConfigError, DataError } from "../../../src/core/errors.ts";
+import { encodeAll, loadTokenizer, longestFirst } from "../../../src/data/encoding/tokenizer.ts";
+import { folderOfTestFile } from "../../support/folders.ts";
+import { goldenTokenizer } from "../../support/shared.ts";
 
-const goldens = fileURLToPath(new URL("../goldens/tokenizers", import.meta.url));
+const goldens = fileURLToPath(new URL("../../goldens/tokenizers", import.meta.url));
 
 const casesSchema = z.array(
   z.object({
