@@ -5,7 +5,7 @@ import { SelectionRouting } from "../continual/newlora/selectionRouting.ts";
 import { AdaptedBackbone } from "../continual/passes/adaptedBackbone.ts";
 import { GenerativeBackbone } from "../continual/passes/generativeBackbone.ts";
 import { TrunkCache, TrunkMemory, type Trunks } from "../continual/passes/trunkCache.ts";
-import { type Fusion, firstPassOnly } from "../continual/routing/fusion.ts";
+import { secondPassFusions } from "../continual/routing/fusion.ts";
 import {
   GenerationRouting,
   TextRouting,
@@ -262,17 +262,6 @@ function assemble<E extends EncodedItems, R>(
   return new Model<E, R>({ settings, loaded, expectedLabels: options.expectedLabels, ...parts });
 }
 
-/** From this probability of the likeliest class on, `secondPass: unsure` asks no head. */
-const SURE = 0.8;
-/** How much the heads' evidence counts beside the router's. */
-const HEADS_WEIGHT = 0.5;
-
-const secondPasses: { readonly [P in "off" | "unsure" | "always"]: (topTasks: number) => Fusion } = {
-  off: () => firstPassOnly,
-  unsure: (topTasks) => ({ confident: SURE, weight: HEADS_WEIGHT, topTasks }),
-  always: (topTasks) => ({ confident: Number.POSITIVE_INFINITY, weight: HEADS_WEIGHT, topTasks }),
-};
-
 function textSettings(
   { router, head }: ModelSettings,
   statistics: NonNullable<ReturnType<typeof statisticsSettings>>,
@@ -282,7 +271,7 @@ function textSettings(
   const passes = head.kind === "none" || secondPass === "auto" ? "off" : secondPass;
   return {
     ...statistics,
-    secondPass: secondPasses[passes](topTasks),
+    secondPass: secondPassFusions[passes](topTasks),
     ...(rejectRate !== undefined && { rejectRate }),
   };
 }

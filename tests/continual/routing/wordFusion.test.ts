@@ -1,30 +1,30 @@
 /** Words' statistics and their fusion, without a model. */
 import { describe, expect, test } from "vitest";
-import { takeRows } from "../../src/continual/statistics/fixedRows.ts";
-import { ClassStatistics } from "../../src/continual/statistics/statistics.ts";
-import { joinRows } from "../../src/continual/statistics/totals.ts";
-import { chainOf } from "../../src/continual/routing/wordDecoding.ts";
+import { chainOf } from "../../../src/continual/routing/wordDecoding.ts";
 import {
   chooseOfSentence,
   layOutTags,
   raiseOutside,
   routerAlone,
   tasksOfSentence,
-} from "../../src/continual/routing/wordFusion.ts";
+} from "../../../src/continual/routing/wordFusion.ts";
 import {
   addWordCounts,
   chooseWordFusion,
   countWordFusion,
   tasksToGather,
-} from "../../src/continual/routing/wordFusionFit.ts";
+} from "../../../src/continual/routing/wordFusionFit.ts";
+import { takeRows } from "../../../src/continual/statistics/fixedRows.ts";
+import { ClassStatistics } from "../../../src/continual/statistics/statistics.ts";
+import { joinRows } from "../../../src/continual/statistics/totals.ts";
 import {
   contributionsOfWords,
   drawRows,
   drawStatistics,
   poolWords,
-} from "../../src/continual/statistics/wordStatistics.ts";
-import { constants, contribution } from "../support/routingRows.ts";
-import { tolerances } from "../support/tolerances.ts";
+} from "../../../src/continual/statistics/wordStatistics.ts";
+import { constants, contribution } from "../../support/routingRows.ts";
+import { tolerances } from "../../support/tolerances.ts";
 
 const { width } = constants;
 const sorted = (values: Int16Array) =>
@@ -96,8 +96,17 @@ test("words go to their tags by their first token; those that were cut off go no
 
 /** Two tasks of a type each; a sentence of two words, of which the second is likely a y. */
 const labels = ["B-x", "B-y", "I-x", "I-y", "O"];
-const tasks = [{ labels: ["O", "B-x", "I-x"] }, { labels: ["B-y", "I-y"] }];
-const layout = layOutTags(labels, "O", tasks);
+const learned = true;
+const tasks = [
+  { labels: ["O", "B-x", "I-x"], learned },
+  { labels: ["B-y", "I-y"], learned },
+];
+const layout = layOutTags(labels, "O", tasks, "first");
+const ownTasks = [
+  { labels: ["O", "B-x", "I-x"], learned },
+  { labels: ["O", "B-y", "I-y"], learned },
+];
+const own = layOutTags(labels, "O", ownTasks, "own");
 const chain = chainOf(labels, {});
 const posterior = {
   rows: 2,
@@ -111,7 +120,7 @@ const logits = (classes: number, values: readonly number[]) => ({
   values: Float32Array.from(values),
 });
 
-describe("the second pass", () => {
+describe("the second pass with the first task's O for all", () => {
   test("asks the likeliest plausible task, and the first one for O", () => {
     const asked = (plausible: number, topTasks: number) =>
       tasksOfSentence(posterior, span, layout, { plausible, topTasks });
@@ -145,6 +154,43 @@ describe("the second pass", () => {
   });
 });
 
+describe("the second pass where every head has an O", () => {
+  test("asks the likeliest plausible task and no other; one of statistics alone cannot be asked", () => {
+    const asked = (plausible: number, topTasks: number, among = own) =>
+      tasksOfSentence(posterior, span, among, { plausible, topTasks });
+    expect(asked(0.5, 1)).toEqual([1]);
+    expect(asked(0, 2)).toEqual([0, 1]);
+    expect(asked(0.7, 2)).toEqual([]);
+    expect(asked(0, 0)).toEqual([]);
+    const [x, { labels: y }] = [ownTasks[0]!, ownTasks[1]!];
+    expect(asked(0, 2, layOutTags(labels, "O", [x, { labels: y }], "own"))).toEqual([0]);
+    expect(asked(0.5, 1, layOutTags(labels, "O", [x, { labels: y }], "own"))).toEqual([]);
+  });
+
+  test("weighs each tag against its own head's O, which is counted once", () => {
+    const evidence = [
+      { task: 0, logits: logits(3, [0, 3, 0, 4, 0, 0]) },
+      { task: 1, logits: logits(3, [7, 7, 7, 7, 9, 8]) },
+    ];
+    const heads = chooseOfSentence(posterior, span, evidence, chain, own, { router: 0, heads: 1 });
+    expect(heads.map(({ tag }) => tag)).toEqual(["B-x", "B-y"]);
+    // Of the second word: O 0, x −4 and −4, y 2 and 1.
+    const all = [0, -4, -4, 2, 1].map(Math.exp);
+    const expected = Math.exp(2) / all.reduce((sum, value) => sum + value, 0);
+    expect(Math.abs(heads[1]!.probability - expected)).toBeLessThan(tolerances.float64);
+  });
+
+  test("leaves the tags of a head that was not asked with what the router gave them", () => {
+    const second = { task: 1, logits: logits(3, [0, -9, -9, 0, -9, -9]) };
+    const found = chooseOfSentence(posterior, span, [second], chain, own, { router: 1, heads: 1 });
+    // What O and y have together goes to O.
+    expect(found.map(({ tag }) => tag)).toEqual(["O", "O"]);
+    const y = 0.5 * Math.exp(-9) + 0.1 * Math.exp(-9);
+    const expected = (0.9 * 0.3) / (0.3 + y);
+    expect(Math.abs(found[1]!.probability - expected)).toBeLessThan(tolerances.float64);
+  });
+});
+
 test("no entity goes on that has not begun, whatever the words say by themselves", () => {
   const values = Float64Array.from([0.4, 0.02, 0.1, 0.02, 0.46, 0.02, 0.02, 0.5, 0.06, 0.4], Math.log);
   const found = chooseOfSentence({ ...posterior, values }, span, [], chain, layout, { router: 1, heads: 0 });
@@ -161,6 +207,7 @@ describe("how words are routed", () => {
 
   test("is what finds most on held-out sentences, of equals what asks least", () => {
     expect(tasksToGather(heldOut).map((asked) => [...asked])).toEqual([[0, 1]]);
+    expect(tasksToGather({ ...heldOut, layout: own }).map((asked) => [...asked])).toEqual([[1]]);
     // The router finds the y by itself: no second pass.
     const right = { ...heldOut, gold: [["O", "B-y"]] };
     const counts = countWordFusion(right, ["y"], [evidence]);

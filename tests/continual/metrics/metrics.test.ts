@@ -9,7 +9,7 @@ import {
   matrixFromCsv,
   matrixToCsv,
   type ProtocolRow,
-} from "../../src/continual/metrics/metrics.ts";
+} from "../../../src/continual/metrics/metrics.ts";
 
 /** Rows of one protocol from counts: `correct[k][j]` of `counted[j]`. */
 function rowsOf(correct: readonly (readonly number[])[], counted: readonly number[]): ProtocolRow[] {

@@ -4,15 +4,15 @@ import { describe, expect, expectTypeOf, test } from "vitest";
 import {
   type ClassLayout,
   fuse,
-  fusionOf,
   layOut,
   probabilitiesOf,
+  secondPassFusions,
   taskProbabilities,
   tasksToAsk,
-} from "../../src/continual/routing/fusion.ts";
-import { decide, type RouteOptions, type route } from "../../src/continual/routing/routedPrediction.ts";
-import { type Posterior, type Router, type SecondPass, type FeatureRows } from "../../src/continual/types.ts";
-import type { Encoding } from "../../src/data/encoding/tokenizer.ts";
+} from "../../../src/continual/routing/fusion.ts";
+import { decide, type RouteOptions, type route } from "../../../src/continual/routing/routedPrediction.ts";
+import type { FeatureRows, Posterior, Router, SecondPass } from "../../../src/continual/types.ts";
+import type { Encoding } from "../../../src/data/encoding/tokenizer.ts";
 
 const labels = ["a", "b", "c", "d"];
 const tasks = [
@@ -184,7 +184,7 @@ describe("what the settings ask for", () => {
   const sure = Float64Array.from([0.8, 0.1, 0.05, 0.05]);
   const unsure = Float64Array.from([0.79, 0.11, 0.05, 0.05]);
   const asked = (secondPass: SecondPass, topTasks = 1) =>
-    [sure, unsure].map((given) => tasksToAsk(given, layout, fusionOf({ secondPass, topTasks })));
+    [sure, unsure].map((given) => tasksToAsk(given, layout, secondPassFusions[secondPass](topTasks)));
 
   test("off: no text; unsure: those below 0.8; always: every text", () => {
     expect(asked("off")).toEqual([[], []]);
@@ -198,6 +198,6 @@ describe("what the settings ask for", () => {
 
   test("the heads' evidence counts half", () => {
     for (const secondPass of ["unsure", "always"] as const)
-      expect(fusionOf({ secondPass, topTasks: 2 })).toMatchObject({ weight: 0.5, topTasks: 2 });
+      expect(secondPassFusions[secondPass](2)).toMatchObject({ weight: 0.5, topTasks: 2 });
   });
 });

@@ -11,10 +11,10 @@ import {
   poolCounts,
   scoreCounts,
   scoreEntities,
-} from "../../src/continual/taskTypes/entityMetrics.ts";
-import { DataError, StoreError } from "../../src/core/errors.ts";
-import { typeMatrix } from "../../src/core/typeMatrix.ts";
-import { tolerances } from "../support/tolerances.ts";
+} from "../../../src/continual/taskTypes/entityMetrics.ts";
+import { DataError, StoreError } from "../../../src/core/errors.ts";
+import { typeMatrix } from "../../../src/core/typeMatrix.ts";
+import { tolerances } from "../../support/tolerances.ts";
 
 const scores = z.tuple([z.number(), z.number(), z.number()]);
 const modeSchema = z.object({
@@ -33,7 +33,7 @@ const cases = z
       strict: modeSchema.nullable(),
     }),
   )
-  .parse(JSON.parse(readFileSync(new URL("../goldens/seqeval/cases.json", import.meta.url), "utf8")));
+  .parse(JSON.parse(readFileSync(new URL("../../goldens/seqeval/cases.json", import.meta.url), "utf8")));
 
 function split(sentences: readonly string[]): string[][] {
   return sentences.map((sentence) => (sentence === "" ? [] : sentence.split(" ")));

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
-import { addPairs, chainOf, countPairs, likeliestTags } from "../../src/continual/routing/wordDecoding.ts";
-import { createRng } from "../../src/core/random.ts";
-import { tolerances } from "../support/tolerances.ts";
+import { addPairs, chainOf, countPairs, likeliestTags } from "../../../src/continual/routing/wordDecoding.ts";
+import { createRng } from "../../../src/core/random.ts";
+import { tolerances } from "../../support/tolerances.ts";
 
 const labels = ["B-x", "B-y", "I-x", "I-y", "O"];
 const sentences = [
