@@ -97,7 +97,7 @@ test("words: a prepared set and the original's flags", async () => {
   );
   expect({ exitCode, err: exitCode === 0 ? "" : err }).toEqual({ exitCode: 0, err: "" });
   expect(JSON.parse(out)).toMatchObject({
-    header: { config: { level: "word" }, tasks: [{ name: "task-0" }, { name: "task-1" }] },
+    header: { config: { level: "word", outside: "first" }, tasks: [{ name: "task-0" }, { name: "task-1" }] },
   });
 });
 

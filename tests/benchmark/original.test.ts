@@ -68,6 +68,7 @@ test("the original's LoRA.yaml with its README's flags becomes a configuration o
     }),
     head: { kind: "linear" },
     level: "sentence",
+    outside: "own",
     feature: { pooling: "cls", normalize: false },
     stream: expect.objectContaining({ path: data, format: "continual", allowOverlap: true }),
     training: {
@@ -312,7 +313,7 @@ describe("translation", () => {
   test("words: by name, by flag, or by the files; neither prompt nor feature", () => {
     const word = { classifier: "Linear", PEFT_type: "LoRA" };
     const named = raw({ ...word, dataset: "ontonotes5_task6_base8_inc2" });
-    expect(named.raw).toMatchObject({ level: "word", training: { maxLength: 128 } });
+    expect(named.raw).toMatchObject({ level: "word", outside: "first", training: { maxLength: 128 } });
     expect(named.raw).not.toHaveProperty("prompt");
     expect(named.raw).not.toHaveProperty("feature");
     expect(raw({ ...word, dataset: "mine" }, { wordLevel: true }).raw).toMatchObject({ level: "word" });

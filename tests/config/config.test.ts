@@ -3,6 +3,7 @@ import { writeFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { describe, expect, test } from "vitest";
+import { defaultLearningRates } from "../../src/config/fields.ts";
 import {
   differingKeys,
   flattenConfig,
@@ -12,11 +13,11 @@ import {
   resolveConfig,
   toResolvedYaml,
 } from "../../src/config/load.ts";
-import { defaultLearningRates } from "../../src/config/fields.ts";
 import { parseOverride } from "../../src/config/overrides.ts";
-import { packageRoot } from "../../src/core/packageInfo.ts";
-import { resolveTraining } from "../../src/model/settings/structure.ts";
 import { ConfigError } from "../../src/core/errors.ts";
+import { packageRoot } from "../../src/core/packageInfo.ts";
+import { resolveModelSettings } from "../../src/model/settings/settings.ts";
+import { resolveTraining } from "../../src/model/settings/structure.ts";
 import { issuesOf } from "../support/errors.ts";
 import { temporaryFolder } from "../support/folders.ts";
 import { configAt, smallest, writeConfig } from "../support/runs.ts";
@@ -116,11 +117,12 @@ describe("loadConfig", () => {
   });
 
   test("a learner's settings may leave it open, too", () => {
-    const { training, ...settings } = configAt("/", { method: { adapter: "prompt-tuning" } });
-    const { learningRate, ...open } = training;
-    expect(learningRate).toBe(defaultLearningRates["prompt-tuning"]);
-    expect(resolveTraining({ ...settings, training: open }).learningRate).toBe(learningRate);
-    expect(resolveTraining({ ...settings, training: { ...open, learningRate: 1 } }).learningRate).toBe(1);
+    const rateOf = (training: { readonly epochs: number; readonly learningRate?: number }) => {
+      const config = { backbone: "./model", method: { adapter: "prompt-tuning" as const }, training };
+      return resolveTraining(resolveModelSettings(config, "the settings")).learningRate;
+    };
+    expect(rateOf({ epochs: 1 })).toBe(defaultLearningRates["prompt-tuning"]);
+    expect(rateOf({ epochs: 1, learningRate: 1 })).toBe(1);
   });
 
   test("is read-only all the way down", async () => {
@@ -333,7 +335,7 @@ describe("resolveBackbone", () => {
   });
 
   test("a folder that exists wins over a hub id of the same name", () => {
-    expect(resolveBackbone("src/app", packageRoot)).toBe(join(packageRoot, "src/app"));
+    expect(resolveBackbone("src/config", packageRoot)).toBe(join(packageRoot, "src/config"));
   });
 });
 

@@ -38,6 +38,7 @@ out: runs/ner
       const { config } = await loadConfig(path);
       expect(config).toMatchObject({
         level: "word",
+        outside: "own",
         stream: {
           train: join(folder, "data/train.conll"),
           test: join(folder, "data/test.conll"),
@@ -49,9 +50,11 @@ out: runs/ner
     },
   );
 
-  test("has a second pass of its own: chosen on validation sentences unless that is said otherwise", async () => {
-    const chosen = resolveConfig({ ...words, router: "lda" }, "/data").router;
-    expect(chosen).toMatchObject({ kind: "lda", secondPass: "auto" });
+  test("has a second pass of its own", async () => {
+    for (const secondPass of ["auto", "always", "off"] as const)
+      expect(resolveConfig({ ...words, router: { secondPass } }, "/data").router).toMatchObject({
+        secondPass,
+      });
     expect(await pathsOf({ router: { secondPass: "unsure" } })).toEqual(["router.secondPass"]);
   });
 
@@ -75,10 +78,10 @@ out: runs/ner
 
   test("needs base and test, and makes no sentence vectors: all said at once", async () => {
     const stream = { train: "train.conll" };
-    expect(await pathsOf({ stream, feature: { pooling: "mean" } })).toEqual([
+    expect((await pathsOf({ stream, feature: { pooling: "mean" } })).sort()).toEqual([
+      "feature.pooling",
       "stream.base",
       "stream.test",
-      "feature.pooling",
     ]);
   });
 
@@ -98,6 +101,12 @@ describe("a configuration of sentences", () => {
     const issues = await issuesOf(() => configAt("/", { stream: { ...smallest.stream, [key]: value } }));
     expect(issues).toMatchObject([
       { path: `stream.${key}`, expected: expect.stringContaining("level: word") },
+    ]);
+  });
+
+  test("has no O to compare with", async () => {
+    expect(await issuesOf(() => configAt("/", { outside: "first" }))).toMatchObject([
+      { path: "outside", expected: expect.stringContaining("level: word") },
     ]);
   });
 

@@ -4,7 +4,7 @@ import { appendFile, cp } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeAll, expect, test } from "vitest";
 import { loadConfig } from "../../src/config/load.ts";
-import { wordExperiment } from "../../src/app/wordExperiment.ts";
+import { loadTasks } from "../../src/experiment/stream.ts";
 import { accrete } from "../support/cli.ts";
 import { folderOfTestFile, temporaryFolder } from "../support/folders.ts";
 import { writeTinyWords } from "../support/tinyStreams.ts";
@@ -42,6 +42,6 @@ test.each([
 test("an I- that nothing begins is read as a beginning, and the run says where", async () => {
   const folder = await experimentWith("train.conll", "text\tO\ng\tI-animal\n");
   const { config } = await loadConfig(join(folder, "words.yaml"));
-  const { notes } = await wordExperiment.load(config);
+  const { notes } = await loadTasks(config);
   expect(notes.join("\n")).toMatch(/train\.conll[\s\S]*line \d+/);
 });

@@ -1,9 +1,9 @@
 import { appendFile, mkdir, readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { Recorder } from "../../src/experiment/recorder.ts";
 import { StoreError } from "../../src/core/errors.ts";
 import type { RunEventBody } from "../../src/core/record.ts";
+import { Recorder } from "../../src/experiment/recorder.ts";
 import { parseEvents } from "../../src/report/record/record.ts";
 import { temporaryFolder } from "../support/folders.ts";
 import { at, evaluatedEvent, metrics, started, stepEvent } from "../support/records.ts";

@@ -116,7 +116,10 @@ export const flagMeanings: { readonly [K in FlagName]-?: FlagMeaning } = {
   method: to("method", "`PEFT`; every other method is refused by name."),
   il_mode: unused("`CIL` and `TIL` are both measured in every run; `IIL` is refused."),
   dataset: to("stream.path", "A folder of the two-file layout, or its name under `./dataset`."),
-  classification_type: to("level", "`auto`: by the dataset's name, else by its files."),
+  classification_type: to(
+    "level outside",
+    "`auto`: by the dataset's name, else by its files. Words are compared with the first head's `O`: `outside: first`.",
+  ),
   backbone: to("backbone", "A folder or a hub id."),
   backbone_type: unused("Follows from the model; one that contradicts the other flags is refused."),
   backbone_extract_token: to(

@@ -1,6 +1,7 @@
 /** Loading a configuration of the original: its YAML file, its flags, and our own overrides on top. */
 import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
+import { loadExtensions } from "../../config/extensions.ts";
 import { type ResolvedConfig, readYaml, resolveConfig } from "../../config/load.ts";
 import { type AppliedOverride, applyOverrides, type Override } from "../../config/overrides.ts";
 import { ConfigError, type ConfigIssue } from "../../core/errors.ts";
@@ -155,6 +156,7 @@ export async function loadOriginal(
     ...issue,
   }));
   const { raw, applied, issues } = applyOverrides(translation.raw, overrides);
+  await loadExtensions(raw, process.cwd());
   const config = ((): ResolvedConfig => {
     const earlier = [...refused, ...missing, ...issues];
     try {

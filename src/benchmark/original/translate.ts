@@ -232,7 +232,7 @@ export function translate(values: OriginalValues, around: Surroundings): Transla
     ...(values.backbone_revision === "" ? {} : { backboneRevision: values.backbone_revision }),
     method: methodOf(draft),
     head: heads[values.classifier],
-    level: isWordLevel(draft) ? "word" : "sentence",
+    ...(isWordLevel(draft) ? { level: "word", outside: "first" } : { level: "sentence" }),
     ...featureOf(draft),
     ...promptOf(draft),
     // The original looks for no texts that train and test share; its own files have some.
