@@ -1,26 +1,33 @@
 import fc from "fast-check";
 import { afterAll, describe, expect, it } from "vitest";
-import { withRoles } from "../../src/continual/statistics/classRows.ts";
-import { decodeContributions, encodeContributions } from "../../src/continual/statistics/contributionFile.ts";
-import { Expander } from "../../src/continual/statistics/featureMaps.ts";
-import { hashRow, isHeldOut, quantize, takeRows } from "../../src/continual/statistics/fixedRows.ts";
-import { splitStatistics, trainingRows } from "../../src/continual/routers/heldOut.ts";
-import { ClassStatistics, type Contribution, identify } from "../../src/continual/statistics/statistics.ts";
-import { accumulate, emptyTotals, type Totals } from "../../src/continual/statistics/totals.ts";
-import { TotalsKeeper } from "../../src/continual/routers/totalsKeeper.ts";
-import type { FixedRows } from "../../src/continual/types.ts";
-import { DataError, StoreError } from "../../src/core/errors.ts";
-import { createRng, shuffled } from "../../src/core/random.ts";
-import { Algebra } from "../../src/linalg/algebra.ts";
-import { nodeRuntime } from "../../src/runtime/node.ts";
-import { cloud, constants, contribution } from "../support/routingRows.ts";
+import { splitStatistics, trainingRows } from "../../../src/continual/routers/heldOut.ts";
+import { TotalsKeeper } from "../../../src/continual/routers/totalsKeeper.ts";
+import {
+  decodeContributions,
+  encodeContributions,
+} from "../../../src/continual/statistics/contributionFile.ts";
+import { FeatureMapper } from "../../../src/continual/statistics/featureMaps.ts";
+import { hashRow, isHeldOut, quantize, takeRows } from "../../../src/continual/statistics/fixedRows.ts";
+import {
+  ClassStatistics,
+  type Contribution,
+  identify,
+  withRoles,
+} from "../../../src/continual/statistics/statistics.ts";
+import { accumulate, emptyTotals, type Totals } from "../../../src/continual/statistics/totals.ts";
+import type { FixedRows } from "../../../src/continual/types.ts";
+import { DataError, StoreError } from "../../../src/core/errors.ts";
+import { createRng, shuffled } from "../../../src/core/random.ts";
+import { Algebra } from "../../../src/linalg/algebra.ts";
+import { nodeRuntime } from "../../../src/runtime/node.ts";
+import { cloud, constants, contribution } from "../../support/routingRows.ts";
 
 const algebra = new Algebra((graph) => nodeRuntime.compile(graph, { threads: 1 }));
 afterAll(() => algebra[Symbol.asyncDispose]());
 
 const expansions = {
-  identity: new Expander({ kind: "identity" }, constants),
-  relu: new Expander({ kind: "relu", size: 40 }, constants),
+  identity: new FeatureMapper({ kind: "identity" }, constants),
+  relu: new FeatureMapper({ kind: "relu", size: 40 }, constants),
 };
 
 function rowsOf({ rows, width, values }: FixedRows): number[][] {
@@ -32,7 +39,7 @@ function plain({ classes, second, rows }: Totals) {
   return { classes: sorted.map(([label, { count, sum }]) => [label, count, [...sum]]), second, rows };
 }
 
-async function totalsOf(expander: Expander, contributions: readonly Contribution[]) {
+async function totalsOf(expander: FeatureMapper, contributions: readonly Contribution[]) {
   const totals = emptyTotals(expander.size, true);
   await accumulate(algebra, expander, totals, contributions);
   return totals;
@@ -132,7 +139,7 @@ describe("totals are exact", () => {
 
   it("the first random features of many are those of few", async () => {
     const { rows } = contribution("a", 5, 1);
-    const few = await new Expander({ kind: "relu", size: 8 }, constants).expand(algebra, rows);
+    const few = await new FeatureMapper({ kind: "relu", size: 8 }, constants).expand(algebra, rows);
     const many = await expansions.relu.expand(algebra, rows, 8);
     expect(many.values).toEqual(few.values);
     expect(few.values.some((value) => value > 0)).toBe(true);

@@ -4,28 +4,39 @@ import {
   fitInverseTemperature,
   logLoss,
   logSoftmax,
-} from "../../src/continual/routers/calibration.ts";
-import { searchGrid } from "../../src/continual/routers/closedFit.ts";
-import { type FittedRouter, RouterFitter } from "../../src/continual/routers/fit.ts";
-import { FIXED_SCALE, takeRows } from "../../src/continual/statistics/fixedRows.ts";
-import { largest } from "../../src/continual/routing/fusion.ts";
-import type { MemberSpec } from "../../src/continual/routers/members.ts";
-import { ClassStatistics, type Contribution } from "../../src/continual/statistics/statistics.ts";
-import { type FixedRows, type Posterior, type RouterKind, routerKinds, type FeatureRows } from "../../src/continual/types.ts";
-import { DataError, StoreError } from "../../src/core/errors.ts";
-import { createRng, shuffled } from "../../src/core/random.ts";
-import { nodeRuntime } from "../../src/runtime/node.ts";
-import { cloud, constants, contribution } from "../support/routingRows.ts";
+} from "../../../src/continual/routers/calibration.ts";
+import { searchGrid } from "../../../src/continual/routers/closedFit.ts";
+import { type FittedRouter, RouterFitter } from "../../../src/continual/routers/fit.ts";
+import type { MemberSpec } from "../../../src/continual/routers/members.ts";
+import { largest } from "../../../src/continual/routing/fusion.ts";
+import { FIXED_SCALE, takeRows } from "../../../src/continual/statistics/fixedRows.ts";
+import { ClassStatistics, type Contribution } from "../../../src/continual/statistics/statistics.ts";
+import {
+  type FeatureRows,
+  type FixedRows,
+  type Posterior,
+  type RouterKind,
+  routerKinds,
+} from "../../../src/continual/types.ts";
+import { DataError, StoreError } from "../../../src/core/errors.ts";
+import { createRng, shuffled } from "../../../src/core/random.ts";
+import { nodeRuntime } from "../../../src/runtime/node.ts";
+import { cloud, constants, contribution } from "../../support/routingRows.ts";
 
 // The real tables, with as few random features as small clouds need.
-vi.mock("../../src/continual/routing/members.ts", async (load) => {
-  const real = await load<typeof import("../../src/continual/routers/members.ts")>();
+vi.mock("../../../src/continual/routers/members.ts", async (load) => {
+  const real = await load<typeof import("../../../src/continual/routers/members.ts")>();
   const smaller = (member: MemberSpec): MemberSpec =>
     "expansion" in member && member.expansion.size !== undefined
       ? { ...member, expansion: { ...member.expansion, size: Math.round(member.expansion.size / 50) } }
       : member;
-  const routerMembers = Object.fromEntries(
-    Object.entries(real.routerMembers).map(([kind, members]) => [kind, members.map(smaller)]),
+  // Imports of this file are not there yet.
+  const { Registry } = await import("../../../src/core/registry.ts");
+  const { routerKinds: kinds } = await import("../../../src/continual/types.ts");
+  const membersOf = (kind: RouterKind) => real.routerMembers.get(kind).map(smaller);
+  const routerMembers = new Registry(
+    "router",
+    Object.fromEntries(kinds.map((kind) => [kind, membersOf(kind)])),
   );
   const networkSettings = {
     ...real.networkSettings,
@@ -49,9 +60,11 @@ const queries = cloud("b", 9, 77);
 const learn = (statistics: ClassStatistics, kind: RouterKind | "auto") =>
   fitter.fit(statistics, { kind, seed: 1 });
 
+const encode = (router: FittedRouter) => fitter.encode(router) ?? expect.unreachable();
+
 /** Everything that a router is and says, to the last bit. */
 async function wholeOf(router: FittedRouter) {
-  return { bytes: fitter.encode(router), posterior: await router.posterior(queries) };
+  return { bytes: encode(router), posterior: await router.posterior(queries) };
 }
 
 function accuracy(router: FittedRouter, values: Float64Array, label: string): number {
@@ -126,7 +139,7 @@ describe.each(kinds)("router %s", (kind) => {
 
   it("comes back from its file as it was", async () => {
     const router = await learn(empty.with(all), kind);
-    const bytes = fitter.encode(router);
+    const bytes = encode(router);
     const read = fitter.decode(bytes, "router.safetensors");
     expect(read.choice).toEqual(router.choice);
     expect(read.retainedBytes).toBe(router.retainedBytes);
@@ -269,7 +282,7 @@ describe("the search of a grid", () => {
   });
 });
 
-describe("shares of classes", () => {
+describe("how frequent classes are", () => {
   const many = ["a", "b", "c"].map((label, i) => contribution(label, 120, i));
   const rare = contribution("d", 6, 3);
   const statistics = empty.with([...many, rare]);
@@ -284,18 +297,18 @@ describe("shares of classes", () => {
   it.each(["softmax", "network", "ranpac"] as const)(
     "are taken out of what %s says, which learns them",
     async (kind) => {
-      const even = await fitter.fit(statistics, { kind, seed: 1 });
-      const asLearned = await fitter.fit(statistics, { kind, seed: 1, shares: "rows" });
-      const { prior, ...rest } = even.model;
+      const uniform = await fitter.fit(statistics, { kind, seed: 1 });
+      const asLearned = await fitter.fit(statistics, { kind, seed: 1, classPrior: "empirical" });
+      const { prior, ...rest } = uniform.model;
       expect(rest).toEqual(asLearned.model);
       expect(prior?.map(Math.exp)[3]).toBeCloseTo(6 / 366, 10);
-      const [one, other] = [await even.posterior(asked), await asLearned.posterior(asked)];
+      const [one, other] = [await uniform.posterior(asked), await asLearned.posterior(asked)];
       expect(meanOfRare(one)).toBeGreaterThan(meanOfRare(other));
       // log p(c)/p(a) has moved by log(120/6).
       const shift = ({ values }: Posterior) => values[3]! - values[0]!;
       expect(shift(one) - shift(other)).toBeCloseTo(Math.log(20), 6);
-      const read = fitter.decode(fitter.encode(even), "router.safetensors");
-      expect(read.model).toEqual(even.model);
+      const read = fitter.decode(encode(uniform), "router.safetensors");
+      expect(read.model).toEqual(uniform.model);
     },
   );
 
@@ -312,7 +325,7 @@ describe("shares of classes", () => {
     const plain = await fitter.fit(empty.with([...fitted, judge]), {
       kind: "softmax",
       seed: 1,
-      shares: "rows",
+      classPrior: "empirical",
     });
     const [one, other] = [judged!.posterior().values, plain.judged!.posterior().values];
     expect(one[3]! - one[0]! - (other[3]! - other[0]!)).toBeCloseTo(Math.log(20), 6);

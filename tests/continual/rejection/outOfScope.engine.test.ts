@@ -1,26 +1,32 @@
 import { afterAll, describe, expect, it } from "vitest";
-import { encodeContributions } from "../../src/continual/statistics/contributionFile.ts";
-import { relativeDistances } from "../../src/continual/rejection/detectorModel.ts";
-import { Expander } from "../../src/continual/statistics/featureMaps.ts";
-import { RouterFitter } from "../../src/continual/routers/fit.ts";
-import { takeRows } from "../../src/continual/statistics/fixedRows.ts";
-import { fitRelativeDistance } from "../../src/continual/rejection/outOfScope.ts";
-import { auroc, falsePositiveRateAt95, rejectionThreshold } from "../../src/continual/rejection/rejection.ts";
-import { ClassStatistics } from "../../src/continual/statistics/statistics.ts";
-import { accumulate, emptyTotals } from "../../src/continual/statistics/totals.ts";
-import { DataError } from "../../src/core/errors.ts";
-import { createRng } from "../../src/core/random.ts";
-import { float64 } from "../../src/core/tensor.ts";
-import { Algebra } from "../../src/linalg/algebra.ts";
-import { factorLower } from "../../src/linalg/triangular.ts";
-import { nodeRuntime } from "../../src/runtime/node.ts";
-import { cloud, constants, contribution } from "../support/routingRows.ts";
-import { relativeDifference, tolerances } from "../support/tolerances.ts";
+import { relativeDistances } from "../../../src/continual/rejection/detectorModel.ts";
+import { Detectors } from "../../../src/continual/rejection/detectors.ts";
+import { fitRelativeDistance } from "../../../src/continual/rejection/outOfScope.ts";
+import {
+  auroc,
+  falsePositiveRateAt95,
+  rejectionThreshold,
+} from "../../../src/continual/rejection/rejection.ts";
+import { RouterFitter } from "../../../src/continual/routers/fit.ts";
+import { encodeContributions } from "../../../src/continual/statistics/contributionFile.ts";
+import { FeatureMapper } from "../../../src/continual/statistics/featureMaps.ts";
+import { takeRows } from "../../../src/continual/statistics/fixedRows.ts";
+import { ClassStatistics } from "../../../src/continual/statistics/statistics.ts";
+import { accumulate, emptyTotals } from "../../../src/continual/statistics/totals.ts";
+import { DataError } from "../../../src/core/errors.ts";
+import { createRng } from "../../../src/core/random.ts";
+import { float64 } from "../../../src/core/tensor.ts";
+import { Algebra } from "../../../src/linalg/algebra.ts";
+import { factorLower } from "../../../src/linalg/triangular.ts";
+import { nodeRuntime } from "../../../src/runtime/node.ts";
+import { cloud, constants, contribution } from "../../support/routingRows.ts";
+import { relativeDifference, tolerances } from "../../support/tolerances.ts";
 
 const compile = (graph: Parameters<typeof nodeRuntime.compile>[0]) =>
   nodeRuntime.compile(graph, { threads: 1 });
 const algebra = new Algebra(compile);
 const fitter = new RouterFitter(compile);
+const detectors = new Detectors(fitter);
 afterAll(async () => {
   await algebra[Symbol.asyncDispose]();
   await fitter[Symbol.asyncDispose]();
@@ -81,7 +87,7 @@ describe("relative Mahalanobis distance", () => {
   it("is what its definition says, by loops over rows", async () => {
     const labels = ["a", "b", "c"];
     const batches = labels.map((label, i) => contribution(label, 25, i));
-    const expander = new Expander({ kind: "identity" }, constants);
+    const expander = new FeatureMapper({ kind: "identity" }, constants);
     const totals = emptyTotals(16, true);
     await accumulate(algebra, expander, totals, batches);
     const shrinkage = 0.2;
@@ -133,7 +139,7 @@ describe("relative Mahalanobis distance", () => {
     const statistics = ClassStatistics.empty(constants).with(
       known.map((label, i) => contribution(label, 120, i)),
     );
-    const detector = await fitter.detect(statistics, { falseRejectRate: 0.1 });
+    const detector = await detectors.fit(statistics, { falseRejectRate: 0.1 });
     expect(detector.falseRejectRate).toBe(0.1);
     const inside: number[] = [];
     for (const label of known) inside.push(...(await detector.score(cloud(label, 60, 900))));
@@ -152,7 +158,7 @@ describe("relative Mahalanobis distance", () => {
       const judging = known.map(
         (label, i) => ({ ...contribution(label, judges, 40 + i), role: "judge" }) as const,
       );
-      const detector = await fitter.detect(ClassStatistics.empty(constants).with([...fitting, ...judging]));
+      const detector = await detectors.fit(ClassStatistics.empty(constants).with([...fitting, ...judging]));
       const scores: number[] = [];
       for (const label of known) scores.push(...(await detector.score(cloud(label, 100, 900))));
       const mean = scores.reduce((sum, score) => sum + score, 0) / scores.length;
@@ -167,17 +173,18 @@ describe("relative Mahalanobis distance", () => {
 
   it("says the same to the last bit once it was written and read", async () => {
     const parts = ["a", "b", "c", "d"].map((label, i) => contribution(label, 200, i));
-    const detector = await fitter.detect(ClassStatistics.empty(constants).with(parts));
+    const detector = await detectors.fit(ClassStatistics.empty(constants).with(parts));
     expect(detector.model.evidence.map(({ type }) => type)).toEqual(["distances", "logits"]);
-    const bytes = fitter.encodeDetector(detector);
-    await using other = new RouterFitter(compile);
-    const read = other.decodeDetector(bytes, "detector.safetensors");
+    const bytes = detectors.encode(detector);
+    await using otherFitter = new RouterFitter(compile);
+    const other = new Detectors(otherFitter);
+    const read = other.decode(bytes, "detector.safetensors");
     const queries = cloud("b", 70, 8);
     expect(read.threshold).toBe(detector.threshold);
     expect(await read.score(queries)).toEqual(await detector.score(queries));
-    expect(Buffer.compare(other.encodeDetector(read), bytes)).toBe(0);
+    expect(Buffer.compare(other.encode(read), bytes)).toBe(0);
     const statistics = encodeContributions({ constants, contributions: parts });
-    expect(() => other.decodeDetector(statistics, "detector.safetensors")).toThrow(
+    expect(() => other.decode(statistics, "detector.safetensors")).toThrow(
       /^detector\.safetensors: detector is not JSON/,
     );
   });
@@ -193,8 +200,8 @@ describe("relative Mahalanobis distance", () => {
         [...Array(15).keys()].map((i) => 2 * i + from),
       ),
     });
-    const one = await fitter.detect(empty.with(parts));
-    const other = await fitter.detect(empty.with([third, half(1)]).with([second, half(0)]));
+    const one = await detectors.fit(empty.with(parts));
+    const other = await detectors.fit(empty.with([third, half(1)]).with([second, half(0)]));
     const queries = cloud("a", 70, 7);
     const scores = await one.score(queries);
     expect(other.threshold).toBe(one.threshold);
