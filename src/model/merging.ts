@@ -4,6 +4,7 @@ import { checkSameConstants } from "../continual/statistics/statistics.ts";
 import { StoreError } from "../core/errors.ts";
 import { canonicalJson } from "../io/hash.ts";
 import { adapterMethod } from "../peft/adapters.ts";
+import type { SavedAdapter } from "../peft/types.ts";
 import type { ContinualModel } from "./continualModel.ts";
 import type { ModelSettings } from "./settings/settings.ts";
 import type { ModelState, TaskState } from "./state.ts";
@@ -85,7 +86,7 @@ function flatten(value: unknown, path: readonly string[] = []): (readonly [strin
 }
 
 /** What differs between two descriptions; modules that differ alike are told once. */
-export function differences(theirs: object, ours: object): string {
+function differences(theirs: object, ours: object): string {
   const [their, our] = [new Map(flatten(theirs)), new Map(flatten(ours))];
   const groups = new Map<string, string[]>();
   for (const name of new Set([...their.keys(), ...our.keys()])) {
@@ -100,10 +101,37 @@ export function differences(theirs: object, ours: object): string {
     .join("; ");
 }
 
-/** One graph serves all adapters. @throws StoreError if an adapter is built otherwise than the model's */
-function checkBuild(model: ContinualModel, { saved, name }: TaskState, called: string, ours: string): void {
+/**
+ * What keeps a saved adapter from standing beside a model's own: one graph serves them all, and their heads have the same
+ * kind of slots.
+ * @param known adapters that would stand before it
+ * @returns empty where nothing does
+ */
+export function buildDifferences(
+  { type }: ContinualModel,
+  saved: SavedAdapter,
+  known: readonly unknown[],
+): string {
+  const { labels } = saved;
+  const slots = (own: readonly string[]) => ({ slots: own.join(", ") });
+  const expected = type.headLabels({ labels: type.ownLabels(labels) }, known);
+  return differences(
+    { ...type.describeSaved(saved), ...slots(labels) },
+    { ...type.describe(), ...slots(expected) },
+  );
+}
+
+/** @throws StoreError if an adapter is built otherwise than the model's */
+function checkBuild(
+  model: ContinualModel,
+  { saved, name }: TaskState,
+  known: readonly TaskState[],
+  called: string,
+  ours: string,
+): void {
   if (saved === undefined) return;
-  const different = differences(model.type.describeSaved(saved), model.type.describe());
+  const adapters = known.filter((task) => task.saved !== undefined);
+  const different = buildDifferences(model, saved, adapters);
   if (different === "") return;
   throw new StoreError(
     `${called}: the adapter of task "${name}" is built otherwise than those of ${ours}: ${different}`,
@@ -150,7 +178,7 @@ export function merge(
   const tasks = [...state.tasks];
   const came: { name: string; was: string }[] = [];
   for (const task of other.state.tasks) {
-    checkBuild(model, task, other.called, ours);
+    checkBuild(model, task, tasks, other.called, ours);
     if (tasks.some((known) => isSame(known, task))) continue;
     const name = freeName(task.name, new Set(tasks.map((known) => known.name)));
     tasks.push(renamed(model, task, name));

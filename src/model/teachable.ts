@@ -36,7 +36,8 @@ import type {
   StateRouter,
 } from "./continualModel.ts";
 import { type ForgetTarget, type Forgotten as ForgottenState, forget } from "./forgetting.ts";
-import { differences } from "./merging.ts";
+import { buildDifferences } from "./merging.ts";
+import { learnedTasks } from "./modelParts.ts";
 import { classesOf, type ModelState } from "./state.ts";
 import { encodeTask, hashFiles, slugFor, taskId } from "./taskFiles.ts";
 
@@ -190,17 +191,16 @@ export abstract class Teachable implements AsyncDisposable {
   async loadAdapter(name: string, folder: string, options: ChangeOptions = {}): Promise<LearnedSummary> {
     this.checkOpen();
     const saved = await readPeftFolder(folder);
-    const { type } = this.model;
-    const different = differences(type.describeSaved(saved), type.describe());
-    if (different !== "")
-      throw new StoreError(`${folder}: is built otherwise than this model's adapters: ${different}`, {
-        hint: "Create the model with the adapter's method, head, feature and prompt.",
-      });
     return await this.learnWith(
       async function* (this: Teachable, state: ModelState): AsyncGenerator<LearnEvent, Learned> {
         if (state.tasks.some((task) => task.name === name))
           throw new StoreError(`a task called "${name}" was learned already`, {
             hint: "Give it another name.",
+          });
+        const different = buildDifferences(this.model, saved, learnedTasks(state));
+        if (different !== "")
+          throw new StoreError(`${folder}: is built otherwise than this model's adapters: ${different}`, {
+            hint: "Create the model with the adapter's method, head, feature and prompt.",
           });
         const learned = this.model.restore(name, saved, folder);
         const task = { name, labels: learned.labels, saved, learned };
