@@ -1,8 +1,10 @@
 /** Every key of a configuration with its type and default. */
 
 import { z } from "zod";
+import { routerMembers } from "../continual/routers/members.ts";
 import { routerKinds as statisticsKinds } from "../continual/types.ts";
 import { probeKinds } from "../core/record.ts";
+import { nameSchema } from "../core/registry.ts";
 import { isPrompt, promptNames } from "../data/encoding/prompts.ts";
 import { streamSchema } from "../data/streamSpec.ts";
 import { poolingKinds } from "../nn/features.ts";
@@ -115,10 +117,11 @@ const probingSchema = z.union([
 
 const secondPassKinds = ["auto", "unsure", "always", "off"] as const;
 
-const routerKind = z.enum(routerKinds);
+const routerKind = nameSchema(routerKinds, () => routerMembers.names());
 
 export interface RouterConfig {
-  readonly kind: (typeof routerKinds)[number];
+  /** One of {@link routerKinds}, or a kind that an extension registered. */
+  readonly kind: string;
   /** Tasks whose adapters a second pass asks. */
   readonly topTasks: number;
   /**
@@ -149,6 +152,8 @@ const routerSchema = z.union([
 
 /** Every key; the schema of a whole configuration adds the rules between them. */
 export const configFields = z.strictObject({
+  /** Modules that register routers, metrics and stream formats, as paths; absolute after loading. */
+  extensions: z.array(z.string().min(1)).optional(),
   /** A folder (absolute after loading) or a hub id such as `org/name`. */
   backbone: z.string().min(1),
   backboneRevision: z.string().min(1).optional(),
@@ -183,6 +188,7 @@ export type Fields = z.output<typeof configFields>;
 
 /** The sections that do not speak of data: what a store and a learner are made from. */
 export const modelFields = configFields.pick({
+  extensions: true,
   backbone: true,
   backboneRevision: true,
   method: true,

@@ -1,13 +1,14 @@
 import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
-import { homedir } from "node:os";
-import { dirname, isAbsolute, join, resolve } from "node:path";
+import { dirname, isAbsolute, resolve } from "node:path";
 import { parseDocument, stringify } from "yaml";
-import { ConfigError, type ConfigIssue } from "../core/errors.ts";
+import { ConfigError, type ConfigIssue, messageOf } from "../core/errors.ts";
 import { resolveStreamPaths } from "../data/streamSpec.ts";
 import { sha256Json } from "../io/hash.ts";
+import { loadExtensions, resolveExtensions } from "./extensions.ts";
 import { describe, isRecord, toConfigIssues } from "./issues.ts";
 import { type AppliedOverride, applyOverrides, type Override } from "./overrides.ts";
+import { resolvePath } from "./paths.ts";
 import { configSchema, type ResolvedConfig } from "./schema.ts";
 
 export type { ResolvedConfig } from "./schema.ts";
@@ -32,13 +33,10 @@ export const pathKeys: readonly string[] = [
   "stream.outOfScope",
   "stream.path",
   "stream.domains",
+  "extensions",
 ];
 
 const hubId = /^[A-Za-z0-9][\w.-]*(\/[\w.-]+)?$/;
-
-function resolvePath(path: string, baseDir: string): string {
-  return path === "~" || path.startsWith("~/") ? join(homedir(), path.slice(1)) : resolve(baseDir, path);
-}
 
 /** A path becomes absolute; what neither exists nor looks like a path is a hub id and stays as it is. */
 export function resolveBackbone(source: string, baseDir: string): string {
@@ -58,7 +56,7 @@ export async function readYaml(path: string): Promise<Tree> {
         cause,
         hint: "Convert it, e.g. `iconv -f latin1 -t utf-8 old > new` if it is Latin-1.",
       });
-    throw new ConfigError(`${path}: cannot be read: ${cause instanceof Error ? cause.message : cause}`, {
+    throw new ConfigError(`${path}: cannot be read: ${messageOf(cause)}`, {
       cause,
       hint: "Give the path of a YAML file; configs/example.yaml is one to start from.",
     });
@@ -91,6 +89,7 @@ function anchorOverride(override: Override, cwd: string): Override {
         Object.entries(value).map(([name, each]) => [name, anchor(`${key}.${name}`, each)]),
       );
     }
+    if (Array.isArray(value)) return value.map((each: unknown) => anchor(key, each));
     if (typeof value !== "string") return value;
     if (key === "backbone") return resolveBackbone(value, cwd);
     return pathKeys.includes(key) ? resolvePath(value, cwd) : value;
@@ -106,8 +105,14 @@ function deepFreeze<T>(value: T): T {
   return value;
 }
 
+function requireText(what: string, path: string, value: unknown): void {
+  if (typeof value === "string") return;
+  const issues = [{ path, expected: "a text", received: describe(value) }];
+  throw new ConfigError(`${what}: wrong arguments`, { code: "ARGUMENT", issues });
+}
+
 /**
- * Checks a raw configuration and makes its paths absolute.
+ * Checks a raw configuration and makes its paths absolute. Extensions are not imported: register first what they would.
  * @param raw what a YAML file holds
  * @param baseDir folder that relative paths start from
  * @param from how messages name the place, e.g. the file
@@ -119,6 +124,7 @@ export function resolveConfig(
   from = "configuration",
   earlier: readonly ConfigIssue[] = [],
 ): ResolvedConfig {
+  requireText("resolveConfig", "baseDir", baseDir);
   const parsed = configSchema.safeParse(raw);
   const issues = parsed.success ? [] : toConfigIssues(configSchema, raw, parsed.error);
   const all = [...earlier, ...issues];
@@ -130,6 +136,7 @@ export function resolveConfig(
   return deepFreeze({
     ...config,
     backbone: resolveBackbone(config.backbone, baseDir),
+    ...resolveExtensions(config, baseDir),
     stream: resolveStreamPaths(config.stream, baseDir),
     out: resolvePath(config.out, baseDir),
   });
@@ -141,10 +148,12 @@ export function resolveConfig(
  * @throws ConfigError with every problem at once: unreadable, not YAML, keys twice, unknown, or out of range
  */
 export async function loadConfig(path: string, overrides: readonly Override[] = []): Promise<LoadedConfig> {
+  requireText("loadConfig", "path", path);
   const file = resolve(path);
   const raw = await readYaml(file);
   const anchored = overrides.map((override) => anchorOverride(override, process.cwd()));
   const { raw: merged, applied, issues } = applyOverrides(raw, anchored);
+  await loadExtensions(merged, dirname(file));
   const config = resolveConfig(merged, dirname(file), path, issues);
   return { config, path: file, overrides: applied, provenance: traceSettings(config, raw, applied) };
 }
@@ -189,14 +198,41 @@ export function toResolvedYaml(config: ResolvedConfig): string {
   return stringify(config, { aliasDuplicateObjects: false, lineWidth: 0 });
 }
 
+function compareSettings(a: object, b: object) {
+  const [left, right] = [flatten({ ...a }), flatten({ ...b })];
+  return [...new Set([...Object.keys(left), ...Object.keys(right)])]
+    .filter((key) => JSON.stringify(left[key]) !== JSON.stringify(right[key]))
+    .sort()
+    .map((path) => ({ path, expected: describe(right[path]), received: describe(left[path]) }));
+}
+
 /** Settings in which two configurations differ; `out` does not count, a run may lie anywhere. */
 export function differingKeys(a: ResolvedConfig, b: ResolvedConfig): string[] {
-  const left = flattenConfig(a);
-  const right = flattenConfig(b);
-  const keys = new Set([...Object.keys(left), ...Object.keys(right)]);
-  return [...keys]
-    .filter((key) => key !== "out" && JSON.stringify(left[key]) !== JSON.stringify(right[key]))
-    .sort();
+  return compareSettings(a, b).flatMap(({ path }) => (path === "out" ? [] : path));
+}
+
+/**
+ * Settings that were given and that differ from those that stand; what was not given does not count.
+ * @param given as written
+ * @param asked the same, with defaults
+ */
+export function contradictions(given: Tree, asked: object, standing: object): readonly ConfigIssue[] {
+  const keys = Object.keys(flatten(given));
+  return compareSettings(asked, standing).filter(({ path }) => keys.some((key) => covers(key, path)));
+}
+
+/**
+ * Whether a configuration is one that `loadConfig` or `resolveConfig` gave.
+ * @throws ConfigError with every problem, or naming the settings that are not filled in
+ */
+export function checkResolved(config: ResolvedConfig, what: string): void {
+  const resolved = resolveConfig(config, process.cwd(), what);
+  const open = compareSettings(config, resolved).filter(({ path }) => path !== "backbone");
+  if (open.length > 0)
+    throw new ConfigError(`${what}: the configuration is not resolved`, {
+      issues: open.slice(0, 3),
+      hint: "Resolve it first: resolveConfig(config, folder), or loadConfig(file).",
+    });
 }
 
 /** SHA-256 over all settings but `out`, hex: equal exactly where `differingKeys` finds nothing. */

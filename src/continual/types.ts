@@ -1,5 +1,6 @@
 // Dimensions: n texts, F routing features, C classes.
 /** Plain types and tiny helpers that every part of continual learning shares; this file imports no other of them. */
+import type { OneOf } from "../core/registry.ts";
 import type { Tokenizer } from "../data/encoding/tokenizer.ts";
 import type { ModelFolder } from "../io/modelFolder.ts";
 import type { Backbone } from "../nn/backbone.ts";
@@ -52,7 +53,9 @@ export interface LoadedBackbone {
 
 /** The closed forms, what is trained on the rows that are kept, and a fixed mixture of them. */
 export const routerKinds = ["nearest-mean", "lda", "ranpac", "softmax", "network", "ensemble"] as const;
-export type RouterKind = (typeof routerKinds)[number];
+export type BuiltInRouterKind = (typeof routerKinds)[number];
+/** Built in, or registered by an extension. */
+export type RouterKind = OneOf<BuiltInRouterKind>;
 
 /** What makes a text's routing feature: constants of the backbone, never of the tasks seen. */
 export interface RoutingFeatureSpec {

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { ConfigError, DataError } from "../core/errors.ts";
 import { CONTINUAL_CONFIG, CONTINUAL_DATA, readContinual } from "./continual.ts";
 import { unreadable } from "./files/lines.ts";
-import { readExamples, readTexts, rowExtensions } from "./files/readers.ts";
+import { type RowFormat, readExamples, readTexts, rowExtensions } from "./files/readers.ts";
 import type { Example, LabelledExample, OutOfScope } from "./files/types.ts";
 import type { StreamSpec } from "./streamSpec.ts";
 
@@ -43,7 +43,7 @@ export async function isFolder(path: string): Promise<boolean> {
   }
 }
 
-function rowFormat(spec: StreamSpec): "jsonl" | "csv" | undefined {
+function rowFormat(spec: StreamSpec): RowFormat | undefined {
   return spec.format === "continual" ? undefined : spec.format;
 }
 
@@ -66,8 +66,7 @@ function findSplit(
 
 async function locateSplits(folder: string, spec: StreamSpec): Promise<Partial<Record<SplitName, string>>> {
   const names = await readdir(folder);
-  const extensions =
-    spec.format === "csv" ? [".csv"] : spec.format === "jsonl" ? [".jsonl", ".ndjson"] : rowExtensions;
+  const extensions = rowExtensions(rowFormat(spec));
   const located: Partial<Record<SplitName, string>> = {};
   for (const split of ["train", "validation", "test"] as const) {
     const path = findSplit(folder, names, split, extensions);
@@ -111,7 +110,7 @@ function missing(folder: string | undefined, split: SplitName): never {
       issues: [{ path: `stream.${split}`, expected: "a .jsonl or .csv file", received: "nothing" }],
     });
   throw new DataError(`${folder} has no ${split} file`, {
-    hint: `Expected train and test (and perhaps validation, dev or val), each ${rowExtensions.join(" or ")}; or ${CONTINUAL_DATA} with ${CONTINUAL_CONFIG}.`,
+    hint: `Expected train and test (and perhaps validation, dev or val), each ${rowExtensions().join(" or ")}; or ${CONTINUAL_DATA} with ${CONTINUAL_CONFIG}.`,
   });
 }
 

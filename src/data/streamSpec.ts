@@ -1,6 +1,8 @@
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 import { z } from "zod";
+import { nameSchema } from "../core/registry.ts";
+import { rowFormats } from "./files/readers.ts";
 
 const path = z.string().min(1);
 // YAML reads a label such as 3 as a number; in the data it is the text "3".
@@ -11,7 +13,6 @@ export const recipeNames = ["clinc150", "banking77", "fewrel"] as const;
 export type RecipeName = (typeof recipeNames)[number];
 
 const streamFormats = ["jsonl", "csv", "continual"] as const;
-export type StreamFormat = (typeof streamFormats)[number];
 
 const fields = z.strictObject({
   /** A file, or a folder that holds train, validation and test files. */
@@ -52,8 +53,8 @@ const fields = z.strictObject({
   validationFraction: z.number().min(0).lt(1).default(0.1),
   /** Whether train may share texts with test. */
   allowOverlap: z.boolean().default(false),
-  /** Default: by the file's name. */
-  format: z.enum(streamFormats).optional(),
+  /** Default: by the file's name. Extensions add formats. */
+  format: nameSchema(streamFormats, rowFormats).optional(),
 });
 
 type Fields = z.output<typeof fields>;

@@ -12,6 +12,7 @@ import type { ChosenMember, FitContext } from "./fitContext.ts";
 import { type Split, splitStatistics } from "./heldOut.ts";
 import { autoKinds, learnsClassPrior, type MemberSpec, routerMembers } from "./members.ts";
 import { chooseNetwork } from "./networkFit.ts";
+import { chooseRegistered, isSavable } from "./registered.ts";
 import { decodeRouter, encodeRouter } from "./routerFile.ts";
 import {
   addShare,
@@ -80,7 +81,12 @@ const choosers: {
     context: FitContext,
     member: Extract<MemberSpec, { type: T }>,
   ) => Promise<ChosenMember>;
-} = { closed: chooseClosed, softmax: chooseSoftmax, network: chooseNetwork };
+} = {
+  closed: chooseClosed,
+  softmax: chooseSoftmax,
+  network: chooseNetwork,
+  registered: chooseRegistered,
+};
 
 function chooseMember<T extends MemberSpec["type"]>(
   context: FitContext,
@@ -160,9 +166,12 @@ export class RouterFitter implements AsyncDisposable {
     return { ...this.route(model, choice, statistics.retained().bytes), ...judged };
   }
 
-  /** The bytes of a fitted router, `router.safetensors`: enough to answer without the statistics. */
-  encode(router: FittedRouter): Uint8Array {
-    return encodeRouter(router);
+  /**
+   * The bytes of a fitted router, `router.safetensors`: enough to answer without the statistics.
+   * @returns undefined where a member comes from an extension that saves nothing
+   */
+  encode(router: FittedRouter): Uint8Array | undefined {
+    return router.model.members.every(isSavable) ? encodeRouter(router) : undefined;
   }
 
   /**
@@ -226,8 +235,9 @@ export class RouterFitter implements AsyncDisposable {
     const { labels } = context.statistics;
     const { judges, targets } = context.split;
     const members: ChosenMember[] = [];
-    for (const [i, member] of routerMembers[kind].entries()) {
-      onProgress?.({ stage: "choose", kind, member: i + 1, members: routerMembers[kind].length });
+    const all = routerMembers.get(kind);
+    for (const [i, member] of all.entries()) {
+      onProgress?.({ stage: "choose", kind, member: i + 1, members: all.length });
       members.push(await chooseMember(context, member));
     }
     const prior = priorOf(context, kind, classPrior, "fit");
@@ -267,7 +277,7 @@ function priorOf(
   classPrior: FitOptions["classPrior"] = "uniform",
   part: RowPart,
 ): Float64Array | undefined {
-  if (classPrior === "empirical" || !routerMembers[kind].some(learnsClassPrior)) return undefined;
+  if (classPrior === "empirical" || !routerMembers.get(kind).some(learnsClassPrior)) return undefined;
   const heldOut = new Map(split.heldOut.map(({ label, rows }) => [label, rows.rows]));
   const counts = statistics.labels.map(
     (label) => statistics.count(label) - (part === "all" ? 0 : (heldOut.get(label) ?? 0)),

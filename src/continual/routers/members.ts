@@ -1,6 +1,7 @@
 /** What each kind of router is made of. */
+import { Registry } from "../../core/registry.ts";
 import type { FeatureMap } from "../statistics/featureMaps.ts";
-import type { FeatureConstants, RouterKind } from "../types.ts";
+import type { BuiltInRouterKind, FeatureConstants, RouterKind } from "../types.ts";
 
 /**
  * The layers that a member reads, of those that the features have: `ends` the lowest, the middle one and the last of the
@@ -34,7 +35,14 @@ export interface NetworkMember extends MemberBase {
   readonly type: "network";
 }
 
-export type MemberSpec = ClosedMember | SoftmaxMember | NetworkMember;
+/** A whole router that an extension registered. */
+export interface RegisteredMember extends MemberBase {
+  readonly type: "registered";
+  /** The name that it is registered under. */
+  readonly kind: string;
+}
+
+export type MemberSpec = ClosedMember | SoftmaxMember | NetworkMember | RegisteredMember;
 
 /** Random features up to which λ is chosen; the full number is solved once. */
 export const SEARCH_SIZE = 2048;
@@ -91,8 +99,7 @@ function network(reads: LayerChoice, weight = 1): NetworkMember {
   return { type: "network", reads, weight };
 }
 
-/** The members of each kind. */
-export const routerMembers: { readonly [K in RouterKind]: readonly MemberSpec[] } = {
+const builtInMembers: { readonly [K in BuiltInRouterKind]: readonly MemberSpec[] } = {
   "nearest-mean": [closed("nearest-mean", identity)],
   lda: [closed("lda", identity)],
   ranpac: [closed("ridge", { kind: "relu", size: 6000 })],
@@ -101,9 +108,23 @@ export const routerMembers: { readonly [K in RouterKind]: readonly MemberSpec[] 
   ensemble: [softmax("ends"), softmax("upper"), network("ends", 2), network("upper", 2)],
 };
 
+/** The members of each kind. */
+export const routerMembers = new Registry<BuiltInRouterKind, readonly MemberSpec[]>(
+  "router",
+  builtInMembers,
+  ["auto", "newlora", "newlora-frozen"],
+);
+
+const memberTypesThatLearnPriors: { readonly [T in MemberSpec["type"]]: boolean } = {
+  closed: false,
+  softmax: true,
+  network: true,
+  registered: false,
+};
+
 /** Whether a member takes classes for as frequent as their rows; the others take them for equally frequent. */
 export function learnsClassPrior(member: MemberSpec): boolean {
-  return member.type !== "closed" || member.form === "ridge";
+  return memberTypesThatLearnPriors[member.type] || (member.type === "closed" && member.form === "ridge");
 }
 
 /** What texts of no known class are told by: distances in each of these expansions, added. */

@@ -1,17 +1,17 @@
 /** The file of a fitted router, `router.safetensors`: readouts as they were fitted; what is random is drawn again. */
 import { z } from "zod";
 import { StoreError } from "../../core/errors.ts";
-import { float32, float64, type HostTensor } from "../../core/tensor.ts";
+import { float32, float64, type HostTensor, uint8 } from "../../core/tensor.ts";
 import { decodeSafetensors, encodeSafetensors } from "../../io/safetensors.ts";
 import { checkVersion, decodeConstants, encodeConstants, parseJson } from "../statistics/contributionFile.ts";
 import type { FeatureMap } from "../statistics/featureMaps.ts";
-import { routerKinds } from "../types.ts";
 import type { FittedRouter } from "./fit.ts";
+import { decodeRegistered } from "./registered.ts";
 import type { Member } from "./routerModel.ts";
 
 const VERSION = "1";
 
-const kindSchema = z.enum(routerKinds);
+const kindSchema = z.string();
 
 export const featureMapSchema = z.object({
   kind: z.enum(["identity", "relu"]),
@@ -24,6 +24,7 @@ const shared = { expansion: featureMapSchema, beta: z.number(), weight: z.number
 const memberSchema = z.discriminatedUnion("type", [
   z.object({ type: z.literal("affine"), ...shared }),
   z.object({ type: z.literal("network"), ...shared, factor: z.number(), scale: z.number() }),
+  z.object({ type: z.literal("registered"), kind: z.string(), beta: z.number(), weight: z.number() }),
 ]);
 
 const share = z.number().min(0).max(1).nullable();
@@ -49,7 +50,13 @@ function encodeMember(
   prefix: string,
   tensors: Map<string, HostTensor>,
 ): z.infer<typeof memberSchema> {
-  const { expansion, beta, weight: share } = member;
+  const { beta, weight: share } = member;
+  if (member.type === "registered") {
+    const bytes = member.router.encode?.() ?? new Uint8Array();
+    tensors.set(`${prefix}/bytes`, uint8(bytes, [bytes.length]));
+    return { type: "registered", kind: member.kind, beta, weight: share };
+  }
+  const { expansion } = member;
   if (member.type === "affine") {
     const { weight, bias } = member.readout;
     tensors.set(`${prefix}/weight`, float64(weight.values, [weight.rows, weight.columns]));
@@ -75,9 +82,21 @@ function decodeMember(
   tensors: ReadonlyMap<string, HostTensor>,
   file: string,
 ): Member {
-  const [expansion, beta, weight] = [member.expansion, member.beta, member.weight];
+  const { beta, weight } = member;
   const tensor = (name: string) => tensors.get(`${key}/${name}`);
   const prefix = `${file}: ${key}`;
+  if (member.type === "registered") {
+    const bytes = tensor("bytes")?.data;
+    if (!(bytes instanceof Uint8Array)) throw new StoreError(`${prefix}/bytes: expected uint8, got none`);
+    return {
+      type: "registered",
+      kind: member.kind,
+      router: decodeRegistered(member.kind, bytes),
+      beta,
+      weight,
+    };
+  }
+  const { expansion } = member;
   if (member.type === "affine") {
     const rows = tensor("weight")?.dims[0] ?? 0;
     const values = doubles(tensor("weight"), [rows, columns], `${prefix}/weight`);

@@ -4,7 +4,7 @@ import { setImmediate as nextTick } from "node:timers/promises";
 import { DataError } from "../../core/errors.ts";
 import type { Algebra, Matrix, Matrix32 } from "../../linalg/algebra.ts";
 import type { FeatureMap, FeatureMapper } from "../statistics/featureMaps.ts";
-import { blockOf, quantize, takeRows } from "../statistics/fixedRows.ts";
+import { blockOf, dequantize, quantize, takeRows } from "../statistics/fixedRows.ts";
 import type { FeatureConstants, FeatureRows, FixedRows, Posterior, RouterKind } from "../types.ts";
 import { logSoftmax } from "./calibration.ts";
 import type { Readout } from "./closedForm.ts";
@@ -30,7 +30,29 @@ export interface FittedNetwork {
   readonly weight: number;
 }
 
-export type Member = AffineMember | FittedNetwork;
+/** A router from outside, after its own fit. */
+export interface RegisteredRouter {
+  /**
+   * @param features (n, F), each layer's part of length 1
+   * @returns log-posteriors (n, C), row-major, in the order of the labels fitted to; each row's independent of the others
+   */
+  posterior(features: FeatureRows): ArrayLike<number> | Promise<ArrayLike<number>>;
+  /** What `decode` of its kind makes the same router of; without both it is fitted anew when it is needed. */
+  encode?(): Uint8Array;
+}
+
+/** A member from outside. */
+export interface FittedRegistered {
+  readonly type: "registered";
+  /** The name that it is registered under. */
+  readonly kind: string;
+  readonly router: RegisteredRouter;
+  /** 1/temperature of its logits. */
+  readonly beta: number;
+  readonly weight: number;
+}
+
+export type Member = AffineMember | FittedNetwork | FittedRegistered;
 
 export interface RouterModel {
   readonly kind: RouterKind;
@@ -49,7 +71,7 @@ const BLOCK = 64;
 /** What a member needs to answer. */
 export interface Machinery {
   readonly algebra: Algebra;
-  expander(expansion: FeatureMap, constants: FeatureConstants): FeatureMapper;
+  readonly expander: (expansion: FeatureMap, constants: FeatureConstants) => FeatureMapper;
 }
 
 /** h·weight + bias. @param expanded (n, M) @returns (n, C) */
@@ -96,9 +118,31 @@ export function addShare(sum: Float64Array, logits: Matrix, beta: number, weight
   for (let i = 0; i < sum.length; i++) sum[i]! += weight * values[i]!;
 }
 
-function logitsOf(algebra: Algebra, member: Member, expanded: Matrix32): Promise<Matrix> {
-  if (member.type === "network") return askNetwork(algebra, member.readout, expanded);
-  return readOut(algebra, { ...expanded, values: new Float64Array(expanded.values) }, member.readout);
+/** What a router from outside says of rows. @throws DataError unless it is a number for every row and class */
+export async function askRegistered(
+  { kind, router }: Pick<FittedRegistered, "kind" | "router">,
+  rows: FixedRows,
+  columns: number,
+): Promise<Matrix> {
+  const values = Float64Array.from(await router.posterior(dequantize(rows)));
+  if (values.length !== rows.rows * columns || values.some(Number.isNaN))
+    throw new DataError(
+      `router ${kind}: posterior gave ${values.length} values${values.some(Number.isNaN) ? ", some not numbers" : ""}; expected ${rows.rows} × ${columns}, a row a text`,
+    );
+  return { rows: rows.rows, columns, values };
+}
+
+/** @param block (BLOCK, F) @returns (BLOCK, C) */
+async function logitsOf(
+  { algebra, expander }: Machinery,
+  { constants, labels }: RouterModel,
+  member: Member,
+  block: FixedRows,
+): Promise<Matrix> {
+  if (member.type === "registered") return await askRegistered(member, block, labels.length);
+  const expanded = await expander(member.expansion, constants).expand(algebra, block);
+  if (member.type === "network") return await askNetwork(algebra, member.readout, expanded);
+  return await readOut(algebra, { ...expanded, values: new Float64Array(expanded.values) }, member.readout);
 }
 
 /** @param block (BLOCK, F) @returns (BLOCK, C) */
@@ -110,9 +154,7 @@ async function answerBlock(
   const columns = model.labels.length;
   const sum = new Float64Array(block.rows * columns);
   for (const member of model.members) {
-    const expander = machinery.expander(member.expansion, model.constants);
-    const expanded = await expander.expand(machinery.algebra, block);
-    const logits = await logitsOf(machinery.algebra, member, expanded);
+    const logits = await logitsOf(machinery, model, member, block);
     addShare(sum, logits, member.beta, member.weight);
   }
   return posteriorOf({ rows: block.rows, columns, values: sum }, model.beta, model.prior).values;

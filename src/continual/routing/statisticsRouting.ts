@@ -152,13 +152,17 @@ export class StatisticsFits implements AsyncDisposable {
     return { router: await this.latest.router, statistics };
   }
 
-  /** @param extra what is saved beside the router, as plain data */
+  /**
+   * @param extra what is saved beside the router, as plain data
+   * @returns no file where the router comes from an extension that saves nothing
+   */
   encode(
     router: FittedRouter,
     statistics: ClassStatistics,
     extra: Readonly<Record<string, unknown>> = {},
   ): ReadonlyMap<string, Uint8Array> {
     const bytes = this.fitter.encode(router);
+    if (bytes === undefined) return new Map();
     const { kind, settings, heldOutAccuracy, heldOutRows } = router.choice;
     const { retainedBytes } = router;
     const choice = { kind, settings: { ...settings }, heldOutAccuracy, heldOutRows, retainedBytes };

@@ -117,7 +117,7 @@ abstract class ClassRouting<E extends EncodedItems> implements TaskRouting<E, Te
     if (rejectRate === undefined) return this.fits.encode(router, statistics);
     const bytes = this.detectors.encode(await this.detector(routing, rejectRate, watch.signal));
     const files = this.fits.encode(router, statistics, { detector: sha256(bytes), rejectRate });
-    return new Map([...files, [detectorFile, bytes]]);
+    return files.size === 0 ? files : new Map([...files, [detectorFile, bytes]]);
   }
 
   async open(tasks: readonly RoutedTask[], read: ReadFile): Promise<TextRouter | undefined> {

@@ -35,6 +35,11 @@ export function quantize(features: FeatureRows): FixedRows {
   return { rows, width, values };
 }
 
+/** The inverse of {@link quantize}, exact: (n, F). */
+export function dequantize({ rows, width, values }: FixedRows): FeatureRows {
+  return { rows, width, values: Float32Array.from(values, (value) => value / FIXED_SCALE) };
+}
+
 /** Chosen rows, in the order given. */
 export function takeRows({ width, values }: FixedRows, indices: readonly number[]): FixedRows {
   const taken = new Int16Array(indices.length * width);

@@ -1,19 +1,14 @@
 import { extname } from "node:path";
 import { Readable } from "node:stream";
 import { CsvError, parse } from "csv-parse";
-import { DataError } from "../../core/errors.ts";
+import { ConfigError, DataError, messageOf } from "../../core/errors.ts";
+import { Registry } from "../../core/registry.ts";
 import { readLines } from "./lines.ts";
 import type { Example, LabelledExample } from "./types.ts";
 
-type RowFormat = "jsonl" | "csv";
-
-const extensions: Readonly<Record<string, RowFormat>> = {
-  ".jsonl": "jsonl",
-  ".ndjson": "jsonl",
-  ".csv": "csv",
-};
-
-export const rowExtensions: readonly string[] = Object.keys(extensions);
+type BuiltInFormat = "jsonl" | "csv";
+/** `jsonl`, `csv`, or a format that an extension registered. */
+export type RowFormat = string;
 
 /** One row before it is checked; `place` names it in messages. */
 interface Row {
@@ -35,7 +30,7 @@ async function* jsonRows(path: string): AsyncGenerator<Row> {
     try {
       fields = JSON.parse(text);
     } catch (cause) {
-      const why = cause instanceof Error ? cause.message : String(cause);
+      const why = messageOf(cause);
       throw new DataError(`${place}: not valid JSON: ${why}`, { hint: jsonHint, cause });
     }
     if (!isRecord(fields)) throw new DataError(`${place}: not a JSON object`, { hint: jsonHint });
@@ -137,17 +132,71 @@ function toLabelled(row: Row): LabelledExample {
   return { ...example, label };
 }
 
+/** A format of files with a row an example. */
+interface RowReader {
+  /** What such files' names end in, with the dot. */
+  readonly extensions: readonly string[];
+  rows(path: string, required: readonly string[]): AsyncGenerator<Row>;
+}
+
+const rowReaders = new Registry<BuiltInFormat, RowReader>(
+  "stream.format",
+  {
+    jsonl: { extensions: [".jsonl", ".ndjson"], rows: jsonRows },
+    csv: { extensions: [".csv"], rows: csvRows },
+  },
+  ["continual"],
+);
+
+export function rowFormats(): readonly string[] {
+  return rowReaders.names();
+}
+
+/** @param format default: of all formats */
+export function rowExtensions(format?: RowFormat): readonly string[] {
+  const formats = format === undefined ? rowReaders.names() : [format];
+  return formats.flatMap((name) => rowReaders.get(name).extensions);
+}
+
+/** What an extension reads a file with: `{ text, label, textPair? }` each. */
+export type ExampleReader = (path: string) => AsyncIterable<Readonly<Record<string, unknown>>>;
+
+/**
+ * Adds a format of files, for `stream.format`; files of its extensions are read by it without being told.
+ * @param extensions what such files' names end in; default: the format's name behind a dot
+ * @throws ConfigError if the name is taken, or `read` is no function
+ */
+export function registerReader(
+  format: string,
+  read: ExampleReader,
+  { extensions = [`.${format}`] }: { readonly extensions?: readonly string[] | undefined } = {},
+): void {
+  if (typeof read !== "function")
+    throw new ConfigError(`registerReader: ${format} has no function that reads`, { code: "ARGUMENT" });
+  const rows = async function* (path: string): AsyncGenerator<Row> {
+    let number = 0;
+    for await (const fields of read(path)) {
+      number++;
+      const place = `${path}, example ${number}`;
+      if (!isRecord(fields)) throw new DataError(`${place}: not an object`, { hint: jsonHint });
+      yield { place, fields };
+    }
+  };
+  rowReaders.register(format, { extensions, rows });
+}
+
 function readRows(
   path: string,
   format: RowFormat | undefined,
   required: readonly string[],
 ): AsyncGenerator<Row> {
-  const known = format ?? extensions[extname(path).toLowerCase()];
+  const extension = extname(path).toLowerCase();
+  const known = format ?? rowReaders.names().find((name) => rowExtensions(name).includes(extension));
   if (known === undefined)
     throw new DataError(`${path}: what kind of file this is cannot be told from its name`, {
-      hint: `Name it ${rowExtensions.join(" or ")}, or set stream.format. The two-file layout is named by its folder.`,
+      hint: `Name it ${rowExtensions().join(" or ")}, or set stream.format. The two-file layout is named by its folder.`,
     });
-  return known === "csv" ? csvRows(path, required) : jsonRows(path);
+  return rowReaders.get(known).rows(path, required);
 }
 
 /**

@@ -1,6 +1,7 @@
 /** What a model learns with: the sections of a configuration that do not speak of data. */
 import { join } from "node:path";
 import { stringify } from "yaml";
+import { loadExtensions, resolveExtensions } from "../../config/extensions.ts";
 import { modelFields, type RouterConfig, type SelectorConfig } from "../../config/fields.ts";
 import { isRecord, toConfigIssues } from "../../config/issues.ts";
 import { readYaml, resolveBackbone } from "../../config/load.ts";
@@ -67,9 +68,21 @@ export function resolveModelSettings(
   const settings = parsed.data;
   return {
     ...settings,
+    ...resolveExtensions(settings, baseDir),
     backbone: resolveBackbone(settings.backbone, baseDir),
     promptTask: promptTaskOf({}, settings.level),
   };
+}
+
+/** As {@link resolveModelSettings}, once the extensions that the settings name are imported. */
+export async function loadModelSettings(
+  config: ModelConfig,
+  where: string,
+  overrides: readonly Override[] = [],
+  baseDir = process.cwd(),
+): Promise<ModelSettings> {
+  await loadExtensions(applyOverrides({ ...config }, overrides).raw, baseDir);
+  return resolveModelSettings(config, where, overrides, baseDir);
 }
 
 /** A store and a learner route without being told; which router there is to be follows from what is known. */
@@ -96,6 +109,7 @@ export const configFile = "config.resolved.yaml";
 export async function readModelSettings(folder: string): Promise<ModelSettings> {
   const path = join(folder, configFile);
   const all = await readYaml(path);
+  await loadExtensions(all, folder);
   // A run's file speaks of its stream and its folder as well.
   const own = Object.fromEntries(Object.entries(all).filter(([key]) => key in modelFields.shape));
   const parsed = modelSchema.safeParse(own);
