@@ -8,7 +8,7 @@ export type {
   ScoredLabel,
   TaggedText,
 } from "./continual/answers.ts";
-export { computeFigures as computeMetrics } from "./continual/metrics/runMetrics.ts";
+export type { Evaluation, Figures } from "./continual/metrics/runMetrics.ts";
 export type { Item, LabelledFigures, NewTask, TaskTypeName } from "./continual/taskTypes/taskType.ts";
 export type { LoadedBackbone } from "./continual/types.ts";
 export {
@@ -47,9 +47,10 @@ export type {
 export { probeKinds } from "./core/record.ts";
 export type { TaggedSentence } from "./data/files/conll.ts";
 export type { Example, LabelledExample, Task, TaskStream } from "./data/files/types.ts";
+export { computeMetrics, type Run, readRun } from "./experiment/readRun.ts";
 export { type RunOptions, runExperiment } from "./experiment/runExperiment.ts";
 export type { Completion, GenerateOptions, LearnEvent } from "./model/continualModel.ts";
-export type { RecordedPrediction } from "./model/evaluator.ts";
+export type { Protocol, RecordedPrediction } from "./model/evaluator.ts";
 export type { ForgetTarget } from "./model/forgetting.ts";
 export { createLearner, type Learner } from "./model/learner.ts";
 export { loadBackbone } from "./model/settings/backbone.ts";
@@ -58,10 +59,12 @@ export type {
   Change,
   ChangeEvent,
   ChangeOptions,
+  Evaluated,
   Forgotten,
   LearnClassOptions,
   LearnedSummary,
   LearnOptions,
+  Merged,
   Text,
 } from "./model/teachable.ts";
 export { type OpenGeneratorOptions, openGenerator, type TextGenerator } from "./store/generator.ts";
@@ -76,16 +79,15 @@ export {
   type LoadAdapterOptions,
   type LoadedAdapter,
   loadAdapter,
-  type OpenRunOptions,
   openRun,
   type Predictor,
 } from "./store/openRun.ts";
 export {
   type ForgetOptions,
   type ForgottenInStore,
-  type Merged,
   type MergeOptions,
   mergeStores,
+  type OpenRunOptions,
   openStore,
   type Purged,
   type Store,

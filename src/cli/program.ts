@@ -76,11 +76,11 @@ function addCompare(program: Command, terminal: Terminal): void {
 function addPredict(program: Command, terminal: Terminal): void {
   program
     .command("predict")
-    .summary("classify texts with what a run learned")
+    .summary("label texts, or find entities, with what was learned")
     .description(
-      "Classifies texts with what a run learned: given as arguments, in a file, or on stdin, one a line.",
+      "Labels texts with what a run or a store learned, or finds entities in them: given as arguments, in a file, or on stdin, one a line.",
     )
-    .argument("<run>", "run folder")
+    .argument("<run>", "folder of a run or a store")
     .argument("[texts...]", "texts, each in quotes")
     .option("--file <file>", "read texts from a file, one a line")
     .option("--task <name>", "choose among this task's labels only, with its own head")
@@ -94,6 +94,47 @@ function addPredict(program: Command, terminal: Terminal): void {
     });
 }
 
+function addEvaluate(program: Command, terminal: Terminal): void {
+  program
+    .command("evaluate")
+    .summary("evaluate what was learned on a labelled file")
+    .description(
+      "Answers a labelled file as predict does, and prints accuracy or F1, and figures by class or type.",
+    )
+    .argument("<run>", "folder of a run or a store")
+    .argument("<file>", "{text, label} lines or CSV; CoNLL where words are tagged")
+    .option("--task <name>", "choose among this task's labels only, with its own head")
+    .option("--exact", "run every adapter, where a router was learned too")
+    .option("--backbone <path>", "where the backbone lies now; its hash must be the run's")
+    .option("--json", "print as JSON, with what was expected and answered of each item")
+    .action(async (run: string, file: string, flags) => {
+      const { evaluateCommand } = await import("./commands/evaluate.ts");
+      await evaluateCommand(run, file, flags, terminal);
+    });
+}
+
+function addErrors(program: Command, terminal: Terminal): void {
+  program
+    .command("errors")
+    .summary("show what a run answered wrong")
+    .description(
+      "Shows what a run answered wrong after its last task: the most confused classes, accuracy by class, and the texts; of words the entities that were missed, spurious or mistyped.",
+    )
+    .argument("<run>", "run folder")
+    .addOption(
+      new Option(
+        "--protocol <name>",
+        "whose answers (default: routed where the run routes, else cil)",
+      ).choices(["cil", "til", "routed"]),
+    )
+    .option("--top <n>", "pairs, classes and texts that are listed at most", parseCount, 10)
+    .option("--json", "print as JSON")
+    .action(async (run: string, flags) => {
+      const { errorsCommand } = await import("./commands/errors.ts");
+      await errorsCommand(run, flags, terminal);
+    });
+}
+
 function addGenerate(program: Command, terminal: Terminal): void {
   program
     .command("generate")
@@ -101,7 +142,7 @@ function addGenerate(program: Command, terminal: Terminal): void {
     .description(
       "Continues texts by the likeliest tokens: given as arguments, in a file, or on stdin, one a line. Nothing is put around them. Where a run learned a router to answer in words with, it chooses the adapter of each.",
     )
-    .argument("<model>", "folder or hub id of a model, or a run folder")
+    .argument("<model>", "folder or hub id of a model, or the folder of a run or a store")
     .argument("[prompts...]", "prompts, each in quotes")
     .option("--file <file>", "read prompts from a file, one a line")
     .option("--max-new-tokens <n>", "tokens that are added at most (default: 20)", parseCount)
@@ -220,7 +261,9 @@ export function buildProgram(terminal: Terminal, version: string): Command {
     addRun,
     addReport,
     addCompare,
+    addErrors,
     addPredict,
+    addEvaluate,
     addGenerate,
     addStoreCommands,
     addPrepare,

@@ -37,7 +37,10 @@ function addLearn(program: Command, terminal: Terminal): void {
       '[options] <store> --task <name> <data>\n       accrete learn [options] <store> --class <name> "<example>"...',
     )
     .argument("<store>", "folder of a store or a run")
-    .argument("[data...]", "a file of {text, label} lines or CSV; with --class the examples, each in quotes")
+    .argument(
+      "[data...]",
+      "a file of {text, label} lines or CSV, CoNLL where words are tagged; with --class the examples, each in quotes",
+    )
     .option("--task <name>", "learn a task of that name; with --class the task that the class joins")
     .option("--class <name>", "learn a class from the examples, without training")
     .option("--statistics-only", "train no adapter: seconds; classes are told apart from frozen features")
@@ -60,7 +63,7 @@ function addForget(program: Command, terminal: Terminal): void {
       "Makes a store forget a class, or a task with its adapter: its statistics are then as if it never saw it. With --purge alone: deletes what was forgotten before.",
     )
     .argument("<store>", "folder of a store or a run")
-    .option("--class <name>", "class to forget, in whatever task it is")
+    .option("--class <name>", "class, or entity type, to forget, in whatever task it is")
     .option("--task <name>", "task to forget, with its adapter")
     .option("--purge", "delete the earlier versions too, which still hold it: there is no way back then")
     .option("--backbone <path>", "where the backbone lies now; its hash must be the store's")

@@ -72,35 +72,50 @@ function bound(
   return `at ${low ? "least" : "most"} ${limit}`;
 }
 
-/** Schemas that lie around another one (default, optional, readonly, a transform) say nothing of their own keys. */
-function unwrap(schema: unknown): unknown {
-  let inner = schema;
-  for (;;) {
-    if (inner instanceof z.ZodOptional || inner instanceof z.ZodExactOptional) inner = inner.unwrap();
-    else if (inner instanceof z.ZodNullable) inner = inner.unwrap();
-    else if (inner instanceof z.ZodDefault || inner instanceof z.ZodPrefault) inner = inner.unwrap();
-    else if (inner instanceof z.ZodReadonly) inner = inner.unwrap();
-    else if (inner instanceof z.ZodPipe) inner = inner.in;
-    else return inner;
-  }
+/** A schema and those that lie in it as in an envelope (default, optional, readonly, a transform), the innermost last. */
+function layersOf(schema: unknown): readonly unknown[] {
+  const inner =
+    schema instanceof z.ZodOptional ||
+    schema instanceof z.ZodExactOptional ||
+    schema instanceof z.ZodNullable ||
+    schema instanceof z.ZodDefault ||
+    schema instanceof z.ZodPrefault ||
+    schema instanceof z.ZodReadonly
+      ? schema.unwrap()
+      : schema instanceof z.ZodPipe
+        ? schema.in
+        : undefined;
+  return inner === undefined ? [schema] : [schema, ...layersOf(inner)];
+}
+
+function membersAt(schema: unknown, key: PropertyKey): readonly unknown[] {
+  if (schema instanceof z.ZodObject) return [schema.shape[String(key)]];
+  if (schema instanceof z.ZodArray) return [schema.element];
+  if (schema instanceof z.ZodRecord) return [schema.valueType];
+  return [];
 }
 
 /** Every schema that the value at `path` may have to meet: several where a union stands on the way. */
 function schemasAt(root: unknown, path: Path): unknown[] {
   let found = alternatives(root);
-  for (const key of path) {
-    found = found.flatMap((schema) => {
-      if (schema instanceof z.ZodObject) return alternatives(schema.shape[String(key)]);
-      if (schema instanceof z.ZodArray) return alternatives(schema.element);
-      if (schema instanceof z.ZodRecord) return alternatives(schema.valueType);
-      return [];
-    });
-  }
+  for (const key of path)
+    found = found.flatMap((schema) => membersAt(schema, key)).flatMap((schema) => alternatives(schema));
   return found;
 }
 
+/** What the schemas at `path` say of themselves in words, as `describe` of zod gave it to them. */
+function describedAt(root: unknown, path: Path): string | undefined {
+  const members = schemasAt(root, path.slice(0, -1)).flatMap((schema) =>
+    membersAt(schema, path.at(-1) ?? ""),
+  );
+  const words = members
+    .flatMap(layersOf)
+    .flatMap((schema) => (schema instanceof z.ZodType ? (schema.description ?? []) : []));
+  return words.length === 0 ? undefined : [...new Set(words)].join(", or ");
+}
+
 function alternatives(schema: unknown): unknown[] {
-  const inner = unwrap(schema);
+  const inner = layersOf(schema).at(-1);
   if (inner instanceof z.ZodUnion) return inner.options.flatMap(alternatives);
   return inner === undefined ? [] : [inner];
 }
@@ -167,12 +182,12 @@ function expectedText(issue: RawIssue): string {
   }
 }
 
-/** A branch of a union that fails below its root had the right shape: its complaints are the useful ones. */
+/** A branch of a union that fails below its root had the right shape: the complaints of the nearest one are the useful ones. */
 function unionIssues(issue: Extract<RawIssue, { code: "invalid_union" }>): readonly RawIssue[] | undefined {
   const fitting = issue.errors.filter((branch) =>
     branch.some((inner) => inner.path.length > 0 || inner.code === "unrecognized_keys"),
   );
-  return fitting[0];
+  return fitting.toSorted((a, b) => a.length - b.length)[0];
 }
 
 function convert(schema: z.ZodType, input: unknown, issue: RawIssue, base: Path): ConfigIssue[] {
@@ -185,11 +200,16 @@ function convert(schema: z.ZodType, input: unknown, issue: RawIssue, base: Path)
   if (issue.code === "invalid_union") {
     const inner = unionIssues(issue);
     if (inner !== undefined) return inner.flatMap((each) => convert(schema, input, each, path));
-    const options = issue.errors.flatMap((branch) => branch.map(expectedText));
+    const described = describedAt(schema, path);
+    const options =
+      described === undefined ? issue.errors.flatMap((branch) => branch.map(expectedText)) : [described];
     if (options.length > 0) {
       return [{ path: where, expected: [...new Set(options)].join(", or "), received: describe(value) }];
     }
   }
+  const wholly = issue.code === "invalid_type" || issue.code === "custom";
+  const expected = wholly ? describedAt(schema, path) : undefined;
+  if (expected !== undefined) return [{ path: where, expected, received: describe(value) }];
   const rule = issue.code === "custom" ? { rule: true as const } : {};
   return [{ path: where, expected: expectedText(issue), received: describe(value), ...rule }];
 }

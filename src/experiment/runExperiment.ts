@@ -1,6 +1,6 @@
 /** An experiment: a stream feeds the model, each state is committed, and an evaluator asks it. */
 import { requireCombination } from "../config/combinations.ts";
-import { flattenConfig } from "../config/load.ts";
+import { checkResolved, flattenConfig } from "../config/load.ts";
 import type { ResolvedConfig } from "../config/schema.ts";
 import { computeFigures, isEvaluation } from "../continual/metrics/runMetrics.ts";
 import type { Evaluation } from "../continual/taskTypes/taskType.ts";
@@ -9,6 +9,7 @@ import { callbackToAsyncGenerator } from "../core/callbackToAsyncGenerator.ts";
 import { collectVersions } from "../core/packageInfo.ts";
 import { computeProbing, type ProbedRow } from "../core/probing.ts";
 import type { RouterFitting, RunEvent, RunEventBody, RunHeader, TaskHeader } from "../core/record.ts";
+import { checkArguments } from "../model/arguments.ts";
 import type { ContinualModel, Learned, LearnTaskOptions, StateRouter } from "../model/continualModel.ts";
 import type { RunEvaluator } from "../model/evaluator.ts";
 import { openModel } from "../model/openModel.ts";
@@ -19,7 +20,9 @@ import type { ManifestHeader } from "../workspace/manifest.ts";
 import { entryOf, readState, routerFolder, type Workspace } from "../workspace/workspace.ts";
 import { AdapterSource } from "./adapterSource.ts";
 import { measureBaseline } from "./baseline.ts";
+import { computeExtra } from "./extraMetrics.ts";
 import { checkReadable, largestHead, parametersPerTask, selectorParametersOf } from "./plan.ts";
+import { readPredictions } from "./predictions.ts";
 import { openProbing, type Probing } from "./probing.ts";
 import { Recorder } from "./recorder.ts";
 import { beginRun, checkRunFolder, openRunFolder } from "./runFolder.ts";
@@ -102,7 +105,7 @@ async function* learnTask(
   before: ModelState,
   index: number,
 ): AsyncGenerator<RunEventBody, ModelState> {
-  const { stream, model, source, time, workspace, signal } = context;
+  const { stream, model, source, time, workspace } = context;
   const task = stream.tasks[index]!;
   const { name, labels, train, validation, test } = task;
   yield {
@@ -221,7 +224,14 @@ async function* learnStream(context: RunContext, saved: ModelState): AsyncGenera
   const recorded = recorder.pastEvents.find((event) => event.type === "baseline-measured")?.baseline;
   const baseline = recorded ?? (await measureBaseline(model, stream.tasks, signal));
   if (recorded === undefined) yield { type: "baseline-measured", baseline };
-  const metrics = { ...figures, ...(probing !== undefined && { probing }), baseline, cost: time.cost() };
+  const extra = await computeExtra(figures, stream.tasks.map(outlineOf), () => readPredictions(config.out));
+  const metrics = {
+    ...figures,
+    ...(probing !== undefined && { probing }),
+    baseline,
+    ...(extra && { extra }),
+    cost: time.cost(),
+  };
   yield { type: "run-finished", metrics };
 }
 
@@ -270,8 +280,11 @@ async function* experiment(
  */
 export async function* runExperiment(
   config: ResolvedConfig,
-  { resume = false, adaptersFrom, signal }: RunOptions = {},
+  options: RunOptions = {},
 ): AsyncGenerator<RunEvent> {
+  checkArguments("runExperiment", { config, options });
+  checkResolved(config, "runExperiment");
+  const { resume = false, adaptersFrom, signal } = options;
   await checkRunFolder(config, { resume });
   const source = adaptersFrom === undefined ? undefined : await AdapterSource.open(adaptersFrom, config);
   // Before data and weights are read: a stream may be long and a model large, and both in vain.

@@ -35,14 +35,17 @@ export interface EvaluateOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** A line of `predictions.jsonl`. */
-export interface RecordedPrediction extends PredictionLine {
-  readonly protocol: "cil" | "til" | "routed";
+export type Protocol = "cil" | "til" | "routed";
+
+/** A line of `predictions.jsonl`: the answer to an item of a task's test set. */
+export type RecordedPrediction = PredictionLine & {
+  readonly protocol: Protocol;
   /** Tasks learned by then. */
   readonly learned: number;
   readonly task: string;
+  /** From 0. */
   readonly index: number;
-}
+};
 
 export interface EvaluatedState {
   readonly figures: EvaluationFigures;
@@ -132,7 +135,7 @@ export class Evaluator<E extends EncodedItems, R> implements RunEvaluator {
     const unseen = next && (await this.measureUnseen(learned, next, signal));
     return {
       figures: { ...figures, ...(outOfScope && { outOfScope }), ...(unseen && { unseen }) },
-      predictions: this.record(tested, tests, { til, cil, routed }),
+      predictions: this.record(tested, { til, cil, routed }),
     };
   }
 
@@ -181,7 +184,6 @@ export class Evaluator<E extends EncodedItems, R> implements RunEvaluator {
 
   private record(
     tested: readonly TestedTask[],
-    tests: readonly E[],
     answers: {
       readonly til: readonly (readonly Answer[])[];
       readonly cil: readonly (readonly Answer[])[];
@@ -189,17 +191,18 @@ export class Evaluator<E extends EncodedItems, R> implements RunEvaluator {
     },
   ): readonly RecordedPrediction[] {
     const { type } = this.parts;
-    const lines = (protocol: RecordedPrediction["protocol"], all: readonly (readonly Answer[])[]) =>
+    const lines = (protocol: Protocol, all: readonly (readonly Answer[])[]) =>
       all.flatMap((own, place) => {
-        const task = tested[place]?.name ?? "";
-        const items =
-          protocol === "til" && type.sharesTest ? (tested[place]?.test ?? []) : (tests[place]?.items ?? []);
+        const alone = protocol === "til";
+        // What all tasks are tested on is asked for the types of all so far, or of the one task alone.
+        const asked = type.sharesTest && !alone ? tested.at(-1) : tested[place];
+        const types = alone ? asked?.types : undefined;
         return own.map((answer, index) => ({
           protocol,
           learned: tested.length,
-          task,
+          task: asked!.name,
           index,
-          ...type.describePrediction(items[index]!, answer),
+          ...type.describePrediction(asked!.test[index]!, answer, types),
         }));
       });
     const { til, cil, routed } = answers;

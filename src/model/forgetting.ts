@@ -71,7 +71,7 @@ function taskWithout(
   gone: ReadonlySet<string>,
 ): TaskState | undefined {
   const labels = task.labels.filter((label) => !gone.has(label));
-  if (model.type.ownLabels(labels).length === 0) return undefined;
+  if (model.type.classNames(labels).length === 0) return undefined;
   const { saved, rows, name } = task;
   const kept = saved && withoutSlots(saved, gone, name);
   return {
@@ -104,13 +104,12 @@ export function forget(model: ContinualModel, state: ModelState, target: ForgetT
   const left =
     "class" in target ? leftWithoutClass(model, state, target.class) : leftWithoutTask(state, target.task);
   const tasks = left.flatMap(({ after }) => after ?? []);
-  const own = (labels: readonly string[]) => model.type.ownLabels(labels);
-  const known = new Set(classesOf({ tasks }, own));
+  const known = new Set(classesOf({ tasks }, model.type));
   const deleted = left.filter(({ after }) => after === undefined).map(({ before }) => before);
   const total = (all: readonly TaskState[]) => all.reduce((sum, task) => sum + countRows(task), 0);
   return {
     state: { tasks },
-    classes: classesOf(state, own).filter((label) => !known.has(label)),
+    classes: classesOf(state, model.type).filter((label) => !known.has(label)),
     rows: total(state.tasks) - total(tasks),
     deletedTasks: deleted.map(({ name }) => name),
     deletedAdapters: deleted.filter(({ saved }) => saved !== undefined).map(({ name }) => name),
@@ -128,8 +127,7 @@ interface Left {
 function leftWithoutClass(model: ContinualModel, { tasks }: ModelState, name: string): readonly Left[] {
   const gone = new Set(model.type.labelsOfClass(name));
   const has = ({ labels }: TaskState) => labels.some((label) => gone.has(label));
-  if (!tasks.some(has))
-    throw unknown("class", name, [...new Set(tasks.flatMap(({ labels }) => model.type.classNames(labels)))]);
+  if (!tasks.some(has)) throw unknown("class", name, classesOf({ tasks }, model.type));
   return tasks.map((before) => ({ before, after: has(before) ? taskWithout(model, before, gone) : before }));
 }
 

@@ -1,6 +1,7 @@
 /** Everything learned so far, as an immutable value. Learning is a function from one to the next. */
 import type { SelectorState } from "../continual/newlora/selectorState.ts";
 import type { RoutedTask } from "../continual/routing/taskRouting.ts";
+import type { TaskType } from "../continual/taskTypes/taskType.ts";
 import type { SavedAdapter } from "../peft/types.ts";
 
 /** A task as it was learned. A change makes a new one; what is not changed stays the same object. */
@@ -20,12 +21,9 @@ export interface ModelState {
 
 export const emptyState: ModelState = { tasks: [] };
 
-/** Every class, sorted by code unit. */
-export function classesOf(
-  { tasks }: ModelState,
-  own: (labels: readonly string[]) => readonly string[],
-): readonly string[] {
-  return [...new Set(tasks.flatMap(({ labels }) => own(labels)))].sort();
+/** Every class, sorted by code unit; of words the entity types. */
+export function classesOf({ tasks }: ModelState, type: Pick<TaskType, "classNames">): readonly string[] {
+  return [...new Set(tasks.flatMap(({ labels }) => type.classNames(labels)))].sort();
 }
 
 /** The state with a task in the place of the one of its name, or behind all others. */

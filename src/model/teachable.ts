@@ -8,7 +8,13 @@ import {
   type TaggedText,
 } from "../continual/answers.ts";
 import { retainedOf } from "../continual/statistics/statistics.ts";
-import type { Item, LabelledFigures, NewTask, TaskTypeName } from "../continual/taskTypes/taskType.ts";
+import type {
+  Item,
+  LabelledFigures,
+  NewTask,
+  PredictionLine,
+  TaskTypeName,
+} from "../continual/taskTypes/taskType.ts";
 import type { FeatureRows } from "../continual/types.ts";
 import { StoreError } from "../core/errors.ts";
 import type { RouterFitting, RunLevel } from "../core/record.ts";
@@ -16,16 +22,7 @@ import type { TaggedSentence } from "../data/files/conll.ts";
 import type { Example, LabelledExample } from "../data/files/types.ts";
 import { writeFolderAtomic } from "../io/atomic.ts";
 import { encodePeftFolder, readPeftFolder } from "../peft/checkpoint.ts";
-import {
-  checked,
-  evaluateItemsSchema,
-  forgetSchema,
-  itemsSchema,
-  labelSchema,
-  learnTaskSchema,
-  predictSchema,
-  textsSchema,
-} from "./arguments.ts";
+import { checkArguments } from "./arguments.ts";
 import { comparisonOf } from "./comparing.ts";
 import type {
   Completion,
@@ -66,7 +63,10 @@ export interface Change {
 
 export interface LearnedSummary extends Change {
   readonly task: string;
+  /** In slot order; of words tags. */
   readonly labels: readonly string[];
+  /** Labels, of words entity types. */
+  readonly classes: readonly string[];
   readonly seconds: number;
   /** The adapter's identity: SHA-256 over its files, hex; without an adapter, over the statistics. */
   readonly adapter: string;
@@ -78,7 +78,14 @@ export interface LearnedSummary extends Change {
   readonly statisticsBytes: number;
 }
 
+export interface Merged extends Change {
+  /** Tasks that came from the other one, under the names that they have here. */
+  readonly tasks: readonly { readonly name: string; readonly was: string }[];
+}
+
 export type Forgotten = Omit<ForgottenState, "state"> & Change;
+
+export type Evaluated = LabelledFigures & { readonly predictions: readonly PredictionLine[] };
 
 /** A text, or what is known of it besides. */
 export type Text = string | Example;
@@ -136,9 +143,9 @@ export abstract class Teachable implements AsyncDisposable {
     return this.state.tasks.map(({ name, labels }) => ({ name, labels }));
   }
 
-  /** Every class, sorted by code unit; of words the tags without `O`. */
+  /** Every class, sorted by code unit; of words every entity type. */
   get classes(): readonly string[] {
-    return classesOf(this.state, (labels) => this.model.type.ownLabels(labels));
+    return classesOf(this.state, this.model.type);
   }
 
   /**
@@ -150,7 +157,7 @@ export abstract class Teachable implements AsyncDisposable {
    */
   async learn(task: NewTask, options: LearnOptions = {}): Promise<LearnedSummary> {
     this.checkOpen();
-    checked("learn", learnTaskSchema, [task, options]);
+    checkArguments("learn", { task, options });
     const { statisticsOnly = false } = options;
     const what = statisticsOnly ? "statistics of task" : "task";
     return await this.learnWith(
@@ -173,7 +180,7 @@ export abstract class Teachable implements AsyncDisposable {
     options: LearnClassOptions = {},
   ): Promise<LearnedSummary> {
     this.checkOpen();
-    checked("learnClass", labelSchema, [label, examples, options]);
+    checkArguments("learnClass", { label, examples, options });
     const { length } = examples;
     const { task, signal } = options;
     return await this.learnWith(
@@ -190,6 +197,7 @@ export abstract class Teachable implements AsyncDisposable {
    */
   async loadAdapter(name: string, folder: string, options: ChangeOptions = {}): Promise<LearnedSummary> {
     this.checkOpen();
+    checkArguments("learner.loadAdapter", { name, folder, options });
     const saved = await readPeftFolder(folder);
     return await this.learnWith(
       async function* (this: Teachable, state: ModelState): AsyncGenerator<LearnEvent, Learned> {
@@ -226,6 +234,7 @@ export abstract class Teachable implements AsyncDisposable {
       const result = {
         task: task.name,
         labels: task.labels,
+        classes: this.model.type.classNames(task.labels),
         seconds: (performance.now() - start) / 1000,
         adapter: taskId(hashFiles(encodeTask(task)), task.saved === undefined),
         truncatedTexts,
@@ -247,7 +256,7 @@ export abstract class Teachable implements AsyncDisposable {
    */
   async forget(target: ForgetTarget, options: ChangeOptions = {}): Promise<Forgotten> {
     this.checkOpen();
-    checked("forget", forgetSchema, [target]);
+    checkArguments("forget", { target, options });
     return await this.change((before) => {
       const { state, ...result } = forget(this.model, before, target);
       const change = "class" in target ? "forgot a class" : "forgot a task";
@@ -261,7 +270,7 @@ export abstract class Teachable implements AsyncDisposable {
    */
   async predict(texts: readonly Text[], options: AnswerOptions = {}): Promise<Prediction[]> {
     this.checkOpen();
-    checked("predict", predictSchema, [texts, options]);
+    checkArguments("predict", { texts, options });
     this.requireWords(false, "predict", "findEntities");
     const answers = await this.answers(texts.map(toItem), options);
     return answers.flatMap((answer) => (isTagged(answer) ? [] : answer));
@@ -274,7 +283,7 @@ export abstract class Teachable implements AsyncDisposable {
    */
   async findEntities(texts: readonly Text[], options: AnswerOptions = {}): Promise<TaggedText[]> {
     this.checkOpen();
-    checked("findEntities", predictSchema, [texts, options]);
+    checkArguments("findEntities", { texts, options });
     this.requireWords(true, "findEntities", "predict");
     const answers = await this.answers(texts.map(toItem), options);
     return answers.flatMap((answer) => {
@@ -304,7 +313,7 @@ export abstract class Teachable implements AsyncDisposable {
    */
   async generate(prompts: readonly string[], options: GenerateOptions = {}): Promise<Completion[]> {
     this.checkOpen();
-    checked("generate", textsSchema, [prompts]);
+    checkArguments("generate", { prompts, options });
     const { state } = this;
     const router = () => this.router(state, options);
     return [...(await this.model.generate(state, prompts, { ...options, router }))];
@@ -319,7 +328,7 @@ export abstract class Teachable implements AsyncDisposable {
     options: { readonly signal?: AbortSignal | undefined } = {},
   ): Promise<Float32Array[]> {
     this.checkOpen();
-    checked("embed", itemsSchema, [texts]);
+    checkArguments("embed", { texts, options });
     const rows: FeatureRows = await this.model.embed(texts.map(toItem), options.signal);
     const { width, values } = rows;
     return texts.map((_, i) => values.slice(i * width, (i + 1) * width));
@@ -328,19 +337,24 @@ export abstract class Teachable implements AsyncDisposable {
   /**
    * How well labelled data is answered, as `predict` or `findEntities` answers it with the same options.
    * @param items `{ text, label }` each, where words are tagged `{ words, tags }`
+   * @returns figures over all items, and what was expected and answered of each
    */
   async evaluate(
     items: readonly (LabelledExample | TaggedSentence)[],
     options: AnswerOptions = {},
-  ): Promise<LabelledFigures> {
+  ): Promise<Evaluated> {
     this.checkOpen();
-    checked("evaluate", evaluateItemsSchema, [items, options]);
-    return this.model.type.measure(items, await this.answers(items, { ...options, top: 1 }));
+    checkArguments("evaluate", { items, options });
+    const { type } = this.model;
+    const answers = await this.answers(items, { ...options, top: 1 });
+    const predictions = answers.map((answer, i) => type.describePrediction(items[i]!, answer));
+    return { ...type.measure(items, answers), predictions };
   }
 
   /** Writes a task's adapter, and its head where it has one, as a peft folder, whole or not at all. */
   async saveAdapter(task: string, folder: string): Promise<void> {
     this.checkOpen();
+    checkArguments("saveAdapter", { task, folder });
     const { saved } = findTask(this.state.tasks, task);
     if (saved === undefined)
       throw new StoreError(`task "${task}" has statistics alone, and no adapter to save`);
@@ -349,6 +363,8 @@ export abstract class Teachable implements AsyncDisposable {
 
   /** Writes every task's adapter to `<folder>/<slug>/`. @returns the folders, in the order of learning */
   async save(folder: string): Promise<readonly string[]> {
+    this.checkOpen();
+    checkArguments("save", { folder });
     const slugs = new Set<string>();
     for (const { name, saved } of this.state.tasks) {
       if (saved === undefined) continue;

@@ -4,11 +4,11 @@ import { existsSync } from "node:fs";
 import { mkdir, rename, rm, rmdir } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { requireCombination } from "../config/combinations.ts";
-import { readYaml } from "../config/load.ts";
-import type { Override } from "../config/overrides.ts";
+import { contradictions, readYaml } from "../config/load.ts";
+import { applyOverrides, type Override } from "../config/overrides.ts";
 import type { ModelConfig } from "../config/schema.ts";
 import type { LoadedBackbone } from "../continual/types.ts";
-import { StoreError } from "../core/errors.ts";
+import { ConfigError, StoreError } from "../core/errors.ts";
 import { collectVersions } from "../core/packageInfo.ts";
 import { sha256Json } from "../io/hash.ts";
 import { acquireLock, lockFile, refuseHeld } from "../io/lock.ts";
@@ -16,18 +16,15 @@ import { openModel } from "../model/openModel.ts";
 import { loadBackbone, readArchitecture } from "../model/settings/backbone.ts";
 import {
   configFile,
+  loadModelSettings,
   type ModelSettings,
   readModelSettings,
-  resolveModelSettings,
   toSettingsYaml,
   withDefaultRouter,
 } from "../model/settings/settings.ts";
 import { isTemporary, listBegun, listFolder } from "../workspace/listing.ts";
 import { type ManifestHeader, manifestFile } from "../workspace/manifest.ts";
 import { readStore, routerFolder, Workspace } from "../workspace/workspace.ts";
-
-/** As written; all but `backbone` have defaults. */
-export type StoreConfig = ModelConfig;
 
 /**
  * Lets through what an interrupted beginning left: settings of a store, without a first version.
@@ -100,11 +97,11 @@ function independent(settings: ModelSettings): ModelSettings {
  */
 export async function createStore(
   folder: string,
-  config: StoreConfig,
+  config: ModelConfig,
   { overrides = [], signal }: CreateOptions = {},
 ): Promise<ModelSettings> {
   const path = resolve(folder);
-  const settings = independent(resolveModelSettings(config, "the store's settings", overrides));
+  const settings = independent(await loadModelSettings(config, "the store's settings", overrides));
   await refuseFull(path);
   const { method, head, level, backbone, backboneRevision } = settings;
   const family = await readArchitecture(backbone, backboneRevision, signal);
@@ -119,6 +116,25 @@ export async function createStore(
   await using workspace = await Workspace.open(path, {}, () => refuseFull(path));
   await begin(workspace, { settings, header });
   return settings;
+}
+
+/**
+ * Whether a store that is there was begun with settings that are asked for now.
+ * @throws ConfigError naming those that differ
+ */
+export async function requireSettings(
+  folder: string,
+  config: ModelConfig,
+  overrides: readonly Override[] = [],
+): Promise<void> {
+  const asked = independent(await loadModelSettings(config, "the store's settings", overrides));
+  const given = applyOverrides({ ...config }, overrides).raw;
+  const issues = contradictions(given, asked, independent(await readModelSettings(folder)));
+  if (issues.length > 0)
+    throw new ConfigError(`${folder}: was begun with other settings`, {
+      issues,
+      hint: "Leave create out to open the store as it is; a backbone that lies elsewhere now goes into the option backbone.",
+    });
 }
 
 async function makeFolder(path: string): Promise<string | undefined> {

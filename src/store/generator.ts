@@ -2,17 +2,18 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { completionOf } from "../continual/taskTypes/textGeneration.ts";
-import { CheckpointError, ConfigError } from "../core/errors.ts";
+import { CheckpointError, ConfigError, StoreError } from "../core/errors.ts";
 import { openTextIds } from "../data/encoding/prompts.ts";
 import { generateGreedy, openCausalModel } from "../generate/greedy.ts";
+import { checkArguments } from "../model/arguments.ts";
 import { type Completion, DEFAULT_NEW_TOKENS, type GenerateOptions } from "../model/continualModel.ts";
 import { loadBackbone } from "../model/settings/backbone.ts";
 import { endTokens } from "../model/settings/endTokens.ts";
 import { nodeRuntime } from "../runtime/node.ts";
 import { manifestFile } from "../workspace/manifest.ts";
-import { openStore, type StoreOptions } from "./store.ts";
+import { type OpenRunOptions, openStore } from "./store.ts";
 
-export interface OpenGeneratorOptions extends Pick<StoreOptions, "backbone" | "signal"> {
+export interface OpenGeneratorOptions extends OpenRunOptions {
   readonly threads?: number | undefined;
 }
 
@@ -36,7 +37,9 @@ export async function openGenerator(
   source: string,
   options: OpenGeneratorOptions = {},
 ): Promise<TextGenerator> {
-  if (existsSync(join(source, manifestFile))) return await openStore(source, options);
+  checkArguments("openGenerator", { source, options });
+  const { threads, ...where } = options;
+  if (existsSync(join(source, manifestFile))) return await openStore(source, where);
   const loaded = await loadBackbone(source, undefined, options.signal);
   const { backbone, folder, tokenizer } = loaded;
   if (backbone.kind !== "decoder")
@@ -45,10 +48,13 @@ export async function openGenerator(
       { hint: "Give a decoder such as GPT-2, GPT-NeoX or Llama, or a run on one." },
     );
   const { stopIds } = await endTokens(loaded);
-  const threads = options.threads === undefined ? {} : { threads: options.threads };
-  const model = await openCausalModel({ backbone }, nodeRuntime, threads);
+  const model = await openCausalModel({ backbone }, nodeRuntime, threads === undefined ? {} : { threads });
+  let open = true;
   return {
-    generate: async (prompts, { task, maxNewTokens = DEFAULT_NEW_TOKENS, signal } = {}) => {
+    generate: async (prompts, options = {}) => {
+      if (!open) throw new StoreError(`${source}: this generator was disposed of`);
+      checkArguments("generate", { prompts, options });
+      const { task, maxNewTokens = DEFAULT_NEW_TOKENS, signal } = options;
       if (task !== undefined)
         throw new ConfigError(`${source} is a model, which has no task "${task}"`, {
           hint: "Give a run's folder, or leave the task out.",
@@ -58,6 +64,9 @@ export async function openGenerator(
       const continued = await generateGreedy(model, ids, how);
       return continued.map((added, i) => ({ completion: completionOf(tokenizer, ids[i]!, added.ids) }));
     },
-    [Symbol.asyncDispose]: () => model[Symbol.asyncDispose](),
+    [Symbol.asyncDispose]: async () => {
+      open = false;
+      await model[Symbol.asyncDispose]();
+    },
   };
 }

@@ -3,6 +3,10 @@ import { readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { decodeContributions } from "../continual/statistics/contributionFile.ts";
 import { type Contribution, compareCodeUnits, retainedOf } from "../continual/statistics/statistics.ts";
+import type { RunLevel } from "../core/record.ts";
+import { typeOf } from "../data/files/conll.ts";
+import { checkArguments } from "../model/arguments.ts";
+import { readModelSettings } from "../model/settings/settings.ts";
 import { statisticsFile } from "../model/taskFiles.ts";
 import type { ManifestTask } from "../workspace/manifest.ts";
 import {
@@ -16,6 +20,7 @@ import {
 /** A task as a store lists it. */
 export interface StoreTaskInfo {
   readonly name: string;
+  /** Its classes; of words entity types. */
   readonly labels: readonly string[];
   /** `adapter`: has an adapter and a head; `statistics`: only feature rows. */
   readonly kind: "adapter" | "statistics";
@@ -29,7 +34,7 @@ export interface StoreTaskInfo {
   readonly forgotten: number;
 }
 
-/** A class as a store lists it; of words a tag. */
+/** A class as a store lists it; of words an entity type. */
 export interface StoreClassInfo {
   readonly label: string;
   /** Those that have learned it. */
@@ -61,6 +66,7 @@ export interface StoreInfo {
 
 interface ListedTask {
   readonly entry: ManifestTask;
+  readonly classes: readonly string[];
   readonly contributions: readonly Contribution[];
 }
 
@@ -68,11 +74,11 @@ function countRows(contributions: readonly Contribution[]): number {
   return contributions.reduce((sum, { rows }) => sum + rows.rows, 0);
 }
 
-function describeTask({ entry, contributions }: ListedTask): StoreTaskInfo {
-  const { name, labels, adapter, statisticsOnly, forgotten = 0 } = entry;
+function describeTask({ entry, classes, contributions }: ListedTask): StoreTaskInfo {
+  const { name, adapter, statisticsOnly, forgotten = 0 } = entry;
   return {
     name,
-    labels,
+    labels: classes,
     kind: statisticsOnly === undefined ? "adapter" : "statistics",
     rows: countRows(contributions),
     statisticsBytes: retainedOf(contributions).bytes,
@@ -82,23 +88,26 @@ function describeTask({ entry, contributions }: ListedTask): StoreTaskInfo {
   };
 }
 
+/** The class that a label is of: itself; of a tag the entity type, of `O` none. */
+const classOf: { readonly [L in RunLevel]: (label: string) => string | undefined } = {
+  sentence: (label) => label,
+  word: typeOf,
+};
+
 /** What is kept of each class, wherever it was learned. */
-function describeClasses(tasks: readonly ListedTask[]): StoreClassInfo[] {
-  const kept = tasks.flatMap(({ contributions }) => contributions);
-  const { bytesPerClass } = retainedOf(kept);
-  const rows = new Map<string, number>();
-  for (const each of kept) rows.set(each.label, (rows.get(each.label) ?? 0) + each.rows.rows);
-  const owners = new Map<string, string[]>();
-  for (const { entry } of tasks)
-    for (const label of entry.labels) owners.set(label, [...(owners.get(label) ?? []), entry.name]);
-  return [...owners]
-    .sort(([a], [b]) => compareCodeUnits(a, b))
-    .map(([label, names]) => ({
-      label,
-      tasks: names,
-      rows: rows.get(label) ?? 0,
-      statisticsBytes: bytesPerClass.get(label) ?? 0,
-    }));
+function describeClasses(tasks: readonly ListedTask[], level: RunLevel): StoreClassInfo[] {
+  const names = [...new Set(tasks.flatMap(({ classes }) => classes))].sort(compareCodeUnits);
+  const kept = new Map<string | undefined, Contribution[]>();
+  for (const each of tasks.flatMap(({ contributions }) => contributions)) {
+    const name = classOf[level](each.label);
+    kept.set(name, [...(kept.get(name) ?? []), each]);
+  }
+  return names.map((name) => ({
+    label: name,
+    tasks: tasks.flatMap(({ entry, classes }) => (classes.includes(name) ? entry.name : [])),
+    rows: countRows(kept.get(name) ?? []),
+    statisticsBytes: retainedOf(kept.get(name) ?? []).bytes,
+  }));
 }
 
 async function history(folder: string, present: number): Promise<StoreVersionInfo[]> {
@@ -116,21 +125,24 @@ async function history(folder: string, present: number): Promise<StoreVersionInf
  * @throws StoreError if there is none; CheckpointError where a file is missing or damaged
  */
 export async function describeStore(folder: string): Promise<StoreInfo> {
+  checkArguments("describeStore", { folder });
   const path = resolve(folder);
   const manifest = await readStore(path);
   const hint = damageHintOf(manifest);
+  const { level } = await readModelSettings(path);
   const tasks = await Promise.all(
     manifest.tasks.map(async (entry): Promise<ListedTask> => {
       const place = join(await verifiedTaskFolder(path, entry, hint), statisticsFile);
       const has = statisticsFile in entry.adapter.files;
       return {
         entry,
+        classes: [...new Set(entry.labels.flatMap((label) => classOf[level](label) ?? []))],
         contributions: has ? decodeContributions(await readFile(place), place).contributions : [],
       };
     }),
   );
   const { version } = manifest.store;
-  const perClass = describeClasses(tasks);
+  const perClass = describeClasses(tasks, level);
   return {
     folder: path,
     version,
@@ -138,7 +150,7 @@ export async function describeStore(folder: string): Promise<StoreInfo> {
     classes: perClass.length,
     tasks: tasks.map(describeTask),
     perClass,
-    statisticsBytes: perClass.reduce((sum, each) => sum + each.statisticsBytes, 0),
+    statisticsBytes: retainedOf(tasks.flatMap(({ contributions }) => contributions)).bytes,
     versions: await history(path, version),
   };
 }

@@ -2,13 +2,14 @@
 import { basename, resolve } from "node:path";
 import { fromSavedAdapter, fromSavedAnswers } from "../continual/taskTypes/savedTask.ts";
 import { CheckpointError } from "../core/errors.ts";
+import { checkArguments } from "../model/arguments.ts";
 import { Learner } from "../model/learner.ts";
 import { openSavedModel } from "../model/openModel.ts";
 import { loadBackbone } from "../model/settings/backbone.ts";
 import type { Teachable } from "../model/teachable.ts";
 import type { Pooling } from "../nn/features.ts";
 import { readPeftFolder } from "../peft/checkpoint.ts";
-import { openStore, type StoreOptions } from "./store.ts";
+import { type OpenRunOptions, openStore } from "./store.ts";
 
 /** What answers: everything of a {@link Teachable} that asks and does not teach. */
 export type Predictor = Pick<
@@ -17,16 +18,15 @@ export type Predictor = Pick<
 > &
   AsyncDisposable;
 
-export type OpenRunOptions = Pick<StoreOptions, "backbone" | "signal">;
-
 /**
  * Opens a run or store folder for prediction. The folder and the backbone that it names are enough; the backbone
  * is checked by its hash, and may lie elsewhere now.
  * @throws StoreError if the folder is no run
  * @throws CheckpointError if the backbone is another one, or an adapter is damaged
  */
-export function openRun(folder: string, options: OpenRunOptions = {}): Promise<Predictor> {
-  return openStore(folder, options);
+export async function openRun(folder: string, options: OpenRunOptions = {}): Promise<Predictor> {
+  checkArguments("openRun", { folder, options });
+  return await openStore(folder, options);
 }
 
 export interface LoadAdapterOptions {
@@ -57,6 +57,7 @@ export interface LoadedAdapter extends Predictor {
  *   it belongs to another backbone
  */
 export async function loadAdapter(folder: string, options: LoadAdapterOptions = {}): Promise<LoadedAdapter> {
+  checkArguments("loadAdapter", { folder, options });
   const {
     name = basename(resolve(folder)),
     maxLength,

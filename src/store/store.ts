@@ -2,10 +2,11 @@
 import { existsSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
 import type { Override } from "../config/overrides.ts";
+import type { ModelConfig } from "../config/schema.ts";
 import { TrunkCache } from "../continual/passes/trunkCache.ts";
 import type { LoadedBackbone } from "../continual/types.ts";
 import { CheckpointError, StoreError } from "../core/errors.ts";
-import { checked, rollbackSchema } from "../model/arguments.ts";
+import { checkArguments } from "../model/arguments.ts";
 import type { ContinualModel, StateRouter } from "../model/continualModel.ts";
 import type { ForgetTarget } from "../model/forgetting.ts";
 import { merge } from "../model/merging.ts";
@@ -20,6 +21,7 @@ import {
   type ChangeEvent,
   type ChangeOptions,
   type Forgotten,
+  type Merged,
   Teachable,
 } from "../model/teachable.ts";
 import { manifestFile } from "../workspace/manifest.ts";
@@ -34,11 +36,11 @@ import {
   Workspace,
 } from "../workspace/workspace.ts";
 import { recordOf, requireFinished } from "./adopted.ts";
-import { buildBeside, createStore, type StoreConfig, unionOf } from "./create.ts";
+import { buildBeside, createStore, requireSettings, unionOf } from "./create.ts";
 
 export interface StoreOptions {
   /** Begins a store with these settings where the folder has none. */
-  readonly create?: StoreConfig | undefined;
+  readonly create?: ModelConfig | undefined;
   /** With `create`: settings that beat it, as `--set` gives them. */
   readonly overrides?: readonly Override[] | undefined;
   /** Where the backbone lies now; its hash must be the one that the store names. */
@@ -46,6 +48,8 @@ export interface StoreOptions {
   readonly onEvent?: ((event: ChangeEvent) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
+
+export type OpenRunOptions = Pick<StoreOptions, "backbone" | "signal">;
 
 export interface ForgetOptions extends ChangeOptions {
   /** Deletes the versions before as well, which still hold it; there is no way back then. */
@@ -71,11 +75,6 @@ export interface Purged extends Pick<ForgottenInStore, "deletedStates" | "record
 export interface MergeOptions extends ChangeOptions {
   /** What messages call the store that takes the other in; default: its folder. */
   readonly called?: string | undefined;
-}
-
-export interface Merged extends Change {
-  /** Tasks that came from the other store, under the names that they have here. */
-  readonly tasks: readonly { readonly name: string; readonly was: string }[];
 }
 
 /**
@@ -139,9 +138,13 @@ export class Store extends Teachable {
   }
 
   static async open(folder: string, options: StoreOptions = {}): Promise<Store> {
+    checkArguments("openStore", { folder, options });
     const path = resolve(folder);
-    if (options.create !== undefined && !existsSync(join(path, manifestFile)))
-      await createStore(path, options.create, options);
+    const { create } = options;
+    if (create !== undefined) {
+      if (existsSync(join(path, manifestFile))) await requireSettings(path, create, options.overrides);
+      else await createStore(path, create, options);
+    }
     return new Store(path, await openFolder(path, options));
   }
 
@@ -167,8 +170,8 @@ export class Store extends Teachable {
   }
 
   /**
-   * @param options `purge`: deletes the versions before too
-   * @throws StoreError as the method of a learner
+   * As of a learner; earlier versions are kept.
+   * @param options `purge`: deletes them too
    */
   override async forget(target: ForgetTarget, options: ForgetOptions = {}): Promise<ForgottenInStore> {
     const forgotten = await super.forget(target, options);
@@ -186,10 +189,11 @@ export class Store extends Teachable {
    * @param other folder of a store or a run
    * @throws StoreError if it is on another backbone, or its features or adapters were made otherwise
    */
-  merge(other: string, options: MergeOptions = {}): Promise<Merged> {
+  async merge(other: string, options: MergeOptions = {}): Promise<Merged> {
     this.checkOpen();
+    checkArguments("store.merge", { other, options });
     const where = resolve(other);
-    return this.change(async (before) => {
+    return await this.change(async (before) => {
       await requireFinished(where);
       const manifest = await readStore(where);
       const settings = withDefaultRouter(await readModelSettings(where));
@@ -211,7 +215,7 @@ export class Store extends Teachable {
    */
   async rollback(version?: number): Promise<Change> {
     this.checkOpen();
-    checked("rollback", rollbackSchema, [version]);
+    checkArguments("rollback", { version });
     await rollbackStore(this.path, version);
     this.take(await readPresent(this.path, this.model));
     return { version: this.version };
@@ -221,9 +225,9 @@ export class Store extends Teachable {
    * Deletes the versions before the present one, with every file that only they need: what was forgotten is gone for good.
    * @throws StoreError where another process is changing the store
    */
-  purge(): Promise<Purged> {
+  async purge(): Promise<Purged> {
     this.checkOpen();
-    return purgeStore(this.path);
+    return await purgeStore(this.path);
   }
 
   /** One change, from the newest version to the next one, which is seen from here on. */
@@ -334,16 +338,17 @@ export function openStore(folder: string, options: StoreOptions = {}): Promise<S
  * @param out is whole or not there
  * @throws StoreError if `out` is not empty, or the two do not fit
  */
-export function mergeStores(
+export async function mergeStores(
   first: string,
   second: string,
   out: string,
-  options: Pick<StoreOptions, "backbone" | "signal"> = {},
+  options: OpenRunOptions = {},
 ): Promise<Merged> {
+  checkArguments("mergeStores", { first, second, out, options });
   const { signal } = options;
   const how = { called: resolve(first), ...(signal && { signal }) };
   const begin = () => unionOf(resolve(first), resolve(second));
-  return buildBeside(out, begin, async (folder) => {
+  return await buildBeside(out, begin, async (folder) => {
     await using store = await openStore(folder, options);
     const [one, two] = [await store.merge(first, how), await store.merge(second, how)];
     return { version: two.version, tasks: [...one.tasks, ...two.tasks] };

@@ -4,12 +4,12 @@
  */
 
 import type { Rng } from "../../core/random.ts";
-import type { RunEventBody, UnseenRow } from "../../core/record.ts";
+import type { RunEventBody, TypeScore, UnseenRow } from "../../core/record.ts";
 import type { Encoding } from "../../data/encoding/tokenizer.ts";
 import type { TaggedSentence } from "../../data/files/conll.ts";
 import type { Example, LabelledExample } from "../../data/files/types.ts";
 import type { SavedAdapter } from "../../peft/types.ts";
-import type { Answer } from "../answers.ts";
+import type { Answer, FoundEntity } from "../answers.ts";
 import type { TrainedModel } from "../passes/trainedModel.ts";
 import type { FeatureRows, LearnedTask } from "../types.ts";
 import type { TaskData } from "./taskTrainer.ts";
@@ -116,11 +116,16 @@ export type LabelledFigures =
       readonly microF1: number;
       readonly macroF1?: number;
       readonly items: number;
-      readonly perType: Readonly<Record<string, { readonly f1: number; readonly support: number }>>;
+      readonly perType: Readonly<Record<string, TypeScore>>;
     };
 
-/** One line of `predictions.jsonl` but for where it stands. */
-export type PredictionLine = Readonly<Record<string, unknown>>;
+/** What was expected of an item, and what was answered. */
+export type PredictionLine =
+  | { readonly gold: string; readonly label: string | null; readonly score: number }
+  | {
+      readonly goldEntities: readonly Omit<FoundEntity, "score">[];
+      readonly entities: readonly FoundEntity[];
+    };
 
 /** A task type on a frozen backbone. Holds native memory: dispose of it. */
 export interface TaskType<E extends EncodedItems = EncodedItems> extends AsyncDisposable {
@@ -168,7 +173,8 @@ export interface TaskType<E extends EncodedItems = EncodedItems> extends AsyncDi
   answer(known: readonly LearnedTask[], encoded: E, options?: AnswerOptions): Promise<readonly Answer[]>;
   score(answered: AnsweredTests): EvaluationFigures;
   measure(items: readonly Item[], answers: readonly Answer[]): LabelledFigures;
-  describePrediction(item: Item, answer: Answer): PredictionLine;
+  /** @param types of entities that are asked for; default: all */
+  describePrediction(item: Item, answer: Answer, types?: readonly string[]): PredictionLine;
   /** How well a task is answered before it is learned; absent where labels that were never learned cannot be answers. */
   measureUnseen?(
     known: readonly LearnedTask[],

@@ -83,5 +83,5 @@ export function measureLabels(items: readonly Item[], answers: readonly Answer[]
 }
 
 export function describeLabel(item: Item, answer: Answer): PredictionLine {
-  return { gold: goldOf(item), label: labelOf(answer), score: isTagged(answer) ? undefined : answer.score };
+  return { gold: goldOf(item) ?? "", label: labelOf(answer), score: isTagged(answer) ? 0 : answer.score };
 }

@@ -296,9 +296,10 @@ export class TokenClassification implements TaskType<EncodedSentences> {
     return { microF1: micro.f1, ...(macro && { macroF1: macro.f1 }), items: items.length, perType };
   }
 
-  describePrediction(item: Item, answer: Answer): PredictionLine {
+  describePrediction(item: Item, answer: Answer, types?: readonly string[]): PredictionLine {
     const choices = (isTaggedSentence(item) ? item.tags : []).map((tag) => ({ tag, probability: 1 }));
-    const goldEntities = describeEntities(splitText(item), choices).map(({ score: _, ...entity }) => entity);
+    const gold = describeEntities(splitText(item), choices).map(({ score: _, ...entity }) => entity);
+    const goldEntities = gold.filter(({ type }) => types?.includes(type) ?? true);
     return { goldEntities, entities: isTagged(answer) ? answer.entities : [] };
   }
 

@@ -4,6 +4,7 @@ import { loadTokenizer } from "../../data/encoding/tokenizer.ts";
 import { openModelFolder, readModelConfig } from "../../io/modelFolder.ts";
 import { type Architecture, architectureOf, type Backbone, createBackbone } from "../../nn/backbone.ts";
 import type { FeatureSpec, Pooling } from "../../nn/features.ts";
+import { checkArguments } from "../arguments.ts";
 
 /** @throws CheckpointError if the tokenizer knows ids that the embedding table has no row for. */
 function checkVocabulary({ folder, backbone, tokenizer }: LoadedBackbone): void {
@@ -42,6 +43,7 @@ export async function loadBackbone(
   revision?: string,
   signal?: AbortSignal,
 ): Promise<LoadedBackbone> {
+  checkArguments("loadBackbone", { source, revision, signal });
   const folder = await openModelFolder(source, {
     ...(revision === undefined ? {} : { revision }),
     ...(signal === undefined ? {} : { signal }),

@@ -1,10 +1,9 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { parseOverride } from "../../../config/overrides.ts";
-import { DataError } from "../../../core/errors.ts";
-import type { LabelledExample } from "../../../data/files/types.ts";
+import type { RunLevel } from "../../../core/record.ts";
 import type { ChangeEvent, LearnedSummary } from "../../../model/teachable.ts";
-import type { Store } from "../../../store/store.ts";
+import type { Store, StoreOptions } from "../../../store/store.ts";
 import { StoppedError, UsageError } from "../../terminal/failure.ts";
 import { formatBytes, formatDuration } from "../../terminal/format.ts";
 import { Interrupt } from "../../terminal/interrupt.ts";
@@ -57,23 +56,20 @@ function readWish(words: readonly string[], flags: LearnFlags): Wish {
   const [data, ...more] = words;
   if (data === undefined || more.length > 0)
     throw new UsageError(`learn --task: expected one data file, got ${words.length}`, {
-      hint: "accrete learn <store> --task name data.jsonl; a file of {text, label} lines, or CSV.",
+      hint: "accrete learn <store> --task name data.jsonl; a file of {text, label} lines or CSV, of words CoNLL.",
     });
   return { what: "task", name: flags.task, data };
 }
 
-async function readAll(path: string): Promise<LabelledExample[]> {
-  const { readExamples } = await import("../../../data/files/readers.ts");
-  const examples: LabelledExample[] = [];
-  for await (const example of readExamples(path)) examples.push(example);
-  if (examples.length === 0)
-    throw new DataError(`${path}: holds no examples`, {
-      hint: 'A line holds one object: {"text": "…", "label": "…"}.',
-    });
-  return examples;
+/** What gets a label in the store that is there, or in the one that is to begin. */
+async function levelOf(folder: string, { create, overrides = [] }: StoreOptions): Promise<RunLevel> {
+  const { readModelSettings, resolveModelSettings } = await import("../../../model/settings/settings.ts");
+  if (create !== undefined) return resolveModelSettings(create, "the store's settings", overrides).level;
+  await (await import("../../../workspace/workspace.ts")).readStore(folder);
+  return (await readModelSettings(folder)).level;
 }
 
-function openFlags(folder: string, { backbone, set = [] }: LearnFlags) {
+function openFlags(folder: string, { backbone, set = [] }: LearnFlags): StoreOptions {
   if (existsSync(join(folder, "manifest.json"))) {
     if (set.length > 0)
       throw new UsageError("learn --set: the store's settings were fixed when it was begun", {
@@ -94,16 +90,29 @@ interface Watch {
 async function readLesson(
   wish: Wish,
   flags: LearnFlags,
+  level: RunLevel,
 ): Promise<(store: Store, watch: Watch) => Promise<LearnedSummary>> {
   if (wish.what === "class") {
+    if (level === "word")
+      throw new UsageError(
+        "learn --class: this store tags words, and an entity type is not learned from texts alone",
+        {
+          hint: "accrete learn <store> --task name file.conll, with sentences in which the type is tagged.",
+        },
+      );
     const task = wish.task === undefined ? {} : { task: wish.task };
     return (store, watch) => store.learnClass(wish.label, wish.texts, { ...watch, ...task });
   }
-  const train = await readAll(wish.data);
-  const validation = flags.validation === undefined ? {} : { validation: await readAll(flags.validation) };
-  const task = { name: wish.name, train, ...validation };
+  const { readLabelled } = await import("../../../data/files/items.ts");
+  const train = await readLabelled(wish.data, level);
+  const validation = flags.validation === undefined ? undefined : await readLabelled(flags.validation, level);
+  const task = { name: wish.name, train: train.items, validation: validation?.items };
   const statisticsOnly = flags.statisticsOnly === true;
-  return (store, watch) => store.learn(task, { ...watch, statisticsOnly });
+  return (store, watch) => {
+    for (const message of [...train.notes, ...(validation?.notes ?? [])])
+      watch.onEvent({ type: "note", message });
+    return store.learn(task, { ...watch, statisticsOnly });
+  };
 }
 
 function report(learned: LearnedSummary, flags: LearnFlags, terminal: Terminal): void {
@@ -111,11 +120,11 @@ function report(learned: LearnedSummary, flags: LearnFlags, terminal: Terminal):
     terminal.out(`${JSON.stringify(learned)}\n`);
     return;
   }
-  const { version, task, labels, seconds, truncatedTexts, statisticsBytes } = learned;
+  const { version, task, classes, seconds, truncatedTexts, statisticsBytes } = learned;
   const cut = truncatedTexts === 0 ? "" : `, ${truncatedTexts} texts cut to maxLength`;
   const time = seconds < 1 ? `${Math.round(1000 * seconds)} ms` : formatDuration(seconds);
   terminal.out(
-    `version ${version}: task ${task}, ${labels.length} ${labels.length === 1 ? "class" : "classes"}, ` +
+    `version ${version}: task ${task}, ${classes.length} ${classes.length === 1 ? "class" : "classes"}, ` +
       `learned in ${time}, ${formatBytes(statisticsBytes)} of statistics${cut}\n`,
   );
 }
@@ -136,14 +145,14 @@ export async function learnCommand(
   };
   try {
     const { openStore } = await import("../../../store/store.ts");
-    const teach = await readLesson(wish, flags);
+    const teach = await readLesson(wish, flags, await levelOf(folder, opening));
     await using store = await openStore(folder, { ...opening, signal });
     const learned = await teach(store, { onEvent, signal });
     progress.clear();
     report(learned, flags, terminal);
   } catch (error) {
     // A store that this command began, and could not teach, was none of the reader's wishes; the first error is told.
-    if ("create" in opening)
+    if (opening.create !== undefined)
       await (await import("../../../store/create.ts")).removeIfEmpty(folder).catch(() => {});
     if (!signal.aborted) throw error;
     await interrupt.waitForDuplicateSignal();
