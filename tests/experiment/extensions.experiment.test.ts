@@ -112,9 +112,9 @@ test("a reader of one's own gives the stream that the same rows give as JSON", a
   await runs.run("plain");
   await runs.furnish(async () => runs.at("tabs.yaml"));
   await runs.run("tabs");
-  const adapters = (out: string) => readFile(join(out, "cil_matrix.csv"), "utf8");
-  expect(await adapters(tabs)).toBe(await adapters(plain));
-  expect(runs.adapterBytes("tabs")).toEqual(runs.adapterBytes("plain"));
+  const matrix = (out: string) => readFile(join(out, "cil_matrix.csv"), "utf8");
+  expect(await matrix(tabs)).toBe(await matrix(plain));
+  expect(await runs.adapterBytes("tabs")).toEqual(await runs.adapterBytes("plain"));
 });
 
 describe("is refused", () => {

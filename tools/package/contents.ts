@@ -12,6 +12,8 @@ const required = [
   "LICENSE",
   "dist/index.js",
   "dist/index.d.ts",
+  "dist/extend.js",
+  "dist/extend.d.ts",
   "dist/cli/main.js",
   "demo/demo.yaml",
   "demo/train.jsonl",
