@@ -227,7 +227,7 @@ export function contradictions(given: Tree, asked: object, standing: object): re
  */
 export function checkResolved(config: ResolvedConfig, what: string): void {
   const resolved = resolveConfig(config, process.cwd(), what);
-  const open = compareSettings(config, resolved).filter(({ path }) => path !== "backbone");
+  const open = compareSettings(config, resolved).filter(({ path }) => path !== "backbone" && path !== "out");
   if (open.length > 0)
     throw new ConfigError(`${what}: the configuration is not resolved`, {
       issues: open.slice(0, 3),
