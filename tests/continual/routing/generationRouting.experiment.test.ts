@@ -2,17 +2,17 @@
 import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeAll, expect, test } from "vitest";
-import { type OpenGeneratorOptions, openGenerator } from "../../src/app/generator.ts";
-import { openRun } from "../../src/app/predictor.ts";
-import { routingFile } from "../../src/app/routing.ts";
-import type { Prediction, PredictOptions } from "../../src/app/types.ts";
-import { fillPrompt, promptTemplate } from "../../src/data/encoding/prompts.ts";
-import { readRunRecord } from "../../src/report/record/record.ts";
-import { accrete } from "../support/cli.ts";
-import { folderOfTestFile } from "../support/folders.ts";
-import { configWith, routedMetrics, runToEnd } from "../support/runs.ts";
-import { writeTinyDecoder } from "../support/tinyModels.ts";
-import { jsonl } from "../support/tinyStreams.ts";
+import { type OpenGeneratorOptions, openGenerator } from "../../../src/app/generator.ts";
+import { openRun } from "../../../src/app/predictor.ts";
+import { routingFile } from "../../../src/app/routing.ts";
+import type { Prediction, PredictOptions } from "../../../src/app/types.ts";
+import { fillPrompt, promptTemplate } from "../../../src/data/encoding/prompts.ts";
+import { readRunRecord } from "../../../src/report/record/record.ts";
+import { accrete } from "../../support/cli.ts";
+import { folderOfTestFile } from "../../support/folders.ts";
+import { configWith, routedMetrics, runToEnd } from "../../support/runs.ts";
+import { writeTinyDecoder } from "../../support/tinyModels.ts";
+import { jsonl } from "../../support/tinyStreams.ts";
 
 /** The words of a text name its label. */
 const words = { turn_on: "lamp", off: "stop", play_song: "music", call_mum: "phone" } as const;

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { measureTextBaseline, ngramFeatures } from "../../src/continual/metrics/baseline.ts";
-import { nodeRuntime } from "../../src/runtime/node.ts";
+import { measureTextBaseline, ngramFeatures } from "../../../src/continual/metrics/baseline.ts";
+import { nodeRuntime } from "../../../src/runtime/node.ts";
 
 describe("ngramFeatures", () => {
   test("rows of length 1, the same for the same text wherever it stands, zero for no text", () => {

@@ -4,10 +4,10 @@ import {
   computeForwardTransfer,
   computeMetrics,
   type EvaluatedRow,
-} from "../../src/continual/metrics/metrics.ts";
-import { computeFigures } from "../../src/continual/metrics/runMetrics.ts";
-import { StoreError } from "../../src/core/errors.ts";
-import { runEventSchema, runMetricsSchema } from "../../src/report/record/schema.ts";
+} from "../../../src/continual/metrics/metrics.ts";
+import { computeFigures } from "../../../src/continual/metrics/runMetrics.ts";
+import { StoreError } from "../../../src/core/errors.ts";
+import { runEventSchema, runMetricsSchema } from "../../../src/core/record.ts";
 
 const rows: readonly EvaluatedRow[] = [
   {

@@ -1,17 +1,18 @@
 /** How a task is answered before it is learned, in a run, against the model asked directly. */
-import { type LearnedTask } from "../../src/continual/types.ts";
+
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
-import { loadBackbone } from "../../src/model/settings/backbone.ts";
-import { resolveConfig } from "../../src/config/load.ts";
 import { openGenerative } from "../../src/app/generativeExperiment.ts";
-import { fromSavedAnswers } from "../../src/model/savedTask.ts";
+import { resolveConfig } from "../../src/config/load.ts";
+import type { LearnedTask } from "../../src/continual/types.ts";
+import { runMetricsSchema } from "../../src/core/record.ts";
 import { DEFAULT_PROMPT } from "../../src/data/encoding/prompts.ts";
 import type { LabelledExample } from "../../src/data/files/types.ts";
 import type { CausalStructure } from "../../src/generate/graphs.ts";
+import { fromSavedAnswers } from "../../src/model/savedTask.ts";
+import { loadBackbone } from "../../src/model/settings/backbone.ts";
 import { readPeftFolder } from "../../src/peft/checkpoint.ts";
-import { runMetricsSchema } from "../../src/report/record/schema.ts";
 import { folderOfTestFile } from "../support/folders.ts";
 import { runToEnd } from "../support/runs.ts";
 import { writeTinyDecoder } from "../support/tinyModels.ts";

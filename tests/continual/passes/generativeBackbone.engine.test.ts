@@ -1,19 +1,19 @@
-import { type LearnedTask } from "../../src/continual/types.ts";
 import { describe, expect, it } from "vitest";
-import { bestLabel, GenerativeBackbone } from "../../src/continual/passes/generativeBackbone.ts";
-import { GenerativeLearner } from "../../src/continual/generativeLearner.ts";
-import { float32, float64 } from "../../src/core/tensor.ts";
-import { promptTemplate } from "../../src/data/encoding/prompts.ts";
-import { loadTokenizer } from "../../src/data/encoding/tokenizer.ts";
-import type { Task } from "../../src/data/files/types.ts";
-import { openModelFolder } from "../../src/io/modelFolder.ts";
-import { createBackbone } from "../../src/nn/backbone.ts";
-import { nodeRuntime } from "../../src/runtime/node.ts";
-import { folderOfTestFile } from "../support/folders.ts";
-import { plainTraining } from "../support/openedModels.ts";
-import { writeTinyDecoder } from "../support/tinyModels.ts";
-import { relativeDifference, tolerances } from "../support/tolerances.ts";
-import { untilEnd } from "../support/untilEnd.ts";
+import { GenerativeLearner } from "../../../src/continual/generativeLearner.ts";
+import { bestLabel, GenerativeBackbone } from "../../../src/continual/passes/generativeBackbone.ts";
+import type { LearnedTask } from "../../../src/continual/types.ts";
+import { float32, float64 } from "../../../src/core/tensor.ts";
+import { promptTemplate } from "../../../src/data/encoding/prompts.ts";
+import { loadTokenizer } from "../../../src/data/encoding/tokenizer.ts";
+import type { Task } from "../../../src/data/files/types.ts";
+import { openModelFolder } from "../../../src/io/modelFolder.ts";
+import { createBackbone } from "../../../src/nn/backbone.ts";
+import { nodeRuntime } from "../../../src/runtime/node.ts";
+import { folderOfTestFile } from "../../support/folders.ts";
+import { plainTraining } from "../../support/openedModels.ts";
+import { writeTinyDecoder } from "../../support/tinyModels.ts";
+import { relativeDifference, tolerances } from "../../support/tolerances.ts";
+import { untilEnd } from "../../support/untilEnd.ts";
 
 const folder = folderOfTestFile("likeliest");
 

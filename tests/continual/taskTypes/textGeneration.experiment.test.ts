@@ -1,20 +1,20 @@
-import { type LearnedTask } from "../../src/continual/types.ts";
 import { describe, expect, it } from "vitest";
-import { bestLabel, GenerativeBackbone } from "../../src/continual/passes/generativeBackbone.ts";
-import { GenerativeEvaluator, isExactMatch } from "../../src/continual/generativeEvaluation.ts";
-import { GenerativeLearner } from "../../src/continual/generativeLearner.ts";
-import { labelText, promptTemplate } from "../../src/data/encoding/prompts.ts";
-import { loadTokenizer } from "../../src/data/encoding/tokenizer.ts";
-import type { Task } from "../../src/data/files/types.ts";
-import { openModelFolder } from "../../src/io/modelFolder.ts";
-import { createBackbone } from "../../src/nn/backbone.ts";
-import type { AdapterSpec } from "../../src/peft/types.ts";
-import { nodeRuntime } from "../../src/runtime/node.ts";
-import type { TrainingOptions } from "../../src/train/trainer.ts";
-import { plainTraining } from "../support/openedModels.ts";
-import { shared } from "../support/shared.ts";
-import { toyTasks } from "../support/tinyStreams.ts";
-import { untilEnd } from "../support/untilEnd.ts";
+import { GenerativeEvaluator, isExactMatch } from "../../../src/continual/generativeEvaluation.ts";
+import { GenerativeLearner } from "../../../src/continual/generativeLearner.ts";
+import { bestLabel, GenerativeBackbone } from "../../../src/continual/passes/generativeBackbone.ts";
+import type { LearnedTask } from "../../../src/continual/types.ts";
+import { labelText, promptTemplate } from "../../../src/data/encoding/prompts.ts";
+import { loadTokenizer } from "../../../src/data/encoding/tokenizer.ts";
+import type { Task } from "../../../src/data/files/types.ts";
+import { openModelFolder } from "../../../src/io/modelFolder.ts";
+import { createBackbone } from "../../../src/nn/backbone.ts";
+import type { AdapterSpec } from "../../../src/peft/types.ts";
+import { nodeRuntime } from "../../../src/runtime/node.ts";
+import type { TrainingOptions } from "../../../src/train/trainer.ts";
+import { plainTraining } from "../../support/openedModels.ts";
+import { shared } from "../../support/shared.ts";
+import { toyTasks } from "../../support/tinyStreams.ts";
+import { untilEnd } from "../../support/untilEnd.ts";
 
 const storyteller = shared("models/stories260k");
 

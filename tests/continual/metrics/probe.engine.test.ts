@@ -1,18 +1,20 @@
 import { describe, expect, test } from "vitest";
-import { loadBackbone } from "../../src/model/settings/backbone.ts";
-import { resolveStructure, resolveTraining } from "../../src/model/settings/structure.ts";
-import { AdaptedBackbone } from "../../src/continual/passes/adaptedBackbone.ts";
-import { ContinualLearner } from "../../src/continual/learner.ts";
-import { type ProbeRows, probeFeatures } from "../../src/continual/metrics/probe.ts";
-import { probeTasks } from "../../src/continual/metrics/probeTasks.ts";
-import { DataError } from "../../src/core/errors.ts";
-import { createRng } from "../../src/core/random.ts";
-import { loadStream } from "../../src/data/stream.ts";
-import type { Graph } from "../../src/graph/types.ts";
-import { nodeRuntime } from "../../src/runtime/node.ts";
-import { temporaryFolder } from "../support/folders.ts";
-import { configWith } from "../support/runs.ts";
-import { writeTinyExperiment } from "../support/tinyStreams.ts";
+import { type ProbeRows, probeFeatures } from "../../../src/continual/metrics/probe.ts";
+import { probeTasks } from "../../../src/continual/metrics/probeTasks.ts";
+import { AdaptedBackbone } from "../../../src/continual/passes/adaptedBackbone.ts";
+import { TextClassification } from "../../../src/continual/taskTypes/textClassification.ts";
+import { DataError } from "../../../src/core/errors.ts";
+import { createRng } from "../../../src/core/random.ts";
+import { loadStream } from "../../../src/data/stream.ts";
+import type { Graph } from "../../../src/graph/types.ts";
+import { loadBackbone } from "../../../src/model/settings/backbone.ts";
+import { settingsOf } from "../../../src/model/settings/settings.ts";
+import { resolveStructure, resolveTraining } from "../../../src/model/settings/structure.ts";
+import { nodeRuntime } from "../../../src/runtime/node.ts";
+import { temporaryFolder } from "../../support/folders.ts";
+import { fitTasks } from "../../support/learning.ts";
+import { configWith } from "../../support/runs.ts";
+import { writeTinyExperiment } from "../../support/tinyStreams.ts";
 
 const compile = (graph: Graph) => nodeRuntime.compile(graph, { threads: 1 });
 
@@ -97,7 +99,7 @@ test("of a model: an accuracy for every task, among all classes, before and afte
   const config = await configWith(await writeTinyExperiment(await temporaryFolder()));
   const loaded = await loadBackbone(config.backbone);
   const { tasks } = await loadStream(config.stream, 1);
-  const structure = resolveStructure(config, loaded);
+  const structure = resolveStructure(settingsOf(config), loaded);
   await using model = new AdaptedBackbone({
     structure,
     tokenizer: loaded.tokenizer,
@@ -105,15 +107,11 @@ test("of a model: an accuracy for every task, among all classes, before and afte
     maxLength: 32,
     threads: 1,
   });
-  await using learner = new ContinualLearner(model, resolveTraining(config), 1);
-  const [first] = tasks;
-  if (first === undefined) throw new TypeError("no task");
-  const learning = learner.learn(first);
-  let next = await learning.next();
-  while (!next.done) next = await learning.next();
+  const type = new TextClassification(model, loaded);
+  const [learned] = await fitTasks(type, resolveTraining(config), tasks.slice(0, 1));
   const options = { seed: 1, batchSize: 16 };
   const before = await probeTasks(model, undefined, tasks, options);
-  const after = await probeTasks(model, next.value.learned, tasks, options);
+  const after = await probeTasks(model, learned, tasks, options);
   expect(Object.values(before).map((accuracies) => accuracies.length)).toEqual([3, 3, 3, 3]);
   expect(after).not.toEqual(before);
   // The task that was learned stands out in the features that its adapter makes.

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
-import { measureWordBaseline, spellingFeatures } from "../../src/continual/metrics/wordBaseline.ts";
-import type { TaggedSentence } from "../../src/data/files/conll.ts";
-import { maskTypes, type WordTask } from "../../src/data/wordStream.ts";
-import { nodeRuntime } from "../../src/runtime/node.ts";
+import { measureWordBaseline, spellingFeatures } from "../../../src/continual/metrics/wordBaseline.ts";
+import type { TaggedSentence } from "../../../src/data/files/conll.ts";
+import { maskTypes, type WordTask } from "../../../src/data/wordStream.ts";
+import { nodeRuntime } from "../../../src/runtime/node.ts";
 
 describe("spellingFeatures", () => {
   const row = (words: readonly string[], at: number) => spellingFeatures([{ words, at }]).values;

@@ -12,8 +12,8 @@ import {
   StoreError,
 } from "../../src/core/errors.ts";
 import type { RunEvent } from "../../src/core/record.ts";
+import { runMetricsSchema } from "../../src/core/record.ts";
 import { readRunRecord } from "../../src/report/record/record.ts";
-import { runMetricsSchema } from "../../src/report/record/schema.ts";
 import { renderTables } from "../../src/report/terminal.ts";
 import { accrete } from "../support/cli.ts";
 import { failureOf } from "../support/errors.ts";
