@@ -1,10 +1,10 @@
 /** What a run left in its folder, as typed data. */
 import { join } from "node:path";
+import { checkArguments } from "../config/arguments.ts";
 import { loadConfig } from "../config/load.ts";
 import type { ResolvedConfig } from "../config/schema.ts";
 import { computeFigures, type Evaluation, type Figures } from "../continual/metrics/runMetrics.ts";
 import type { RunHeader, RunLevel, RunMetrics, TaskHeader } from "../core/record.ts";
-import { checkArguments } from "../model/arguments.ts";
 import type { RecordedPrediction } from "../model/evaluator.ts";
 import { configFile } from "../model/settings/settings.ts";
 import { readRunRecord, type TaskRecord } from "../report/record/record.ts";

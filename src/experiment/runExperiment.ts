@@ -1,4 +1,6 @@
 /** An experiment: a stream feeds the model, each state is committed, and an evaluator asks it. */
+
+import { checkArguments } from "../config/arguments.ts";
 import { requireCombination } from "../config/combinations.ts";
 import { checkResolved, flattenConfig } from "../config/load.ts";
 import type { ResolvedConfig } from "../config/schema.ts";
@@ -9,7 +11,6 @@ import { callbackToAsyncGenerator } from "../core/callbackToAsyncGenerator.ts";
 import { collectVersions } from "../core/packageInfo.ts";
 import { computeProbing, type ProbedRow } from "../core/probing.ts";
 import type { RouterFitting, RunEvent, RunEventBody, RunHeader, TaskHeader } from "../core/record.ts";
-import { checkArguments } from "../model/arguments.ts";
 import type { ContinualModel, Learned, LearnTaskOptions, StateRouter } from "../model/continualModel.ts";
 import type { RunEvaluator } from "../model/evaluator.ts";
 import { openModel } from "../model/openModel.ts";

@@ -1,8 +1,8 @@
 /** A model that learns task after task in memory. */
 
+import { checkArguments } from "../config/arguments.ts";
 import { requireCombination } from "../config/combinations.ts";
 import { StoreError } from "../core/errors.ts";
-import { checkArguments } from "./arguments.ts";
 import type { ContinualModel, StateRouter } from "./continualModel.ts";
 import type { ForgetTarget } from "./forgetting.ts";
 import { merge } from "./merging.ts";

@@ -1,5 +1,6 @@
 /** Learning and answering with states that lie somewhere: in memory, or in a folder. */
 import { join } from "node:path";
+import { checkArguments } from "../config/arguments.ts";
 import {
   findTask,
   isTagged,
@@ -22,7 +23,6 @@ import type { TaggedSentence } from "../data/files/conll.ts";
 import type { Example, LabelledExample } from "../data/files/types.ts";
 import { writeFolderAtomic } from "../io/atomic.ts";
 import { encodePeftFolder, readPeftFolder } from "../peft/checkpoint.ts";
-import { checkArguments } from "./arguments.ts";
 import { comparisonOf } from "./comparing.ts";
 import type {
   Completion,

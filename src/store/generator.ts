@@ -1,11 +1,11 @@
 /** Continuing texts with a run's adapters, or with a bare model. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { checkArguments } from "../config/arguments.ts";
 import { completionOf } from "../continual/taskTypes/textGeneration.ts";
 import { CheckpointError, ConfigError, StoreError } from "../core/errors.ts";
 import { openTextIds } from "../data/encoding/prompts.ts";
 import { generateGreedy, openCausalModel } from "../generate/greedy.ts";
-import { checkArguments } from "../model/arguments.ts";
 import { type Completion, DEFAULT_NEW_TOKENS, type GenerateOptions } from "../model/continualModel.ts";
 import { loadBackbone } from "../model/settings/backbone.ts";
 import { endTokens } from "../model/settings/endTokens.ts";

@@ -1,11 +1,11 @@
 /** What a store holds, told without its backbone. */
 import { readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
+import { checkArguments } from "../config/arguments.ts";
 import { decodeContributions } from "../continual/statistics/contributionFile.ts";
 import { type Contribution, compareCodeUnits, retainedOf } from "../continual/statistics/statistics.ts";
 import type { RunLevel } from "../core/record.ts";
 import { typeOf } from "../data/files/conll.ts";
-import { checkArguments } from "../model/arguments.ts";
 import { readModelSettings } from "../model/settings/settings.ts";
 import { statisticsFile } from "../model/taskFiles.ts";
 import type { ManifestTask } from "../workspace/manifest.ts";

@@ -1,8 +1,8 @@
 /** Opening what was learned, to answer with it. */
 import { basename, resolve } from "node:path";
+import { checkArguments } from "../config/arguments.ts";
 import { fromSavedAdapter, fromSavedAnswers } from "../continual/taskTypes/savedTask.ts";
 import { CheckpointError } from "../core/errors.ts";
-import { checkArguments } from "../model/arguments.ts";
 import { Learner } from "../model/learner.ts";
 import { openSavedModel } from "../model/openModel.ts";
 import { loadBackbone } from "../model/settings/backbone.ts";

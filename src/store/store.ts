@@ -1,12 +1,12 @@
 /** A folder that goes on learning, and answers meanwhile. */
 import { existsSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
+import { checkArguments } from "../config/arguments.ts";
 import type { Override } from "../config/overrides.ts";
 import type { ModelConfig } from "../config/schema.ts";
 import { TrunkCache } from "../continual/passes/trunkCache.ts";
 import type { LoadedBackbone } from "../continual/types.ts";
 import { CheckpointError, StoreError } from "../core/errors.ts";
-import { checkArguments } from "../model/arguments.ts";
 import type { ContinualModel, StateRouter } from "../model/continualModel.ts";
 import type { ForgetTarget } from "../model/forgetting.ts";
 import { merge } from "../model/merging.ts";

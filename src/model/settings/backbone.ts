@@ -1,10 +1,10 @@
+import { checkArguments } from "../../config/arguments.ts";
 import type { LoadedBackbone } from "../../continual/types.ts";
 import { CheckpointError } from "../../core/errors.ts";
 import { loadTokenizer } from "../../data/encoding/tokenizer.ts";
 import { openModelFolder, readModelConfig } from "../../io/modelFolder.ts";
 import { type Architecture, architectureOf, type Backbone, createBackbone } from "../../nn/backbone.ts";
 import type { FeatureSpec, Pooling } from "../../nn/features.ts";
-import { checkArguments } from "../arguments.ts";
 
 /** @throws CheckpointError if the tokenizer knows ids that the embedding table has no row for. */
 function checkVocabulary({ folder, backbone, tokenizer }: LoadedBackbone): void {

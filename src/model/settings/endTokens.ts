@@ -2,8 +2,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import type { LoadedBackbone } from "../../continual/types.ts";
-import { CheckpointError } from "../../core/errors.ts";
-import { errorCode } from "../../io/fileErrors.ts";
+import { CheckpointError, errorCode } from "../../core/errors.ts";
 
 const tokenId = z.int().nonnegative();
 const schema = z.looseObject({ eos_token_id: z.union([tokenId, z.array(tokenId)]).nullish() });

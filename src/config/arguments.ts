@@ -1,8 +1,8 @@
 /** What plain JavaScript may pass: arguments of public calls are checked by the schemas that type them. */
 import { z } from "zod";
-import { toConfigIssues } from "../config/issues.ts";
 import { ConfigError } from "../core/errors.ts";
 import { poolingKinds } from "../nn/features.ts";
+import { toConfigIssues } from "./issues.ts";
 
 const name = z.string().min(1);
 const flag = z.boolean().optional();
