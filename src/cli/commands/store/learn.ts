@@ -63,8 +63,8 @@ function readWish(words: readonly string[], flags: LearnFlags): Wish {
 
 /** What gets a label in the store that is there, or in the one that is to begin. */
 async function levelOf(folder: string, { create, overrides = [] }: StoreOptions): Promise<RunLevel> {
-  const { readModelSettings, resolveModelSettings } = await import("../../../model/settings/settings.ts");
-  if (create !== undefined) return resolveModelSettings(create, "the store's settings", overrides).level;
+  const { loadModelSettings, readModelSettings } = await import("../../../model/settings/settings.ts");
+  if (create !== undefined) return (await loadModelSettings(create, "the store's settings", overrides)).level;
   await (await import("../../../workspace/workspace.ts")).readStore(folder);
   return (await readModelSettings(folder)).level;
 }
