@@ -13,13 +13,14 @@ import { runExperiment } from "../../src/app/runExperiment.ts";
 import { fromSavedAdapter, fromSavedAnswers } from "../../src/app/savedTask.ts";
 import { AdaptedBackbone, type LearnedTask, rowOf } from "../../src/continual/adaptedBackbone.ts";
 import { IGNORED, tokenTargets } from "../../src/continual/wordTargets.ts";
+import { ConfigError } from "../../src/core/errors.ts";
 import { float32 } from "../../src/core/tensor.ts";
 import { OUTSIDE, readConll } from "../../src/data/conll.ts";
 import type { LabelledExample } from "../../src/data/types.ts";
 import type { Architecture } from "../../src/nn/backbone.ts";
 import { readPeftFolder } from "../../src/peft/checkpoint.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
-import { issuesOf } from "../support/errors.ts";
+import { failureOf } from "../support/errors.ts";
 import { bytesBelow, folderOfTestFile } from "../support/folders.ts";
 import { runToEnd } from "../support/runs.ts";
 import { writeTinyFamily } from "../support/tinyModels.ts";
@@ -233,8 +234,9 @@ describe("what does not run is refused with the reason, and nothing but config.j
     // Neither weights nor a tokenizer, and none of the stream's files.
     await copyFile(join(root, family, "config.json"), join(folder, family, "config.json"));
     const out = join(folder, "run");
-    const issues = await issuesOf(() => runToEnd(configOf(combination, out, folder)));
-    expect(issues.map(({ expected }) => expected).join("\n")).toContain(verdict.reason);
+    const refusing = Promise.resolve().then(() => runToEnd(configOf(combination, out, folder)));
+    const { message, issues } = await failureOf(refusing, ConfigError);
+    expect([message, ...issues.map(({ expected }) => expected)].join("\n")).toContain(verdict.reason);
     expect((await readdir(folder)).sort()).toEqual([family]);
   });
 

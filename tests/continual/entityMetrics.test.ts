@@ -14,7 +14,7 @@ import {
 } from "../../src/continual/entityMetrics.ts";
 import { DataError, StoreError } from "../../src/core/errors.ts";
 import { typeMatrix } from "../../src/core/typeMatrix.ts";
-import { tolerances } from "../support/tolerances.ts";
+import { digits, tolerances } from "../support/tolerances.ts";
 
 const scores = z.tuple([z.number(), z.number(), z.number()]);
 const modeSchema = z.object({
@@ -142,7 +142,7 @@ describe("whatever the tags", () => {
         expect(perfect.macro?.f1).toBe(perfect.micro.support > 0 ? 1 : undefined);
         const [there, back] = [scoreEntities(gold, predicted, mode), scoreEntities(predicted, gold, mode)];
         expect(back.micro.precision).toBe(there.micro.recall);
-        expect(back.micro.f1).toBeCloseTo(there.micro.f1, 12);
+        expect(back.micro.f1).toBeCloseTo(there.micro.f1, digits.float64);
       }),
     );
   });

@@ -14,6 +14,7 @@ import {
 import { decide, type RouteOptions, type route } from "../../src/continual/routing/routedPrediction.ts";
 import type { Posterior, Router, SecondPass } from "../../src/continual/routing/types.ts";
 import type { Encoding } from "../../src/data/tokenizer.ts";
+import { digits } from "../support/tolerances.ts";
 
 const labels = ["a", "b", "c", "d"];
 const tasks = [
@@ -30,7 +31,7 @@ function posteriorOf(...rows: readonly (readonly number[])[]): Posterior {
   };
 }
 
-const close = (value: number) => expect.closeTo(value, 10);
+const close = (value: number) => expect.closeTo(value, digits.float64Long);
 
 test("what is routed is encodings alone: no label, task or number of classes can come with them", () => {
   expectTypeOf<Parameters<typeof route>[3]>().toEqualTypeOf<readonly Encoding[]>();
@@ -128,7 +129,7 @@ describe("fused evidence", () => {
             { task: 1, logits: Float32Array.from(logits.slice(2)) },
           ];
           const { probabilities } = fuse(logs, evidence, layout, weight);
-          expect(probabilities.reduce((sum, value) => sum + value, 0)).toBeCloseTo(1, 9);
+          expect(probabilities.reduce((sum, value) => sum + value, 0)).toBeCloseTo(1, digits.float64Long);
         },
       ),
     );

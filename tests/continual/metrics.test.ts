@@ -10,6 +10,7 @@ import {
   matrixToCsv,
   type ProtocolRow,
 } from "../../src/continual/metrics.ts";
+import { digits, tolerances } from "../support/tolerances.ts";
 
 /** Rows of one protocol from counts: `correct[k][j]` of `counted[j]`. */
 function rowsOf(correct: readonly (readonly number[])[], counted: readonly number[]): ProtocolRow[] {
@@ -59,20 +60,20 @@ describe("computeProtocolMetrics", () => {
       [0.6, 0.8, null],
       [0.7, 0.5, 1],
     ]);
-    expect(metrics.averageAccuracy).toBeCloseTo((0.7 + 0.5 + 1) / 3, 12);
+    expect(metrics.averageAccuracy).toBeCloseTo((0.7 + 0.5 + 1) / 3, digits.float64);
     // Task 1 has twice the examples, so over samples it weighs twice.
-    expect(metrics.sampleAccuracy).toBeCloseTo(27 / 40, 12);
-    expect(metrics.averageIncrementalAccuracy).toBeCloseTo((0.9 + 0.7 + 2.2 / 3) / 3, 12);
-    expect(metrics.forgetting).toBeCloseTo((0.2 + 0.3) / 2, 12);
-    expect(metrics.backwardTransfer).toBeCloseTo((-0.2 - 0.3) / 2, 12);
+    expect(metrics.sampleAccuracy).toBeCloseTo(27 / 40, digits.float64);
+    expect(metrics.averageIncrementalAccuracy).toBeCloseTo((0.9 + 0.7 + 2.2 / 3) / 3, digits.float64);
+    expect(metrics.forgetting).toBeCloseTo((0.2 + 0.3) / 2, digits.float64);
+    expect(metrics.backwardTransfer).toBeCloseTo((-0.2 - 0.3) / 2, digits.float64);
     expect(metrics.passesPerExample).toBe(3);
     expect(metrics).not.toHaveProperty("forwardTransfer");
   });
 
   it("measures forgetting from the best value, not the first, and never below zero", () => {
     const peak = [[0.5], [0.9, 0.7], [0.6, 0.8, 1]];
-    expect(computeForgetting(peak)).toBeCloseTo((0.3 + 0) / 2, 12);
-    expect(computeBackwardTransfer(peak)).toBeCloseTo((0.1 + 0.1) / 2, 12);
+    expect(computeForgetting(peak)).toBeCloseTo((0.3 + 0) / 2, digits.float64);
+    expect(computeBackwardTransfer(peak)).toBeCloseTo((0.1 + 0.1) / 2, digits.float64);
   });
 
   it("leaves forgetting and backward transfer out for a single task", () => {
@@ -117,7 +118,7 @@ describe("properties of the figures", () => {
       fc.property(triangles, (triangle) => {
         const { forgetting, backwardTransfer } = computeProtocolMetrics(rowsFrom(triangle));
         expect(forgetting!).toBeGreaterThanOrEqual(0);
-        expect(forgetting!).toBeGreaterThanOrEqual(-backwardTransfer! - 1e-12);
+        expect(forgetting!).toBeGreaterThanOrEqual(-backwardTransfer! - tolerances.float64);
       }),
     );
   });
@@ -128,7 +129,7 @@ describe("properties of the figures", () => {
         const best = triangle.map((row) => [...row]);
         for (let k = 1; k < best.length; k++)
           for (let j = 0; j < k; j++) best[k]![j] = Math.min(best[k]![j]!, best[k - 1]![j]!);
-        expect(computeForgetting(best)!).toBeCloseTo(-computeBackwardTransfer(best)!, 12);
+        expect(computeForgetting(best)!).toBeCloseTo(-computeBackwardTransfer(best)!, digits.float64);
       }),
     );
   });
@@ -149,17 +150,17 @@ describe("properties of the figures", () => {
       computeProtocolMetrics(rowsFrom(diagonal.map((_, k) => diagonal.slice(0, k + 1))));
     const forwards = of([1, 0.5, 0]);
     const backwards = of([0, 0.5, 1]);
-    expect(backwards.averageAccuracy).toBeCloseTo(forwards.averageAccuracy, 12);
+    expect(backwards.averageAccuracy).toBeCloseTo(forwards.averageAccuracy, digits.float64);
     expect(backwards.matrix[2]).toEqual(forwards.matrix[2]!.toReversed());
-    expect(forwards.averageIncrementalAccuracy).toBeCloseTo((1 + 0.75 + 0.5) / 3, 12);
-    expect(backwards.averageIncrementalAccuracy).toBeCloseTo((0 + 0.25 + 0.5) / 3, 12);
+    expect(forwards.averageIncrementalAccuracy).toBeCloseTo((1 + 0.75 + 0.5) / 3, digits.float64);
+    expect(backwards.averageIncrementalAccuracy).toBeCloseTo((0 + 0.25 + 0.5) / 3, digits.float64);
   });
 
   it("sample accuracy equals the average where all test sets are equally large", () => {
     fc.assert(
       fc.property(triangles, (triangle) => {
         const metrics = computeProtocolMetrics(rowsFrom(triangle));
-        expect(metrics.sampleAccuracy).toBeCloseTo(metrics.averageAccuracy, 12);
+        expect(metrics.sampleAccuracy).toBeCloseTo(metrics.averageAccuracy, digits.float64);
       }),
     );
   });
@@ -183,10 +184,10 @@ describe("computeMetrics", () => {
       [0.9, null],
       [0.4, 0.8],
     ]);
-    expect(cil.sampleAccuracy).toBeCloseTo(0.6, 12);
-    expect(cil.forgetting).toBeCloseTo(0.5, 12);
+    expect(cil.sampleAccuracy).toBeCloseTo(0.6, digits.float64);
+    expect(cil.forgetting).toBeCloseTo(0.5, digits.float64);
     expect(cil.passesPerExample).toBe(2);
-    expect(til.averageAccuracy).toBeCloseTo(0.95, 12);
+    expect(til.averageAccuracy).toBeCloseTo(0.95, digits.float64);
     expect(til.forgetting).toBe(0);
     expect(til.passesPerExample).toBe(1);
   });

@@ -22,6 +22,7 @@ import { DataError, StoreError } from "../../src/core/errors.ts";
 import { createRng, shuffled } from "../../src/core/random.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
 import { cloud, constants, contribution } from "../support/routingRows.ts";
+import { digits, tolerances } from "../support/tolerances.ts";
 
 // The real tables, with as few random features as small clouds need.
 vi.mock("../../src/continual/routing/members.ts", async (load) => {
@@ -77,7 +78,7 @@ describe.each(kinds)("router %s", (kind) => {
       for (let row = 0; row < rows; row++) {
         let sum = 0;
         for (let c = 0; c < classes; c++) sum += Math.exp(values[row * classes + c]!);
-        expect(Math.abs(sum - 1)).toBeLessThan(1e-12);
+        expect(Math.abs(sum - 1)).toBeLessThan(tolerances.float64);
       }
     }
     expect(router.choice.heldOutRows).toBeGreaterThan(10);
@@ -294,12 +295,12 @@ describe("shares of classes", () => {
       const asLearned = await fitter.fit(statistics, { kind, seed: 1, shares: "rows" });
       const { prior, ...rest } = even.model;
       expect(rest).toEqual(asLearned.model);
-      expect(prior?.map(Math.exp)[3]).toBeCloseTo(6 / 366, 10);
+      expect(prior?.map(Math.exp)[3]).toBeCloseTo(6 / 366, digits.float64Long);
       const [one, other] = [await even.posterior(asked), await asLearned.posterior(asked)];
       expect(meanOfRare(one)).toBeGreaterThan(meanOfRare(other));
       // log p(c)/p(a) has moved by log(120/6).
       const shift = ({ values }: Posterior) => values[3]! - values[0]!;
-      expect(shift(one) - shift(other)).toBeCloseTo(Math.log(20), 6);
+      expect(shift(one) - shift(other)).toBeCloseTo(Math.log(20), digits.float32);
       const read = fitter.decode(fitter.encode(even), "router.safetensors");
       expect(read.model).toEqual(even.model);
     },
@@ -314,14 +315,14 @@ describe("shares of classes", () => {
     const judge = { ...contribution("a", 60, 9), role: "judge" } as const;
     const fitted = [...many, rare].map((own) => ({ ...own, role: "fit" }) as const);
     const { judged, model } = await fitter.fit(empty.with([...fitted, judge]), { kind: "softmax", seed: 1 });
-    expect(model.prior?.map(Math.exp)[0]).toBeCloseTo(180 / 426, 10);
+    expect(model.prior?.map(Math.exp)[0]).toBeCloseTo(180 / 426, digits.float64Long);
     const plain = await fitter.fit(empty.with([...fitted, judge]), {
       kind: "softmax",
       seed: 1,
       shares: "rows",
     });
     const [one, other] = [judged!.posterior().values, plain.judged!.posterior().values];
-    expect(one[3]! - one[0]! - (other[3]! - other[0]!)).toBeCloseTo(Math.log(20), 6);
+    expect(one[3]! - one[0]! - (other[3]! - other[0]!)).toBeCloseTo(Math.log(20), digits.float32);
   });
 });
 
@@ -329,7 +330,10 @@ describe("calibration", () => {
   it("has a log-loss that is the mean of −log softmax", () => {
     const logits = { rows: 2, columns: 3, values: Float64Array.of(1, 2, 3, 0, -1, 5) };
     const { values } = logSoftmax(logits, 0.7);
-    expect(logLoss(logits, 0.7, Int32Array.of(2, 0))).toBeCloseTo(-(values[2]! + values[3]!) / 2, 12);
+    expect(logLoss(logits, 0.7, Int32Array.of(2, 0))).toBeCloseTo(
+      -(values[2]! + values[3]!) / 2,
+      digits.float64,
+    );
   });
 
   it("finds the temperature that labels were drawn at", () => {

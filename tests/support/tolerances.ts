@@ -26,6 +26,18 @@ export const tolerances = {
   float64: 1e-12,
   /** A linear system solved in float64 in two ways: rounding is multiplied by the condition number. */
   float64Solve: 1e-10,
+  /** Of the error function itself, relative to its value. */
+  erf: 1e-15,
+} as const;
+
+/** Decimals to which single figures agree (`toBeCloseTo`). */
+export const digits = {
+  /** The same sum of fractions in float64, in another order. */
+  float64: 12,
+  /** Through logarithms, exponentials or long sums in float64. */
+  float64Long: 10,
+  /** Of values kept in float32. */
+  float32: 6,
 } as const;
 
 /** max|x|, infinities aside. */
