@@ -12,6 +12,7 @@ import { spreadOf } from "../../src/core/spread.ts";
 import { listeningTerminal } from "../support/cli.ts";
 import { temporaryFolder } from "../support/folders.ts";
 import { at, evaluatedEvent, metrics, started, stepEvent } from "../support/records.ts";
+import { digits } from "../support/tolerances.ts";
 
 const bodies = [
   started,
@@ -139,7 +140,10 @@ describe("seeds", () => {
     const other = { ...metrics, til, cil: { ...metrics.cil, averageAccuracy: 0.8 } };
     const summary = summarise([1, 2], [metrics, other]);
     expect(summary.til).not.toHaveProperty("forgetting");
-    expect(summary.cil.averageAccuracy).toMatchObject({ mean: expect.closeTo(0.85, 12), values: [0.9, 0.8] });
+    expect(summary.cil.averageAccuracy).toMatchObject({
+      mean: expect.closeTo(0.85, digits.float64),
+      values: [0.9, 0.8],
+    });
     expect(formatSummary(summary)).toBe(
       `2 seeds: 1, 2 (percent, mean ± sample standard deviation)
                                         CIL            TIL

@@ -29,7 +29,7 @@ import {
   preferenceLoss,
 } from "../../src/train/selector.ts";
 import { plainTraining, TinyModels } from "../support/openedModels.ts";
-import { relativeDifference, tolerances } from "../support/tolerances.ts";
+import { digits, relativeDifference, tolerances } from "../support/tolerances.ts";
 
 const width = 6;
 const tasks = 3;
@@ -195,7 +195,7 @@ describe("pseudo-features", () => {
       const squares = features.values
         .subarray(row * width, (row + 1) * width)
         .reduce((sum, value) => sum + value ** 2, 0);
-      expect(squares).toBeCloseTo(1, 5);
+      expect(squares).toBeCloseTo(1, digits.float32);
     }
   });
 

@@ -11,6 +11,7 @@ import { principalAxes, warmStart } from "../../tools/backbone/warmStart.ts";
 import { parseSynset } from "../../tools/backbone/wordnet.ts";
 import { preTokenize, trainWordPiece } from "../../tools/backbone/wordpiece.ts";
 import { generateDemo, normalise } from "../../tools/demo/generate.ts";
+import { digits } from "../support/tolerances.ts";
 
 const modelFolder = fileURLToPath(new URL("../../models/accrete-mini/", import.meta.url));
 const dataFolder = fileURLToPath(new URL("../../../shared/data", import.meta.url));
@@ -139,10 +140,10 @@ describe("warm start", () => {
     // Eigenvalues 3 along (1, 1)/√2 and 1 along (1, −1)/√2.
     const [first, second] = principalAxes(Float64Array.of(2, 1, 1, 2), 2);
     const half = Math.SQRT1_2;
-    expect(first?.[0]).toBeCloseTo(half, 12);
-    expect(first?.[1]).toBeCloseTo(half, 12);
-    expect(Math.abs(second?.[0] ?? 0)).toBeCloseTo(half, 12);
-    expect((second?.[0] ?? 0) + (second?.[1] ?? 0)).toBeCloseTo(0, 12);
+    expect(first?.[0]).toBeCloseTo(half, digits.float64);
+    expect(first?.[1]).toBeCloseTo(half, digits.float64);
+    expect(Math.abs(second?.[0] ?? 0)).toBeCloseTo(half, digits.float64);
+    expect((second?.[0] ?? 0) + (second?.[1] ?? 0)).toBeCloseTo(0, digits.float64);
   });
 
   it("gives back the centred vectors, up to one scale, through the projection when no axis is dropped", () => {
@@ -165,7 +166,7 @@ describe("warm start", () => {
     const centred = [...vectors.data].map((value, i) => value - mean(i % width));
     const scale = back[0]! / centred[0]!;
     back.forEach((value, i) => {
-      expect(value).toBeCloseTo(scale * centred[i]!, 5);
+      expect(value).toBeCloseTo(scale * centred[i]!, digits.float32);
     });
     expect(() => warmStart(vectors, 7)).toThrow(/on 7 axes/);
   });

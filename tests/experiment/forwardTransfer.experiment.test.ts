@@ -17,6 +17,7 @@ import { folderOfTestFile } from "../support/folders.ts";
 import { runToEnd } from "../support/runs.ts";
 import { writeTinyDecoder } from "../support/tinyModels.ts";
 import { jsonl } from "../support/tinyStreams.ts";
+import { digits } from "../support/tolerances.ts";
 
 const tasks = [
   ["turn_on", "off"],
@@ -118,7 +119,7 @@ describe("before a task is learned", () => {
       const parts = evaluated.flatMap(({ unseen }) => (unseen ? [unseen[protocol]] : []));
       expect(metrics[protocol].forwardTransfer).toBeCloseTo(
         parts.reduce((sum, { newest, untrained }) => sum + (newest - untrained) / 12, 0) / 2,
-        12,
+        digits.float64,
       );
     }
   });

@@ -4,8 +4,8 @@ import { describe, expect, it } from "vitest";
 import { float32, float64 } from "../../src/core/tensor.ts";
 import { AdamW, type FloatArray } from "../../src/optim/adamw.ts";
 import { type ScheduleKind, scheduleFactor } from "../../src/optim/schedule.ts";
-import { relativeDifference, tolerances } from "../support/tolerances.ts";
 import * as golden from "../support/goldens.ts";
+import { digits, relativeDifference, tolerances } from "../support/tolerances.ts";
 
 interface OptimInfo {
   readonly learningRates: readonly string[];
@@ -54,7 +54,7 @@ describe("schedules against transformers", () => {
   );
   it.each(rows)("$kind, warm-up $warmupSteps of $totalSteps", ({ kind, warmupSteps, totalSteps, factors }) => {
     factors.forEach((factor, step) => {
-      expect(scheduleFactor(kind, step, warmupSteps, totalSteps)).toBeCloseTo(factor, 12);
+      expect(scheduleFactor(kind, step, warmupSteps, totalSteps)).toBeCloseTo(factor, digits.float64);
     });
   });
 });

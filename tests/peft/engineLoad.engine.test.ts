@@ -15,6 +15,7 @@ import { runAdapter } from "../support/adapterRuns.ts";
 import { accrete } from "../support/cli.ts";
 import { folderOfTestFile } from "../support/folders.ts";
 import { goldensFolder } from "../support/goldens.ts";
+import { digits } from "../support/tolerances.ts";
 
 const peft = join(goldensFolder, "peft");
 const examples = ["a b c d", "what is it", "1 2 3 !", "z"].map((text) => ({ text }));
@@ -57,7 +58,7 @@ describe("loadAdapter", () => {
         expect(top).toHaveLength(3);
         for (const { label, score } of top) {
           const slot = Number(label.replace("LABEL_", ""));
-          expect(score).toBeCloseTo(Math.exp(row[slot] ?? Number.NaN) / total, 5);
+          expect(score).toBeCloseTo(Math.exp(row[slot] ?? Number.NaN) / total, digits.float32);
         }
       });
       expect(new Set(predictions.map(({ score }) => score)).size).toBe(examples.length);

@@ -10,6 +10,7 @@ import { accrete } from "../support/cli.ts";
 import { temporaryFolder } from "../support/folders.ts";
 import { syntheticEvents } from "../support/records.ts";
 import { sentenceMetrics } from "../support/runs.ts";
+import { digits } from "../support/tolerances.ts";
 
 /** What of a drawing is looked at. */
 interface Drawn {
@@ -82,7 +83,7 @@ describe("compareRuns", () => {
     const [row] = compareRuns([{ name: "a", records }]).rows;
     expect(row).toMatchObject({
       seeds: 2,
-      accuracy: { mean: 0.6, standardDeviation: expect.closeTo(Math.sqrt(0.02), 12) },
+      accuracy: { mean: 0.6, standardDeviation: expect.closeTo(Math.sqrt(0.02), digits.float64) },
     });
   });
 

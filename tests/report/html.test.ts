@@ -15,6 +15,7 @@ import { renderHtml } from "../../src/report/html.ts";
 import { buildRunRecord } from "../../src/report/record/record.ts";
 import { type SyntheticOptions, syntheticEvents } from "../support/records.ts";
 import { sentenceMetrics } from "../support/runs.ts";
+import { digits, tolerances } from "../support/tolerances.ts";
 
 /** What of a drawing is looked at. */
 interface Drawn {
@@ -202,20 +203,20 @@ describe("a run with a router and a baseline", () => {
 describe("spread", () => {
   it("moves apart what is too near, and no further than it must", () => {
     spread([0.5, 0.1, 0.9], 0.1).forEach((value, i) => {
-      expect(value).toBeCloseTo([0.5, 0.1, 0.9][i]!, 12);
+      expect(value).toBeCloseTo([0.5, 0.1, 0.9][i]!, digits.float64);
     });
     const apart = spread([0.5, 0.5, 0.9, 0.52], 0.1);
     const sorted = apart.toSorted((a, b) => a - b);
     for (const [i, value] of sorted.entries())
-      if (i > 0) expect(value - sorted[i - 1]!).toBeGreaterThanOrEqual(0.1 - 1e-12);
-    expect(apart[2]).toBeCloseTo(0.9, 12);
+      if (i > 0) expect(value - sorted[i - 1]!).toBeGreaterThanOrEqual(0.1 - tolerances.float64);
+    expect(apart[2]).toBeCloseTo(0.9, digits.float64);
     // The three stay about their middle, in their order.
-    expect((apart[0]! + apart[1]! + apart[3]!) / 3).toBeCloseTo((0.5 + 0.5 + 0.52) / 3, 12);
+    expect((apart[0]! + apart[1]! + apart[3]!) / 3).toBeCloseTo((0.5 + 0.5 + 0.52) / 3, digits.float64);
     expect(apart[3]).toBeGreaterThan(apart[0]!);
   });
 
   it("keeps below a bound", () => {
-    expect(Math.max(...spread([1, 1, 1], 0.1, 1))).toBeCloseTo(1, 12);
+    expect(Math.max(...spread([1, 1, 1], 0.1, 1))).toBeCloseTo(1, digits.float64);
   });
 });
 
@@ -326,7 +327,7 @@ describe("colours", () => {
   });
 
   it("measures contrast as WCAG does", () => {
-    expect(contrastRatio("#000000", "#ffffff")).toBeCloseTo(21, 6);
+    expect(contrastRatio("#000000", "#ffffff")).toBeCloseTo(21, digits.float32);
     expect(contrastRatio("#777777", "#ffffff")).toBeCloseTo(4.48, 2);
   });
 
@@ -346,7 +347,10 @@ describe("thinLosses", () => {
     expect(points.filter((point) => point.high === 50)[0]?.at).toBeCloseTo(0.5, 1);
     const even = thinLosses(steps, 100);
     const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
-    expect(mean(even.map((point) => point.mean))).toBeCloseTo(mean(steps.map((step) => step.loss)), 10);
+    expect(mean(even.map((point) => point.mean))).toBeCloseTo(
+      mean(steps.map((step) => step.loss)),
+      digits.float64Long,
+    );
   });
 
   it("leaves few steps as they are", () => {

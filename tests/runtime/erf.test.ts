@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { erf, erfc } from "../../src/runtime/referenceErf.ts";
+import { tolerances } from "../support/tolerances.ts";
 
 // From mpmath with 40 digits, rounded to float64: x, erf(x), erfc(x).
 const known = [
@@ -20,11 +21,11 @@ const known = [
 
 describe("erf to float64's precision", () => {
   it.each(known)("at %d", (x, expected, complement) => {
-    expect(Math.abs(erf(x) - expected)).toBeLessThanOrEqual(1e-15 * expected);
+    expect(Math.abs(erf(x) - expected)).toBeLessThanOrEqual(tolerances.erf * expected);
     expect(erf(-x)).toBe(-erf(x));
     // The exponent of e^(−x²) is itself rounded: a relative error of x²·2⁻⁵³ cannot be avoided.
-    expect(Math.abs(erfc(x) - complement)).toBeLessThanOrEqual((1 + x * x) * 1e-15 * complement);
-    expect(Math.abs(erfc(-x) - (2 - complement))).toBeLessThanOrEqual(1e-15);
+    expect(Math.abs(erfc(x) - complement)).toBeLessThanOrEqual((1 + x * x) * tolerances.erf * complement);
+    expect(Math.abs(erfc(-x) - (2 - complement))).toBeLessThanOrEqual(tolerances.erf);
   });
 
   it("at the ends", () => {

@@ -26,6 +26,28 @@ export const tolerances = {
   float64: 1e-12,
   /** A linear system solved in float64 in two ways: rounding is multiplied by the condition number. */
   float64Solve: 1e-10,
+  /** Of the error function itself, relative to its value. */
+  erf: 1e-15,
+  /**
+   * Whole runs on another processor than the one that recorded them: a difference in last bits goes through every step.
+   * Errors of 2e-7 of every output of the engine moved a tensor by 4e-3, all but that one and the scores by less than 2e-3.
+   */
+  behaviour: 1e-2,
+  /**
+   * The same, where last bits decide which rows are held out, or go through hundreds of steps of a router's training. The
+   * same errors moved scores by up to 0.1, and figures by as much as three of 18 texts.
+   */
+  behaviourRough: 0.2,
+} as const;
+
+/** Decimals to which single figures agree (`toBeCloseTo`). */
+export const digits = {
+  /** The same sum of fractions in float64, in another order. */
+  float64: 12,
+  /** Through logarithms, exponentials or long sums in float64. */
+  float64Long: 10,
+  /** Of values kept in float32. */
+  float32: 6,
 } as const;
 
 /** max|x|, infinities aside. */

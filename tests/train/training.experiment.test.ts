@@ -10,6 +10,7 @@ import { buildTrainingGraph } from "../../src/train/graphs.ts";
 import { folderOfTestFile } from "../support/folders.ts";
 import { goldenBackbone } from "../support/goldens.ts";
 import { writeTinyModel } from "../support/tinyModels.ts";
+import { digits } from "../support/tolerances.ts";
 
 const folder = folderOfTestFile("train");
 
@@ -75,7 +76,7 @@ describe("training", () => {
     const rates = events.filter((event) => event.type === "step").map((event) => event.learningRate);
     expect(rates.length).toBe(24);
     expect(rates[0]).toBe(0);
-    expect(Math.max(...rates)).toBeCloseTo(1e-2, 10);
+    expect(Math.max(...rates)).toBeCloseTo(1e-2, digits.float64Long);
     expect(rates.indexOf(Math.max(...rates))).toBe(6);
     expect(rates.at(-1)).toBeLessThan(1e-3);
   });
