@@ -21,6 +21,8 @@ test.each(scenarios.map((scenario) => [scenario.name, scenario] as const))(
       differences(goldenOf(await perform(scenario, bench)), golden, closenessOf(scenario, exact)),
     ).toEqual([]);
   },
+  // The longest takes a quarter of a minute, and four times that where other work has the processor.
+  300_000,
 );
 
 test("every scenario has a name of its own", () => {
