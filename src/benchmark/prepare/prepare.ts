@@ -1,13 +1,12 @@
 /** From a publisher's raw files to the two-file layout. */
 import { mkdir, readdir } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
-import { ConfigError, StoreError } from "../../core/errors.ts";
+import { ConfigError, errorCode, StoreError } from "../../core/errors.ts";
 import { createRng, type Rng, shuffled } from "../../core/random.ts";
 import { buildStream } from "../../data/stream.ts";
 import { streamSchema } from "../../data/streamSpec.ts";
 import { buildWordStream, countTypes, maskTypes, orderTypes } from "../../data/wordStream.ts";
 import { writeFolderAtomic } from "../../io/atomic.ts";
-import { errorCode } from "../../io/fileErrors.ts";
 import { type CatalogueEntry, catalogue } from "./catalogue.ts";
 import { type ContinualFiles, encodeSentenceTasks, encodeWordTasks } from "./encode.ts";
 import type { DatasetName } from "./names.ts";

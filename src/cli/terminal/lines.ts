@@ -1,7 +1,7 @@
 import { createReadStream } from "node:fs";
 import { stdin } from "node:process";
 import { addAbortSignal } from "node:stream";
-import { DataError } from "../../core/errors.ts";
+import { DataError, messageOf } from "../../core/errors.ts";
 
 async function* chunks(path: string | undefined, signal?: AbortSignal): AsyncGenerator<Buffer> {
   const stream = path === undefined ? stdin : createReadStream(path);
@@ -10,7 +10,7 @@ async function* chunks(path: string | undefined, signal?: AbortSignal): AsyncGen
     for await (const chunk of stream) yield chunk;
   } catch (cause) {
     const where = path ?? "stdin";
-    throw new DataError(`${where}: cannot be read: ${cause instanceof Error ? cause.message : cause}`, {
+    throw new DataError(`${where}: cannot be read: ${messageOf(cause)}`, {
       cause,
     });
   }

@@ -1,6 +1,6 @@
 /** JSON files longer than a string may be: an object is read member by member, each on its own. */
 import { createReadStream } from "node:fs";
-import { DataError } from "../../core/errors.ts";
+import { DataError, messageOf } from "../../core/errors.ts";
 
 const code = (character: string): number => character.charCodeAt(0);
 const quote = code('"');
@@ -118,7 +118,7 @@ function parseMember(path: string, bytes: Buffer, number: number): readonly [str
     if (member === undefined) throw new SyntaxError("there is nothing before its comma or brace");
     return member;
   } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
+    const why = messageOf(cause);
     throw new DataError(`${path} is not valid JSON: member ${number} of its object: ${why}`, {
       hint: "Download or write it again.",
       cause,

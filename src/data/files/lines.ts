@@ -1,7 +1,7 @@
 import { constants } from "node:buffer";
 import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
-import { DataError } from "../../core/errors.ts";
+import { DataError, messageOf } from "../../core/errors.ts";
 import { readLargeJson } from "./largeJson.ts";
 
 const NEWLINE = 0x0a;
@@ -26,7 +26,7 @@ export function unreadable(path: string, cause: unknown): DataError {
       hint: "Name a .jsonl or .csv file, or give the folder of train, validation and test as stream.path.",
       cause,
     });
-  const why = cause instanceof Error ? cause.message : String(cause);
+  const why = messageOf(cause);
   return new DataError(`${path} cannot be read: ${why}`, { cause });
 }
 
@@ -91,7 +91,7 @@ export async function readJson(path: string, maxBytes = constants.MAX_STRING_LEN
     const json: unknown = JSON.parse(lines.join("\n"));
     return json;
   } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
+    const why = messageOf(cause);
     throw new DataError(`${path} is not valid JSON: ${why}`, { hint: "Download or write it again.", cause });
   }
 }
