@@ -163,7 +163,7 @@ export class Model<E extends EncodedItems, R> implements ContinualModel {
         hint: "Learn one with its adapter.",
       });
     const chosen =
-      one !== undefined || exact || !this.routes
+      one !== undefined || exact || this.answersExactly(state.tasks, false)
         ? texts.map(() => newest)
         : await this.chooseTasks(state, texts, newest, await router(), signal);
     const completions: Completion[] = texts.map(() => ({ completion: "" }));
