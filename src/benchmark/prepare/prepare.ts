@@ -3,6 +3,7 @@ import { mkdir, readdir } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { ConfigError, errorCode, StoreError } from "../../core/errors.ts";
 import { createRng, type Rng, shuffled } from "../../core/random.ts";
+import type { Splits } from "../../data/files/types.ts";
 import { buildStream } from "../../data/stream.ts";
 import { streamSchema } from "../../data/streamSpec.ts";
 import { buildWordStream, countTypes, maskTypes, orderTypes } from "../../data/wordStream.ts";
@@ -46,6 +47,10 @@ interface Built {
 
 type Entry<L extends CatalogueEntry["level"]> = Extract<CatalogueEntry, { level: L }>;
 
+function sizesOf(labels: readonly string[], { train, validation, test }: Splits<unknown>): PreparedTask {
+  return { labels, train: train.length, validation: validation.length, test: test.length };
+}
+
 async function buildSentences(
   entry: Entry<"sentence">,
   raw: RawFolder,
@@ -62,12 +67,7 @@ async function buildSentences(
   const stream = await buildStream(spec, source, rng.fork("divide"));
   return {
     files: encodeSentenceTasks(stream.tasks),
-    tasks: stream.tasks.map(({ labels, train, validation, test }) => ({
-      labels,
-      train: train.length,
-      validation: validation.length,
-      test: test.length,
-    })),
+    tasks: stream.tasks.map((task) => sizesOf(task.labels, task)),
     notes: [...notes, ...stream.notes],
   };
 }
@@ -80,10 +80,10 @@ async function buildWords(
 ): Promise<Built> {
   const { source, notes = [] } = await entry.read(raw, rng.fork("read"));
   const alphabetical = orderTypes(countTypes(source.train), "alphabetical");
-  const { base = entry.base, increment = entry.increment, typeOrder } = { ...entry, ...options };
+  const { typeOrder } = entry;
   const spec = {
-    base,
-    increment,
+    base: options.base ?? entry.base,
+    increment: options.increment ?? entry.increment,
     typeOrder: typeOrder === "shuffled" ? shuffled(alphabetical, rng.fork("types")) : typeOrder,
     sampling: "greedy",
     validationFraction: 0.1,
@@ -98,12 +98,7 @@ async function buildWords(
   });
   return {
     files: encodeWordTasks(tasks),
-    tasks: tasks.map(({ types, train, validation, test }) => ({
-      labels: types,
-      train: train.length,
-      validation: validation.length,
-      test: test.length,
-    })),
+    tasks: tasks.map((task) => sizesOf(task.types, task)),
     notes: [...notes, ...stream.notes],
   };
 }
