@@ -1,6 +1,7 @@
 /** The public API of `accrete-lm`. */
 export { type LoadedConfig, loadConfig, resolveConfig } from "./config/load.ts";
-export type { ModelConfig, ResolvedConfig } from "./config/schema.ts";
+export type { AppliedOverride, Override } from "./config/overrides.ts";
+export type { DeepReadonly, ModelConfig, ResolvedConfig } from "./config/schema.ts";
 export type {
   FoundEntity,
   Prediction,
@@ -8,8 +9,16 @@ export type {
   ScoredLabel,
   TaggedText,
 } from "./continual/answers.ts";
+export type { EvaluatedRow } from "./continual/metrics/metrics.ts";
 export type { Evaluation, Figures } from "./continual/metrics/runMetrics.ts";
-export type { Item, LabelledFigures, NewTask, TaskTypeName } from "./continual/taskTypes/taskType.ts";
+export type { WordsEvaluatedRow } from "./continual/metrics/wordMetrics.ts";
+export type {
+  Item,
+  LabelledFigures,
+  NewTask,
+  PredictionLine,
+  TaskTypeName,
+} from "./continual/taskTypes/taskType.ts";
 export type { LoadedBackbone } from "./continual/types.ts";
 export {
   AccreteError,
@@ -18,6 +27,7 @@ export {
   type ConfigIssue,
   DataError,
   EngineError,
+  type ErrorDetails,
   GraphError,
   StoreError,
 } from "./core/errors.ts";
@@ -34,10 +44,12 @@ export type {
   RouterSummary,
   RunCost,
   RunEvent,
+  RunEventBody,
   RunHeader,
   RunLevel,
   RunMetrics,
   SentenceMetrics,
+  TaskHeader,
   TypeMatrix,
   TypeScore,
   WordMetrics,
@@ -45,10 +57,13 @@ export type {
   WordScores,
 } from "./core/record.ts";
 export { probeKinds } from "./core/record.ts";
+export type { Tokenizer } from "./data/encoding/tokenizer.ts";
 export type { TaggedSentence } from "./data/files/conll.ts";
-export type { Example, LabelledExample, Task, TaskStream } from "./data/files/types.ts";
+export type { Example, LabelledExample } from "./data/files/types.ts";
+export type { StreamSpec } from "./data/streamSpec.ts";
 export { computeMetrics, type Run, readRun } from "./experiment/readRun.ts";
 export { type RunOptions, runExperiment } from "./experiment/runExperiment.ts";
+export type { ModelFolder } from "./io/modelFolder.ts";
 export type { Completion, GenerateOptions, LearnEvent } from "./model/continualModel.ts";
 export type { Protocol, RecordedPrediction } from "./model/evaluator.ts";
 export type { ForgetTarget } from "./model/forgetting.ts";
@@ -65,8 +80,12 @@ export type {
   LearnedSummary,
   LearnOptions,
   Merged,
+  Teachable,
   Text,
 } from "./model/teachable.ts";
+export type { Backbone } from "./nn/backbone.ts";
+export type { Pooling } from "./nn/features.ts";
+export type { TaskRecord } from "./report/record/record.ts";
 export { type OpenGeneratorOptions, openGenerator, type TextGenerator } from "./store/generator.ts";
 export {
   describeStore,

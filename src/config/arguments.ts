@@ -38,6 +38,8 @@ const calls = {
       name,
       train: items,
       validation: items.optional(),
+      // A task of a stream has one; nothing is learned from it.
+      test: items.optional(),
       labels: z.array(z.string()).optional(),
       types: z.array(z.string()).optional(),
     }),

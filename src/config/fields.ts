@@ -24,12 +24,17 @@ const selectorSchema = z.union([
 
 const loraSchema = z.strictObject({
   adapter: z.literal("lora").optional().default("lora"),
+  /** r: inner width of the two matrices. */
   rank: count.default(4),
+  /** The update is scaled by alpha/r, with `rslora` by alpha/√r. */
   alpha: positive.default(8),
+  /** Of what enters an adapter, in training. */
   dropout: z.number().min(0).lt(1).default(0.1),
+  /** Which biases of the backbone are trained too, as peft names them. */
   bias: z.enum(["none", "all", "lora_only"]).default("none"),
   /** Default: peft's for the backbone's architecture. */
   targetModules: z.union([z.string().min(1), z.array(z.string().min(1)).min(1)]).optional(),
+  /** Rank-stabilised LoRA (Kalajdzievski 2023). */
   rslora: z.boolean().default(false),
   /** How many of the uppermost layers are adapted; default: all. */
   layers: count.optional(),
@@ -39,6 +44,7 @@ const loraSchema = z.strictObject({
 
 const promptTuningSchema = z.strictObject({
   adapter: z.literal("prompt-tuning"),
+  /** Trained vectors before every text. */
   virtualTokens: count.default(10),
   /** The first values: drawn by chance, words of the vocabulary, a text's words, or a text chosen by the task. */
   init: z
@@ -80,20 +86,28 @@ function expandHead(kind: HeadConfig["kind"]): HeadConfig {
 const featureSchema = z.strictObject({
   /** Default: what the model's own `1_Pooling/config.json` says, else `cls`. */
   pooling: z.enum(poolingKinds).optional(),
+  /** Brings the vector to length 1; default: what the model's own files say, else not. */
   normalize: z.boolean().optional(),
 });
 
 const beta = z.number().min(0).lt(1);
 
 const trainingSchema = z.strictObject({
+  /** Passes over a task's train data. */
   epochs: count.default(3),
+  /** Texts, or sentences, a step. */
   batchSize: count.default(16),
   /** Default: by the kind of adapter, {@link defaultLearningRates}. */
   learningRate: z.number().min(0).optional(),
+  /** Peak learning rate of heads. */
   headLearningRate: z.number().min(0).default(5e-3),
+  /** Decoupled, as in AdamW. */
   weightDecay: z.number().min(0).default(0.01),
+  /** AdamW's decay of the two moments. */
   betas: z.tuple([beta, beta]).default([0.9, 0.999]),
+  /** AdamW's, in the denominator. */
   epsilon: positive.default(1e-8),
+  /** How the learning rate falls after the warm-up. */
   schedule: z.enum(["linear", "cosine", "constant"]).default("linear"),
   /** Share of a task's steps over which the learning rate rises from 0. */
   warmup: fraction.default(0.1),
@@ -103,6 +117,7 @@ const trainingSchema = z.strictObject({
   earlyStopping: z.strictObject({ patience: count }).optional(),
   /** In tokens, special ones included; longer texts are cut. */
   maxLength: z.int().min(3).default(128),
+  /** Whether the frozen backbone's own dropout is on in training. */
   backboneDropout: z.boolean().default(false),
 });
 
@@ -156,29 +171,39 @@ export const configFields = z.strictObject({
   extensions: z.array(z.string().min(1)).optional(),
   /** A folder (absolute after loading) or a hub id such as `org/name`. */
   backbone: z.string().min(1),
+  /** Commit, branch or tag of a hub model. */
   backboneRevision: z.string().min(1).optional(),
+  /** What is trained of a task beside its head. */
   method: methodSchema.prefault({}),
+  /** What chooses among tasks beside exact answers; a store and a learner have one by default. */
   router: routerSchema.optional(),
+  /** What turns a vector into labels; `none`: the language model answers in words. */
   head: headSchema.prefault("linear"),
+  /** What gets a label: a text, or each word. */
   level: z.enum(["sentence", "word"]).default("sentence"),
   /**
    * At `level: word`, whose `O` a word is compared with: every head's own, or the first task's for all, as the original has
    * it.
    */
   outside: z.enum(["own", "first"]).default("own"),
+  /** How a text's vector is made. */
   feature: featureSchema.prefault({}),
   /** How a sentence is put before the model. With `head: none` default `default`, else as it is. */
   prompt: z
     .string()
     .refine(isPrompt, { error: `one of ${promptNames.join(", ")}, or a text with {text} once` })
     .optional(),
+  /** Which data, and how it is divided into tasks. */
   stream: streamSchema,
+  /** How an adapter and its head are trained. */
   training: trainingSchema.prefault({}),
   /** Classifiers fitted before the first and after each task on features as they are then: what an adapter did to them. */
   probing: probingSchema.optional(),
+  /** Of weights and computation. */
   precision: z.literal("float32").default("float32"),
   /** Threads of the engine; default: the physical cores. */
   threads: count.optional(),
+  /** Of every random choice of training. */
   seed: z.int().min(0).default(1),
   /** The run folder, absolute after loading. */
   out: z.string().min(1),

@@ -234,6 +234,19 @@ function withSelector<C extends Pick<ModelFields, "method" | "router">>(config: 
   return { ...config, method: { ...method, selector: { kind, inference: "soft" } } };
 }
 
+/** When a router asks adapters where it is not said. */
+const defaultSecondPass = { sentence: "off", word: "auto" } as const;
+
+function withSecondPass<C extends Pick<ModelFields, "level" | "router">>(config: C): C {
+  const { level, router } = config;
+  if (router === undefined) return config;
+  return { ...config, router: { ...router, secondPass: router.secondPass ?? defaultSecondPass[level] } };
+}
+
+function withDefaults<C extends Pick<ModelFields, "method" | "training" | "level" | "router">>(config: C) {
+  return withSecondPass(withSelector(withLearningRate(config)));
+}
+
 /** Where a rule that is broken is told. */
 interface Context {
   addIssue(issue: { readonly code: "custom"; readonly path: string[]; readonly message: string }): void;
@@ -255,9 +268,7 @@ function checkModel(config: ModelFields, context: Context): void {
 }
 
 /** What a store and a learner are made from: the rules hold, and what one setting decides of another's default is filled in. */
-export const modelSchema = modelFields
-  .superRefine(checkModel)
-  .transform((config) => withSelector(withLearningRate(config)));
+export const modelSchema = modelFields.superRefine(checkModel).transform((config) => withDefaults(config));
 
 /** As written; all but `backbone` have defaults. */
 export type ModelConfig = z.input<typeof modelFields>;
@@ -269,7 +280,7 @@ export const configSchema = configFields
     checkModel(config, context);
     applyRules([...streamRules[config.level], ...probingRules], config, context);
   })
-  .transform((config) => withSelector(withLearningRate(config)));
+  .transform((config) => withDefaults(config));
 
 /** Read-only all the way down. */
 export type DeepReadonly<T> = T extends (...args: never[]) => unknown

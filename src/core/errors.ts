@@ -99,3 +99,13 @@ export class StoreError extends AccreteError {
     this.exitCode = details.exitCode ?? 2;
   }
 }
+
+/** The operating system's code of a failed call (`ENOENT`, `ENOSPC` …), if the error carries one. */
+export function errorCode(error: unknown): string | undefined {
+  return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : undefined;
+}
+
+/** What a caught value says, whatever was thrown. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,6 +1,7 @@
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 import { z } from "zod";
+import type { ReadonlyDeep } from "../core/readonlyDeep.ts";
 import { nameSchema } from "../core/registry.ts";
 import { rowFormats } from "./files/readers.ts";
 
@@ -106,21 +107,19 @@ export const streamSchema = fields.superRefine((spec, context) => {
     if (broken(spec)) context.addIssue({ code: "custom", path: [key], message });
 });
 
-type ReadonlyDeep<T> = T extends object ? { readonly [K in keyof T]: ReadonlyDeep<T[K]> } : T;
-
 export type StreamSpec = ReadonlyDeep<Fields>;
 
 function absolute(path: string, baseDir: string): string {
   return path === "~" || path.startsWith("~/") ? join(homedir(), path.slice(1)) : resolve(baseDir, path);
 }
 
+const pathKeys = ["train", "validation", "test", "outOfScope", "path", "domains"] as const;
+
 /** Makes every path of the spec absolute; relative ones start from `baseDir`. */
 export function resolveStreamPaths(spec: StreamSpec, baseDir: string): StreamSpec {
-  const paths: Partial<Record<"train" | "validation" | "test" | "outOfScope" | "path" | "domains", string>> =
-    {};
-  for (const key of ["train", "validation", "test", "outOfScope", "path", "domains"] as const) {
+  const paths = pathKeys.flatMap((key) => {
     const value = spec[key];
-    if (typeof value === "string") paths[key] = absolute(value, baseDir);
-  }
-  return { ...spec, ...paths };
+    return typeof value === "string" ? [[key, absolute(value, baseDir)] as const] : [];
+  });
+  return { ...spec, ...Object.fromEntries(paths) };
 }

@@ -15,8 +15,8 @@ export interface Run {
   /** As it was resolved; paths are absolute. */
   readonly config: ResolvedConfig;
   readonly header: RunHeader;
-  /** Absent as long as the run is not finished. */
-  readonly metrics?: RunMetrics;
+  /** Undefined as long as the run is not finished. */
+  readonly metrics: RunMetrics | undefined;
   /** All tasks of the stream, in the order of learning, with what was recorded of each. */
   readonly tasks: readonly TaskRecord[];
   /** The answers of every evaluation, in the order in which they were given. */
@@ -32,7 +32,7 @@ export async function readRun(folder: string): Promise<Run> {
   const { header, metrics, tasks } = await readRunRecord(folder);
   const { config } = await loadConfig(join(folder, configFile));
   const predictions = await readPredictions(folder);
-  return { config, header, ...(metrics && { metrics }), tasks, predictions };
+  return { config, header, metrics, tasks, predictions };
 }
 
 /**

@@ -19,8 +19,7 @@ import {
   listFiles,
   modelInfo,
 } from "@huggingface/hub";
-import { CheckpointError } from "../core/errors.ts";
-import { errorCode } from "./fileErrors.ts";
+import { CheckpointError, errorCode } from "../core/errors.ts";
 import { findWeightFiles } from "./weightFiles.ts";
 
 export interface HubOptions {

@@ -6,7 +6,7 @@ import { canonicalJson } from "../io/hash.ts";
 import { adapterMethod } from "../peft/adapters.ts";
 import type { SavedAdapter } from "../peft/types.ts";
 import type { ContinualModel } from "./continualModel.ts";
-import type { ModelSettings } from "./settings/settings.ts";
+import { entanglementOf, type ModelSettings } from "./settings/settings.ts";
 import type { ModelState, TaskState } from "./state.ts";
 import { encodeTask, hashFiles } from "./taskFiles.ts";
 
@@ -43,7 +43,14 @@ function isSame(a: TaskState, b: TaskState): boolean {
 }
 
 const alikeHint =
-  "Only models on the same backbone, read in the same way, can be merged; learn the tasks of one anew.";
+  "Only models whose tasks stand on their own, on the same backbone and read in the same way, can be merged; learn the tasks of one anew.";
+
+/** @throws StoreError where what was learned cannot be joined with another model's */
+export function requireMergeable(settings: ModelSettings, called: string): void {
+  const reason = entanglementOf(settings);
+  if (reason !== undefined)
+    throw new StoreError(`${called}: cannot be merged: ${reason}`, { hint: alikeHint });
+}
 
 /** @throws StoreError naming what differs */
 function checkAlike(model: ContinualModel, { settings, backbone, called }: OtherState, ours: string): void {
@@ -171,8 +178,8 @@ export function merge(
   other: OtherState,
   ours: string,
 ): MergedState {
-  if (model.entangled !== undefined)
-    throw new StoreError(`${ours} cannot be merged: ${model.entangled}`, { hint: alikeHint });
+  requireMergeable(model.settings, ours);
+  requireMergeable(other.settings, other.called);
   checkAlike(model, other, ours);
   checkFeatures(state, other, ours);
   const tasks = [...state.tasks];

@@ -24,7 +24,7 @@ import {
 import { Evaluator, type EvaluatorOptions, type RunEvaluator } from "./evaluator.ts";
 import { Learning } from "./learning.ts";
 import { learnedTasks, type ModelParts } from "./modelParts.ts";
-import type { ModelSettings } from "./settings/settings.ts";
+import { entanglementOf, type ModelSettings } from "./settings/settings.ts";
 import type { ModelState, TaskState } from "./state.ts";
 import { StateRouters } from "./stateRouters.ts";
 
@@ -46,7 +46,7 @@ export class Model<E extends EncodedItems, R> implements ContinualModel {
     this.loaded = parts.loaded;
     this.own = parts.type;
     this.type = parts.type;
-    this.entangled = parts.entangled;
+    this.entangled = entanglementOf(parts.settings);
   }
 
   get routes(): boolean {
@@ -163,7 +163,7 @@ export class Model<E extends EncodedItems, R> implements ContinualModel {
         hint: "Learn one with its adapter.",
       });
     const chosen =
-      one !== undefined || exact || !this.routes
+      one !== undefined || exact || this.answersExactly(state.tasks, false)
         ? texts.map(() => newest)
         : await this.chooseTasks(state, texts, newest, await router(), signal);
     const completions: Completion[] = texts.map(() => ({ completion: "" }));

@@ -29,7 +29,6 @@ export interface ModelParts<E extends EncodedItems, R> {
     | undefined;
   /** Labels that are expected beside those learned so far. */
   readonly expectedLabels?: readonly string[] | undefined;
-  readonly entangled?: string | undefined;
 }
 
 /** Tasks with an adapter, in the order of learning. */

@@ -172,7 +172,6 @@ const openers: {
           ...(inference && { routing: new SelectionRouting(type, network, inference) }),
           asTexts: (encoded) => encoded,
         },
-        entangled: "all tasks share a selection network (method.selector), which saw each of them",
       }),
     });
   },
@@ -185,12 +184,6 @@ const openers: {
     const routing = statisticsSettings(opening, model, true);
     const secondPass = settings.router?.secondPass ?? "auto";
     const { topTasks = 1 } = settings.router ?? {};
-    const entangled =
-      outside === "first"
-        ? "all heads compare with the first task's O (outside: first)"
-        : routing?.featureAdapter === "first"
-          ? "features of words are read through the first task's adapter (router.featureAdapter: first)"
-          : undefined;
     return assemble(opening, {
       type,
       openTeacher: () => sameOrNew(model, openTeacher(), type, asType),
@@ -201,7 +194,6 @@ const openers: {
           secondPass: secondPass === "unsure" ? "auto" : secondPass,
         }),
       }),
-      ...(entangled !== undefined && { entangled }),
     });
   },
   "text-generation": async (opening) => {

@@ -1,8 +1,10 @@
 /** Several runs side by side: what each protocol reaches, what it forgets, and what it costs. */
-import type { ProtocolMetrics, RunMetrics, WordProtocolMetrics } from "../core/record.ts";
+import type { RunMetrics } from "../core/record.ts";
 import { type Spread, spreadOf } from "../core/spread.ts";
-import { formatPercent } from "./record/format.ts";
+import { finalFigures, type Protocol } from "./record/figures.ts";
+import { formatBytes, formatPercent, formatSeconds, missing } from "./record/format.ts";
 import type { RunRecord } from "./record/record.ts";
+import { formatPasses } from "./routing.ts";
 
 /** One run, or the same one with several seeds. */
 export interface NamedRuns {
@@ -39,28 +41,11 @@ export interface Comparison {
   readonly notes: readonly string[];
 }
 
-interface Figures {
-  readonly accuracy: number;
-  readonly forgetting: number | undefined;
-  readonly passesPerExample: number;
-}
-
-function figuresOf(metrics: ProtocolMetrics | WordProtocolMetrics): Figures {
-  const { forgetting, passesPerExample } = metrics;
-  const accuracy = "microF1" in metrics ? metrics.microF1 : metrics.averageAccuracy;
-  return { accuracy, forgetting, passesPerExample };
-}
-
-const protocolOf: { readonly [P in ComparedProtocol]: (metrics: RunMetrics) => Figures | undefined } = {
-  "CIL exact": ({ cil }) => figuresOf(cil),
-  "CIL routed": (metrics) =>
-    "routed" in metrics && metrics.routed !== undefined ? figuresOf(metrics.routed) : undefined,
-  TIL: ({ til }) => figuresOf(til),
+const protocolOf: { readonly [P in ComparedProtocol]: Protocol } = {
+  "CIL exact": "cil",
+  "CIL routed": "routed",
+  TIL: "til",
 };
-
-function baselineOf(metrics: RunMetrics, protocol: ComparedProtocol): number | undefined {
-  return metrics.baseline?.[protocol === "TIL" ? "til" : "cil"];
-}
 
 /** @returns the spread, or nothing where some value is missing */
 function spreadOfAll(values: readonly (number | undefined)[]): Spread | undefined {
@@ -76,10 +61,12 @@ function rowsOf({ name, records }: NamedRuns): ComparedRow[] {
     peakRssBytes: spreadOf(costs.map(({ peakRssBytes }) => peakRssBytes)),
   };
   return comparedProtocols.flatMap((protocol): ComparedRow[] => {
-    const figures = records.flatMap(({ metrics }) => protocolOf[protocol](metrics) ?? []);
+    const figures = records.flatMap(({ metrics }) => finalFigures(metrics, protocolOf[protocol]) ?? []);
     if (figures.length < records.length || figures.length === 0) return [];
-    const accuracy = spreadOf(figures.map((each) => each.accuracy));
-    const baseline = spreadOfAll(records.map(({ metrics }) => baselineOf(metrics, protocol)));
+    const accuracy = spreadOf(figures.map(({ headline }) => headline));
+    const baseline = spreadOfAll(
+      records.map(({ metrics }) => metrics.baseline?.[protocol === "TIL" ? "til" : "cil"]),
+    );
     const forgetting = spreadOfAll(figures.map((each) => each.forgetting));
     return [
       {
@@ -97,8 +84,8 @@ function rowsOf({ name, records }: NamedRuns): ComparedRow[] {
   });
 }
 
-/** What two figures must agree in to say anything about the methods behind them. */
-const commonGround: readonly { readonly what: string; readonly of: (record: RunRecord) => string }[] = [
+/** What two runs must agree in for their figures to compare their methods. */
+const comparability: readonly { readonly what: string; readonly of: (record: RunRecord) => string }[] = [
   { what: "level", of: ({ level }) => level },
   { what: "data", of: ({ header }) => header.dataHash },
   { what: "backbone", of: ({ header }) => header.backbone.hash },
@@ -126,7 +113,7 @@ function differencesOf(runs: readonly NamedRuns[]): string[] {
   const [first, ...others] = runs;
   if (first === undefined) return [];
   return others.flatMap((other) => {
-    const differing = commonGround.filter(({ of }) => valuesOf(first, of) !== valuesOf(other, of));
+    const differing = comparability.filter(({ of }) => valuesOf(first, of) !== valuesOf(other, of));
     const names = differing.map(({ what }) => what);
     const seeds =
       seedsOf(first) === seedsOf(other)
@@ -144,12 +131,41 @@ export function compareRuns(runs: readonly NamedRuns[]): Comparison {
 }
 
 /** `97.3`, with several seeds `97.3 ± 0.2`. */
-export function formatSpread({ mean, standardDeviation }: Spread): string {
+export function formatSpread(spread: Spread | undefined): string {
+  if (spread === undefined) return missing;
+  const { mean, standardDeviation } = spread;
   const deviation = standardDeviation === undefined ? "" : ` ± ${formatPercent(standardDeviation)}`;
   return formatPercent(mean) + deviation;
 }
 
-/** Whole passes as such, else two decimals. */
-export function formatPassesSpread({ mean }: Spread): string {
-  return Number.isInteger(mean) ? String(mean) : mean.toFixed(2);
+export const comparisonColumns = [
+  "run",
+  "protocol",
+  "seeds",
+  "accuracy, %",
+  "baseline, %",
+  "forgetting, points",
+  "passes",
+  "learning",
+  "evaluation",
+  "peak memory",
+] as const;
+
+/**
+ * What stands in the columns.
+ * @param below follows an accuracy that is below the baseline
+ */
+export function comparisonCells(row: ComparedRow, below: string): readonly string[] {
+  return [
+    row.run,
+    row.protocol,
+    String(row.seeds),
+    formatSpread(row.accuracy) + (row.belowBaseline ? ` ${below}` : ""),
+    formatSpread(row.baseline),
+    formatSpread(row.forgetting),
+    formatPasses(row.passesPerExample.mean),
+    formatSeconds(row.trainSeconds.mean),
+    formatSeconds(row.evalSeconds.mean),
+    formatBytes(row.peakRssBytes.mean),
+  ];
 }

@@ -12,6 +12,7 @@ import { ConfigError, StoreError } from "../core/errors.ts";
 import { collectVersions } from "../core/packageInfo.ts";
 import { sha256Json } from "../io/hash.ts";
 import { acquireLock, lockFile, refuseHeld } from "../io/lock.ts";
+import { requireMergeable } from "../model/merging.ts";
 import { openModel } from "../model/openModel.ts";
 import { loadBackbone, readArchitecture } from "../model/settings/backbone.ts";
 import {
@@ -276,6 +277,8 @@ export async function buildBeside<T>(
 export async function unionOf(first: string, second: string): Promise<Beginning> {
   const [ours, theirs] = [await readStore(first), await readStore(second)];
   const [settings, others] = [await readModelSettings(first), await readModelSettings(second)];
+  requireMergeable(withDefaultRouter(settings), first);
+  requireMergeable(withDefaultRouter(others), second);
   const { versions, backbone, seed, feature } = ours;
   const header = { versions, backbone, seed, feature };
   const hasAdapters = (tasks: typeof ours.tasks) =>

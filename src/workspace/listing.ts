@@ -1,7 +1,6 @@
 /** What lies in a folder, and what of it is ours to remove. */
 import { readdir } from "node:fs/promises";
-import { StoreError } from "../core/errors.ts";
-import { errorCode } from "../io/fileErrors.ts";
+import { errorCode, StoreError } from "../core/errors.ts";
 import { lockFile } from "../io/lock.ts";
 
 /** Names in a folder; none where there is none. @throws StoreError where it is a file, or cannot be read */

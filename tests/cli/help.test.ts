@@ -10,6 +10,8 @@ const commands = [
   ["report"],
   ["compare"],
   ["predict"],
+  ["evaluate"],
+  ["errors"],
   ["generate"],
   ["init"],
   ["learn"],

@@ -205,7 +205,9 @@ describe("readLines", () => {
   });
 
   test("names the line that is not UTF-8", async () => {
-    await expect(linesOf(Buffer.from([0x61, 0x0a, 0xe9, 0x0a]))).rejects.toThrow(/line 2: not UTF-8/);
+    await expect(linesOf(Buffer.from([0x61, 0x0a, 0xe9, 0x0a]))).rejects.toThrow(
+      /line 2: the file is not UTF-8/,
+    );
   });
 
   test("a missing file is a DataError", async () => {

@@ -50,7 +50,9 @@ out: runs/ner
     },
   );
 
-  test("has a second pass of its own", async () => {
+  test("has a second pass of its own: chosen on validation sentences unless that is said otherwise", async () => {
+    const chosen = resolveConfig({ ...words, router: "lda" }, "/data").router;
+    expect(chosen).toMatchObject({ kind: "lda", secondPass: "auto" });
     for (const secondPass of ["auto", "always", "off"] as const)
       expect(resolveConfig({ ...words, router: { secondPass } }, "/data").router).toMatchObject({
         secondPass,

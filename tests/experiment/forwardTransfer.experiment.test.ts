@@ -3,17 +3,18 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
-import { openGenerative } from "../../src/app/generativeExperiment.ts";
 import { resolveConfig } from "../../src/config/load.ts";
+import { fromSavedAnswers } from "../../src/continual/taskTypes/savedTask.ts";
 import type { LearnedTask } from "../../src/continual/types.ts";
 import { runMetricsSchema } from "../../src/core/record.ts";
 import { DEFAULT_PROMPT } from "../../src/data/encoding/prompts.ts";
 import type { LabelledExample } from "../../src/data/files/types.ts";
 import type { CausalStructure } from "../../src/generate/graphs.ts";
-import { fromSavedAnswers } from "../../src/model/savedTask.ts";
 import { loadBackbone } from "../../src/model/settings/backbone.ts";
+import { endTokens } from "../../src/model/settings/endTokens.ts";
 import { readPeftFolder } from "../../src/peft/checkpoint.ts";
 import { folderOfTestFile } from "../support/folders.ts";
+import { openGeneration } from "../support/learning.ts";
 import { runToEnd } from "../support/runs.ts";
 import { writeTinyDecoder } from "../support/tinyModels.ts";
 import { jsonl } from "../support/tinyStreams.ts";
@@ -72,17 +73,18 @@ async function saved(run: string, task: number) {
 async function ask(next: number, structure: CausalStructure, task: LearnedTask) {
   const loaded = await loadBackbone(join(root, "model"));
   const known = tasks.slice(0, next + 1).flat();
-  await using model = await openGenerative(
-    { training, threads: 1 },
-    loaded,
-    structure,
-    DEFAULT_PROMPT,
-    known,
-  );
+  const { answerEnd: end = expect.unreachable() } = await endTokens(loaded);
+  const { maxLength } = training;
+  await using type = openGeneration(loaded, structure, {
+    prompt: DEFAULT_PROMPT,
+    labels: known,
+    end,
+    maxLength,
+  });
   const own: readonly string[] = tasks[next] ?? [];
   const examples = test.filter(({ label }) => own.includes(label));
   const right = async (labels: readonly string[]) => {
-    const scores = await model.scores(task, model.encode(examples).prompts, labels);
+    const scores = await type.trained.scores(task, type.encode(examples).prompts, labels);
     return examples.filter(({ label }, i) => {
       const row = [...(scores[i] ?? [])];
       return labels[row.indexOf(Math.max(...row))] === label;

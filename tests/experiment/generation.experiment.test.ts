@@ -2,8 +2,6 @@ import { cp, mkdtemp, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { z } from "zod";
-import { openGenerator } from "../../src/app/generator.ts";
-import { loadAdapter, openRun } from "../../src/app/predictor.ts";
 import {
   type AccreteError,
   CheckpointError,
@@ -15,6 +13,8 @@ import type { RunEvent } from "../../src/core/record.ts";
 import { runMetricsSchema } from "../../src/core/record.ts";
 import { readRunRecord } from "../../src/report/record/record.ts";
 import { renderTables } from "../../src/report/terminal.ts";
+import { openGenerator } from "../../src/store/generator.ts";
+import { loadAdapter, openRun } from "../../src/store/openRun.ts";
 import { accrete } from "../support/cli.ts";
 import { failureOf } from "../support/errors.ts";
 import { configWith, runToEnd, type Settings, TinyRuns } from "../support/runs.ts";
@@ -82,7 +82,7 @@ describe("a run with head: none", () => {
     if (!("exactMatch" in metrics.til) || !("exactMatch" in metrics.cil)) throw new Error("no exact match");
     const { til, cil } = metrics;
     // The tiny texts name their label: spelling alone tells them.
-    expect(metrics.floor).toMatchObject({ method: "hashed n-grams, LDA", cil: 1, til: 1 });
+    expect(metrics.baseline).toMatchObject({ method: "hashed n-grams, LDA", cil: 1, til: 1 });
     expect(til.labelScored.averageAccuracy).toBeGreaterThan(0.9);
     expect(til.exactMatch.averageAccuracy).toBeGreaterThan(0.5);
     expect(til.exactMatch.averageAccuracy).toBeLessThanOrEqual(1);
@@ -178,9 +178,9 @@ describe("accrete generate", () => {
     expect(lines.map(({ prompt }) => prompt)).toEqual(["one", "two two"]);
     await using generator = await openGenerator(model);
     const together = await generator.generate(["one", "two two"], { maxNewTokens: 3 });
-    expect(lines.map(({ completion }) => completion)).toEqual(together);
+    expect(lines.map(({ completion }) => ({ completion }))).toEqual(together);
     const longer = await generator.generate(["one"], { maxNewTokens: 6 });
-    expect(longer[0]?.startsWith(together[0] ?? "-")).toBe(true);
+    expect(longer[0]?.completion.startsWith(together[0]?.completion ?? "-")).toBe(true);
   });
 
   it.each([

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { RunEvent } from "../../src/core/record.ts";
 import { buildRunRecord } from "../../src/report/record/record.ts";
-import { renderTables, tableOptionsFor } from "../../src/report/terminal.ts";
+import { renderTables } from "../../src/report/terminal.ts";
 import { syntheticEvents } from "../support/records.ts";
 import { sentenceMetrics } from "../support/runs.ts";
 
@@ -154,13 +154,5 @@ describe("renderTables", () => {
     const rows = linesOf(text).filter((line) => / s$/.test(line) && /^ \d/.test(line));
     expect(rows).toHaveLength(3);
     expect(new Set(rows.map(columns)).size).toBe(1);
-  });
-});
-
-describe("tableOptionsFor", () => {
-  it("colours only a terminal, and not against NO_COLOR", () => {
-    expect(tableOptionsFor({ isTTY: true, columns: 120 }, {})).toEqual({ color: true, width: 120 });
-    expect(tableOptionsFor({ isTTY: true }, { NO_COLOR: "1" })).toEqual({ color: false, width: 80 });
-    expect(tableOptionsFor({}, {})).toEqual({ color: false, width: 80 });
   });
 });

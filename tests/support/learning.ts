@@ -1,7 +1,14 @@
 /** Learning with a task type, without a model around it. */
+import { AdaptedBackbone } from "../../src/continual/passes/adaptedBackbone.ts";
+import { GenerativeBackbone } from "../../src/continual/passes/generativeBackbone.ts";
 import { type LearnResult, TaskTrainer } from "../../src/continual/taskTypes/taskTrainer.ts";
 import type { EncodedItems, TaskToLearn, TaskType } from "../../src/continual/taskTypes/taskType.ts";
-import type { LearnedTask } from "../../src/continual/types.ts";
+import { TextGeneration } from "../../src/continual/taskTypes/textGeneration.ts";
+import type { LearnedTask, LoadedBackbone } from "../../src/continual/types.ts";
+import { promptTemplate } from "../../src/data/encoding/prompts.ts";
+import type { CausalStructure } from "../../src/generate/graphs.ts";
+import { defaultHeads } from "../../src/nn/heads.ts";
+import { nodeRuntime } from "../../src/runtime/node.ts";
 import type { FitEvent, TrainingOptions } from "../../src/train/trainer.ts";
 
 /** @param known tasks learned before @param onEvent hears every step */
@@ -33,4 +40,30 @@ export async function fitTasks<E extends EncodedItems>(
   const learned: LearnedTask[] = [];
   for (const task of tasks) learned.push((await fitTask(type, trainer, task, learned)).learned);
   return learned;
+}
+
+/** @param labels every one that may be an answer @param end the token that ends an answer */
+export function openGeneration(
+  loaded: LoadedBackbone,
+  structure: CausalStructure,
+  {
+    prompt,
+    labels,
+    end,
+    maxLength,
+  }: {
+    readonly prompt: string;
+    readonly labels: readonly string[];
+    readonly end: number;
+    readonly maxLength: number;
+  },
+): TextGeneration {
+  const template = promptTemplate(prompt);
+  const reading = { tokenizer: loaded.tokenizer, runtime: nodeRuntime, template, maxLength, threads: 1 };
+  const model = new GenerativeBackbone({ ...reading, structure, labels, endId: end, stopIds: [end] });
+  const reader = new AdaptedBackbone({
+    ...reading,
+    structure: { ...structure, feature: { pooling: "mean", normalize: false }, head: defaultHeads.linear },
+  });
+  return new TextGeneration(model, reader, loaded, prompt);
 }

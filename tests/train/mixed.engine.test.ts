@@ -1,5 +1,5 @@
-import { type LearnedTask } from "../../src/continual/types.ts";
 import { beforeAll, describe, expect, test } from "vitest";
+import type { LearnedTask } from "../../src/continual/types.ts";
 import { GraphError } from "../../src/core/errors.ts";
 import { float32 } from "../../src/core/tensor.ts";
 import type { Encoding } from "../../src/data/encoding/tokenizer.ts";

@@ -82,7 +82,10 @@ export interface Floor {
   readonly joint: number;
 }
 
-export function measureTextBaseline(train: readonly LabelledExample[], test: readonly LabelledExample[]): Floor {
+export function measureTextBaseline(
+  train: readonly LabelledExample[],
+  test: readonly LabelledExample[],
+): Floor {
   const til = demoTasks.map((task) => {
     const labels = new Set(task.intents.map((intent) => intent.label));
     const model = trainClassifier(train.filter(({ label }) => labels.has(label)));

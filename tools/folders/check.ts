@@ -130,7 +130,7 @@ const mayImport: ImportTable = {
   ],
   "benchmark/original": ["core", "io", "config", "workspace", ...data],
   "benchmark/prepare": ["core", "io", ...data],
-  "cli/terminal": ["core", "config", "model", "experiment"],
+  "cli/terminal": ["core", "config", "model", "experiment", ...data],
   "cli/commands": [
     ...lower,
     ...model,

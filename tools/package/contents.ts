@@ -30,7 +30,7 @@ const allowed = [
   /^demo\//,
   /^models\/accrete-mini\//,
 ];
-const refused = /(^|\/)(tests?|goldens|bench|studies|tools)\/|\.(test|e2e)\.|\.log$|\.tgz$/;
+const refused = /(^|\/)(tests?|goldens|bench|studies)\/|^tools\/|\.(test|e2e)\.|\.log$|\.tgz$/;
 
 const packSchema = z
   .array(

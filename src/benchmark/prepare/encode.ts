@@ -2,20 +2,14 @@
 
 import { CONTINUAL_CONFIG, CONTINUAL_DATA } from "../../data/continual.ts";
 import { OUTSIDE, type TaggedSentence } from "../../data/files/conll.ts";
-import type { LabelledExample } from "../../data/files/types.ts";
-
-interface Splits<T> {
-  readonly train: readonly T[];
-  readonly validation: readonly T[];
-  readonly test: readonly T[];
-}
+import type { LabelledExample, Splits } from "../../data/files/types.ts";
 
 export interface SentenceTask extends Splits<LabelledExample> {
   readonly labels: readonly string[];
 }
 
 export interface WordTaskFile extends Splits<TaggedSentence> {
-  /** `B-x`, `I-x` of each type, in order; `O` is nobody's and stands first in the file. */
+  /** `B-x`, `I-x` of each type, in order; `O`, which is of no task, stands first in the file. */
   readonly labels: readonly string[];
 }
 
@@ -63,17 +57,13 @@ function encodeData<T>(
 export function encodeSentenceTasks(tasks: readonly SentenceTask[]): ContinualFiles {
   const labels = tasks.map((task) => task.labels);
   const number = new Map(labels.flat().map((label, i) => [label, i]));
-  const inTask = labels.map((own) => new Map(own.map((label, i) => [label, i])));
   const data = encodeData(tasks, (rows, task) => ({
     input: rows.map(({ text }) => text),
     target: rows.map(({ label }) => label),
     label_idx_cil: rows.map(({ label }) => number.get(label)),
-    label_idx_til: rows.map(({ label }) => inTask[task]?.get(label)),
+    label_idx_til: rows.map(({ label }) => labels[task]?.indexOf(label)),
   }));
-  return new Map([
-    [CONTINUAL_CONFIG, encodeConfig(labels)],
-    [CONTINUAL_DATA, data],
-  ]);
+  return filesOf(labels, data);
 }
 
 /** Word level: `input` holds lists of words and `label_idx_cil`, despite its name, lists of tags. */
@@ -83,6 +73,10 @@ export function encodeWordTasks(tasks: readonly WordTaskFile[]): ContinualFiles 
     input: sentences.map(({ words }) => words),
     label_idx_cil: sentences.map(({ tags }) => tags),
   }));
+  return filesOf(labels, data);
+}
+
+function filesOf(labels: readonly (readonly string[])[], data: Uint8Array): ContinualFiles {
   return new Map([
     [CONTINUAL_CONFIG, encodeConfig(labels)],
     [CONTINUAL_DATA, data],

@@ -1,6 +1,6 @@
 /** Sets of tagged sentences in columns: CoNLL-2003, WNUT17, Few-NERD, and what others were converted to. */
-import { readConll, type TaggedSentence } from "../../data/files/conll.ts";
-import { readLines } from "../../data/files/lines.ts";
+import { readConll, rowsBySentence, type TaggedSentence } from "../../data/files/conll.ts";
+import type { Line } from "../../data/files/lines.ts";
 import type { WordSource } from "../../data/wordStream.ts";
 import type { WordSourceWithNotes } from "./kinds.ts";
 import { findFile, misshapen, type RawFolder, requireFile } from "./rawFolder.ts";
@@ -23,26 +23,17 @@ function upperTags(sentences: readonly TaggedSentence[]): TaggedSentence[] {
 }
 
 /** Types in capitals, as the benchmark's files have them. */
-function upperTypes({ train, validation, test }: WordSource): WordSource {
-  return {
-    train: upperTags(train),
-    test: upperTags(test),
-    ...(validation === undefined ? {} : { validation: upperTags(validation) }),
-  };
+function upperTypes({ train, validation = [], test }: WordSource): WordSource {
+  return { train: upperTags(train), validation: upperTags(validation), test: upperTags(test) };
 }
 
 /** A tab or space separates; the word is first and the tag last. */
 async function readColumns(raw: RawFolder, names: SplitNames): Promise<WordSourceWithNotes> {
   const notes: string[] = [];
   const read = async (split: readonly string[]): Promise<readonly TaggedSentence[]> => {
-    const path = await requireFile(raw, ...split);
-    const { sentences, strayLines } = await readConll(path);
-    const [first] = strayLines;
-    if (first !== undefined)
-      notes.push(
-        `${path}: ${strayLines.length} I- tags begin an entity, the first in line ${first}; read as B-.`,
-      );
-    return sentences;
+    const file = await readConll(await requireFile(raw, ...split));
+    notes.push(...file.notes);
+    return file.sentences;
   };
   const train = await read(names.train);
   const validation = await read(names.dev);
@@ -88,20 +79,9 @@ export function typesToIob2(types: readonly string[]): string[] {
 }
 
 async function readTypedColumns(raw: RawFolder, path: string): Promise<TaggedSentence[]> {
-  const sentences: TaggedSentence[] = [];
-  let words: string[] = [];
-  let types: string[] = [];
-  const close = () => {
-    if (words.length > 0) sentences.push({ words, tags: typesToIob2(types) });
-    words = [];
-    types = [];
-  };
-  for await (const { number, text } of readLines(path)) {
+  const parse = ({ number, text }: Line): { word: string; type: string } | undefined => {
     const line = text.replace(/\r$/, "");
-    if (line.trim() === "") {
-      close();
-      continue;
-    }
+    if (line.trim() === "") return undefined;
     const [word = "", type = "", ...others] = line.split(/[\t ]/);
     if (word === "" || type === "" || others.length > 0)
       throw misshapen(
@@ -109,10 +89,14 @@ async function readTypedColumns(raw: RawFolder, path: string): Promise<TaggedSen
         path,
         `line ${number}: expected a word, a tab and a type, got ${JSON.stringify(line)}`,
       );
-    words.push(word);
-    types.push(type.toUpperCase());
-  }
-  close();
+    return { word, type: type.toUpperCase() };
+  };
+  const sentences: TaggedSentence[] = [];
+  for await (const rows of rowsBySentence(path, parse))
+    sentences.push({
+      words: rows.map(({ word }) => word),
+      tags: typesToIob2(rows.map(({ type }) => type)),
+    });
   return sentences;
 }
 

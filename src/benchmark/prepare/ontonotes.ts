@@ -1,7 +1,7 @@
 /** OntoNotes 5 (LDC2013T19) in the columns of the CoNLL-2012 shared task. */
 import { relative, sep } from "node:path";
-import type { TaggedSentence } from "../../data/files/conll.ts";
-import { readLines } from "../../data/files/lines.ts";
+import { rowsBySentence, type TaggedSentence } from "../../data/files/conll.ts";
+import type { Line } from "../../data/files/lines.ts";
 import { readConverted } from "./entities.ts";
 import type { WordSourceWithNotes } from "./kinds.ts";
 import { listFiles, misshapen, missing, type RawFolder } from "./rawFolder.ts";
@@ -29,27 +29,9 @@ export function bracketsToIob2(cells: readonly string[]): string[] | undefined {
 }
 
 async function readConll2012(raw: RawFolder, path: string): Promise<TaggedSentence[]> {
-  const sentences: TaggedSentence[] = [];
-  let words: string[] = [];
-  let cells: string[] = [];
-  const close = (line: number) => {
-    if (words.length > 0) {
-      const tags = bracketsToIob2(cells);
-      if (tags === undefined)
-        throw misshapen(raw, path, `brackets do not match in the sentence that ends before line ${line}`);
-      sentences.push({ words, tags });
-    }
-    words = [];
-    cells = [];
-  };
-  let last = 0;
-  for await (const { number, text } of readLines(path)) {
-    last = number;
+  const parse = ({ number, text }: Line): { line: number; word: string; cell: string } | undefined => {
     const line = text.trim();
-    if (line === "" || line.startsWith("#")) {
-      close(number);
-      continue;
-    }
+    if (line === "" || line.startsWith("#")) return undefined;
     const columns = line.split(/\s+/);
     const [word, cell] = [columns[WORD], columns[ENTITY]];
     if (word === undefined || cell === undefined)
@@ -58,10 +40,16 @@ async function readConll2012(raw: RawFolder, path: string): Promise<TaggedSenten
         path,
         `line ${number}: ${columns.length} columns, at least ${ENTITY + 1} expected`,
       );
-    words.push(word);
-    cells.push(cell);
+    return { line: number, word, cell };
+  };
+  const sentences: TaggedSentence[] = [];
+  for await (const rows of rowsBySentence(path, parse)) {
+    const tags = bracketsToIob2(rows.map(({ cell }) => cell));
+    const next = (rows.at(-1)?.line ?? 0) + 1;
+    if (tags === undefined)
+      throw misshapen(raw, path, `brackets do not match in the sentence that ends before line ${next}`);
+    sentences.push({ words: rows.map(({ word }) => word), tags });
   }
-  close(last + 1);
   return sentences;
 }
 

@@ -1,13 +1,13 @@
 /** From a publisher's raw files to the two-file layout. */
 import { mkdir, readdir } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
-import { ConfigError, StoreError } from "../../core/errors.ts";
+import { ConfigError, errorCode, StoreError } from "../../core/errors.ts";
 import { createRng, type Rng, shuffled } from "../../core/random.ts";
+import type { Splits } from "../../data/files/types.ts";
 import { buildStream } from "../../data/stream.ts";
 import { streamSchema } from "../../data/streamSpec.ts";
 import { buildWordStream, countTypes, maskTypes, orderTypes } from "../../data/wordStream.ts";
 import { writeFolderAtomic } from "../../io/atomic.ts";
-import { errorCode } from "../../io/fileErrors.ts";
 import { type CatalogueEntry, catalogue } from "./catalogue.ts";
 import { type ContinualFiles, encodeSentenceTasks, encodeWordTasks } from "./encode.ts";
 import type { DatasetName } from "./names.ts";
@@ -47,6 +47,10 @@ interface Built {
 
 type Entry<L extends CatalogueEntry["level"]> = Extract<CatalogueEntry, { level: L }>;
 
+function sizesOf(labels: readonly string[], { train, validation, test }: Splits<unknown>): PreparedTask {
+  return { labels, train: train.length, validation: validation.length, test: test.length };
+}
+
 async function buildSentences(
   entry: Entry<"sentence">,
   raw: RawFolder,
@@ -63,12 +67,7 @@ async function buildSentences(
   const stream = await buildStream(spec, source, rng.fork("divide"));
   return {
     files: encodeSentenceTasks(stream.tasks),
-    tasks: stream.tasks.map(({ labels, train, validation, test }) => ({
-      labels,
-      train: train.length,
-      validation: validation.length,
-      test: test.length,
-    })),
+    tasks: stream.tasks.map((task) => sizesOf(task.labels, task)),
     notes: [...notes, ...stream.notes],
   };
 }
@@ -81,10 +80,10 @@ async function buildWords(
 ): Promise<Built> {
   const { source, notes = [] } = await entry.read(raw, rng.fork("read"));
   const alphabetical = orderTypes(countTypes(source.train), "alphabetical");
-  const { base = entry.base, increment = entry.increment, typeOrder } = { ...entry, ...options };
+  const { typeOrder } = entry;
   const spec = {
-    base,
-    increment,
+    base: options.base ?? entry.base,
+    increment: options.increment ?? entry.increment,
     typeOrder: typeOrder === "shuffled" ? shuffled(alphabetical, rng.fork("types")) : typeOrder,
     sampling: "greedy",
     validationFraction: 0.1,
@@ -99,12 +98,7 @@ async function buildWords(
   });
   return {
     files: encodeWordTasks(tasks),
-    tasks: tasks.map(({ types, train, validation, test }) => ({
-      labels: types,
-      train: train.length,
-      validation: validation.length,
-      test: test.length,
-    })),
+    tasks: tasks.map((task) => sizesOf(task.types, task)),
     notes: [...notes, ...stream.notes],
   };
 }

@@ -1,22 +1,16 @@
 /** Sets of relations between two entities of a sentence: FewRel and TACRED. */
 import { z } from "zod";
-import { type Rng, shuffled } from "../../core/random.ts";
+import type { Rng } from "../../core/random.ts";
 import type { LabelledExample } from "../../data/files/types.ts";
-import { type FewRelInstance, fewRelSchema, markEntities, relationNamesSchema } from "../../data/recipes.ts";
+import {
+  type FewRelInstance,
+  fewRelSchema,
+  markEntities,
+  relationNamesSchema,
+  splitRelations,
+} from "../../data/recipes.ts";
 import type { SentenceSource } from "./kinds.ts";
 import { findFile, misshapen, parseJsonFile, type RawFolder, requireFile } from "./rawFolder.ts";
-
-/** The sentences of a relation, split by chance: one fifth each for validation and test, rounded down. */
-function splitInFifths(rows: readonly LabelledExample[], rng: Rng) {
-  const order = shuffled(rows, rng);
-  const fifth = Math.floor(order.length / 5);
-  const trained = order.length - 2 * fifth;
-  return {
-    train: order.slice(0, trained),
-    validation: order.slice(trained, trained + fifth),
-    test: order.slice(trained + fifth),
-  };
-}
 
 /**
  * FewRel (Han et al. 2018): `val_wiki.json` (16 relations), `pid2name.json`, and `train_wiki.json` (64 more) where it
@@ -31,18 +25,13 @@ export async function readFewRel(raw: RawFolder, rng: Rng): Promise<SentenceSour
   for (const path of files)
     for (const [id, instances] of Object.entries(await parseJsonFile(raw, path, fewRelSchema)))
       relations.set(id, [...(relations.get(id) ?? []), ...instances]);
-  const splits = [...relations].map(([id, instances]) => {
-    const label = names[id]?.[0];
-    if (label === undefined) throw misshapen(raw, namesFile, `has no name for relation ${id}`);
-    return splitInFifths(
-      instances.map((instance) => ({ text: markEntities(instance), label })),
-      rng.fork(id),
-    );
-  });
+  const nameOf = (id: string): string => {
+    const name = names[id]?.[0];
+    if (name === undefined) throw misshapen(raw, namesFile, `has no name for relation ${id}`);
+    return name;
+  };
   const source = {
-    train: splits.flatMap(({ train }) => train),
-    validation: splits.flatMap(({ validation }) => validation),
-    test: splits.flatMap(({ test }) => test),
+    ...splitRelations(relations, nameOf, rng),
     files: [...files, namesFile],
     overlap: "drop",
   } as const;

@@ -33,9 +33,9 @@ export function topicLabel(name: string): string {
 
 /** Where a class has more texts than are wanted, each of them stays with the same chance (reservoir sampling). */
 class Sample {
+  readonly examples: LabelledExample[] = [];
   readonly #rng: Rng;
   readonly #size: number;
-  readonly #kept: LabelledExample[] = [];
   #seen = 0;
 
   constructor(size: number, rng: Rng) {
@@ -45,16 +45,9 @@ class Sample {
 
   add(example: LabelledExample): void {
     this.#seen++;
-    if (this.#kept.length < this.#size) {
-      this.#kept.push(example);
-      return;
-    }
-    const place = this.#rng.integer(this.#seen);
-    if (place < this.#size) this.#kept[place] = example;
-  }
-
-  get examples(): readonly LabelledExample[] {
-    return this.#kept;
+    const full = this.examples.length === this.#size;
+    const place = full ? this.#rng.integer(this.#seen) : this.examples.length;
+    if (place < this.#size) this.examples[place] = example;
   }
 }
 

@@ -6,12 +6,11 @@ import { writeFileAtomic } from "../../io/atomic.ts";
 import {
   type Comparison,
   compareRuns,
+  comparisonCells,
+  comparisonColumns,
   type FinishedRecord,
-  formatPassesSpread,
-  formatSpread,
   type NamedRuns,
 } from "../../report/comparison.ts";
-import { formatBytes, formatSeconds, missing } from "../../report/record/format.ts";
 import { readRunRecord } from "../../report/record/record.ts";
 import { noteOnFigures } from "../../store/adopted.ts";
 import { formatTable } from "../terminal/format.ts";
@@ -63,31 +62,10 @@ const numberColumns = [2, 3, 4, 5, 6, 7, 8, 9];
 
 /** Percent; mean ± sample standard deviation. */
 function formatComparison({ rows, notes }: Comparison): string {
-  const heading = [
-    "run",
-    "protocol",
-    "seeds",
-    "accuracy, %",
-    "baseline, %",
-    "forgetting, points",
-    "passes",
-    "learning",
-    "evaluation",
-    "peak memory",
-  ];
-  const table = rows.map((row) => [
-    row.run,
-    row.protocol,
-    String(row.seeds),
-    formatSpread(row.accuracy) + (row.belowBaseline ? " (below)" : ""),
-    row.baseline === undefined ? missing : formatSpread(row.baseline),
-    row.forgetting === undefined ? missing : formatSpread(row.forgetting),
-    formatPassesSpread(row.passesPerExample),
-    formatSeconds(row.trainSeconds.mean),
-    formatSeconds(row.evalSeconds.mean),
-    formatBytes(row.peakRssBytes.mean),
-  ]);
-  return formatTable([heading, ...table], numberColumns) + notes.map((note) => `! ${note}\n`).join("");
+  const table = rows.map((row) => comparisonCells(row, "(below)"));
+  return (
+    formatTable([comparisonColumns, ...table], numberColumns) + notes.map((note) => `! ${note}\n`).join("")
+  );
 }
 
 export async function compareCommand(

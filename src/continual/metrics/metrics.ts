@@ -3,7 +3,7 @@
  * learning task k (j ≤ k), all fractions; k and j count from 0, so the last row is T − 1.
  */
 import { parse } from "csv-parse/sync";
-import { DataError, StoreError } from "../../core/errors.ts";
+import { DataError, messageOf, StoreError } from "../../core/errors.ts";
 import type {
   AccuracyMatrix,
   AnswerMetrics,
@@ -288,7 +288,7 @@ function parseTable(text: string): string[][] {
   try {
     return parse(text, { relaxColumnCount: true });
   } catch (cause) {
-    throw new DataError(`accuracy matrix: not CSV: ${cause instanceof Error ? cause.message : cause}`, {
+    throw new DataError(`accuracy matrix: not CSV: ${messageOf(cause)}`, {
       cause,
     });
   }

@@ -236,6 +236,7 @@ export class TextRouting extends ClassRouting<EncodedTexts> {
     return decided.map((decision, i) => ({
       ...toItem(decision, this.reader.routedPassesOf(decision.asked), tasks, encoded, i),
       first: toItem(alone[i]!, 1, tasks, encoded, i).answer,
+      asked: decision.asked,
     }));
   }
 

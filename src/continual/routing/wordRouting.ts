@@ -216,6 +216,7 @@ export class WordRouting implements TaskRouting<EncodedSentences, WordRouter> {
     return answersOf(decided).map((answer, i) => ({
       answer,
       task: undefined,
+      asked: decided[i]!.asked,
       ...(first[i] && { first: first[i] }),
     }));
   }

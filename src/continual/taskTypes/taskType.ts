@@ -78,6 +78,8 @@ export interface RoutedItem {
   readonly task: number | undefined;
   /** The answer after the first pass alone; absent where there is no such thing. */
   readonly first?: Answer;
+  /** Adapters that a second pass asked; absent where there is none by its nature. */
+  readonly asked?: number;
 }
 
 /** The answers of all protocols after learning a task, by test set in the order of learning. */

@@ -232,7 +232,9 @@ export class TextClassification implements TaskType<EncodedTexts> {
       ...answerRow(answered),
       counted: tasks.map(({ test }) => test.length),
       passesPerExample: cil.flat()[0]?.passes ?? this.trained.passesOf(tasks.length),
-      ...(routed && { routed: routedRow(answered, routed) }),
+      ...(routed && {
+        routed: routedRow(answered, routed, (asked) => this.trained.routedPassesOf(asked)),
+      }),
     };
   }
 

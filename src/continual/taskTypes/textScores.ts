@@ -38,8 +38,25 @@ export function answerRow(
   return { til: shares(tilCorrect, counted), cil: shares(cilCorrect, counted), tilCorrect, cilCorrect };
 }
 
-/** The row of routed prediction but for its router. */
-export function routedRow({ tasks }: AnsweredTests, routed: readonly (readonly RoutedItem[])[]): RoutedRow {
+/**
+ * Of adapters that were asked, which are whole numbers, where an item says how many: a mean of passes would be rounded
+ * differently.
+ * @param passesOf forward passes of an item whose second pass asks so many adapters
+ */
+export function meanPasses(items: readonly RoutedItem[], passesOf: (asked: number) => number): number {
+  const asked = items.flatMap((item) => item.asked ?? []);
+  return asked.length > 0 ? passesOf(mean(asked)) : mean(items.map(({ answer }) => answer.passes));
+}
+
+/**
+ * The row of routed prediction but for its router.
+ * @param passesOf as {@link meanPasses} takes it
+ */
+export function routedRow(
+  { tasks }: AnsweredTests,
+  routed: readonly (readonly RoutedItem[])[],
+  passesOf: (asked: number) => number = (asked) => 1 + asked,
+): RoutedRow {
   const correct = tasks.map(({ test }, j) =>
     countRight(
       test,
@@ -53,7 +70,7 @@ export function routedRow({ tasks }: AnsweredTests, routed: readonly (readonly R
     accuracy: shares(correct, counted),
     correct,
     taskCorrect: routed.map((items, own) => items.filter(({ task }) => task === own).length),
-    passesPerExample: mean(all.map(({ answer }) => answer.passes)),
+    passesPerExample: meanPasses(all, passesOf),
     ...(hasFirst && {
       firstPassCorrect: tasks.map(
         ({ test }, j) => test.filter((item, i) => labelOf(routed[j]?.[i]?.first) === goldOf(item)).length,

@@ -30,7 +30,7 @@ import type {
   TestedTask,
 } from "./taskType.ts";
 import { tasksInPlay } from "./textClassification.ts";
-import { mean } from "./textScores.ts";
+import { mean, meanPasses } from "./textScores.ts";
 import {
   chooseTags,
   OutsideLogits,
@@ -283,7 +283,7 @@ export class TokenClassification implements TaskType<EncodedSentences> {
           ...scoresOf(
             tasks,
             counts(asked.map(({ answer }) => answer)),
-            mean(asked.map(({ answer }) => answer.passes)),
+            meanPasses(asked, (count) => this.trained.routedPassesOf(count)),
           ),
           firstPassMicroF1: scoreCounts(counts(first)).micro.f1,
         },

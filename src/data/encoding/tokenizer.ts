@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { Tokenizer as LibraryTokenizer } from "@huggingface/tokenizers";
 import { z } from "zod";
-import { CheckpointError, ConfigError, DataError } from "../../core/errors.ts";
+import { CheckpointError, ConfigError, DataError, messageOf } from "../../core/errors.ts";
 import type { Example, Task } from "../files/types.ts";
 import { makeExact } from "./exactTokenizer.ts";
 import { compileTemplates, type Piece, type Templates } from "./postProcessor.ts";
@@ -252,7 +252,7 @@ function buildLibrary(path: string, file: TokenizerFile, config: TokenizerConfig
   try {
     library = new LibraryTokenizer(file, config);
   } catch (cause) {
-    throw new CheckpointError(`${path} cannot be used: ${cause instanceof Error ? cause.message : cause}`, {
+    throw new CheckpointError(`${path} cannot be used: ${messageOf(cause)}`, {
       hint: "WordPiece (BERT) and byte-level BPE (RoBERTa) tokenizers work.",
       cause,
     });

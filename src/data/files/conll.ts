@@ -1,5 +1,5 @@
 import { DataError } from "../../core/errors.ts";
-import { readLines } from "./lines.ts";
+import { type Line, readLines } from "./lines.ts";
 
 /** A sentence in words with a tag each: `O`, or `B-x` where an entity of type x begins and `I-x` where it goes on. */
 export interface TaggedSentence {
@@ -50,8 +50,8 @@ export function toIob2(
 /** What a CoNLL file holds. */
 export interface ConllFile {
   readonly sentences: readonly TaggedSentence[];
-  /** Lines whose `I-x` had no beginning before it and was read as one; lines count from 1. */
-  readonly strayLines: readonly number[];
+  /** What the reader should know, one sentence each: `I-x` tags that had no beginning before them. */
+  readonly notes: readonly string[];
 }
 
 interface Row {
@@ -69,7 +69,7 @@ function splitColumns(text: string): string[] {
   return line.includes("\t") ? trimmed : trimmed.filter((column) => column !== "");
 }
 
-function parseRow(path: string, line: number, columns: readonly string[], width: number | undefined): Row {
+function parseRow(path: string, line: number, columns: readonly string[], width: number): Row {
   const place = `${path}, line ${line}`;
   const word = columns[0] ?? "";
   const tag = columns[columns.length - 1] ?? "";
@@ -77,24 +77,27 @@ function parseRow(path: string, line: number, columns: readonly string[], width:
     throw new DataError(`${place}: the word ${JSON.stringify(word)} has no tag`, { hint });
   if (word === "") throw new DataError(`${place}: there is a tag but no word before it`, { hint });
   // Without this check, a line that lost its tag would be read with the column before as its tag.
-  if (width !== undefined && columns.length !== width)
+  if (columns.length !== width)
     throw new DataError(`${place}: ${columns.length} columns, but the lines before have ${width}`, { hint });
   return { line, word, tag };
 }
 
-async function* readSentences(path: string): AsyncGenerator<readonly Row[]> {
-  let rows: Row[] = [];
-  let width: number | undefined;
-  for await (const { number, text } of readLines(path)) {
-    const columns = splitColumns(text);
-    const blank = columns.every((column) => column === "");
-    if (blank || columns[0] === "-DOCSTART-") {
-      if (rows.length > 0) yield rows;
+/**
+ * The rows of each sentence of a file.
+ * @param parse gives undefined for a line between sentences
+ */
+export async function* rowsBySentence<R>(
+  path: string,
+  parse: (line: Line) => R | undefined,
+): AsyncGenerator<readonly R[]> {
+  let rows: R[] = [];
+  for await (const line of readLines(path)) {
+    const row = parse(line);
+    if (row !== undefined) rows.push(row);
+    else if (rows.length > 0) {
+      yield rows;
       rows = [];
-      continue;
     }
-    rows.push(parseRow(path, number, columns, width));
-    width = columns.length;
   }
   if (rows.length > 0) yield rows;
 }
@@ -108,14 +111,24 @@ async function* readSentences(path: string): AsyncGenerator<readonly Row[]> {
 export async function readConll(path: string): Promise<ConllFile> {
   const sentences: TaggedSentence[] = [];
   const strayLines: number[] = [];
-  for await (const rows of readSentences(path)) {
-    const lines = rows.map(({ line }) => line);
+  let width: number | undefined;
+  const parse = ({ number, text }: Line): Row | undefined => {
+    const columns = splitColumns(text);
+    if (columns.every((column) => column === "") || columns[0] === "-DOCSTART-") return undefined;
+    width ??= columns.length;
+    return parseRow(path, number, columns, width);
+  };
+  for await (const rows of rowsBySentence(path, parse)) {
     const { tags, changed } = toIob2(
       rows.map(({ tag }) => tag),
-      (i) => `${path}, line ${lines[i]}`,
+      (i) => `${path}, line ${rows[i]?.line}`,
     );
     sentences.push({ words: rows.map(({ word }) => word), tags });
-    strayLines.push(...changed.map((i) => lines[i]!));
+    strayLines.push(...changed.map((i) => rows[i]!.line));
   }
-  return { sentences, strayLines };
+  const [first] = strayLines;
+  if (first === undefined) return { sentences, notes: [] };
+  const strays = `${strayLines.length.toLocaleString("en")} I- tag${strayLines.length === 1 ? "" : "s"}`;
+  const note = `${path}: ${strays} without a beginning before, the first in line ${first}; read as B-.`;
+  return { sentences, notes: [note] };
 }

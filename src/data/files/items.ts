@@ -3,7 +3,7 @@ import { extname } from "node:path";
 import { DataError } from "../../core/errors.ts";
 import type { RunLevel } from "../../core/record.ts";
 import { readConll, type TaggedSentence } from "./conll.ts";
-import { readExamples, rowExtensions } from "./readers.ts";
+import { collect, readExamples, rowExtensions } from "./readers.ts";
 import type { LabelledExample } from "./types.ts";
 
 export interface LabelledFile {
@@ -13,24 +13,13 @@ export interface LabelledFile {
 }
 
 const readers: { readonly [L in RunLevel]: (path: string) => Promise<LabelledFile> } = {
-  sentence: async (path) => {
-    const items: LabelledExample[] = [];
-    for await (const example of readExamples(path)) items.push(example);
-    return { items, notes: [] };
-  },
+  sentence: async (path) => ({ items: await collect(readExamples(path)), notes: [] }),
   word: async (path) => {
     if (rowExtensions().includes(extname(path).toLowerCase()))
       throw new DataError(`${path}: words are tagged here, and that is a file of labelled texts`, {
         hint: "Give a CoNLL file: a word a line with its tag (O, B-type or I-type), a blank line between sentences.",
       });
-    const { sentences, strayLines } = await readConll(path);
-    const [first] = strayLines;
-    const notes =
-      first === undefined
-        ? []
-        : [
-            `${path}: ${strayLines.length} I- tags without a beginning before, the first in line ${first}; read as B-.`,
-          ];
+    const { sentences, notes } = await readConll(path);
     return { items: sentences, notes };
   },
 };

@@ -1,12 +1,9 @@
 /** JSON files longer than a string may be: an object is read member by member, each on its own. */
 import { createReadStream } from "node:fs";
-import { DataError } from "../../core/errors.ts";
+import { DataError, messageOf } from "../../core/errors.ts";
 
-const code = (character: string): number => character.charCodeAt(0);
-const quote = code('"');
-const backslash = code("\\");
-const comma = code(",");
-const [openBrace, closeBrace, openBracket, closeBracket] = [code("{"), code("}"), code("["), code("]")];
+const [quote, backslash, comma] = [0x22, 0x5c, 0x2c];
+const [openBrace, closeBrace, openBracket, closeBracket] = [0x7b, 0x7d, 0x5b, 0x5d];
 
 /** Finds where the members of the outermost value end, byte by byte: all that it looks for is ASCII. */
 class MemberScanner {
@@ -33,9 +30,7 @@ class MemberScanner {
         if (--depth === 0) found = i;
       } else if (value === comma && depth === 1) found = i;
     }
-    this.depth = depth;
-    this.inString = inString;
-    this.escaped = escaped;
+    Object.assign(this, { depth, inString, escaped });
     return found;
   }
 }
@@ -47,48 +42,28 @@ function notAnObject(path: string): DataError {
   );
 }
 
-function isBlank(bytes: Uint8Array): boolean {
-  return new TextDecoder().decode(bytes).trim() === "";
-}
-
-/** Bytes that come in chunks, up to a limit. */
-class Piece {
-  private parts: Buffer[] = [];
-  private length = 0;
-  private readonly maxBytes: number;
-
-  constructor(maxBytes: number) {
-    this.maxBytes = maxBytes;
-  }
-
-  /** @returns false where it has become too long */
-  add(part: Buffer): boolean {
-    this.length += part.length;
-    this.parts.push(part);
-    return this.length <= this.maxBytes;
-  }
-
-  take(): Buffer {
-    const whole = Buffer.concat(this.parts);
-    this.parts = [];
-    this.length = 0;
-    return whole;
-  }
-}
-
 /** The bytes of each member of the outermost object, `"key": value`. */
 async function* readMembers(path: string, maxBytes: number): AsyncGenerator<Buffer> {
   const scanner = new MemberScanner();
-  const piece = new Piece(maxBytes);
   let members = 0;
   let state: "before" | "inside" | "after" = "before";
+  let parts: Buffer[] = [];
+  let sizeBytes = 0;
   const add = (part: Buffer): void => {
-    if (piece.add(part)) return;
+    parts.push(part);
+    sizeBytes += part.length;
+    if (sizeBytes <= maxBytes) return;
     if (state !== "inside") throw notAnObject(path);
     throw new DataError(
       `${path}: member ${members + 1} of its object is longer than ${maxBytes} bytes, the most that can be read at once`,
       { hint: "Make the file again with smaller tasks, or with fewer examples." },
     );
+  };
+  const take = (): Buffer => {
+    const whole = Buffer.concat(parts);
+    parts = [];
+    sizeBytes = 0;
+    return whole;
   };
   const chunks: AsyncIterable<Buffer> = createReadStream(path, { highWaterMark: 1 << 20 });
   for await (const chunk of chunks) {
@@ -96,7 +71,7 @@ async function* readMembers(path: string, maxBytes: number): AsyncGenerator<Buff
     for (let i = scanner.find(chunk, 0); i >= 0; i = scanner.find(chunk, start)) {
       add(chunk.subarray(start, i));
       start = i + 1;
-      const bytes = piece.take();
+      const bytes = take();
       if (state === "inside") {
         members++;
         yield bytes;
@@ -106,7 +81,11 @@ async function* readMembers(path: string, maxBytes: number): AsyncGenerator<Buff
     add(chunk.subarray(start));
   }
   if (state === "inside") throw new DataError(`${path} is not valid JSON: its end is missing`);
-  if (state === "before" || !isBlank(piece.take())) throw notAnObject(path);
+  if (state === "before" || !isBlank(take())) throw notAnObject(path);
+}
+
+function isBlank(bytes: Buffer): boolean {
+  return bytes.toString().trim() === "";
 }
 
 /** @returns key and value */
@@ -118,8 +97,7 @@ function parseMember(path: string, bytes: Buffer, number: number): readonly [str
     if (member === undefined) throw new SyntaxError("there is nothing before its comma or brace");
     return member;
   } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
-    throw new DataError(`${path} is not valid JSON: member ${number} of its object: ${why}`, {
+    throw new DataError(`${path} is not valid JSON: member ${number} of its object: ${messageOf(cause)}`, {
       hint: "Download or write it again.",
       cause,
     });
@@ -135,9 +113,6 @@ function parseMember(path: string, bytes: Buffer, number: number): readonly [str
 export async function readLargeJson(path: string, maxBytes: number): Promise<Record<string, unknown>> {
   const entries = new Map<string, unknown>();
   let number = 0;
-  for await (const bytes of readMembers(path, maxBytes)) {
-    number++;
-    entries.set(...parseMember(path, bytes, number));
-  }
+  for await (const bytes of readMembers(path, maxBytes)) entries.set(...parseMember(path, bytes, ++number));
   return Object.fromEntries(entries);
 }

@@ -214,3 +214,10 @@ export async function* readExamples(path: string, format?: RowFormat): AsyncGene
 export async function* readTexts(path: string, format?: RowFormat): AsyncGenerator<Example> {
   for await (const row of readRows(path, format, ["text"])) yield toExample(row);
 }
+
+/** All items of a reader. */
+export async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
+  const result: T[] = [];
+  for await (const item of items) result.push(item);
+  return result;
+}

@@ -9,27 +9,38 @@ export interface LabelledExample extends Example {
   readonly label: string;
 }
 
+/** Data to learn from, to choose when to stop by, and to measure accuracy on. */
+export interface Splits<T> {
+  readonly train: readonly T[];
+  readonly validation: readonly T[];
+  readonly test: readonly T[];
+}
+
+/** As published: there may be no validation split. */
+export interface PublishedSplits<T> {
+  readonly train: readonly T[];
+  readonly validation?: readonly T[];
+  readonly test: readonly T[];
+}
+
 /** One task of a stream: its labels in slot order, and its data. */
-export interface Task {
+export interface Task extends Splits<LabelledExample> {
   readonly name: string;
   readonly labels: readonly string[];
-  readonly train: readonly LabelledExample[];
-  readonly validation: readonly LabelledExample[];
-  readonly test: readonly LabelledExample[];
 }
 
-/** Texts that belong to no class of the stream, for judging rejection. */
-export interface OutOfScope {
-  readonly validation: readonly Example[];
-  readonly test: readonly Example[];
-}
+/** Texts that belong to no class of the stream, to measure rejection on. */
+export type OutOfScope = Omit<Splits<Example>, "train">;
 
-/** A stream of tasks, in the order in which they are learned. */
-export interface TaskStream {
-  readonly tasks: readonly Task[];
-  readonly outOfScope?: OutOfScope;
+/** Tasks in the order in which they are learned. */
+export interface Stream<T> {
+  readonly tasks: readonly T[];
   /** SHA-256 over the files' bytes the stream was read from, hex. */
   readonly dataHash: string;
   /** What the reader should know: rows dropped, splits made. One sentence each. */
   readonly notes: readonly string[];
+}
+
+export interface TaskStream extends Stream<Task> {
+  readonly outOfScope?: OutOfScope;
 }

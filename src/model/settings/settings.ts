@@ -49,6 +49,18 @@ export function selectorOf({ method }: Pick<SchemaSettings, "method">): Selector
   return method.adapter === "lora" ? method.selector : undefined;
 }
 
+/** Why learned classes cannot be taken out again, or joined with another model's; undefined where they can. */
+export function entanglementOf(settings: ModelSettings): string | undefined {
+  const { level, outside, router } = settings;
+  if (selectorOf(settings) !== undefined)
+    return "all tasks share a selection network (method.selector), which saw each of them";
+  if (level !== "word") return undefined;
+  if (outside === "first") return "all heads compare with the first task's O (outside: first)";
+  return router !== undefined && (router.featureAdapter ?? "first") === "first"
+    ? "features of words are read through the first task's adapter (router.featureAdapter: first)"
+    : undefined;
+}
+
 /**
  * Checks settings, with defaults filled in.
  * @param where how messages name the place

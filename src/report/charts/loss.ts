@@ -1,9 +1,10 @@
 /** The loss of each task while it was learned: thinned, then drawn as one small panel a task. */
 import * as Plot from "@observablehq/plot";
+import type { EventOf } from "../../core/record.ts";
 import { shorten } from "../record/format.ts";
 import type { Markup } from "../record/markup.ts";
-import type { EventOf, TaskRecord } from "../record/record.ts";
-import { draw, fullWidth, nameOf } from "./plot.ts";
+import type { TaskRecord } from "../record/record.ts";
+import { draw, fullWidth, heights, nameOf } from "./plot.ts";
 
 /** A stretch of steps: its mean loss, and between which losses it lay. */
 export interface LossPoint {
@@ -74,8 +75,7 @@ export function drawLosses(tasks: readonly TaskRecord[]): Markup {
     x: { domain: [0, 1], axis: null },
     y: { domain: [0, ceilingOf(points)], label: null, nice: true },
     marks: [
-      Plot.gridY({ stroke: "var(--line)", strokeOpacity: 1, ticks: 3 }),
-      Plot.axisY({ tickSize: 0, ticks: 3 }),
+      ...heights(3),
       Plot.areaY(points, { ...facet, x: "at", y1: "low", y2: "high", fill: "var(--cil)", fillOpacity: 0.18 }),
       Plot.line(points, { ...facet, x: "at", y: "mean", stroke: "var(--cil)", strokeWidth: 1.5 }),
       Plot.text(heads, {

@@ -16,6 +16,28 @@ export function draw(options: Plot.PlotOptions & { readonly ariaLabel: string })
   return new Markup(svg.outerHTML.replace("<svg ", '<svg role="img" '));
 }
 
+/**
+ * Horizontal lines across a drawing, and the figures at their left.
+ * @param ticks where, or about how many
+ */
+export function heights(ticks: number | number[], tickFormat?: (value: number) => string): Plot.Markish[] {
+  return [
+    Plot.gridY({ stroke: "var(--line)", strokeOpacity: 1, ticks }),
+    Plot.axisY({ tickSize: 0, ticks, ...(tickFormat && { tickFormat }) }),
+  ];
+}
+
+/** Whole numbers below a drawing, and what they count. */
+export function namedAxis(ticks: number[], label: string): Plot.Markish {
+  return Plot.axisX(ticks, {
+    tickSize: 0,
+    tickFormat: String,
+    label,
+    labelAnchor: "center",
+    labelArrow: "none",
+  });
+}
+
 /** A task's name as it may stand in a document. */
 export function nameOf(tasks: readonly TaskRecord[], task: number): string {
   return withoutControls(tasks[task]?.name ?? `task-${task}`);

@@ -1,12 +1,9 @@
 /** The page's table of what probes found in the features. */
 import { type ProbingMetrics, probeKinds } from "../../core/record.ts";
+import { mean } from "../record/figures.ts";
 import { formatPercent } from "../record/format.ts";
 import { html, type Markup } from "../record/markup.ts";
 import type { RunRecord } from "../record/record.ts";
-
-function mean(values: readonly number[]): number | undefined {
-  return values.length === 0 ? undefined : values.reduce((sum, value) => sum + value, 0) / values.length;
-}
 
 /** Undefined where the run does not probe. */
 export function renderProbes({

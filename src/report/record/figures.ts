@@ -1,52 +1,65 @@
 /** Figures that terminal and page share: a finished run's metrics, or what can be said of one under way. */
 import type {
   AccuracyMatrix,
-  AnswerMetrics,
   BaselineMetrics,
+  EventOf,
   OutOfScopeMetrics,
-  ProtocolMetrics,
   RouterSummary,
-  RunLevel,
+  RunMetrics,
   TypeMatrix,
 } from "../../core/record.ts";
 import { typeMatrix } from "../../core/typeMatrix.ts";
-import { evaluationOf, namesOf, type RunRecord, type TaskRecord } from "./record.ts";
+import { namesOf, type RunRecord, squareMatrix, type TaskRecord } from "./record.ts";
 
-export interface ProtocolFigures {
-  /** The headline after each learned task: the mean accuracy over tasks, or the micro F1. */
-  readonly averages: readonly number[];
-  /** Average accuracy, or micro F1. */
-  readonly headline: number | undefined;
-  /** Accuracy over samples, or macro F1. */
-  readonly second: number | undefined;
-  /** The mean of `averages`. */
-  readonly incremental: number | undefined;
-  readonly forgetting: number | undefined;
-  readonly backwardTransfer: number | undefined;
-  readonly forwardTransfer: number | undefined;
-  readonly passesPerExample: number | undefined;
-  /** Where a model answers in words: the mean over tasks of its free answers; the rest is label scoring. */
-  readonly exactMatch?: number;
-  /** At word level, once a task is evaluated. */
-  readonly typeMatrix?: TypeMatrix;
-}
+/** In `routed`, a router or a network chooses the task. */
+export type Protocol = "cil" | "routed" | "til";
 
-/** Prediction in which a router or a network chooses the task. */
-export interface RoutedFigures extends ProtocolFigures {
-  readonly matrix: AccuracyMatrix;
+/** One protocol's part of an evaluation, in figures that both levels have. */
+interface Scores {
+  /** Of its matrix. */
+  readonly row: readonly number[];
+  /** The mean accuracy over tasks, or the micro F1. */
   readonly headline: number;
-  /** Forward passes an example after each learned task. */
-  readonly passes: readonly number[];
-  /** The share of all test texts whose task is found; absent at word level, where a sentence has no one task. */
-  readonly taskAccuracy?: number;
   readonly passesPerExample: number;
+  /** Macro F1. */
+  readonly second?: number | undefined;
+  /** The rest is of routed prediction only: the share of all test texts whose task is found; absent at word level. */
+  readonly taskAccuracy?: number | undefined;
   /** What the router's first pass alone reaches, the mean over tasks, at word level micro F1. */
   readonly firstPass?: number | undefined;
   /** Absent where a network chooses. */
   readonly router?: RouterSummary | undefined;
 }
 
-type Protocol = "cil" | "til";
+/** One protocol's figures at the end of a run, in names that both levels have. */
+interface FinalFigures {
+  /** Average accuracy, or micro F1. */
+  readonly headline: number;
+  /** Accuracy over samples, or macro F1. */
+  readonly second: number | undefined;
+  /** The mean of the headline figures after each task. */
+  readonly incremental: number;
+  readonly forgetting: number | undefined;
+  readonly backwardTransfer: number | undefined;
+  readonly forwardTransfer?: number | undefined;
+  readonly passesPerExample: number;
+  /** Where a model answers in words: the mean over tasks of its free answers; the rest is label scoring. */
+  readonly exactMatch?: number | undefined;
+  /** At word level. */
+  readonly typeMatrix?: TypeMatrix;
+}
+
+/** What is known of one protocol so far. */
+export type ProtocolFigures = { readonly [K in keyof FinalFigures]: FinalFigures[K] | undefined } & Pick<
+  Scores,
+  "taskAccuracy" | "firstPass" | "router"
+> & {
+    readonly matrix: AccuracyMatrix;
+    /** The headline after each learned task. */
+    readonly averages: readonly number[];
+    /** Forward passes an example after each learned task. */
+    readonly passes: readonly number[];
+  };
 
 export interface RunFigures {
   readonly finished: boolean;
@@ -58,12 +71,12 @@ export interface RunFigures {
   readonly seenLabels: number;
   readonly cil: ProtocolFigures;
   readonly til: ProtocolFigures;
-  /** Absent where every evaluation was exact. */
-  readonly routed?: RoutedFigures;
-  /** After the latest evaluation; absent where nothing tells texts out of scope, or there are none. */
-  readonly outOfScope?: OutOfScopeMetrics;
-  /** Absent while the run goes on, and where there is none. */
-  readonly baseline?: BaselineMetrics;
+  /** Undefined where every evaluation was exact. */
+  readonly routed: ProtocolFigures | undefined;
+  /** After the latest evaluation; undefined where nothing tells texts out of scope, or there are none. */
+  readonly outOfScope: OutOfScopeMetrics | undefined;
+  /** Undefined while the run goes on, and where there is none. */
+  readonly baseline: BaselineMetrics | undefined;
   /** The protocols that a classifier of spellings does better in. */
   readonly belowBaseline: readonly string[];
   /** Tasks whose TIL figure is not what it was when they were learned: there must be none. */
@@ -75,178 +88,161 @@ export interface RunFigures {
 
 export function summarize(record: RunRecord): RunFigures {
   const { metrics, tasks } = record;
-  const evaluatedTasks = record.cil.length;
-  const routed = routedSummarizers[record.level](record, tasks.slice(0, evaluatedTasks));
-  const outOfScope = tasks[evaluatedTasks - 1]?.evaluated?.outOfScope;
-  const [cil, til] = [summarizers[record.level](record, "cil"), summarizers[record.level](record, "til")];
+  const evaluated = tasks.slice(0, record.cil.length);
+  const cil = summarizeProtocol(record, evaluated, "cil");
+  const til = summarizeProtocol(record, evaluated, "til");
+  const routed = summarizeProtocol(record, evaluated, "routed");
+  const isRouted = routed.averages.length === evaluated.length && evaluated.length > 0;
   const baseline = metrics?.baseline;
+  const reached = [
+    ["CIL", cil.headline, baseline?.cil],
+    ["Routed", routed.headline, baseline?.cil],
+    ["TIL", til.headline, baseline?.til],
+  ] as const;
   return {
     finished: metrics !== undefined,
     totalTasks: tasks.length,
-    evaluatedTasks,
+    evaluatedTasks: evaluated.length,
     totalLabels: countNames(tasks),
-    seenLabels: countNames(tasks.slice(0, evaluatedTasks)),
+    seenLabels: countNames(evaluated),
     cil,
     til,
-    ...(routed !== undefined && { routed }),
-    ...(outOfScope !== undefined && { outOfScope }),
-    ...(baseline !== undefined && { baseline }),
-    belowBaseline: baseline === undefined ? [] : findBelowBaseline(baseline, { cil, til, routed }),
+    routed: isRouted ? routed : undefined,
+    outOfScope: evaluated.at(-1)?.evaluated?.outOfScope,
+    baseline,
+    belowBaseline: reached.flatMap(([name, value, least]) =>
+      value !== undefined && least !== undefined && value < least ? [name] : [],
+    ),
     tilChanged: findChangedColumns(record.til),
-    trainSeconds: metrics?.cost.trainSeconds ?? total(tasks.map((task) => task.learned?.seconds)),
-    evalSeconds: metrics?.cost.evalSeconds ?? total(tasks.map((task) => evaluationOf(task)?.seconds)),
+    trainSeconds: metrics?.cost.trainSeconds ?? total(tasks.map(({ learned }) => learned?.seconds)),
+    evalSeconds: metrics?.cost.evalSeconds ?? total(tasks.map(evaluationSeconds)),
     peakRssBytes: metrics?.cost.peakRssBytes,
   };
 }
 
-function findBelowBaseline(
-  baseline: BaselineMetrics,
-  reached: { readonly [P in "cil" | "til"]: ProtocolFigures } & {
-    readonly routed: RoutedFigures | undefined;
-  },
-): string[] {
-  const pairs = [
-    ["CIL", reached.cil.headline, baseline.cil],
-    ["Routed", reached.routed?.headline, baseline.cil],
-    ["TIL", reached.til.headline, baseline.til],
-  ] as const;
-  return pairs.flatMap(([name, value, least]) => (value !== undefined && value < least ? [name] : []));
+export const protocolNames = { cil: "CIL", routed: "routed", til: "TIL" } as const;
+
+/** What there is to show, in a fixed order. */
+export function shownProtocols({ cil, routed, til }: Pick<RunFigures, Protocol>) {
+  return [
+    { protocol: "cil", figures: cil } as const,
+    ...(routed === undefined ? [] : [{ protocol: "routed", figures: routed } as const]),
+    { protocol: "til", figures: til } as const,
+  ];
 }
 
-function summarizeRouted(
-  { metrics }: RunRecord,
+function summarizeProtocol(
+  record: RunRecord,
   evaluated: readonly TaskRecord[],
-): RoutedFigures | undefined {
-  const rows = evaluated.flatMap(({ evaluated: row }) => row?.routed ?? []);
-  const last = rows.at(-1);
-  const found = total(last?.taskCorrect ?? []);
-  const each = evaluated.at(-1)?.evaluated?.counted ?? [];
-  const counted = total(each);
-  const averages = rows.flatMap(({ accuracy }) => mean(accuracy) ?? []);
-  const headline = averages.at(-1);
-  if (last === undefined || rows.length < evaluated.length || headline === undefined) return undefined;
-  const final = metrics?.level === undefined ? metrics?.routed : undefined;
+  protocol: Protocol,
+): ProtocolFigures {
+  const scores = evaluated.flatMap((task) => scoresOf(task, protocol) ?? []);
+  const averages = scores.map(({ headline }) => headline);
+  const last = scores.at(-1);
+  const { taskAccuracy, firstPass, router } = last ?? {};
+  const known = {
+    headline: last?.headline,
+    second: last?.second,
+    incremental: mean(averages),
+    forgetting: undefined,
+    backwardTransfer: undefined,
+    passesPerExample: last?.passesPerExample,
+    exactMatch: exactMatchOf(evaluated.at(-1)?.evaluated, protocol),
+    typeMatrix: typesOf(evaluated, protocol),
+  };
   return {
-    matrix: rows.map(({ accuracy }) => rows.map((_, j) => accuracy[j] ?? null)),
+    ...known,
+    ...finalFigures(record.metrics, protocol),
+    taskAccuracy,
+    firstPass,
+    router,
+    matrix: protocol === "routed" ? squareMatrix(scores.map(({ row }) => row)) : record[protocol],
     averages,
-    headline,
-    second: final?.sampleAccuracy,
-    incremental: final?.averageIncrementalAccuracy ?? mean(averages),
-    forgetting: final?.forgetting,
-    backwardTransfer: final?.backwardTransfer,
-    forwardTransfer: undefined,
-    taskAccuracy: (found ?? 0) / Math.max(1, counted ?? 0),
-    passes: rows.map(({ passesPerExample }) => passesPerExample),
-    passesPerExample: last.passesPerExample,
-    ...(last.firstPassCorrect !== undefined && {
-      firstPass: mean(last.firstPassCorrect.map((count, j) => count / Math.max(1, each[j] ?? 0))),
-    }),
-    ...(last.router !== undefined && { router: last.router }),
+    passes: scores.map(({ passesPerExample }) => passesPerExample),
   };
 }
 
-function summarizeRoutedWords(
-  { metrics }: RunRecord,
-  evaluated: readonly TaskRecord[],
-): RoutedFigures | undefined {
-  const rows = evaluated.flatMap(({ wordsEvaluated: row }) => row?.routed ?? []);
-  const last = rows.at(-1);
-  if (last === undefined || rows.length < evaluated.length) return undefined;
-  const final = metrics?.level === "word" ? metrics.routed : undefined;
-  const averages = rows.map(({ microF1 }) => microF1);
+/** Undefined where the run is not finished, or has no such prediction. */
+export function finalFigures(metrics: RunMetrics | undefined, protocol: Protocol): FinalFigures | undefined {
+  if (metrics?.level === "word") {
+    const found = metrics[protocol];
+    if (found === undefined) return undefined;
+    const { microF1, macroF1, averageIncrementalF1, forgetting, backwardTransfer } = found;
+    const { passesPerExample, typeMatrix: types } = found;
+    const named = { headline: microF1, second: macroF1, incremental: averageIncrementalF1 };
+    return { ...named, forgetting, backwardTransfer, passesPerExample, typeMatrix: types };
+  }
+  const found = metrics?.[protocol];
+  if (found === undefined) return undefined;
+  const { forgetting, backwardTransfer, forwardTransfer, passesPerExample } = found;
   return {
-    matrix: rows.map(({ perTask }) => rows.map((_, j) => perTask[j] ?? null)),
-    averages,
-    headline: last.microF1,
-    second: final?.macroF1 ?? last.macroF1,
-    incremental: final?.averageIncrementalF1 ?? mean(averages),
-    forgetting: final?.forgetting,
-    backwardTransfer: final?.backwardTransfer,
-    forwardTransfer: undefined,
-    passes: rows.map(({ passesPerExample }) => passesPerExample),
-    passesPerExample: last.passesPerExample,
-    firstPass: last.firstPassMicroF1,
-    router: last.router,
+    headline: found.averageAccuracy,
+    second: found.sampleAccuracy,
+    incremental: found.averageIncrementalAccuracy,
+    forgetting,
+    backwardTransfer,
+    forwardTransfer,
+    passesPerExample,
+    exactMatch: "exactMatch" in found ? found.exactMatch.averageAccuracy : undefined,
   };
 }
 
-const routedSummarizers: {
-  readonly [L in RunLevel]: (
-    record: RunRecord,
-    evaluated: readonly TaskRecord[],
-  ) => RoutedFigures | undefined;
-} = { sentence: summarizeRouted, word: summarizeRoutedWords };
+function scoresOf({ evaluated, wordsEvaluated }: TaskRecord, protocol: Protocol): Scores | undefined {
+  if (wordsEvaluated !== undefined) {
+    const scores = wordsEvaluated[protocol];
+    if (scores === undefined) return undefined;
+    const { perTask: row, microF1: headline, macroF1: second, passesPerExample } = scores;
+    const routing = "firstPassMicroF1" in scores ? scores : undefined;
+    const { firstPassMicroF1: firstPass, router } = routing ?? {};
+    return { row, headline, second, passesPerExample, firstPass, router };
+  }
+  if (evaluated === undefined) return undefined;
+  if (protocol === "routed") return routedScores(evaluated);
+  const row = evaluated[protocol];
+  const passesPerExample = protocol === "til" ? 1 : evaluated.passesPerExample;
+  return { row, headline: mean(row) ?? 0, passesPerExample };
+}
+
+function routedScores({ routed, counted }: EventOf<"evaluated">): Scores | undefined {
+  if (routed === undefined) return undefined;
+  const { accuracy: row, taskCorrect, firstPassCorrect, passesPerExample, router } = routed;
+  const firstPass = firstPassCorrect?.map((correct, j) => correct / Math.max(1, counted[j] ?? 0));
+  return {
+    row,
+    headline: mean(row) ?? 0,
+    passesPerExample,
+    taskAccuracy: (total(taskCorrect) ?? 0) / Math.max(1, total(counted) ?? 0),
+    firstPass: mean(firstPass ?? []),
+    router,
+  };
+}
+
+/** Undefined where nothing is answered in words. */
+function exactMatchOf(evaluated: TaskRecord["evaluated"], protocol: Protocol): number | undefined {
+  return protocol === "routed" ? undefined : mean(evaluated?.exactMatch?.[protocol] ?? []);
+}
+
+function typesOf(evaluated: readonly TaskRecord[], protocol: Protocol): TypeMatrix | undefined {
+  const scores = evaluated.flatMap(({ wordsEvaluated }) => wordsEvaluated?.[protocol] ?? []);
+  if (scores.length === 0 || scores.length < evaluated.length) return undefined;
+  return typeMatrix(evaluated.map(namesOf), scores);
+}
+
+export function evaluationSeconds({ evaluated, wordsEvaluated }: TaskRecord): number | undefined {
+  return evaluated?.seconds ?? wordsEvaluated?.seconds;
+}
 
 /** Distinct labels: a label may come again in a later task. */
 function countNames(tasks: readonly TaskRecord[]): number {
   return new Set(tasks.flatMap(namesOf)).size;
 }
 
-function averageExactMatch(figures: ProtocolMetrics | AnswerMetrics): number | undefined {
-  return "exactMatch" in figures ? figures.exactMatch.averageAccuracy : undefined;
-}
-
-/** Undefined where nothing is answered in words. */
-function exactMatchOf({ tasks, cil, metrics }: RunRecord, protocol: Protocol): number | undefined {
-  if (metrics !== undefined && metrics.level === undefined) return averageExactMatch(metrics[protocol]);
-  return mean(tasks[cil.length - 1]?.evaluated?.exactMatch?.[protocol] ?? []);
-}
-
-function passesOf({ tasks, cil }: RunRecord, protocol: Protocol): number | undefined {
-  const last = tasks[cil.length - 1];
-  return last === undefined ? undefined : evaluationOf(last)?.[protocol].passesPerExample;
-}
-
-const summarizers: {
-  readonly [L in RunLevel]: (record: RunRecord, protocol: Protocol) => ProtocolFigures;
-} = {
-  sentence: (record, protocol) => {
-    const metrics = record.metrics?.level === undefined ? record.metrics?.[protocol] : undefined;
-    const averages = averageRows(record[protocol]);
-    const exactMatch = exactMatchOf(record, protocol);
-    return {
-      averages,
-      headline: metrics?.averageAccuracy ?? averages.at(-1),
-      second: metrics?.sampleAccuracy,
-      incremental: metrics?.averageIncrementalAccuracy ?? mean(averages),
-      forgetting: metrics?.forgetting,
-      backwardTransfer: metrics?.backwardTransfer,
-      forwardTransfer: metrics?.forwardTransfer,
-      passesPerExample: metrics?.passesPerExample ?? passesOf(record, protocol),
-      ...(exactMatch !== undefined && { exactMatch }),
-    };
-  },
-  word: (record, protocol) => {
-    const metrics = record.metrics?.level === "word" ? record.metrics[protocol] : undefined;
-    const evaluated = record.tasks.slice(0, record[protocol].length);
-    const scores = evaluated.flatMap(({ wordsEvaluated }) => wordsEvaluated?.[protocol] ?? []);
-    const averages = scores.map(({ microF1 }) => microF1);
-    const types =
-      metrics?.typeMatrix ?? (scores.length > 0 ? typeMatrix(evaluated.map(namesOf), scores) : undefined);
-    return {
-      averages,
-      headline: metrics?.microF1 ?? averages.at(-1),
-      second: metrics?.macroF1 ?? scores.at(-1)?.macroF1,
-      incremental: metrics?.averageIncrementalF1 ?? mean(averages),
-      forgetting: metrics?.forgetting,
-      backwardTransfer: metrics?.backwardTransfer,
-      forwardTransfer: undefined,
-      passesPerExample: metrics?.passesPerExample ?? passesOf(record, protocol),
-      ...(types !== undefined && { typeMatrix: types }),
-    };
-  },
-};
-
-function averageRows(matrix: AccuracyMatrix): number[] {
-  return matrix.map((row) => mean(row.filter((value) => value !== null)) ?? 0);
-}
-
-function mean(values: readonly number[]): number | undefined {
+/** Undefined where there is nothing to average. */
+export function mean(values: readonly number[]): number | undefined {
   const sum = total(values);
   return sum === undefined ? undefined : sum / values.length;
 }
 
-/** Undefined where there is nothing to add up. */
 function total(values: readonly (number | undefined)[]): number | undefined {
   const known = values.filter((value) => value !== undefined);
   return known.length === 0 ? undefined : known.reduce((sum, value) => sum + value, 0);

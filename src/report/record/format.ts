@@ -47,9 +47,15 @@ export function formatBytes(bytes: number | undefined): string {
 }
 
 /** Thin spaces between thousands: `22713216` → `22 713 216`. */
-export function formatCount(count: number): string {
+export function formatCount(count: number | undefined): string {
+  if (count === undefined) return missing;
   const text = Number.isInteger(count) ? String(count) : count.toFixed(1);
   return text.replace(/\B(?=(\d{3})+(?!\d)(?<!\.\d*))/g, "\u202f");
+}
+
+/** `1 task`, `3 tasks`. */
+export function plural(count: number, noun: string, shown = String(count)): string {
+  return `${shown} ${noun}${count === 1 ? "" : "s"}`;
 }
 
 /** `2026-03-02T09:14:07.123Z` → `2026-03-02 09:14 UTC`. */

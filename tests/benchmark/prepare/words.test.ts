@@ -55,7 +55,7 @@ describe("conll2003", () => {
     const prepared = await prepareDataset("conll2003", folderWith(twoColumns(fourTypes)), to, seed);
     expect(prepared.tasks.map(({ labels }) => labels)).toEqual([["LOC"], ["MISC"], ["ORG"], ["PER"]]);
     expect(await isWordLevel(to)).toBe(true);
-    const { tasks } = await readContinualWords(to);
+    const tasks = await readContinualWords(to);
     expect(tasks.map((task) => task.labels[0])).toEqual(["B-LOC", "B-MISC", "B-ORG", "B-PER"]);
     expect(tasks.map((task) => typesOf(task.train))).toEqual([["LOC"], ["MISC"], ["ORG"], ["PER"]]);
     expect(tasks.map((task) => typesOf(task.test))).toEqual([
@@ -90,7 +90,7 @@ describe("conll2003", () => {
     const from = folderWith({ "eng.train": four("a"), "eng.testa": four("b"), "eng.testb": four("c") });
     const { notes } = await prepareDataset("conll2003", from, to, seed);
     expect(notes.filter((note) => note.includes("read as B-"))).toEqual([]);
-    const { tasks } = await readContinualWords(to);
+    const tasks = await readContinualWords(to);
     expect(tasks[0]?.train[0]?.tags).toEqual(["O", "B-LOC", "I-LOC"]);
   });
 
@@ -127,7 +127,7 @@ describe("fewnerd", () => {
     expect(tasks.map(({ labels }) => labels.length)).toEqual([6, 6]);
     expect(order.toSorted()).toEqual(types.map((type) => type.toUpperCase()).sort());
     expect(order).not.toEqual(order.toSorted());
-    const { tasks: read } = await readContinualWords(to);
+    const read = await readContinualWords(to);
     const shapes = read[0]?.train.map(({ tags }) => tags.join(" ").replaceAll(/\d+/g, "n"));
     expect(shapes?.[0]).toBe("O B-ART-KINDn I-ART-KINDn");
   });
@@ -173,7 +173,7 @@ describe("ontonotes5", () => {
     });
     const { tasks } = await prepareDataset("ontonotes5", from, to, seed);
     expect(tasks.map(({ labels }) => labels)).toEqual([types.slice(0, 8), types.slice(8)]);
-    const { tasks: read } = await readContinualWords(to);
+    const read = await readContinualWords(to);
     expect(read[0]?.train[0]).toEqual({ words: ["a0", "T0word", "moreT0"], tags: ["O", "B-T0", "I-T0"] });
   });
 
@@ -241,7 +241,7 @@ describe("i2b2", () => {
     expect(tasks.map(({ labels }) => labels.length)).toEqual([8, 2]);
     expect(tasks[0]?.validation).toBe(2 * kinds.length);
     expect(notes).toContainEqual("Set 2 of 20 training notes aside for validation.");
-    const { tasks: read } = await readContinualWords(to);
+    const read = await readContinualWords(to);
     expect(read[1]?.test.at(-1)).toEqual({
       words: ["Seen", "t9", ",", "ZIP", "of", "&", "t", "."],
       tags: ["O", "O", "O", "B-ZIP", "I-ZIP", "I-ZIP", "I-ZIP", "O"],
@@ -283,7 +283,7 @@ describe("the word level of the two-file layout", () => {
   }
 
   test("files that kept every tag, as the benchmark's script writes them, are masked when read", async () => {
-    const { tasks } = await readContinualWords(write());
+    const tasks = await readContinualWords(write());
     expect(tasks.map(({ train }) => train[0]?.tags)).toEqual([
       ["B-x", "I-x", "O", "O", "B-x"],
       ["O", "O", "O", "B-y", "O"],
@@ -323,7 +323,7 @@ const real = join(packageRoot, "..", "shared", "data", "wnut17");
 test.skipIf(!existsSync(real))("wnut17, the published files (needs the folder ../shared/data)", async () => {
   const to = freshTarget();
   await prepareDataset("wnut17", real, to, seed);
-  const { tasks } = await readContinualWords(to);
+  const tasks = await readContinualWords(to);
   expect(tasks.map(({ types }) => types)).toEqual([
     ["person", "location"],
     ["group", "corporation"],

@@ -1,15 +1,12 @@
 import { describe, expect, it } from "vitest";
-import { GenerativeLearner } from "../../../src/continual/generativeLearner.ts";
-import { bestLabel, GenerativeBackbone } from "../../../src/continual/passes/generativeBackbone.ts";
+import { bestLabel } from "../../../src/continual/passes/generativeBackbone.ts";
+import type { TextGeneration } from "../../../src/continual/taskTypes/textGeneration.ts";
 import type { LearnedTask } from "../../../src/continual/types.ts";
 import { float32, float64 } from "../../../src/core/tensor.ts";
-import { promptTemplate } from "../../../src/data/encoding/prompts.ts";
-import { loadTokenizer } from "../../../src/data/encoding/tokenizer.ts";
 import type { Task } from "../../../src/data/files/types.ts";
-import { openModelFolder } from "../../../src/io/modelFolder.ts";
-import { createBackbone } from "../../../src/nn/backbone.ts";
-import { nodeRuntime } from "../../../src/runtime/node.ts";
+import { loadBackbone } from "../../../src/model/settings/backbone.ts";
 import { folderOfTestFile } from "../../support/folders.ts";
+import { fitTasks, openGeneration } from "../../support/learning.ts";
 import { plainTraining } from "../../support/openedModels.ts";
 import { writeTinyDecoder } from "../../support/tinyModels.ts";
 import { relativeDifference, tolerances } from "../../support/tolerances.ts";
@@ -27,49 +24,31 @@ const task: Task = { name: "sounds", labels, train: rows, validation: [], test: 
 
 const end = 7;
 
-async function openTiny(): Promise<GenerativeBackbone> {
+async function openTiny(): Promise<TextGeneration> {
   await writeTinyDecoder(folder);
-  const { config, weights, path } = await openModelFolder(folder);
-  const backbone = createBackbone(config, weights, path);
+  const loaded = await loadBackbone(folder);
+  const { backbone } = loaded;
   if (backbone.kind !== "decoder") throw new Error("no decoder");
   const targetModules = ["q_proj", "v_proj", "o_proj", "down_proj"];
-  return untilEnd(
-    new GenerativeBackbone({
-      structure: {
-        backbone,
-        adapter: {
-          kind: "lora",
-          spec: { rank: 4, alpha: 8, dropout: 0, bias: "none", targetModules, rslora: false },
-        },
-      },
-      tokenizer: await loadTokenizer(path),
-      runtime: nodeRuntime,
-      template: promptTemplate("{text}:"),
-      labels: [...labels, ...other],
-      endId: end,
-      stopIds: [end],
-      maxLength: 64,
-      threads: 1,
-    }),
-  );
+  const spec = { rank: 4, alpha: 8, dropout: 0, bias: "none", targetModules, rslora: false } as const;
+  const answering = { prompt: "{text}:", labels: [...labels, ...other], end, maxLength: 64 };
+  return untilEnd(openGeneration(loaded, { backbone, adapter: { kind: "lora", spec } }, answering));
 }
 
-async function learn(model: GenerativeBackbone, epochs: number): Promise<LearnedTask> {
+async function learn(type: TextGeneration, epochs: number): Promise<LearnedTask> {
   const training = { ...plainTraining, epochs, batchSize: 4, learningRate: 2e-2 };
-  const learner = untilEnd(new GenerativeLearner(model, training, 1));
-  const fitting = learner.learn(task);
-  let next = await fitting.next();
-  while (!next.done) next = await fitting.next();
-  return next.value.learned;
+  const [learned] = await fitTasks(type, training, [task]);
+  return learned ?? expect.unreachable();
 }
 
 describe("the likeliest label", () => {
   it("is what scoring every label finds, whether what was said settles it or not", async () => {
-    const model = await openTiny();
+    const type = await openTiny();
+    const model = type.trained;
     const { prompts } = model.encode(task.test);
     const settledBy: number[] = [];
     for (const epochs of [1, 60]) {
-      const learned = await learn(model, epochs);
+      const learned = await learn(type, epochs);
       const said = await model.speak(learned, prompts);
       settledBy.push(
         said.filter(
@@ -90,8 +69,9 @@ describe("the likeliest label", () => {
   });
 
   it("believes what was said only with more than half of all probability, its end included", async () => {
-    const model = await openTiny();
-    const learned = await learn(model, 60);
+    const type = await openTiny();
+    const model = type.trained;
+    const learned = await learn(type, 60);
     const { prompts } = model.encode(task.test.slice(0, 1));
     const [truth] = await model.likeliest(learned, prompts, await model.speak(learned, prompts), labels);
     const wrong = labels.find((label) => label !== truth) ?? "";
@@ -105,8 +85,9 @@ describe("the likeliest label", () => {
   });
 
   it("says how likely a continuation was as label scoring does", async () => {
-    const model = await openTiny();
-    const learned = await learn(model, 60);
+    const type = await openTiny();
+    const model = type.trained;
+    const learned = await learn(type, 60);
     const { prompts } = model.encode(task.test);
     const said = await model.speak(learned, prompts);
     const scores = await model.scores(learned, prompts, labels);

@@ -2,12 +2,14 @@
 import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeAll, expect, test } from "vitest";
-import { type OpenGeneratorOptions, openGenerator } from "../../../src/app/generator.ts";
-import { openRun } from "../../../src/app/predictor.ts";
-import { routingFile } from "../../../src/app/routing.ts";
-import type { Prediction, PredictOptions } from "../../../src/app/types.ts";
+import type { Prediction, PredictOptions } from "../../../src/continual/answers.ts";
+import { routingFile } from "../../../src/continual/routing/statisticsRouting.ts";
 import { fillPrompt, promptTemplate } from "../../../src/data/encoding/prompts.ts";
+import type { GenerateOptions } from "../../../src/model/continualModel.ts";
 import { readRunRecord } from "../../../src/report/record/record.ts";
+import { openGenerator } from "../../../src/store/generator.ts";
+import { openRun } from "../../../src/store/openRun.ts";
+import { routerFolder } from "../../../src/workspace/workspace.ts";
 import { accrete } from "../../support/cli.ts";
 import { folderOfTestFile } from "../../support/folders.ts";
 import { configWith, routedMetrics, runToEnd } from "../../support/runs.ts";
@@ -87,20 +89,18 @@ test("a prompt that is given whole goes to the adapter that predicting asks", as
   const asked = (await predict("routed")).map(({ task }) => task);
   expect(new Set(asked).size).toBe(2);
   await using generator = await openGenerator(at("routed"));
-  expect([generator.routed, generator.task]).toEqual([true, undefined]);
-  const completions = await generator.complete(prompts, { maxNewTokens: 4 });
+  const completions = await generator.generate(prompts, { maxNewTokens: 4 });
   expect(completions.map(({ task }) => task)).toEqual(asked);
   for (const task of new Set(asked)) {
-    await using alone = await openGenerator(at("routed"), { task });
-    const own = await alone.complete(prompts, { maxNewTokens: 4 });
+    const own = await generator.generate(prompts, { task, maxNewTokens: 4 });
     for (const [i, each] of completions.entries()) if (each.task === task) expect(each).toEqual(own[i]);
   }
 });
 
 test("exact continuations are the newest adapter's, as in a run without a router; a task comes first", async () => {
-  const said = async (name: string, options: OpenGeneratorOptions) => {
-    await using generator = await openGenerator(at(name), options);
-    return await generator.complete(prompts, { maxNewTokens: 4 });
+  const said = async (name: string, options: GenerateOptions) => {
+    await using generator = await openGenerator(at(name));
+    return await generator.generate(prompts, { ...options, maxNewTokens: 4 });
   };
   const newest = await said("plain", {});
   expect(await said("routed", { exact: true })).toEqual(newest);
@@ -123,7 +123,7 @@ test("accrete generate says whom the router chose: once, or in every JSON object
   expect(plain.out).toBe(objects.map(({ completion }) => `${completion}\n`).join(""));
   expect([plain.exitCode, json.exitCode, json.err]).toEqual([0, 0, ""]);
   expect(plain.err).toBe(
-    "The router chose task-0 for 6 prompts, task-1 for 6; --task names one, --exact takes the newest.\n",
+    "Adapters: task-0 for 6 prompts, task-1 for 6; --task names one, --exact takes the newest.\n",
   );
   const exact = await accrete(...given, "--exact");
   expect([exact.exitCode, exact.err]).toEqual([0, ""]);
@@ -131,7 +131,7 @@ test("accrete generate says whom the router chose: once, or in every JSON object
 
 test("a router that is missing is fitted anew", async () => {
   const answers = await predict("routed");
-  await rm(join(at("routed"), routingFile));
+  await rm(join(at("routed"), routerFolder, routingFile));
   expect(await predict("routed")).toEqual(answers);
   const report = await readFile(join(at("routed"), "report.html"), "utf8");
   expect(report).toContain("Routed");

@@ -45,7 +45,7 @@ describe("a CoNLL file", () => {
       "-DOCSTART- -X- -X- O\n\nEU B-ORG\nrejects O\n-DOCSTART- O\nPeter B-PER\nBlackburn I-PER\n",
     ],
   ])("with %s is read", async (_, content) => {
-    expect(await read(content)).toEqual({ sentences: expected, strayLines: [] });
+    expect(await read(content)).toEqual({ sentences: expected, notes: [] });
   });
 
   it("keeps words of every kind, and types with hyphens", async () => {
@@ -65,7 +65,9 @@ describe("a CoNLL file", () => {
       "B-PER I-PER B-LOC",
       "B-LOC O B-LOC I-LOC",
     ]);
-    expect(file.strayLines).toEqual([1, 3, 5]);
+    expect(file.notes).toEqual([
+      expect.stringContaining("3 I- tags without a beginning before, the first in line 1"),
+    ]);
   });
 
   it.each([
@@ -113,7 +115,7 @@ describe("WNUT17", () => {
     const lines = readFileSync(path, "utf8").split("\n");
     const words = file.sentences.flatMap((sentence) => sentence.words);
     expect(file.sentences).toHaveLength(sentences);
-    expect(file.strayLines).toEqual([]);
+    expect(file.notes).toEqual([]);
     expect(words).toEqual(lines.filter((line) => line.trim() !== "").map((line) => line.split("\t")[0]));
     const begun = lines.filter((line) => line.includes("\tB-")).length;
     expect([...countTypes(file.sentences).values()].reduce((a, b) => a + b)).toBe(begun);

@@ -1,30 +1,13 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { beforeEach, describe, expect, expectTypeOf, it } from "vitest";
-import type { z } from "zod";
+import { beforeEach, describe, expect, it } from "vitest";
 import { StoreError } from "../../../src/core/errors.ts";
-import type { RunEvent, RunHeader, RunMetrics } from "../../../src/core/record.ts";
+import type { RunEvent } from "../../../src/core/record.ts";
 import { buildRunRecord, parseEvents, readRunRecord } from "../../../src/report/record/record.ts";
-import type { runEventSchema, runHeaderSchema, runMetricsSchema } from "../../../src/report/record/schema.ts";
 import { temporaryFolder } from "../../support/folders.ts";
 import { syntheticEvents } from "../../support/records.ts";
 
-/** Drops `readonly` everywhere and joins intersections, so that two spellings of one shape compare equal. */
-type Plain<T> = T extends readonly (infer Item)[]
-  ? Plain<Item>[]
-  : T extends object
-    ? { -readonly [Key in keyof T]: Plain<T[Key]> }
-    : T;
-
 const jsonl = (events: readonly unknown[]) => events.map((event) => `${JSON.stringify(event)}\n`).join("");
-
-describe("schemas", () => {
-  it("are the types of core/record, no key more and no key less", () => {
-    expectTypeOf<Plain<RunEvent>>().toEqualTypeOf<Plain<z.infer<typeof runEventSchema>>>();
-    expectTypeOf<Plain<RunMetrics>>().toEqualTypeOf<Plain<z.infer<typeof runMetricsSchema>>>();
-    expectTypeOf<Plain<RunHeader>>().toEqualTypeOf<Plain<z.infer<typeof runHeaderSchema>>>();
-  });
-});
 
 describe("parseEvents", () => {
   const events = syntheticEvents({ tasks: 2, stepsPerTask: 6, epochs: 2, warnings: ["a note"] });

@@ -2,20 +2,22 @@
 import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test, vi } from "vitest";
-import { openRun } from "../../src/app/predictor.ts";
-import { detectorFile, routerFile, routingFile } from "../../src/app/routing.ts";
-import type { Prediction, PredictOptions } from "../../src/app/types.ts";
-import { decodeContributions } from "../../src/continual/statistics/contributionFile.ts";
-import { RouterFitter } from "../../src/continual/routers/fit.ts";
-import { statisticsFile } from "../../src/continual/routing/routedLearner.ts";
-import { CheckpointError, ConfigError } from "../../src/core/errors.ts";
-import type { RunEvent } from "../../src/core/record.ts";
-import { readRunRecord } from "../../src/report/record/record.ts";
-import { renderTables } from "../../src/report/terminal.ts";
-import { bytesBelow } from "../support/folders.ts";
-import { isA, routedMetrics, type Settings, TinyRuns } from "../support/runs.ts";
-import { labels, writeTinyExperiment } from "../support/tinyStreams.ts";
-import { tolerances } from "../support/tolerances.ts";
+import type { Prediction, PredictOptions } from "../../../src/continual/answers.ts";
+import { Detectors } from "../../../src/continual/rejection/detectors.ts";
+import { routerFile, routingFile } from "../../../src/continual/routing/statisticsRouting.ts";
+import { detectorFile } from "../../../src/continual/routing/textRouting.ts";
+import { decodeContributions } from "../../../src/continual/statistics/contributionFile.ts";
+import { CheckpointError, ConfigError } from "../../../src/core/errors.ts";
+import type { RunEvent } from "../../../src/core/record.ts";
+import { statisticsFile } from "../../../src/model/taskFiles.ts";
+import { readRunRecord } from "../../../src/report/record/record.ts";
+import { renderTables } from "../../../src/report/terminal.ts";
+import { openRun } from "../../../src/store/openRun.ts";
+import { routerFolder } from "../../../src/workspace/workspace.ts";
+import { bytesBelow } from "../../support/folders.ts";
+import { isA, routedMetrics, type Settings, TinyRuns } from "../../support/runs.ts";
+import { labels, writeTinyExperiment } from "../../support/tinyStreams.ts";
+import { tolerances } from "../../support/tolerances.ts";
 
 const runs = new TinyRuns({ "training.epochs": 2 });
 const { root, at } = runs;
@@ -56,10 +58,11 @@ function routingBytes(name: string): Promise<Record<string, string>> {
   return bytesBelow(at(name), (file) => kept.includes(file));
 }
 
-test("a run keeps statistics beside each adapter, and what answers at its top", async () => {
+test("a run keeps statistics beside each adapter, and what answers in a folder of its own", async () => {
   const files = Object.keys(await routingBytes("always")).sort();
   const beside = ["task-0", "task-1", "task-2"].map((task) => `adapters/${task}/${statisticsFile}`);
-  expect(files).toEqual([...beside, routerFile, routingFile].sort());
+  const routed = [routerFile, routingFile].map((file) => `${routerFolder}/${file}`);
+  expect(files).toEqual([...beside, ...routed].sort());
   expect(Object.keys(await routingBytes("plain"))).toEqual([]);
 });
 
@@ -157,7 +160,7 @@ test("unsure asks the adapters of the texts alone of which the first pass is not
 
 test("exact answers run every adapter, and need nothing that routes", async () => {
   await run("bare", always, { from: "plain" });
-  for (const name of [routerFile, routingFile]) await rm(at("bare", name));
+  for (const name of [routerFile, routingFile]) await rm(at("bare", routerFolder, name));
   const texts = (await testTexts()).slice(0, 4);
   const exact = await predict("bare", texts, { exact: true });
   expect(exact).toEqual(await predict("plain", texts));
@@ -167,11 +170,11 @@ test("exact answers run every adapter, and need nothing that routes", async () =
 
 test("a router that is not that of the tasks there are is fitted anew", async () => {
   await run("stale", always, { from: "plain" });
-  const path = at("stale", routingFile);
+  const path = at("stale", routerFolder, routingFile);
   const summary = JSON.parse(await readFile(path, "utf8"));
-  await writeFile(path, JSON.stringify({ ...summary, statistics: summary.statistics.slice(1) }));
+  await writeFile(path, JSON.stringify({ ...summary, key: "0".repeat(64) }));
   // Were it read, the file would be refused as damaged.
-  await writeFile(at("stale", routerFile), "nothing");
+  await writeFile(at("stale", routerFolder, routerFile), "nothing");
   const texts = (await testTexts()).slice(0, 4);
   expect(await predict("stale", texts)).toEqual(await predict("always", texts));
 });
@@ -222,10 +225,10 @@ describe("texts of no known class", () => {
     });
     expect(share(outOfScope)).toBeGreaterThan(share(inScope));
     // The detector is kept with the run: nothing is fitted to answer, and without it the same one is fitted anew.
-    using detect = vi.spyOn(RouterFitter.prototype, "detect");
+    using detect = vi.spyOn(Detectors.prototype, "fit");
     expect(await predict("outside", strange)).toEqual(outOfScope);
     expect(detect).not.toHaveBeenCalled();
-    await rm(at("outside", detectorFile));
+    await rm(at("outside", routerFolder, detectorFile));
     expect(await predict("outside", strange)).toEqual(outOfScope);
     expect(detect).toHaveBeenCalledOnce();
     expect(right).toBeGreaterThan(0);

@@ -1,18 +1,19 @@
 // Dimensions: T tokens, D width.
-import { type FeatureRows, type LearnedTask } from "../../src/continual/types.ts";
+
 import { beforeAll, describe, expect, test } from "vitest";
-import type { AdaptedBackbone } from "../../src/continual/passes/adaptedBackbone.ts";
-import { ConfigError } from "../../src/core/errors.ts";
-import { asFloat32, float32, type HostTensor } from "../../src/core/tensor.ts";
-import type { Encoding } from "../../src/data/encoding/tokenizer.ts";
-import type { Architecture } from "../../src/nn/backbone.ts";
-import type { AdapterSpec } from "../../src/peft/types.ts";
-import type { Executable } from "../../src/runtime/types.ts";
-import { buildFeatureGraph, type ModelStructure } from "../../src/train/graphs.ts";
-import { modelFeeds, parameterFeeds } from "../../src/train/trainer.ts";
-import { drawTask } from "../support/drawnTasks.ts";
-import { randomEncodings, TinyModels } from "../support/openedModels.ts";
-import { relativeDifference, tolerances } from "../support/tolerances.ts";
+import type { AdaptedBackbone } from "../../../src/continual/passes/adaptedBackbone.ts";
+import type { FeatureRows, LearnedTask } from "../../../src/continual/types.ts";
+import { ConfigError } from "../../../src/core/errors.ts";
+import { asFloat32, float32, type HostTensor } from "../../../src/core/tensor.ts";
+import type { Encoding } from "../../../src/data/encoding/tokenizer.ts";
+import type { Architecture } from "../../../src/nn/backbone.ts";
+import type { AdapterSpec } from "../../../src/peft/types.ts";
+import type { Executable } from "../../../src/runtime/types.ts";
+import { buildFeatureGraph, type ModelStructure } from "../../../src/train/graphs.ts";
+import { modelFeeds, parameterFeeds } from "../../../src/train/trainer.ts";
+import { drawTask } from "../../support/drawnTasks.ts";
+import { randomEncodings, TinyModels } from "../../support/openedModels.ts";
+import { relativeDifference, tolerances } from "../../support/tolerances.ts";
 
 const families = ["bert", "roberta", "gpt2", "gpt_neox", "llama"] as const satisfies readonly Architecture[];
 

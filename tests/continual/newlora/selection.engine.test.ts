@@ -1,9 +1,14 @@
 // Dimensions: B batch, D width of the feature, N tasks.
-import { describe, expect, test } from "vitest";
-import { gradients } from "../../src/autodiff/gradients.ts";
-import { chooseRouted, type SelectorKind, TaskSelector } from "../../src/continual/selector.ts";
-import { measureClasses, mixRows } from "../../src/continual/newlora/selectorFrozen.ts";
-import { SelectionNetwork } from "../../src/continual/newlora/selectorNetwork.ts";
+import { describe, expect, test, vi } from "vitest";
+import { gradients } from "../../../src/autodiff/gradients.ts";
+import {
+  Selection,
+  type SelectorInference,
+  type SelectorKind,
+} from "../../../src/continual/newlora/selection.ts";
+import { SelectionRouting } from "../../../src/continual/newlora/selectionRouting.ts";
+import { measureClasses, mixRows } from "../../../src/continual/newlora/selectorFrozen.ts";
+import { SelectionNetwork } from "../../../src/continual/newlora/selectorNetwork.ts";
 import {
   type ClassStatistics,
   countOutputs,
@@ -12,24 +17,25 @@ import {
   growSelector,
   initSelector,
   type SelectorTensors,
-} from "../../src/continual/newlora/selectorState.ts";
-import { CheckpointError, GraphError } from "../../src/core/errors.ts";
-import { createRng } from "../../src/core/random.ts";
-import { float32, float64, type HostTensor } from "../../src/core/tensor.ts";
-import { createGraph } from "../../src/graph/graph.ts";
-import * as op from "../../src/graph/ops.ts";
-import { decodeSafetensors, encodeSafetensors } from "../../src/io/safetensors.ts";
-import { nodeRuntime } from "../../src/runtime/node.ts";
-import { referenceRuntime } from "../../src/runtime/reference.ts";
-import type { Tensors } from "../../src/runtime/types.ts";
+} from "../../../src/continual/newlora/selectorState.ts";
+import { TextClassification } from "../../../src/continual/taskTypes/textClassification.ts";
+import { CheckpointError, GraphError } from "../../../src/core/errors.ts";
+import { createRng } from "../../../src/core/random.ts";
+import { float32, float64, type HostTensor } from "../../../src/core/tensor.ts";
+import { createGraph } from "../../../src/graph/graph.ts";
+import * as op from "../../../src/graph/ops.ts";
+import { decodeSafetensors, encodeSafetensors } from "../../../src/io/safetensors.ts";
+import { nodeRuntime } from "../../../src/runtime/node.ts";
+import { referenceRuntime } from "../../../src/runtime/reference.ts";
+import type { Tensors } from "../../../src/runtime/types.ts";
 import {
   buildSelectorGraph,
   declareSelector,
   preferenceFeeds,
   preferenceLoss,
-} from "../../src/train/selector.ts";
-import { plainTraining, TinyModels } from "../support/openedModels.ts";
-import { digits, relativeDifference, tolerances } from "../support/tolerances.ts";
+} from "../../../src/train/selector.ts";
+import { plainTraining, TinyModels } from "../../support/openedModels.ts";
+import { digits, relativeDifference, tolerances } from "../../support/tolerances.ts";
 
 const width = 6;
 const tasks = 3;
@@ -228,20 +234,19 @@ test("on frozen features it is the same whatever number of tasks is to come; as 
   const texts = labels.map((label) => ({ text: `text of ${label}`, label }));
   const learn = async (kind: SelectorKind, foreseen: number) => {
     await using model = models.open("bert");
-    await using selector = new TaskSelector(model, {
+    await using selection = new Selection(model, {
       kind,
       tasks: foreseen,
       training,
       seed: 1,
     });
-    for (const index of [0, 1])
-      await selector.finish(selector.begin(index), {
-        name: `task-${index}`,
-        labels,
-        train: texts,
-        validation: [],
-      });
-    return selector.encode();
+    const encoded = { items: texts, ...model.encode(texts) };
+    let state = selection.initial();
+    for (const index of [0, 1]) {
+      const task = { name: `task-${index}`, labels, train: texts, validation: [] };
+      state = await selection.finish(selection.begin(state, index), task, encoded);
+    }
+    return encodeSelector(state);
   };
   expect(await learn("newlora-frozen", 9)).toEqual(await learn("newlora-frozen", 2));
   expect(await learn("newlora", 9)).not.toEqual(await learn("newlora", 2));
@@ -269,26 +274,66 @@ test("on separable features it learns whose they are, the same bytes each time",
 });
 
 describe("a routed answer", () => {
+  const tasks = [
+    ["a", "b"],
+    ["c", "d", "e"],
+  ].map((labels, i) => ({
+    name: `task-${i}`,
+    labels,
+    adapter: new Map(),
+    head: new Map(),
+  }));
   const perTask = [Float32Array.of(0, 3), Float32Array.of(9, 0, 0)];
-  test("soft: the likeliest label once each head's probabilities count by its task's weight", () => {
+
+  /** The answer to a text whose logits and weights are known. */
+  async function answer(weights: readonly number[], inference: SelectorInference) {
+    const models = await TinyModels.write(["bert"]);
+    await using model = models.open("bert");
+    await using selection = new Selection(model, { kind: "newlora", training, seed: 1 });
+    vi.spyOn(selection, "weigh").mockResolvedValue({
+      rows: 1,
+      width: 2,
+      values: Float32Array.from(weights),
+    });
+    const type = new TextClassification(model, models.of("bert"), { keepFeatures: true });
+    const encoded = type.encode([{ text: "a text" }], { keep: true });
+    tasks.forEach((task, i) => {
+      const values = perTask[i] ?? expect.unreachable();
+      encoded.kept?.logits.set(task, { rows: 1, classes: values.length, values });
+    });
+    const routing = new SelectionRouting(type, selection, inference);
+    const [item = expect.unreachable()] = await routing.route(selection.initial(), tasks, encoded, {
+      top: 2,
+    });
+    return item;
+  }
+
+  const likely = Math.exp(3) / (1 + Math.exp(3));
+  const likelier = Math.exp(9) / (2 + Math.exp(9));
+
+  test("soft: the likeliest label once each head's probabilities count by its task's weight", async () => {
     // 0.9 · 0.953 > 0.8 · 1.000
-    expect(chooseRouted(perTask, Float32Array.of(0.9, 0.8), "soft")).toEqual({
+    expect(await answer([0.9, 0.8], "soft")).toMatchObject({
       task: 0,
-      slot: 1,
-      selected: 0,
+      answer: {
+        task: "task-0",
+        label: "b",
+        score: expect.closeTo((0.9 * likely) / 1.7, 6),
+        top: [{ label: "b" }, { label: "c", score: expect.closeTo((0.8 * likelier) / 1.7, 6) }],
+        passes: 2,
+      },
     });
     // 0.85 · 0.953 < 0.84 · 1.000, though the network prefers the first task
-    expect(chooseRouted(perTask, Float32Array.of(0.85, 0.84), "soft")).toEqual({
-      task: 1,
-      slot: 0,
-      selected: 0,
+    expect(await answer([0.85, 0.84], "soft")).toMatchObject({
+      task: 0,
+      answer: { task: "task-1", label: "c" },
     });
   });
-  test("hard: the heaviest task's own answer", () => {
-    expect(chooseRouted(perTask, Float32Array.of(0.85, 0.84), "hard")).toEqual({
+
+  test("hard: the heaviest task's own answer", async () => {
+    expect(await answer([0.85, 0.84], "hard")).toMatchObject({
       task: 0,
-      slot: 1,
-      selected: 0,
+      answer: { task: "task-0", label: "b", score: expect.closeTo(likely, 6), passes: 2 },
     });
   });
 });

@@ -1,19 +1,28 @@
 // Dimensions: L layers, D width.
-import { type LearnedTask, type Logits, type TaskOutputs } from "../../src/continual/types.ts";
+
 import { readdir, readFile, stat, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { AdaptedBackbone } from "../../src/continual/passes/adaptedBackbone.ts";
-import { TaskTrainer } from "../../src/continual/taskTypes/taskTrainer.ts";
-import { TrunkCache, TrunkMemory, type Trunks } from "../../src/continual/passes/trunkCache.ts";
-import { float32, type HostTensor } from "../../src/core/tensor.ts";
-import { nodeRuntime } from "../../src/runtime/node.ts";
-import type { Runtime } from "../../src/runtime/types.ts";
-import { countTrunkLayers, type ModelStructure } from "../../src/train/graphs.ts";
-import { sentenceTargets } from "../../src/train/trainer.ts";
-import { all, drawTasks, encodings, expectClose, families, structureOf, top } from "../support/drawnTasks.ts";
-import { temporaryFolder } from "../support/folders.ts";
-import { plainTraining, TinyModels } from "../support/openedModels.ts";
+import { AdaptedBackbone } from "../../../src/continual/passes/adaptedBackbone.ts";
+import { TrunkCache, TrunkMemory, type Trunks } from "../../../src/continual/passes/trunkCache.ts";
+import { TaskTrainer } from "../../../src/continual/taskTypes/taskTrainer.ts";
+import type { LearnedTask, Logits, TaskOutputs } from "../../../src/continual/types.ts";
+import { float32, type HostTensor } from "../../../src/core/tensor.ts";
+import { nodeRuntime } from "../../../src/runtime/node.ts";
+import type { Runtime } from "../../../src/runtime/types.ts";
+import { countTrunkLayers, type ModelStructure } from "../../../src/train/graphs.ts";
+import { sentenceTargets } from "../../../src/train/trainer.ts";
+import {
+  all,
+  drawTasks,
+  encodings,
+  expectClose,
+  families,
+  structureOf,
+  top,
+} from "../../support/drawnTasks.ts";
+import { temporaryFolder } from "../../support/folders.ts";
+import { plainTraining, TinyModels } from "../../support/openedModels.ts";
 
 let models: TinyModels;
 let folder: string;

@@ -2,15 +2,16 @@
 import { readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
-import { createLearner } from "../../src/app/createLearner.ts";
-import { selectorFile } from "../../src/continual/newlora/selectorState.ts";
-import { CheckpointError, ConfigError } from "../../src/core/errors.ts";
-import type { RunEvent } from "../../src/core/record.ts";
-import { decodeSafetensors } from "../../src/io/safetensors.ts";
-import { readRunRecord } from "../../src/report/record/record.ts";
-import { renderTables } from "../../src/report/terminal.ts";
-import { finishOf, isA, type Settings, sentenceMetrics, TinyRuns } from "../support/runs.ts";
-import { writeTinyExperiment } from "../support/tinyStreams.ts";
+import { selectorFile } from "../../../src/continual/newlora/selectorState.ts";
+import { CheckpointError, ConfigError } from "../../../src/core/errors.ts";
+import type { RunEvent } from "../../../src/core/record.ts";
+import { decodeSafetensors } from "../../../src/io/safetensors.ts";
+import { createLearner } from "../../../src/model/learner.ts";
+import { readRunRecord } from "../../../src/report/record/record.ts";
+import { renderTables } from "../../../src/report/terminal.ts";
+import { refusalOf } from "../../support/errors.ts";
+import { finishOf, isA, type Settings, sentenceMetrics, TinyRuns } from "../../support/runs.ts";
+import { texts, writeTinyExperiment } from "../../support/tinyStreams.ts";
 
 const runs = new TinyRuns({ "training.epochs": 2 });
 const { root } = runs;
@@ -151,9 +152,42 @@ describe("a selector is refused", () => {
     if (!(failure instanceof ConfigError)) throw failure;
     expect(failure.issues.map(({ path }) => path)).toContain("method.selector");
   });
+});
 
-  test("by createLearner, which knows no run", async () => {
-    const method = { selector: "newlora" } as const;
-    await expect(createLearner({ backbone: join(root, "model"), method })).rejects.toThrow(/by a run alone/);
+describe("a learner with a selection network", () => {
+  const learnerWith = async (kind: "newlora" | "newlora-frozen") => {
+    const learner = await createLearner({
+      backbone: join(root, "model"),
+      method: { adapter: "lora", selector: kind },
+      training: { epochs: 2, batchSize: 4, learningRate: 1e-2, headLearningRate: 5e-2 },
+      threads: 1,
+    });
+    for (const own of [
+      ["aa", "bb"],
+      ["cc", "dd"],
+    ])
+      await learner.learn({ name: own.join(""), train: texts(own), validation: texts(own, "validation", 2) });
+    return learner;
+  };
+
+  test.each([
+    ["newlora", 2],
+    ["newlora-frozen", 3],
+  ] as const)("%s answers by it, and exactly where that is asked", async (kind, passes) => {
+    await using learner = await learnerWith(kind);
+    const asked = texts(["aa", "dd"], "test", 4).map(({ text }) => text);
+    const answers = await learner.predict(asked);
+    expect(answers.map((answer) => answer.passes)).toEqual(asked.map(() => passes));
+    for (const { task, label } of answers) expect(task).toContain(label ?? "nothing");
+    const exact = await learner.predict(asked, { exact: true });
+    expect(exact.map((answer) => answer.passes)).toEqual(asked.map(() => 2));
+    expect(answers.map(({ score }) => score)).not.toEqual(exact.map(({ score }) => score));
+  });
+
+  test("forgets and merges nothing: the network saw every task", async () => {
+    await using learner = await learnerWith("newlora");
+    expect(await refusalOf(learner.forget({ task: "aabb" }))).toContain("share a selection network");
+    expect(await refusalOf(learner.merge(learner))).toContain("share a selection network");
+    expect(learner.tasks.map(({ name }) => name)).toEqual(["aabb", "ccdd"]);
   });
 });

@@ -1,26 +1,27 @@
 /** Routed answers where adapters sit in the uppermost layers alone: a second pass goes on from the first one's trunk. */
-import { type FeatureRows, type LearnedTask, type Logits } from "../../src/continual/types.ts";
+
 import { beforeAll, describe, expect, test } from "vitest";
-import type { AdaptedBackbone } from "../../src/continual/passes/adaptedBackbone.ts";
+import type { AdaptedBackbone } from "../../../src/continual/passes/adaptedBackbone.ts";
+import { TrunkCache } from "../../../src/continual/passes/trunkCache.ts";
+import { TrunkRows, twoPassParts } from "../../../src/continual/passes/trunkRows.ts";
 import {
   decide,
   type RoutedAnswer,
   type Routing,
   route,
-} from "../../src/continual/routing/routedPrediction.ts";
-import { askingWordHeads } from "../../src/continual/routing/routedWords.ts";
-import { readWordRows } from "../../src/continual/statistics/wordStatistics.ts";
-import { TrunkCache } from "../../src/continual/passes/trunkCache.ts";
-import { TrunkRows, twoPassParts } from "../../src/continual/passes/trunkRows.ts";
-import { softmax } from "../../src/core/softmax.ts";
-import { float32, type HostTensor } from "../../src/core/tensor.ts";
-import { nodeRuntime } from "../../src/runtime/node.ts";
-import type { Runtime } from "../../src/runtime/types.ts";
-import { TRUNK_STATE } from "../../src/train/graphs.ts";
-import { drawTasks, encodings, expectClose, families, structureOf, top } from "../support/drawnTasks.ts";
-import { temporaryFolder } from "../support/folders.ts";
-import { randomEncodings, TinyModels } from "../support/openedModels.ts";
-import { tolerances } from "../support/tolerances.ts";
+} from "../../../src/continual/routing/routedPrediction.ts";
+import { askingWordHeads } from "../../../src/continual/routing/routedWords.ts";
+import { readWordRows } from "../../../src/continual/statistics/wordStatistics.ts";
+import type { FeatureRows, LearnedTask, Logits } from "../../../src/continual/types.ts";
+import { softmax } from "../../../src/core/softmax.ts";
+import { float32, type HostTensor } from "../../../src/core/tensor.ts";
+import { nodeRuntime } from "../../../src/runtime/node.ts";
+import type { Runtime } from "../../../src/runtime/types.ts";
+import { TRUNK_STATE } from "../../../src/train/graphs.ts";
+import { drawTasks, encodings, expectClose, families, structureOf, top } from "../../support/drawnTasks.ts";
+import { temporaryFolder } from "../../support/folders.ts";
+import { randomEncodings, TinyModels } from "../../support/openedModels.ts";
+import { tolerances } from "../../support/tolerances.ts";
 
 let models: TinyModels;
 beforeAll(async () => {
@@ -34,7 +35,7 @@ const taskOf = Int32Array.from(rows, (_, i) => i % 3);
 
 const lengths = encodings.map(({ ids }) => ids.length);
 const roomFor = ({ trunkLayers, structure }: AdaptedBackbone) =>
-  TrunkRows.lay(lengths, trunkLayers, structure.backbone.width);
+  TrunkRows.allocate(lengths, trunkLayers, structure.backbone.width);
 
 const flat = (all: readonly Float32Array[]): HostTensor => {
   const values = all.flatMap((one) => [...one]);
@@ -86,7 +87,8 @@ test.each(families)("%s: at word level every token's logits are the same", async
   const [part] = model.twoPassParts(sentences, 1);
   const features = { layers: [0, 3], featureAdapter: tasks[0] ?? expect.unreachable() };
   await readWordRows(model, sentences, features, undefined, part?.trunk);
-  const ask = (trunk?: TrunkRows) => askingWordHeads(model, tasks, sentences, undefined, trunk);
+  const routed = tasks.map((learned) => ({ learned }));
+  const ask = (trunk?: TrunkRows) => askingWordHeads(model, routed, sentences, undefined, trunk);
   const texts = [...sentences.keys()].reverse();
   const of = texts.map((text) => text % 3);
   const tensors = (logits: readonly Logits[]) => logits.map(({ values }) => flat([values]));
