@@ -19,7 +19,7 @@ const text = z.union([z.string(), example]).describe("a text, or { text }");
 const texts = z.array(text).describe("a list of texts");
 const item = z
   .union([
-    z.looseObject({ text: z.string(), textPair: z.string().optional(), label: z.string() }),
+    z.looseObject({ text: z.string(), textPair: z.string().optional(), label: name }),
     z.looseObject({ words: z.array(z.string()), tags: z.array(z.string()) }),
   ])
   .describe("{ text, label }, or { words, tags }");
@@ -40,8 +40,8 @@ const calls = {
       validation: items.optional(),
       // A task of a stream has one; nothing is learned from it.
       test: items.optional(),
-      labels: z.array(z.string()).optional(),
-      types: z.array(z.string()).optional(),
+      labels: z.array(name).optional(),
+      types: z.array(name).optional(),
     }),
     options: optional({ ...changing, statisticsOnly: flag }),
   },

@@ -53,6 +53,7 @@ const ofModels: readonly Case[] = [
   ["learn", [{ name: "t", train: [{ label: "a" }] }], "task.train.0.text: expected a text, got nothing"],
   ["learn", [{ name: "t", train: [{ text: "a", label: 3 }] }], "task.train.0.label: expected a text, got 3"],
   ["learn", [{ name: "t", train: [{ text: "a", label: true }] }], "label: expected a text, got true"],
+  ["learn", [{ name: "t", train: [{ text: "a", label: "" }] }], "label: expected a text of at least 1"],
   ["learn", [{ name: "t", train: [{ text: 5, label: "a" }] }], "task.train.0.text: expected a text, got 5"],
   ["learn", [{ name: "t", trian: train }], "task.trian: expected the key train (did you mean it?)"],
   [
@@ -138,6 +139,41 @@ describe("a wrong argument", () => {
     expect((await ofRun(config, { resum: true })).message).toContain(
       "options.resum: expected the key resume",
     );
+  });
+});
+
+describe("a task that cannot be learned from", () => {
+  const texts: readonly (readonly [task: object, says: string])[] = [
+    [{ name: " ", train }, "a task needs a name"],
+    [{ name: "t", train: [] }, 'task "t": has no training examples'],
+    [
+      { name: "t", train: [{ words: ["a"], tags: ["O"] }] },
+      "number 1: has tagged words, but this model gives",
+    ],
+    [{ name: "t", train, labels: ["a", "b", "a"] }, 'task "t": names a label twice: a, b, a'],
+    [{ name: "t", train, labels: ["a"] }, 'label "b" is none of the task\'s: a'],
+    [{ name: "t", train, labels: ["a", "b", "c"] }, 'has no training example of "c"'],
+    [{ name: "t", train: train.slice(1) }, 'has a single class, "b"'],
+  ];
+  const words: readonly (readonly [task: object, says: string])[] = [
+    [{ name: "t", train }, "sentence 1: has no tags, and this model tags words"],
+    [{ name: "t", train: [{ words: ["a"], tags: [] }] }, "sentence 1: has 1 words, but 0 tags"],
+    [{ name: "t", train: [{ words: ["a"], tags: ["X"] }] }, 'sentence 1, word 1: "X" is not a tag'],
+    [{ name: "t", train: [{ words: ["a"], tags: ["O"] }] }, 'task "t": has no entities to learn'],
+    [{ name: "t", types: ["y"], train: [{ words: ["a"], tags: ["B-x"] }] }, 'has no training entity of "y"'],
+  ];
+
+  test.each([
+    ["texts", {}, texts],
+    ["words", { level: "word" }, words],
+  ] as const)("of %s is refused, and says why", async (_, settings, cases) => {
+    await using model = await learner(settings);
+    for (const [task, says] of cases) {
+      const error = await failureOf(call(model, "learn", [task]));
+      expect(error.message).toContain(says);
+      expect(error.code).toBe("DATA");
+    }
+    expect(model.tasks).toEqual([]);
   });
 });
 
