@@ -19,7 +19,7 @@ const text = z.union([z.string(), example]).describe("a text, or { text }");
 const texts = z.array(text).describe("a list of texts");
 const item = z
   .union([
-    z.looseObject({ text: z.string(), textPair: z.string().optional(), label: name }),
+    z.looseObject({ text: z.string(), textPair: z.string().optional(), label: z.string() }),
     z.looseObject({ words: z.array(z.string()), tags: z.array(z.string()) }),
   ])
   .describe("{ text, label }, or { words, tags }");

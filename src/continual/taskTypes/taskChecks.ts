@@ -47,6 +47,8 @@ export function checkLabels(
   const found = [...new Set(labelledItems(train, `${where}, train`).map(({ label }) => label))];
   const labels = given ?? found;
   const stray = found.find((label) => !labels.includes(label));
+  if (labels.some((label) => label.trim() === ""))
+    throw new DataError(`${where}: has a label without a name`);
   if (new Set(labels).size < labels.length)
     throw new DataError(`${where}: names a label twice: ${labels.join(", ")}`);
   if (stray !== undefined)
