@@ -5,13 +5,10 @@
  * by seed 1; CLINC150 has its own validation part, Banking77's is held out of train. A network that begins anew is a
  * function of the last task's fit alone, so only that one is made.
  */
-import { argmax, type FeatureRows } from "../src/continual/types.ts";
+
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { loadBackbone } from "../src/model/settings/backbone.ts";
 import { resolveConfig } from "../src/config/load.ts";
-import { resolveStructure, resolveTraining } from "../src/model/settings/structure.ts";
-import { AdaptedBackbone } from "../src/continual/passes/adaptedBackbone.ts";
 import { measureClasses, mixRows } from "../src/continual/newlora/selectorFrozen.ts";
 import { SelectionNetwork } from "../src/continual/newlora/selectorNetwork.ts";
 import {
@@ -20,10 +17,15 @@ import {
   initSelector,
   type SelectorTensors,
 } from "../src/continual/newlora/selectorState.ts";
+import { AdaptedBackbone } from "../src/continual/passes/adaptedBackbone.ts";
+import { argmax, type FeatureRows } from "../src/continual/types.ts";
 import { ConfigError } from "../src/core/errors.ts";
 import { createRng } from "../src/core/random.ts";
-import { loadStream } from "../src/data/stream.ts";
 import type { LabelledExample } from "../src/data/files/types.ts";
+import { loadStream } from "../src/data/stream.ts";
+import { loadBackbone } from "../src/model/settings/backbone.ts";
+import { settingsOf } from "../src/model/settings/settings.ts";
+import { resolveStructure, resolveTraining } from "../src/model/settings/structure.ts";
 import { nodeRuntime } from "../src/runtime/node.ts";
 import type { TrainingOptions } from "../src/train/trainer.ts";
 
@@ -72,7 +74,7 @@ async function prepare(recipe: string, tasks: number): Promise<Material> {
     process.cwd(),
   );
   const loaded = await loadBackbone(config.backbone);
-  const structure = resolveStructure(config, loaded);
+  const structure = resolveStructure(settingsOf(config), loaded);
   await using model = new AdaptedBackbone({
     structure,
     tokenizer: loaded.tokenizer,

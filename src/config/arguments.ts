@@ -40,8 +40,8 @@ const calls = {
       validation: items.optional(),
       // A task of a stream has one; nothing is learned from it.
       test: items.optional(),
-      labels: z.array(z.string()).optional(),
-      types: z.array(z.string()).optional(),
+      labels: z.array(name).optional(),
+      types: z.array(name).optional(),
     }),
     options: optional({ ...changing, statisticsOnly: flag }),
   },

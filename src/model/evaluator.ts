@@ -78,6 +78,8 @@ interface Parts<E extends EncodedItems, R> {
     readonly routing?: R;
   };
   readonly untrained: (task: Pick<TaskToLearn, "name" | "labels">) => Promise<LearnedTask>;
+  /** Tells the task type which labels may be answers: those of a state, and some more. */
+  readonly expectLabels: (state: ModelState, more: readonly string[]) => void;
 }
 
 export class Evaluator<E extends EncodedItems, R> implements RunEvaluator {
@@ -110,7 +112,8 @@ export class Evaluator<E extends EncodedItems, R> implements RunEvaluator {
     tested: readonly TestedTask[],
     { router, known, next, signal }: EvaluateOptions = {},
   ): Promise<EvaluatedState> {
-    const { type } = this.parts;
+    const { type, expectLabels } = this.parts;
+    expectLabels(state, next?.labels ?? []);
     const learned = state.tasks.flatMap((task) => task.learned ?? []);
     const tests = type.sharesTest
       ? tested.slice(0, 1).map((task) => this.test(0, task))

@@ -195,7 +195,13 @@ export class Model<E extends EncodedItems, R> implements ContinualModel {
     const { statistics } = this.parts;
     const routerOf = (router: StateRouter | undefined) => this.routers.routed(router);
     return new Evaluator<E, R>(
-      { type: this.own, statistics, routerOf, untrained: (task) => this.untrained(task) },
+      {
+        type: this.own,
+        statistics,
+        routerOf,
+        untrained: (task) => this.untrained(task),
+        expectLabels: (state, more) => this.learning.expect(this.own, state, more),
+      },
       options,
     );
   }

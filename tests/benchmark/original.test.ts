@@ -2,10 +2,10 @@ import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { originalSchema } from "../../src/benchmark/original/flags.ts";
-import { parseWords } from "../../src/benchmark/original/given.ts";
 import { type LoadedOriginal, loadOriginal } from "../../src/benchmark/original/load.ts";
 import { otherFlags, otherMethods } from "../../src/benchmark/original/methods.ts";
-import { flagBehind, type Surroundings, translate } from "../../src/benchmark/original/translate.ts";
+import { parseWords } from "../../src/benchmark/original/readFlags.ts";
+import { flagBehind, type TranslationContext, translate } from "../../src/benchmark/original/translate.ts";
 import { encodeSentenceTasks } from "../../src/benchmark/prepare/encode.ts";
 import { originalPage, renderOriginalPage } from "../../tools/docs/original.ts";
 import { issuesOf } from "../support/errors.ts";
@@ -42,16 +42,16 @@ async function load(yaml: string, ...words: string[]): Promise<LoadedOriginal & 
   return { ...(await loadOriginal({ file, words, faithful: false })), data };
 }
 
-const around: Surroundings = {
+const context: TranslationContext = {
   file: "x/LoRA.yaml",
   dataFolder: "/data/clinc150_task15",
   wordLevel: false,
   faithful: false,
-  given: new Set(["method", "seed"]),
+  explicit: new Set(["method", "seed"]),
 };
 
-function raw(flags: Readonly<Record<string, unknown>>, changes: Partial<Surroundings> = {}) {
-  return translate(originalSchema.parse({ method: "PEFT", ...flags }), { ...around, ...changes });
+function raw(flags: Readonly<Record<string, unknown>>, changes: Partial<TranslationContext> = {}) {
+  return translate(originalSchema.parse({ method: "PEFT", ...flags }), { ...context, ...changes });
 }
 
 test("the original's LoRA.yaml with its README's flags becomes a configuration of ours", async () => {
@@ -334,7 +334,7 @@ describe("translation", () => {
 
   test("the run folder is named by prefix and file", () => {
     expect(raw({ exp_prefix: "try" }).raw.out).toBe(join("experiments", "try-LoRA"));
-    const { file: _, ...alone } = around;
+    const { file: _, ...alone } = context;
     const flagsAlone = translate(originalSchema.parse({ method: "PEFT", dump_path: "" }), alone);
     expect(flagsAlone.raw.out).toBe("default");
   });

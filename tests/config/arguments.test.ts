@@ -141,6 +141,42 @@ describe("a wrong argument", () => {
   });
 });
 
+describe("a task that cannot be learned from", () => {
+  const texts: readonly (readonly [task: object, says: string])[] = [
+    [{ name: " ", train }, "a task needs a name"],
+    [{ name: "t", train: [] }, 'task "t": has no training examples'],
+    [
+      { name: "t", train: [{ words: ["a"], tags: ["O"] }] },
+      "number 1: has tagged words, but this model gives",
+    ],
+    [{ name: "t", train, labels: ["a", "b", "a"] }, 'task "t": names a label twice: a, b, a'],
+    [{ name: "t", train, labels: ["a"] }, 'label "b" is none of the task\'s: a'],
+    [{ name: "t", train, labels: ["a", "b", "c"] }, 'has no training example of "c"'],
+    [{ name: "t", train: train.slice(1) }, 'has a single class, "b"'],
+    [{ name: "t", train: [...train, { text: "three", label: " " }] }, 'task "t": has a label without a name'],
+  ];
+  const words: readonly (readonly [task: object, says: string])[] = [
+    [{ name: "t", train }, "sentence 1: has no tags, and this model tags words"],
+    [{ name: "t", train: [{ words: ["a"], tags: [] }] }, "sentence 1: has 1 words, but 0 tags"],
+    [{ name: "t", train: [{ words: ["a"], tags: ["X"] }] }, 'sentence 1, word 1: "X" is not a tag'],
+    [{ name: "t", train: [{ words: ["a"], tags: ["O"] }] }, 'task "t": has no entities to learn'],
+    [{ name: "t", types: ["y"], train: [{ words: ["a"], tags: ["B-x"] }] }, 'has no training entity of "y"'],
+  ];
+
+  test.each([
+    ["texts", {}, texts],
+    ["words", { level: "word" }, words],
+  ] as const)("of %s is refused, and says why", async (_, settings, cases) => {
+    await using model = await learner(settings);
+    for (const [task, says] of cases) {
+      const error = await failureOf(call(model, "learn", [task]));
+      expect(error.message).toContain(says);
+      expect(error.code).toBe("DATA");
+    }
+    expect(model.tasks).toEqual([]);
+  });
+});
+
 describe("a setting", () => {
   const create = (settings: object) => failureOf(call(api, "createLearner", [settings]));
 

@@ -2,11 +2,11 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
-import { readManifest } from "../../src/workspace/manifest.ts";
 import { selectorFile } from "../../src/continual/newlora/selectorState.ts";
 import { ConfigError, StoreError } from "../../src/core/errors.ts";
 import type { RunEvent } from "../../src/core/record.ts";
 import { readRunRecord } from "../../src/report/record/record.ts";
+import { readManifest } from "../../src/workspace/manifest.ts";
 import { isA, TinyRuns, warningsOf } from "../support/runs.ts";
 import { writeTinyExperiment } from "../support/tinyStreams.ts";
 

@@ -17,7 +17,7 @@ import { openGenerator } from "../../src/store/generator.ts";
 import { loadAdapter, openRun } from "../../src/store/openRun.ts";
 import { accrete } from "../support/cli.ts";
 import { failureOf } from "../support/errors.ts";
-import { configWith, runToEnd, type Settings, TinyRuns } from "../support/runs.ts";
+import { configWith, isA, runToEnd, type Settings, TinyRuns } from "../support/runs.ts";
 import { writeTinyDecoder, writeTinyModel } from "../support/tinyModels.ts";
 import { jsonl } from "../support/tinyStreams.ts";
 import { digits } from "../support/tolerances.ts";
@@ -123,6 +123,17 @@ describe("a run with head: none", () => {
     const again = await runTo("resumed");
     expect(again.some(({ type }) => type === "run-resumed")).toBe(true);
     expect(await runs.adapterBytes("resumed")).toEqual(await runs.adapterBytes("run"));
+  });
+
+  it("is evaluated alike when it was interrupted between learning and evaluating its last task", async () => {
+    const evaluatedBy = (all: readonly RunEvent[]) =>
+      all.flatMap((event) => {
+        if (event.type !== "evaluated" || event.task !== 1) return [];
+        const { time: _, seconds: __, ...figures } = event;
+        return figures;
+      });
+    await runs.run("late", {}, { stopAfter: isA("task-learned", 1) });
+    expect(evaluatedBy(await runTo("late"))).toEqual(evaluatedBy(events));
   });
 });
 

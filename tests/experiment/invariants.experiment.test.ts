@@ -1,22 +1,23 @@
 /** What must hold whatever is learned. All of it on adapters that were really trained: with B = 0 it would say nothing. */
-import { type LearnedTask } from "../../src/continual/types.ts";
+
 import { cp, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import fc from "fast-check";
 import { beforeAll, describe, expect, expectTypeOf, test } from "vitest";
-import { loadBackbone } from "../../src/model/settings/backbone.ts";
-import { openRun } from "../../src/app/predictor.ts";
-import { runExperiment } from "../../src/experiment/runExperiment.ts";
-import { fromSavedAdapter } from "../../src/model/savedTask.ts";
 import { AdaptedBackbone } from "../../src/continual/passes/adaptedBackbone.ts";
+import { fromSavedAdapter } from "../../src/continual/taskTypes/savedTask.ts";
+import type { LearnedTask } from "../../src/continual/types.ts";
 import type { RunEvent } from "../../src/core/record.ts";
 import { float32, type HostTensor } from "../../src/core/tensor.ts";
 import type { Example, LabelledExample } from "../../src/data/files/types.ts";
+import { runExperiment } from "../../src/experiment/runExperiment.ts";
 import { decodeSafetensors, encodeSafetensors } from "../../src/io/safetensors.ts";
+import { loadBackbone } from "../../src/model/settings/backbone.ts";
 import type { Pooling } from "../../src/nn/features.ts";
 import { readPeftFolder } from "../../src/peft/checkpoint.ts";
 import { loraScaling } from "../../src/peft/lora.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
+import { openRun } from "../../src/store/openRun.ts";
 import type { ModelStructure } from "../../src/train/graphs.ts";
 import { bytesBelow } from "../support/folders.ts";
 import { TinyRuns } from "../support/runs.ts";

@@ -8,7 +8,7 @@ import { ConfigError, type ConfigIssue } from "../../core/errors.ts";
 import { CONTINUAL_CONFIG } from "../../data/continual.ts";
 import { isWordLevel } from "../../data/continualWords.ts";
 import { type FlagName, flagMeanings, isFlag, type OriginalValues } from "./flags.ts";
-import { collectGiven, type Given, nameFlag, parseWords, readValues, unusedFlags } from "./given.ts";
+import { collectFlags, nameFlag, parseWords, readValues, type SetFlags, unusedFlags } from "./readFlags.ts";
 import { flagBehind, translate } from "./translate.ts";
 
 export interface OriginalSource {
@@ -17,35 +17,6 @@ export interface OriginalSource {
   /** What was typed behind, flag by flag. */
   readonly words: readonly string[];
   readonly faithful: boolean;
-}
-
-/** A folder of the two-file layout: as it is named, or below `./dataset` as in the original. */
-function findData(dataset: string): { readonly folder: string } | { readonly looked: readonly string[] } {
-  const looked = [resolve(dataset), resolve("dataset", dataset)];
-  const folder = looked.find((each) => existsSync(join(each, CONTINUAL_CONFIG)));
-  return folder === undefined ? { looked } : { folder };
-}
-
-/** What the translation needs of the files, and what to say where they are not there. */
-async function lookAround(
-  values: OriginalValues,
-  given: Given,
-): Promise<{
-  readonly dataFolder: string;
-  readonly wordLevel: boolean;
-  readonly issues: readonly ConfigIssue[];
-}> {
-  const found = findData(values.dataset);
-  if ("folder" in found) {
-    const wordLevel = await isWordLevel(found.folder);
-    return { dataFolder: found.folder, wordLevel, issues: [] };
-  }
-  const issue = {
-    path: nameFlag("dataset", given, values),
-    expected: `a folder with ${CONTINUAL_CONFIG}, which accrete prepare makes`,
-    received: `none at ${found.looked.join(" or ")}`,
-  };
-  return { dataFolder: resolve(values.dataset), wordLevel: false, issues: [issue] };
 }
 
 export interface LoadedOriginal {
@@ -62,19 +33,15 @@ export interface LoadedOriginal {
   readonly savesCheckpoints: boolean;
 }
 
-function countProblems(issues: readonly ConfigIssue[]): string {
-  return issues.length === 1 ? "1 problem" : `${issues.length} problems`;
-}
-
 function fail(place: string, issues: readonly ConfigIssue[]): never {
-  throw new ConfigError(`${place}: ${countProblems(issues)}`, {
+  throw new ConfigError(`${place}: ${issues.length === 1 ? "1 problem" : `${issues.length} problems`}`, {
     issues,
     hint: "docs/original.md lists the flags and what becomes of them.",
   });
 }
 
-function tellTyped(given: Given): string[] {
-  return [...given.flags.values()]
+function describeTyped({ flags }: SetFlags): string[] {
+  return [...flags.values()]
     .filter(({ source }) => source === "command line")
     .map(({ written, replaced }) =>
       replaced === undefined
@@ -83,15 +50,16 @@ function tellTyped(given: Given): string[] {
     );
 }
 
-function tellUnused(given: Given): string[] {
-  const unused = unusedFlags(given);
-  const warnings = unused.length === 0 ? [] : [`of no concern here: ${unused.join(", ")}`];
-  const methods = [...new Set(given.others.map(({ method }) => method))];
-  for (const method of methods) {
-    const flags = given.others.filter((other) => other.method === method).map(({ written }) => written);
-    warnings.push(`of no concern here, as only the method ${method} reads them: ${flags.join(", ")}`);
-  }
-  return warnings;
+function describeUnused(set: SetFlags): string[] {
+  const unused = unusedFlags(set);
+  const methods = [...new Set(set.others.map(({ method }) => method))];
+  return [
+    ...(unused.length === 0 ? [] : [`of no concern here: ${unused.join(", ")}`]),
+    ...methods.map((method) => {
+      const flags = set.others.filter((other) => other.method === method).map(({ written }) => written);
+      return `of no concern here, as only the method ${method} reads them: ${flags.join(", ")}`;
+    }),
+  ];
 }
 
 /** Boolean flags that change a run. */
@@ -102,24 +70,24 @@ const booleans = [
   "backbone_random_init",
 ] as const satisfies readonly FlagName[];
 
-function tellBooleans(given: Given, values: OriginalValues): string[] {
+function describeBooleans({ flags }: SetFlags, values: OriginalValues): string[] {
   return booleans
-    .filter((name) => given.flags.get(name)?.source === "command line" && !values[name])
-    .map((name) => `${given.flags.get(name)?.written} is false here; the original takes any text for true.`);
+    .filter((name) => flags.get(name)?.source === "command line" && !values[name])
+    .map((name) => `${flags.get(name)?.written} is false here; the original takes any text for true.`);
 }
 
 /** The refusals of our own schema name the flag that led to them. */
 function nameRefusals(
   error: ConfigError,
-  given: Given,
+  set: SetFlags,
   values: OriginalValues,
   overrides: readonly Override[],
 ): ConfigIssue[] {
   return error.issues.map((issue) => {
-    const set = overrides.some(({ key }) => issue.path === key || issue.path.startsWith(`${key}.`));
+    const isOverridden = overrides.some(({ key }) => issue.path === key || issue.path.startsWith(`${key}.`));
     const flag = flagBehind(issue, flagMeanings);
-    if (set || flag === undefined || !isFlag(flag)) return issue;
-    return { ...issue, path: `${nameFlag(flag, given, values)}, our ${issue.path}` };
+    if (isOverridden || flag === undefined || !isFlag(flag)) return issue;
+    return { ...issue, path: `${nameFlag(flag, set, values)}, our ${issue.path}` };
   });
 }
 
@@ -141,41 +109,47 @@ export async function loadOriginal(
     throw new ConfigError(`${stray.join(" ")}: a configuration and --cfg at once`, {
       hint: "With --cfg, everything is a flag: --name value.",
     });
-  const given = collectGiven(file, typed);
-  const { values, issues: outOfRange } = readValues(given);
+  const set = collectFlags(file, typed);
+  const { values, issues: outOfRange } = readValues(set);
   if (values === undefined || outOfRange.length > 0) fail(place, outOfRange);
-  const { issues: missing, ...around } = await lookAround(values, given);
+  // A folder of the two-file layout: as it is named, or below `./dataset` as in the original.
+  const folders = [resolve(values.dataset), resolve("dataset", values.dataset)];
+  const dataFolder = folders.find((each) => existsSync(join(each, CONTINUAL_CONFIG)));
   const translation = translate(values, {
-    ...around,
+    dataFolder: dataFolder ?? resolve(values.dataset),
+    wordLevel: dataFolder !== undefined && (await isWordLevel(dataFolder)),
     ...(flagsAlone ? {} : { file: source.file }),
     faithful: source.faithful,
-    given: new Set(given.flags.keys()),
+    explicit: new Set(set.flags.keys()),
   });
-  const refused = translation.issues.map(({ flag, ...issue }) => ({
-    path: nameFlag(flag, given, values),
-    ...issue,
-  }));
   const { raw, applied, issues } = applyOverrides(translation.raw, overrides);
   await loadExtensions(raw, process.cwd());
-  const config = ((): ResolvedConfig => {
-    const earlier = [...refused, ...missing, ...issues];
+  const missing = {
+    path: nameFlag("dataset", set, values),
+    expected: `a folder with ${CONTINUAL_CONFIG}, which accrete prepare makes`,
+    received: `none at ${folders.join(" or ")}`,
+  };
+  const earlier: readonly ConfigIssue[] = [
+    ...translation.issues.map(({ flag, ...issue }) => ({ path: nameFlag(flag, set, values), ...issue })),
+    ...(dataFolder === undefined ? [missing] : []),
+    ...issues,
+  ];
+  const resolved = (): ResolvedConfig => {
     try {
       return resolveConfig(raw, process.cwd(), place, earlier);
     } catch (cause) {
       if (!(cause instanceof ConfigError)) throw cause;
-      return fail(place, [
-        ...earlier,
-        ...nameRefusals(cause, given, values, overrides).slice(earlier.length),
-      ]);
+      const refusals = nameRefusals(cause, set, values, overrides);
+      return fail(place, [...earlier, ...refusals.slice(earlier.length)]);
     }
-  })();
+  };
   return {
-    config,
-    typed: tellTyped(given),
+    config: resolved(),
+    typed: describeTyped(set),
     overrides: applied,
     inFile: Object.keys(file).length,
-    deviations: [...translation.deviations, ...tellBooleans(given, values)],
-    warnings: tellUnused(given),
+    deviations: [...translation.deviations, ...describeBooleans(set, values)],
+    warnings: describeUnused(set),
     savesCheckpoints: values.save_ckpt,
   };
 }

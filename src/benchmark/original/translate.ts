@@ -10,7 +10,7 @@ import { otherMethods } from "./methods.ts";
 type Tree = Readonly<Record<string, unknown>>;
 
 /** What the flags alone do not say. */
-export interface Surroundings {
+export interface TranslationContext {
   /** The YAML file; it names the run. */
   readonly file?: string;
   /** The folder of the two-file layout. */
@@ -20,7 +20,7 @@ export interface Surroundings {
   /** Take the original's way where ours differs on purpose. */
   readonly faithful: boolean;
   /** Flags that were typed or stand in the file. */
-  readonly given: ReadonlySet<FlagName>;
+  readonly explicit: ReadonlySet<FlagName>;
 }
 
 export interface Translation {
@@ -37,7 +37,7 @@ export interface Translation {
 
 interface Draft {
   readonly values: OriginalValues;
-  readonly around: Surroundings;
+  readonly context: TranslationContext;
   readonly deviations: string[];
   readonly issues: { flag: FlagName; expected: string; received: string }[];
 }
@@ -48,7 +48,7 @@ function refuse(draft: Draft, flag: FlagName, expected: string, received = Strin
 
 /** What the original can do and this program cannot, by name. */
 function refuseMethods(draft: Draft): void {
-  const { values, around } = draft;
+  const { values, context } = draft;
   const { method } = values;
   if (method !== "PEFT") {
     const other = otherMethods[method];
@@ -56,7 +56,7 @@ function refuseMethods(draft: Draft): void {
     const hint = near === undefined ? "" : ` (did you mean ${near}?)`;
     const received = other === undefined ? `${method}, which the original has not${hint}` : method;
     const replays = other?.replays === true ? ", and nothing is replayed or generated to train on again" : "";
-    const left = around.given.has("method") ? "" : ", the original's default";
+    const left = context.explicit.has("method") ? "" : ", the original's default";
     refuse(draft, "method", `PEFT: it is the only method here${replays}`, `${received}${left}`);
   }
   if (values.is_replay) refuse(draft, "is_replay", "False: nothing is replayed");
@@ -76,10 +76,10 @@ function initOf({ values }: Draft): unknown {
 }
 
 function selectorOf(draft: Draft): Tree {
-  const { values, around } = draft;
+  const { values, context } = draft;
   if (values.Sub_PEFT_type === "NewLoRA") return { selector: "newlora" };
   if (values.Sub_PEFT_type !== undefined || values.PEFT_type !== "LoRA") return {};
-  if (around.faithful) return { selector: "newlora" };
+  if (context.faithful) return { selector: "newlora" };
   draft.deviations.push("Sub_PEFT_type is absent, which means none here (--faithful: NewLoRA).");
   return {};
 }
@@ -108,15 +108,15 @@ function methodOf(draft: Draft): Tree {
 
 const heads = { None: "none", Linear: "linear", CosineLinear: { kind: "cosine", scale: 1 } } as const;
 
-function isWordLevel({ values, around }: Draft): boolean {
+function isWordLevel({ values, context }: Draft): boolean {
   if (values.classification_type !== "auto") return values.classification_type === "word-level";
   const known = knownDataset(values.dataset)?.level;
-  return known === undefined ? around.wordLevel : known === "word";
+  return known === undefined ? context.wordLevel : known === "word";
 }
 
 /** How a sentence becomes a vector; empty where nothing reads one. */
 function featureOf(draft: Draft): Tree {
-  const { values, around, deviations } = draft;
+  const { values, context, deviations } = draft;
   if (values.classifier === "None" || isWordLevel(draft)) return {};
   const prompted = values.PEFT_type === "PromptTuning";
   if (values.backbone_extract_token === "last_token") {
@@ -128,7 +128,7 @@ function featureOf(draft: Draft): Tree {
   }
   if (values.backbone_type === "generative")
     refuse(draft, "backbone_extract_token", "last_token, with a generative backbone");
-  if (prompted && around.faithful) return { feature: { pooling: "peft-first", normalize: false } };
+  if (prompted && context.faithful) return { feature: { pooling: "peft-first", normalize: false } };
   if (prompted)
     deviations.push(
       "cls_token under prompt tuning is the text's own [CLS] (--faithful: the first virtual token).",
@@ -187,13 +187,13 @@ function maxLengthOf(draft: Draft): number {
 }
 
 function trainingOf(draft: Draft): Tree {
-  const { values, around, deviations } = draft;
+  const { values, context, deviations } = draft;
   const { weight_decay: weightDecay, early_stop: patience } = values;
   if (values.classifier !== "None" && weightDecay !== 0.01)
     deviations.push(
       `weight_decay ${weightDecay} holds for the head too, which in the original has torch's default of 0.01.`,
     );
-  const stops = patience > 0 && !around.faithful;
+  const stops = patience > 0 && !context.faithful;
   if (stops)
     deviations.push("early_stop is obeyed; the original's PEFT method never reads it (nor does --faithful).");
   return {
@@ -213,8 +213,8 @@ function trainingOf(draft: Draft): Tree {
   };
 }
 
-function outOf({ values, around }: Draft): string {
-  const stem = around.file === undefined ? undefined : basename(around.file).split(".")[0];
+function outOf({ values, context }: Draft): string {
+  const stem = context.file === undefined ? undefined : basename(context.file).split(".")[0];
   return join(
     values.dump_path === "" ? "." : values.dump_path,
     stem === undefined ? values.exp_prefix : `${values.exp_prefix}-${stem}`,
@@ -222,10 +222,10 @@ function outOf({ values, around }: Draft): string {
 }
 
 /** Translates flags that are each in their range. The configuration's paths are relative to the working directory. */
-export function translate(values: OriginalValues, around: Surroundings): Translation {
-  const draft: Draft = { values, around, deviations: [], issues: [] };
+export function translate(values: OriginalValues, context: TranslationContext): Translation {
+  const draft: Draft = { values, context, deviations: [], issues: [] };
   refuseMethods(draft);
-  if (!around.given.has("seed"))
+  if (!context.explicit.has("seed"))
     draft.deviations.push("seed is not given: 1 here, where the original draws anew each time.");
   const raw = {
     backbone: values.backbone,
@@ -236,7 +236,7 @@ export function translate(values: OriginalValues, around: Surroundings): Transla
     ...featureOf(draft),
     ...promptOf(draft),
     // The original looks for no texts that train and test share; its own files have some.
-    stream: { path: around.dataFolder, format: "continual", allowOverlap: true },
+    stream: { path: context.dataFolder, format: "continual", allowOverlap: true },
     training: trainingOf(draft),
     ...probingOf(draft),
     seed: values.seed === "" ? 1 : values.seed,

@@ -47,6 +47,10 @@ export function checkLabels(
   const found = [...new Set(labelledItems(train, `${where}, train`).map(({ label }) => label))];
   const labels = given ?? found;
   const stray = found.find((label) => !labels.includes(label));
+  if (labels.some((label) => label.trim() === ""))
+    throw new DataError(`${where}: has a label without a name`);
+  if (new Set(labels).size < labels.length)
+    throw new DataError(`${where}: names a label twice: ${labels.join(", ")}`);
   if (stray !== undefined)
     throw new DataError(`${where}: label "${stray}" is none of the task's: ${labels.join(", ")}`);
   const empty = labels.find((label) => !found.includes(label));
@@ -56,7 +60,7 @@ export function checkLabels(
   );
   if (unseen !== undefined)
     throw new DataError(`${where}: validation has the label "${unseen.label}", which train has not`);
-  if (new Set(labels).size < least)
+  if (labels.length < least)
     throw new DataError(
       `${where}: has a single class, "${labels[0]}": there is nothing to tell it apart from`,
       {

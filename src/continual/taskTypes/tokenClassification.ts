@@ -1,6 +1,6 @@
 // Dimensions: n sentences, T tokens of a sentence, C slots of a head.
 /** A tag a word, from a head over every token: entities, task by task of their types. */
-import { CheckpointError, ConfigError, DataError, StoreError } from "../../core/errors.ts";
+import { CheckpointError, ConfigError, DataError } from "../../core/errors.ts";
 import { type Rng, shuffled } from "../../core/random.ts";
 import type { WordEncoding } from "../../data/encoding/wordEncoding.ts";
 import { OUTSIDE, type TaggedSentence, toIob2, typeOf } from "../../data/files/conll.ts";
@@ -102,6 +102,8 @@ export class TokenClassification implements TaskType<EncodedSentences> {
     const found = train.flatMap(({ tags }) => tags.flatMap((tag) => typeOf(tag) ?? []));
     const types = [...new Set(task.types ?? (task.labels && typesOf(task.labels)) ?? found)];
     if (types.length === 0) throw new DataError(`task "${name}": has no entities to learn`);
+    const empty = types.find((type) => !found.includes(type));
+    if (empty !== undefined) throw new DataError(`task "${name}": has no training entity of "${empty}"`);
     const labels = types.flatMap((type) => [`B-${type}`, `I-${type}`]);
     const taken = known.flatMap((other) => other.labels).filter((label) => labels.includes(label));
     if (this.outside === "first" && taken.length > 0)
@@ -267,9 +269,9 @@ export class TokenClassification implements TaskType<EncodedSentences> {
   score({ tasks, til, cil, routed }: AnsweredTests): EvaluationFigures {
     // Types of tasks that are not learned yet are O in the latest task's test.
     const gold = goldTags(tasks.at(-1)?.test ?? []);
-    const counts = (answers: readonly Answer[] | undefined) => countEntities(gold, answeredTags(answers));
+    const counts = (answers: readonly Answer[] | undefined) => countAnswers(gold, answers);
     const own = tasks.map(({ test, types = [] }, j) =>
-      countEntities(goldTags(maskTypes(tagged(test), types)), answeredTags(til[j])),
+      countAnswers(goldTags(maskTypes(tagged(test), types)), til[j]),
     );
     const passes = (answers: readonly Answer[] | undefined) => answers?.[0]?.passes ?? 0;
     const asked = routed?.[0];
@@ -344,13 +346,23 @@ function tagsOf(choices: readonly (readonly WordChoice[])[]): readonly (readonly
 }
 
 function goldTags(items: readonly Item[]): readonly (readonly string[])[] {
-  return items.map((item) => {
+  return items.map((item, i) => {
     if (isTaggedSentence(item)) return item.tags;
-    throw new StoreError("entities are scored against tags, and an item has none");
+    throw new DataError(`sentence ${i + 1}: has no tags, and this model tags words`, {
+      hint: "Give sentences of { words, tags }.",
+    });
   });
 }
 
-function answeredTags(answers: readonly Answer[] = []): readonly (readonly string[])[] {
+/** @param answers absent where the exact protocols' figures are known, and nothing was asked for them */
+function countAnswers(
+  gold: readonly (readonly string[])[],
+  answers: readonly Answer[] | undefined,
+): EntityCounts {
+  return answers === undefined ? new Map() : countEntities(gold, answeredTags(answers));
+}
+
+function answeredTags(answers: readonly Answer[]): readonly (readonly string[])[] {
   return answers.map((answer) => (isTagged(answer) ? answer.tags : []));
 }
 

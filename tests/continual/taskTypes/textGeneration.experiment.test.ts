@@ -88,7 +88,10 @@ describe("two toy tasks, learned as answers in words", () => {
         known.push(learned);
       }
       const never = () => expect.unreachable();
-      const evaluator = new Evaluator({ type, routerOf: never, untrained: never }, {});
+      const evaluator = new Evaluator(
+        { type, routerOf: never, untrained: never, expectLabels: () => {} },
+        {},
+      );
       const state = { tasks: known.map((task) => ({ ...task, learned: task })) };
       const { figures: row } = await evaluator.evaluate(state, tasks);
       if (row.type !== "evaluated") expect.unreachable();

@@ -180,7 +180,7 @@ describe.each([
     const learned = await fitTasks(type, training, tasks);
     const passes = vi.spyOn(model, "tokenLogitsOfTasks");
     const never = () => expect.unreachable();
-    const evaluator = new Evaluator({ type, routerOf: never, untrained: never }, {});
+    const evaluator = new Evaluator({ type, routerOf: never, untrained: never, expectLabels: () => {} }, {});
     const evaluate = async (count: number) => {
       const state = { tasks: learned.slice(0, count).map((task) => ({ ...task, learned: task })) };
       const { figures } = await evaluator.evaluate(state, tasks.slice(0, count));
