@@ -10,6 +10,7 @@ import { accuracyOf, fitInverseTemperature } from "./calibration.ts";
 import { chooseClosed } from "./closedFit.ts";
 import type { ChosenMember, FitContext } from "./fitContext.ts";
 import { type Split, splitStatistics } from "./heldOut.ts";
+import { chooseKernel } from "./kernelFit.ts";
 import { autoKinds, learnsClassPrior, type MemberSpec, routerMembers } from "./members.ts";
 import { chooseNetwork } from "./networkFit.ts";
 import { chooseRegistered, isSavable } from "./registered.ts";
@@ -83,6 +84,7 @@ const choosers: {
   ) => Promise<ChosenMember>;
 } = {
   closed: chooseClosed,
+  kernel: chooseKernel,
   softmax: chooseSoftmax,
   network: chooseNetwork,
   registered: chooseRegistered,

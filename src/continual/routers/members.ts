@@ -35,6 +35,12 @@ export interface NetworkMember extends MemberBase {
   readonly type: "network";
 }
 
+/** A kernel density of every class; needs the rows. */
+export interface KernelMember extends MemberBase {
+  readonly type: "kernel";
+  readonly expansion: Omit<FeatureMap, "layers">;
+}
+
 /** A whole router that an extension registered. */
 export interface RegisteredMember extends MemberBase {
   readonly type: "registered";
@@ -42,7 +48,7 @@ export interface RegisteredMember extends MemberBase {
   readonly kind: string;
 }
 
-export type MemberSpec = ClosedMember | SoftmaxMember | NetworkMember | RegisteredMember;
+export type MemberSpec = ClosedMember | KernelMember | SoftmaxMember | NetworkMember | RegisteredMember;
 
 /** Random features up to which λ is chosen; the full number is solved once. */
 export const SEARCH_SIZE = 2048;
@@ -102,6 +108,7 @@ function network(reads: LayerChoice, weight = 1): NetworkMember {
 const builtInMembers: { readonly [K in BuiltInRouterKind]: readonly MemberSpec[] } = {
   "nearest-mean": [closed("nearest-mean", identity)],
   lda: [closed("lda", identity)],
+  "kernel-discriminant": [{ type: "kernel", expansion: identity, reads: "all", weight: 1 }],
   ranpac: [closed("ridge", { kind: "relu", size: 6000 })],
   softmax: [softmax("all")],
   network: [network("ends")],
@@ -117,6 +124,7 @@ export const routerMembers = new Registry<BuiltInRouterKind, readonly MemberSpec
 
 const memberTypesThatLearnPriors: { readonly [T in MemberSpec["type"]]: boolean } = {
   closed: false,
+  kernel: false,
   softmax: true,
   network: true,
   registered: false,

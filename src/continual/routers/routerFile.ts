@@ -6,6 +6,7 @@ import { decodeSafetensors, encodeSafetensors } from "../../io/safetensors.ts";
 import { checkVersion, decodeConstants, encodeConstants, parseJson } from "../statistics/contributionFile.ts";
 import type { FeatureMap } from "../statistics/featureMaps.ts";
 import type { FittedRouter } from "./fit.ts";
+import type { KernelReadout } from "./kernelModel.ts";
 import { decodeRegistered } from "./registered.ts";
 import type { Member } from "./routerModel.ts";
 
@@ -23,6 +24,7 @@ const shared = { expansion: featureMapSchema, beta: z.number(), weight: z.number
 
 const memberSchema = z.discriminatedUnion("type", [
   z.object({ type: z.literal("affine"), ...shared }),
+  z.object({ type: z.literal("kernel"), ...shared }),
   z.object({ type: z.literal("network"), ...shared, factor: z.number(), scale: z.number() }),
   z.object({ type: z.literal("registered"), kind: z.string(), beta: z.number(), weight: z.number() }),
 ]);
@@ -62,6 +64,15 @@ function encodeMember(
     tensors.set(`${prefix}/weight`, float64(weight.values, [weight.rows, weight.columns]));
     tensors.set(`${prefix}/bias`, float64(bias, [bias.length]));
     return { type: "affine", expansion: plainFeatureMap(expansion), beta, weight: share };
+  }
+  if (member.type === "kernel") {
+    const { projection, offset, rows, starts, bias } = member.readout;
+    tensors.set(`${prefix}/projection`, float64(projection.values, [projection.rows, projection.columns]));
+    tensors.set(`${prefix}/offset`, float64(offset, [offset.length]));
+    tensors.set(`${prefix}/rows`, float32(rows.values, [rows.rows, rows.columns]));
+    tensors.set(`${prefix}/starts`, float64(Float64Array.from(starts), [starts.length]));
+    tensors.set(`${prefix}/bias`, float64(bias, [bias.length]));
+    return { type: "kernel", expansion: plainFeatureMap(expansion), beta, weight: share };
   }
   const { offset, factor, hidden, bias, head, scale } = member.readout;
   tensors.set(`${prefix}/offset`, float32(offset, [offset.length]));
@@ -103,6 +114,8 @@ function decodeMember(
     const bias = doubles(tensor("bias"), [columns], `${prefix}/bias`);
     return { type: "affine", expansion, beta, weight, readout: { weight: { rows, columns, values }, bias } };
   }
+  if (member.type === "kernel")
+    return { type: "kernel", expansion, beta, weight, readout: decodeKernel(tensor, prefix, columns) };
   const [units = 0, width = 0] = tensor("hidden")?.dims ?? [];
   const readout = {
     offset: singles(tensor("offset"), [width], `${prefix}/offset`),
@@ -121,6 +134,29 @@ function decodeMember(
     scale: member.scale,
   };
   return { type: "network", expansion, beta, weight, readout };
+}
+
+function decodeKernel(
+  tensor: (name: string) => HostTensor | undefined,
+  prefix: string,
+  columns: number,
+): KernelReadout {
+  const [features = 0, directions = 0] = tensor("projection")?.dims ?? [];
+  const [kept = 0] = tensor("rows")?.dims ?? [];
+  const projection = doubles(tensor("projection"), [features, directions], `${prefix}/projection`);
+  const rows = singles(tensor("rows"), [kept, directions], `${prefix}/rows`);
+  const starts = Int32Array.from(doubles(tensor("starts"), [columns + 1], `${prefix}/starts`));
+  if (starts.some((start, c) => (c === 0 ? start !== 0 : start <= starts[c - 1]!)) || starts[columns] !== kept)
+    throw new StoreError(
+      `${prefix}/starts: ${starts.join(", ")} do not divide ${kept} rows among ${columns} classes`,
+    );
+  return {
+    projection: { rows: features, columns: directions, values: projection },
+    offset: doubles(tensor("offset"), [directions], `${prefix}/offset`),
+    rows: { rows: kept, columns: directions, values: rows },
+    starts,
+    bias: doubles(tensor("bias"), [columns], `${prefix}/bias`),
+  };
 }
 
 export function singles(

@@ -8,6 +8,7 @@ import { blockOf, dequantize, quantize, takeRows } from "../statistics/fixedRows
 import type { FeatureConstants, FeatureRows, FixedRows, Posterior, RouterKind } from "../types.ts";
 import { logSoftmax } from "./calibration.ts";
 import type { Readout } from "./closedForm.ts";
+import { askKernel, type KernelReadout } from "./kernelModel.ts";
 import { askNetwork, type NetworkReadout } from "./networkModel.ts";
 
 /** A member that is affine in its expansion. */
@@ -15,6 +16,16 @@ export interface AffineMember {
   readonly type: "affine";
   readonly expansion: FeatureMap;
   readonly readout: Readout;
+  /** 1/temperature of its logits. */
+  readonly beta: number;
+  readonly weight: number;
+}
+
+/** A member that is a kernel density. */
+export interface FittedKernel {
+  readonly type: "kernel";
+  readonly expansion: FeatureMap;
+  readonly readout: KernelReadout;
   /** 1/temperature of its logits. */
   readonly beta: number;
   readonly weight: number;
@@ -52,7 +63,7 @@ export interface FittedRegistered {
   readonly weight: number;
 }
 
-export type Member = AffineMember | FittedNetwork | FittedRegistered;
+export type Member = AffineMember | FittedKernel | FittedNetwork | FittedRegistered;
 
 export interface RouterModel {
   readonly kind: RouterKind;
@@ -141,6 +152,7 @@ async function logitsOf(
 ): Promise<Matrix> {
   if (member.type === "registered") return await askRegistered(member, block, labels.length);
   const expanded = await expander(member.expansion, constants).expand(algebra, block);
+  if (member.type === "kernel") return await askKernel(algebra, member.readout, expanded);
   if (member.type === "network") return await askNetwork(algebra, member.readout, expanded);
   return await readOut(algebra, { ...expanded, values: new Float64Array(expanded.values) }, member.readout);
 }
