@@ -48,6 +48,7 @@ describe("accrete run, from its first step to its last", () => {
       "events.jsonl",
       "manifest.json",
       "metrics.json",
+      "predictions.jsonl",
       "report.html",
       "til_matrix.csv",
     ]);

@@ -5,6 +5,7 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { selectorFile } from "../../src/continual/newlora/selectorState.ts";
 import { ConfigError, StoreError } from "../../src/core/errors.ts";
 import type { RunEvent } from "../../src/core/record.ts";
+import { readPredictions } from "../../src/experiment/predictions.ts";
 import { readRunRecord } from "../../src/report/record/record.ts";
 import { readManifest } from "../../src/workspace/manifest.ts";
 import { isA, TinyRuns, warningsOf } from "../support/runs.ts";
@@ -43,6 +44,7 @@ test("gives what the whole run gives, and trains nothing", async () => {
     .map((line) => JSON.parse(line));
   expect(rowsOf(events)).toEqual(rowsOf(parsed));
   expect(rowsOf(events)[2]?.routed).toBeDefined();
+  expect(await readPredictions(at("taken"))).toEqual(await readPredictions(at("whole")));
   const notes = warningsOf(events);
   expect(notes.join("\n")).toContain(`Adapters are taken from ${at("plain")}`);
 });
@@ -55,6 +57,11 @@ test("takes exact figures over where a router needs no logits, and measures the 
   const routed = metrics?.level === undefined ? metrics?.routed : undefined;
   expect(taken.at(-1)?.routed?.accuracy).toEqual(routed?.matrix.at(-1));
   expect(taken.at(-1)?.cil).toEqual(metrics?.cil.matrix.at(-1));
+  // Adapters read other texts together here: scores may differ in their last digits.
+  const measured = await readPredictions(at("measured"));
+  expect(await readPredictions(at("routed"))).toEqual(
+    measured.map((line) => ("score" in line ? { ...line, score: expect.closeTo(line.score, 5) } : line)),
+  );
 });
 
 test("leaves what the other run kept beside its adapters there", async () => {

@@ -10,6 +10,7 @@ import type { LearnedTask } from "../../src/continual/types.ts";
 import type { RunEvent } from "../../src/core/record.ts";
 import { float32, type HostTensor } from "../../src/core/tensor.ts";
 import type { Example, LabelledExample } from "../../src/data/files/types.ts";
+import { readPredictions } from "../../src/experiment/predictions.ts";
 import { runExperiment } from "../../src/experiment/runExperiment.ts";
 import { decodeSafetensors, encodeSafetensors } from "../../src/io/safetensors.ts";
 import { loadBackbone } from "../../src/model/settings/backbone.ts";
@@ -240,5 +241,31 @@ describe("a class-incremental prediction", () => {
     });
     const last = events.findLast((event) => event.type === "evaluated");
     expect(last?.cil).toEqual(accuracies);
+  });
+
+  test("is recorded with the run, item by item", async () => {
+    await using predictor = await openRun(runFolder());
+    const rows = await testRows();
+    const lines = await readPredictions(runFolder());
+    const recorded = lines.filter(({ protocol, learned: count }) => protocol === "cil" && count === 3);
+    expect(recorded).toHaveLength(rows.length);
+    for (const { name, labels } of predictor.tasks) {
+      const own = rows.filter(({ label }) => labels.includes(label));
+      const predictions = await predictor.predict(own);
+      expect(recorded.filter(({ task }) => task === name)).toEqual(
+        own.map(({ label: gold }, index) => ({
+          protocol: "cil",
+          learned: 3,
+          task: name,
+          index,
+          gold,
+          label: predictions[index]?.label,
+          score: expect.closeTo(predictions[index]?.score ?? -1, 4),
+        })),
+      );
+    }
+    const counts = [1, 2, 3].map((count) => lines.filter((line) => line.learned === count).length);
+    // Of six test texts a label, two labels a task, by both protocols.
+    expect(counts).toEqual([24, 48, 72]);
   });
 });

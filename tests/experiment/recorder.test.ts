@@ -3,7 +3,9 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { StoreError } from "../../src/core/errors.ts";
 import type { RunEventBody } from "../../src/core/record.ts";
+import { predictionsFile, readPredictions } from "../../src/experiment/predictions.ts";
 import { Recorder } from "../../src/experiment/recorder.ts";
+import type { RecordedPrediction } from "../../src/model/evaluator.ts";
 import { parseEvents } from "../../src/report/record/record.ts";
 import { temporaryFolder } from "../support/folders.ts";
 import { at, evaluatedEvent, metrics, started, stepEvent } from "../support/records.ts";
@@ -65,6 +67,47 @@ describe("events.jsonl", () => {
       () => expect.unreachable(),
       (error) => expect(error).toBeInstanceOf(StoreError),
     );
+  });
+});
+
+describe("predictions.jsonl", () => {
+  const answer = (learned: number, task: string): RecordedPrediction => ({
+    protocol: "cil",
+    learned,
+    task,
+    index: 0,
+    gold: `${task}-a`,
+    label: `${task}-b`,
+    score: 0.5,
+  });
+
+  test("keeps the answers of evaluations that were recorded; those of one that was not are given again", async () => {
+    const folder = await temporaryFolder();
+    expect(await readPredictions(folder)).toEqual([]);
+    const [first, second] = [[answer(1, "travel")], [answer(2, "travel"), answer(2, "music")]];
+    {
+      await using recorder = await Recorder.open(folder);
+      await recorder.record(at(0, started));
+      await recorder.recordPredictions(first);
+      await recorder.record(at(0, evaluatedEvent([0.9], [0.8])));
+      await recorder.recordPredictions(second);
+    }
+    await appendFile(join(folder, predictionsFile), '{"protocol":"ci');
+    {
+      await using recorder = await Recorder.open(folder);
+      expect(await readPredictions(folder)).toEqual(first);
+      await recorder.recordPredictions(second);
+      await recorder.record(at(1, evaluatedEvent([0.9, 1], [0.5, 0.7])));
+    }
+    await record(folder, [], 2);
+    expect(await readPredictions(folder)).toEqual([...first, ...second]);
+  });
+
+  test("damaged in the middle is refused, with the line", async () => {
+    const folder = await temporaryFolder();
+    await appendFile(join(folder, predictionsFile), `${JSON.stringify(answer(1, "travel"))}\n{}\n`);
+    await expect(readPredictions(folder)).rejects.toThrow(StoreError);
+    await expect(readPredictions(folder)).rejects.toThrow(/predictions\.jsonl, line 2: is no prediction/);
   });
 });
 

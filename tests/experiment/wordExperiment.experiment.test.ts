@@ -7,6 +7,7 @@ import { DataError, StoreError } from "../../src/core/errors.ts";
 import type { RunEvent } from "../../src/core/record.ts";
 import { readConll, type TaggedSentence } from "../../src/data/files/conll.ts";
 import { maskTypes } from "../../src/data/wordStream.ts";
+import { readPredictions } from "../../src/experiment/predictions.ts";
 import { decodeSafetensors } from "../../src/io/safetensors.ts";
 import { readRunRecord } from "../../src/report/record/record.ts";
 import { renderTables } from "../../src/report/terminal.ts";
@@ -113,6 +114,29 @@ describe.each(rules)("a run, outside: %s", (outside) => {
     expect(til.microF1).toBe(scoreCounts(poolCounts(counts)).micro.f1);
   });
 
+  test("records every answer, with what was looked for", async () => {
+    const { sentences } = await readConll(join(root, "test.conll"));
+    const lines = await readPredictions(folder);
+    const last = lines.filter(({ protocol, learned }) => protocol === "cil" && learned === 3);
+    expect(last.map(({ index }) => index)).toEqual([...sentences.keys()]);
+    await using predictor = await openRun(folder);
+    const found = await predictor.findEntities(sentences.map(({ words }) => ({ text: "", words })));
+    expect(last.map((line) => ("entities" in line ? line.entities : []))).toEqual(
+      found.map(({ entities }) => entities),
+    );
+    const gold = last.flatMap((line) => ("goldEntities" in line ? line.goldEntities : []));
+    expect(gold).toHaveLength(sentences.flatMap(({ tags }) => tags.filter((tag) => tag[0] === "B")).length);
+    // A task's own types alone are looked for by its own adapter.
+    const own = lines.filter(
+      ({ protocol, learned, task }) => protocol === "til" && learned === 3 && task === "task-1",
+    );
+    expect(own).toHaveLength(sentences.length);
+    const types = own.flatMap((line) =>
+      "entities" in line ? [...line.goldEntities, ...line.entities].map(({ type }) => type) : [],
+    );
+    expect(new Set(types)).toEqual(new Set(["colour"]));
+  });
+
   test("leaves metrics, matrices, tables and a report", async () => {
     const { cil, ...rest } = metricsOf(events);
     expect(JSON.parse(await readFile(join(folder, "metrics.json"), "utf8"))).toEqual({ ...rest, cil });
@@ -174,6 +198,7 @@ describe.each(rules)("a run, outside: %s", (outside) => {
     const whole = await runs.adapterBytes(outside);
     expect(Object.keys(whole)).toHaveLength(9);
     expect(await runs.adapterBytes(cut)).toEqual(whole);
+    expect(await readPredictions(runs.at(cut))).toEqual(await readPredictions(folder));
     const { cil, til } = metricsOf(events);
     expect(metricsOf(rest)).toMatchObject({ cil, til });
   });

@@ -57,3 +57,23 @@ export function formatFitting({ stage, kind, member, members }: RouterFitting): 
   const what = stage === "choose" ? "choosing settings" : "fitting to all texts";
   return `router ${kind}: ${what}, ${member} of ${members} …`;
 }
+
+export function formatStep(event: {
+  readonly epoch: number;
+  readonly step: number;
+  readonly totalSteps: number;
+  readonly loss: number;
+}): string {
+  return `epoch ${event.epoch + 1} · step ${event.step}/${event.totalSteps} · loss ${event.loss.toFixed(3)}`;
+}
+
+export function formatEpoch(event: {
+  readonly epoch: number;
+  readonly meanLoss: number;
+  readonly validationAccuracy?: number;
+}): string {
+  const { epoch, meanLoss, validationAccuracy } = event;
+  const validation =
+    validationAccuracy === undefined ? "" : `, validation ${formatPercent(validationAccuracy)}`;
+  return `epoch ${epoch + 1}: loss ${meanLoss.toFixed(4)}${validation}`;
+}

@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from "node:timers/promises";
 
-/** npm, and timeout, pass on a Ctrl-C that the terminal sent to the whole group already: two signals, one wish. */
-const sameWishMs = 1000;
+/** npm and timeout pass on a Ctrl-C that the terminal sent to the whole group already: one key, two signals. */
+const samePressMs = 1000;
 /** The second of the two comes within milliseconds; a busy machine takes longer to deliver it. */
-const twinMs = 300;
+const duplicateMs = 300;
 
 /**
  * Turns Ctrl-C and a polite kill into an abort, so that work stops between two steps with its files whole.
@@ -17,7 +17,7 @@ export class Interrupt implements Disposable {
     if (!this.#controller.signal.aborted) {
       this.#firstMs = nowMs;
       this.#controller.abort();
-    } else if (nowMs - this.#firstMs > sameWishMs) {
+    } else if (nowMs - this.#firstMs > samePressMs) {
       process.exit(1);
     }
   };
@@ -32,16 +32,16 @@ export class Interrupt implements Disposable {
   }
 
   /**
-   * After an abort: waits until the signal's twin has come. Node takes its handlers away while it leaves, and a
-   * twin in those milliseconds would kill the process in place of its exit code.
+   * After an abort: waits until the signal's duplicate has come. Node removes its handlers while it exits, and a
+   * duplicate in those milliseconds would kill the process in place of its exit code.
    */
   async waitForDuplicateSignal(): Promise<void> {
-    const leftMs = this.#firstMs + twinMs - performance.now();
+    const leftMs = this.#firstMs + duplicateMs - performance.now();
     if (leftMs > 0) await sleep(leftMs);
   }
 
   [Symbol.dispose](): void {
-    // Once stopped, the process is on its way out: a late twin of the signal must not kill it over its last words.
+    // Once stopped, the process is on its way out: a late duplicate of the signal must not kill it.
     if (this.#controller.signal.aborted) return;
     process.off("SIGINT", this.#onSignal);
     process.off("SIGTERM", this.#onSignal);

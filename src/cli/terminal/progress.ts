@@ -1,19 +1,15 @@
-import type { RunEvent, RunHeader, RunLevel } from "../../core/record.ts";
+import type { EventOf, RunEvent, RunHeader, RunLevel } from "../../core/record.ts";
 import {
   formatBytes,
   formatCount,
   formatDuration,
+  formatEpoch,
   formatFitting,
   formatPairs,
   formatPercent,
+  formatStep,
 } from "./format.ts";
-import { RenewingLine } from "./renewingLine.ts";
-import type { Terminal } from "./terminal.ts";
-
-type EventOf<T extends RunEvent["type"]> = Extract<RunEvent, { readonly type: T }>;
-
-/** What leaves a line of its own. */
-type LineEvent = Exclude<RunEvent, EventOf<"step"> | EventOf<"router-fitting">>;
+import { lasting, Progress, passing, type Shown } from "./renewingLine.ts";
 
 const chosenAmong: { readonly [L in RunLevel]: string } = { sentence: "labels", word: "entity types" };
 
@@ -38,105 +34,67 @@ function formatRunHeader(header: RunHeader): string {
   ]);
 }
 
-/**
- * Tells a person how a run goes: on a terminal one line that renews itself, otherwise a plain line an epoch and a task.
- */
-export class ProgressPrinter {
-  readonly #terminal: Terminal;
-  readonly #line: RenewingLine;
+/** What a person is shown of a run: lasting lines, and on a terminal one line that renews itself. */
+export class ProgressPrinter extends Progress<RunEvent> {
   #header: RunHeader | undefined;
 
-  constructor(terminal: Terminal) {
-    this.#terminal = terminal;
-    this.#line = new RenewingLine(terminal);
+  override print(event: RunEvent): void {
+    super.print(event);
+    // What goes on between two events that may lie minutes apart.
+    if (event.type === "task-learned") this.say(`${this.#taskTitle(event.task)} · evaluating …`);
   }
 
-  print(event: RunEvent): void {
-    if (event.type === "step") this.#printStep(event);
-    else if (event.type === "router-fitting") this.#printFitting(event);
-    else this.#printLine(event);
-  }
-
-  /** Takes the renewing line away, so that what follows starts on a clean one. */
-  clear(): void {
-    this.#line.clear();
-  }
-
-  #printStep(event: EventOf<"step">): void {
-    const parts = [
-      `task ${event.task + 1}/${this.#taskCount()}`,
-      `epoch ${event.epoch + 1}`,
-      `step ${event.step}/${event.totalSteps}`,
-      `loss ${event.loss.toFixed(3)}`,
-      `${formatCount(event.examplesPerSecond)} examples/s`,
-      `${formatCount(event.tokensPerSecond)} tokens/s`,
-      `${formatDuration(event.secondsLeft)} left`,
-    ];
-    this.#line.say(parts.join(" · "));
-  }
-
-  #printFitting(event: EventOf<"router-fitting">): void {
-    this.#line.say(`${this.#taskTitle(event.task)} · ${formatFitting(event)}`);
-  }
-
-  #printLine(event: LineEvent): void {
-    const text = this.#describe(event);
-    if (text === undefined) return;
-    this.clear();
-    this.#terminal.err(text.endsWith("\n") ? text : `${text}\n`);
-    if (event.type === "task-learned") this.#printWaiting(event.task);
-  }
-
-  /** What goes on between two events that may lie minutes apart. */
-  #printWaiting(task: number): void {
-    this.#line.say(`${this.#taskTitle(task)} · evaluating …`);
-  }
-
-  #describe(event: LineEvent): string | undefined {
+  protected describe(event: RunEvent): Shown | undefined {
     switch (event.type) {
       case "run-started":
         this.#header = event.header;
-        return formatRunHeader(event.header);
+        return lasting(formatRunHeader(event.header).trimEnd());
       case "run-resumed":
-        return `resumed: ${event.finishedTasks} of ${this.#taskCount()} tasks were done`;
+        return lasting(`resumed: ${event.finishedTasks} of ${this.#taskCount()} tasks were done`);
       case "warning":
-        return `note: ${event.message}`;
+        return lasting(`note: ${event.message}`);
       case "task-started":
-        return (
+        return lasting(
           `${this.#taskTitle(event.task)} ${event.name}: ${event.labels.length} labels, ` +
-          `${formatCount(event.trainExamples)} train, ${formatCount(event.validationExamples)} validation, ` +
-          `${formatCount(event.testExamples)} test, ${formatCount(event.totalSteps)} steps`
+            `${formatCount(event.trainExamples)} train, ${formatCount(event.validationExamples)} validation, ` +
+            `${formatCount(event.testExamples)} test, ${formatCount(event.totalSteps)} steps`,
         );
-      case "epoch": {
-        const { validationAccuracy } = event;
-        const validation =
-          validationAccuracy === undefined ? "" : `, validation ${formatPercent(validationAccuracy)}`;
-        return `${this.#taskTitle(event.task)} epoch ${event.epoch + 1}: loss ${event.meanLoss.toFixed(4)}${validation}`;
+      case "step": {
+        const parts = [
+          this.#taskTitle(event.task),
+          formatStep(event),
+          `${formatCount(event.examplesPerSecond)} examples/s`,
+          `${formatCount(event.tokensPerSecond)} tokens/s`,
+          `${formatDuration(event.secondsLeft)} left`,
+        ];
+        return passing(parts.join(" · "));
       }
+      case "epoch":
+        return lasting(`${this.#taskTitle(event.task)} ${formatEpoch(event)}`);
       case "task-learned": {
         const cut =
           event.truncatedTexts === 0 ? "" : `, ${formatCount(event.truncatedTexts)} texts cut to maxLength`;
         const early = event.stoppedEarly ? ", stopped early" : "";
-        return `${this.#taskTitle(event.task)} learned in ${formatDuration(event.seconds)}${early}${cut}`;
+        const title = this.#taskTitle(event.task);
+        return lasting(`${title} learned in ${formatDuration(event.seconds)}${early}${cut}`);
       }
+      case "router-fitting":
+        return passing(`${this.#taskTitle(event.task)} · ${formatFitting(event)}`);
       case "evaluated":
-        return (
-          `${this.#taskTitle(event.task)} evaluated: CIL ${formatPercent(mean(event.cil))}, ` +
-          `TIL ${formatPercent(mean(event.til))}${routedPart(event)} on ${counted(event.cil.length)} (${formatDuration(event.seconds)})`
-        );
       case "words-evaluated":
-        return (
-          `${this.#taskTitle(event.task)} evaluated: CIL micro F1 ${formatPercent(event.cil.microF1)}, ` +
-          `TIL ${formatPercent(event.til.microF1)}${routedWordsPart(event)} on ${counted(event.cil.perTask.length)} (${formatDuration(event.seconds)})`
+        return lasting(`${this.#taskTitle(event.task)} evaluated: ${formatEvaluation(event)}`);
+      case "baseline-measured": {
+        const { method, cil, til, seconds } = event.baseline;
+        return lasting(
+          `baseline, ${method}: CIL ${formatPercent(cil)}, TIL ${formatPercent(til)} (${formatDuration(seconds)})`,
         );
-      case "baseline-measured":
-        return `baseline, ${event.baseline.method}: CIL ${formatPercent(event.baseline.cil)}, TIL ${formatPercent(event.baseline.til)} (${formatDuration(event.baseline.seconds)})`;
+      }
       case "probed": {
         const what = event.learned === 0 ? "the backbone alone" : this.#taskTitle(event.learned - 1);
         const found = Object.entries(event.accuracies).map(
           ([kind, accuracies]) => `${kind} ${formatPercent(mean(accuracies))}`,
         );
-        return `${what} probed: ${found.join(", ")} (${formatDuration(event.seconds)})`;
+        return lasting(`${what} probed: ${found.join(", ")} (${formatDuration(event.seconds)})`);
       }
       case "run-finished":
         return undefined;
@@ -152,19 +110,31 @@ export class ProgressPrinter {
   }
 }
 
-function routedPart({ routed }: EventOf<"evaluated">): string {
-  if (routed === undefined) return "";
-  const passes = routed.passesPerExample.toFixed(2);
-  return `, routed ${formatPercent(mean(routed.accuracy))} at ${passes} passes a text`;
-}
-
-function routedWordsPart({ routed }: EventOf<"words-evaluated">): string {
-  if (routed === undefined) return "";
-  return `, routed ${formatPercent(routed.microF1)} at ${routed.passesPerExample.toFixed(2)} passes a sentence`;
-}
-
-function counted(tasks: number): string {
-  return `${tasks} ${tasks === 1 ? "task" : "tasks"}`;
+function formatEvaluation(event: EventOf<"evaluated" | "words-evaluated">): string {
+  const { name, unit, tasks, cil, til, routed, passes } =
+    event.type === "evaluated"
+      ? {
+          name: "",
+          unit: "text",
+          tasks: event.cil.length,
+          cil: mean(event.cil),
+          til: mean(event.til),
+          routed: event.routed && mean(event.routed.accuracy),
+          passes: event.routed?.passesPerExample,
+        }
+      : {
+          name: "micro F1 ",
+          unit: "sentence",
+          tasks: event.cil.perTask.length,
+          cil: event.cil.microF1,
+          til: event.til.microF1,
+          routed: event.routed?.microF1,
+          passes: event.routed?.passesPerExample,
+        };
+  const chosen =
+    routed === undefined ? "" : `, routed ${formatPercent(routed)} at ${passes?.toFixed(2)} passes a ${unit}`;
+  const counted = `${tasks} ${tasks === 1 ? "task" : "tasks"} (${formatDuration(event.seconds)})`;
+  return `CIL ${name}${formatPercent(cil)}, TIL ${formatPercent(til)}${chosen} on ${counted}`;
 }
 
 function mean(values: readonly number[]): number {

@@ -23,4 +23,31 @@ export class RenewingLine {
     if (this.shown) this.terminal.err(clearLine);
     this.shown = false;
   }
+
+  /** A line that stays. */
+  write(text: string): void {
+    this.clear();
+    this.terminal.err(`${text}\n`);
+  }
+}
+
+/** What a person is shown of an event: a line that stays, or what is going on until the next event. */
+export interface Shown {
+  readonly text: string;
+  readonly lasting: boolean;
+}
+
+export const lasting = (text: string): Shown => ({ text, lasting: true });
+export const passing = (text: string): Shown => ({ text, lasting: false });
+
+/** What a person is shown of long work, event by event. */
+export abstract class Progress<E> extends RenewingLine {
+  protected abstract describe(event: E): Shown | undefined;
+
+  print(event: E): void {
+    const shown = this.describe(event);
+    if (shown === undefined) return;
+    if (shown.lasting) this.write(shown.text);
+    else this.say(shown.text);
+  }
 }

@@ -1,7 +1,6 @@
 import type { ResolvedConfig } from "../../config/load.ts";
-import { StoppedError } from "./failure.ts";
-import { Interrupt } from "./interrupt.ts";
 import { ProgressPrinter } from "./progress.ts";
+import { stoppable } from "./stoppable.ts";
 import type { Terminal } from "./terminal.ts";
 
 export interface RunToEndOptions {
@@ -25,27 +24,21 @@ export async function runToEnd(
   terminal: Terminal,
 ): Promise<void> {
   const { runExperiment } = await import("../../experiment/runExperiment.ts");
-  using interrupt = new Interrupt();
-  const { signal } = interrupt;
   const progress = new ProgressPrinter(terminal);
-  try {
-    const { resume = false, adaptersFrom } = options;
-    const given = { resume, signal, ...(adaptersFrom !== undefined && { adaptersFrom }) };
-    for await (const event of runExperiment(config, given)) {
-      if (options.quiet !== true) progress.print(event);
-      if (event.type === "task-learned") await options.afterTask?.(config.out);
+  const { resume = false, adaptersFrom, afterTask } = options;
+  const work = async (signal: AbortSignal): Promise<void> => {
+    const settings = { resume, signal, ...(adaptersFrom !== undefined && { adaptersFrom }) };
+    try {
+      for await (const event of runExperiment(config, settings)) {
+        if (options.quiet !== true) progress.print(event);
+        if (event.type === "task-learned") await afterTask?.(config.out);
+      }
+      await afterTask?.(config.out);
+      signal.throwIfAborted();
+    } finally {
+      progress.clear();
     }
-    await options.afterTask?.(config.out);
-  } catch (error) {
-    if (!signal.aborted) throw error;
-  } finally {
-    progress.clear();
-  }
-  if (signal.aborted) {
-    await interrupt.waitForDuplicateSignal();
-    throw new StoppedError(
-      "stopped; every task learned so far is saved",
-      `Go on with: ${options.resumeCommand}`,
-    );
-  }
+  };
+  const message = "stopped; every task learned so far is saved";
+  await stoppable("run", work, message, `Go on with: ${options.resumeCommand}`);
 }

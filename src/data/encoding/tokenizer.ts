@@ -1,10 +1,10 @@
-import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { Tokenizer as LibraryTokenizer } from "@huggingface/tokenizers";
 import { z } from "zod";
-import { CheckpointError, ConfigError, DataError, messageOf } from "../../core/errors.ts";
-import type { Example, Task } from "../files/types.ts";
+import { CheckpointError, ConfigError, DataError, errorCode, messageOf } from "../../core/errors.ts";
+import { sha256 } from "../../io/hash.ts";
+import type { Example } from "../files/types.ts";
 import { makeExact } from "./exactTokenizer.ts";
 import { compileTemplates, type Piece, type Templates } from "./postProcessor.ts";
 
@@ -82,12 +82,10 @@ const configSchema = z.looseObject({
 type TokenizerConfig = z.infer<typeof configSchema>;
 
 async function readOptional(path: string): Promise<Buffer | undefined> {
-  try {
-    return await readFile(path);
-  } catch (cause) {
-    if (cause instanceof Error && "code" in cause && cause.code === "ENOENT") return undefined;
+  return await readFile(path).catch((cause: unknown) => {
+    if (errorCode(cause) === "ENOENT") return undefined;
     throw new CheckpointError(`${path} cannot be read`, { cause });
-  }
+  });
 }
 
 function parse<T>(path: string, bytes: Buffer, schema: z.ZodType<T>): T {
@@ -154,80 +152,55 @@ export function excerpt(text: string): string {
   return JSON.stringify(text.length > 40 ? `${text.slice(0, 40)}…` : text);
 }
 
-class HuggingFaceTokenizer implements Tokenizer {
-  readonly hash: string;
-  readonly padId: number;
-  readonly endId: number | undefined;
-  readonly vocabularySize: number;
-  readonly paddingSide: "left" | "right";
-  private readonly truncationSide: "left" | "right";
-  private readonly library: LibraryTokenizer;
-  /** Reads a word as the middle of a text; made when the first word comes. */
-  private wordLibrary: LibraryTokenizer | undefined;
-  private readonly makeWordLibrary: (() => LibraryTokenizer) | undefined;
-  private readonly templates: Templates;
+type Facts = Pick<Tokenizer, "hash" | "padId" | "endId">;
 
-  constructor(
-    library: LibraryTokenizer,
-    makeWordLibrary: (() => LibraryTokenizer) | undefined,
-    templates: Templates,
-    config: TokenizerConfig,
-    facts: Pick<Tokenizer, "hash" | "padId" | "endId">,
-  ) {
-    this.library = library;
-    this.makeWordLibrary = makeWordLibrary;
-    this.templates = templates;
-    this.hash = facts.hash;
-    this.padId = facts.padId;
-    this.endId = facts.endId;
-    this.paddingSide = config.padding_side;
-    this.truncationSide = config.truncation_side;
-    let highest = -1;
-    for (const id of library.get_vocab(true).values()) highest = Math.max(highest, id);
-    this.vocabularySize = highest + 1;
-  }
-
-  private plain(text: string): readonly number[] {
-    return this.library.encode(text, { add_special_tokens: false }).ids;
-  }
-
-  encode(example: Example, maxLength: number): Encoding {
-    const pair = example.textPair !== undefined;
-    const template = pair ? this.templates.pair : this.templates.single;
-    const room = maxLength - checkMaxLength(maxLength, specialCount(template));
-    const first = this.plain(example.text);
-    const second = pair ? this.plain(example.textPair ?? "") : [];
-    const [firstKept, secondKept] = longestFirst(first.length, second.length, room);
-    const { ids, typeIds } = assemble(template, {
-      A: keep(first, firstKept, this.truncationSide),
-      B: keep(second, secondKept, this.truncationSide),
-    });
-    if (ids.length === 0)
-      throw new DataError(`the text ${excerpt(example.text)} has no tokens`, {
-        hint: "This tokenizer adds no special tokens, so an empty text cannot be read: remove it.",
+/** @param makeWordLibrary a library that reads a word as the middle of a text; called when the first word comes */
+function buildTokenizer(
+  library: LibraryTokenizer,
+  makeWordLibrary: () => LibraryTokenizer,
+  { single, pair }: Templates,
+  { padding_side, truncation_side: side }: TokenizerConfig,
+  facts: Facts,
+): Tokenizer {
+  const idsOf = (text: string, reader = library): readonly number[] =>
+    reader.encode(text, { add_special_tokens: false }).ids;
+  let wordLibrary: LibraryTokenizer | undefined;
+  let highest = -1;
+  for (const id of library.get_vocab(true).values()) highest = Math.max(highest, id);
+  return {
+    ...facts,
+    vocabularySize: highest + 1,
+    paddingSide: padding_side,
+    encode({ text, textPair }, maxLength) {
+      const template = textPair === undefined ? single : pair;
+      const room = maxLength - checkMaxLength(maxLength, specialCount(template));
+      const first = idsOf(text);
+      const second = textPair === undefined ? [] : idsOf(textPair);
+      const [firstKept, secondKept] = longestFirst(first.length, second.length, room);
+      const { ids, typeIds } = assemble(template, {
+        A: keep(first, firstKept, side),
+        B: keep(second, secondKept, side),
       });
-    return { ids, typeIds, truncated: firstKept < first.length || secondKept < second.length };
-  }
-
-  encodeWord(word: string): readonly number[] {
-    if (word === "") return [];
-    this.wordLibrary ??= this.makeWordLibrary?.() ?? this.library;
-    return this.wordLibrary.encode(word, { add_special_tokens: false }).ids;
-  }
-
-  frame(ids: readonly number[]) {
-    const template = this.templates.single;
-    const before = template.slice(
-      0,
-      template.findIndex(({ kind }) => kind === "sequence"),
-    );
-    return { ...assemble(template, { A: ids, B: [] }), start: specialCount(before) };
-  }
-
-  decode(ids: readonly number[]): string {
-    if (ids.length === 0) return "";
-    return this.library.decode([...ids], { skip_special_tokens: true });
-  }
+      if (ids.length === 0)
+        throw new DataError(`the text ${excerpt(text)} has no tokens`, {
+          hint: "This tokenizer adds no special tokens, so an empty text cannot be read: remove it.",
+        });
+      return { ids, typeIds, truncated: firstKept < first.length || secondKept < second.length };
+    },
+    encodeWord(word) {
+      if (word === "") return [];
+      wordLibrary ??= makeWordLibrary();
+      return idsOf(word, wordLibrary);
+    },
+    frame(ids) {
+      const before = single.slice(
+        0,
+        single.findIndex(({ kind }) => kind === "sequence"),
+      );
+      return { ...assemble(single, { A: ids, B: [] }), start: specialCount(before) };
+    },
+    decode: (ids) => (ids.length === 0 ? "" : library.decode([...ids], { skip_special_tokens: true })),
+  };
 }
 
 function findEndId(library: LibraryTokenizer, { eos_token }: TokenizerConfig): number | undefined {
@@ -261,10 +234,15 @@ function buildLibrary(path: string, file: TokenizerFile, config: TokenizerConfig
   return library;
 }
 
-/** Undefined where words need no library of their own: their pre-tokenizer is not byte-level, or has the space. */
-function wordLibraryMaker(path: string, file: TokenizerFile, config: TokenizerConfig) {
+/** Words need a library of their own where the pre-tokenizer is byte-level and does not add the space itself. */
+function wordLibraryMaker(
+  path: string,
+  library: LibraryTokenizer,
+  file: TokenizerFile,
+  config: TokenizerConfig,
+) {
   const preTokenizer = file.pre_tokenizer;
-  if (preTokenizer?.type !== "ByteLevel" || preTokenizer.add_prefix_space === true) return undefined;
+  if (preTokenizer?.type !== "ByteLevel" || preTokenizer.add_prefix_space === true) return () => library;
   const spaced = { ...file, pre_tokenizer: { ...preTokenizer, add_prefix_space: true } };
   return () => buildLibrary(path, spaced, config);
 }
@@ -289,9 +267,8 @@ export async function loadTokenizer(folder: string): Promise<Tokenizer> {
   const config = parse(configPath, (await readOptional(configPath)) ?? Buffer.from("{}"), configSchema);
   const templates = compileTemplates(path, file.post_processor);
   const library = buildLibrary(path, file, config);
-  const hash = createHash("sha256").update(bytes).digest("hex");
-  return new HuggingFaceTokenizer(library, wordLibraryMaker(path, file, config), templates, config, {
-    hash,
+  return buildTokenizer(library, wordLibraryMaker(path, library, file, config), templates, config, {
+    hash: sha256(bytes),
     padId: findPadId(library, config, file.padding),
     endId: findEndId(library, config),
   });
@@ -314,19 +291,19 @@ export function encodeAll(
 }
 
 /**
- * Encodes many examples, one by one.
+ * Encodes many items, one by one.
  *
  * @returns the encodings in order, and how many of them were cut
- * @throws DataError of `encode`, with what and which example it was in front
+ * @throws DataError of `encode`, with what and which item it was in front
  */
-export function encodeEach<E extends { readonly truncated: boolean }>(
-  examples: readonly Example[],
-  encode: (example: Example) => E,
+export function encodeEach<T, E extends { readonly truncated: boolean }>(
+  items: readonly T[],
+  encode: (item: T) => E,
   what: string,
 ): { encodings: E[]; truncated: number } {
-  const encodings = examples.map((example, i) => {
+  const encodings = items.map((item, i) => {
     try {
-      return encode(example);
+      return encode(item);
     } catch (cause) {
       if (!(cause instanceof DataError)) throw cause;
       const hint = cause.hint === undefined ? {} : { hint: cause.hint };
@@ -334,28 +311,4 @@ export function encodeEach<E extends { readonly truncated: boolean }>(
     }
   });
   return { encodings, truncated: encodings.filter(({ truncated }) => truncated).length };
-}
-
-function tellsEmptyTexts(tokenizer: Tokenizer, maxLength: number): boolean {
-  try {
-    tokenizer.encode({ text: "" }, maxLength);
-    return false;
-  } catch (error) {
-    if (error instanceof DataError) return true;
-    throw error;
-  }
-}
-
-/**
- * Finds texts without a token before the first task is learned, and not in the middle of the fifth. Costs nothing
- * with a tokenizer that adds special tokens.
- *
- * @throws DataError naming task, split and example (counted from 1)
- * @throws ConfigError if `maxLength` is less than the special tokens
- */
-export function checkTexts(tokenizer: Tokenizer, tasks: readonly Task[], maxLength: number): void {
-  if (!tellsEmptyTexts(tokenizer, maxLength)) return;
-  for (const task of tasks)
-    for (const split of ["train", "validation", "test"] as const)
-      encodeAll(tokenizer, task[split], maxLength, `task ${task.name}, ${split}`);
 }

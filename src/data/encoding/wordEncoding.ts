@@ -1,5 +1,5 @@
 import { DataError } from "../../core/errors.ts";
-import { checkMaxLength, type Encoding, excerpt, type Tokenizer } from "./tokenizer.ts";
+import { checkMaxLength, type Encoding, encodeEach, excerpt, type Tokenizer } from "./tokenizer.ts";
 
 /** A sentence of words as the model reads it, special tokens included, unpadded. */
 export interface WordEncoding extends Encoding {
@@ -64,18 +64,8 @@ export function encodeAllWords(
   maxLength: number,
   what = "sentence",
 ): { encodings: WordEncoding[]; truncated: number; cutWords: number } {
-  const encodings = sentences.map(({ words }, i) => {
-    try {
-      return encodeWords(tokenizer, words, maxLength);
-    } catch (cause) {
-      if (!(cause instanceof DataError)) throw cause;
-      const hint = cause.hint === undefined ? {} : { hint: cause.hint };
-      throw new DataError(`${what}, number ${i + 1}: ${cause.message}`, { ...hint, cause });
-    }
-  });
-  return {
-    encodings,
-    truncated: encodings.filter(({ truncated }) => truncated).length,
-    cutWords: encodings.reduce((sum, encoding) => sum + encoding.cutWords, 0),
-  };
+  const encode = ({ words }: { readonly words: readonly string[] }) =>
+    encodeWords(tokenizer, words, maxLength);
+  const encoded = encodeEach(sentences, encode, what);
+  return { ...encoded, cutWords: encoded.encodings.reduce((sum, { cutWords }) => sum + cutWords, 0) };
 }
