@@ -11,7 +11,7 @@ import { fitInverseTemperature } from "./calibration.ts";
 import { centredGram, classMeans, shrink, withinCovariance } from "./closedForm.ts";
 import type { ChosenMember, FitContext } from "./fitContext.ts";
 import { type TargetedRows, trainingRows } from "./heldOut.ts";
-import { askKernel, type KernelReadout, project, SQUARED_WIDTH } from "./kernelModel.ts";
+import { askKernel, type KernelReadout, project } from "./kernelModel.ts";
 import { expansionOf, type KernelMember } from "./members.ts";
 import type { FittedKernel } from "./routerModel.ts";
 import type { RowPart } from "./totalsKeeper.ts";
@@ -24,6 +24,10 @@ const ENOUGH_ROWS = 10;
 const ENOUGH_CLASSES = 20;
 /** The mean of a class of n rows misses much of what the class covers: log(1 + so many/n) is given back. */
 const MISSED_ROWS = 10;
+/** As many held-out rows as would say so weigh what a density says of itself: that its temperature is 1. */
+const PRIOR_ROWS = 20;
+/** Where no class varies, classes are taken to vary by this share of what all rows do. */
+const GUESSED_SHARE = 0.1;
 /** Rows projected at once. */
 const CHUNK = 1024;
 /** Directions along which class means differ by less, of the most, are rounding. */
@@ -45,7 +49,7 @@ export function oracleShrinkage(lower: Float64Array, size: number, n: number): n
   return spread > 0 ? Math.min(1, ((1 - 2 / size) * squares + trace ** 2) / spread) : 1;
 }
 
-/** The covariance within classes, shrunk; where no class varies, that of all rows. */
+/** The covariance within classes, shrunk; where no class varies, a share of that of all rows. */
 async function metricOf(
   { algebra, statistics: { labels }, signal }: FitContext,
   totals: Totals,
@@ -63,7 +67,7 @@ async function metricOf(
     covariance = new Float64Array(size * size);
     free = Math.max(1, rows - 1);
     centredGram(totals, labels, covariance);
-    for (let i = 0; i < covariance.length; i++) covariance[i]! /= rows;
+    for (let i = 0; i < covariance.length; i++) covariance[i]! *= GUESSED_SHARE / rows;
     if (!varies(covariance)) covariance.fill(0);
   }
   const unbiased = rows / free;
@@ -181,9 +185,8 @@ async function fitKernel(
   if (part === "fit") await accumulate(algebra, expander, totals, split.conscripted, 1, signal);
   const directions = await directionsOf(context, totals);
   const kept = keptRows(trainingRows(statistics, part), labels.length);
-  const bias = Float64Array.from(
-    labels,
-    (label) => SQUARED_WIDTH * Math.log(1 + MISSED_ROWS / totals.classes.get(label)!.count),
+  const bias = Float64Array.from(labels, (label) =>
+    Math.log(1 + MISSED_ROWS / totals.classes.get(label)!.count),
   );
   const rows = await projectRows(context, expander, directions, kept.rows);
   return { ...directions, rows, starts: kept.starts, bias };
@@ -199,7 +202,8 @@ export async function chooseKernel(
   const expander = context.expander(expansion);
   const readout = await fitKernel(context, expander, "fit");
   const logits = await askKernel(algebra, readout, await expander.expand(algebra, split.judges));
-  const beta = fitInverseTemperature(logits, split.targets);
+  const sure = split.heldOutRows / (split.heldOutRows + PRIOR_ROWS);
+  const beta = fitInverseTemperature(logits, split.targets) ** sure;
   const { weight } = member;
   return {
     settings: { temperature: 1 / beta },

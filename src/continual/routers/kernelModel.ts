@@ -41,7 +41,7 @@ function squaredLengths({ rows, columns, values }: Matrix32): Float64Array {
 }
 
 /**
- * h²·log mean_i exp(−|t − r_i|²/2h²) + bias over the rows r_i of each class (Parzen 1962), t the projected row.
+ * log mean_i exp(−|t − r_i|²/2h²) + bias over the rows r_i of each class (Parzen 1962), t the projected row.
  * @param expanded (n, F)
  * @returns (n, C)
  */
@@ -67,7 +67,7 @@ export async function askKernel(
       for (let i = start; i < end; i++) nearest = Math.min(nearest, distance(i));
       let sum = 0;
       for (let i = start; i < end; i++) sum += Math.exp((nearest - distance(i)) / (2 * SQUARED_WIDTH));
-      logits[row * columns + c] = SQUARED_WIDTH * Math.log(sum / (end - start)) - nearest / 2 + bias[c]!;
+      logits[row * columns + c] = Math.log(sum / (end - start)) - nearest / (2 * SQUARED_WIDTH) + bias[c]!;
     }
   return { rows: expanded.rows, columns, values: logits };
 }

@@ -146,7 +146,10 @@ function decodeKernel(
   const projection = doubles(tensor("projection"), [features, directions], `${prefix}/projection`);
   const rows = singles(tensor("rows"), [kept, directions], `${prefix}/rows`);
   const starts = Int32Array.from(doubles(tensor("starts"), [columns + 1], `${prefix}/starts`));
-  if (starts.some((start, c) => (c === 0 ? start !== 0 : start <= starts[c - 1]!)) || starts[columns] !== kept)
+  if (
+    starts.some((start, c) => (c === 0 ? start !== 0 : start <= starts[c - 1]!)) ||
+    starts[columns] !== kept
+  )
     throw new StoreError(
       `${prefix}/starts: ${starts.join(", ")} do not divide ${kept} rows among ${columns} classes`,
     );
