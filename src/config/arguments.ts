@@ -29,6 +29,7 @@ const prompts = z.array(z.string()).describe("a list of texts");
 const optional = <S extends z.ZodRawShape>(fields: S) => z.strictObject({ ...fields, signal }).optional();
 const changing = { onEvent: callback };
 const answering = { task: name.optional(), exact: flag, top: count, onFitting: callback };
+const overrides = z.array(z.strictObject({ key: name, value: z.unknown(), source: z.string() }));
 const place = { backbone: name.optional() };
 
 /** Every argument of a call by its name; what stands before a point tells calls of one name apart. */
@@ -72,7 +73,7 @@ const calls = {
       ...changing,
       ...place,
       create: z.looseObject({}).optional(),
-      overrides: z.array(z.strictObject({ key: name, value: z.unknown(), source: z.string() })).optional(),
+      overrides: overrides.optional(),
     }),
   },
   mergeStores: { first: name, second: name, out: name, options: optional(place) },
@@ -97,6 +98,8 @@ const calls = {
   },
   openGenerator: { source: name, options: optional({ ...place, threads: count }) },
   loadBackbone: { source: name, revision: name.optional(), signal },
+  loadConfig: { path: name, overrides },
+  resolveConfig: { raw: z.unknown(), baseDir: name, from: z.string() },
   createLearner: { config: z.looseObject({}) },
   runExperiment: {
     config: z.looseObject({}),

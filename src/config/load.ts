@@ -5,6 +5,7 @@ import { parseDocument, stringify } from "yaml";
 import { ConfigError, type ConfigIssue, messageOf } from "../core/errors.ts";
 import { resolveStreamPaths } from "../data/streamSpec.ts";
 import { sha256Json } from "../io/hash.ts";
+import { checkArguments } from "./arguments.ts";
 import { loadExtensions, resolveExtensions } from "./extensions.ts";
 import { describe, isRecord, toConfigIssues } from "./issues.ts";
 import { type AppliedOverride, applyOverrides, type Override } from "./overrides.ts";
@@ -105,12 +106,6 @@ function deepFreeze<T>(value: T): T {
   return value;
 }
 
-function requireText(what: string, path: string, value: unknown): void {
-  if (typeof value === "string") return;
-  const issues = [{ path, expected: "a text", received: describe(value) }];
-  throw new ConfigError(`${what}: wrong arguments`, { code: "ARGUMENT", issues });
-}
-
 /**
  * Checks a raw configuration and makes its paths absolute. Extensions are not imported: register first what they would.
  * @param raw what a YAML file holds
@@ -124,7 +119,7 @@ export function resolveConfig(
   from = "configuration",
   earlier: readonly ConfigIssue[] = [],
 ): ResolvedConfig {
-  requireText("resolveConfig", "baseDir", baseDir);
+  checkArguments("resolveConfig", { raw, baseDir, from });
   const parsed = configSchema.safeParse(raw);
   const issues = parsed.success ? [] : toConfigIssues(configSchema, raw, parsed.error);
   const all = [...earlier, ...issues];
@@ -148,7 +143,7 @@ export function resolveConfig(
  * @throws ConfigError with every problem at once: unreadable, not YAML, keys twice, unknown, or out of range
  */
 export async function loadConfig(path: string, overrides: readonly Override[] = []): Promise<LoadedConfig> {
-  requireText("loadConfig", "path", path);
+  checkArguments("loadConfig", { path, overrides });
   const file = resolve(path);
   const raw = await readYaml(file);
   const anchored = overrides.map((override) => anchorOverride(override, process.cwd()));

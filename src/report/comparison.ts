@@ -1,7 +1,7 @@
 /** Several runs side by side: what each protocol reaches, what it forgets, and what it costs. */
 import type { RunMetrics } from "../core/record.ts";
 import { type Spread, spreadOf } from "../core/spread.ts";
-import { finalFigures, type Protocol } from "./record/figures.ts";
+import { type Protocol, summarize } from "./record/figures.ts";
 import { formatBytes, formatPercent, formatSeconds, missing } from "./record/format.ts";
 import type { RunRecord } from "./record/record.ts";
 import { formatPasses } from "./routing.ts";
@@ -60,14 +60,15 @@ function rowsOf({ name, records }: NamedRuns): ComparedRow[] {
     evalSeconds: spreadOf(costs.map(({ evalSeconds }) => evalSeconds)),
     peakRssBytes: spreadOf(costs.map(({ peakRssBytes }) => peakRssBytes)),
   };
+  const summaries = records.map(summarize);
   return comparedProtocols.flatMap((protocol): ComparedRow[] => {
-    const figures = records.flatMap(({ metrics }) => finalFigures(metrics, protocolOf[protocol]) ?? []);
-    if (figures.length < records.length || figures.length === 0) return [];
-    const accuracy = spreadOf(figures.map(({ headline }) => headline));
-    const baseline = spreadOfAll(
-      records.map(({ metrics }) => metrics.baseline?.[protocol === "TIL" ? "til" : "cil"]),
-    );
-    const forgetting = spreadOfAll(figures.map((each) => each.forgetting));
+    const figures = summaries.map((summary) => summary[protocolOf[protocol]]);
+    const accuracy = spreadOfAll(figures.map((each) => each?.headline));
+    const passesPerExample = spreadOfAll(figures.map((each) => each?.passesPerExample));
+    if (accuracy === undefined || passesPerExample === undefined) return [];
+    const baselines = records.map(({ metrics }) => metrics.baseline?.[protocol === "TIL" ? "til" : "cil"]);
+    const baseline = spreadOfAll(baselines);
+    const forgetting = spreadOfAll(figures.map((each) => each?.forgetting));
     return [
       {
         run: name,
@@ -77,7 +78,7 @@ function rowsOf({ name, records }: NamedRuns): ComparedRow[] {
         ...(baseline !== undefined && { baseline }),
         belowBaseline: baseline !== undefined && accuracy.mean < baseline.mean,
         ...(forgetting !== undefined && { forgetting }),
-        passesPerExample: spreadOf(figures.map(({ passesPerExample }) => passesPerExample)),
+        passesPerExample,
         ...cost,
       },
     ];

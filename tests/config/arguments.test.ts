@@ -90,6 +90,7 @@ const ofThePackage: readonly Case[] = [
   ["describeStore", [{}], "folder: expected a text, got {}"],
   ["loadBackbone", [undefined], "source: expected a text, got nothing"],
   ["loadConfig", [undefined], "path: expected a text, got nothing"],
+  ["loadConfig", ["run.yaml", ["seed=1"]], 'overrides.0: expected a mapping, got "seed=1"'],
   ["resolveConfig", [{}], "baseDir: expected a text, got nothing"],
   ["readRun", [undefined], "folder: expected a text, got nothing"],
   ["computeMetrics", ["words", [], []], 'level: expected one of sentence, word, got "words"'],

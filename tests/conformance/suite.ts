@@ -3,7 +3,15 @@ import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { float32 } from "../../src/core/tensor.ts";
-import type { AnswerOptions, Learner, Prediction, Store, TaggedText, TaskTypeName } from "../../src/index.ts";
+import {
+  type AnswerOptions,
+  type Learner,
+  loadAdapter,
+  type Prediction,
+  type Store,
+  type TaggedText,
+  type TaskTypeName,
+} from "../../src/index.ts";
 import { failureOf } from "../support/errors.ts";
 import { folderOfTestFile } from "../support/folders.ts";
 import { expectClose, relativeDifference, tolerances } from "../support/tolerances.ts";
@@ -16,7 +24,11 @@ type Answers = readonly (Prediction | TaggedText)[];
 const textOf = (item: { readonly text?: string; readonly words?: readonly string[] }) =>
   item.text ?? item.words?.join(" ") ?? "";
 
-async function ask(model: Model, texts: readonly string[], options: AnswerOptions = {}): Promise<Answers> {
+async function ask(
+  model: Pick<Model, "level" | "predict" | "findEntities">,
+  texts: readonly string[],
+  options: AnswerOptions = {},
+): Promise<Answers> {
   return model.level === "word"
     ? await model.findEntities(texts, options)
     : await model.predict(texts, options);
@@ -96,6 +108,17 @@ function conformance(title: string, material: Material): void {
         if (!taught.restoresRouter && options.exact === undefined && options.task === undefined) continue;
         expect(await ask(restored, questions, options)).toEqual(await ask(taught.model, questions, options));
       }
+    });
+
+    test("an adapter that was saved answers by itself as its task did", async () => {
+      const at = join(folder, "adapter");
+      await taught.model.saveAdapter("task-0", at);
+      const maxLength = material.settings.training?.maxLength ?? 32;
+      await using alone = await loadAdapter(at, { name: "task-0", maxLength, threads: 1 });
+      expect(alone.taskType).toBe(taskType);
+      expect(new Set(alone.classes)).toEqual(new Set(first.classes));
+      const task = "task-0";
+      expectAlike(await ask(alone, questions), await ask(taught.model, questions, { task }));
     });
 
     test.each(ways)("alone or in a batch the same answers: %j", async (options) => {

@@ -2,11 +2,9 @@
 /** One label a text, from a head over the text's vector. */
 
 import { DataError, StoreError } from "../../core/errors.ts";
-import type { Rng } from "../../core/random.ts";
 import { softmax } from "../../core/softmax.ts";
 import type { Encoding } from "../../data/encoding/tokenizer.ts";
 import type { Example, LabelledExample } from "../../data/files/types.ts";
-import { splitValidation } from "../../data/split.ts";
 import type { SavedAdapter } from "../../peft/types.ts";
 import { sentenceTargets } from "../../train/trainer.ts";
 import { type Answer, checkTop, DEFAULT_TOP, rankLabels } from "../answers.ts";
@@ -20,7 +18,7 @@ import {
   rowOf,
 } from "../types.ts";
 import { describeHeaded, fromSavedAdapter, promptOf, toSavedAdapter } from "./savedTask.ts";
-import { checkLabels, checkNewTask, isTaggedSentence, labelledItems } from "./taskChecks.ts";
+import { isTaggedSentence, labelledItems } from "./taskChecks.ts";
 import type { TaskData } from "./taskTrainer.ts";
 import type {
   AnsweredTests,
@@ -29,11 +27,11 @@ import type {
   EncodeOptions,
   EvaluationFigures,
   Item,
-  NewTask,
   TaskToLearn,
   TaskType,
 } from "./taskType.ts";
-import { answerRow, describeLabel, measureLabels, routedRow } from "./textScores.ts";
+import { TextLabelling } from "./textLabelling.ts";
+import { answerRow, routedRow } from "./textScores.ts";
 
 /** What passes over a test set gave. */
 export interface KeptOutputs {
@@ -96,44 +94,18 @@ function slotsOf(examples: readonly LabelledExample[], labels: readonly string[]
   });
 }
 
-export class TextClassification implements TaskType<EncodedTexts> {
+export class TextClassification extends TextLabelling implements TaskType<EncodedTexts> {
   readonly name = "text-classification";
-  readonly sharesTest = false;
   readonly trained: AdaptedBackbone;
   private readonly loaded: LoadedBackbone;
   private readonly keepsFeatures: boolean;
 
   /** @param keepFeatures whether what heads read of a kept test set is read again */
   constructor(model: AdaptedBackbone, loaded: LoadedBackbone, { keepFeatures = false } = {}) {
+    super();
     this.trained = model;
     this.loaded = loaded;
     this.keepsFeatures = keepFeatures;
-  }
-
-  check(task: NewTask, known: readonly Pick<LearnedTask, "name" | "labels">[], least = 2): TaskToLearn {
-    checkNewTask(task, known);
-    const { name, train, validation = [] } = task;
-    return { name, labels: checkLabels(task, least), train, validation };
-  }
-
-  splitValidation(train: NewTask["train"], fraction: number, rng: Rng) {
-    return splitValidation(labelledItems(train, "train"), fraction, rng);
-  }
-
-  headLabels({ labels }: Pick<TaskToLearn, "labels">): readonly string[] {
-    return labels;
-  }
-
-  ownLabels(labels: readonly string[]): readonly string[] {
-    return labels;
-  }
-
-  labelsOfClass(name: string): readonly string[] {
-    return [name];
-  }
-
-  classNames(labels: readonly string[]): readonly string[] {
-    return labels;
   }
 
   expectLabels(): void {}
@@ -237,9 +209,6 @@ export class TextClassification implements TaskType<EncodedTexts> {
       }),
     };
   }
-
-  readonly measure = measureLabels;
-  readonly describePrediction = describeLabel;
 
   embed(items: readonly Item[], signal?: AbortSignal): Promise<FeatureRows> {
     return this.trained.frozenFeatures(this.encode(items).encodings, signal);

@@ -1,11 +1,9 @@
 /** A label in words a text: no head, the model's own language-modelling head answers. */
 
-import type { Rng } from "../../core/random.ts";
 import type { AnswerRow, UnseenRow } from "../../core/record.ts";
 import { softmax } from "../../core/softmax.ts";
 import { DEFAULT_PROMPT, labelText, normaliseAnswer, openTextIds } from "../../data/encoding/prompts.ts";
 import type { Tokenizer } from "../../data/encoding/tokenizer.ts";
-import { splitValidation } from "../../data/split.ts";
 import type { Continuation } from "../../generate/greedy.ts";
 import { answeredEncoding, answerTargets } from "../../generate/targets.ts";
 import type { SavedAdapter } from "../../peft/types.ts";
@@ -14,7 +12,7 @@ import type { AdaptedBackbone } from "../passes/adaptedBackbone.ts";
 import { bestLabel, type GenerativeBackbone } from "../passes/generativeBackbone.ts";
 import type { FeatureRows, LearnedTask, LoadedBackbone } from "../types.ts";
 import { describeAnswering, fromSavedAnswers, toSavedAdapter } from "./savedTask.ts";
-import { checkLabels, checkNewTask, labelledItems } from "./taskChecks.ts";
+import { labelledItems } from "./taskChecks.ts";
 import type { TaskData } from "./taskTrainer.ts";
 import type {
   AnsweredTests,
@@ -23,12 +21,12 @@ import type {
   EncodeOptions,
   EvaluationFigures,
   Item,
-  NewTask,
   TaskToLearn,
   TaskType,
 } from "./taskType.ts";
 import { asExamples, tasksInPlay } from "./textClassification.ts";
-import { answerRow, countRight, describeLabel, goldOf, measureLabels, routedRow } from "./textScores.ts";
+import { TextLabelling } from "./textLabelling.ts";
+import { answerRow, countRight, goldOf, routedRow } from "./textScores.ts";
 
 export interface EncodedPrompts extends EncodedItems {
   readonly prompts: readonly (readonly number[])[];
@@ -71,9 +69,8 @@ export function completionOf(
   return whole.startsWith(before) ? whole.slice(before.length) : tokenizer.decode(added);
 }
 
-export class TextGeneration implements TaskType<EncodedPrompts> {
+export class TextGeneration extends TextLabelling implements TaskType<EncodedPrompts> {
   readonly name = "text-generation";
-  readonly sharesTest = false;
   readonly trained: GenerativeBackbone;
   /** The same decoder, as sentence vectors are read from it. */
   readonly reader: AdaptedBackbone;
@@ -82,36 +79,11 @@ export class TextGeneration implements TaskType<EncodedPrompts> {
   private expected = "";
 
   constructor(model: GenerativeBackbone, reader: AdaptedBackbone, loaded: LoadedBackbone, prompt: string) {
+    super();
     this.trained = model;
     this.reader = reader;
     this.loaded = loaded;
     this.prompt = prompt;
-  }
-
-  check(task: NewTask, known: readonly Pick<LearnedTask, "name" | "labels">[], least = 2): TaskToLearn {
-    checkNewTask(task, known);
-    const { name, train, validation = [] } = task;
-    return { name, labels: checkLabels(task, least), train, validation };
-  }
-
-  splitValidation(train: NewTask["train"], fraction: number, rng: Rng) {
-    return splitValidation(labelledItems(train, "train"), fraction, rng);
-  }
-
-  headLabels({ labels }: Pick<TaskToLearn, "labels">): readonly string[] {
-    return labels;
-  }
-
-  ownLabels(labels: readonly string[]): readonly string[] {
-    return labels;
-  }
-
-  labelsOfClass(name: string): readonly string[] {
-    return [name];
-  }
-
-  classNames(labels: readonly string[]): readonly string[] {
-    return labels;
   }
 
   expectLabels(labels: readonly string[]): void {
@@ -262,9 +234,6 @@ export class TextGeneration implements TaskType<EncodedPrompts> {
     const continued = await this.trained.speak(task, ids, signal, maxNewTokens);
     return continued.map((added, i) => completionOf(tokenizer, ids[i]!, added.ids));
   }
-
-  readonly measure = measureLabels;
-  readonly describePrediction = describeLabel;
 
   embed(items: readonly Item[], signal?: AbortSignal): Promise<FeatureRows> {
     return this.reader.frozenFeatures(this.reader.encode(asExamples(items)).encodings, signal);

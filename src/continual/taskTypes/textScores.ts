@@ -3,7 +3,7 @@ import type { AnswerRow, RoutedRow } from "../../core/record.ts";
 import type { Answer } from "../answers.ts";
 import { isTagged } from "../answers.ts";
 import { isLabelled } from "./taskChecks.ts";
-import type { AnsweredTests, Item, LabelledFigures, PredictionLine, RoutedItem } from "./taskType.ts";
+import type { AnsweredTests, Item, RoutedItem } from "./taskType.ts";
 
 export function goldOf(item: Item): string | undefined {
   return isLabelled(item) ? item.label : undefined;
@@ -77,28 +77,4 @@ export function routedRow(
       ),
     }),
   };
-}
-
-export function measureLabels(items: readonly Item[], answers: readonly Answer[]): LabelledFigures {
-  const perClass = new Map<string, { items: number; right: number }>();
-  items.forEach((item, i) => {
-    const gold = goldOf(item) ?? "";
-    const own = perClass.get(gold) ?? { items: 0, right: 0 };
-    own.items += 1;
-    if (labelOf(answers[i]) === gold) own.right += 1;
-    perClass.set(gold, own);
-  });
-  return {
-    accuracy: countRight(items, answers) / Math.max(1, items.length),
-    items: items.length,
-    perClass: Object.fromEntries(
-      [...perClass]
-        .sort(([a], [b]) => (a < b ? -1 : 1))
-        .map(([label, own]) => [label, { accuracy: own.right / own.items, items: own.items }]),
-    ),
-  };
-}
-
-export function describeLabel(item: Item, answer: Answer): PredictionLine {
-  return { gold: goldOf(item) ?? "", label: labelOf(answer), score: isTagged(answer) ? 0 : answer.score };
 }

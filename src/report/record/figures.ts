@@ -14,52 +14,44 @@ import { namesOf, type RunRecord, squareMatrix, type TaskRecord } from "./record
 /** In `routed`, a router or a network chooses the task. */
 export type Protocol = "cil" | "routed" | "til";
 
-/** One protocol's part of an evaluation, in figures that both levels have. */
-interface Scores {
-  /** Of its matrix. */
-  readonly row: readonly number[];
-  /** The mean accuracy over tasks, or the micro F1. */
-  readonly headline: number;
-  readonly passesPerExample: number;
-  /** Macro F1. */
+/** What is known of one protocol so far, in names that fit both levels. */
+export interface ProtocolFigures {
+  readonly matrix: AccuracyMatrix;
+  /** The headline after each learned task. */
+  readonly averages: readonly number[];
+  /** Forward passes an example after each learned task. */
+  readonly passes: readonly number[];
+  /** Average accuracy, or micro F1. */
+  readonly headline?: number | undefined;
+  /** Accuracy over samples, or macro F1. */
   readonly second?: number | undefined;
-  /** The rest is of routed prediction only: the share of all test texts whose task is found; absent at word level. */
+  /** The mean of `averages`. */
+  readonly incremental?: number | undefined;
+  readonly forgetting?: number | undefined;
+  readonly backwardTransfer?: number | undefined;
+  readonly forwardTransfer?: number | undefined;
+  readonly passesPerExample?: number | undefined;
+  /** Where a model answers in words: the mean over tasks of its free answers; the rest is label scoring. */
+  readonly exactMatch?: number | undefined;
+  /** At word level, once a task is evaluated. */
+  readonly typeMatrix?: TypeMatrix | undefined;
+  /** The share of all test texts whose task a router finds; absent at word level, where a sentence has no one task. */
   readonly taskAccuracy?: number | undefined;
-  /** What the router's first pass alone reaches, the mean over tasks, at word level micro F1. */
+  /** What a router's first pass alone reaches, the mean over tasks, at word level micro F1. */
   readonly firstPass?: number | undefined;
   /** Absent where a network chooses. */
   readonly router?: RouterSummary | undefined;
 }
 
-/** One protocol's figures at the end of a run, in names that both levels have. */
-interface FinalFigures {
-  /** Average accuracy, or micro F1. */
-  readonly headline: number;
-  /** Accuracy over samples, or macro F1. */
-  readonly second: number | undefined;
-  /** The mean of the headline figures after each task. */
-  readonly incremental: number;
-  readonly forgetting: number | undefined;
-  readonly backwardTransfer: number | undefined;
-  readonly forwardTransfer?: number | undefined;
-  readonly passesPerExample: number;
-  /** Where a model answers in words: the mean over tasks of its free answers; the rest is label scoring. */
-  readonly exactMatch?: number | undefined;
-  /** At word level. */
-  readonly typeMatrix?: TypeMatrix;
-}
+type Figures = Omit<ProtocolFigures, "matrix" | "averages" | "passes">;
 
-/** What is known of one protocol so far. */
-export type ProtocolFigures = { readonly [K in keyof FinalFigures]: FinalFigures[K] | undefined } & Pick<
-  Scores,
-  "taskAccuracy" | "firstPass" | "router"
-> & {
-    readonly matrix: AccuracyMatrix;
-    /** The headline after each learned task. */
-    readonly averages: readonly number[];
-    /** Forward passes an example after each learned task. */
-    readonly passes: readonly number[];
-  };
+/** One protocol's part of an evaluation. */
+interface Scores extends Figures {
+  /** Of its matrix. */
+  readonly row: readonly number[];
+  readonly headline: number;
+  readonly passesPerExample: number;
+}
 
 export interface RunFigures {
   readonly finished: boolean;
@@ -138,24 +130,12 @@ function summarizeProtocol(
 ): ProtocolFigures {
   const scores = evaluated.flatMap((task) => scoresOf(task, protocol) ?? []);
   const averages = scores.map(({ headline }) => headline);
-  const last = scores.at(-1);
-  const { taskAccuracy, firstPass, router } = last ?? {};
-  const known = {
-    headline: last?.headline,
-    second: last?.second,
-    incremental: mean(averages),
-    forgetting: undefined,
-    backwardTransfer: undefined,
-    passesPerExample: last?.passesPerExample,
-    exactMatch: exactMatchOf(evaluated.at(-1)?.evaluated, protocol),
-    typeMatrix: typesOf(evaluated, protocol),
-  };
+  const { row: _, ...latest } = scores.at(-1) ?? { row: [] };
   return {
-    ...known,
+    ...latest,
+    incremental: mean(averages),
+    typeMatrix: typesOf(evaluated, protocol),
     ...finalFigures(record.metrics, protocol),
-    taskAccuracy,
-    firstPass,
-    router,
     matrix: protocol === "routed" ? squareMatrix(scores.map(({ row }) => row)) : record[protocol],
     averages,
     passes: scores.map(({ passesPerExample }) => passesPerExample),
@@ -163,63 +143,63 @@ function summarizeProtocol(
 }
 
 /** Undefined where the run is not finished, or has no such prediction. */
-export function finalFigures(metrics: RunMetrics | undefined, protocol: Protocol): FinalFigures | undefined {
-  if (metrics?.level === "word") {
-    const found = metrics[protocol];
-    if (found === undefined) return undefined;
-    const { microF1, macroF1, averageIncrementalF1, forgetting, backwardTransfer } = found;
-    const { passesPerExample, typeMatrix: types } = found;
-    const named = { headline: microF1, second: macroF1, incremental: averageIncrementalF1 };
-    return { ...named, forgetting, backwardTransfer, passesPerExample, typeMatrix: types };
-  }
+function finalFigures(metrics: RunMetrics | undefined, protocol: Protocol): Figures | undefined {
   const found = metrics?.[protocol];
   if (found === undefined) return undefined;
-  const { forgetting, backwardTransfer, forwardTransfer, passesPerExample } = found;
+  const { forgetting, backwardTransfer, passesPerExample } = found;
+  const common = { forgetting, backwardTransfer, passesPerExample };
+  if ("microF1" in found) {
+    const { microF1, macroF1, averageIncrementalF1, typeMatrix: types } = found;
+    return {
+      ...common,
+      headline: microF1,
+      second: macroF1,
+      incremental: averageIncrementalF1,
+      typeMatrix: types,
+    };
+  }
   return {
+    ...common,
     headline: found.averageAccuracy,
     second: found.sampleAccuracy,
     incremental: found.averageIncrementalAccuracy,
-    forgetting,
-    backwardTransfer,
-    forwardTransfer,
-    passesPerExample,
-    exactMatch: "exactMatch" in found ? found.exactMatch.averageAccuracy : undefined,
+    forwardTransfer: found.forwardTransfer,
+    ...("exactMatch" in found && { exactMatch: found.exactMatch.averageAccuracy }),
   };
 }
 
 function scoresOf({ evaluated, wordsEvaluated }: TaskRecord, protocol: Protocol): Scores | undefined {
-  if (wordsEvaluated !== undefined) {
-    const scores = wordsEvaluated[protocol];
-    if (scores === undefined) return undefined;
-    const { perTask: row, microF1: headline, macroF1: second, passesPerExample } = scores;
-    const routing = "firstPassMicroF1" in scores ? scores : undefined;
-    const { firstPassMicroF1: firstPass, router } = routing ?? {};
-    return { row, headline, second, passesPerExample, firstPass, router };
+  const words = wordsEvaluated?.[protocol];
+  if (words !== undefined) {
+    const { perTask: row, microF1: headline, macroF1: second, passesPerExample } = words;
+    const routing = "firstPassMicroF1" in words && {
+      firstPass: words.firstPassMicroF1,
+      router: words.router,
+    };
+    return { row, headline, second, passesPerExample, ...routing };
   }
   if (evaluated === undefined) return undefined;
   if (protocol === "routed") return routedScores(evaluated);
   const row = evaluated[protocol];
-  const passesPerExample = protocol === "til" ? 1 : evaluated.passesPerExample;
-  return { row, headline: mean(row) ?? 0, passesPerExample };
+  return {
+    row,
+    headline: mean(row) ?? 0,
+    passesPerExample: protocol === "til" ? 1 : evaluated.passesPerExample,
+    exactMatch: mean(evaluated.exactMatch?.[protocol] ?? []),
+  };
 }
 
 function routedScores({ routed, counted }: EventOf<"evaluated">): Scores | undefined {
   if (routed === undefined) return undefined;
-  const { accuracy: row, taskCorrect, firstPassCorrect, passesPerExample, router } = routed;
-  const firstPass = firstPassCorrect?.map((correct, j) => correct / Math.max(1, counted[j] ?? 0));
+  const { accuracy: row, taskCorrect, firstPassCorrect = [], passesPerExample, router } = routed;
   return {
     row,
     headline: mean(row) ?? 0,
     passesPerExample,
     taskAccuracy: (total(taskCorrect) ?? 0) / Math.max(1, total(counted) ?? 0),
-    firstPass: mean(firstPass ?? []),
+    firstPass: mean(firstPassCorrect.map((correct, j) => correct / Math.max(1, counted[j] ?? 0))),
     router,
   };
-}
-
-/** Undefined where nothing is answered in words. */
-function exactMatchOf(evaluated: TaskRecord["evaluated"], protocol: Protocol): number | undefined {
-  return protocol === "routed" ? undefined : mean(evaluated?.exactMatch?.[protocol] ?? []);
 }
 
 function typesOf(evaluated: readonly TaskRecord[], protocol: Protocol): TypeMatrix | undefined {
