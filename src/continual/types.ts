@@ -52,7 +52,15 @@ export interface LoadedBackbone {
 }
 
 /** The closed forms, what is trained on the rows that are kept, and a fixed mixture of them. */
-export const routerKinds = ["nearest-mean", "lda", "kernel-discriminant", "ranpac", "softmax", "network", "ensemble"] as const;
+export const routerKinds = [
+  "nearest-mean",
+  "lda",
+  "kernel-discriminant",
+  "ranpac",
+  "softmax",
+  "network",
+  "ensemble",
+] as const;
 export type BuiltInRouterKind = (typeof routerKinds)[number];
 /** Built in, or registered by an extension. */
 export type RouterKind = OneOf<BuiltInRouterKind>;

@@ -4,7 +4,6 @@ import { appendFile, cp, readdir, readFile, rm, writeFile } from "node:fs/promis
 import { join, relative } from "node:path";
 import { beforeAll, describe, expect, test, vi } from "vitest";
 import { openRun } from "../../src/app/predictor.ts";
-import { runExperiment } from "../../src/experiment/runExperiment.ts";
 import {
   type AccreteError,
   CheckpointError,
@@ -15,6 +14,7 @@ import {
 } from "../../src/core/errors.ts";
 import type { RunEvent } from "../../src/core/record.ts";
 import type { HostTensor } from "../../src/core/tensor.ts";
+import { runExperiment } from "../../src/experiment/runExperiment.ts";
 import { nodeFileSystem } from "../../src/io/atomic.ts";
 import { decodeSafetensors, encodeSafetensors } from "../../src/io/safetensors.ts";
 import { accrete } from "../support/cli.ts";

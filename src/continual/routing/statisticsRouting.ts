@@ -17,7 +17,7 @@ export const routingFile = "routing.json";
 export const routerFile = "router.safetensors";
 
 export interface StatisticsSettings {
-  /** Absent: by how much there is to choose from. */
+  /** Absent: the default for what is routed. */
   readonly kind: FitOptions["kind"] | undefined;
   readonly features: RoutingFeatureSpec;
   /** Whether features are read through the first task's adapter; else the frozen backbone's alone. */
@@ -25,20 +25,6 @@ export interface StatisticsSettings {
   /** Hash of what computes the features beside the layers: backbone, tokenizer, pooling, prompt. */
   readonly identity: string;
   readonly seed: number;
-}
-
-/** From so many classes on, half of them with so many rows, held-out rows are enough to choose the kind of router by. */
-const ENOUGH_CLASSES = 20;
-const ENOUGH_ROWS = 20;
-
-/**
- * LDA, and where there are rows enough to choose by, whatever does best on those held out. Classes are counted and not
- * rows, so that neither a class of few examples nor one of thousands decides.
- */
-export function defaultKind(statistics: ClassStatistics): FitOptions["kind"] {
-  const { labels } = statistics;
-  const large = labels.filter((label) => statistics.count(label) >= ENOUGH_ROWS);
-  return labels.length >= ENOUGH_CLASSES && 2 * large.length >= labels.length ? "auto" : "lda";
 }
 
 const choiceSchema = z.strictObject({
@@ -67,6 +53,7 @@ export class StatisticsFits implements AsyncDisposable {
   private readonly model: AdaptedBackbone;
   private readonly how: {
     readonly classPrior: NonNullable<FitOptions["classPrior"]>;
+    readonly defaultKind: (statistics: ClassStatistics) => FitOptions["kind"];
     readonly draw: (statistics: ClassStatistics) => ClassStatistics;
   };
   /** The latest router and what it is a function of: learning a task may ask for it before the state that has it. */
@@ -77,6 +64,8 @@ export class StatisticsFits implements AsyncDisposable {
     settings: StatisticsSettings,
     how: {
       readonly classPrior: NonNullable<FitOptions["classPrior"]>;
+      /** The kind of router where the settings name none. */
+      readonly defaultKind: (statistics: ClassStatistics) => FitOptions["kind"];
       readonly draw?: (statistics: ClassStatistics) => ClassStatistics;
     },
   ) {
@@ -125,7 +114,7 @@ export class StatisticsFits implements AsyncDisposable {
   }
 
   private kindFor(statistics: ClassStatistics): FitOptions["kind"] {
-    return this.settings.kind ?? defaultKind(statistics);
+    return this.settings.kind ?? this.how.defaultKind(statistics);
   }
 
   async fit(

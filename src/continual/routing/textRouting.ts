@@ -63,7 +63,11 @@ abstract class ClassRouting<E extends EncodedItems> implements TaskRouting<E, Te
     this.reader = reader;
     this.settings = settings;
     this.texts = texts;
-    this.fits = new StatisticsFits(reader, settings, { classPrior: "uniform" });
+    this.fits = new StatisticsFits(reader, settings, {
+      classPrior: "uniform",
+      // Right on few rows and on many, and fitted while one waits.
+      defaultKind: () => "kernel-discriminant",
+    });
     this.detectors = new Detectors(this.fits.fitter);
   }
 

@@ -3,7 +3,7 @@
 import type { RouterSummary } from "../../core/record.ts";
 import { OUTSIDE } from "../../data/files/conll.ts";
 import type { AdaptedBackbone } from "../passes/adaptedBackbone.ts";
-import type { FittedRouter, FitWatch } from "../routers/fit.ts";
+import type { FitOptions, FittedRouter, FitWatch } from "../routers/fit.ts";
 import type { ClassStatistics } from "../statistics/statistics.ts";
 import {
   contributionsOfWords,
@@ -44,6 +44,20 @@ import {
   type WordCounts,
 } from "./wordFusionFit.ts";
 
+/** From so many classes on, half of them with so many rows, held-out rows are enough to choose the kind of router by. */
+const ENOUGH_CLASSES = 20;
+const ENOUGH_ROWS = 20;
+
+/**
+ * For words: LDA, and where there are rows enough to choose by, whatever does best on those held out. Classes are counted and not
+ * rows, so that neither a class of few examples nor one of thousands decides.
+ */
+export function defaultWordKind(statistics: ClassStatistics): FitOptions["kind"] {
+  const { labels } = statistics;
+  const large = labels.filter((label) => statistics.count(label) >= ENOUGH_ROWS);
+  return labels.length >= ENOUGH_CLASSES && 2 * large.length >= labels.length ? "auto" : "lda";
+}
+
 export interface WordRoutingSettings extends StatisticsSettings {
   /** Tasks that a second pass asks at most. */
   readonly topTasks: number;
@@ -78,7 +92,11 @@ export class WordRouting implements TaskRouting<EncodedSentences, WordRouter> {
     this.model = type.trained;
     this.settings = settings;
     // How often a tag comes is known, and counts.
-    this.fits = new StatisticsFits(this.model, settings, { classPrior: "empirical", draw: drawStatistics });
+    this.fits = new StatisticsFits(this.model, settings, {
+      classPrior: "empirical",
+      defaultKind: defaultWordKind,
+      draw: drawStatistics,
+    });
   }
 
   private features(tasks: readonly Pick<RoutedTask, "learned">[]): WordFeatures {

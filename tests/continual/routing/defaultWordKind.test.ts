@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { defaultKind } from "../../../src/continual/routing/statisticsRouting.ts";
+import { defaultWordKind } from "../../../src/continual/routing/wordRouting.ts";
 import { ClassStatistics } from "../../../src/continual/statistics/statistics.ts";
 import { constants, contribution } from "../../support/routingRows.ts";
 
@@ -10,7 +10,7 @@ function statisticsOf(counts: readonly number[]): ClassStatistics {
 
 const times = (classes: number, rows: number) => Array.from({ length: classes }, () => rows);
 
-describe("the kind of router where none is named", () => {
+describe("the kind of router of words where none is named", () => {
   test.each([
     ["lda", "19 classes", times(19, 40)],
     ["auto", "20 of 20 rows", times(20, 20)],
@@ -20,6 +20,6 @@ describe("the kind of router where none is named", () => {
     ["lda", "more of five rows", [...times(20, 20), ...times(21, 5)]],
     ["lda", "one of very many rows among those of five", [...times(19, 5), 1000]],
   ] as const)("%s: %s", (kind, _, counts) => {
-    expect(defaultKind(statisticsOf(counts))).toBe(kind);
+    expect(defaultWordKind(statisticsOf(counts))).toBe(kind);
   });
 });
