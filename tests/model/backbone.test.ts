@@ -1,10 +1,10 @@
-import { type LoadedBackbone } from "../../src/continual/types.ts";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import type { LoadedBackbone } from "../../src/continual/types.ts";
+import { CheckpointError } from "../../src/core/errors.ts";
 import { loadBackbone, resolveFeature } from "../../src/model/settings/backbone.ts";
 import { endTokens } from "../../src/model/settings/endTokens.ts";
-import { CheckpointError } from "../../src/core/errors.ts";
 import { temporaryFolder } from "../support/folders.ts";
 import { writeTinyDecoder, writeTinyModel } from "../support/tinyModels.ts";
 
