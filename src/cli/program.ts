@@ -1,6 +1,6 @@
 /** The commands and their flags. */
 import { Argument, Command, Option } from "commander";
-import { datasetNames } from "../benchmark/prepare/names.ts";
+import { datasetNames } from "../benchmark/prepare/catalogue.ts";
 import { type AddCommand, collect, parseCount, parseSeed } from "./flagValues.ts";
 import { storeCommands } from "./storeCommands.ts";
 import type { Terminal } from "./terminal/terminal.ts";

@@ -5,17 +5,10 @@
 import { z } from "zod";
 import { DataError } from "../core/errors.ts";
 import { sha256Files } from "../io/hash.ts";
+import { type Overlap, taggedSentences, withoutOverlap } from "./checks.ts";
 import { damaged, filesOf, readClasses, readTaskData } from "./continual.ts";
 import { OUTSIDE, type TaggedSentence, toIob2, typeOf } from "./files/conll.ts";
-import { withoutOverlap } from "./split.ts";
-import {
-  checkTask,
-  maskTypes,
-  sentences,
-  type WordStream,
-  type WordStreamSpec,
-  type WordTask,
-} from "./wordStream.ts";
+import { checkTask, maskTypes, type WordStream, type WordTask } from "./wordStream.ts";
 
 const splitSchema = z.looseObject({
   input: z.array(z.array(z.string())),
@@ -90,10 +83,7 @@ export async function readContinualWords(folder: string): Promise<readonly WordT
  *
  * @throws DataError as `readContinualWords`, and for what cannot be learned from
  */
-export async function loadContinualWords(
-  folder: string,
-  overlap: WordStreamSpec["overlap"],
-): Promise<WordStream> {
+export async function loadContinualWords(folder: string, overlap: Overlap): Promise<WordStream> {
   const files = filesOf(folder);
   const read = await readContinualWords(folder);
   const test = read.at(-1)?.test ?? [];
@@ -101,7 +91,7 @@ export async function loadContinualWords(
   const notes: string[] = [];
   const tasks = read.map((task, i) => {
     const own: string[] = [];
-    const train = withoutOverlap({ train: task.train, test }, overlap, sentences, own);
+    const train = withoutOverlap({ train: task.train, test }, overlap, taggedSentences, own);
     notes.push(...own.map((note) => `Task ${task.name}: ${note}`));
     const seen = read.slice(0, i + 1).flatMap(({ types }) => types);
     const whole = { ...task, train, test: maskTypes(test, seen) };

@@ -1,7 +1,7 @@
 import { DataError } from "../core/errors.ts";
 import { type Rng, shuffled } from "../core/random.ts";
-import type { Example, LabelledExample, PublishedSplits } from "./files/types.ts";
-import { checkOrder, countOf, firstRepeated, hintNearest, labelKind, quoted } from "./names.ts";
+import { checkOrder, firstRepeated, hintNearest, quoted, texts } from "./checks.ts";
+import type { LabelledExample } from "./files/types.ts";
 import type { TaskPlan } from "./source.ts";
 import type { StreamSpec } from "./streamSpec.ts";
 
@@ -31,7 +31,7 @@ export function orderLabels(
   if (order === "alphabetical") return [...labels].sort();
   // Shuffled from the sorted list: the order then depends on the labels and the seed, not on how rows lie.
   if (order === "shuffled") return shuffled([...labels].sort(), rng);
-  return checkOrder(labelKind, order, labels);
+  return checkOrder(texts, order, labels);
 }
 
 /** Tasks `task-0`, `task-1`, … of equal class counts; the first ones take the remainder. */
@@ -129,43 +129,4 @@ export function splitValidation(
     train: examples.filter((example) => !chosen.has(example)),
     validation: examples.filter((example) => chosen.has(example)),
   };
-}
-
-/** What two texts have in common when they count as the same: NFC, trimmed, lower case. */
-export function textKey({ text, textPair }: Example): string {
-  const key = (part: string) => part.normalize("NFC").trim().toLowerCase();
-  return textPair === undefined ? key(text) : `${key(text)}\u0000${key(textPair)}`;
-}
-
-/** What train and test must not share: what makes two items the same, and how a message shows them. */
-export interface Items<T> {
-  readonly several: string;
-  /** One of them in a file. */
-  readonly one: string;
-  readonly keyOf: (item: T) => string;
-  readonly show: (item: T) => string;
-}
-
-/** Train without the items that test has too, or with them, as the policy says; `notes` says how many. */
-export function withoutOverlap<T>(
-  { train, test }: PublishedSplits<T>,
-  policy: "drop" | "refuse" | "allow",
-  { several, one, keyOf, show }: Items<T>,
-  notes: string[],
-): readonly T[] {
-  const keys = new Set(test.map(keyOf));
-  const shared = new Set(train.filter((item) => keys.has(keyOf(item))));
-  const [first] = shared;
-  if (first === undefined) return train;
-  const example = show(first);
-  if (policy === "refuse")
-    throw new DataError(`train shares ${several} with test: ${countOf(shared.size, one)}, e.g. ${example}`, {
-      hint: "Remove them from train, or set stream.allowOverlap: true.",
-    });
-  if (policy === "drop") {
-    notes.push(`Dropped ${countOf(shared.size, `train ${one}`)} whose text is in test, e.g. ${example}.`);
-    return train.filter((item) => !shared.has(item));
-  }
-  notes.push(`Train keeps ${countOf(shared.size, one)} whose text is in test, as allowOverlap says.`);
-  return train;
 }

@@ -2,9 +2,9 @@ import { z } from "zod";
 import { ConfigError, DataError } from "../core/errors.ts";
 import { createRng, type Rng, shuffled } from "../core/random.ts";
 import { sha256Files } from "../io/hash.ts";
+import { checkSeen, countOf, texts, withoutOverlap } from "./checks.ts";
 import { readJsonAs } from "./files/lines.ts";
 import type { LabelledExample, Task, TaskStream } from "./files/types.ts";
-import { checkSeen, countOf, labelKind } from "./names.ts";
 import { readRecipe } from "./recipes.ts";
 import { readSource, type Source, type TaskPlan } from "./source.ts";
 import {
@@ -12,11 +12,8 @@ import {
   checkPlans,
   countLabels,
   divideEqually,
-  type Items,
   orderLabels,
   splitValidation,
-  textKey,
-  withoutOverlap,
 } from "./split.ts";
 import type { StreamSpec } from "./streamSpec.ts";
 
@@ -47,13 +44,6 @@ async function planTasks(
   if (typeof division === "object") return division;
   return divideEqually(orderLabels(labels, spec.classOrder ?? "file", rng.fork("class-order")), division);
 }
-
-const texts: Items<LabelledExample> = {
-  several: "texts",
-  one: "row",
-  keyOf: textKey,
-  show: ({ text, label }) => `${JSON.stringify(text)} (${label})`,
-};
 
 /** A short experiment on a long stream: the tasks are those that the whole division begins with. */
 function firstOf(plans: readonly TaskPlan[], count = plans.length): readonly TaskPlan[] {
@@ -131,8 +121,8 @@ export async function buildStream(
     });
   const notes: string[] = [];
   const known = [...countLabels(source.train).keys()];
-  checkSeen(labelKind, "test", countLabels(source.test), known);
-  checkSeen(labelKind, "validation", countLabels(source.validation ?? []), known);
+  checkSeen(texts, "test", countLabels(source.test), known);
+  checkSeen(texts, "validation", countLabels(source.validation ?? []), known);
   const plans = await planTasks(spec, source, known, rng);
   checkPlans(plans, known);
   const kept = firstOf(plans, spec.firstTasks);

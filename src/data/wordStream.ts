@@ -1,10 +1,18 @@
-import { ConfigError, DataError } from "../core/errors.ts";
+import { DataError } from "../core/errors.ts";
 import { createRng, type Rng, shuffled } from "../core/random.ts";
 import { sha256Files } from "../io/hash.ts";
+import {
+  checkOrder,
+  checkSeen,
+  countOf,
+  type Overlap,
+  quoted,
+  taggedSentences,
+  withoutOverlap,
+} from "./checks.ts";
 import { OUTSIDE, readConll, type TaggedSentence, typeOf } from "./files/conll.ts";
 import type { PublishedSplits, Splits, Stream } from "./files/types.ts";
-import { checkOrder, checkSeen, countOf, quoted, typeKind } from "./names.ts";
-import { type Items, textKey, withoutOverlap } from "./split.ts";
+import type { StreamSpec } from "./streamSpec.ts";
 import { sampleAll, sampleGreedily } from "./wordSampling.ts";
 
 /**
@@ -24,23 +32,12 @@ export type WordStream = Stream<WordTask>;
 /** Tags are IOB2, as `toIob2` makes them. */
 export type WordSource = PublishedSplits<TaggedSentence>;
 
-export interface WordStreamSpec {
-  /** Types of the first task, at least 1. */
-  readonly base: number;
-  /** Types of each later task, at least 1; the last one takes what is left. */
-  readonly increment: number;
-  /** By name in code units; most entities in train first (ties by name); or every type, listed. */
-  readonly typeOrder: "alphabetical" | "frequency" | readonly string[];
-  /**
-   * Which sentences a task is trained on. `greedy`: each sentence goes to one task, as `sampleGreedily` says.
-   * `all`: a task has every sentence with an entity of its types, so that a sentence may serve several.
-   */
-  readonly sampling: "greedy" | "all";
-  /** Part of each task's sentences set aside where there is no validation file, in [0, 1). */
-  readonly validationFraction: number;
-  /** What becomes of train sentences that stand in test too. */
-  readonly overlap: "drop" | "refuse" | "allow";
-}
+type Division = "base" | "increment" | "typeOrder" | "sampling" | "validationFraction";
+
+/** The stream's keys that words have, each with a value; the last task takes the types that are left. */
+export type WordStreamSpec = { readonly [K in Division]: NonNullable<StreamSpec[K]> } & {
+  readonly overlap: Overlap;
+};
 
 /** Sentences with other types than these become `O` there; entities stay whole. */
 export function maskTypes(
@@ -72,14 +69,7 @@ export function orderTypes(
   const types = [...counts.keys()].sort();
   if (order === "alphabetical") return types;
   if (order === "frequency") return types.toSorted((a, b) => counts.get(b)! - counts.get(a)!);
-  return checkOrder(typeKind, order, types);
-}
-
-function checkCount(path: string, value: number): void {
-  if (Number.isInteger(value) && value >= 1) return;
-  throw new ConfigError(`${path} must be a whole number of at least 1`, {
-    issues: [{ path, expected: "a whole number of at least 1", received: String(value) }],
-  });
+  return checkOrder(taggedSentences, order, types);
 }
 
 /** The types of each task: `base` of them, then `increment` at a time; the last task takes what is left. */
@@ -87,8 +77,6 @@ export function divideTypes(
   types: readonly string[],
   { base, increment }: Pick<WordStreamSpec, "base" | "increment">,
 ): readonly (readonly string[])[] {
-  checkCount("stream.base", base);
-  checkCount("stream.increment", increment);
   if (base > types.length)
     throw new DataError(
       `stream.base asks for ${base} entity types, but train has ${types.length}: ${quoted(types, types.length)}`,
@@ -98,13 +86,6 @@ export function divideTypes(
     tasks.push(types.slice(start, start + increment));
   return tasks;
 }
-
-export const sentences: Items<TaggedSentence> = {
-  several: "sentences",
-  one: "sentence",
-  keyOf: ({ words }) => textKey({ text: words.join(" ") }),
-  show: ({ words }) => JSON.stringify(words.join(" ")),
-};
 
 /** Sets sentences aside by chance, but never the last one of a type that the task has to learn. */
 function splitValidation(sentences: readonly TaggedSentence[], fraction: number, rng: Rng) {
@@ -135,47 +116,27 @@ export function checkTask(task: WordTask): void {
     });
 }
 
-function buildTask(
-  name: string,
-  types: readonly string[],
-  seen: readonly string[],
-  sampled: readonly TaggedSentence[],
-  source: WordSource,
-  fraction: number,
-  rng: Rng,
-): WordTask {
-  const masked = maskTypes(sampled, types);
-  const split =
-    source.validation === undefined
-      ? splitValidation(masked, fraction, rng.fork("validation", name))
-      : { train: masked, validation: maskTypes(source.validation, types) };
-  const labels = types.flatMap((type) => [`B-${type}`, `I-${type}`]);
-  const task = { name, types, labels, ...split, test: maskTypes(source.test, seen) };
-  checkTask(task);
-  return task;
-}
-
-function noteDivision(
+function describeDivision(
   source: WordSource,
   train: readonly TaggedSentence[],
   tasks: readonly WordTask[],
-  spec: WordStreamSpec,
-  notes: string[],
-): void {
+  { increment }: WordStreamSpec,
+): string[] {
   const last = tasks[tasks.length - 1]!;
-  if (tasks.length > 1 && last.types.length < spec.increment)
-    notes.push(`The last task has ${countOf(last.types.length, "type")}, fewer than increment asks for.`);
-  const sizes = tasks.map((task) => task.train.length);
-  if (source.validation === undefined) {
-    const made = tasks.reduce((sum, { validation }) => sum + validation.length, 0);
-    if (made > 0) notes.push(`There is no validation file: set ${countOf(made, "train sentence")} aside.`);
-  }
-  notes.push(
-    `Training sentences of the tasks: ${sizes.join(", ")}, of ${countOf(train.length, "sentence")}.`,
-  );
+  const made = tasks.reduce((sum, { validation }) => sum + validation.length, 0);
   const tested = countTypes(last.test);
   const untested = tasks.flatMap(({ types }) => types).filter((type) => !tested.has(type));
-  if (untested.length > 0) notes.push(`Test has no entity of ${quoted(untested)}.`);
+  const sizes = tasks.map((task) => task.train.length).join(", ");
+  return [
+    ...(tasks.length > 1 && last.types.length < increment
+      ? [`The last task has ${countOf(last.types.length, "type")}, fewer than increment asks for.`]
+      : []),
+    ...(source.validation === undefined && made > 0
+      ? [`There is no validation file: set ${countOf(made, "train sentence")} aside.`]
+      : []),
+    `Training sentences of the tasks: ${sizes}, of ${countOf(train.length, "sentence")}.`,
+    ...(untested.length > 0 ? [`Test has no entity of ${quoted(untested)}.`] : []),
+  ];
 }
 
 /**
@@ -194,24 +155,37 @@ export function buildWordStream(
   const rng = createRng(seed);
   const notes: string[] = [];
   if (source.test.length === 0) throw new DataError("test has no sentences");
-  const train = withoutOverlap(source, spec.overlap, sentences, notes);
+  const train = withoutOverlap(source, spec.overlap, taggedSentences, notes);
   const counts = countTypes(train);
   if (counts.size === 0)
     throw new DataError("train has no entity", { hint: "Tags other than O are needed to learn from." });
   const order = orderTypes(counts, spec.typeOrder);
-  checkSeen(typeKind, "test", countTypes(source.test), order);
-  checkSeen(typeKind, "validation", countTypes(source.validation ?? []), order);
+  checkSeen(taggedSentences, "test", countTypes(source.test), order);
+  checkSeen(taggedSentences, "validation", countTypes(source.validation ?? []), order);
   const division = divideTypes(order, spec);
   const sampled =
     spec.sampling === "all"
       ? sampleAll(train, division)
       : sampleGreedily(train, division, counts, rng.fork("greedy"));
-  const tasks = division.map((types, i) => {
-    const seen = division.slice(0, i + 1).flat();
-    return buildTask(`task-${i}`, types, seen, sampled[i]!, source, spec.validationFraction, rng);
+  const tasks = division.map((types, i): WordTask => {
+    const name = `task-${i}`;
+    const masked = maskTypes(sampled[i]!, types);
+    const split =
+      source.validation === undefined
+        ? splitValidation(masked, spec.validationFraction, rng.fork("validation", name))
+        : { train: masked, validation: maskTypes(source.validation, types) };
+    const labels = types.flatMap((type) => [`B-${type}`, `I-${type}`]);
+    const task = {
+      name,
+      types,
+      labels,
+      ...split,
+      test: maskTypes(source.test, division.slice(0, i + 1).flat()),
+    };
+    checkTask(task);
+    return task;
   });
-  noteDivision(source, train, tasks, spec, notes);
-  return { tasks, notes };
+  return { tasks, notes: [...notes, ...describeDivision(source, train, tasks, spec)] };
 }
 
 /** The CoNLL files of a stream. */

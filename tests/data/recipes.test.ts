@@ -1,9 +1,9 @@
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { DataError } from "../../src/core/errors.ts";
+import { textKey } from "../../src/data/checks.ts";
 import type { TaskStream } from "../../src/data/files/types.ts";
 import { markEntities } from "../../src/data/recipes.ts";
-import { textKey } from "../../src/data/split.ts";
 import { loadStream } from "../../src/data/stream.ts";
 import { streamSchema } from "../../src/data/streamSpec.ts";
 import { refusalOf } from "../support/errors.ts";

@@ -3,7 +3,6 @@ import { existsSync } from "node:fs";
 import { appendFile, cp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join, relative } from "node:path";
 import { beforeAll, describe, expect, test, vi } from "vitest";
-import { openRun } from "../../src/app/predictor.ts";
 import {
   type AccreteError,
   CheckpointError,
@@ -17,6 +16,7 @@ import type { HostTensor } from "../../src/core/tensor.ts";
 import { runExperiment } from "../../src/experiment/runExperiment.ts";
 import { nodeFileSystem } from "../../src/io/atomic.ts";
 import { decodeSafetensors, encodeSafetensors } from "../../src/io/safetensors.ts";
+import { openRun } from "../../src/store/openRun.ts";
 import { accrete } from "../support/cli.ts";
 import { folderOfTestFile, temporaryFolder } from "../support/folders.ts";
 import { configWith, runToEnd } from "../support/runs.ts";

@@ -1,113 +1,109 @@
-/** Every set that can be prepared: its files, its reader, and how it is divided where nothing else is asked for. */
+/** Every set that can be prepared: its files, its reader, and how it is divided by default. Readers are imported when they run. */
 import type { Rng } from "../../core/random.ts";
-import { readConll2003, readFewNerd, readWnut17 } from "./entities.ts";
-import { readI2b2 } from "./i2b2.ts";
-import { readBanking77, readClinc150 } from "./intents.ts";
-import type { SentenceSource, WordSourceWithNotes } from "./kinds.ts";
-import type { DatasetName } from "./names.ts";
-import { readOntoNotes } from "./ontonotes.ts";
+import type { Source } from "../../data/source.ts";
+import type { WordSource } from "../../data/wordStream.ts";
 import type { RawFolder } from "./rawFolder.ts";
-import { readFewRel, readTacred } from "./relations.ts";
-import { readTopics, topicFolders } from "./topics.ts";
 
-interface Entry {
-  /** What it is, for help and docs. */
-  readonly title: string;
+export interface SentenceSource {
+  readonly source: Source;
+  /** Every label, in the order in which tasks take them; default: as they first appear in train. */
+  readonly classOrder?: readonly string[] | "shuffled";
+  /** What the reader should know, one sentence each. */
+  readonly notes?: readonly string[];
+}
+
+export interface WordSourceWithNotes {
+  readonly source: WordSource;
+  readonly notes?: readonly string[];
+}
+
+interface Entry<S> {
   /** The files expected in the raw folder, one a line of help. */
   readonly expected: readonly string[];
+  read(raw: RawFolder, rng: Rng): Promise<S>;
 }
 
-interface SentenceEntry extends Entry {
+export interface SentenceEntry extends Entry<SentenceSource> {
   readonly level: "sentence";
   readonly tasks: number;
-  read(raw: RawFolder, rng: Rng): Promise<SentenceSource>;
 }
 
-interface WordEntry extends Entry {
+export interface WordEntry extends Entry<WordSourceWithNotes> {
   readonly level: "word";
   /** Entity types of the first task, and of each later one. */
   readonly base: number;
   readonly increment: number;
   readonly typeOrder: "alphabetical" | "shuffled" | "frequency";
-  read(raw: RawFolder, rng: Rng): Promise<WordSourceWithNotes>;
 }
 
-export type CatalogueEntry = SentenceEntry | WordEntry;
-
-export const catalogue: { readonly [K in DatasetName]: CatalogueEntry } = {
+export const catalogue = {
   clinc150: {
-    title: "CLINC150, intents",
     level: "sentence",
     tasks: 15,
     expected: ["data_full.json", "label_dict.json, where there is one"],
-    read: readClinc150,
+    read: async (raw, rng) => (await import("./intents.ts")).readClinc150(raw, rng),
   },
   banking77: {
-    title: "Banking77, intents",
     level: "sentence",
     tasks: 7,
     expected: ["train.csv", "test.csv", "categories.json"],
-    read: readBanking77,
+    read: async (raw, rng) => (await import("./intents.ts")).readBanking77(raw, rng),
   },
   fewrel: {
-    title: "FewRel, relations",
     level: "sentence",
     tasks: 8,
     expected: ["val_wiki.json", "pid2name.json", "train_wiki.json, where there is one"],
-    read: readFewRel,
+    read: async (raw, rng) => (await import("./relations.ts")).readFewRel(raw, rng),
   },
   tacred: {
-    title: "TACRED, relations",
     level: "sentence",
     tasks: 8,
     expected: ["train.json", "dev.json", "test.json (or in data/json/)"],
-    read: readTacred,
+    read: async (raw) => (await import("./relations.ts")).readTacred(raw),
   },
   topic3: {
-    title: "AG News, DBpedia and Yahoo! Answers, topics",
     level: "sentence",
     tasks: 5,
-    expected: topicFolders.map((folder) => `${folder} with classes.txt, train.csv and test.csv`),
-    read: readTopics,
+    expected: [
+      "agnews/ (or ag_news_csv/) with classes.txt, train.csv and test.csv",
+      "dbpedia/ (or dbpedia_csv/) with classes.txt, train.csv and test.csv",
+      "yahoo/ (or yahoo_answers_csv/) with classes.txt, train.csv and test.csv",
+    ],
+    read: async (raw, rng) => (await import("./topics.ts")).readTopics(raw, rng),
   },
   conll2003: {
-    title: "CoNLL-2003, entities",
     level: "word",
     base: 1,
     increment: 1,
     typeOrder: "alphabetical",
     expected: ["eng.train (or train.txt)", "eng.testa (or dev.txt)", "eng.testb (or test.txt)"],
-    read: readConll2003,
+    read: async (raw) => (await import("./entities.ts")).readConll2003(raw),
   },
   fewnerd: {
-    title: "Few-NERD (supervised), entities",
     level: "word",
     base: 6,
     increment: 6,
     typeOrder: "shuffled",
     expected: ["train.txt", "dev.txt", "test.txt (or in supervised/)"],
-    read: readFewNerd,
+    read: async (raw) => (await import("./entities.ts")).readFewNerd(raw),
   },
   ontonotes5: {
-    title: "OntoNotes 5, entities",
     level: "word",
     base: 8,
     increment: 2,
     typeOrder: "alphabetical",
     expected: ["*_conll files below train/, development/ and test/", "or train.txt, dev.txt, test.txt"],
-    read: readOntoNotes,
+    read: async (raw) => (await import("./ontonotes.ts")).readOntoNotes(raw),
   },
   i2b2: {
-    title: "i2b2 2014 de-identification, entities",
     level: "word",
     base: 8,
     increment: 2,
     typeOrder: "alphabetical",
     expected: [".xml notes below folders training… and testing…", "or train.txt, dev.txt, test.txt"],
-    read: readI2b2,
+    read: async (raw, rng) => (await import("./i2b2.ts")).readI2b2(raw, rng),
   },
   wnut17: {
-    title: "WNUT17, entities",
     level: "word",
     base: 2,
     increment: 2,
@@ -117,6 +113,10 @@ export const catalogue: { readonly [K in DatasetName]: CatalogueEntry } = {
       "emerging.dev.conll (or dev.conll)",
       "emerging.test.annotated (or test.conll)",
     ],
-    read: readWnut17,
+    read: async (raw) => (await import("./entities.ts")).readWnut17(raw),
   },
-};
+} satisfies Readonly<Record<string, SentenceEntry | WordEntry>>;
+
+export type DatasetName = keyof typeof catalogue;
+
+export const datasetNames: readonly string[] = Object.keys(catalogue);

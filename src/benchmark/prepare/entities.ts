@@ -1,20 +1,17 @@
 /** Sets of tagged sentences in columns: CoNLL-2003, WNUT17, Few-NERD, and what others were converted to. */
 import { readConll, rowsBySentence, type TaggedSentence } from "../../data/files/conll.ts";
 import type { Line } from "../../data/files/lines.ts";
+import type { Splits } from "../../data/files/types.ts";
 import type { WordSource } from "../../data/wordStream.ts";
-import type { WordSourceWithNotes } from "./kinds.ts";
-import { findFile, misshapen, type RawFolder, requireFile } from "./rawFolder.ts";
+import type { WordSourceWithNotes } from "./catalogue.ts";
+import { findFile, misshapen, type RawFolder, readSplits, requireFile } from "./rawFolder.ts";
 
-export interface SplitNames {
-  readonly train: readonly string[];
-  readonly dev: readonly string[];
-  readonly test: readonly string[];
-}
+type SplitNames = Splits<string>;
 
 /** What such files are called once they are two columns, word and tag. */
 const columnNames: SplitNames = {
   train: ["train.txt", "train.conll"],
-  dev: ["dev.txt", "dev.conll", "valid.txt"],
+  validation: ["dev.txt", "dev.conll", "valid.txt"],
   test: ["test.txt", "test.conll"],
 };
 
@@ -30,14 +27,12 @@ function upperTypes({ train, validation = [], test }: WordSource): WordSource {
 /** A tab or space separates; the word is first and the tag last. */
 async function readColumns(raw: RawFolder, names: SplitNames): Promise<WordSourceWithNotes> {
   const notes: string[] = [];
-  const read = async (split: readonly string[]): Promise<readonly TaggedSentence[]> => {
-    const file = await readConll(await requireFile(raw, ...split));
+  const source = await readSplits(async (split) => {
+    const file = await readConll(await requireFile(raw, ...names[split]));
     notes.push(...file.notes);
     return file.sentences;
-  };
-  const train = await read(names.train);
-  const validation = await read(names.dev);
-  return { source: { train, validation, test: await read(names.test) }, notes };
+  });
+  return { source, notes };
 }
 
 /** Files in columns that someone converted a set to; undefined where the folder holds none. */
@@ -51,7 +46,7 @@ export async function readConverted(raw: RawFolder): Promise<WordSourceWithNotes
 export async function readConll2003(raw: RawFolder): Promise<WordSourceWithNotes> {
   const { source } = await readColumns(raw, {
     train: ["eng.train", ...columnNames.train],
-    dev: ["eng.testa", ...columnNames.dev],
+    validation: ["eng.testa", ...columnNames.validation],
     test: ["eng.testb", ...columnNames.test],
   });
   // In IOB1 an entity begins with I- by rule: there is nothing to note.
@@ -62,7 +57,7 @@ export async function readConll2003(raw: RawFolder): Promise<WordSourceWithNotes
 export function readWnut17(raw: RawFolder): Promise<WordSourceWithNotes> {
   return readColumns(raw, {
     train: ["wnut17train.conll", ...columnNames.train],
-    dev: ["emerging.dev.conll", ...columnNames.dev],
+    validation: ["emerging.dev.conll", ...columnNames.validation],
     test: ["emerging.test.annotated", ...columnNames.test],
   });
 }
@@ -102,9 +97,9 @@ async function readTypedColumns(raw: RawFolder, path: string): Promise<TaggedSen
 
 /** Few-NERD (Ding et al. 2021), its supervised part: a word, a tab and a fine type such as `person-actor`, or `O`. */
 export async function readFewNerd(raw: RawFolder): Promise<WordSourceWithNotes> {
-  const read = async (split: string) =>
-    readTypedColumns(raw, await requireFile(raw, `${split}.txt`, `supervised/${split}.txt`));
-  const train = await read("train");
-  const validation = await read("dev");
-  return { source: { train, validation, test: await read("test") } };
+  const source = await readSplits(async (split) => {
+    const file = split === "validation" ? "dev.txt" : `${split}.txt`;
+    return readTypedColumns(raw, await requireFile(raw, file, `supervised/${file}`));
+  });
+  return { source };
 }

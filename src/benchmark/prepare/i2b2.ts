@@ -1,12 +1,11 @@
 /** The de-identification notes of i2b2 2014 (Stubbs and Uzuner 2015): XML with spans of characters. */
 import { readFile } from "node:fs/promises";
-import { relative, sep } from "node:path";
 import { type Rng, shuffled } from "../../core/random.ts";
 import type { TaggedSentence } from "../../data/files/conll.ts";
 import { unreadable } from "../../data/files/lines.ts";
+import type { WordSourceWithNotes } from "./catalogue.ts";
 import { readConverted } from "./entities.ts";
-import type { WordSourceWithNotes } from "./kinds.ts";
-import { listFiles, misshapen, missing, type RawFolder } from "./rawFolder.ts";
+import { filesBelow, misshapen, missing, type RawFolder } from "./rawFolder.ts";
 
 /** The benchmark's 16 of the 23 types; the others have too few entities to be learned. */
 const kept = new Set(
@@ -110,15 +109,10 @@ async function readNotes(raw: RawFolder, paths: readonly string[]): Promise<Tagg
 export async function readI2b2(raw: RawFolder, rng: Rng): Promise<WordSourceWithNotes> {
   const converted = await readConverted(raw);
   if (converted !== undefined) return converted;
-  const paths = (await listFiles(raw)).filter((path) => path.endsWith(".xml"));
   const below = (prefix: string) =>
-    paths.filter((path) =>
-      relative(raw.path, path)
-        .split(sep)
-        .slice(0, -1)
-        .some((part) => part.toLowerCase().startsWith(prefix)),
-    );
-  const [training, testing] = [below("training"), below("testing")];
+    filesBelow(raw, ".xml", (folders) => folders.some((folder) => folder.toLowerCase().startsWith(prefix)));
+  const training = await below("training");
+  const testing = await below("testing");
   if (training.length === 0) missing(raw, ".xml notes below a folder training…");
   if (testing.length === 0) missing(raw, ".xml notes below a folder testing…");
   const held = new Set(shuffled(training, rng.fork("validation")).slice(0, Math.floor(training.length / 10)));
@@ -127,9 +121,9 @@ export async function readI2b2(raw: RawFolder, rng: Rng): Promise<WordSourceWith
     training.filter((path) => !held.has(path)),
   );
   const validation = await readNotes(raw, [...held].sort());
-  const source = { train, test: await readNotes(raw, testing) };
+  const test = await readNotes(raw, testing);
   return {
-    source: validation.length === 0 ? source : { ...source, validation },
+    source: { train, ...(validation.length > 0 && { validation }), test },
     notes: [
       `Types left out as too rare: all but ${[...kept].join(", ")}.`,
       `Set ${held.size} of ${training.length} training notes aside for validation.`,

@@ -2,7 +2,7 @@
 import { z } from "zod";
 import type { Rng } from "../../core/random.ts";
 import { readRecipe } from "../../data/recipes.ts";
-import type { SentenceSource } from "./kinds.ts";
+import type { SentenceSource } from "./catalogue.ts";
 import { findFile, misshapen, parseJsonFile, type RawFolder, requireFile } from "./rawFolder.ts";
 import { labelText, nameLabels } from "./sentences.ts";
 

@@ -1,10 +1,9 @@
 /** OntoNotes 5 (LDC2013T19) in the columns of the CoNLL-2012 shared task. */
-import { relative, sep } from "node:path";
 import { rowsBySentence, type TaggedSentence } from "../../data/files/conll.ts";
 import type { Line } from "../../data/files/lines.ts";
+import type { WordSourceWithNotes } from "./catalogue.ts";
 import { readConverted } from "./entities.ts";
-import type { WordSourceWithNotes } from "./kinds.ts";
-import { listFiles, misshapen, missing, type RawFolder } from "./rawFolder.ts";
+import { filesBelow, misshapen, missing, type RawFolder, readSplits } from "./rawFolder.ts";
 
 const WORD = 3;
 const ENTITY = 10;
@@ -53,12 +52,10 @@ async function readConll2012(raw: RawFolder, path: string): Promise<TaggedSenten
   return sentences;
 }
 
-const splitFolders = { train: ["train"], validation: ["development", "dev"], test: ["test"] } as const;
+const splitFolders = { train: ["train"], validation: ["development", "dev"], test: ["test"] };
 
 /** Other languages have folders of their own, and the New Testament (`pt`) has no entities marked. */
-function isWanted(parts: readonly string[]): boolean {
-  return !parts.some((part) => ["chinese", "arabic", "pt"].includes(part));
-}
+const unwanted = ["chinese", "arabic", "pt"];
 
 /**
  * OntoNotes 5: every `*_conll` file below `train`, `development` and `test`, or `train.txt`, `dev.txt` and `test.txt`
@@ -67,19 +64,19 @@ function isWanted(parts: readonly string[]): boolean {
 export async function readOntoNotes(raw: RawFolder): Promise<WordSourceWithNotes> {
   const converted = await readConverted(raw);
   if (converted !== undefined) return converted;
-  const paths = (await listFiles(raw)).filter((path) => path.endsWith("_conll"));
-  const read = async (split: keyof typeof splitFolders): Promise<TaggedSentence[]> => {
-    const folders: readonly string[] = splitFolders[split];
-    const own = paths.filter((path) => {
-      const parts = relative(raw.path, path).split(sep);
-      return parts.some((part) => folders.includes(part)) && isWanted(parts);
-    });
-    if (own.length === 0) missing(raw, `*_conll files below ${folders.join(" or ")}`);
+  const source = await readSplits(async (split) => {
+    const names = splitFolders[split];
+    const paths = await filesBelow(
+      raw,
+      "_conll",
+      (folders) =>
+        folders.some((folder) => names.includes(folder)) &&
+        !folders.some((folder) => unwanted.includes(folder)),
+    );
+    if (paths.length === 0) missing(raw, `*_conll files below ${names.join(" or ")}`);
     const sentences: TaggedSentence[] = [];
-    for (const path of own) for (const sentence of await readConll2012(raw, path)) sentences.push(sentence);
+    for (const path of paths) for (const sentence of await readConll2012(raw, path)) sentences.push(sentence);
     return sentences;
-  };
-  const train = await read("train");
-  const validation = await read("validation");
-  return { source: { train, validation, test: await read("test") } };
+  });
+  return { source };
 }

@@ -8,9 +8,8 @@ import { buildStream } from "../../data/stream.ts";
 import { streamSchema } from "../../data/streamSpec.ts";
 import { buildWordStream, countTypes, maskTypes, orderTypes } from "../../data/wordStream.ts";
 import { writeFolderAtomic } from "../../io/atomic.ts";
-import { type CatalogueEntry, catalogue } from "./catalogue.ts";
+import { catalogue, type DatasetName, type SentenceEntry, type WordEntry } from "./catalogue.ts";
 import { type ContinualFiles, encodeSentenceTasks, encodeWordTasks } from "./encode.ts";
-import type { DatasetName } from "./names.ts";
 import { openRawFolder, type RawFolder } from "./rawFolder.ts";
 
 export interface PrepareOptions {
@@ -45,14 +44,12 @@ interface Built {
   readonly notes: readonly string[];
 }
 
-type Entry<L extends CatalogueEntry["level"]> = Extract<CatalogueEntry, { level: L }>;
-
 function sizesOf(labels: readonly string[], { train, validation, test }: Splits<unknown>): PreparedTask {
   return { labels, train: train.length, validation: validation.length, test: test.length };
 }
 
 async function buildSentences(
-  entry: Entry<"sentence">,
+  entry: SentenceEntry,
   raw: RawFolder,
   options: PrepareOptions,
   rng: Rng,
@@ -73,7 +70,7 @@ async function buildSentences(
 }
 
 async function buildWords(
-  entry: Entry<"word">,
+  entry: WordEntry,
   raw: RawFolder,
   options: PrepareOptions,
   rng: Rng,
@@ -130,7 +127,7 @@ export async function prepareDataset(
 ): Promise<Prepared> {
   const folder = resolve(to);
   await refuseFull(folder);
-  const entry = catalogue[name];
+  const entry: SentenceEntry | WordEntry = catalogue[name];
   const raw = await openRawFolder({ dataset: name, path: resolve(from), expected: entry.expected });
   const rng = createRng(options.seed);
   const built =

@@ -1,9 +1,10 @@
 /** The folder of a publisher's files, as the user names it. */
 import { readdir, stat } from "node:fs/promises";
-import { join } from "node:path";
+import { join, sep } from "node:path";
 import type { z } from "zod";
 import { DataError } from "../../core/errors.ts";
 import { readJson, unreadable } from "../../data/files/lines.ts";
+import type { Splits } from "../../data/files/types.ts";
 
 export interface RawFolder {
   readonly dataset: string;
@@ -44,17 +45,28 @@ export async function requireFile(raw: RawFolder, ...names: readonly string[]): 
   return (await findFile(raw, ...names)) ?? missing(raw, names.join(" or "));
 }
 
-/** Every file below the folder, sorted by path, so that the order depends on no file system. */
-export async function listFiles(raw: RawFolder): Promise<string[]> {
-  try {
-    const entries = await readdir(raw.path, { recursive: true, withFileTypes: true });
-    return entries
-      .filter((entry) => entry.isFile())
-      .map((entry) => join(entry.parentPath, entry.name))
-      .sort();
-  } catch (cause) {
+/**
+ * The files below the folder, sorted by path, so that the order depends on no file system.
+ * @param ending of their names
+ * @param isWanted by the names of the folders that a file is in, the outermost first
+ */
+export async function filesBelow(
+  raw: RawFolder,
+  ending: string,
+  isWanted: (folders: readonly string[]) => boolean,
+): Promise<string[]> {
+  const entries = await readdir(raw.path, { recursive: true }).catch((cause: unknown) => {
     throw unreadable(raw.path, cause);
-  }
+  });
+  const wanted = entries.filter((path) => path.endsWith(ending) && isWanted(path.split(sep).slice(0, -1)));
+  return wanted.map((path) => join(raw.path, path)).sort();
+}
+
+/** One split after the other. */
+export async function readSplits<T>(
+  read: (split: keyof Splits<T>) => Promise<readonly T[]>,
+): Promise<Splits<T>> {
+  return { train: await read("train"), validation: await read("validation"), test: await read("test") };
 }
 
 /** What went wrong in a file that is there, but is not as published. */

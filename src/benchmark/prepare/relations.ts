@@ -9,8 +9,8 @@ import {
   relationNamesSchema,
   splitRelations,
 } from "../../data/recipes.ts";
-import type { SentenceSource } from "./kinds.ts";
-import { findFile, misshapen, parseJsonFile, type RawFolder, requireFile } from "./rawFolder.ts";
+import type { SentenceSource } from "./catalogue.ts";
+import { findFile, misshapen, parseJsonFile, type RawFolder, readSplits, requireFile } from "./rawFolder.ts";
 
 /**
  * FewRel (Han et al. 2018): `val_wiki.json` (16 relations), `pid2name.json`, and `train_wiki.json` (64 more) where it
@@ -88,8 +88,9 @@ const leftOut = new Set(["no_relation", "per:country_of_death"]);
 export async function readTacred(raw: RawFolder): Promise<SentenceSource> {
   const files: string[] = [];
   let dropped = 0;
-  const read = async (split: string): Promise<LabelledExample[]> => {
-    const path = await requireFile(raw, `${split}.json`, `data/json/${split}.json`);
+  const splits = await readSplits(async (split): Promise<LabelledExample[]> => {
+    const file = split === "validation" ? "dev.json" : `${split}.json`;
+    const path = await requireFile(raw, file, `data/json/${file}`);
     files.push(path);
     const rows = await parseJsonFile(raw, path, tacredSchema);
     const kept = rows.filter(({ relation }) => !leftOut.has(relation));
@@ -99,12 +100,9 @@ export async function readTacred(raw: RawFolder): Promise<SentenceSource> {
         throw misshapen(raw, path, `row ${i}: an entity ends behind the last token`);
       return { text: tacredText(row), label: tacredLabel(row.relation) };
     });
-  };
-  const train = await read("train");
-  const validation = await read("dev");
-  const test = await read("test");
+  });
   return {
-    source: { train, validation, test, files, overlap: "drop" },
+    source: { ...splits, files, overlap: "drop" },
     notes: [`Left out ${dropped.toLocaleString("en")} rows of ${[...leftOut].join(" and ")}.`],
   };
 }

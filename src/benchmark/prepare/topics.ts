@@ -5,7 +5,7 @@ import { DataError } from "../../core/errors.ts";
 import type { Rng } from "../../core/random.ts";
 import { readLines, unreadable } from "../../data/files/lines.ts";
 import type { LabelledExample } from "../../data/files/types.ts";
-import type { SentenceSource } from "./kinds.ts";
+import type { SentenceSource } from "./catalogue.ts";
 import { misshapen, type RawFolder, requireFile } from "./rawFolder.ts";
 
 /** Topics of Yahoo! Answers that AG News has too, under nearly the same name. */
@@ -119,5 +119,3 @@ export async function readTopics(raw: RawFolder, rng: Rng): Promise<SentenceSour
   const notes = [`Left out what both Yahoo! Answers and AG News have: ${shared.join(", ")}.`];
   return { source: { ...rows, files, overlap: "drop" }, classOrder: "shuffled", notes };
 }
-
-export const topicFolders = parts.map(({ folders }) => `${folders[0]}/ (or ${folders[1]}/)`);

@@ -1,9 +1,8 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { catalogue } from "../../../src/benchmark/prepare/catalogue.ts";
+import { catalogue, datasetNames } from "../../../src/benchmark/prepare/catalogue.ts";
 import { encodeSentenceTasks } from "../../../src/benchmark/prepare/encode.ts";
-import { datasetNames } from "../../../src/benchmark/prepare/names.ts";
 import { prepareDataset } from "../../../src/benchmark/prepare/prepare.ts";
 import { tacredLabel } from "../../../src/benchmark/prepare/relations.ts";
 import { topicLabel } from "../../../src/benchmark/prepare/topics.ts";

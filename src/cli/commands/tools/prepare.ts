@@ -1,6 +1,5 @@
-import { datasetNames, isDatasetName } from "../../../benchmark/prepare/names.ts";
+import type { DatasetName } from "../../../benchmark/prepare/catalogue.ts";
 import { type Prepared, prepareDataset } from "../../../benchmark/prepare/prepare.ts";
-import { UsageError } from "../../terminal/failure.ts";
 import { formatCount, formatTable } from "../../terminal/format.ts";
 import { shortPath } from "../../terminal/shell.ts";
 import type { Terminal } from "../../terminal/terminal.ts";
@@ -31,8 +30,11 @@ function summarise({ folder, level, tasks }: Prepared): string {
 }
 
 /** Makes the two-file layout from a publisher's files. */
-export async function prepareCommand(name: string, flags: PrepareFlags, terminal: Terminal): Promise<void> {
-  if (!isDatasetName(name)) throw new UsageError(`${name}: expected one of ${datasetNames.join(", ")}`);
+export async function prepareCommand(
+  name: DatasetName,
+  flags: PrepareFlags,
+  terminal: Terminal,
+): Promise<void> {
   const prepared = await prepareDataset(name, flags.from, flags.to, flags);
   for (const note of prepared.notes) terminal.err(`${note}\n`);
   terminal.out(summarise(prepared));
