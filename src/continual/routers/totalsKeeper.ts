@@ -6,6 +6,7 @@ import {
   accumulate,
   cloneTotals,
   emptyTotals,
+  joinRows,
   type LabelledRows,
   type Totals,
 } from "../statistics/totals.ts";
@@ -16,6 +17,14 @@ const KEPT_SIZE = 6144;
 
 /** `fit`: without the rows held out. */
 export type RowPart = "fit" | "all";
+
+/** The rows of a contribution that are held out. */
+function heldOutOf(kept: KeptContribution): LabelledRows {
+  const { heldOut } = splitContribution(kept);
+  const { width } = kept.rows;
+  const pieces = heldOut.map(({ values }) => ({ rows: 1, width, values }));
+  return { label: kept.label, rows: joinRows(pieces, width) };
+}
 
 const rowsOf: { readonly [P in RowPart]: (kept: KeptContribution) => LabelledRows } = {
   fit: (kept) => ({ label: kept.label, rows: splitContribution(kept).fit }),
@@ -57,12 +66,12 @@ export class TotalsKeeper {
       return totals;
     }
     const constants = JSON.stringify(statistics.constants);
-    const key = `${constants} ${featureMapKey(expander.expansion)} ${size} ${second} ${part}`;
+    const keyOf = (of: RowPart) =>
+      `${constants} ${featureMapKey(expander.expansion)} ${size} ${second} ${of}`;
+    const key = keyOf(part);
     // Taken out while it changes: what a failure leaves half done is not used again.
-    const { totals, counted } = this.kept.get(key) ?? {
-      totals: emptyTotals(size, second, "packed"),
-      counted: new Map<string, KeptContribution>(),
-    };
+    const { totals, counted } =
+      this.kept.get(key) ?? (await this.begin(expander, asked, this.kept.get(keyOf("fit"))));
     this.kept.delete(key);
     const wanted = new Map(statistics.contributions.map((contribution) => [contribution.id, contribution]));
     const gone = [...counted.values()].filter(({ id }) => !wanted.has(id));
@@ -71,5 +80,18 @@ export class TotalsKeeper {
     await accumulate(this.algebra, expander, totals, partOf(come), 1, signal);
     this.kept.set(key, { totals, counted: wanted });
     return cloneTotals(totals);
+  }
+
+  /** Totals of nothing; of all rows where those of the rows that fit are known, these and the others. */
+  private async begin(
+    expander: FeatureMapper,
+    { size, second, signal }: TotalsAsked,
+    fit: KeptTotals | undefined,
+  ): Promise<KeptTotals> {
+    if (fit === undefined) return { totals: emptyTotals(size, second, "packed"), counted: new Map() };
+    const totals = cloneTotals(fit.totals, "packed");
+    const heldOut = [...fit.counted.values()].map(heldOutOf).filter(({ rows }) => rows.rows > 0);
+    await accumulate(this.algebra, expander, totals, heldOut, 1, signal);
+    return { totals, counted: fit.counted };
   }
 }

@@ -40,16 +40,20 @@ export function emptyTotals(size: number, second: boolean, layout: LowerLayout =
   return { size, layout, classes: new Map(), rows: 0, second: moment };
 }
 
-/** The same totals in copies; the second moment in a square. */
-export function cloneTotals(totals: Totals): Totals {
+/** The same totals in copies. */
+export function cloneTotals(totals: Totals, as: LowerLayout = "square"): Totals {
   const classes = new Map(
     [...totals.classes].map(([label, { count, sum }]) => [label, { count, sum: sum.slice() }]),
   );
   const { second: values, layout, size } = totals;
-  const target = { layout: "square", n: size } as const;
+  const target = { layout: as, n: size };
   const second =
-    values && copyLower({ layout, n: size, values }, { ...target, values: new Float64Array(size * size) });
-  return { size, layout: "square", classes, rows: totals.rows, second };
+    values &&
+    copyLower(
+      { layout, n: size, values },
+      { ...target, values: new Float64Array(lowerRowStarts[as](size, size)) },
+    );
+  return { size, layout: as, classes, rows: totals.rows, second };
 }
 
 /** Pieces of at most {@link EXACT_ROWS} rows, those of small classes together. */
