@@ -65,8 +65,15 @@ const mayImport: ImportTable = {
   continual: lower,
   "continual/passes": [...lower, "continual"],
   "continual/statistics": [...lower, "continual", "continual/passes"],
-  "continual/routers": [...lower, "continual", "continual/statistics"],
-  "continual/rejection": [...lower, "continual", "continual/statistics", "continual/routers"],
+  "continual/routers/readouts": [...lower, "continual", "continual/statistics"],
+  "continual/routers": [...lower, "continual", "continual/statistics", "continual/routers/readouts"],
+  "continual/rejection": [
+    ...lower,
+    "continual",
+    "continual/statistics",
+    "continual/routers",
+    "continual/routers/readouts",
+  ],
   "continual/taskTypes": [...lower, "continual", "continual/passes"],
   "continual/routing": [
     ...lower,

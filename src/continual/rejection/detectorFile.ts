@@ -5,7 +5,7 @@ import { float32, float64, type HostTensor } from "../../core/tensor.ts";
 import { decodeSafetensors, encodeSafetensors } from "../../io/safetensors.ts";
 import type { Matrix } from "../../linalg/algebra.ts";
 import { copyLower, mirrorLower, packedLength } from "../../linalg/lower.ts";
-import type { Readout } from "../routers/closedForm.ts";
+import type { Readout } from "../routers/readouts/closedForm.ts";
 import { doubles, featureMapSchema, plainFeatureMap, singles } from "../routers/routerFile.ts";
 import { checkVersion, decodeConstants, encodeConstants, parseJson } from "../statistics/contributionFile.ts";
 import type { DetectorModel, Evidence } from "./detectorModel.ts";

@@ -2,7 +2,7 @@
 /** A fitted detector of texts of no known class as plain data, and how it scores. */
 import { setImmediate as nextTick } from "node:timers/promises";
 import type { Algebra, Matrix } from "../../linalg/algebra.ts";
-import type { Readout } from "../routers/closedForm.ts";
+import type { Readout } from "../routers/readouts/closedForm.ts";
 import { type Machinery, readOut } from "../routers/routerModel.ts";
 import type { FeatureMap, FeatureMapper } from "../statistics/featureMaps.ts";
 import { blockOf, takeRows } from "../statistics/fixedRows.ts";

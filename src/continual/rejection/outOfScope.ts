@@ -3,6 +3,8 @@
 
 import type { Algebra, Matrix } from "../../linalg/algebra.ts";
 import { type CholeskyOptions, factorize, solveFactored } from "../../linalg/cholesky.ts";
+import type { FitContext } from "../routers/fitContext.ts";
+import { detectorMembers, detectorSoftmax, expansionOf } from "../routers/members.ts";
 import {
   centredGram,
   classMeans,
@@ -11,9 +13,7 @@ import {
   type Readout,
   shrink,
   withinCovariance,
-} from "../routers/closedForm.ts";
-import type { FitContext } from "../routers/fitContext.ts";
-import { detectorMembers, detectorSoftmax, expansionOf } from "../routers/members.ts";
+} from "../routers/readouts/closedForm.ts";
 import { chooseSoftmax } from "../routers/softmaxFit.ts";
 import type { FeatureMapper } from "../statistics/featureMaps.ts";
 import { accumulate, type Totals } from "../statistics/totals.ts";

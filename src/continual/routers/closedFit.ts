@@ -4,6 +4,8 @@ import { factorize } from "../../linalg/cholesky.ts";
 import type { FeatureMapper } from "../statistics/featureMaps.ts";
 import { accumulate, type Totals } from "../statistics/totals.ts";
 import { fitInverseTemperature, logLoss, naturalScale, thinOut } from "./calibration.ts";
+import type { ChosenMember, FitContext } from "./fitContext.ts";
+import { type ClosedForm, type ClosedMember, expansionOf, grids, SEARCH_SIZE } from "./members.ts";
 import {
   centredGram,
   classMeans,
@@ -13,9 +15,7 @@ import {
   ridge,
   shrink,
   withinCovariance,
-} from "./closedForm.ts";
-import type { ChosenMember, FitContext } from "./fitContext.ts";
-import { type ClosedForm, type ClosedMember, expansionOf, grids, SEARCH_SIZE } from "./members.ts";
+} from "./readouts/closedForm.ts";
 import { readOut32 } from "./routerModel.ts";
 
 /** Makes a readout at one setting after another from the same totals. */

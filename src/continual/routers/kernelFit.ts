@@ -8,11 +8,11 @@ import type { FeatureMapper } from "../statistics/featureMaps.ts";
 import { takeRows } from "../statistics/fixedRows.ts";
 import { accumulate, type Totals } from "../statistics/totals.ts";
 import { fitInverseTemperature } from "./calibration.ts";
-import { centredGram, classMeans, shrink, withinCovariance } from "./closedForm.ts";
 import type { ChosenMember, FitContext } from "./fitContext.ts";
 import { type TargetedRows, trainingRows } from "./heldOut.ts";
-import { askKernel, type KernelReadout, project } from "./kernelModel.ts";
 import { expansionOf, type KernelMember } from "./members.ts";
+import { centredGram, classMeans, shrink, withinCovariance } from "./readouts/closedForm.ts";
+import { askKernel, type KernelReadout, project } from "./readouts/kernelModel.ts";
 import type { FittedKernel } from "./routerModel.ts";
 import type { RowPart } from "./totalsKeeper.ts";
 

@@ -13,7 +13,7 @@ import { fitInverseTemperature } from "./calibration.ts";
 import type { ChosenMember, FitContext } from "./fitContext.ts";
 import { type TargetedRows, trainingRows } from "./heldOut.ts";
 import { type NetworkMember, networkSettings, placesRead } from "./members.ts";
-import { askNetwork, type NetworkReadout, standardize, unitRows } from "./networkModel.ts";
+import { askNetwork, type NetworkReadout, standardize, unitRows } from "./readouts/networkModel.ts";
 
 type Measured = Pick<NetworkReadout, "offset" | "factor">;
 

@@ -6,7 +6,7 @@ import { decodeSafetensors, encodeSafetensors } from "../../io/safetensors.ts";
 import { checkVersion, decodeConstants, encodeConstants, parseJson } from "../statistics/contributionFile.ts";
 import type { FeatureMap } from "../statistics/featureMaps.ts";
 import type { FittedRouter } from "./fit.ts";
-import type { KernelReadout } from "./kernelModel.ts";
+import type { KernelReadout } from "./readouts/kernelModel.ts";
 import { decodeRegistered } from "./registered.ts";
 import type { Member } from "./routerModel.ts";
 

@@ -7,9 +7,9 @@ import type { FeatureMap, FeatureMapper } from "../statistics/featureMaps.ts";
 import { blockOf, dequantize, quantize, takeRows } from "../statistics/fixedRows.ts";
 import type { FeatureConstants, FeatureRows, FixedRows, Posterior, RouterKind } from "../types.ts";
 import { logSoftmax } from "./calibration.ts";
-import type { Readout } from "./closedForm.ts";
-import { askKernel, type KernelReadout } from "./kernelModel.ts";
-import { askNetwork, type NetworkReadout } from "./networkModel.ts";
+import type { Readout } from "./readouts/closedForm.ts";
+import { askKernel, type KernelReadout } from "./readouts/kernelModel.ts";
+import { askNetwork, type NetworkReadout } from "./readouts/networkModel.ts";
 
 /** A member that is affine in its expansion. */
 export interface AffineMember {

@@ -6,10 +6,10 @@ import { factorize } from "../../linalg/cholesky.ts";
 import { NarrowSolver } from "../../linalg/narrowSolver.ts";
 import { addSecond } from "../statistics/totals.ts";
 import { fitInverseTemperature } from "./calibration.ts";
-import type { Readout } from "./closedForm.ts";
 import type { ChosenMember, FitContext } from "./fitContext.ts";
 import { trainingRows } from "./heldOut.ts";
 import { expansionOf, type SoftmaxMember, softmaxSettings } from "./members.ts";
+import type { Readout } from "./readouts/closedForm.ts";
 import { type AffineMember, readOut } from "./routerModel.ts";
 import { heldOutPieces, type Piece, piecesOf, thinPieces, widening } from "./softmaxPieces.ts";
 

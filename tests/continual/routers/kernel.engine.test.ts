@@ -1,7 +1,7 @@
 import { afterAll, describe, expect, it } from "vitest";
 import { RouterFitter } from "../../../src/continual/routers/fit.ts";
 import { oracleShrinkage } from "../../../src/continual/routers/kernelFit.ts";
-import { askKernel, SQUARED_WIDTH } from "../../../src/continual/routers/kernelModel.ts";
+import { askKernel, SQUARED_WIDTH } from "../../../src/continual/routers/readouts/kernelModel.ts";
 import { quantize } from "../../../src/continual/statistics/fixedRows.ts";
 import { ClassStatistics, type Contribution } from "../../../src/continual/statistics/statistics.ts";
 import type { FeatureRows, RouterKind } from "../../../src/continual/types.ts";

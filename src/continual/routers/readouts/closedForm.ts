@@ -1,13 +1,13 @@
 // Dimensions: M numbers of an expansion, C classes.
 /** Classifiers that follow from totals in closed form. Each is affine in the expanded features. */
-import type { Algebra, Matrix } from "../../linalg/algebra.ts";
+import type { Algebra, Matrix } from "../../../linalg/algebra.ts";
 import {
   type CholeskyFactor,
   type CholeskyOptions,
   factorize,
   solveFactored,
-} from "../../linalg/cholesky.ts";
-import type { Totals } from "../statistics/totals.ts";
+} from "../../../linalg/cholesky.ts";
+import type { Totals } from "../../statistics/totals.ts";
 
 /** Logits h·weight + bias. */
 export interface Readout {

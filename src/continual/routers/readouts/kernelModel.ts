@@ -1,6 +1,6 @@
 // Dimensions: n rows asked, N rows kept, F features read, K directions, C classes.
 /** A kernel density of every class, in the directions in which classes differ, and what it says. */
-import type { Algebra, Matrix, Matrix32 } from "../../linalg/algebra.ts";
+import type { Algebra, Matrix, Matrix32 } from "../../../linalg/algebra.ts";
 
 /** A fitted density. */
 export interface KernelReadout {

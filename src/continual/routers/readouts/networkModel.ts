@@ -1,6 +1,6 @@
 // Dimensions: n rows, D features read, H hidden units, C classes.
 /** A fitted network with one hidden layer, and what it says. */
-import type { Algebra, Matrix, Matrix32 } from "../../linalg/algebra.ts";
+import type { Algebra, Matrix, Matrix32 } from "../../../linalg/algebra.ts";
 
 /** A hidden layer and a cosine head. */
 export interface NetworkReadout {
