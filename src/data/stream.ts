@@ -106,9 +106,7 @@ function noteValidation(tasks: readonly Task[], notes: string[]): void {
 
 /**
  * Divides what was read into tasks. Equal sources, specs and seeds give equal streams.
- *
  * @param rng decides class order, shared labels and splits
- * @throws DataError or ConfigError (both exit 2) saying what cannot be learned from
  */
 export async function buildStream(
   spec: StreamSpec,
@@ -135,10 +133,8 @@ export async function buildStream(
 
 /**
  * Reads a stream and divides it into tasks. Equal specs, seeds and files give equal streams.
- *
  * @param spec with absolute paths
  * @param seed the run's; `spec.seed` beats it. Decides class order, shared labels and splits.
- * @throws DataError or ConfigError (both exit 2) saying what cannot be learned from, and where it stands
  */
 export async function loadStream(spec: StreamSpec, seed: number): Promise<TaskStream> {
   const rng = createRng(spec.seed ?? seed);
