@@ -1,6 +1,6 @@
 import { withoutControls } from "./format.ts";
 
-/** HTML that is safe to insert as it is; only {@link html} and code that vouches for its text make it. */
+/** HTML that is safe to insert as it is; only {@link html} and code with trusted text make it. */
 export class Markup {
   readonly text: string;
 
