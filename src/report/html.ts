@@ -26,7 +26,10 @@ export function renderHtml(record: RunRecord): string {
     const body = render(page);
     return body === undefined ? [] : [{ id, title: titleFor(wording), body }];
   });
-  const title = titleOf(page);
+  const { name: backbone } = record.header.backbone;
+  // The last part of a path or hub id; the whole stands among the versions.
+  const baseName = backbone.split(/[\\/]/).findLast((part) => part !== "") ?? backbone;
+  const title = `${countOf(figures.totalTasks, "task")}, ${countOf(figures.totalLabels, wording.name)} on ${baseName}`;
   return renderDocument({
     title: `${title} – Accrete run report`,
     header: html`
@@ -44,15 +47,6 @@ ${renderNotices(page)}
     footer: `Made by accrete-lm ${record.header.accreteVersion} from the run's own record, events.jsonl and metrics.json.
 Files hold fractions; this page shows percent.`,
   });
-}
-
-function titleOf({ record: { header }, figures, wording }: Page): string {
-  return `${countOf(figures.totalTasks, "task")}, ${countOf(figures.totalLabels, wording.name)} on ${baseName(header.backbone.name)}`;
-}
-
-/** The last part of a path or hub id; the whole stands among the versions. */
-function baseName(name: string): string {
-  return name.split(/[\\/]/).findLast((part) => part !== "") ?? name;
 }
 
 function countOf(count: number, noun: string): string {
@@ -108,10 +102,6 @@ function renderCards(page: Page): Markup {
   )}</dl>`;
 }
 
-function taskFound({ taskAccuracy }: ProtocolFigures): string {
-  return taskAccuracy === undefined ? "" : `the task found for ${formatPercent(taskAccuracy)} % of texts; `;
-}
-
 function cardsOf({ figures, wording }: Page): readonly Card[] {
   const { cil, til, routed, baseline, finished } = figures;
   const headline = finished ? wording.headlineMarkup : html`${wording.headlineSoFar}`;
@@ -126,6 +116,8 @@ function cardsOf({ figures, wording }: Page): readonly Card[] {
     more: second === undefined ? wording.averagesNote : `${formatPercent(second)} % ${wording.secondNote}`,
     tone,
   });
+  const found = routed?.taskAccuracy;
+  const taskFound = found === undefined ? "" : `the task found for ${formatPercent(found)} % of texts; `;
   const unlessUndefined = (figure: number | undefined, note: string) =>
     figure !== undefined ? note : finished ? "needs a second task" : "known at the end of the run";
   const cards: readonly (Card | undefined)[] = [
@@ -144,7 +136,7 @@ function cardsOf({ figures, wording }: Page): readonly Card[] {
       name: html`Routed ${headline}`,
       value: formatPercent(routed.headline),
       unit: "%",
-      more: `${taskFound(routed)}${formatPasses(routed.passesPerExample)} forward passes`,
+      more: `${taskFound}${formatPasses(routed.passesPerExample)} forward passes`,
     },
     baseline && {
       name: "Baseline, CIL",
