@@ -1,6 +1,6 @@
 /**
- * Work that tells what it is at through a callback, as a generator of what it emitted. Whoever stops listening waits for the
- * work's end all the same, since it may hold what is disposed of next.
+ * Work that reports its events through a callback, as an async generator of these events. A caller that stops early still
+ * waits for the end of the work, since it may hold what is disposed of next.
  */
 export async function* callbackToAsyncGenerator<E, R>(
   work: (emit: (event: E) => void) => Promise<R>,
@@ -8,16 +8,16 @@ export async function* callbackToAsyncGenerator<E, R>(
   const emitted: E[] = [];
   let ended = false;
   let wake = () => {};
-  const emit = (event: E) => {
+  const result = work((event) => {
     emitted.push(event);
     wake();
-  };
-  const result = work(emit);
-  const end = () => {
-    ended = true;
-    wake();
-  };
-  const over = result.then(end, end);
+  });
+  const over = result
+    .catch(() => undefined)
+    .then(() => {
+      ended = true;
+      wake();
+    });
   try {
     while (true) {
       yield* emitted.splice(0);

@@ -28,12 +28,6 @@ export interface ConfigIssue {
   readonly rule?: true;
 }
 
-function describeIssues(issues: readonly ConfigIssue[]): string {
-  return issues
-    .map(({ path, expected, received }) => `${path}: expected ${expected}, got ${received}`)
-    .join("; ");
-}
-
 /** A configuration, the command line or an argument is wrong. Collects every problem at once; the message lists them. */
 export class ConfigError extends AccreteError {
   override readonly exitCode = 2;
@@ -52,7 +46,10 @@ export class ConfigError extends AccreteError {
       readonly code?: "CONFIG" | "ARGUMENT";
     } = {},
   ) {
-    super(code, issues.length === 0 ? message : `${message}: ${describeIssues(issues)}`, details);
+    const problems = issues.map(
+      ({ path, expected, received }) => `${path}: expected ${expected}, got ${received}`,
+    );
+    super(code, problems.length === 0 ? message : `${message}: ${problems.join("; ")}`, details);
     this.issues = issues;
     this.summary = message;
   }

@@ -70,8 +70,6 @@ type SplitName = "train" | "dev" | "test";
 
 /**
  * Reads `continual_data.json`.
- *
- * @param split what each split of each task holds
  * @param read makes items of it; `place` names it in messages
  * @returns the items of each split of each task, those of `dev` undefined where there is none
  */
@@ -104,7 +102,6 @@ const splitSchema = z.looseObject({
 
 /**
  * Reads the two-file layout with its own division into tasks.
- *
  * @throws DataError naming file, task, split and index of what is missing or contradicts itself
  */
 export async function readContinual(folder: string): Promise<Source> {

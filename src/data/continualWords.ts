@@ -36,7 +36,6 @@ function typesOf(path: string, task: number, labels: readonly string[]): string[
 /**
  * Reads the word level of the two-file layout with its own division into tasks. Files that kept the tags of every
  * type in train, as the benchmark's own script writes them, are masked to each task's types.
- *
  * @throws DataError naming file, task, part and index of what is missing or contradicts itself
  */
 export async function readContinualWords(folder: string): Promise<readonly WordTask[]> {
@@ -80,7 +79,6 @@ export async function readContinualWords(folder: string): Promise<readonly WordT
 /**
  * Reads the word level of the two-file layout as a stream: the last task's test sentences serve all tasks, types of later
  * ones masked. (The benchmark's own files leave out, task by task, those without an entity learned so far.)
- *
  * @throws DataError as `readContinualWords`, and for what cannot be learned from
  */
 export async function loadContinualWords(folder: string, overlap: Overlap): Promise<WordStream> {

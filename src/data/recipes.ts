@@ -92,7 +92,6 @@ export function markEntities({ tokens, h, t }: FewRelInstance): string {
 
 /**
  * The sentences of each relation, split by chance into three, one and one fifths. A label is the relation's name.
- * @param relations instances by the relation's id
  * @param nameOf throws where an id has no name
  */
 export function splitRelations(

@@ -69,8 +69,6 @@ function checkPlan({ name, labels }: TaskPlan, known: readonly string[]): void {
 
 /**
  * Checks that a division into tasks can be learned.
- *
- * @param known labels of the training data
  * @throws DataError naming the task that is empty, has one class or a label without data, and labels in no task
  */
 export function checkPlans(plans: readonly TaskPlan[], known: readonly string[]): void {

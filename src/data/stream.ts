@@ -45,15 +45,6 @@ async function planTasks(
   return divideEqually(orderLabels(labels, spec.classOrder ?? "file", rng.fork("class-order")), division);
 }
 
-/** A short experiment on a long stream: the tasks are those that the whole division begins with. */
-function firstOf(plans: readonly TaskPlan[], count = plans.length): readonly TaskPlan[] {
-  if (count > plans.length)
-    throw new ConfigError(`the stream has ${plans.length} tasks`, {
-      issues: [{ path: "stream.firstTasks", expected: `at most ${plans.length}`, received: String(count) }],
-    });
-  return plans.slice(0, count);
-}
-
 function checkTask(task: Task): void {
   const trained = countLabels(task.train);
   const untrained = task.labels.find((label) => !trained.has(label));
@@ -106,9 +97,7 @@ function noteValidation(tasks: readonly Task[], notes: string[]): void {
 
 /**
  * Divides what was read into tasks. Equal sources, specs and seeds give equal streams.
- *
  * @param rng decides class order, shared labels and splits
- * @throws DataError or ConfigError (both exit 2) saying what cannot be learned from
  */
 export async function buildStream(
   spec: StreamSpec,
@@ -125,20 +114,24 @@ export async function buildStream(
   checkSeen(texts, "validation", countLabels(source.validation ?? []), known);
   const plans = await planTasks(spec, source, known, rng);
   checkPlans(plans, known);
-  const kept = firstOf(plans, spec.firstTasks);
+  const { firstTasks = plans.length } = spec;
+  if (firstTasks > plans.length)
+    throw new ConfigError(`the stream has ${plans.length} tasks`, {
+      issues: [
+        { path: "stream.firstTasks", expected: `at most ${plans.length}`, received: String(firstTasks) },
+      ],
+    });
   const overlap = source.overlap === "refuse" && spec.allowOverlap ? "allow" : source.overlap;
   const train = withoutOverlap(source, overlap, texts, notes);
-  const tasks = buildTasks(spec, source, train, kept, rng);
+  const tasks = buildTasks(spec, source, train, plans.slice(0, firstTasks), rng);
   if (source.validation === undefined && spec.validationFraction > 0) noteValidation(tasks, notes);
   return { tasks, ...(source.outOfScope === undefined ? {} : { outOfScope: source.outOfScope }), notes };
 }
 
 /**
  * Reads a stream and divides it into tasks. Equal specs, seeds and files give equal streams.
- *
  * @param spec with absolute paths
  * @param seed the run's; `spec.seed` beats it. Decides class order, shared labels and splits.
- * @throws DataError or ConfigError (both exit 2) saying what cannot be learned from, and where it stands
  */
 export async function loadStream(spec: StreamSpec, seed: number): Promise<TaskStream> {
   const rng = createRng(spec.seed ?? seed);

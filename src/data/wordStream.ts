@@ -144,8 +144,6 @@ function describeDivision(
  *
  * Where the benchmark this follows (Zheng et al. 2022; zzz47zzz/codebase-for-incremental-learning-with-llm) leaves
  * test sentences without a seen entity out, they stay in here: what is wrongly found in them counts.
- *
- * @throws DataError or ConfigError saying what cannot be learned from
  */
 export function buildWordStream(
   source: WordSource,
@@ -191,12 +189,7 @@ export function buildWordStream(
 /** The CoNLL files of a stream. */
 export type WordFiles = { readonly [S in "train" | "test"]: string } & { readonly validation?: string };
 
-/**
- * Reads CoNLL files and divides them into tasks by entity type.
- *
- * @param files absolute paths
- * @throws DataError or ConfigError (both exit 2) naming the place
- */
+/** Reads CoNLL files and divides them into tasks by entity type. */
 export async function loadWordStream(
   { train, validation, test }: WordFiles,
   spec: WordStreamSpec,

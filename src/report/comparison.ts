@@ -152,10 +152,7 @@ export const comparisonColumns = [
   "peak memory",
 ] as const;
 
-/**
- * What stands in the columns.
- * @param below follows an accuracy that is below the baseline
- */
+/** What stands in the columns. @param below follows an accuracy that is below the baseline */
 export function comparisonCells(row: ComparedRow, below: string): readonly string[] {
   return [
     row.run,

@@ -26,7 +26,10 @@ export function renderHtml(record: RunRecord): string {
     const body = render(page);
     return body === undefined ? [] : [{ id, title: titleFor(wording), body }];
   });
-  const title = titleOf(page);
+  const { name: backbone } = record.header.backbone;
+  // The last part of a path or hub id; the whole stands among the versions.
+  const baseName = backbone.split(/[\\/]/).findLast((part) => part !== "") ?? backbone;
+  const title = `${countOf(figures.totalTasks, "task")}, ${countOf(figures.totalLabels, wording.name)} on ${baseName}`;
   return renderDocument({
     title: `${title} – Accrete run report`,
     header: html`
@@ -44,15 +47,6 @@ ${renderNotices(page)}
     footer: `Made by accrete-lm ${record.header.accreteVersion} from the run's own record, events.jsonl and metrics.json.
 Files hold fractions; this page shows percent.`,
   });
-}
-
-function titleOf({ record: { header }, figures, wording }: Page): string {
-  return `${countOf(figures.totalTasks, "task")}, ${countOf(figures.totalLabels, wording.name)} on ${baseName(header.backbone.name)}`;
-}
-
-/** The last part of a path or hub id; the whole stands among the versions. */
-function baseName(name: string): string {
-  return name.split(/[\\/]/).findLast((part) => part !== "") ?? name;
 }
 
 function countOf(count: number, noun: string): string {
@@ -92,109 +86,82 @@ function renderFacts({ header, startedAt }: RunRecord): string {
   ].join(" · ");
 }
 
-interface Card {
-  readonly name: Part;
-  readonly value: string;
-  readonly unit?: string;
-  readonly more: string;
-  readonly tone?: "cil" | "til" | "routed";
-}
+type Card = readonly [name: Part, value: string, unit: string, more: string, tone?: "cil" | "til" | "routed"];
 
 function renderCards(page: Page): Markup {
   return html`<dl class="cards">${cardsOf(page).map(
-    ({ name, value, unit, more, tone }) => html`<div class="card ${tone}"><dt>${name}</dt>
+    ([name, value, unit, more, tone]) => html`<div class="card ${tone}"><dt>${name}</dt>
 <dd><div class="value">${value}${value === missing ? undefined : html`<span class="unit">${unit}</span>`}</div><div class="more">${more}</div></dd></div>
 `,
   )}</dl>`;
 }
 
-function taskFound({ taskAccuracy }: ProtocolFigures): string {
-  return taskAccuracy === undefined ? "" : `the task found for ${formatPercent(taskAccuracy)} % of texts; `;
-}
-
 function cardsOf({ figures, wording }: Page): readonly Card[] {
-  const { cil, til, routed, baseline, finished } = figures;
+  const { cil, til, routed, baseline, finished, peakRssBytes } = figures;
   const headline = finished ? wording.headlineMarkup : html`${wording.headlineSoFar}`;
-  const average = (
-    name: string,
-    tone: "cil" | "til",
-    { headline: value, second }: ProtocolFigures,
-  ): Card => ({
-    name: html`${name} ${headline}`,
-    value: formatPercent(value),
-    unit: "%",
-    more: second === undefined ? wording.averagesNote : `${formatPercent(second)} % ${wording.secondNote}`,
-    tone,
-  });
+  const percent = (
+    name: Part,
+    value: number | undefined,
+    more: string,
+    tone?: "cil" | "til" | "routed" | undefined,
+  ): Card => [name, formatPercent(value), "%", more, tone];
+  const average = ({ second }: ProtocolFigures) =>
+    second === undefined ? wording.averagesNote : `${formatPercent(second)} % ${wording.secondNote}`;
+  const found = routed?.taskAccuracy;
+  const taskFound = found === undefined ? "" : `the task found for ${formatPercent(found)} % of texts; `;
+  const atEnd = "known at the end of the run";
   const unlessUndefined = (figure: number | undefined, note: string) =>
-    figure !== undefined ? note : finished ? "needs a second task" : "known at the end of the run";
-  const cards: readonly (Card | undefined)[] = [
-    average("CIL", "cil", cil),
-    average("TIL", "til", til),
-    cil.exactMatch === undefined
-      ? undefined
-      : {
-          name: "CIL exact match of free answers",
-          value: formatPercent(cil.exactMatch),
-          unit: "%",
-          more: `TIL ${formatPercent(til.exactMatch)} %; all other figures choose among the labels`,
-        },
-    routed && {
-      tone: "routed",
-      name: html`Routed ${headline}`,
-      value: formatPercent(routed.headline),
-      unit: "%",
-      more: `${taskFound(routed)}${formatPasses(routed.passesPerExample)} forward passes`,
-    },
-    baseline && {
-      name: "Baseline, CIL",
-      value: formatPercent(baseline.cil),
-      unit: "%",
-      more: `TIL ${formatPercent(baseline.til)} %; ${baseline.method}, without a network`,
-    },
-    {
-      name: `CIL ${wording.incremental}`,
-      value: formatPercent(cil.incremental),
-      unit: "%",
-      more: `TIL ${formatPercent(til.incremental)} %`,
-    },
-    {
-      name: "CIL forgetting",
-      value: formatPercent(cil.forgetting),
-      unit: "points",
-      more: unlessUndefined(cil.forgetting, "best − last, lower is better"),
-    },
-    {
-      name: "CIL backward transfer",
-      value: formatPoints(cil.backwardTransfer),
-      unit: "points",
-      more: unlessUndefined(cil.backwardTransfer, "last − first, higher is better"),
-    },
-    cil.forwardTransfer === undefined
-      ? undefined
-      : {
-          name: "CIL forward transfer",
-          value: formatPoints(cil.forwardTransfer),
-          unit: "points",
-          more: `TIL ${formatPoints(til.forwardTransfer)} points; the task to come, against an untrained adapter`,
-        },
-    {
-      name: "CIL forward passes per example",
-      value: formatPasses(cil.passesPerExample),
-      more: `TIL ${formatPasses(til.passesPerExample)}; without caches`,
-    },
-    {
-      name: finished ? "Training time" : "Training time so far",
-      value: formatSeconds(figures.trainSeconds),
-      more: `evaluation ${formatSeconds(figures.evalSeconds)}`,
-    },
-    {
-      name: "Peak memory",
-      value: formatBytes(figures.peakRssBytes),
-      more: figures.peakRssBytes === undefined ? "known at the end of the run" : "resident, whole process",
-    },
+    figure !== undefined ? note : finished ? "needs a second task" : atEnd;
+  const exactNote = `TIL ${formatPercent(til.exactMatch)} %; all other figures choose among the labels`;
+  const transferNote = `TIL ${formatPoints(til.forwardTransfer)} points; the task to come, against an untrained adapter`;
+  const bestMinusLast = unlessUndefined(cil.forgetting, "best − last, lower is better");
+  const lastMinusFirst = unlessUndefined(cil.backwardTransfer, "last − first, higher is better");
+  const cards: readonly (Card | undefined | false)[] = [
+    percent(html`CIL ${headline}`, cil.headline, average(cil), "cil"),
+    percent(html`TIL ${headline}`, til.headline, average(til), "til"),
+    cil.exactMatch !== undefined && percent("CIL exact match of free answers", cil.exactMatch, exactNote),
+    routed &&
+      percent(
+        html`Routed ${headline}`,
+        routed.headline,
+        `${taskFound}${formatPasses(routed.passesPerExample)} forward passes`,
+        "routed",
+      ),
+    baseline &&
+      percent(
+        "Baseline, CIL",
+        baseline.cil,
+        `TIL ${formatPercent(baseline.til)} %; ${baseline.method}, without a network`,
+      ),
+    percent(`CIL ${wording.incremental}`, cil.incremental, `TIL ${formatPercent(til.incremental)} %`),
+    ["CIL forgetting", formatPercent(cil.forgetting), "points", bestMinusLast],
+    ["CIL backward transfer", formatPoints(cil.backwardTransfer), "points", lastMinusFirst],
+    cil.forwardTransfer !== undefined && [
+      "CIL forward transfer",
+      formatPoints(cil.forwardTransfer),
+      "points",
+      transferNote,
+    ],
+    [
+      "CIL forward passes per example",
+      formatPasses(cil.passesPerExample),
+      "",
+      `TIL ${formatPasses(til.passesPerExample)}; without caches`,
+    ],
+    [
+      finished ? "Training time" : "Training time so far",
+      formatSeconds(figures.trainSeconds),
+      "",
+      `evaluation ${formatSeconds(figures.evalSeconds)}`,
+    ],
+    [
+      "Peak memory",
+      formatBytes(peakRssBytes),
+      "",
+      peakRssBytes === undefined ? atEnd : "resident, whole process",
+    ],
   ];
-  return cards.filter((card) => card !== undefined);
+  return cards.filter((card) => typeof card === "object");
 }
 
 function renderNotices({ record: { warnings }, figures, wording }: Page): Markup {

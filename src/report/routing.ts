@@ -37,10 +37,7 @@ function describeSecondPass(
   return `a second pass asks the adapter of ${tasks} ${describeGate(secondPass)}, ${evidence}`;
 }
 
-/**
- * One sentence, without a period.
- * @param config a run's settings, as its record has them
- */
+/** One sentence, without a period. @param config a run's settings, as its record has them */
 export function describeRouter(router: RouterSummary, config: RunHeader["config"]): string {
   const { kind, heldOutAccuracy, retainedBytes, bytesPerClass, secondPass } = router;
   const heldOut =

@@ -8,7 +8,6 @@ import { readManifest } from "../../workspace/manifest.ts";
 /**
  * Writes `lora_task_<k>/task-<j>/` for every finished task k and every j ≤ k: the adapters as they were after task k,
  * each a folder that peft loads. Folders that are there already are left alone, so it may be called again at any time.
- *
  * @param out run folder
  * @throws StoreError if a folder cannot be written
  */

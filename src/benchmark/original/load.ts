@@ -93,7 +93,6 @@ function nameRefusals(
 
 /**
  * Reads the original's flags and translates them. The command line beats the file; our own overrides beat both.
- *
  * @param source paths are relative to the working directory, as in the original
  * @throws ConfigError with every problem at once, each by the flag it came from
  */

@@ -23,11 +23,7 @@ interface TypedFlag {
 
 const flagWord = /^--([A-Za-z][\w-]*)(?:=(.*))?$/s;
 
-/**
- * Takes `--lr 1e-4 --PEFT_lora_target_modules query value --seed=1` apart.
- *
- * @returns the flags in order, and what stands where no value can
- */
+/** Takes `--lr 1e-4 --PEFT_lora_target_modules query value --seed=1` apart. */
 export function parseWords(words: readonly string[]): {
   readonly flags: readonly TypedFlag[];
   readonly stray: readonly string[];

@@ -114,7 +114,6 @@ async function refuseFull(folder: string): Promise<void> {
 /**
  * Reads a publisher's raw files, divides them into tasks, and writes `continual_data.json` and
  * `continual_config.json`: both or neither. Train rows whose text is in test are dropped and counted.
- *
  * @param from folder of the raw files, `to` the folder to make; relative to the working directory
  * @throws DataError naming the files expected, or the place in a file that is not as published
  * @throws StoreError if `to` holds something already, or cannot be written

@@ -14,10 +14,7 @@ export interface RunToEndOptions {
   readonly afterTask?: (out: string) => Promise<void>;
 }
 
-/**
- * Runs one experiment to its end and tells how it goes.
- * @throws StoppedError where it was interrupted
- */
+/** Runs one experiment to its end and tells how it goes. @throws StoppedError where it was interrupted */
 export async function runToEnd(
   config: ResolvedConfig,
   options: RunToEndOptions,

@@ -35,8 +35,6 @@ function byLength(indices: readonly number[], lengths: readonly number[]): numbe
 
 /**
  * Plans one epoch: examples of like length share a batch, and chance decides which and in what order.
- *
- * @param lengths tokens of each example
  * @returns batches of indices into `lengths`; each index occurs once, at most one batch is smaller
  */
 export function planBatches(lengths: readonly number[], batchSize: number, rng: Rng): number[][] {
@@ -57,9 +55,7 @@ export function planEvaluationBatches(lengths: readonly number[], batchSize: num
 
 /**
  * Lays encodings out as the tensors of one batch, padded to the longest.
- *
  * @param padId token id written on padding; its attention is 0
- * @throws GraphError for an empty batch
  */
 export function collate(
   encodings: readonly Encoding[],

@@ -28,7 +28,6 @@ export interface Tokenizer {
   readonly paddingSide: "left" | "right";
   /**
    * Encodes as transformers does with `truncation=True, max_length=maxLength`.
-   *
    * @throws DataError if not a single token remains; BERT's special tokens always do
    * @throws ConfigError if `maxLength` is less than the special tokens
    */
@@ -37,15 +36,10 @@ export interface Tokenizer {
    * The tokens of one word of a text that comes split into words, as transformers gives them with
    * `is_split_into_words=True`. Byte-level BPE reads every word as if a space stood before it
    * (`add_prefix_space=True`): without it, transformers refuses or runs the words together.
-   *
    * @returns ids without special tokens; none for a word of nothing but what the tokenizer removes
    */
   encodeWord(word: string): readonly number[];
-  /**
-   * Puts the special tokens of a single text around its ids.
-   *
-   * @returns also the index of the first of `ids`
-   */
+  /** Puts the special tokens of a single text around its ids. @returns also the index of the first of `ids` */
   frame(ids: readonly number[]): Pick<Encoding, "ids" | "typeIds"> & { readonly start: number };
   /** The text of `ids`, special tokens left out. */
   decode(ids: readonly number[]): string;
@@ -252,7 +246,6 @@ function wordLibraryMaker(
  *
  * Ids equal transformers' fast tokenizers: special tokens by the file's own post-processor, its own truncation
  * and padding ignored.
- *
  * @throws CheckpointError if the file is missing, damaged, or of a kind that is not known
  */
 export async function loadTokenizer(folder: string): Promise<Tokenizer> {
@@ -276,8 +269,6 @@ export async function loadTokenizer(folder: string): Promise<Tokenizer> {
 
 /**
  * Encodes many examples.
- *
- * @param what names them in messages, e.g. `train of task-0`
  * @returns the encodings in order, and how many of them were cut to `maxLength`
  * @throws DataError naming the example (counted from 1) that has no tokens
  */
@@ -292,7 +283,6 @@ export function encodeAll(
 
 /**
  * Encodes many items, one by one.
- *
  * @returns the encodings in order, and how many of them were cut
  * @throws DataError of `encode`, with what and which item it was in front
  */

@@ -17,8 +17,6 @@ export interface WordEncoding extends Encoding {
 /**
  * Encodes a sentence as transformers does with `is_split_into_words=True`, but cuts between words: where transformers
  * would keep the beginning of a word, that word goes, and all after it.
- *
- * @param maxLength tokens, special ones included
  * @throws DataError if not a single token remains; BERT's special tokens always do
  * @throws ConfigError if `maxLength` is less than the special tokens
  */
@@ -53,8 +51,6 @@ export function encodeWords(tokenizer: Tokenizer, words: readonly string[], maxL
 
 /**
  * Encodes many sentences.
- *
- * @param what names them in messages, e.g. `train of task-0`
  * @returns the encodings in order, how many sentences were cut to `maxLength`, and the words they lost
  * @throws DataError naming the sentence (counted from 1) that has no tokens
  */

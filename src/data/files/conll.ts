@@ -23,8 +23,6 @@ export function typeOf(tag: string): string | undefined {
  * Checks one sentence's tags and turns them into IOB2: an `I-x` that follows neither `B-x` nor `I-x` becomes
  * `B-x`. So the older IOB1 of the CoNLL-2003 files is read right too, and the entities are those that conlleval
  * and seqeval's default mode find in the tags as they stood.
- *
- * @param place of the i-th tag, for messages
  * @returns the tags, and the indices of those that were changed
  * @throws DataError for a tag that is not O, B-type or I-type
  */
@@ -82,10 +80,7 @@ function parseRow(path: string, line: number, columns: readonly string[], width:
   return { line, word, tag };
 }
 
-/**
- * The rows of each sentence of a file.
- * @param parse gives undefined for a line between sentences
- */
+/** The rows of each sentence of a file. @param parse gives undefined for a line between sentences */
 export async function* rowsBySentence<R>(
   path: string,
   parse: (line: Line) => R | undefined,
@@ -105,7 +100,6 @@ export async function* rowsBySentence<R>(
 /**
  * Reads a CoNLL file: a word a line, columns separated by tabs or else by spaces, the word first and the tag last,
  * a blank line between sentences. `-DOCSTART-` lines are skipped. Tags as {@link toIob2} leaves them.
- *
  * @throws DataError naming the file and the line: no tag, another number of columns, a tag that is none, not UTF-8
  */
 export async function readConll(path: string): Promise<ConllFile> {

@@ -106,8 +106,6 @@ function parseMember(path: string, bytes: Buffer, number: number): readonly [str
 
 /**
  * Reads a JSON file whose outermost value is an object, one member at a time.
- *
- * @param maxBytes the most that one member may have
  * @throws DataError naming the file, and the member (counted from 1) that is damaged or too long
  */
 export async function readLargeJson(path: string, maxBytes: number): Promise<Record<string, unknown>> {

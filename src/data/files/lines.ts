@@ -49,8 +49,6 @@ export function readLines(path: string): AsyncGenerator<Line> {
 
 /**
  * The lines of a stream of bytes, as they come in.
- *
- * @param where names it in messages
  * @throws DataError naming the line that is not UTF-8, or why nothing can be read
  */
 export async function* linesOf(chunks: AsyncIterable<Buffer>, where: string): AsyncGenerator<Line> {
@@ -77,7 +75,6 @@ export async function* linesOf(chunks: AsyncIterable<Buffer>, where: string): As
 /**
  * Reads a whole JSON file. One that is longer than a text may be, as the two-file layout of a large set is, is read
  * member by member if it is an object.
- *
  * @param maxBytes the most that is read as one text
  * @throws DataError naming the file (and the line that is not UTF-8)
  */
@@ -100,9 +97,7 @@ export async function readJson(path: string, maxBytes = constants.MAX_STRING_LEN
 
 /**
  * Reads a JSON file of a known form.
- *
  * @param hint what to do where it has another form
- * @param where names the file in messages
  * @throws DataError as `readJson`, or naming what in it has another form
  */
 export async function readJsonAs<T>(

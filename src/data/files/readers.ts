@@ -202,7 +202,6 @@ function readRows(
 /**
  * Reads labelled examples from a JSONL file of `{"text", "label", "textPair"?}` or a CSV file with a header of
  * `text,label` (or `text,category`). Blank lines are skipped; a numeric label becomes its decimal text.
- *
  * @param format default: by the file's extension
  * @throws DataError naming file and line (JSONL) or row (CSV, counted after the header) of what cannot be used
  */

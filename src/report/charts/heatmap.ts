@@ -14,12 +14,6 @@ interface Cell {
   readonly value: number;
 }
 
-function cellsOf(matrix: AccuracyMatrix): Cell[] {
-  return matrix.flatMap((values, row) =>
-    values.flatMap((value, column): Cell[] => (value === null ? [] : [{ row, column, value }])),
-  );
-}
-
 interface Grid {
   readonly ariaLabel: string;
   readonly matrix: AccuracyMatrix;
@@ -40,7 +34,9 @@ function drawGrid(grid: Grid, availableWidth: number): Markup {
   const size = Math.max(9, Math.min(60, (availableWidth - marginLeft - marginRight) / Math.max(1, columns)));
   const order = Array.from({ length: columns }, (_, column) => column);
   const ticks = size >= 18 ? order : taskTicks(columns);
-  const cells = cellsOf(matrix);
+  const cells = matrix.flatMap((values, row) =>
+    values.flatMap((value, column): Cell[] => (value === null ? [] : [{ row, column, value }])),
+  );
   const large = size > 16;
   return draw({
     ariaLabel: `${grid.ariaLabel}; the same figures stand in the table below`,

@@ -73,7 +73,11 @@ export function drawLosses(tasks: readonly TaskRecord[]): Markup {
     fx: { axis: null, padding: 0.07 },
     fy: { axis: null, padding: 0.22 },
     x: { domain: [0, 1], axis: null },
-    y: { domain: [0, ceilingOf(points)], label: null, nice: true },
+    y: {
+      domain: [0, points.reduce((most, { high }) => Math.max(most, high), 0.01)],
+      label: null,
+      nice: true,
+    },
     marks: [
       ...heights(3),
       Plot.areaY(points, { ...facet, x: "at", y1: "low", y2: "high", fill: "var(--cil)", fillOpacity: 0.18 }),
@@ -88,8 +92,4 @@ export function drawLosses(tasks: readonly TaskRecord[]): Markup {
       }),
     ],
   });
-}
-
-function ceilingOf(points: readonly LossPoint[]): number {
-  return points.reduce((most, point) => Math.max(most, point.high), 0.01);
 }

@@ -16,10 +16,7 @@ export function draw(options: Plot.PlotOptions & { readonly ariaLabel: string })
   return new Markup(svg.outerHTML.replace("<svg ", '<svg role="img" '));
 }
 
-/**
- * Horizontal lines across a drawing, and the figures at their left.
- * @param ticks where, or about how many
- */
+/** Horizontal lines across a drawing, and the figures at their left. @param ticks where, or about how many */
 export function heights(ticks: number | number[], tickFormat?: (value: number) => string): Plot.Markish[] {
   return [
     Plot.gridY({ stroke: "var(--line)", strokeOpacity: 1, ticks }),

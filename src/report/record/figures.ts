@@ -84,7 +84,7 @@ export function summarize(record: RunRecord): RunFigures {
   const cil = summarizeProtocol(record, evaluated, "cil");
   const til = summarizeProtocol(record, evaluated, "til");
   const routed = summarizeProtocol(record, evaluated, "routed");
-  const isRouted = routed.averages.length === evaluated.length && evaluated.length > 0;
+  const isRouted = metrics?.routed !== undefined || routed.averages.length === evaluated.length;
   const baseline = metrics?.baseline;
   const reached = [
     ["CIL", cil.headline, baseline?.cil],
@@ -99,7 +99,7 @@ export function summarize(record: RunRecord): RunFigures {
     seenLabels: countNames(evaluated),
     cil,
     til,
-    routed: isRouted ? routed : undefined,
+    routed: isRouted && evaluated.length > 0 ? routed : undefined,
     outOfScope: evaluated.at(-1)?.evaluated?.outOfScope,
     baseline,
     belowBaseline: reached.flatMap(([name, value, least]) =>
@@ -136,7 +136,10 @@ function summarizeProtocol(
     incremental: mean(averages),
     typeMatrix: typesOf(evaluated, protocol),
     ...finalFigures(record.metrics, protocol),
-    matrix: protocol === "routed" ? squareMatrix(scores.map(({ row }) => row)) : record[protocol],
+    matrix:
+      protocol === "routed"
+        ? (record.metrics?.routed?.matrix ?? squareMatrix(scores.map(({ row }) => row)))
+        : record[protocol],
     averages,
     passes: scores.map(({ passesPerExample }) => passesPerExample),
   };

@@ -49,8 +49,7 @@ export function formatBytes(bytes: number | undefined): string {
 /** Thin spaces between thousands: `22713216` → `22 713 216`. */
 export function formatCount(count: number | undefined): string {
   if (count === undefined) return missing;
-  const text = Number.isInteger(count) ? String(count) : count.toFixed(1);
-  return text.replace(/\B(?=(\d{3})+(?!\d)(?<!\.\d*))/g, "\u202f");
+  return String(count).replace(/\B(?=(\d{3})+(?!\d))/g, "\u202f");
 }
 
 /** `1 task`, `3 tasks`. */
@@ -63,11 +62,6 @@ export function formatTime(iso: string): string {
   return `${iso.slice(0, 10)} ${iso.slice(11, 16)} UTC`;
 }
 
-/** A configuration value on one line. */
-function formatSetting(value: unknown): string {
-  return typeof value === "string" ? value : (JSON.stringify(value) ?? missing);
-}
-
 /**
  * A configuration as one line a setting: `{ method: { rank: 4 } }` and `{ "method.rank": 4 }` both give
  * `method.rank` → `4`.
@@ -76,13 +70,11 @@ export function flattenConfig(
   config: Readonly<Record<string, unknown>>,
 ): readonly (readonly [string, string])[] {
   return Object.entries(config).flatMap(([key, value]): (readonly [string, string])[] => {
-    if (!isPlainObject(value) || Object.keys(value).length === 0) return [[key, formatSetting(value)]];
-    return flattenConfig(value).map(([inner, text]) => [`${key}.${inner}`, text] as const);
+    if (typeof value === "string") return [[key, value]];
+    const nested = typeof value === "object" && value !== null && !Array.isArray(value);
+    if (!nested || Object.keys(value).length === 0) return [[key, JSON.stringify(value) ?? missing]];
+    return flattenConfig({ ...value }).map(([inner, text]) => [`${key}.${inner}`, text] as const);
   });
-}
-
-function isPlainObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 /** Characters that steer a terminal or that no document may hold (controls, lone surrogates), shown as the replacement character. */

@@ -1,6 +1,6 @@
 import { withoutControls } from "./format.ts";
 
-/** HTML that is safe to insert as it is; only {@link html} and code that vouches for its text make it. */
+/** HTML that is safe to insert as it is; only {@link html} and code with trusted text make it. */
 export class Markup {
   readonly text: string;
 
@@ -22,8 +22,8 @@ export function html(strings: TemplateStringsArray, ...parts: readonly Part[]): 
 function render(part: Part): string {
   if (part === undefined) return "";
   if (part instanceof Markup) return part.text;
-  if (typeof part === "string" || typeof part === "number") return escapeHtml(String(part));
-  return part.map(render).join("");
+  if (typeof part !== "string" && typeof part !== "number") return part.map(render).join("");
+  return withoutControls(String(part)).replace(/[&<>"']/g, (character) => entities[character] ?? character);
 }
 
 const entities: Readonly<Record<string, string>> = {
@@ -33,8 +33,3 @@ const entities: Readonly<Record<string, string>> = {
   '"': "&quot;",
   "'": "&#39;",
 };
-
-/** Text for an element or a quoted attribute. */
-function escapeHtml(text: string): string {
-  return withoutControls(text).replace(/[&<>"']/g, (character) => entities[character] ?? character);
-}

@@ -59,7 +59,6 @@ export interface RunRecord {
  * The events of an `events.jsonl`, in file order.
  *
  * A last line without a line break that is no JSON is what a killed writer leaves; it is skipped.
- *
  * @throws StoreError at any other bad line, with its number.
  */
 export function parseEvents(text: string): RunEvent[] {
@@ -97,7 +96,6 @@ function parseAs<T>(schema: z.ZodType<T>, text: string, place: string, what: str
 /**
  * Puts a run's events in order. A resumed run repeats the task it was interrupted in; of repeated tasks, epochs and
  * steps the last one wins, and a repeated warning is kept once.
- *
  * @param metrics what `metrics.json` holds; without it, those of the `run-finished` event, if there is one.
  * @throws StoreError if there is no `run-started` event.
  */
@@ -187,7 +185,6 @@ export function squareMatrix(rows: readonly (readonly number[])[]): AccuracyMatr
 
 /**
  * Reads a run folder's `events.jsonl` and, where the run is finished, `metrics.json`.
- *
  * @throws StoreError if there are no events, or a file is damaged.
  */
 export async function readRunRecord(folder: string): Promise<RunRecord> {
