@@ -132,7 +132,7 @@ async function measure(
     }
     earlier.push(...measureClasses(train, slots, index));
   }
-  return taskFound(network, tensors, tasks);
+  return await taskFound(network, tensors, tasks);
 }
 
 for (const recipe of positionals.length === 0 ? Object.keys(datasets) : positionals) {

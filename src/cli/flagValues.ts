@@ -1,4 +1,3 @@
-/** Values of flags. */
 import { type Command, InvalidArgumentError } from "commander";
 import type { Terminal } from "./terminal/terminal.ts";
 
@@ -16,7 +15,5 @@ function parseInteger(text: string, least: number): number {
   return value;
 }
 
-/** From 1. */
 export const parseCount = (text: string): number => parseInteger(text, 1);
-/** From 0. */
 export const parseSeed = (text: string): number => parseInteger(text, 0);

@@ -4,7 +4,7 @@ import { createRequire } from "node:module";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-/** Folder of package.json: the same distance from `src/app` as from `dist/app`. */
+/** Folder of package.json: the same distance from `src/core` as from `dist/core`. */
 export const packageRoot = fileURLToPath(new URL("../../", import.meta.url));
 
 function versionIn(packageJson: string): string {

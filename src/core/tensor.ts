@@ -1,6 +1,5 @@
 import { GraphError } from "./errors.ts";
 
-/** Types of values that a graph computes with. */
 export type DType = "float32" | "float64" | "int32" | "int64" | "uint8" | "bool";
 
 /** Types in which weights may lie on disk; half precision is computed in float32. */
@@ -16,7 +15,6 @@ export interface DTypeArrays {
   bool: Uint8Array;
 }
 
-/** A dense tensor in host memory, row-major. */
 export interface HostTensor<D extends DType = DType> {
   readonly dtype: D;
   readonly dims: readonly number[];
@@ -34,7 +32,6 @@ export const bytesPerElement: { readonly [D in StorageDType]: number } = {
   bfloat16: 2,
 };
 
-/** Number of elements of a shape; 1 for a scalar. */
 export function sizeOf(dims: readonly number[]): number {
   let size = 1;
   for (const dim of dims) size *= dim;
@@ -66,7 +63,6 @@ export function uint8(data: Uint8Array | readonly number[], dims: readonly numbe
   return hostTensor("uint8", dims, data instanceof Uint8Array ? data : Uint8Array.from(data));
 }
 
-/** A float32 tensor of zeros. */
 export function zeros(dims: readonly number[]): HostTensor<"float32"> {
   return float32(new Float32Array(sizeOf(dims)), dims);
 }

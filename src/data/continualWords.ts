@@ -21,7 +21,6 @@ export async function isWordLevel(folder: string): Promise<boolean> {
   return outside === OUTSIDE && labels.every((name) => /^[BI]-./su.test(name));
 }
 
-/** The types of a task's `B-x`, `I-x` pairs. */
 function typesOf(path: string, task: number, labels: readonly string[]): string[] {
   const types = labels.flatMap((label) => (label.startsWith("B-") ? [label.slice(2)] : []));
   const expected = types.flatMap((type) => [`B-${type}`, `I-${type}`]);

@@ -139,7 +139,6 @@ const recipes: Readonly<Record<RecipeName, (folder: string, rng: Rng) => Promise
   fewrel: readFewRel,
 };
 
-/** @throws DataError naming the files expected where one is missing */
 export function readRecipe(recipe: RecipeName, folder: string, rng: Rng): Promise<Source> {
   return recipes[recipe](folder, rng);
 }

@@ -7,7 +7,6 @@ import { collect, type RowFormat, readExamples, readTexts, rowExtensions } from 
 import type { LabelledExample, OutOfScope, PublishedSplits } from "./files/types.ts";
 import type { StreamSpec } from "./streamSpec.ts";
 
-/** A task before it has data. */
 export interface TaskPlan {
   readonly name: string;
   readonly labels: readonly string[];
@@ -18,7 +17,6 @@ export interface Source extends PublishedSplits<LabelledExample> {
   readonly outOfScope?: OutOfScope;
   /** The division that the source itself prescribes, if none is asked for. */
   readonly tasks?: number | readonly TaskPlan[];
-  /** Files read, in a fixed order. */
   readonly files: readonly string[];
   /** What becomes of train rows whose text is in test. */
   readonly overlap: "drop" | "refuse";

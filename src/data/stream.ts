@@ -58,7 +58,6 @@ function checkTask(task: Task): void {
     });
 }
 
-/** Some examples by chance, in the order of all. */
 function drawn(examples: readonly LabelledExample[], count: number, rng: Rng): readonly LabelledExample[] {
   if (count >= examples.length) return examples;
   const chosen = new Set(shuffled(examples, rng).slice(0, count));

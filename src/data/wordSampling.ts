@@ -1,4 +1,3 @@
-/** Which sentences a word-level task is trained on. */
 import type { Rng } from "../core/random.ts";
 import { type TaggedSentence, typeOf } from "./files/conll.ts";
 

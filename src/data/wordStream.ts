@@ -106,7 +106,6 @@ function splitValidation(sentences: readonly TaggedSentence[], fraction: number,
   };
 }
 
-/** @throws DataError if one of the task's types is nowhere in its train */
 export function checkTask(task: WordTask): void {
   const trained = countTypes(task.train);
   const absent = task.types.find((type) => !trained.has(type));
@@ -186,10 +185,8 @@ export function buildWordStream(
   return { tasks, notes: [...notes, ...describeDivision(source, train, tasks, spec)] };
 }
 
-/** The CoNLL files of a stream. */
 export type WordFiles = { readonly [S in "train" | "test"]: string } & { readonly validation?: string };
 
-/** Reads CoNLL files and divides them into tasks by entity type. */
 export async function loadWordStream(
   { train, validation, test }: WordFiles,
   spec: WordStreamSpec,

@@ -28,7 +28,6 @@ export interface HubOptions {
   /** The hub's cache folder; HF_HOME and its relatives decide if absent. */
   readonly cacheDir?: string;
   readonly signal?: AbortSignal;
-  /** Called before each download. */
   readonly onDownload?: (file: string, sizeBytes: number) => void;
 }
 
@@ -50,7 +49,6 @@ const blobName = /^[0-9a-f]{40}([0-9a-f]{24})?$/;
 /** `complete`: nothing is left to ask the hub. `usable`: the model can be loaded. */
 type CacheState = "complete" | "usable" | "incomplete";
 
-/** One model in one cache. */
 class HubModel {
   readonly id: string;
   readonly revision: string;
@@ -101,7 +99,6 @@ class HubModel {
     };
   }
 
-  /** Downloads what the snapshot lacks of the chosen files. */
   async download(choose: FileChoice): Promise<string> {
     const remote = this.#remote;
     const { sha: commit } = await modelInfo({
@@ -253,7 +250,6 @@ function cannotFetch(model: HubModel, cause: unknown): CheckpointError {
 /**
  * The local folder of a hub model; downloads what the cache lacks. A model that is complete in the cache costs no
  * network, so a branch stays at the commit it was first fetched at.
- *
  * @param id `org/name`
  * @throws CheckpointError if the model is neither cached nor to be had, naming what was tried.
  */

@@ -98,7 +98,6 @@ const comparability: readonly { readonly what: string; readonly of: (record: Run
   { what: "platform", of: ({ header }) => header.platform },
 ];
 
-/** The seeds' values, each once. */
 function valuesOf({ records }: NamedRuns, of: (record: RunRecord) => string): string {
   return JSON.stringify([...new Set(records.map(of))].sort());
 }
@@ -126,7 +125,6 @@ function differencesOf(runs: readonly NamedRuns[]): string[] {
   });
 }
 
-/** Rows in the order of the runs, each run's protocols together. */
 export function compareRuns(runs: readonly NamedRuns[]): Comparison {
   return { rows: runs.flatMap(rowsOf), notes: differencesOf(runs) };
 }

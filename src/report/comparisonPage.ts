@@ -160,7 +160,6 @@ function drawAccuracyOverPasses(rows: readonly ComparedRow[]): Markup {
   });
 }
 
-/** The protocols that are there. */
 function renderLegend(rows: readonly ComparedRow[]): Markup {
   const shown = comparedProtocols.filter((protocol) => rows.some((row) => row.protocol === protocol));
   return html`<p class="legend">${shown.map(

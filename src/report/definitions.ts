@@ -161,7 +161,6 @@ const definitions: { readonly [L in RunLevel]: readonly Definition[] } = {
   word: [...ofWords, ...ofRuns],
 };
 
-/** Every figure of the page: its formula, its sign, and where others define it differently. */
 export function definitionsOf(level: RunLevel): readonly Definition[] {
   return definitions[level];
 }

@@ -1,6 +1,6 @@
 import type { RunLevel } from "../core/record.ts";
 import { renderDocument, renderNotice } from "./document.ts";
-import { type ProtocolFigures, type RunFigures, summarize } from "./record/figures.ts";
+import { type Protocol, type ProtocolFigures, type RunFigures, summarize } from "./record/figures.ts";
 import {
   formatBytes,
   formatCount,
@@ -86,7 +86,7 @@ function renderFacts({ header, startedAt }: RunRecord): string {
   ].join(" · ");
 }
 
-type Card = readonly [name: Part, value: string, unit: string, more: string, tone?: "cil" | "til" | "routed"];
+type Card = readonly [name: Part, value: string, unit: string, more: string, tone?: Protocol | undefined];
 
 function renderCards(page: Page): Markup {
   return html`<dl class="cards">${cardsOf(page).map(
@@ -99,12 +99,8 @@ function renderCards(page: Page): Markup {
 function cardsOf({ figures, wording }: Page): readonly Card[] {
   const { cil, til, routed, baseline, finished, peakRssBytes } = figures;
   const headline = finished ? wording.headlineMarkup : html`${wording.headlineSoFar}`;
-  const percent = (
-    name: Part,
-    value: number | undefined,
-    more: string,
-    tone?: "cil" | "til" | "routed" | undefined,
-  ): Card => [name, formatPercent(value), "%", more, tone];
+  const percent = (name: Part, value: number | undefined, more: string, tone?: Protocol): Card =>
+    [name, formatPercent(value), "%", more, tone] as const;
   const average = ({ second }: ProtocolFigures) =>
     second === undefined ? wording.averagesNote : `${formatPercent(second)} % ${wording.secondNote}`;
   const found = routed?.taskAccuracy;

@@ -14,7 +14,6 @@ import { namesOf, type RunRecord, type TaskRecord } from "./record/record.ts";
 import type { Wording } from "./record/wording.ts";
 import { describeRouter, formatPasses, rejectionFigures } from "./routing.ts";
 
-/** What a section is made from. */
 export interface Page {
   readonly record: RunRecord;
   readonly figures: RunFigures;

@@ -6,7 +6,6 @@ function variables(theme: Theme, ramp: readonly RampStep[]): string {
   return colours.join("") + steps.join("");
 }
 
-/** The page's one style sheet. */
 export function buildStyle(): string {
   return `:root{color-scheme:light dark;${variables(themes.light, ramps.light)}}
 @media (prefers-color-scheme:dark){:root{${variables(themes.dark, ramps.dark)}}}

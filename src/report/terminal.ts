@@ -23,7 +23,6 @@ import { type Wording, wordings } from "./record/wording.ts";
 import { describeRouter, formatPasses, rejectionFigures } from "./routing.ts";
 
 export interface TableOptions {
-  /** Bold and dim by ANSI escapes. */
   readonly color: boolean;
   /** Columns that may be filled; at least 64 are taken. */
   readonly width: number;
@@ -73,7 +72,6 @@ function renderHead(header: RunHeader, figures: RunFigures, wording: Wording, pe
   return [pen.strong(shorten(withoutControls(title), pen.width)), ...state, ""];
 }
 
-/** A figure's name, and how it is read off a protocol. */
 type HeadlineRow = readonly [string, (figures: ProtocolFigures) => string];
 
 function headlineRows({ cil, til, finished }: RunFigures, wording: Wording): readonly HeadlineRow[] {

@@ -4,7 +4,6 @@ import type { PromptName } from "../../data/encoding/prompts.ts";
 
 interface KnownDataset {
   readonly level: "sentence" | "word";
-  /** In tokens; absent where the original has no figure. */
   readonly maxLength?: number;
   /** The prompt that `prompt_type: auto` stands for. */
   readonly prompt?: PromptName;

@@ -14,7 +14,6 @@ import { flagBehind, translate } from "./translate.ts";
 export interface OriginalSource {
   /** The YAML file; `None`, as in the original, for flags alone. */
   readonly file: string;
-  /** What was typed behind, flag by flag. */
   readonly words: readonly string[];
   readonly faithful: boolean;
 }
@@ -24,10 +23,8 @@ export interface LoadedOriginal {
   /** Flags from the command line as they were typed, and what of the file they beat. */
   readonly typed: readonly string[];
   readonly overrides: readonly AppliedOverride[];
-  /** Settings in the file. */
   readonly inFile: number;
   readonly deviations: readonly string[];
-  /** Flags that have no part here, one sentence each. */
   readonly warnings: readonly string[];
   /** Whether adapters are to be saved in the original's folders too. */
   readonly savesCheckpoints: boolean;
@@ -62,7 +59,6 @@ function describeUnused(set: SetFlags): string[] {
   ];
 }
 
-/** Boolean flags that change a run. */
 const booleans = [
   "is_replay",
   "is_probing",

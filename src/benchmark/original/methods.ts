@@ -58,7 +58,6 @@ const ownerOf: ReadonlyMap<string, string> = new Map(
   Object.entries(otherMethods).flatMap(([name, { flags }]) => flags.map((flag) => [flag, name] as const)),
 );
 
-/** The method that reads a flag which PEFT does not. */
 export function ownerOfFlag(flag: string): string | undefined {
   return ownerOf.get(flag);
 }

@@ -48,12 +48,10 @@ export function parseWords(words: readonly string[]): {
 
 export interface SetFlags {
   readonly flags: ReadonlyMap<FlagName, SetFlag>;
-  /** Flags of the original that only other methods read. */
   readonly others: readonly { readonly written: string; readonly method: string }[];
   readonly issues: readonly ConfigIssue[];
 }
 
-/** The one flag that takes several words. */
 const LIST_FLAG: FlagName = "PEFT_lora_target_modules";
 
 function shownName(name: string, source: SetFlag["source"]): string {
@@ -69,7 +67,6 @@ function unknownFlag(name: string, source: SetFlag["source"]): ConfigIssue {
   return { path: shownName(name, source), expected, received: `the unknown flag ${name}` };
 }
 
-/** Puts file and command line together. */
 export function collectFlags(file: Readonly<Record<string, unknown>>, typed: readonly TypedFlag[]): SetFlags {
   const flags = new Map<FlagName, SetFlag>();
   const others: { written: string; method: string }[] = [];

@@ -9,17 +9,13 @@ import { otherMethods } from "./methods.ts";
 
 type Tree = Readonly<Record<string, unknown>>;
 
-/** What the flags alone do not say. */
 export interface TranslationContext {
   /** The YAML file; it names the run. */
   readonly file?: string;
-  /** The folder of the two-file layout. */
   readonly dataFolder: string;
-  /** Whether that folder holds tagged words. */
   readonly wordLevel: boolean;
   /** Take the original's way where ours differs on purpose. */
   readonly faithful: boolean;
-  /** Flags that were typed or stand in the file. */
   readonly explicit: ReadonlySet<FlagName>;
 }
 
@@ -27,7 +23,6 @@ export interface Translation {
   readonly raw: Tree;
   /** Where this run differs from what the original would do, a sentence each. */
   readonly deviations: readonly string[];
-  /** Paths are flags' names. */
   readonly issues: readonly {
     readonly flag: FlagName;
     readonly expected: string;
@@ -114,7 +109,6 @@ function isWordLevel({ values, context }: Draft): boolean {
   return known === undefined ? context.wordLevel : known === "word";
 }
 
-/** How a sentence becomes a vector; empty where nothing reads one. */
 function featureOf(draft: Draft): Tree {
   const { values, context, deviations } = draft;
   if (values.classifier === "None" || isWordLevel(draft)) return {};
@@ -160,7 +154,6 @@ function promptOf(draft: Draft): Tree {
   return prompt === "none" && values.classifier !== "None" ? {} : { prompt };
 }
 
-/** Probes read the vector that a classifier reads. */
 function probingOf(draft: Draft): Tree {
   const { values, deviations } = draft;
   if (!values.is_probing) return {};

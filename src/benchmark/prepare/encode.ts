@@ -13,10 +13,8 @@ export interface WordTaskFile extends Splits<TaggedSentence> {
   readonly labels: readonly string[];
 }
 
-/** File name → content. */
 export type ContinualFiles = ReadonlyMap<string, Uint8Array>;
 
-/** The classes of each task one after another, and the sums that the benchmark reads. */
 function encodeConfig(tasks: readonly (readonly string[])[]): Uint8Array {
   const names = tasks.flat();
   const accumulated = tasks.map((_, task) => tasks.slice(0, task + 1).flat().length);

@@ -24,7 +24,6 @@ function upperTypes({ train, validation = [], test }: WordSource): WordSource {
   return { train: upperTags(train), validation: upperTags(validation), test: upperTags(test) };
 }
 
-/** A tab or space separates; the word is first and the tag last. */
 async function readColumns(raw: RawFolder, names: SplitNames): Promise<WordSourceWithNotes> {
   const notes: string[] = [];
   const source = await readSplits(async (split) => {

@@ -21,16 +21,13 @@ export interface PrepareOptions {
 }
 
 export interface PreparedTask {
-  /** Classes, or entity types. */
   readonly labels: readonly string[];
-  /** Texts or sentences of each part. */
   readonly train: number;
   readonly validation: number;
   readonly test: number;
 }
 
 export interface Prepared {
-  /** Where the two files are, absolute. */
   readonly folder: string;
   readonly level: "sentence" | "word";
   readonly tasks: readonly PreparedTask[];

@@ -1,4 +1,3 @@
-/** The folder of a publisher's files, as the user names it. */
 import { readdir, stat } from "node:fs/promises";
 import { join, sep } from "node:path";
 import type { z } from "zod";
@@ -20,7 +19,6 @@ export function missing(raw: RawFolder, what: string): never {
   });
 }
 
-/** @throws DataError if the folder is none */
 export async function openRawFolder(raw: RawFolder): Promise<RawFolder> {
   const found = await stat(raw.path).catch(() => undefined);
   if (found?.isDirectory() !== true)
@@ -40,7 +38,6 @@ export async function findFile(raw: RawFolder, ...names: readonly string[]): Pro
   return undefined;
 }
 
-/** @throws DataError as `missing` */
 export async function requireFile(raw: RawFolder, ...names: readonly string[]): Promise<string> {
   return (await findFile(raw, ...names)) ?? missing(raw, names.join(" or "));
 }
@@ -62,7 +59,6 @@ export async function filesBelow(
   return wanted.map((path) => join(raw.path, path)).sort();
 }
 
-/** One split after the other. */
 export async function readSplits<T>(
   read: (split: keyof Splits<T>) => Promise<readonly T[]>,
 ): Promise<Splits<T>> {

@@ -1,5 +1,3 @@
-/** What the sets of sentences have in common. */
-
 import type { LabelledExample } from "../../data/files/types.ts";
 import type { Source } from "../../data/source.ts";
 

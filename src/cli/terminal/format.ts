@@ -1,4 +1,3 @@
-/** Numbers as people read them. */
 import type { RouterFitting } from "../../core/record.ts";
 
 /** `48 s`, `3 min 05 s`, `2 h 04 min`. */
@@ -27,7 +26,6 @@ export function formatBytes(bytes: number): string {
   return `${unit === 0 || value >= 100 ? Math.round(value) : value.toFixed(1)} ${units[unit]}`;
 }
 
-/** A fraction as a percentage for people: `0.913` → `91.3 %`. */
 export function formatPercent(fraction: number): string {
   return `${(100 * fraction).toFixed(1)} %`;
 }
@@ -52,7 +50,6 @@ export function formatTable(rows: readonly (readonly string[])[], right: readonl
   return lines.map((line) => `${line}\n`).join("");
 }
 
-/** What the fit of a router is at. */
 export function formatFitting({ stage, kind, member, members }: RouterFitting): string {
   const what = stage === "choose" ? "choosing settings" : "fitting to all texts";
   return `router ${kind}: ${what}, ${member} of ${members} …`;

@@ -24,7 +24,6 @@ export class RenewingLine {
     this.shown = false;
   }
 
-  /** A line that stays. */
   write(text: string): void {
     this.clear();
     this.terminal.err(`${text}\n`);
@@ -40,7 +39,6 @@ export interface Shown {
 export const lasting = (text: string): Shown => ({ text, lasting: true });
 export const passing = (text: string): Shown => ({ text, lasting: false });
 
-/** What a person is shown of long work, event by event. */
 export abstract class Progress<E> extends RenewingLine {
   protected abstract describe(event: E): Shown | undefined;
 

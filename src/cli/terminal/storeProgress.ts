@@ -2,7 +2,6 @@ import type { ChangeEvent } from "../../model/teachable.ts";
 import { formatCount, formatEpoch, formatFitting, formatStep } from "./format.ts";
 import { lasting, Progress, passing, type Shown } from "./renewingLine.ts";
 
-/** What a person is shown while a store learns. */
 export class StoreProgress extends Progress<ChangeEvent> {
   protected describe(event: ChangeEvent): Shown {
     switch (event.type) {

@@ -6,9 +6,7 @@ export interface Terminal {
   readonly outIsTty: boolean;
   readonly errIsTty: boolean;
   readonly color: boolean;
-  /** Columns of `out`. */
   readonly width: number;
-  /** Columns of `err`. */
   readonly errWidth: number;
 }
 

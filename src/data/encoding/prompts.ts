@@ -122,7 +122,6 @@ export function openTextIds(tokenizer: Tokenizer, text: string): readonly number
 export interface PromptEncoding {
   /** Token ids, special tokens included: what the answer follows. */
   readonly ids: readonly number[];
-  /** Whether the text was cut. */
   readonly truncated: boolean;
 }
 

@@ -13,7 +13,6 @@ export interface Encoding {
   readonly ids: readonly number[];
   /** Segment of each token: 0, or 1 in the second text of a pair. */
   readonly typeIds: readonly number[];
-  /** Whether tokens were cut off to fit `maxLength`. */
   readonly truncated: boolean;
 }
 
@@ -23,7 +22,6 @@ export interface Tokenizer {
   readonly padId: number;
   /** What `tokenizer_config.json` calls the end of a text; undefined where it does not. */
   readonly endId: number | undefined;
-  /** One more than the highest id. */
   readonly vocabularySize: number;
   readonly paddingSide: "left" | "right";
   /**

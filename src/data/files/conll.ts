@@ -45,7 +45,6 @@ export function toIob2(
   return { tags: result, changed };
 }
 
-/** What a CoNLL file holds. */
 export interface ConllFile {
   readonly sentences: readonly TaggedSentence[];
   /** What the reader should know, one sentence each: `I-x` tags that had no beginning before them. */

@@ -7,7 +7,6 @@ const [openBrace, closeBrace, openBracket, closeBracket] = [0x7b, 0x7d, 0x5b, 0x
 
 /** Finds where the members of the outermost value end, byte by byte: all that it looks for is ASCII. */
 class MemberScanner {
-  /** How many braces and brackets are open. */
   depth = 0;
   private inString = false;
   private escaped = false;
@@ -88,7 +87,6 @@ function isBlank(bytes: Buffer): boolean {
   return bytes.toString().trim() === "";
 }
 
-/** @returns key and value */
 function parseMember(path: string, bytes: Buffer, number: number): readonly [string, unknown] {
   try {
     const text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);

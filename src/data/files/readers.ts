@@ -132,7 +132,6 @@ function toLabelled(row: Row): LabelledExample {
   return { ...example, label };
 }
 
-/** A format of files with a row an example. */
 interface RowReader {
   /** What such files' names end in, with the dot. */
   readonly extensions: readonly string[];
@@ -214,7 +213,6 @@ export async function* readTexts(path: string, format?: RowFormat): AsyncGenerat
   for await (const row of readRows(path, format, ["text"])) yield toExample(row);
 }
 
-/** All items of a reader. */
 export async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
   const result: T[] = [];
   for await (const item of items) result.push(item);

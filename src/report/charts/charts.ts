@@ -104,7 +104,6 @@ export function drawAccuracy(figures: RunFigures, { tasks, level }: RunRecord, w
   });
 }
 
-/** What stands at the right end of a curve or line. */
 interface End {
   readonly value: number;
   readonly text: string;

@@ -3,7 +3,6 @@
  * of accuracy look like equal steps. Every step carries the ink that reads better on it.
  */
 
-/** `#rrggbb`. */
 export type Hex = `#${string}`;
 
 export interface RampStep {
@@ -35,7 +34,6 @@ function buildRamp(stops: readonly Hex[], inks: readonly [Hex, Hex]): readonly R
   });
 }
 
-/** Three channels. */
 export type Triple = readonly [number, number, number];
 
 function parseHex(hex: Hex): Triple {

@@ -38,7 +38,6 @@ export function thinLosses(steps: readonly EventOf<"step">[], points: number): L
   });
 }
 
-/** The tasks that have steps to show. */
 export function tasksWithLoss(tasks: readonly TaskRecord[]): readonly TaskRecord[] {
   return tasks.filter((task) => task.steps.length > 0);
 }

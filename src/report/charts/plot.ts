@@ -24,7 +24,6 @@ export function heights(ticks: number | number[], tickFormat?: (value: number) =
   ];
 }
 
-/** Whole numbers below a drawing, and what they count. */
 export function namedAxis(ticks: number[], label: string): Plot.Markish {
   return Plot.axisX(ticks, {
     tickSize: 0,

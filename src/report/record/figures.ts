@@ -114,7 +114,6 @@ export function summarize(record: RunRecord): RunFigures {
 
 export const protocolNames = { cil: "CIL", routed: "routed", til: "TIL" } as const;
 
-/** What there is to show, in a fixed order. */
 export function shownProtocols({ cil, routed, til }: Pick<RunFigures, Protocol>) {
   return [
     { protocol: "cil", figures: cil } as const,
@@ -220,7 +219,6 @@ function countNames(tasks: readonly TaskRecord[]): number {
   return new Set(tasks.flatMap(namesOf)).size;
 }
 
-/** Undefined where there is nothing to average. */
 export function mean(values: readonly number[]): number | undefined {
   const sum = total(values);
   return sum === undefined ? undefined : sum / values.length;

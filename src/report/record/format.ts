@@ -1,6 +1,5 @@
 /** How figures are written for people; files hold fractions, seconds and bytes. No locale, so that pages agree. */
 
-/** What stands where a figure is not defined. */
 export const missing = "–";
 
 /** `0.9731` → `97.3`; callers say somewhere that it is percent. */
