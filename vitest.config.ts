@@ -7,6 +7,10 @@ const minute = 60_000;
 const suffixes = ["engine", "experiment", "e2e"] as const;
 
 const support = (name: string) => fileURLToPath(new URL(`tests/support/${name}`, import.meta.url));
+/** Examples import the package as its users do. */
+const ownPackage = {
+  "accrete-lm/extend": fileURLToPath(new URL("src/extend.ts", import.meta.url)),
+};
 const common = {
   pool: "forks" as const,
   setupFiles: [support("cleanUp.ts")],
@@ -33,6 +37,7 @@ export default defineConfig({
           ...common,
           name: suffix,
           include: [`tests/**/*.${suffix}.test.ts`],
+          alias: ownPackage,
           ...(suffix === "e2e" && { testTimeout: 10 * minute, hookTimeout: 10 * minute }),
         },
       })),

@@ -6,7 +6,7 @@ import { parseArgs } from "node:util";
 import { EngineError } from "../src/core/errors.ts";
 import { createRng } from "../src/core/random.ts";
 import { asFloat32, int64, zeros } from "../src/core/tensor.ts";
-import { collate } from "../src/data/batching.ts";
+import { collate } from "../src/data/encoding/batching.ts";
 import { answerFeeds, IGNORED_LABEL } from "../src/generate/feeds.ts";
 import { buildCausalTrainingGraph, type CausalStructure } from "../src/generate/graphs.ts";
 import { generateGreedy, openCausalModel } from "../src/generate/greedy.ts";

@@ -5,14 +5,16 @@
  * Reported are medians, minima, and the ratio of medians to the pass with one adapter. With `--top m` also exact
  * class-incremental mode over 15 tasks, with adapters in all layers and in the top m alone.
  */
+
 import { existsSync } from "node:fs";
 import { parseArgs } from "node:util";
-import { loadBackbone } from "../src/app/backbone.ts";
-import { AdaptedBackbone, type LearnedTask } from "../src/continual/adaptedBackbone.ts";
+import { AdaptedBackbone } from "../src/continual/passes/adaptedBackbone.ts";
+import type { LearnedTask } from "../src/continual/types.ts";
 import { ConfigError } from "../src/core/errors.ts";
 import { createRng, type Rng, shuffled } from "../src/core/random.ts";
 import { float32, sizeOf } from "../src/core/tensor.ts";
-import type { Encoding } from "../src/data/tokenizer.ts";
+import type { Encoding } from "../src/data/encoding/tokenizer.ts";
+import { loadBackbone } from "../src/model/settings/backbone.ts";
 import { defaultHeads, initHead } from "../src/nn/heads.ts";
 import { noDropout } from "../src/nn/layers.ts";
 import { adapterMethod } from "../src/peft/adapters.ts";

@@ -6,20 +6,23 @@
  * drawn by chance: what they say does not change what they cost. The arms take turns in one process, in another order
  * each round; medians, and their ratio.
  */
+
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { loadBackbone } from "../src/app/backbone.ts";
-import { resolveConfig } from "../src/app/config.ts";
-import { resolveStructure } from "../src/app/structure.ts";
-import { AdaptedBackbone, type LearnedTask } from "../src/continual/adaptedBackbone.ts";
-import { RouterFitter } from "../src/continual/routing/fit.ts";
-import { quantize, takeRows } from "../src/continual/routing/fixedRows.ts";
+import { resolveConfig } from "../src/config/load.ts";
+import { AdaptedBackbone } from "../src/continual/passes/adaptedBackbone.ts";
+import { RouterFitter } from "../src/continual/routers/fit.ts";
 import type { Fusion } from "../src/continual/routing/fusion.ts";
 import { route } from "../src/continual/routing/routedPrediction.ts";
-import { ClassStatistics } from "../src/continual/routing/statistics.ts";
+import { quantize, takeRows } from "../src/continual/statistics/fixedRows.ts";
+import { ClassStatistics } from "../src/continual/statistics/statistics.ts";
+import type { LearnedTask } from "../src/continual/types.ts";
 import { createRng, type Rng, shuffled } from "../src/core/random.ts";
 import { float32, sizeOf } from "../src/core/tensor.ts";
 import { loadStream } from "../src/data/stream.ts";
+import { loadBackbone } from "../src/model/settings/backbone.ts";
+import { settingsOf } from "../src/model/settings/settings.ts";
+import { resolveStructure } from "../src/model/settings/structure.ts";
 import { initHead } from "../src/nn/heads.ts";
 import { noDropout } from "../src/nn/layers.ts";
 import { adapterMethod } from "../src/peft/adapters.ts";
@@ -83,7 +86,7 @@ const coarse = await loadCut(3);
 const loaded = await loadBackbone(fine.config.backbone);
 const open = ({ config }: typeof fine) =>
   new AdaptedBackbone({
-    structure: resolveStructure(config, loaded),
+    structure: resolveStructure(settingsOf(config), loaded),
     tokenizer: loaded.tokenizer,
     runtime: nodeRuntime,
     maxLength: config.training.maxLength,

@@ -1,84 +1,55 @@
 /** The public API of `accrete-lm`. */
-export { type LoadedBackbone, loadBackbone } from "./app/backbone.ts";
-export { type LoadedConfig, loadConfig, type ResolvedConfig, resolveConfig } from "./app/config.ts";
-export {
-  createLearner,
-  type LearnedSummary,
-  Learner,
-  type LearnerConfig,
-  type LearnTaskOptions,
-  type NewTask,
-  type NewWordTask,
-} from "./app/createLearner.ts";
-export {
-  type Completion,
-  type GenerateOptions,
-  type OpenGeneratorOptions,
-  openGenerator,
-  type TextGenerator,
-} from "./app/generator.ts";
-export { loadAdapter, openRun } from "./app/predictor.ts";
-export { runExperiment } from "./app/runExperiment.ts";
-export { describeStore } from "./app/store/info.ts";
-export type { StoreConfig } from "./app/store/settings.ts";
-export { mergeStores, openStore, type Store } from "./app/store/store.ts";
+export { type LoadedConfig, loadConfig, resolveConfig } from "./config/load.ts";
+export type { AppliedOverride, Override } from "./config/overrides.ts";
+export type { DeepReadonly, ModelConfig, ResolvedConfig } from "./config/schema.ts";
 export type {
-  ChangeOptions,
-  ForgetOptions,
-  ForgetTarget,
-  Forgotten,
-  LearnClassOptions,
-  LearnedInStore,
-  LearnOptions,
-  Merged,
-  Purged,
-  StoreChange,
-  StoreClassInfo,
-  StoreEvent,
-  StoreInfo,
-  StoreOptions,
-  StoreTaskInfo,
-  StoreText,
-  StoreVersionInfo,
-  TaskForStore,
-} from "./app/store/types.ts";
-export type {
-  EntityOptions,
   FoundEntity,
-  LoadAdapterOptions,
-  LoadedAdapter,
-  OpenRunOptions,
   Prediction,
   PredictOptions,
-  Predictor,
-  RunOptions,
   ScoredLabel,
   TaggedText,
-} from "./app/types.ts";
+} from "./continual/answers.ts";
+export type { EvaluatedRow } from "./continual/metrics/metrics.ts";
+export type { Evaluation, Figures } from "./continual/metrics/runMetrics.ts";
+export type { WordsEvaluatedRow } from "./continual/metrics/wordMetrics.ts";
+export type {
+  Item,
+  LabelledFigures,
+  NewTask,
+  PredictionLine,
+  TaskTypeName,
+} from "./continual/taskTypes/taskType.ts";
+export type { LoadedBackbone } from "./continual/types.ts";
 export {
   AccreteError,
   CheckpointError,
   ConfigError,
+  type ConfigIssue,
   DataError,
   EngineError,
+  type ErrorDetails,
   GraphError,
   StoreError,
 } from "./core/errors.ts";
 export type {
   AccuracyMatrix,
   AnswerMetrics,
+  BaselineMetrics,
   OutOfScopeMetrics,
   ProbeKind,
   ProbingMetrics,
   ProtocolMetrics,
   RoutedMetrics,
+  RouterFitting,
   RouterSummary,
   RunCost,
   RunEvent,
+  RunEventBody,
   RunHeader,
   RunLevel,
   RunMetrics,
   SentenceMetrics,
+  TaskHeader,
   TypeMatrix,
   TypeScore,
   WordMetrics,
@@ -86,6 +57,59 @@ export type {
   WordScores,
 } from "./core/record.ts";
 export { probeKinds } from "./core/record.ts";
-export type { TaggedSentence } from "./data/conll.ts";
-export type { Example, LabelledExample, Task, TaskStream } from "./data/types.ts";
+export type { Tokenizer } from "./data/encoding/tokenizer.ts";
+export type { TaggedSentence } from "./data/files/conll.ts";
+export type { Example, LabelledExample } from "./data/files/types.ts";
+export type { StreamSpec } from "./data/streamSpec.ts";
+export { computeMetrics, type Run, readRun } from "./experiment/readRun.ts";
+export { type RunOptions, runExperiment } from "./experiment/runExperiment.ts";
+export type { ModelFolder } from "./io/modelFolder.ts";
+export type { Completion, GenerateOptions, LearnEvent } from "./model/continualModel.ts";
+export type { Protocol, RecordedPrediction } from "./model/evaluator.ts";
+export type { ForgetTarget } from "./model/forgetting.ts";
+export { createLearner, type Learner } from "./model/learner.ts";
+export { loadBackbone } from "./model/settings/backbone.ts";
+export type {
+  AnswerOptions,
+  Change,
+  ChangeEvent,
+  ChangeOptions,
+  Evaluated,
+  Forgotten,
+  LearnClassOptions,
+  LearnedSummary,
+  LearnOptions,
+  Merged,
+  Teachable,
+  Text,
+} from "./model/teachable.ts";
+export type { Backbone } from "./nn/backbone.ts";
+export type { Pooling } from "./nn/features.ts";
+export type { TaskRecord } from "./report/record/record.ts";
+export { type OpenGeneratorOptions, openGenerator, type TextGenerator } from "./store/generator.ts";
+export {
+  describeStore,
+  type StoreClassInfo,
+  type StoreInfo,
+  type StoreTaskInfo,
+  type StoreVersionInfo,
+} from "./store/info.ts";
+export {
+  type LoadAdapterOptions,
+  type LoadedAdapter,
+  loadAdapter,
+  openRun,
+  type Predictor,
+} from "./store/openRun.ts";
+export {
+  type ForgetOptions,
+  type ForgottenInStore,
+  type MergeOptions,
+  mergeStores,
+  type OpenRunOptions,
+  openStore,
+  type Purged,
+  type Store,
+  type StoreOptions,
+} from "./store/store.ts";
 export type { FitEvent } from "./train/trainer.ts";

@@ -8,26 +8,29 @@
  * share of texts taken for it that are its own, and the accuracy on all other classes' test texts before and after. For
  * one class the store itself forgets, learns and answers: whether it says the same is printed.
  */
-import { cp, rm } from "node:fs/promises";
+import { cp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { resolveConfig } from "../src/app/config.ts";
-import { readSettings } from "../src/app/store/settings.ts";
-import { openStore } from "../src/app/store/store.ts";
-import { readStore } from "../src/app/store/storeFolder.ts";
-import { loadStoreBackbone, StoreModel } from "../src/app/store/storeModel.ts";
-import { readTasks } from "../src/app/store/tasks.ts";
-import type { FeatureRows } from "../src/continual/adaptedBackbone.ts";
-import { RouterFitter } from "../src/continual/routing/fit.ts";
-import { FIXED_SCALE, takeRows } from "../src/continual/routing/fixedRows.ts";
-import { ClassStatistics } from "../src/continual/routing/statistics.ts";
-import { type FixedRows, type RouterKind, routerKinds } from "../src/continual/routing/types.ts";
+import { resolveConfig } from "../src/config/load.ts";
+import { AdaptedBackbone } from "../src/continual/passes/adaptedBackbone.ts";
+import { RouterFitter } from "../src/continual/routers/fit.ts";
+import { contributionsOf } from "../src/continual/statistics/classRows.ts";
+import { decodeContributions } from "../src/continual/statistics/contributionFile.ts";
+import { FIXED_SCALE, takeRows } from "../src/continual/statistics/fixedRows.ts";
+import { ClassStatistics } from "../src/continual/statistics/statistics.ts";
+import { type FeatureRows, type FixedRows, type RouterKind, routerKinds } from "../src/continual/types.ts";
 import { StoreError } from "../src/core/errors.ts";
 import { createRng, shuffled } from "../src/core/random.ts";
+import type { LabelledExample } from "../src/data/files/types.ts";
 import { loadStream } from "../src/data/stream.ts";
-import type { LabelledExample } from "../src/data/types.ts";
+import { loadBackbone } from "../src/model/settings/backbone.ts";
+import { readModelSettings } from "../src/model/settings/settings.ts";
+import { resolveStructure } from "../src/model/settings/structure.ts";
+import { statisticsFile } from "../src/model/taskFiles.ts";
 import { nodeRuntime } from "../src/runtime/node.ts";
+import { openStore } from "../src/store/store.ts";
+import { readStore } from "../src/workspace/workspace.ts";
 
 const { values: flags } = parseArgs({
   options: {
@@ -101,14 +104,31 @@ const { backbone, train, test } = await readTexts();
   await using store = await openStore(place, { create: { backbone, threads, router: { kind: "lda" } } });
   if (store.tasks.length === 0) await store.learn({ name: "clinc150", train }, { statisticsOnly: true });
 }
-const manifest = await readStore(place);
-const kept = (await readTasks(place, manifest)).flatMap((task) => task.statistics ?? []);
+const kept = await Promise.all(
+  (await readStore(place)).tasks.map(async ({ adapter }) => {
+    const path = join(place, adapter.folder, statisticsFile);
+    return decodeContributions(await readFile(path), path);
+  }),
+);
 const [{ constants } = raise("the store has no statistics")] = kept;
 const full = ClassStatistics.empty(constants).with(kept.flatMap(({ contributions }) => contributions));
 
-const model = new StoreModel(await loadStoreBackbone(manifest, {}), await readSettings(place));
-await using _model = model;
-const testRows = await model.contributions(test, full.labels, constants, {});
+const settings = await readModelSettings(place);
+const loaded = await loadBackbone(settings.backbone);
+await using model = new AdaptedBackbone({
+  structure: resolveStructure(settings, loaded),
+  tokenizer: loaded.tokenizer,
+  runtime: nodeRuntime,
+  maxLength: settings.training.maxLength,
+  threads,
+});
+const testRows = await contributionsOf(
+  model,
+  { layers: constants.layers },
+  model.encode(test).encodings,
+  test.map(({ label }) => label),
+  full.labels,
+);
 
 const kinds = routerKinds.filter((kind) => flags.kinds.split(",").includes(kind));
 const chosen = shuffled(full.labels, createRng(seed).fork("five-shot")).slice(0, Number(flags.classes));
@@ -122,7 +142,7 @@ function drawn(label: string): number[] {
 async function answersOf(fitter: RouterFitter, kind: RouterKind, statistics: ClassStatistics): Promise<Said> {
   const router = await fitter.fit(statistics, { kind, seed: 1 });
   const said = new Map<string, string[]>();
-  for (const { label, rows } of testRows.contributions) {
+  for (const { label, rows } of testRows) {
     const { values, classes } = await router.posterior(toFeatures(rows));
     const best = Array.from({ length: rows.rows }, (_, row) => {
       const own = values.subarray(row * classes, (row + 1) * classes);

@@ -6,14 +6,13 @@
  */
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { loadBackbone } from "../src/app/backbone.ts";
-import { resolveConfig } from "../src/app/config.ts";
-import { resolveStructure, resolveTraining } from "../src/app/structure.ts";
-import { AdaptedBackbone } from "../src/continual/adaptedBackbone.ts";
-import { Evaluator } from "../src/continual/evaluation.ts";
-import { ContinualLearner } from "../src/continual/learner.ts";
+import { resolveConfig } from "../src/config/load.ts";
+import { ConfigError } from "../src/core/errors.ts";
 import { loadStream } from "../src/data/stream.ts";
-import { nodeRuntime } from "../src/runtime/node.ts";
+import { openModel } from "../src/model/openModel.ts";
+import { loadBackbone } from "../src/model/settings/backbone.ts";
+import { settingsOf } from "../src/model/settings/settings.ts";
+import { emptyState } from "../src/model/state.ts";
 
 const { values: flags, positionals } = parseArgs({
   allowPositionals: true,
@@ -46,23 +45,19 @@ const percent = (fractions: readonly number[]) =>
 
 for (const learningRate of rates) {
   const started = performance.now();
-  await using model = new AdaptedBackbone({
-    structure: resolveStructure(config, loaded),
-    tokenizer: loaded.tokenizer,
-    runtime: nodeRuntime,
-    maxLength: config.training.maxLength,
-    threads: 1,
-  });
-  const training = resolveTraining({ ...config, training: { ...config.training, learningRate } });
-  await using learner = new ContinualLearner(model, training, config.seed);
-  const evaluator = new Evaluator(model);
+  const training = { ...config.training, learningRate };
+  const settings = { ...settingsOf(config), training, promptTask: "sentence" } as const;
+  await using model = await openModel(settings, loaded, { trunks: "memory" });
+  let state = emptyState;
   for (const task of tasks) {
-    const learning = learner.learn(task);
+    const learning = model.learn(state, task);
     let next = await learning.next();
     while (!next.done) next = await learning.next();
-    evaluator.add(task, next.value.learned);
+    ({ state } = next.value);
   }
-  const { cil, til } = await evaluator.evaluate();
+  const { figures } = await model.openEvaluator().evaluate(state, tasks);
+  if (figures.type !== "evaluated") throw new ConfigError("the study is about sentences");
+  const { cil, til } = figures;
   const seconds = ((performance.now() - started) / 1000).toFixed(0);
   console.log(`${learningRate}: CIL ${percent(cil)} %, TIL ${percent(til)} %, ${seconds} s`);
 }

@@ -11,29 +11,31 @@ import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { loadBackbone } from "../src/app/backbone.ts";
-import { resolveConfig } from "../src/app/config.ts";
-import { resolveStructure } from "../src/app/structure.ts";
-import { AdaptedBackbone, type FeatureRows } from "../src/continual/adaptedBackbone.ts";
-import { withRoles } from "../src/continual/routing/classRows.ts";
-import { scoreRows } from "../src/continual/routing/detectorModel.ts";
-import { Expander, type Expansion, expansionKey } from "../src/continual/routing/expansions.ts";
-import { RouterFitter } from "../src/continual/routing/fit.ts";
-import { quantize, takeRows } from "../src/continual/routing/fixedRows.ts";
-import { auroc, falsePositiveRateAt95 } from "../src/continual/routing/rejection.ts";
-import { readOut } from "../src/continual/routing/routerModel.ts";
-import { ClassStatistics, type Contribution } from "../src/continual/routing/statistics.ts";
+import { resolveConfig } from "../src/config/load.ts";
+import { AdaptedBackbone } from "../src/continual/passes/adaptedBackbone.ts";
+import { scoreRows } from "../src/continual/rejection/detectorModel.ts";
+import { Detectors } from "../src/continual/rejection/detectors.ts";
+import { auroc, falsePositiveRateAt95 } from "../src/continual/rejection/rejection.ts";
+import { RouterFitter } from "../src/continual/routers/fit.ts";
+import { readOut } from "../src/continual/routers/routerModel.ts";
+import { type FeatureMap, FeatureMapper, featureMapKey } from "../src/continual/statistics/featureMaps.ts";
+import { quantize, takeRows } from "../src/continual/statistics/fixedRows.ts";
+import { ClassStatistics, type Contribution, withRoles } from "../src/continual/statistics/statistics.ts";
 import {
   type FeatureConstants,
+  type FeatureRows,
   type FixedRows,
   type RouterKind,
   routerKinds,
-} from "../src/continual/routing/types.ts";
+} from "../src/continual/types.ts";
 import { ConfigError } from "../src/core/errors.ts";
+import type { Example } from "../src/data/files/types.ts";
 import { loadStream } from "../src/data/stream.ts";
-import type { Example } from "../src/data/types.ts";
 import { sha256 } from "../src/io/hash.ts";
 import { Algebra, type Matrix } from "../src/linalg/algebra.ts";
+import { loadBackbone } from "../src/model/settings/backbone.ts";
+import { settingsOf } from "../src/model/settings/settings.ts";
+import { resolveStructure } from "../src/model/settings/structure.ts";
 import { nodeRuntime } from "../src/runtime/node.ts";
 
 const { values: flags, positionals } = parseArgs({
@@ -84,7 +86,7 @@ async function readMaterial(recipe: string): Promise<Material> {
   const stream = await loadStream(config.stream, 1);
   const loaded = await loadBackbone(config.backbone);
   const { maxLength } = config.training;
-  const structure = resolveStructure(config, loaded);
+  const structure = resolveStructure(settingsOf(config), loaded);
   const model = new AdaptedBackbone({
     structure,
     tokenizer: loaded.tokenizer,
@@ -199,7 +201,7 @@ async function measureFiveShot(
 
 async function measureOutOfScope(statistics: ClassStatistics, cut: (part: Part) => FeatureRows) {
   await using fitter = new RouterFitter((graph) => nodeRuntime.compile(graph, { threads }));
-  const [detector, took] = await timed(() => fitter.detect(statistics));
+  const [detector, took] = await timed(() => new Detectors(fitter).fit(statistics));
   const pairs = [
     ["validation", "oosValidation"],
     ["test", "oosTest"],
@@ -254,13 +256,13 @@ async function measureUnknownClasses(
   await using algebra = new Algebra((graph) => nodeRuntime.compile(graph, { threads }));
   const names = train.map(({ label }) => label).sort();
   const unknown = new Set(names.filter((_, i) => i % 7 === 3));
-  const { model } = await fitter.detect(
+  const { model } = await new Detectors(fitter).fit(
     ClassStatistics.empty(constants).with(train.filter(({ label }) => !unknown.has(label))),
   );
-  const expanders = new Map<string, Expander>();
-  const expander = (expansion: Expansion): Expander => {
-    const held = expanders.get(expansionKey(expansion)) ?? new Expander(expansion, constants);
-    expanders.set(expansionKey(expansion), held);
+  const expanders = new Map<string, FeatureMapper>();
+  const expander = (expansion: FeatureMap): FeatureMapper => {
+    const held = expanders.get(featureMapKey(expansion)) ?? new FeatureMapper(expansion, constants);
+    expanders.set(featureMapKey(expansion), held);
     return held;
   };
   const parts = [true, false].map((outside) =>

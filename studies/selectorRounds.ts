@@ -5,24 +5,27 @@
  * by seed 1; CLINC150 has its own validation part, Banking77's is held out of train. A network that begins anew is a
  * function of the last task's fit alone, so only that one is made.
  */
+
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { loadBackbone } from "../src/app/backbone.ts";
-import { resolveConfig } from "../src/app/config.ts";
-import { resolveStructure, resolveTraining } from "../src/app/structure.ts";
-import { AdaptedBackbone, argmax, type FeatureRows } from "../src/continual/adaptedBackbone.ts";
-import { measureClasses, mixRows } from "../src/continual/selectorFrozen.ts";
-import { SelectionNetwork } from "../src/continual/selectorNetwork.ts";
+import { resolveConfig } from "../src/config/load.ts";
+import { measureClasses, mixRows } from "../src/continual/newlora/selectorFrozen.ts";
+import { SelectionNetwork } from "../src/continual/newlora/selectorNetwork.ts";
 import {
   type ClassStatistics,
   growSelector,
   initSelector,
   type SelectorTensors,
-} from "../src/continual/selectorState.ts";
+} from "../src/continual/newlora/selectorState.ts";
+import { AdaptedBackbone } from "../src/continual/passes/adaptedBackbone.ts";
+import { argmax, type FeatureRows } from "../src/continual/types.ts";
 import { ConfigError } from "../src/core/errors.ts";
 import { createRng } from "../src/core/random.ts";
+import type { LabelledExample } from "../src/data/files/types.ts";
 import { loadStream } from "../src/data/stream.ts";
-import type { LabelledExample } from "../src/data/types.ts";
+import { loadBackbone } from "../src/model/settings/backbone.ts";
+import { settingsOf } from "../src/model/settings/settings.ts";
+import { resolveStructure, resolveTraining } from "../src/model/settings/structure.ts";
 import { nodeRuntime } from "../src/runtime/node.ts";
 import type { TrainingOptions } from "../src/train/trainer.ts";
 
@@ -71,7 +74,7 @@ async function prepare(recipe: string, tasks: number): Promise<Material> {
     process.cwd(),
   );
   const loaded = await loadBackbone(config.backbone);
-  const structure = resolveStructure(config, loaded);
+  const structure = resolveStructure(settingsOf(config), loaded);
   await using model = new AdaptedBackbone({
     structure,
     tokenizer: loaded.tokenizer,
@@ -129,7 +132,7 @@ async function measure(
     }
     earlier.push(...measureClasses(train, slots, index));
   }
-  return taskFound(network, tensors, tasks);
+  return await taskFound(network, tensors, tasks);
 }
 
 for (const recipe of positionals.length === 0 ? Object.keys(datasets) : positionals) {

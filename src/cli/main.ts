@@ -2,10 +2,10 @@
 import { realpathSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { CommanderError } from "commander";
-import { packageVersion } from "../app/packageInfo.ts";
-import { formatFailure } from "./failure.ts";
+import { packageVersion } from "../core/packageInfo.ts";
 import { buildProgram } from "./program.ts";
-import { processTerminal, type Terminal } from "./terminal.ts";
+import { formatFailure } from "./terminal/failure.ts";
+import { processTerminal, type Terminal } from "./terminal/terminal.ts";
 
 /**
  * Runs the command line.

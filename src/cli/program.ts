@@ -1,17 +1,9 @@
-/** The commands and their flags. What they do is imported when they run, so that `--help` is instant. */
-import { Argument, Command, InvalidArgumentError, Option } from "commander";
-import { datasetNames } from "../prepare/names.ts";
-import { addStoreCommands } from "./storeCommands.ts";
-import type { Terminal } from "./terminal.ts";
-
-function collect(value: string, previous: readonly string[] = []): string[] {
-  return [...previous, value];
-}
-
-function parseCount(text: string): number {
-  if (!/^[1-9]\d*$/.test(text)) throw new InvalidArgumentError("It must be a whole number of at least 1.");
-  return Number(text);
-}
+/** The commands and their flags. */
+import { Argument, Command, Option } from "commander";
+import { datasetNames } from "../benchmark/prepare/catalogue.ts";
+import { type AddCommand, collect, parseCount, parseSeed } from "./flagValues.ts";
+import { storeCommands } from "./storeCommands.ts";
+import type { Terminal } from "./terminal/terminal.ts";
 
 function addRun(program: Command, terminal: Terminal): void {
   const run = program
@@ -37,111 +29,9 @@ function addRun(program: Command, terminal: Terminal): void {
     run.allowUnknownOption().allowExcessArguments();
     for (const argument of run.registeredArguments) argument.required = false;
   });
-  run.action(async (_config: string | undefined, flags) => {
-    const { runCommand } = await import("./commands/run.ts");
-    await runCommand(run.args, flags, terminal);
-  });
-}
-
-function addReport(program: Command, terminal: Terminal): void {
-  program
-    .command("report")
-    .summary("show a run's metrics and accuracy matrices")
-    .description("Shows the metrics and accuracy matrices of a run, finished or not.")
-    .argument("<run>", "run folder")
-    .addOption(new Option("--html", "write report.html anew and print its path").conflicts("json"))
-    .option("--json", "print as JSON")
-    .action(async (run: string, flags) => {
-      const { reportCommand } = await import("./commands/report.ts");
-      await reportCommand(run, flags, terminal);
-    });
-}
-
-function addCompare(program: Command, terminal: Terminal): void {
-  program
-    .command("compare")
-    .summary("set runs side by side: accuracy, forgetting, passes, time, memory")
-    .description(
-      "Sets finished runs side by side: accuracy, forgetting, forward passes, time and memory. A folder of --seeds counts as one run.",
-    )
-    .argument("<runs...>", "run folders")
-    .option("--html <file>", "also write a page with the plot of accuracy against passes")
-    .option("--json", "print as JSON")
-    .action(async (runs: string[], flags) => {
-      const { compareCommand } = await import("./commands/compare.ts");
-      await compareCommand(runs, flags, terminal);
-    });
-}
-
-function addPredict(program: Command, terminal: Terminal): void {
-  program
-    .command("predict")
-    .summary("classify texts with what a run learned")
-    .description(
-      "Classifies texts with what a run learned: given as arguments, in a file, or on stdin, one a line.",
-    )
-    .argument("<run>", "run folder")
-    .argument("[texts...]", "texts, each in quotes")
-    .option("--file <file>", "read texts from a file, one a line")
-    .option("--task <name>", "choose among this task's labels only, with its own head")
-    .option("--exact", "run every adapter, where a router was learned too")
-    .option("--top <n>", "show the n best classes", parseCount)
-    .option("--backbone <path>", "where the backbone lies now; its hash must be the run's")
-    .option("--json", "print one JSON object a line")
-    .action(async (run: string, texts: string[], flags) => {
-      const { predictCommand } = await import("./commands/predict.ts");
-      await predictCommand(run, texts, flags, terminal);
-    });
-}
-
-function addGenerate(program: Command, terminal: Terminal): void {
-  program
-    .command("generate")
-    .summary("continue texts with a model, or with what a run learned")
-    .description(
-      "Continues texts by the likeliest tokens: given as arguments, in a file, or on stdin, one a line. Nothing is put around them. Where a run learned a router to answer in words with, it chooses the adapter of each.",
-    )
-    .argument("<model>", "folder or hub id of a model, or a run folder")
-    .argument("[prompts...]", "prompts, each in quotes")
-    .option("--file <file>", "read prompts from a file, one a line")
-    .option("--max-new-tokens <n>", "tokens that are added at most (default: 20)", parseCount)
-    .option(
-      "--task <name>",
-      "of a run: speak with this task's adapter; else the router's choice, or the newest",
-    )
-    .option("--exact", "of a run: speak with the newest adapter, where a router was learned too")
-    .option("--backbone <path>", "of a run: where the backbone lies now; its hash must be the run's")
-    .option("--json", "print one JSON object a line")
-    .action(async (source: string, prompts: string[], flags) => {
-      const { generateCommand } = await import("./commands/generate.ts");
-      await generateCommand(source, prompts, flags, terminal);
-    });
-}
-
-function parseSeed(text: string): number {
-  const seed = Number(text);
-  if (!/^\d+$/.test(text) || !Number.isSafeInteger(seed))
-    throw new InvalidArgumentError("It must be a whole number of at least 0.");
-  return seed;
-}
-
-function addPrepare(program: Command, terminal: Terminal): void {
-  program
-    .command("prepare")
-    .summary("make a ready stream from a dataset's raw files")
-    .description(
-      "Makes continual_data.json and continual_config.json from the files that a dataset's publisher gives out.",
-    )
-    .addArgument(new Argument("<dataset>", "which set").choices(datasetNames))
-    .requiredOption("--from <folder>", "folder of the raw files; docs/prepare.md lists them")
-    .requiredOption("--to <folder>", "folder to make")
-    .option("--seed <n>", "of splits, samples and shuffled orders", parseSeed, 1)
-    .option("--base <n>", "entity types of the first task", parseCount)
-    .option("--increment <n>", "entity types of each later task", parseCount)
-    .action(async (dataset: string, flags) => {
-      const { prepareCommand } = await import("./commands/prepare.ts");
-      await prepareCommand(dataset, flags, terminal);
-    });
+  run.action(async (_config, flags) =>
+    (await import("./commands/run.ts")).runCommand(run.args, flags, terminal),
+  );
 }
 
 function addInspect(program: Command, terminal: Terminal): void {
@@ -151,10 +41,9 @@ function addInspect(program: Command, terminal: Terminal): void {
     .description("Looks into a model (folder or hub id), an adapter folder, or a run folder.")
     .argument("<what>", "folder or hub id")
     .option("--json", "print as JSON")
-    .action(async (what: string, flags) => {
-      const { inspectCommand } = await import("./commands/inspect.ts");
-      await inspectCommand(what, flags, terminal);
-    });
+    .action(async (what, flags) =>
+      (await import("./commands/tools/inspect.ts")).inspectCommand(what, flags, terminal),
+    );
   inspect
     .command("graph")
     .summary("print the graph that is built for a model")
@@ -168,40 +57,149 @@ function addInspect(program: Command, terminal: Terminal): void {
     .addOption(
       new Option("--format <format>", "text, or dot for Graphviz").choices(["text", "dot"]).default("text"),
     )
-    .action(async (model: string, flags) => {
-      const { inspectGraphCommand } = await import("./commands/inspectGraph.ts");
-      await inspectGraphCommand(model, flags, terminal);
-    });
+    .action(async (model, flags) =>
+      (await import("./commands/tools/inspectGraph.ts")).inspectGraphCommand(model, flags, terminal),
+    );
 }
 
-function addDoctor(program: Command, terminal: Terminal): void {
-  program
-    .command("doctor")
-    .summary("check that this machine can run experiments")
-    .description(
-      "Checks that this machine can run experiments: Node, engine, processor, memory, disk, caches.",
-    )
-    .option("--json", "print as JSON")
-    .option("--online", "also ask whether the model hub can be reached")
-    .action(async (flags) => {
-      const { doctorCommand } = await import("./commands/doctor.ts");
-      await doctorCommand(flags, terminal);
-    });
-}
-
-function addDemo(program: Command, terminal: Terminal): void {
-  program
-    .command("demo")
-    .summary("learn the shipped demo stream into ./runs/demo")
-    .description(
-      "Learns the shipped demo stream into ./runs/demo, in place of an earlier demo there; no network.",
-    )
-    .option("--quiet", "no progress")
-    .action(async (flags) => {
-      const { demoCommand } = await import("./commands/demo.ts");
-      await demoCommand(flags, terminal);
-    });
-}
+const commands: readonly AddCommand[] = [
+  addRun,
+  (program, terminal) =>
+    program
+      .command("report")
+      .summary("show a run's metrics and accuracy matrices")
+      .description("Shows the metrics and accuracy matrices of a run, finished or not.")
+      .argument("<run>", "run folder")
+      .addOption(new Option("--html", "write report.html anew and print its path").conflicts("json"))
+      .option("--json", "print as JSON")
+      .action(async (run, flags) =>
+        (await import("./commands/report.ts")).reportCommand(run, flags, terminal),
+      ),
+  (program, terminal) =>
+    program
+      .command("compare")
+      .summary("set runs side by side: accuracy, forgetting, passes, time, memory")
+      .description(
+        "Sets finished runs side by side: accuracy, forgetting, forward passes, time and memory. A folder of --seeds counts as one run.",
+      )
+      .argument("<runs...>", "run folders")
+      .option("--html <file>", "also write a page with the plot of accuracy against passes")
+      .option("--json", "print as JSON")
+      .action(async (runs, flags) =>
+        (await import("./commands/compare.ts")).compareCommand(runs, flags, terminal),
+      ),
+  (program, terminal) =>
+    program
+      .command("errors")
+      .summary("show what a run answered wrong")
+      .description(
+        "Shows what a run answered wrong after its last task: the most confused classes, accuracy by class, and the texts; of words the entities that were missed, spurious or mistyped.",
+      )
+      .argument("<run>", "run folder")
+      .addOption(
+        new Option(
+          "--protocol <name>",
+          "whose answers (default: routed where the run routes, else cil)",
+        ).choices(["cil", "til", "routed"]),
+      )
+      .option("--top <n>", "pairs, classes and texts that are listed at most", parseCount, 10)
+      .option("--json", "print as JSON")
+      .action(async (run, flags) =>
+        (await import("./commands/errors.ts")).errorsCommand(run, flags, terminal),
+      ),
+  (program, terminal) =>
+    program
+      .command("predict")
+      .summary("label texts, or find entities, with what was learned")
+      .description(
+        "Labels texts with what a run or a store learned, or finds entities in them: given as arguments, in a file, or on stdin, one a line.",
+      )
+      .argument("<run>", "folder of a run or a store")
+      .argument("[texts...]", "texts, each in quotes")
+      .option("--file <file>", "read texts from a file, one a line")
+      .option("--task <name>", "choose among this task's labels only, with its own head")
+      .option("--exact", "run every adapter, where a router was learned too")
+      .option("--top <n>", "show the n best classes", parseCount)
+      .option("--backbone <path>", "where the backbone lies now; its hash must be the run's")
+      .option("--json", "print one JSON object a line")
+      .action(async (run, texts, flags) =>
+        (await import("./commands/predict.ts")).predictCommand(run, texts, flags, terminal),
+      ),
+  (program, terminal) =>
+    program
+      .command("evaluate")
+      .summary("evaluate what was learned on a labelled file")
+      .description(
+        "Answers a labelled file as predict does, and prints accuracy or F1, and figures by class or type.",
+      )
+      .argument("<run>", "folder of a run or a store")
+      .argument("<file>", "{text, label} lines or CSV; CoNLL where words are tagged")
+      .option("--task <name>", "choose among this task's labels only, with its own head")
+      .option("--exact", "run every adapter, where a router was learned too")
+      .option("--backbone <path>", "where the backbone lies now; its hash must be the run's")
+      .option("--json", "print as JSON, with what was expected and answered of each item")
+      .action(async (run, file, flags) =>
+        (await import("./commands/evaluate.ts")).evaluateCommand(run, file, flags, terminal),
+      ),
+  (program, terminal) =>
+    program
+      .command("generate")
+      .summary("continue texts with a model, or with what a run learned")
+      .description(
+        "Continues texts by the likeliest tokens: given as arguments, in a file, or on stdin, one a line. Nothing is put around them. Where a run learned a router to answer in words with, it chooses the adapter of each.",
+      )
+      .argument("<model>", "folder or hub id of a model, or the folder of a run or a store")
+      .argument("[prompts...]", "prompts, each in quotes")
+      .option("--file <file>", "read prompts from a file, one a line")
+      .option("--max-new-tokens <n>", "tokens that are added at most (default: 20)", parseCount)
+      .option(
+        "--task <name>",
+        "of a run: speak with this task's adapter; else the router's choice, or the newest",
+      )
+      .option("--exact", "of a run: speak with the newest adapter, where a router was learned too")
+      .option("--backbone <path>", "of a run: where the backbone lies now; its hash must be the run's")
+      .option("--json", "print one JSON object a line")
+      .action(async (source, prompts, flags) =>
+        (await import("./commands/generate.ts")).generateCommand(source, prompts, flags, terminal),
+      ),
+  ...storeCommands,
+  (program, terminal) =>
+    program
+      .command("prepare")
+      .summary("make a ready stream from a dataset's raw files")
+      .description(
+        "Makes continual_data.json and continual_config.json from the files that a dataset's publisher gives out.",
+      )
+      .addArgument(new Argument("<dataset>", "which set").choices(datasetNames))
+      .requiredOption("--from <folder>", "folder of the raw files; docs/prepare.md lists them")
+      .requiredOption("--to <folder>", "folder to make")
+      .option("--seed <n>", "of splits, samples and shuffled orders", parseSeed, 1)
+      .option("--base <n>", "entity types of the first task", parseCount)
+      .option("--increment <n>", "entity types of each later task", parseCount)
+      .action(async (dataset, flags) =>
+        (await import("./commands/tools/prepare.ts")).prepareCommand(dataset, flags, terminal),
+      ),
+  addInspect,
+  (program, terminal) =>
+    program
+      .command("doctor")
+      .summary("check that this machine can run experiments")
+      .description(
+        "Checks that this machine can run experiments: Node, engine, processor, memory, disk, caches.",
+      )
+      .option("--json", "print as JSON")
+      .option("--online", "also ask whether the model hub can be reached")
+      .action(async (flags) => (await import("./commands/tools/doctor.ts")).doctorCommand(flags, terminal)),
+  (program, terminal) =>
+    program
+      .command("demo")
+      .summary("learn the shipped demo stream into ./runs/demo")
+      .description(
+        "Learns the shipped demo stream into ./runs/demo, in place of an earlier demo there; no network.",
+      )
+      .option("--quiet", "no progress")
+      .action(async (flags) => (await import("./commands/demo.ts")).demoCommand(flags, terminal)),
+];
 
 export function buildProgram(terminal: Terminal, version: string): Command {
   const program = new Command("accrete")
@@ -216,18 +214,6 @@ export function buildProgram(terminal: Terminal, version: string): Command {
     })
     .configureHelp({ subcommandTerm: (command) => command.name() })
     .showHelpAfterError("(add --help to see what there is)");
-  for (const add of [
-    addRun,
-    addReport,
-    addCompare,
-    addPredict,
-    addGenerate,
-    addStoreCommands,
-    addPrepare,
-    addInspect,
-    addDoctor,
-    addDemo,
-  ])
-    add(program, terminal);
+  for (const add of commands) add(program, terminal);
   return program;
 }

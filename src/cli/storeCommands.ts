@@ -1,119 +1,95 @@
 /** The commands of a store that goes on learning, and their flags. */
-import { type Command, InvalidArgumentError } from "commander";
-import type { Terminal } from "./terminal.ts";
+import { type AddCommand, collect, parseCount } from "./flagValues.ts";
 
-function collect(value: string, previous: readonly string[] = []): string[] {
-  return [...previous, value];
-}
-
-function parseVersion(text: string): number {
-  if (!/^[1-9]\d*$/.test(text)) throw new InvalidArgumentError("It must be a whole number of at least 1.");
-  return Number(text);
-}
-
-function addInit(program: Command, terminal: Terminal): void {
-  program
-    .command("init")
-    .summary("begin an empty store that learns task after task")
-    .description("Begins an empty store: a folder that goes on learning, one task or class after another.")
-    .argument("<store>", "folder to make")
-    .requiredOption("--backbone <model>", "folder or hub id of the frozen model")
-    .option("--set <key=value>", "a setting it learns with, e.g. training.epochs=5 (repeatable)", collect)
-    .option("--json", "print as JSON")
-    .action(async (store: string, flags) => {
-      const { initCommand } = await import("./commands/init.ts");
-      await initCommand(store, flags, terminal);
-    });
-}
-
-function addLearn(program: Command, terminal: Terminal): void {
-  program
-    .command("learn")
-    .summary("teach a store one more task or class")
-    .description(
-      "Teaches a store, or a finished run, one more task from a file, or one more class from a few examples.",
-    )
-    .usage(
-      '[options] <store> --task <name> <data>\n       accrete learn [options] <store> --class <name> "<example>"...',
-    )
-    .argument("<store>", "folder of a store or a run")
-    .argument("[data...]", "a file of {text, label} lines or CSV; with --class the examples, each in quotes")
-    .option("--task <name>", "learn a task of that name; with --class the task that the class joins")
-    .option("--class <name>", "learn a class from the examples, without training")
-    .option("--statistics-only", "train no adapter: seconds; classes are told apart from frozen features")
-    .option("--validation <file>", "of a task: held-out examples (default: a tenth of every class)")
-    .option("--backbone <model>", "begin the store where there is none; else where the backbone lies now")
-    .option("--set <key=value>", "with a new store: a setting it learns with (repeatable)", collect)
-    .option("--json", "print as JSON")
-    .option("--quiet", "no progress")
-    .action(async (store: string, data: string[], flags) => {
-      const { learnCommand } = await import("./commands/learn.ts");
-      await learnCommand(store, data, flags, terminal);
-    });
-}
-
-function addForget(program: Command, terminal: Terminal): void {
-  program
-    .command("forget")
-    .summary("make a store forget a class or a task")
-    .description(
-      "Makes a store forget a class, or a task with its adapter: its statistics are then as if it never saw it. With --purge alone: deletes what was forgotten before.",
-    )
-    .argument("<store>", "folder of a store or a run")
-    .option("--class <name>", "class to forget, in whatever task it is")
-    .option("--task <name>", "task to forget, with its adapter")
-    .option("--purge", "delete the earlier versions too, which still hold it: there is no way back then")
-    .option("--backbone <path>", "where the backbone lies now; its hash must be the store's")
-    .option("--json", "print as JSON")
-    .action(async (store: string, flags) => {
-      const { forgetCommand } = await import("./commands/forget.ts");
-      await forgetCommand(store, flags, terminal);
-    });
-}
-
-function addMerge(program: Command, terminal: Terminal): void {
-  program
-    .command("merge")
-    .summary("make a store of two others")
-    .description("Makes a store of two others on the same backbone: the union of what they learned.")
-    .argument("<first>", "folder of a store or a run; its settings are taken")
-    .argument("<second>", "folder of a store or a run")
-    .requiredOption("--out <folder>", "folder to make")
-    .option("--backbone <path>", "where the backbone lies now; its hash must be the stores'")
-    .option("--json", "print as JSON")
-    .action(async (first: string, second: string, flags) => {
-      const { mergeCommand } = await import("./commands/merge.ts");
-      await mergeCommand(first, second, flags, terminal);
-    });
-}
-
-function addLs(program: Command, terminal: Terminal): void {
-  program
-    .command("ls")
-    .summary("list what a store has learned, and its versions")
-    .description("Lists the tasks of a store or a run, what is kept of them, and the versions to go back to.")
-    .argument("<store>", "folder of a store or a run")
-    .option("--json", "print as JSON")
-    .action(async (store: string, flags) => {
-      const { lsCommand } = await import("./commands/ls.ts");
-      await lsCommand(store, flags, terminal);
-    });
-}
-
-function addRollback(program: Command, terminal: Terminal): void {
-  program
-    .command("rollback")
-    .summary("take back a store's last change")
-    .description("Makes a next version of a store that holds what an earlier one held.")
-    .argument("<store>", "folder of a store")
-    .option("--to <version>", "version to go back to (default: the one before)", parseVersion)
-    .option("--json", "print as JSON")
-    .action(async (store: string, flags) => {
-      const { rollbackCommand } = await import("./commands/rollback.ts");
-      await rollbackCommand(store, flags, terminal);
-    });
-}
-
-export function addStoreCommands(program: Command, terminal: Terminal): void {
-  for (const add of [addInit, addLearn, addForget, addMerge, addLs, addRollback]) add(program, terminal);
-}
+export const storeCommands: readonly AddCommand[] = [
+  (program, terminal) =>
+    program
+      .command("init")
+      .summary("begin an empty store that learns task after task")
+      .description("Begins an empty store: a folder that goes on learning, one task or class after another.")
+      .argument("<store>", "folder to make")
+      .requiredOption("--backbone <model>", "folder or hub id of the frozen model")
+      .option("--set <key=value>", "a setting it learns with, e.g. training.epochs=5 (repeatable)", collect)
+      .option("--json", "print as JSON")
+      .action(async (store, flags) =>
+        (await import("./commands/store/init.ts")).initCommand(store, flags, terminal),
+      ),
+  (program, terminal) =>
+    program
+      .command("learn")
+      .summary("teach a store one more task or class")
+      .description(
+        "Teaches a store, or a finished run, one more task from a file, or one more class from a few examples.",
+      )
+      .usage(
+        '[options] <store> --task <name> <data>\n       accrete learn [options] <store> --class <name> "<example>"...',
+      )
+      .argument("<store>", "folder of a store or a run")
+      .argument(
+        "[data...]",
+        "a file of {text, label} lines or CSV, CoNLL where words are tagged; with --class the examples, each in quotes",
+      )
+      .option("--task <name>", "learn a task of that name; with --class the task that the class joins")
+      .option("--class <name>", "learn a class from the examples, without training")
+      .option("--statistics-only", "train no adapter: seconds; classes are told apart from frozen features")
+      .option("--validation <file>", "of a task: held-out examples (default: a tenth of every class)")
+      .option("--backbone <model>", "begin the store where there is none; else where the backbone lies now")
+      .option("--set <key=value>", "with a new store: a setting it learns with (repeatable)", collect)
+      .option("--json", "print as JSON")
+      .option("--quiet", "no progress")
+      .action(async (store, data, flags) =>
+        (await import("./commands/store/learn.ts")).learnCommand(store, data, flags, terminal),
+      ),
+  (program, terminal) =>
+    program
+      .command("forget")
+      .summary("make a store forget a class or a task")
+      .description(
+        "Makes a store forget a class, or a task with its adapter: its statistics are then as if it never saw it. With --purge alone: deletes what was forgotten before.",
+      )
+      .argument("<store>", "folder of a store or a run")
+      .option("--class <name>", "class, or entity type, to forget, in whatever task it is")
+      .option("--task <name>", "task to forget, with its adapter")
+      .option("--purge", "delete the earlier versions too, which still hold it: there is no way back then")
+      .option("--backbone <path>", "where the backbone lies now; its hash must be the store's")
+      .option("--json", "print as JSON")
+      .action(async (store, flags) =>
+        (await import("./commands/store/forget.ts")).forgetCommand(store, flags, terminal),
+      ),
+  (program, terminal) =>
+    program
+      .command("merge")
+      .summary("make a store of two others")
+      .description("Makes a store of two others on the same backbone: the union of what they learned.")
+      .argument("<first>", "folder of a store or a run; its settings are taken")
+      .argument("<second>", "folder of a store or a run")
+      .requiredOption("--out <folder>", "folder to make")
+      .option("--backbone <path>", "where the backbone lies now; its hash must be the stores'")
+      .option("--json", "print as JSON")
+      .action(async (first, second, flags) =>
+        (await import("./commands/store/merge.ts")).mergeCommand(first, second, flags, terminal),
+      ),
+  (program, terminal) =>
+    program
+      .command("ls")
+      .summary("list what a store has learned, and its versions")
+      .description(
+        "Lists the tasks of a store or a run, what is kept of them, and the versions to go back to.",
+      )
+      .argument("<store>", "folder of a store or a run")
+      .option("--json", "print as JSON")
+      .action(async (store, flags) =>
+        (await import("./commands/store/ls.ts")).lsCommand(store, flags, terminal),
+      ),
+  (program, terminal) =>
+    program
+      .command("rollback")
+      .summary("take back a store's last change")
+      .description("Makes a next version of a store that holds what an earlier one held.")
+      .argument("<store>", "folder of a store")
+      .option("--to <version>", "version to go back to (default: the one before)", parseCount)
+      .option("--json", "print as JSON")
+      .action(async (store, flags) =>
+        (await import("./commands/store/rollback.ts")).rollbackCommand(store, flags, terminal),
+      ),
+];

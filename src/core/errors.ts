@@ -28,14 +28,30 @@ export interface ConfigIssue {
   readonly rule?: true;
 }
 
-/** The configuration or the command line is wrong. Collects every problem at once. */
+/** A configuration, the command line or an argument is wrong. Collects every problem at once; the message lists them. */
 export class ConfigError extends AccreteError {
   override readonly exitCode = 2;
   readonly issues: readonly ConfigIssue[];
+  /** The message without its issues, for whoever shows those line by line. */
+  readonly summary: string;
 
-  constructor(message: string, details: ErrorDetails & { readonly issues?: readonly ConfigIssue[] } = {}) {
-    super("CONFIG", message, details);
-    this.issues = details.issues ?? [];
+  constructor(
+    message: string,
+    {
+      issues = [],
+      code = "CONFIG",
+      ...details
+    }: ErrorDetails & {
+      readonly issues?: readonly ConfigIssue[];
+      readonly code?: "CONFIG" | "ARGUMENT";
+    } = {},
+  ) {
+    const problems = issues.map(
+      ({ path, expected, received }) => `${path}: expected ${expected}, got ${received}`,
+    );
+    super(code, problems.length === 0 ? message : `${message}: ${problems.join("; ")}`, details);
+    this.issues = issues;
+    this.summary = message;
   }
 }
 
@@ -79,4 +95,14 @@ export class StoreError extends AccreteError {
     super("STORE", message, details);
     this.exitCode = details.exitCode ?? 2;
   }
+}
+
+/** The operating system's code of a failed call (`ENOENT`, `ENOSPC` …), if the error carries one. */
+export function errorCode(error: unknown): string | undefined {
+  return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : undefined;
+}
+
+/** What a caught value says, whatever was thrown. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }

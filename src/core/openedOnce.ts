@@ -1,6 +1,6 @@
 /**
- * Something that is opened when first asked for. Whoever asks while it opens waits for the same one: a second would never
- * be released. A failure is told to those who wait, and the next one who asks tries anew.
+ * Something that is opened on first use. Concurrent calls share the one that is being opened: a second would never be
+ * released. Where opening fails, all of them fail, and the next call tries again.
  */
 export class OpenedOnce<T extends AsyncDisposable> implements AsyncDisposable {
   private readonly open: () => Promise<T>;

@@ -1,367 +1,404 @@
 /**
- * The record of a run: what `events.jsonl` and `metrics.json` hold. Producers (the learner) and consumers
- * (terminal, report, server) agree on these types and on nothing else.
+ * The record of a run: what `events.jsonl` and `metrics.json` hold. Writers and readers (terminal, report, server) agree
+ * on these schemas and on nothing else. A schema drops unknown keys, so that a newer writer's additions do not stop an
+ * older reader.
  */
+import { z } from "zod";
+import type { ReadonlyDeep } from "./readonlyDeep.ts";
 
+type Of<S extends z.ZodType> = ReadonlyDeep<z.infer<S>>;
+
+const count = z.int().nonnegative();
+/** From 0. Bounded, so that a damaged number cannot make the reader reserve too much memory. */
+const taskIndex = z.int().min(0).max(99_999);
+const amount = z.number().nonnegative();
+const fraction = z.number().min(0).max(1);
+const fractions = z.array(fraction);
+const counts = z.array(count);
+const difference = z.number().min(-1).max(1);
+const names = z.array(z.string());
+
+const matrixSchema = z.array(z.array(fraction.nullable()));
 /** `matrix[k][j]`: after learning task k, measured on task j; null where j > k. Fractions, never percent. */
-export type AccuracyMatrix = readonly (readonly (number | null)[])[];
+export type AccuracyMatrix = Of<typeof matrixSchema>;
 
-/** One protocol's figures; the formulas stand at `computeMetrics`. An undefined figure is absent. */
-export interface ProtocolMetrics {
-  readonly matrix: AccuracyMatrix;
-  readonly averageAccuracy: number;
-  readonly sampleAccuracy: number;
-  readonly averageIncrementalAccuracy: number;
-  readonly forgetting?: number;
-  readonly backwardTransfer?: number;
-  /** Where classes can be answered that were never learned. */
-  readonly forwardTransfer?: number;
-  /** What `forwardTransfer` is made of; its entry j − 1 is task j's, for j from 1. */
-  readonly unseen?: UnseenAccuracies;
-  /** Forward passes of the backbone one prediction costs after the last task, without caches. */
-  readonly passesPerExample: number;
-}
-
-/** The accuracy on each task but the first before it is learned; fractions. */
-export interface UnseenAccuracies {
+const unseenAccuraciesSchema = z.object({
   /** With the adapter of the task before. */
-  readonly newest: readonly number[];
+  newest: fractions,
   /** With an adapter that has learned nothing. */
-  readonly untrained: readonly number[];
-}
+  untrained: fractions,
+});
+/** The accuracy on each task but the first before it is learned; fractions. */
+export type UnseenAccuracies = Of<typeof unseenAccuraciesSchema>;
 
-/** Where a model answers in words, both ways of reading its answers; the figures beside them are those of label scoring. */
-export interface AnswerMetrics extends ProtocolMetrics {
+const protocolMetricsSchema = z.object({
+  matrix: matrixSchema,
+  averageAccuracy: fraction,
+  sampleAccuracy: fraction,
+  averageIncrementalAccuracy: fraction,
+  forgetting: fraction.exactOptional(),
+  backwardTransfer: difference.exactOptional(),
+  /** Where classes can be answered that were never learned. */
+  forwardTransfer: difference.exactOptional(),
+  /** What `forwardTransfer` is made of; its entry j − 1 is task j's, for j from 1. */
+  unseen: unseenAccuraciesSchema.exactOptional(),
+  /** Forward passes of the backbone one prediction costs after the last task, without caches. */
+  passesPerExample: amount,
+});
+/** One protocol's figures; the formulas stand at `computeMetrics`. An undefined figure is absent. */
+export type ProtocolMetrics = Of<typeof protocolMetricsSchema>;
+
+const answerMetricsSchema = protocolMetricsSchema.extend({
   /** The answer generated freely is the label's words. */
-  readonly exactMatch: ProtocolMetrics;
+  exactMatch: protocolMetricsSchema,
   /** The likeliest label is the label. */
-  readonly labelScored: ProtocolMetrics;
-}
+  labelScored: protocolMetricsSchema,
+});
+/** Where a model answers in words, both ways of reading its answers; the figures beside them are those of label scoring. */
+export type AnswerMetrics = Of<typeof answerMetricsSchema>;
 
-/** What routes on statistics of the classes, and what it rests on. */
-export interface RouterSummary {
-  readonly kind: string;
+const routerSummarySchema = z.object({
+  kind: z.string(),
   /** Share of the held-out training rows that it gets right when fitted without them; null where there are none. */
-  readonly heldOutAccuracy: number | null;
+  heldOutAccuracy: fraction.nullable(),
   /** Bytes kept of all classes, and of one on average. */
-  readonly retainedBytes: number;
-  readonly bytesPerClass: number;
+  retainedBytes: amount,
+  bytesPerClass: amount,
   /** Absent: nothing gets a second pass, as the settings say, or for words since it gained nothing on held-out sentences. */
-  readonly secondPass?: {
-    /** Texts whose likeliest class is less probable get one; null: all do. */
-    readonly below: number | null;
-    /** How much the heads' evidence counts beside the router's. */
-    readonly weight: number;
-    /** At word level: a task is asked about sentences in which some word is of its types with this probability or more. */
-    readonly plausible?: number;
-    /** Set where the heads that are asked answer alone. */
-    readonly headsAlone?: true;
-    /** Tasks that are asked. */
-    readonly topTasks: number;
-  };
-}
+  secondPass: z
+    .object({
+      /** Texts whose likeliest class is less probable get one; null: all do. */
+      below: z.number().nullable(),
+      /** How much the heads' evidence counts beside the router's. */
+      weight: amount,
+      /** At word level: a task is considered for sentences in which some word is of its types with this probability or more. */
+      plausible: fraction.exactOptional(),
+      /** Set where the heads that are considered answer alone. */
+      headsAlone: z.literal(true).exactOptional(),
+      /** Tasks that are considered. */
+      topTasks: count,
+    })
+    .exactOptional(),
+});
+/** A router on statistics of the classes: how good it is, what it keeps, and its second pass. */
+export type RouterSummary = Of<typeof routerSummarySchema>;
 
-/** The figures of routed prediction: a router or a network chooses the task. */
-export interface RoutedMetrics extends ProtocolMetrics {
+const routedMetricsSchema = protocolMetricsSchema.extend({
   /** The share of all test texts whose task is found, after the last task. */
-  readonly taskAccuracy: number;
+  taskAccuracy: fraction,
   /** What a router's first pass alone reaches, over tasks after the last one; absent where NewLoRA's network routes. */
-  readonly firstPassAccuracy?: number;
+  firstPassAccuracy: fraction.exactOptional(),
   /** After the last task; absent where NewLoRA's network routes. */
-  readonly router?: RouterSummary;
-}
+  router: routerSummarySchema.exactOptional(),
+});
+/** The figures of routed prediction: a router or a network chooses the task. */
+export type RoutedMetrics = Of<typeof routedMetricsSchema>;
 
-/** How well texts of no known class are told from those of one, after the last task; out of scope is the positive kind. */
-export interface OutOfScopeMetrics {
-  readonly auroc: number;
+const outOfScopeSchema = z.object({
+  auroc: fraction,
   /** Share of in-scope texts that are rejected where 95 % of the others are. */
-  readonly falsePositiveRateAt95: number;
+  falsePositiveRateAt95: fraction,
   /** The share of held-out rows of known classes that the threshold was set to reject. */
-  readonly rejectRate: number;
+  rejectRate: fraction,
   /** Share of in-scope test texts that are accepted at the threshold and get the right label. */
-  readonly inScopeAccuracy: number;
+  inScopeAccuracy: fraction,
   /** Shares that are rejected at the threshold. */
-  readonly inScopeRejected: number;
-  readonly outOfScopeRejected: number;
-}
+  inScopeRejected: fraction,
+  outOfScopeRejected: fraction,
+});
+/** How well texts of no known class are told from those of one, after the last task; out of scope is the positive kind. */
+export type OutOfScopeMetrics = Of<typeof outOfScopeSchema>;
 
 /** Trained: `linear`, `cosine`. Of class means: `prototype`, the nearest one; `cosine-prototype`, that of the smallest angle. */
 export const probeKinds = ["linear", "cosine", "prototype", "cosine-prototype"] as const;
 export type ProbeKind = (typeof probeKinds)[number];
 
+const probingSchema = z.partialRecord(z.enum(probeKinds), z.array(fractions));
 /**
  * What probes find in features, by kind of probe: `rows[k][j]`, the accuracy on task j's test texts among the classes of
  * all tasks. Row 0 is of the backbone alone, row k of the adapter of the k-th task learned. Fractions.
  */
-export type ProbingMetrics = { readonly [K in ProbeKind]?: readonly (readonly number[])[] };
+export type ProbingMetrics = Of<typeof probingSchema>;
 
+const baselineSchema = z.object({ method: z.string(), cil: fraction, til: fraction, seconds: amount });
 /**
  * What a classifier of spellings reaches after the last task, without a network: fractions, means over tasks, at word level
  * micro F1.
  */
-export interface FloorMetrics {
-  readonly method: string;
-  readonly cil: number;
-  readonly til: number;
-  readonly seconds: number;
-}
+export type BaselineMetrics = Of<typeof baselineSchema>;
 
+const extraSchema = z.record(z.string(), z.record(z.string(), z.number()));
+/** Registered metrics: name → protocol → value; a protocol for which a metric is not defined is absent. */
+export type ExtraMetrics = Of<typeof extraSchema>;
+
+const levelSchema = z.enum(["sentence", "word"]);
 /** What gets a label: a text, or each of its words. */
-export type RunLevel = "sentence" | "word";
+export type RunLevel = z.infer<typeof levelSchema>;
 
-/** How well the entities of one type are found; fractions, 0 where nothing was predicted or there was nothing to find. */
-export interface TypeScore {
-  readonly precision: number;
-  readonly recall: number;
-  readonly f1: number;
+const typeScoreSchema = z.object({
+  precision: fraction,
+  recall: fraction,
+  f1: fraction,
   /** Entities there were to find. */
-  readonly support: number;
-}
+  support: count,
+});
+/** How well the entities of one type are found; fractions, 0 where nothing was predicted or there was nothing to find. */
+export type TypeScore = Of<typeof typeScoreSchema>;
 
-/** One protocol's entity scores on the shared test set, types unseen so far masked. */
-export interface WordScores {
+const wordScoresSchema = z.object({
   /** Over the counts of all types; TIL pools those of each task's own prediction. */
-  readonly microF1: number;
+  microF1: fraction,
   /** The mean over the types that occur in gold or in predictions; absent where none does. */
-  readonly macroF1?: number;
+  macroF1: fraction.exactOptional(),
   /** Micro F1 over each task's own types, for tasks 0…k. */
-  readonly perTask: readonly number[];
+  perTask: fractions,
   /** Only types that occur in gold or in predictions. */
-  readonly perType: Readonly<Record<string, TypeScore>>;
-  readonly passesPerExample: number;
-}
+  perType: z.record(z.string(), typeScoreSchema),
+  passesPerExample: amount,
+});
+/** One protocol's entity scores on the shared test set, types unseen so far masked. */
+export type WordScores = Of<typeof wordScoresSchema>;
 
-/** Routed prediction on the shared test set. */
-export interface RoutedWordScores extends WordScores {
+const wordRouting = {
   /** Of the router alone, one pass a sentence. */
-  readonly firstPassMicroF1: number;
-  readonly router: RouterSummary;
-}
+  firstPassMicroF1: fraction,
+  router: routerSummarySchema.exactOptional(),
+};
 
-/** How well each type is found as tasks are learned: what forgetting means where one test set serves all. */
-export interface TypeMatrix {
+const typeMatrixSchema = z.object({
   /** In the order in which they are learned. */
-  readonly types: readonly string[];
+  types: names,
   /** `f1[i][k]`: of type i after learning task k, a fraction; null before the type is learned. */
-  readonly f1: readonly (readonly (number | null)[])[];
+  f1: matrixSchema,
   /**
    * For each type: the highest F1 so far, its last included, minus the last; never negative. Null for the types of
    * the last task, which have had no time to be forgotten.
    */
-  readonly forgetting: readonly (number | null)[];
+  forgetting: z.array(fraction.nullable()),
   /** The mean over the types that have one; absent where only one task is learned. */
-  readonly meanForgetting?: number;
-}
+  meanForgetting: fraction.exactOptional(),
+});
+/** How well each type is found as tasks are learned: what forgetting means where one test set serves all. */
+export type TypeMatrix = Of<typeof typeMatrixSchema>;
 
-/** One protocol's figures at word level; the formulas stand at `computeWordMetrics`. */
-export interface WordProtocolMetrics {
+const wordProtocolMetricsSchema = wordScoresSchema.omit({ perTask: true }).extend({
   /** Micro F1 over task j's types in place of accuracies. */
-  readonly matrix: AccuracyMatrix;
-  readonly microF1: number;
-  readonly macroF1?: number;
-  readonly averageIncrementalF1: number;
-  readonly forgetting?: number;
-  readonly backwardTransfer?: number;
-  readonly perType: Readonly<Record<string, TypeScore>>;
-  readonly typeMatrix: TypeMatrix;
-  readonly passesPerExample: number;
-}
+  matrix: matrixSchema,
+  averageIncrementalF1: fraction,
+  forgetting: fraction.exactOptional(),
+  backwardTransfer: difference.exactOptional(),
+  typeMatrix: typeMatrixSchema,
+});
+/** One protocol's figures at word level; the formulas stand at `computeWordMetrics`. */
+export type WordProtocolMetrics = Of<typeof wordProtocolMetricsSchema>;
 
+const routedWordMetricsSchema = wordProtocolMetricsSchema.extend(wordRouting);
 /** The figures of routed prediction at word level, with what the last task's evaluation says of the router. */
-export interface RoutedWordMetrics extends WordProtocolMetrics {
-  readonly firstPassMicroF1: number;
-  readonly router: RouterSummary;
-}
+export type RoutedWordMetrics = Of<typeof routedWordMetricsSchema>;
 
-export interface RunCost {
+const runCostSchema = z.object({
   /** Learning all tasks: tokenising, building the graph and starting sessions included; evaluation not. */
-  readonly trainSeconds: number;
-  readonly evalSeconds: number;
-  readonly peakRssBytes: number;
-}
+  trainSeconds: amount,
+  evalSeconds: amount,
+  peakRssBytes: amount,
+});
+export type RunCost = Of<typeof runCostSchema>;
 
-export interface SentenceMetrics {
-  readonly schemaVersion: 1;
-  readonly level?: undefined;
-  readonly cil: ProtocolMetrics | AnswerMetrics;
-  readonly til: ProtocolMetrics | AnswerMetrics;
-  readonly routed?: RoutedMetrics;
-  readonly outOfScope?: OutOfScopeMetrics;
-  readonly probing?: ProbingMetrics;
-  readonly floor?: FloorMetrics;
-  readonly cost: RunCost;
-}
+const commonMetrics = {
+  baseline: baselineSchema.exactOptional(),
+  extra: extraSchema.exactOptional(),
+  cost: runCostSchema,
+};
 
-export interface WordMetrics {
-  readonly schemaVersion: 1;
-  readonly level: "word";
-  readonly cil: WordProtocolMetrics;
-  readonly til: WordProtocolMetrics;
-  readonly routed?: RoutedWordMetrics;
-  readonly floor?: FloorMetrics;
-  readonly cost: RunCost;
-}
+/** The longer first: a schema drops the keys that it does not know. */
+const sentenceProtocolSchema = z.union([answerMetricsSchema, protocolMetricsSchema]);
+const sentenceMetricsSchema = z.object({
+  schemaVersion: z.literal(1),
+  level: z.undefined().optional(),
+  cil: sentenceProtocolSchema,
+  til: sentenceProtocolSchema,
+  routed: routedMetricsSchema.exactOptional(),
+  outOfScope: outOfScopeSchema.exactOptional(),
+  probing: probingSchema.exactOptional(),
+  ...commonMetrics,
+});
+export type SentenceMetrics = Of<typeof sentenceMetricsSchema>;
 
+const wordMetricsSchema = z.object({
+  schemaVersion: z.literal(1),
+  level: z.literal("word"),
+  cil: wordProtocolMetricsSchema,
+  til: wordProtocolMetricsSchema,
+  routed: routedWordMetricsSchema.exactOptional(),
+  ...commonMetrics,
+});
+export type WordMetrics = Of<typeof wordMetricsSchema>;
+
+export const runMetricsSchema = z.discriminatedUnion("level", [sentenceMetricsSchema, wordMetricsSchema]);
 export type RunMetrics = SentenceMetrics | WordMetrics;
 
-/** A task before it is learned. */
-export interface TaskHeader {
-  readonly name: string;
-  readonly labels: readonly string[];
+const taskHeaderSchema = z.object({
+  name: z.string(),
+  labels: names,
   /** At word level the entity types that the labels are of. */
-  readonly types?: readonly string[];
-}
+  types: names.exactOptional(),
+});
+/** A task before it is learned. */
+export type TaskHeader = Of<typeof taskHeaderSchema>;
 
-/** What is known of a run before its first task. */
-export interface RunHeader {
-  readonly accreteVersion: string;
-  readonly nodeVersion: string;
-  readonly engineVersion: string;
-  readonly platform: string;
-  readonly backbone: { readonly name: string; readonly hash: string; readonly parameters: number };
-  readonly dataHash: string;
-  readonly seed: number;
+const runHeaderSchema = z.object({
+  accreteVersion: z.string(),
+  nodeVersion: z.string(),
+  engineVersion: z.string(),
+  platform: z.string(),
+  backbone: z.object({ name: z.string(), hash: z.string(), parameters: count }),
+  dataHash: z.string(),
+  seed: z.number(),
   /** One line a setting, resolved: `method.rank` → `4`. */
-  readonly config: Readonly<Record<string, unknown>>;
-  readonly trainableParametersPerTask: number;
+  config: z.record(z.string(), z.unknown()),
+  trainableParametersPerTask: count,
   /** Of the network that NewLoRA shares among all tasks, at its full size; absent without one. */
-  readonly selectorParameters?: number;
+  selectorParameters: count.exactOptional(),
   /** Absent: the sentence. */
-  readonly level?: RunLevel;
-  readonly tasks: readonly TaskHeader[];
-}
+  level: levelSchema.exactOptional(),
+  tasks: z.array(taskHeaderSchema),
+});
+/** What is known of a run before its first task. */
+export type RunHeader = Of<typeof runHeaderSchema>;
 
+/** Row k of both matrices (entries for tasks 0…k), with the correct examples behind it. */
+const rowsOfBoth = { til: fractions, cil: fractions, tilCorrect: counts, cilCorrect: counts };
+const answerRowSchema = z.object(rowsOfBoth);
 /** One way of reading answers: row k of both matrices, with the correct examples behind it. */
-export interface AnswerRow {
-  readonly til: readonly number[];
-  readonly cil: readonly number[];
-  readonly tilCorrect: readonly number[];
-  readonly cilCorrect: readonly number[];
-}
+export type AnswerRow = Of<typeof answerRowSchema>;
 
-/** Right answers on the test set of the task that is learned next, by label scoring. */
-export interface UnseenRow {
-  readonly counted: number;
-  /** Among the task's own labels. */
-  readonly til: UnseenCorrect;
-  /** Among these and the labels of all tasks before it. */
-  readonly cil: UnseenCorrect;
-}
-
-export interface UnseenCorrect {
+const unseenCorrectSchema = z.object({
   /** With the adapter of the task that was learned last. */
-  readonly newest: number;
+  newest: count,
   /** With the adapter that the task begins with, which has learned nothing. */
-  readonly untrained: number;
-}
+  untrained: count,
+});
+const unseenRowSchema = z.object({
+  counted: count,
+  /** Among the task's own labels. */
+  til: unseenCorrectSchema,
+  /** Among these and the labels of all tasks before it. */
+  cil: unseenCorrectSchema,
+});
+/** Right answers on the test set of the task that is learned next, by label scoring. */
+export type UnseenRow = Of<typeof unseenRowSchema>;
 
-/** Routed prediction after task k: row k of its matrix, with the counts behind it. */
-export interface RoutedRow {
-  readonly accuracy: readonly number[];
-  readonly correct: readonly number[];
+const routedRowSchema = z.object({
+  accuracy: fractions,
+  correct: counts,
   /** Examples of each task that are given to that task. */
-  readonly taskCorrect: readonly number[];
+  taskCorrect: counts,
   /** The mean over all examples so far. */
-  readonly passesPerExample: number;
+  passesPerExample: amount,
   /** Where a router answers: examples of each task that its first pass alone gets right. */
-  readonly firstPassCorrect?: readonly number[];
-  readonly router?: RouterSummary;
-}
+  firstPassCorrect: counts.exactOptional(),
+  router: routerSummarySchema.exactOptional(),
+});
+/** Routed prediction after task k: row k of its matrix, with the counts behind it. */
+export type RoutedRow = Of<typeof routedRowSchema>;
 
-/** What the fit of a router is at: it chooses each kind's members, then fits those of the kind chosen to all rows. */
-export interface RouterFitting {
-  readonly stage: "choose" | "fit";
-  readonly kind: string;
+const routerFittingSchema = z.object({
+  stage: z.enum(["choose", "fit"]),
+  kind: z.string(),
   /** From 1. */
-  readonly member: number;
-  readonly members: number;
-}
+  member: count,
+  members: count,
+});
+/** The progress of a router's fit: it chooses each kind's members, then fits those of the kind chosen to all rows. */
+export type RouterFitting = Of<typeof routerFittingSchema>;
 
-/** `time` is ISO 8601 in UTC; `task` counts from 0. */
+const eventBodySchema = z.discriminatedUnion("type", [
+  z.object({ type: z.literal("run-started"), header: runHeaderSchema }),
+  z.object({ type: z.literal("run-resumed"), finishedTasks: count }),
+  z.object({ type: z.literal("warning"), message: z.string() }),
+  z.object({
+    type: z.literal("task-started"),
+    task: taskIndex,
+    name: z.string(),
+    labels: names,
+    trainExamples: count,
+    validationExamples: count,
+    testExamples: count,
+    totalSteps: count,
+  }),
+  z.object({
+    type: z.literal("step"),
+    task: taskIndex,
+    epoch: count,
+    step: count,
+    totalSteps: count,
+    loss: z.number(),
+    learningRate: z.number(),
+    examplesPerSecond: z.number(),
+    tokensPerSecond: z.number(),
+    /** Estimated seconds until the whole run is done. */
+    secondsLeft: z.number(),
+  }),
+  z.object({
+    type: z.literal("epoch"),
+    task: taskIndex,
+    epoch: count,
+    meanLoss: z.number(),
+    /** Accuracy, at word level micro F1, on the task's own validation data, where there is any and it was requested. */
+    validationAccuracy: fraction.exactOptional(),
+  }),
+  z.object({
+    type: z.literal("task-learned"),
+    task: taskIndex,
+    name: z.string(),
+    adapter: z.string(),
+    seconds: amount,
+    truncatedTexts: count,
+    stoppedEarly: z.boolean(),
+  }),
+  routerFittingSchema.extend({ type: z.literal("router-fitting"), task: taskIndex }),
+  z.object({
+    type: z.literal("evaluated"),
+    task: taskIndex,
+    ...rowsOfBoth,
+    /** Test examples of each task, for accuracies over samples. */
+    counted: counts,
+    passesPerExample: amount,
+    /** Where the model answers in words: what it generates freely. The rows above are those of label scoring. */
+    exactMatch: answerRowSchema.exactOptional(),
+    /** Where the model answers in words and another task follows. */
+    unseen: unseenRowSchema.exactOptional(),
+    /** Where a router or a selection network chooses the task. */
+    routed: routedRowSchema.exactOptional(),
+    /** Where there are texts out of scope and statistics to tell them. */
+    outOfScope: outOfScopeSchema.exactOptional(),
+    seconds: amount,
+  }),
+  z.object({
+    type: z.literal("words-evaluated"),
+    task: taskIndex,
+    til: wordScoresSchema,
+    cil: wordScoresSchema,
+    /** Where a router answers. */
+    routed: wordScoresSchema.extend(wordRouting).exactOptional(),
+    seconds: amount,
+  }),
+  z.object({
+    type: z.literal("probed"),
+    /** Tasks learned by then; 0: the backbone alone is probed, else the adapter of the newest of them. */
+    learned: taskIndex,
+    /** By kind of probe, an accuracy on each task's test texts among the classes of all tasks. */
+    accuracies: z.partialRecord(z.enum(probeKinds), fractions),
+    seconds: amount,
+  }),
+  z.object({ type: z.literal("baseline-measured"), baseline: baselineSchema }),
+  z.object({ type: z.literal("run-finished"), metrics: runMetricsSchema }),
+]);
+export type RunEventBody = Of<typeof eventBodySchema>;
+
+export const runEventSchema = z.intersection(z.object({ time: z.iso.datetime() }), eventBodySchema);
+/** `time` is ISO 8601 in UTC. */
 export type RunEvent = { readonly time: string } & RunEventBody;
 
-export type RunEventBody =
-  | { readonly type: "run-started"; readonly header: RunHeader }
-  | { readonly type: "run-resumed"; readonly finishedTasks: number }
-  | { readonly type: "warning"; readonly message: string }
-  | {
-      readonly type: "task-started";
-      readonly task: number;
-      readonly name: string;
-      readonly labels: readonly string[];
-      readonly trainExamples: number;
-      readonly validationExamples: number;
-      readonly testExamples: number;
-      readonly totalSteps: number;
-    }
-  | {
-      readonly type: "step";
-      readonly task: number;
-      readonly epoch: number;
-      readonly step: number;
-      readonly totalSteps: number;
-      readonly loss: number;
-      readonly learningRate: number;
-      readonly examplesPerSecond: number;
-      readonly tokensPerSecond: number;
-      /** Estimated seconds until the whole run is done. */
-      readonly secondsLeft: number;
-    }
-  | {
-      readonly type: "epoch";
-      readonly task: number;
-      readonly epoch: number;
-      readonly meanLoss: number;
-      /** Accuracy, at word level micro F1, on the task's own validation data, where there is any and it was asked for. */
-      readonly validationAccuracy?: number;
-    }
-  | {
-      readonly type: "task-learned";
-      readonly task: number;
-      readonly name: string;
-      readonly adapter: string;
-      readonly seconds: number;
-      readonly truncatedTexts: number;
-      readonly stoppedEarly: boolean;
-    }
-  | ({ readonly type: "router-fitting"; readonly task: number } & RouterFitting)
-  | {
-      readonly type: "evaluated";
-      readonly task: number;
-      /** Row k of each matrix: entries for tasks 0…k. */
-      readonly til: readonly number[];
-      readonly cil: readonly number[];
-      /** Correct and counted test examples a task, for accuracies over samples. */
-      readonly tilCorrect: readonly number[];
-      readonly cilCorrect: readonly number[];
-      readonly counted: readonly number[];
-      readonly passesPerExample: number;
-      /** Where the model answers in words: what it generates freely. The rows above are those of label scoring. */
-      readonly exactMatch?: AnswerRow;
-      /** Where the model answers in words and another task follows. */
-      readonly unseen?: UnseenRow;
-      /** Where a router or a selection network chooses the task. */
-      readonly routed?: RoutedRow;
-      /** Where there are texts out of scope and statistics to tell them. */
-      readonly outOfScope?: OutOfScopeMetrics;
-      readonly seconds: number;
-    }
-  | {
-      readonly type: "words-evaluated";
-      readonly task: number;
-      readonly til: WordScores;
-      readonly cil: WordScores;
-      /** Where a router answers. */
-      readonly routed?: RoutedWordScores;
-      readonly seconds: number;
-    }
-  | {
-      readonly type: "probed";
-      /** Tasks learned by then; 0: the backbone alone is probed, else the adapter of the newest of them. */
-      readonly learned: number;
-      /** By kind of probe, an accuracy on each task's test texts among the classes of all tasks. */
-      readonly accuracies: { readonly [K in ProbeKind]?: readonly number[] };
-      readonly seconds: number;
-    }
-  | { readonly type: "floor-measured"; readonly floor: FloorMetrics }
-  | { readonly type: "run-finished"; readonly metrics: RunMetrics };
+/** The events of one type. */
+export type EventOf<T extends RunEvent["type"]> = Extract<RunEvent, { readonly type: T }>;

@@ -1,6 +1,5 @@
 import { GraphError } from "./errors.ts";
 
-/** Types of values that a graph computes with. */
 export type DType = "float32" | "float64" | "int32" | "int64" | "uint8" | "bool";
 
 /** Types in which weights may lie on disk; half precision is computed in float32. */
@@ -16,7 +15,6 @@ export interface DTypeArrays {
   bool: Uint8Array;
 }
 
-/** A dense tensor in host memory, row-major. */
 export interface HostTensor<D extends DType = DType> {
   readonly dtype: D;
   readonly dims: readonly number[];
@@ -34,52 +32,37 @@ export const bytesPerElement: { readonly [D in StorageDType]: number } = {
   bfloat16: 2,
 };
 
-/** Number of elements of a shape; 1 for a scalar. */
 export function sizeOf(dims: readonly number[]): number {
   let size = 1;
   for (const dim of dims) size *= dim;
   return size;
 }
 
-function checkLength(dtype: DType, dims: readonly number[], length: number): void {
-  if (sizeOf(dims) !== length)
+function hostTensor<D extends DType>(dtype: D, dims: readonly number[], data: DTypeArrays[D]): HostTensor<D> {
+  if (sizeOf(dims) !== data.length)
     throw new GraphError(
-      `${dtype} tensor of shape (${dims.join(", ")}) needs ${sizeOf(dims)} elements, got ${length}`,
+      `${dtype} tensor of shape (${dims.join(", ")}) needs ${sizeOf(dims)} elements, got ${data.length}`,
     );
+  return { dtype, dims, data };
 }
 
 /** @param data row-major elements; plain arrays are copied, typed arrays are kept. */
-export function float32(
-  data: Float32Array | readonly number[],
-  dims: readonly number[],
-): HostTensor<"float32"> {
-  checkLength("float32", dims, data.length);
-  return { dtype: "float32", dims, data: data instanceof Float32Array ? data : Float32Array.from(data) };
+export function float32(data: Float32Array | readonly number[], dims: readonly number[]) {
+  return hostTensor("float32", dims, data instanceof Float32Array ? data : Float32Array.from(data));
 }
 
-export function float64(
-  data: Float64Array | readonly number[],
-  dims: readonly number[],
-): HostTensor<"float64"> {
-  checkLength("float64", dims, data.length);
-  return { dtype: "float64", dims, data: data instanceof Float64Array ? data : Float64Array.from(data) };
+export function float64(data: Float64Array | readonly number[], dims: readonly number[]) {
+  return hostTensor("float64", dims, data instanceof Float64Array ? data : Float64Array.from(data));
 }
 
-export function int64(data: BigInt64Array | readonly number[], dims: readonly number[]): HostTensor<"int64"> {
-  checkLength("int64", dims, data.length);
-  return {
-    dtype: "int64",
-    dims,
-    data: data instanceof BigInt64Array ? data : BigInt64Array.from(data, (value) => BigInt(value)),
-  };
+export function int64(data: BigInt64Array | readonly number[], dims: readonly number[]) {
+  return hostTensor("int64", dims, data instanceof BigInt64Array ? data : BigInt64Array.from(data, BigInt));
 }
 
-export function uint8(data: Uint8Array | readonly number[], dims: readonly number[]): HostTensor<"uint8"> {
-  checkLength("uint8", dims, data.length);
-  return { dtype: "uint8", dims, data: data instanceof Uint8Array ? data : Uint8Array.from(data) };
+export function uint8(data: Uint8Array | readonly number[], dims: readonly number[]) {
+  return hostTensor("uint8", dims, data instanceof Uint8Array ? data : Uint8Array.from(data));
 }
 
-/** A float32 tensor of zeros. */
 export function zeros(dims: readonly number[]): HostTensor<"float32"> {
   return float32(new Float32Array(sizeOf(dims)), dims);
 }

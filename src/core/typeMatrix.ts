@@ -14,7 +14,6 @@ function forgettingOf(row: readonly (number | null)[]): number | null {
  *
  * A learned type that neither test nor predictions hold has no entry in its scores; its F1 is 0 here, as for any
  * type that is not found.
- *
  * @param division types of each task, in learning order
  * @param rows scores on the shared test set after learning task 0, 1, …, one for each task
  * @throws StoreError if there is not one row for each task

@@ -6,9 +6,9 @@
 import { join } from "node:path";
 import { z } from "zod";
 import { DataError } from "../core/errors.ts";
-import { readJson } from "./lines.ts";
+import { readJsonAs } from "./files/lines.ts";
+import type { LabelledExample } from "./files/types.ts";
 import type { Source } from "./source.ts";
-import type { LabelledExample } from "./types.ts";
 
 export const CONTINUAL_DATA = "continual_data.json";
 export const CONTINUAL_CONFIG = "continual_config.json";
@@ -22,26 +22,12 @@ const configSchema = z.looseObject({
   label2idx: z.record(z.string(), index),
   idx2label: z.array(z.string().min(1)),
 });
-export type ContinualConfig = z.infer<typeof configSchema>;
+type ContinualConfig = z.infer<typeof configSchema>;
 
-const splitSchema = z.looseObject({
-  input: z.array(z.string()),
-  target: z.array(z.string()).optional(),
-  label_idx_cil: z.array(index),
-  label_idx_til: z.array(index),
-});
-const dataSchema = z.record(
-  z.string(),
-  z.looseObject({ train: splitSchema, dev: splitSchema.optional(), test: splitSchema }),
-);
-type Split = z.infer<typeof splitSchema>;
+const hint = "Both files are written together by the benchmark's preprocessing: make them again.";
 
-export const hint = "Both files are written together by the benchmark's preprocessing: make them again.";
-
-async function parseFile<T>(path: string, schema: z.ZodType<T>): Promise<T> {
-  const result = schema.safeParse(await readJson(path));
-  if (result.success) return result.data;
-  throw new DataError(`${path}: ${z.prettifyError(result.error)}`, { hint, cause: result.error });
+export function damaged(message: string): DataError {
+  return new DataError(message, { hint });
 }
 
 function checkConfig(path: string, config: ContinualConfig): void {
@@ -51,83 +37,100 @@ function checkConfig(path: string, config: ContinualConfig): void {
     const before = seen;
     seen += CUR_NUM_CLASS[task] ?? Number.NaN;
     if (PRE_ACCUM_NUM_CLASS[task] !== before || ACCUM_NUM_CLASS[task] !== seen)
-      throw new DataError(
+      throw damaged(
         `${path}: CUR_NUM_CLASS, PRE_ACCUM_NUM_CLASS and ACCUM_NUM_CLASS disagree at task ${task}`,
-        { hint },
       );
   }
   if (idx2label.length !== seen)
-    throw new DataError(`${path}: idx2label names ${idx2label.length} classes, the tasks have ${seen}`, {
-      hint,
-    });
-  idx2label.forEach((name, i) => {
-    if (label2idx[name] !== i)
-      throw new DataError(
-        `${path}: idx2label[${i}] is ${JSON.stringify(name)}, but label2idx says otherwise`,
-        { hint },
-      );
-  });
-}
-
-/** Reads and checks `continual_config.json`. @throws DataError naming the file and what contradicts itself */
-export async function readConfigFile(path: string): Promise<ContinualConfig> {
-  const config = await parseFile(path, configSchema);
-  checkConfig(path, config);
-  return config;
-}
-
-function readSplit(place: string, split: Split, config: ContinualConfig, task: number): LabelledExample[] {
-  const { input, label_idx_cil: cil, label_idx_til: til } = split;
-  if (cil.length !== input.length || til.length !== input.length)
-    throw new DataError(
-      `${place}: ${input.length} inputs, ${cil.length} label_idx_cil, ${til.length} label_idx_til`,
-      { hint },
+    throw damaged(`${path}: idx2label names ${idx2label.length} classes, the tasks have ${seen}`);
+  const wrong = idx2label.findIndex((name, i) => label2idx[name] !== i);
+  if (wrong >= 0)
+    throw damaged(
+      `${path}: idx2label[${wrong}] is ${JSON.stringify(idx2label[wrong])}, but label2idx says otherwise`,
     );
-  const first = config.PRE_ACCUM_NUM_CLASS[task]!;
-  return input.map((text, i) => {
-    const inTask = cil[i]! - first;
-    if (inTask < 0 || inTask >= config.CUR_NUM_CLASS[task]! || til[i] !== inTask)
-      throw new DataError(
-        `${place}[${i}]: label_idx_cil ${cil[i]} and label_idx_til ${til[i]} do not fit task ${task}, whose classes start at ${first}`,
-        { hint },
-      );
-    return { text, label: config.idx2label[cil[i]!]! };
+}
+
+/** The classes of each task in order. @throws DataError naming the file and what contradicts itself */
+export async function readClasses(folder: string): Promise<readonly (readonly string[])[]> {
+  const path = join(folder, CONTINUAL_CONFIG);
+  const config = await readJsonAs(configSchema, path, hint);
+  checkConfig(path, config);
+  return config.CUR_NUM_CLASS.slice(0, config.NUM_TASK).map((size, task) => {
+    const first = config.PRE_ACCUM_NUM_CLASS[task] ?? 0;
+    return config.idx2label.slice(first, first + size);
   });
 }
+
+/** @returns the paths of both files, in the order in which they are hashed */
+export function filesOf(folder: string): readonly [config: string, data: string] {
+  return [join(folder, CONTINUAL_CONFIG), join(folder, CONTINUAL_DATA)];
+}
+
+type SplitName = "train" | "dev" | "test";
+
+/**
+ * Reads `continual_data.json`.
+ * @param read makes items of it; `place` names it in messages
+ * @returns the items of each split of each task, those of `dev` undefined where there is none
+ */
+export async function readTaskData<S, T>(
+  folder: string,
+  count: number,
+  split: z.ZodType<S>,
+  read: (split: S, place: string, task: number) => readonly T[],
+): Promise<readonly { train: readonly T[]; dev: readonly T[] | undefined; test: readonly T[] }[]> {
+  const [, path] = filesOf(folder);
+  const taskSchema = z.looseObject({ train: split, dev: split.optional(), test: split });
+  const data = await readJsonAs(z.record(z.string(), taskSchema), path, hint);
+  return Array.from({ length: count }, (_, task) => {
+    const splits = data[String(task)];
+    if (splits === undefined) throw damaged(`${path} has no task ${task}, NUM_TASK is ${count}`);
+    const readOne = (name: SplitName, content: S) => read(content, `${path}, task ${task}, ${name}`, task);
+    return {
+      train: readOne("train", splits.train),
+      dev: splits.dev === undefined ? undefined : readOne("dev", splits.dev),
+      test: readOne("test", splits.test),
+    };
+  });
+}
+
+const splitSchema = z.looseObject({
+  input: z.array(z.string()),
+  label_idx_cil: z.array(index),
+  label_idx_til: z.array(index),
+});
 
 /**
  * Reads the two-file layout with its own division into tasks.
- *
  * @throws DataError naming file, task, split and index of what is missing or contradicts itself
  */
 export async function readContinual(folder: string): Promise<Source> {
-  const files = [join(folder, CONTINUAL_CONFIG), join(folder, CONTINUAL_DATA)] as const;
-  const config = await readConfigFile(files[0]);
-  const data = await parseFile(files[1], dataSchema);
-  const train: LabelledExample[] = [];
-  const validation: LabelledExample[] = [];
-  const test: LabelledExample[] = [];
-  const tasks = Array.from({ length: config.NUM_TASK }, (_, task) => {
-    const splits = data[String(task)];
-    if (splits === undefined)
-      throw new DataError(`${files[1]} has no task ${task}, NUM_TASK is ${config.NUM_TASK}`, { hint });
-    const read = (name: string, split: Split) =>
-      readSplit(`${files[1]}, task ${task}, ${name}`, split, config, task);
-    train.push(...read("train", splits.train));
-    if (splits.dev !== undefined) validation.push(...read("dev", splits.dev));
-    test.push(...read("test", splits.test));
-    const first = config.PRE_ACCUM_NUM_CLASS[task]!;
-    return {
-      name: `task-${task}`,
-      labels: config.idx2label.slice(first, first + config.CUR_NUM_CLASS[task]!),
-    };
-  });
+  const classes = await readClasses(folder);
+  const read = (split: z.infer<typeof splitSchema>, place: string, task: number): LabelledExample[] => {
+    const { input, label_idx_cil: cil, label_idx_til: til } = split;
+    if (cil.length !== input.length || til.length !== input.length)
+      throw damaged(
+        `${place}: ${input.length} inputs, ${cil.length} label_idx_cil, ${til.length} label_idx_til`,
+      );
+    const first = classes.slice(0, task).flat().length;
+    return input.map((text, i) => {
+      const inTask = cil[i]! - first;
+      const label = classes[task]?.[inTask];
+      if (label === undefined || til[i] !== inTask)
+        throw damaged(
+          `${place}[${i}]: label_idx_cil ${cil[i]} and label_idx_til ${til[i]} do not fit task ${task}, whose classes start at ${first}`,
+        );
+      return { text, label };
+    });
+  };
+  const tasks = await readTaskData(folder, classes.length, splitSchema, read);
+  const validation = tasks.flatMap(({ dev = [] }) => dev);
   return {
-    train,
-    test,
-    ...(validation.length > 0 ? { validation } : {}),
-    tasks,
-    files,
+    train: tasks.flatMap(({ train }) => train),
+    ...(validation.length > 0 && { validation }),
+    test: tasks.flatMap(({ test }) => test),
+    tasks: classes.map((labels, task) => ({ name: `task-${task}`, labels })),
+    files: filesOf(folder),
     overlap: "refuse",
   };
 }

@@ -4,11 +4,11 @@ import { join } from "node:path";
 import { z } from "zod";
 import { DataError } from "../core/errors.ts";
 import { type Rng, shuffled } from "../core/random.ts";
-import { readJson } from "./lines.ts";
-import { readExamples } from "./readers.ts";
+import { readJsonAs } from "./files/lines.ts";
+import { collect, readExamples } from "./files/readers.ts";
+import type { LabelledExample, Splits } from "./files/types.ts";
 import type { Source } from "./source.ts";
 import type { RecipeName } from "./streamSpec.ts";
-import type { LabelledExample } from "./types.ts";
 
 async function locate(recipe: RecipeName, folder: string, names: readonly string[]): Promise<string[]> {
   const paths = names.map((name) => join(folder, name));
@@ -22,12 +22,13 @@ async function locate(recipe: RecipeName, folder: string, names: readonly string
   return paths;
 }
 
-async function parseJson<T>(recipe: RecipeName, path: string, schema: z.ZodType<T>): Promise<T> {
-  const result = schema.safeParse(await readJson(path));
-  if (result.success) return result.data;
-  throw new DataError(`recipe ${recipe}: ${path}: ${z.prettifyError(result.error)}`, {
-    hint: "The file is not as its authors published it.",
-  });
+function parse<T>(recipe: RecipeName, path: string, schema: z.ZodType<T>): Promise<T> {
+  return readJsonAs(
+    schema,
+    path,
+    "The file is not as its authors published it.",
+    `recipe ${recipe}: ${path}`,
+  );
 }
 
 const clincRows = z.array(z.tuple([z.string(), z.string().min(1)]));
@@ -42,7 +43,7 @@ const clincSchema = z.object({
 /** CLINC150 (Larson et al. 2019). `oos_train` is left out: nothing is trained on out-of-scope texts. */
 async function readClinc150(folder: string): Promise<Source> {
   const files = await locate("clinc150", folder, ["data_full.json"]);
-  const data = await parseJson("clinc150", files[0]!, clincSchema);
+  const data = await parse("clinc150", files[0]!, clincSchema);
   const rows = (name: "train" | "val" | "test"): LabelledExample[] =>
     data[name].map(([text, label]) => ({ text, label }));
   const texts = (name: "oos_val" | "oos_test") => data[name].map(([text]) => ({ text }));
@@ -60,13 +61,7 @@ async function readClinc150(folder: string): Promise<Source> {
 /** Banking77 (Casanueva et al. 2020). It has no validation file: the stream splits one off train. */
 async function readBanking77(folder: string): Promise<Source> {
   const files = await locate("banking77", folder, ["train.csv", "test.csv"]);
-  const [train, test] = await Promise.all(
-    files.map(async (path) => {
-      const rows: LabelledExample[] = [];
-      for await (const row of readExamples(path)) rows.push(row);
-      return rows;
-    }),
-  );
+  const [train, test] = await Promise.all(files.map((path) => collect(readExamples(path))));
   return { train: train!, test: test!, tasks: 7, files, overlap: "drop" };
 }
 
@@ -95,25 +90,20 @@ export function markEntities({ tokens, h, t }: FewRelInstance): string {
   return marked.join(" ");
 }
 
-function relationName(id: string, names: z.infer<typeof relationNamesSchema>, path: string): string {
-  const name = names[id]?.[0];
-  if (name === undefined) throw new DataError(`recipe fewrel: ${path} has no name for relation ${id}`);
-  return name;
-}
-
 /**
- * FewRel's public validation part (Han et al. 2018): 16 relations of 700 sentences, each split by seed into three,
- * one and one fifths (420, 140, 140). A label is the relation's name.
+ * The sentences of each relation, split by chance into three, one and one fifths. A label is the relation's name.
+ * @param nameOf throws where an id has no name
  */
-async function readFewRel(folder: string, rng: Rng): Promise<Source> {
-  const files = await locate("fewrel", folder, ["val_wiki.json", "pid2name.json"]);
-  const relations = await parseJson("fewrel", files[0]!, fewRelSchema);
-  const names = await parseJson("fewrel", files[1]!, relationNamesSchema);
+export function splitRelations(
+  relations: Iterable<readonly [id: string, instances: readonly FewRelInstance[]]>,
+  nameOf: (id: string) => string,
+  rng: Rng,
+): Splits<LabelledExample> {
   const train: LabelledExample[] = [];
   const validation: LabelledExample[] = [];
   const test: LabelledExample[] = [];
-  for (const [id, instances] of Object.entries(relations)) {
-    const label = relationName(id, names, files[1]!);
+  for (const [id, instances] of relations) {
+    const label = nameOf(id);
     const examples = instances.map((instance) => ({ text: markEntities(instance), label }));
     const order = shuffled(examples, rng.fork(id));
     const fifth = Math.floor(order.length / 5);
@@ -122,7 +112,25 @@ async function readFewRel(folder: string, rng: Rng): Promise<Source> {
     validation.push(...order.slice(trained, trained + fifth));
     test.push(...order.slice(trained + fifth));
   }
-  return { train, validation, test, tasks: 8, files, overlap: "drop" };
+  return { train, validation, test };
+}
+
+/** FewRel's public validation part (Han et al. 2018): 16 relations of 700 sentences (420, 140, 140). */
+async function readFewRel(folder: string, rng: Rng): Promise<Source> {
+  const files = await locate("fewrel", folder, ["val_wiki.json", "pid2name.json"]);
+  const relations = await parse("fewrel", files[0]!, fewRelSchema);
+  const names = await parse("fewrel", files[1]!, relationNamesSchema);
+  const nameOf = (id: string): string => {
+    const name = names[id]?.[0];
+    if (name === undefined) throw new DataError(`recipe fewrel: ${files[1]} has no name for relation ${id}`);
+    return name;
+  };
+  return {
+    ...splitRelations(Object.entries(relations), nameOf, rng),
+    tasks: 8,
+    files,
+    overlap: "drop",
+  };
 }
 
 const recipes: Readonly<Record<RecipeName, (folder: string, rng: Rng) => Promise<Source>>> = {
@@ -131,11 +139,6 @@ const recipes: Readonly<Record<RecipeName, (folder: string, rng: Rng) => Promise
   fewrel: readFewRel,
 };
 
-/**
- * Reads a recipe's files.
- *
- * @throws DataError naming the files expected where one is missing
- */
 export function readRecipe(recipe: RecipeName, folder: string, rng: Rng): Promise<Source> {
   return recipes[recipe](folder, rng);
 }

@@ -2,26 +2,21 @@ import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { ConfigError, DataError } from "../core/errors.ts";
 import { CONTINUAL_CONFIG, CONTINUAL_DATA, readContinual } from "./continual.ts";
-import { unreadable } from "./lines.ts";
-import { readExamples, readTexts, rowExtensions } from "./readers.ts";
+import { unreadable } from "./files/lines.ts";
+import { collect, type RowFormat, readExamples, readTexts, rowExtensions } from "./files/readers.ts";
+import type { LabelledExample, OutOfScope, PublishedSplits } from "./files/types.ts";
 import type { StreamSpec } from "./streamSpec.ts";
-import type { Example, LabelledExample, OutOfScope } from "./types.ts";
 
-/** A task before it has data. */
 export interface TaskPlan {
   readonly name: string;
   readonly labels: readonly string[];
 }
 
 /** Everything read from files, before it is divided into tasks. */
-export interface Source {
-  readonly train: readonly LabelledExample[];
-  readonly validation?: readonly LabelledExample[];
-  readonly test: readonly LabelledExample[];
+export interface Source extends PublishedSplits<LabelledExample> {
   readonly outOfScope?: OutOfScope;
   /** The division that the source itself prescribes, if none is asked for. */
   readonly tasks?: number | readonly TaskPlan[];
-  /** Files read, in a fixed order. */
   readonly files: readonly string[];
   /** What becomes of train rows whose text is in test. */
   readonly overlap: "drop" | "refuse";
@@ -43,37 +38,26 @@ export async function isFolder(path: string): Promise<boolean> {
   }
 }
 
-function rowFormat(spec: StreamSpec): "jsonl" | "csv" | undefined {
+function rowFormat(spec: StreamSpec): RowFormat | undefined {
   return spec.format === "continual" ? undefined : spec.format;
 }
 
-/** The one file of a folder that holds a split; undefined where there is none. */
-function findSplit(
-  folder: string,
-  names: readonly string[],
-  split: SplitName,
-  extensions: readonly string[],
-) {
-  const found = names.filter((name) =>
-    splitNames[split].some((stem) => extensions.some((extension) => name === stem + extension)),
-  );
-  if (found.length > 1)
-    throw new DataError(`${folder} has several ${split} files: ${found.join(", ")}`, {
-      hint: "Keep one, set stream.format, or name the files as stream.train, stream.validation and stream.test.",
-    });
-  return found[0] === undefined ? undefined : join(folder, found[0]);
-}
+type SplitFiles = { readonly [S in SplitName]: string | undefined };
 
-async function locateSplits(folder: string, spec: StreamSpec): Promise<Partial<Record<SplitName, string>>> {
+/** The one file of a folder that holds each split, where there is one. */
+async function locateSplits(folder: string, spec: StreamSpec): Promise<SplitFiles> {
   const names = await readdir(folder);
-  const extensions =
-    spec.format === "csv" ? [".csv"] : spec.format === "jsonl" ? [".jsonl", ".ndjson"] : rowExtensions;
-  const located: Partial<Record<SplitName, string>> = {};
-  for (const split of ["train", "validation", "test"] as const) {
-    const path = findSplit(folder, names, split, extensions);
-    if (path !== undefined) located[split] = path;
-  }
-  return located;
+  const extensions = rowExtensions(rowFormat(spec));
+  const find = (split: SplitName): string | undefined => {
+    const wanted = splitNames[split].flatMap((stem) => extensions.map((extension) => stem + extension));
+    const found = names.filter((name) => wanted.includes(name));
+    if (found.length > 1)
+      throw new DataError(`${folder} has several ${split} files: ${found.join(", ")}`, {
+        hint: "Keep one, set stream.format, or name the files as stream.train, stream.validation and stream.test.",
+      });
+    return found[0] === undefined ? undefined : join(folder, found[0]);
+  };
+  return { train: find("train"), validation: find("validation"), test: find("test") };
 }
 
 async function isContinual(folder: string, spec: StreamSpec): Promise<boolean> {
@@ -82,25 +66,22 @@ async function isContinual(folder: string, spec: StreamSpec): Promise<boolean> {
   return names.includes(CONTINUAL_DATA) || names.includes(CONTINUAL_CONFIG);
 }
 
-async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
-  const result: T[] = [];
-  for await (const item of items) result.push(item);
-  return result;
-}
-
 async function readOutOfScope(
   path: string,
   spec: StreamSpec,
-): Promise<{ texts: OutOfScope; files: readonly string[] }> {
-  const { validation, test } = (await isFolder(path)) ? await locateSplits(path, spec) : { test: path };
+): Promise<{ readonly outOfScope: OutOfScope; readonly files: readonly string[] }> {
+  const none = { validation: undefined, test: path };
+  const { validation, test } = (await isFolder(path)) ? await locateSplits(path, spec) : none;
   if (test === undefined)
     throw new DataError(`${path} has no test file of out-of-scope texts`, {
       hint: `Put a test.jsonl there, or name a file as stream.outOfScope.`,
     });
-  const read = async (file: string | undefined): Promise<Example[]> =>
-    file === undefined ? [] : collect(readTexts(file, rowFormat(spec)));
+  const read = (file: string) => collect(readTexts(file, rowFormat(spec)));
   return {
-    texts: { validation: await read(validation), test: await read(test) },
+    outOfScope: {
+      validation: validation === undefined ? [] : await read(validation),
+      test: await read(test),
+    },
     files: validation === undefined ? [test] : [validation, test],
   };
 }
@@ -111,37 +92,37 @@ function missing(folder: string | undefined, split: SplitName): never {
       issues: [{ path: `stream.${split}`, expected: "a .jsonl or .csv file", received: "nothing" }],
     });
   throw new DataError(`${folder} has no ${split} file`, {
-    hint: `Expected train and test (and perhaps validation, dev or val), each ${rowExtensions.join(" or ")}; or ${CONTINUAL_DATA} with ${CONTINUAL_CONFIG}.`,
+    hint: `Expected train and test (and perhaps validation, dev or val), each ${rowExtensions().join(" or ")}; or ${CONTINUAL_DATA} with ${CONTINUAL_CONFIG}.`,
   });
+}
+
+async function readRows(path: string, folder: string | undefined, spec: StreamSpec): Promise<Source> {
+  const located = folder === undefined ? undefined : await locateSplits(folder, spec);
+  const train = (located === undefined ? path : located.train) ?? missing(folder, "train");
+  const validation = spec.validation ?? located?.validation;
+  const test = spec.test ?? located?.test ?? missing(folder, "test");
+  const read = (file: string) => collect(readExamples(file, rowFormat(spec)));
+  return {
+    train: await read(train),
+    ...(validation !== undefined && { validation: await read(validation) }),
+    test: await read(test),
+    files: [train, validation, test].filter((file) => file !== undefined),
+    overlap: "refuse",
+  };
 }
 
 /** Reads a user's own stream: named files, a folder of them, or the two-file layout. */
 export async function readSource(spec: StreamSpec): Promise<Source> {
-  const given = spec.path ?? spec.train ?? missing(undefined, "train");
-  const folder = (await isFolder(given)) ? given : undefined;
+  const path = spec.path ?? spec.train ?? missing(undefined, "train");
+  const folder = (await isFolder(path)) ? path : undefined;
   if (spec.path !== undefined && folder === undefined)
     throw new DataError(`${spec.path} is a file, a folder was expected`, {
       hint: "Name a single file as stream.train.",
     });
-  const outOfScope = spec.outOfScope === undefined ? undefined : await readOutOfScope(spec.outOfScope, spec);
-  const extra = outOfScope === undefined ? {} : { outOfScope: outOfScope.texts };
-  const extraFiles = outOfScope?.files ?? [];
-  if (folder !== undefined && (await isContinual(folder, spec))) {
-    const source = await readContinual(folder);
-    return { ...source, ...extra, files: [...source.files, ...extraFiles] };
-  }
-  const located: Partial<Record<SplitName, string>> =
-    folder === undefined ? { train: given } : await locateSplits(folder, spec);
-  const train = located.train ?? missing(folder, "train");
-  const validation = spec.validation ?? located.validation;
-  const test = spec.test ?? located.test ?? missing(folder, "test");
-  const read = (path: string) => collect(readExamples(path, rowFormat(spec)));
-  return {
-    train: await read(train),
-    ...(validation === undefined ? {} : { validation: await read(validation) }),
-    test: await read(test),
-    ...extra,
-    files: [train, ...(validation === undefined ? [] : [validation]), test, ...extraFiles],
-    overlap: "refuse",
-  };
+  const extra = spec.outOfScope === undefined ? undefined : await readOutOfScope(spec.outOfScope, spec);
+  const source =
+    folder !== undefined && (await isContinual(folder, spec))
+      ? await readContinual(folder)
+      : await readRows(path, folder, spec);
+  return { ...source, ...extra, files: [...source.files, ...(extra?.files ?? [])] };
 }

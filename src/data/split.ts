@@ -1,26 +1,13 @@
-import { ConfigError, DataError } from "../core/errors.ts";
-import { nearest } from "../core/nearest.ts";
+import { DataError } from "../core/errors.ts";
 import { type Rng, shuffled } from "../core/random.ts";
+import { checkOrder, firstRepeated, hintNearest, quoted, texts } from "./checks.ts";
+import type { LabelledExample } from "./files/types.ts";
 import type { TaskPlan } from "./source.ts";
 import type { StreamSpec } from "./streamSpec.ts";
-import type { Example, LabelledExample } from "./types.ts";
 
-function quoted(names: Iterable<string>): string {
-  const all = [...names].map((name) => JSON.stringify(name));
-  return all.length > 5 ? `${all.slice(0, 5).join(", ")} and ${all.length - 5} more` : all.join(", ");
-}
-
-function similar(name: string, known: Iterable<string>): { hint: string } {
-  const found = nearest(name, known);
-  return {
-    hint:
-      found === undefined ? "Check its spelling against the data." : `Did you mean ${JSON.stringify(found)}?`,
-  };
-}
-
-/** Labels by first appearance. */
-export function labelsOf(examples: readonly LabelledExample[]): string[] {
-  return [...new Set(examples.map(({ label }) => label))];
+/** Examples of each label, by first appearance. */
+export function countLabels(examples: readonly LabelledExample[]): ReadonlyMap<string, number> {
+  return new Map([...byLabel(examples)].map(([label, { length }]) => [label, length]));
 }
 
 function byLabel(examples: readonly LabelledExample[]): Map<string, LabelledExample[]> {
@@ -33,38 +20,18 @@ function byLabel(examples: readonly LabelledExample[]): Map<string, LabelledExam
   return groups;
 }
 
-function firstRepeated(names: readonly string[]): string | undefined {
-  return names.find((name, i) => names.indexOf(name) !== i);
-}
-
-function listedOrder(labels: readonly string[], listed: readonly string[]): string[] {
-  const repeated = firstRepeated(listed);
-  if (repeated !== undefined) throw new DataError(`classOrder lists ${JSON.stringify(repeated)} twice`);
-  const known = new Set(labels);
-  for (const name of listed)
-    if (!known.has(name))
-      throw new DataError(
-        `classOrder lists ${JSON.stringify(name)}, which has no data`,
-        similar(name, labels),
-      );
-  const absent = labels.filter((name) => !listed.includes(name));
-  if (absent.length > 0)
-    throw new DataError(`classOrder leaves out ${quoted(absent)}`, { hint: "List every label of the data." });
-  return [...listed];
-}
-
 /** @param labels in the order of their first appearance */
 export function orderLabels(
   labels: readonly string[],
   order: NonNullable<StreamSpec["classOrder"]>,
   rng: Rng,
-): string[] {
-  if (order === "file") return [...labels];
+): readonly string[] {
+  if (order === "file") return labels;
   // By code units, so that the order depends on no locale.
   if (order === "alphabetical") return [...labels].sort();
   // Shuffled from the sorted list: the order then depends on the labels and the seed, not on how rows lie.
   if (order === "shuffled") return shuffled([...labels].sort(), rng);
-  return listedOrder(labels, order);
+  return checkOrder(texts, order, labels);
 }
 
 /** Tasks `task-0`, `task-1`, … of equal class counts; the first ones take the remainder. */
@@ -85,13 +52,13 @@ function checkPlan({ name, labels }: TaskPlan, known: readonly string[]): void {
   if (repeated !== undefined) throw new DataError(`task ${name} lists ${JSON.stringify(repeated)} twice`);
   if (!labels.some((label) => known.includes(label)))
     throw new DataError(`task ${name} is empty: no training example has one of its labels`, {
-      hint: labels[0] === undefined ? "Ask for fewer tasks." : similar(labels[0], known).hint,
+      hint: labels[0] === undefined ? "Ask for fewer tasks." : hintNearest(labels[0], known).hint,
     });
   for (const label of labels)
     if (!known.includes(label))
       throw new DataError(
         `task ${name} lists ${JSON.stringify(label)}, which has no training examples`,
-        similar(label, known),
+        hintNearest(label, known),
       );
   if (labels.length === 1)
     throw new DataError(
@@ -102,8 +69,6 @@ function checkPlan({ name, labels }: TaskPlan, known: readonly string[]): void {
 
 /**
  * Checks that a division into tasks can be learned.
- *
- * @param known labels of the training data
  * @throws DataError naming the task that is empty, has one class or a label without data, and labels in no task
  */
 export function checkPlans(plans: readonly TaskPlan[], known: readonly string[]): void {
@@ -116,13 +81,6 @@ export function checkPlans(plans: readonly TaskPlan[], known: readonly string[])
     throw new DataError(`labels of the data that are in no task: ${quoted(left)}`, {
       hint: "Add them to a task, or remove their rows.",
     });
-}
-
-/** How a stream is divided when nothing is asked for and the source has no division of its own. */
-export function needsTasks(): never {
-  throw new ConfigError("the stream does not say how it is divided into tasks", {
-    issues: [{ path: "stream.tasks", expected: "tasks, taskList or domains", received: "none of them" }],
-  });
 }
 
 /**
@@ -169,33 +127,4 @@ export function splitValidation(
     train: examples.filter((example) => !chosen.has(example)),
     validation: examples.filter((example) => chosen.has(example)),
   };
-}
-
-/** What two texts have in common when they count as the same: NFC, trimmed, lower case. */
-export function textKey({ text, textPair }: Example): string {
-  const key = (part: string) => part.normalize("NFC").trim().toLowerCase();
-  return textPair === undefined ? key(text) : `${key(text)}\u0000${key(textPair)}`;
-}
-
-/** The rows of `train` whose text stands in `test` too. */
-export function findOverlap(train: readonly LabelledExample[], test: readonly Example[]): LabelledExample[] {
-  const keys = new Set(test.map(textKey));
-  return train.filter((example) => keys.has(textKey(example)));
-}
-
-/** @throws DataError if a split has a label that train has not */
-export function checkLabelsSeen(
-  split: string,
-  examples: readonly LabelledExample[],
-  known: readonly string[],
-): void {
-  const unseen = labelsOf(examples).filter((label) => !known.includes(label));
-  const first = unseen[0];
-  if (first === undefined) return;
-  const count = examples.filter(({ label }) => label === first).length;
-  const rows = `${count} ${count === 1 ? "row" : "rows"}${unseen.length === 1 ? "" : " of the first"}`;
-  throw new DataError(
-    `${split} has ${unseen.length === 1 ? "a label" : "labels"} that train has not: ${quoted(unseen)} (${rows})`,
-    { hint: `${similar(first, known).hint} Else add train rows with it, or remove its rows.` },
-  );
 }

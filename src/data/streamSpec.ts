@@ -1,6 +1,9 @@
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 import { z } from "zod";
+import type { ReadonlyDeep } from "../core/readonlyDeep.ts";
+import { nameSchema } from "../core/registry.ts";
+import { rowFormats } from "./files/readers.ts";
 
 const path = z.string().min(1);
 // YAML reads a label such as 3 as a number; in the data it is the text "3".
@@ -11,49 +14,48 @@ export const recipeNames = ["clinc150", "banking77", "fewrel"] as const;
 export type RecipeName = (typeof recipeNames)[number];
 
 const streamFormats = ["jsonl", "csv", "continual"] as const;
-export type StreamFormat = (typeof streamFormats)[number];
 
 const fields = z.strictObject({
   /** A file, or a folder that holds train, validation and test files. */
-  train: path.exactOptional(),
-  validation: path.exactOptional(),
-  test: path.exactOptional(),
+  train: path.optional(),
+  validation: path.optional(),
+  test: path.optional(),
   /** Texts that belong to no class: a file (used as test), or a folder with validation and test files. */
-  outOfScope: path.exactOptional(),
+  outOfScope: path.optional(),
   /** The folder of a recipe, of a whole stream, or of the two-file layout. */
-  path: path.exactOptional(),
-  recipe: z.enum(recipeNames).exactOptional(),
+  path: path.optional(),
+  recipe: z.enum(recipeNames).optional(),
   /** Number of tasks of equal class counts; the first ones take the remainder. */
-  tasks: z.int().min(1).exactOptional(),
+  tasks: z.int().min(1).optional(),
   /** Only that many tasks of the division, from the first on; default: all. */
-  firstTasks: z.int().min(1).exactOptional(),
+  firstTasks: z.int().min(1).optional(),
   /** Tasks in full. A label may stand in several; its examples are then shared out among them. */
   taskList: z
     .array(z.strictObject({ name: z.string().min(1), labels }))
     .min(1)
-    .exactOptional(),
+    .optional(),
   /** Labels of each domain, one task a domain; inline, or a JSON file of the same shape. */
-  domains: z.union([path, z.record(z.string().min(1), labels)]).exactOptional(),
+  domains: z.union([path, z.record(z.string().min(1), labels)]).optional(),
   /** How labels are ordered before `tasks` divides them; default: as they first appear in train. */
-  classOrder: z.union([z.enum(["file", "alphabetical", "shuffled"]), labels]).exactOptional(),
+  classOrder: z.union([z.enum(["file", "alphabetical", "shuffled"]), labels]).optional(),
   /** Word level: entity types of the first task. */
-  base: z.int().min(1).exactOptional(),
+  base: z.int().min(1).optional(),
   /** Word level: entity types of each later task; default: as many as `base`. */
-  increment: z.int().min(1).exactOptional(),
+  increment: z.int().min(1).optional(),
   /** Word level: how entity types are ordered before they are divided; default: alphabetical. */
-  typeOrder: z.union([z.enum(["alphabetical", "frequency"]), labels]).exactOptional(),
+  typeOrder: z.union([z.enum(["alphabetical", "frequency"]), labels]).optional(),
   /** Word level: each sentence trains one task, or every task whose types it holds; default: greedy. */
-  sampling: z.enum(["greedy", "all"]).exactOptional(),
+  sampling: z.enum(["greedy", "all"]).optional(),
   /** Of each task's test texts only that many, drawn by the seed; default: all. */
-  testTexts: z.int().min(1).exactOptional(),
+  testTexts: z.int().min(1).optional(),
   /** Seed of class order and splits; default: the run's. */
-  seed: z.int().min(0).exactOptional(),
+  seed: z.int().min(0).optional(),
   /** Part of train that becomes validation where there is none. */
   validationFraction: z.number().min(0).lt(1).default(0.1),
   /** Whether train may share texts with test. */
   allowOverlap: z.boolean().default(false),
-  /** Default: by the file's name. */
-  format: z.enum(streamFormats).exactOptional(),
+  /** Default: by the file's name. Extensions add formats. */
+  format: nameSchema(streamFormats, rowFormats).optional(),
 });
 
 type Fields = z.output<typeof fields>;
@@ -105,21 +107,19 @@ export const streamSchema = fields.superRefine((spec, context) => {
     if (broken(spec)) context.addIssue({ code: "custom", path: [key], message });
 });
 
-type ReadonlyDeep<T> = T extends object ? { readonly [K in keyof T]: ReadonlyDeep<T[K]> } : T;
-
 export type StreamSpec = ReadonlyDeep<Fields>;
 
 function absolute(path: string, baseDir: string): string {
   return path === "~" || path.startsWith("~/") ? join(homedir(), path.slice(1)) : resolve(baseDir, path);
 }
 
+const pathKeys = ["train", "validation", "test", "outOfScope", "path", "domains"] as const;
+
 /** Makes every path of the spec absolute; relative ones start from `baseDir`. */
 export function resolveStreamPaths(spec: StreamSpec, baseDir: string): StreamSpec {
-  const paths: Partial<Record<"train" | "validation" | "test" | "outOfScope" | "path" | "domains", string>> =
-    {};
-  for (const key of ["train", "validation", "test", "outOfScope", "path", "domains"] as const) {
+  const paths = pathKeys.flatMap((key) => {
     const value = spec[key];
-    if (typeof value === "string") paths[key] = absolute(value, baseDir);
-  }
-  return { ...spec, ...paths };
+    return typeof value === "string" ? [[key, absolute(value, baseDir)] as const] : [];
+  });
+  return { ...spec, ...Object.fromEntries(paths) };
 }

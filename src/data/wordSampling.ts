@@ -1,17 +1,11 @@
-/** Which sentences a word-level task is trained on. */
 import type { Rng } from "../core/random.ts";
-import { type TaggedSentence, typeOf } from "./conll.ts";
+import { type TaggedSentence, typeOf } from "./files/conll.ts";
 
 function typesIn({ tags }: TaggedSentence): Set<string> {
   return new Set(tags.map(typeOf).filter((type) => type !== undefined));
 }
 
-/**
- * Every sentence with an entity of a task's types, in order; a sentence may serve several tasks.
- *
- * @param division types of each task
- * @returns sentences of each task, unmasked
- */
+/** Every sentence with an entity of a task's types, in order; a sentence may serve several tasks. */
 export function sampleAll(
   sentences: readonly TaggedSentence[],
   division: readonly (readonly string[])[],
@@ -31,10 +25,7 @@ export function sampleAll(
  *
  * Zheng et al. 2022, "Distilling Causal Effect from Miscellaneous Other-Class for Continual Named Entity
  * Recognition"; the details as in zzz47zzz/codebase-for-incremental-learning-with-llm.
- *
- * @param division types of each task
  * @param counts entities of each type; ties in rarity go by name
- * @returns sentences of each task, unmasked
  */
 export function sampleGreedily(
   sentences: readonly TaggedSentence[],

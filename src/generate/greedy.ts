@@ -2,7 +2,7 @@
 import { setImmediate as nextTick } from "node:timers/promises";
 import { ConfigError, DataError, EngineError } from "../core/errors.ts";
 import { type HostTensor, int64 } from "../core/tensor.ts";
-import { collate, planEvaluationBatches } from "../data/batching.ts";
+import { collate, planEvaluationBatches } from "../data/encoding/batching.ts";
 import { type TokenBatch, tokenFeeds } from "../nn/features.ts";
 import type { AdapterMethod } from "../peft/adapterMethod.ts";
 import { adapterMethod } from "../peft/adapters.ts";

@@ -2,7 +2,7 @@
 import { setImmediate as nextTick } from "node:timers/promises";
 import { GraphError } from "../core/errors.ts";
 import { asFloat32, type HostTensor, int64 } from "../core/tensor.ts";
-import { collate, planEvaluationBatches } from "../data/batching.ts";
+import { collate, planEvaluationBatches } from "../data/encoding/batching.ts";
 import { tokenFeeds } from "../nn/features.ts";
 import { adapterMethod } from "../peft/adapters.ts";
 import type { Executable, Runtime, Tensors } from "../runtime/types.ts";

@@ -1,5 +1,5 @@
 import { int64 } from "../core/tensor.ts";
-import type { Encoding } from "../data/tokenizer.ts";
+import type { Encoding } from "../data/encoding/tokenizer.ts";
 import type { TrainingData } from "../train/trainer.ts";
 import { answerFeeds, IGNORED_LABEL } from "./feeds.ts";
 

@@ -5,8 +5,7 @@
 import { randomBytes } from "node:crypto";
 import { mkdir, open, rename, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import { StoreError } from "../core/errors.ts";
-import { errorCode } from "./fileErrors.ts";
+import { errorCode, messageOf, StoreError } from "../core/errors.ts";
 
 /** What atomic writing asks of the file system; a test passes one that fails. */
 export interface FileSystem {
@@ -70,7 +69,7 @@ const reasons: Readonly<Record<string, readonly [reason: string, hint: string]>>
 /** @param what stands there now, e.g. `the file there before is unchanged` */
 function writeError(path: string, cause: unknown): StoreError {
   const code = errorCode(cause);
-  const [reason, hint] = reasons[code ?? ""] ?? [cause instanceof Error ? cause.message : String(cause), ""];
+  const [reason, hint] = reasons[code ?? ""] ?? [messageOf(cause), ""];
   return new StoreError(`${path}: cannot be written: ${reason}; what stood there before is unchanged`, {
     cause,
     exitCode: 1,

@@ -8,7 +8,7 @@ import { createHash, randomBytes } from "node:crypto";
 import { createWriteStream } from "node:fs";
 import { copyFile, mkdir, readFile, rename, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
-import { Readable, Transform } from "node:stream";
+import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import {
   downloadFile,
@@ -19,8 +19,7 @@ import {
   listFiles,
   modelInfo,
 } from "@huggingface/hub";
-import { CheckpointError } from "../core/errors.ts";
-import { errorCode } from "./fileErrors.ts";
+import { CheckpointError, errorCode, messageOf } from "../core/errors.ts";
 import { findWeightFiles } from "./weightFiles.ts";
 
 export interface HubOptions {
@@ -29,7 +28,6 @@ export interface HubOptions {
   /** The hub's cache folder; HF_HOME and its relatives decide if absent. */
   readonly cacheDir?: string;
   readonly signal?: AbortSignal;
-  /** Called before each download. */
   readonly onDownload?: (file: string, sizeBytes: number) => void;
 }
 
@@ -48,7 +46,9 @@ const shardFiles = /^model(-\d+-of-\d+\.safetensors|\.safetensors\.index\.json)$
 const commitHash = /^[0-9a-f]{40}$/;
 const blobName = /^[0-9a-f]{40}([0-9a-f]{24})?$/;
 
-/** One model in one cache. */
+/** `complete`: nothing is left to ask the hub. `usable`: the model can be loaded. */
+type CacheState = "complete" | "usable" | "incomplete";
+
 class HubModel {
   readonly id: string;
   readonly revision: string;
@@ -71,16 +71,11 @@ class HubModel {
 
   async cachedCommit(): Promise<string | undefined> {
     if (commitHash.test(this.revision)) return this.revision;
-    try {
-      const commit = (await readFile(join(this.storage, "refs", this.revision), "utf8")).trim();
-      return commitHash.test(commit) ? commit : undefined;
-    } catch {
-      return undefined;
-    }
+    const text = await readFile(join(this.storage, "refs", this.revision), "utf8").catch(() => "");
+    return commitHash.test(text.trim()) ? text.trim() : undefined;
   }
 
-  /** `complete`: nothing is left to ask the hub. `usable`: the model can be loaded. */
-  async state(commit: string): Promise<"complete" | "usable" | "incomplete"> {
+  async state(commit: string): Promise<CacheState> {
     const folder = this.snapshot(commit);
     const required = await Promise.all(
       ["config.json", "tokenizer.json"].map((name) => exists(join(folder, name))),
@@ -104,11 +99,6 @@ class HubModel {
     };
   }
 
-  async hasConfig(commit: string): Promise<boolean> {
-    return exists(join(this.snapshot(commit), "config.json"));
-  }
-
-  /** Downloads what the snapshot lacks of the chosen files. */
   async download(choose: FileChoice): Promise<string> {
     const remote = this.#remote;
     const { sha: commit } = await modelInfo({
@@ -160,12 +150,7 @@ function isOffline(): boolean {
 }
 
 async function exists(path: string): Promise<boolean> {
-  try {
-    await stat(path);
-    return true;
-  } catch {
-    return false;
-  }
+  return (await stat(path).catch(() => undefined)) !== undefined;
 }
 
 async function writeMarker(path: string, text: string): Promise<void> {
@@ -210,16 +195,20 @@ async function saveChecked(
   const incomplete = `${path}.${process.pid}-${randomBytes(4).toString("hex")}.incomplete`;
   const hash = createHash("sha256");
   let sizeBytes = 0;
-  const watch = new Transform({
-    transform(chunk, _encoding, done) {
+  const watch = async function* (chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+    for await (const chunk of chunks) {
       hash.update(chunk);
       sizeBytes += chunk.length;
-      done(null, chunk);
-    },
-  });
+      yield chunk;
+    }
+  };
   try {
-    const source = Readable.from(content.stream());
-    await pipeline(source, watch, createWriteStream(incomplete), { ...(signal && { signal }) });
+    await pipeline(
+      Readable.from(content.stream()),
+      watch,
+      createWriteStream(incomplete),
+      signal ? { signal } : {},
+    );
     if (sizeBytes !== entry.size)
       throw new CheckpointError(`${id}: ${entry.path}: received ${sizeBytes} of ${entry.size} bytes`);
     if (entry.lfs !== undefined && hash.digest("hex") !== entry.lfs.oid)
@@ -242,13 +231,10 @@ async function linkTo(blob: string, pointer: string): Promise<void> {
   }
 }
 
-function reasonOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  return error.cause instanceof Error ? `${error.message}: ${error.cause.message}` : error.message;
-}
-
 function cannotFetch(model: HubModel, cause: unknown): CheckpointError {
   const where = `${model.id} (revision ${model.revision})`;
+  const below = cause instanceof Error && cause.cause instanceof Error ? `: ${cause.cause.message}` : "";
+  const reason = messageOf(cause) + below;
   const local = "pass the path of a local folder with config.json, model.safetensors and tokenizer.json";
   if (cause instanceof HubApiError && [401, 403, 404].includes(cause.statusCode))
     return new CheckpointError(
@@ -256,7 +242,7 @@ function cannotFetch(model: HubModel, cause: unknown): CheckpointError {
       { cause, hint: `Check the name; for a private model set HF_TOKEN; or ${local}.` },
     );
   return new CheckpointError(
-    `${where}: no such folder here, not complete in the cache ${model.storage}, and ${hubUrl()} cannot be reached: ${reasonOf(cause)}`,
+    `${where}: no such folder here, not complete in the cache ${model.storage}, and ${hubUrl()} cannot be reached: ${reason}`,
     { cause, hint: `Connect to the network once; it is cached then. Or ${local}.` },
   );
 }
@@ -264,46 +250,47 @@ function cannotFetch(model: HubModel, cause: unknown): CheckpointError {
 /**
  * The local folder of a hub model; downloads what the cache lacks. A model that is complete in the cache costs no
  * network, so a branch stays at the commit it was first fetched at.
- *
  * @param id `org/name`
  * @throws CheckpointError if the model is neither cached nor to be had, naming what was tried.
  */
-export async function fetchHubModel(id: string, options: HubOptions = {}): Promise<HubSnapshot> {
-  const model = new HubModel(id, options);
-  const commit = await model.cachedCommit();
-  const state = commit === undefined ? "incomplete" : await model.state(commit);
-  if (commit !== undefined && state === "complete")
-    return { path: model.snapshot(commit), commit, notes: [] };
-  try {
-    if (isOffline()) throw new CheckpointError("HF_HUB_OFFLINE forbids the network");
-    const fetched = await model.download(chooseFiles);
-    return { path: model.snapshot(fetched), commit: fetched, notes: [] };
-  } catch (cause) {
-    options.signal?.throwIfAborted();
-    if (commit === undefined || state === "incomplete") {
-      if (cause instanceof CheckpointError && !isOffline()) throw cause;
-      throw cannotFetch(model, cause);
-    }
-    const note = `${id}: taken from the cache; the hub could not be asked whether it has ${optionalFiles.join(" or ")}, which decide the default pooling.`;
-    return { path: model.snapshot(commit), commit, notes: [note] };
-  }
+export function fetchHubModel(id: string, options: HubOptions = {}): Promise<HubSnapshot> {
+  return fetchSnapshot(id, options, chooseFiles, (model, commit) => model.state(commit));
 }
 
 /**
  * The local folder of a hub model with its config.json; downloads no other file.
  * @throws CheckpointError if it is neither cached nor to be had, naming what was tried.
  */
-export async function fetchHubConfig(id: string, options: HubOptions = {}): Promise<HubSnapshot> {
+export function fetchHubConfig(id: string, options: HubOptions = {}): Promise<HubSnapshot> {
+  return fetchSnapshot(id, options, chooseConfig, async (model, commit) =>
+    (await exists(join(model.snapshot(commit), "config.json"))) ? "complete" : "incomplete",
+  );
+}
+
+async function fetchSnapshot(
+  id: string,
+  options: HubOptions,
+  choose: FileChoice,
+  stateOf: (model: HubModel, commit: string) => Promise<CacheState>,
+): Promise<HubSnapshot> {
   const model = new HubModel(id, options);
+  const found = (commit: string, notes: readonly string[] = []) => ({
+    path: model.snapshot(commit),
+    commit,
+    notes,
+  });
   const cached = await model.cachedCommit();
-  if (cached !== undefined && (await model.hasConfig(cached)))
-    return { path: model.snapshot(cached), commit: cached, notes: [] };
+  const state = cached === undefined ? "incomplete" : await stateOf(model, cached);
+  if (cached !== undefined && state === "complete") return found(cached);
   try {
     if (isOffline()) throw new CheckpointError("HF_HUB_OFFLINE forbids the network");
-    const commit = await model.download(chooseConfig);
-    return { path: model.snapshot(commit), commit, notes: [] };
+    return found(await model.download(choose));
   } catch (cause) {
     options.signal?.throwIfAborted();
+    if (cached !== undefined && state === "usable")
+      return found(cached, [
+        `${id}: taken from the cache; the hub could not be asked whether it has ${optionalFiles.join(" or ")}, which decide the default pooling.`,
+      ]);
     if (cause instanceof CheckpointError && !isOffline()) throw cause;
     throw cannotFetch(model, cause);
   }

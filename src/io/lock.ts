@@ -5,8 +5,7 @@ import { hostname } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { z } from "zod";
-import { StoreError } from "../core/errors.ts";
-import { errorCode } from "./fileErrors.ts";
+import { errorCode, StoreError } from "../core/errors.ts";
 import { sha256 } from "./hash.ts";
 
 const ownerSchema = z.object({

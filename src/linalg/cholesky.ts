@@ -104,7 +104,7 @@ export async function solveLower(algebra: Algebra, factor: CholeskyFactor, right
 }
 
 /** Solves Lᵀ·X = Y. @param right (n, C) @returns (n, C) */
-async function solveUpper(algebra: Algebra, factor: CholeskyFactor, right: Matrix): Promise<Matrix> {
+export async function solveUpper(algebra: Algebra, factor: CholeskyFactor, right: Matrix): Promise<Matrix> {
   const { size: n, lower, inverses } = factor;
   const { columns } = right;
   const solved = right.values.slice();

@@ -6,9 +6,8 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
-import { CheckpointError } from "../core/errors.ts";
+import { CheckpointError, errorCode } from "../core/errors.ts";
 import { float32, type HostTensor, isFloat32 } from "../core/tensor.ts";
-import { errorCode } from "../io/fileErrors.ts";
 import { decodeSafetensors, encodeSafetensors } from "../io/safetensors.ts";
 import { poolingKinds, readsPooler } from "../nn/features.ts";
 import type { AdapterHost } from "./adapterMethod.ts";

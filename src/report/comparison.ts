@@ -1,8 +1,10 @@
 /** Several runs side by side: what each protocol reaches, what it forgets, and what it costs. */
-import type { ProtocolMetrics, RunMetrics, WordProtocolMetrics } from "../core/record.ts";
+import type { RunMetrics } from "../core/record.ts";
 import { type Spread, spreadOf } from "../core/spread.ts";
-import { formatPercent } from "./format.ts";
-import type { RunRecord } from "./record.ts";
+import { type Protocol, summarize } from "./record/figures.ts";
+import { formatBytes, formatPercent, formatSeconds, missing } from "./record/format.ts";
+import type { RunRecord } from "./record/record.ts";
+import { formatPasses } from "./routing.ts";
 
 /** One run, or the same one with several seeds. */
 export interface NamedRuns {
@@ -24,8 +26,8 @@ export interface ComparedRow {
   /** Average accuracy after the last task, at word level micro F1. */
   readonly accuracy: Spread;
   /** What a classifier of spellings reaches under the same protocol; absent where some run did not measure it. */
-  readonly floor?: Spread;
-  readonly belowFloor: boolean;
+  readonly baseline?: Spread;
+  readonly belowBaseline: boolean;
   readonly forgetting?: Spread;
   readonly passesPerExample: Spread;
   readonly trainSeconds: Spread;
@@ -39,28 +41,11 @@ export interface Comparison {
   readonly notes: readonly string[];
 }
 
-interface Figures {
-  readonly accuracy: number;
-  readonly forgetting: number | undefined;
-  readonly passesPerExample: number;
-}
-
-function figuresOf(metrics: ProtocolMetrics | WordProtocolMetrics): Figures {
-  const { forgetting, passesPerExample } = metrics;
-  const accuracy = "microF1" in metrics ? metrics.microF1 : metrics.averageAccuracy;
-  return { accuracy, forgetting, passesPerExample };
-}
-
-const protocolOf: { readonly [P in ComparedProtocol]: (metrics: RunMetrics) => Figures | undefined } = {
-  "CIL exact": ({ cil }) => figuresOf(cil),
-  "CIL routed": (metrics) =>
-    "routed" in metrics && metrics.routed !== undefined ? figuresOf(metrics.routed) : undefined,
-  TIL: ({ til }) => figuresOf(til),
+const protocolOf: { readonly [P in ComparedProtocol]: Protocol } = {
+  "CIL exact": "cil",
+  "CIL routed": "routed",
+  TIL: "til",
 };
-
-function floorOf(metrics: RunMetrics, protocol: ComparedProtocol): number | undefined {
-  return metrics.floor?.[protocol === "TIL" ? "til" : "cil"];
-}
 
 /** @returns the spread, or nothing where some value is missing */
 function spreadOfAll(values: readonly (number | undefined)[]): Spread | undefined {
@@ -75,30 +60,33 @@ function rowsOf({ name, records }: NamedRuns): ComparedRow[] {
     evalSeconds: spreadOf(costs.map(({ evalSeconds }) => evalSeconds)),
     peakRssBytes: spreadOf(costs.map(({ peakRssBytes }) => peakRssBytes)),
   };
+  const summaries = records.map(summarize);
   return comparedProtocols.flatMap((protocol): ComparedRow[] => {
-    const figures = records.flatMap(({ metrics }) => protocolOf[protocol](metrics) ?? []);
-    if (figures.length < records.length || figures.length === 0) return [];
-    const accuracy = spreadOf(figures.map((each) => each.accuracy));
-    const floor = spreadOfAll(records.map(({ metrics }) => floorOf(metrics, protocol)));
-    const forgetting = spreadOfAll(figures.map((each) => each.forgetting));
+    const figures = summaries.map((summary) => summary[protocolOf[protocol]]);
+    const accuracy = spreadOfAll(figures.map((each) => each?.headline));
+    const passesPerExample = spreadOfAll(figures.map((each) => each?.passesPerExample));
+    if (accuracy === undefined || passesPerExample === undefined) return [];
+    const baselines = records.map(({ metrics }) => metrics.baseline?.[protocol === "TIL" ? "til" : "cil"]);
+    const baseline = spreadOfAll(baselines);
+    const forgetting = spreadOfAll(figures.map((each) => each?.forgetting));
     return [
       {
         run: name,
         protocol,
         seeds: records.length,
         accuracy,
-        ...(floor !== undefined && { floor }),
-        belowFloor: floor !== undefined && accuracy.mean < floor.mean,
+        ...(baseline !== undefined && { baseline }),
+        belowBaseline: baseline !== undefined && accuracy.mean < baseline.mean,
         ...(forgetting !== undefined && { forgetting }),
-        passesPerExample: spreadOf(figures.map(({ passesPerExample }) => passesPerExample)),
+        passesPerExample,
         ...cost,
       },
     ];
   });
 }
 
-/** What two figures must agree in to say anything about the methods behind them. */
-const commonGround: readonly { readonly what: string; readonly of: (record: RunRecord) => string }[] = [
+/** What two runs must agree in for their figures to compare their methods. */
+const comparability: readonly { readonly what: string; readonly of: (record: RunRecord) => string }[] = [
   { what: "level", of: ({ level }) => level },
   { what: "data", of: ({ header }) => header.dataHash },
   { what: "backbone", of: ({ header }) => header.backbone.hash },
@@ -110,7 +98,6 @@ const commonGround: readonly { readonly what: string; readonly of: (record: RunR
   { what: "platform", of: ({ header }) => header.platform },
 ];
 
-/** The seeds' values, each once. */
 function valuesOf({ records }: NamedRuns, of: (record: RunRecord) => string): string {
   return JSON.stringify([...new Set(records.map(of))].sort());
 }
@@ -126,7 +113,7 @@ function differencesOf(runs: readonly NamedRuns[]): string[] {
   const [first, ...others] = runs;
   if (first === undefined) return [];
   return others.flatMap((other) => {
-    const differing = commonGround.filter(({ of }) => valuesOf(first, of) !== valuesOf(other, of));
+    const differing = comparability.filter(({ of }) => valuesOf(first, of) !== valuesOf(other, of));
     const names = differing.map(({ what }) => what);
     const seeds =
       seedsOf(first) === seedsOf(other)
@@ -138,18 +125,43 @@ function differencesOf(runs: readonly NamedRuns[]): string[] {
   });
 }
 
-/** Rows in the order of the runs, each run's protocols together. */
 export function compareRuns(runs: readonly NamedRuns[]): Comparison {
   return { rows: runs.flatMap(rowsOf), notes: differencesOf(runs) };
 }
 
 /** `97.3`, with several seeds `97.3 ± 0.2`. */
-export function formatSpread({ mean, standardDeviation }: Spread): string {
+export function formatSpread(spread: Spread | undefined): string {
+  if (spread === undefined) return missing;
+  const { mean, standardDeviation } = spread;
   const deviation = standardDeviation === undefined ? "" : ` ± ${formatPercent(standardDeviation)}`;
   return formatPercent(mean) + deviation;
 }
 
-/** Whole passes as such, else two decimals. */
-export function formatPassesSpread({ mean }: Spread): string {
-  return Number.isInteger(mean) ? String(mean) : mean.toFixed(2);
+export const comparisonColumns = [
+  "run",
+  "protocol",
+  "seeds",
+  "accuracy, %",
+  "baseline, %",
+  "forgetting, points",
+  "passes",
+  "learning",
+  "evaluation",
+  "peak memory",
+] as const;
+
+/** What stands in the columns. @param below follows an accuracy that is below the baseline */
+export function comparisonCells(row: ComparedRow, below: string): readonly string[] {
+  return [
+    row.run,
+    row.protocol,
+    String(row.seeds),
+    formatSpread(row.accuracy) + (row.belowBaseline ? ` ${below}` : ""),
+    formatSpread(row.baseline),
+    formatSpread(row.forgetting),
+    formatPasses(row.passesPerExample.mean),
+    formatSeconds(row.trainSeconds.mean),
+    formatSeconds(row.evalSeconds.mean),
+    formatBytes(row.peakRssBytes.mean),
+  ];
 }

@@ -1,17 +1,18 @@
 /** A comparison as a page: accuracy against what an answer costs, and the table behind it. */
 import * as Plot from "@observablehq/plot";
+import { draw, fullWidth, heights, namedAxis, spread } from "./charts/plot.ts";
 import {
   type ComparedProtocol,
   type ComparedRow,
   type Comparison,
   comparedProtocols,
-  formatPassesSpread,
+  comparisonCells,
+  comparisonColumns,
   formatSpread,
 } from "./comparison.ts";
-import { formatBytes, formatPercent, formatSeconds, missing, shorten } from "./format.ts";
-import { html, Markup } from "./markup.ts";
-import { draw, fullWidth, spread } from "./plot.ts";
-import { buildStyle } from "./style.ts";
+import { renderDocument, renderNotice } from "./document.ts";
+import { formatPercent, shorten } from "./record/format.ts";
+import { html, type Markup } from "./record/markup.ts";
 
 interface Look {
   readonly colour: string;
@@ -63,7 +64,7 @@ function clusters(rows: readonly ComparedRow[], [from, to]: Frame["x"]): readonl
 }
 
 function frameOf(rows: readonly ComparedRow[]): Frame {
-  const lowest = rows.flatMap((row) => [heightOf(row) - deviationOf(row), row.floor?.mean ?? 1]);
+  const lowest = rows.flatMap((row) => [heightOf(row) - deviationOf(row), row.baseline?.mean ?? 1]);
   const x = [0.9, Math.max(2, ...rows.map(passesOf)) * 1.35] as const;
   const most = Math.max(...clusters(rows, x).map(({ length }) => length), 0);
   return {
@@ -102,16 +103,18 @@ function labels(rows: readonly ComparedRow[], { height, x, y }: Frame): Plot.Mar
 }
 
 /** Each height once, as far as it can be seen. */
-function floorsOf(rows: readonly ComparedRow[]): readonly number[] {
-  const floors = rows.flatMap(({ protocol, floor }) => (protocol === "TIL" ? [] : (floor?.mean ?? [])));
-  return [...new Map(floors.map((floor) => [formatPercent(floor), floor])).values()];
+function baselinesOf(rows: readonly ComparedRow[]): readonly number[] {
+  const baselines = rows.flatMap(({ protocol, baseline }) =>
+    protocol === "TIL" ? [] : (baseline?.mean ?? []),
+  );
+  return [...new Map(baselines.map((baseline) => [formatPercent(baseline), baseline])).values()];
 }
 
 /** Accuracy over passes an example, the passes on a logarithmic axis; bars are one standard deviation each way. */
 function drawAccuracyOverPasses(rows: readonly ComparedRow[]): Markup {
   const frame = frameOf(rows);
   const ticks = [1, 2, 3, 5, 10, 20, 50, 100, 200, 500].filter((tick) => tick <= frame.x[1]);
-  const floors = floorsOf(rows);
+  const baselines = baselinesOf(rows);
   return draw({
     ariaLabel: "Accuracy against forward passes an example",
     width: fullWidth,
@@ -120,20 +123,13 @@ function drawAccuracyOverPasses(rows: readonly ComparedRow[]): Markup {
     x: { type: "log", domain: frame.x, label: null },
     y: { domain: frame.y, label: null },
     marks: [
-      Plot.gridY({ stroke: "var(--line)", strokeOpacity: 1, ticks: 6 }),
-      Plot.axisY({ ticks: 6, tickSize: 0, tickFormat: (value: number) => `${formatPercent(value)} %` }),
-      Plot.axisX(ticks, {
-        tickSize: 0,
-        tickFormat: String,
-        label: "forward passes an example",
-        labelAnchor: "center",
-        labelArrow: "none",
-      }),
-      Plot.ruleY(floors, { stroke: "var(--muted)", strokeDasharray: "2 4" }),
-      Plot.text(floors, {
+      ...heights(6, (value) => `${formatPercent(value)} %`),
+      namedAxis(ticks, "forward passes an example"),
+      Plot.ruleY(baselines, { stroke: "var(--muted)", strokeDasharray: "2 4" }),
+      Plot.text(baselines, {
         x: frame.x[0],
-        y: (floor: number) => floor,
-        text: () => "floor",
+        y: (baseline: number) => baseline,
+        text: () => "baseline",
         dx: 4,
         dy: -7,
         textAnchor: "start",
@@ -164,7 +160,6 @@ function drawAccuracyOverPasses(rows: readonly ComparedRow[]): Markup {
   });
 }
 
-/** The protocols that are there. */
 function renderLegend(rows: readonly ComparedRow[]): Markup {
   const shown = comparedProtocols.filter((protocol) => rows.some((row) => row.protocol === protocol));
   return html`<p class="legend">${shown.map(
@@ -172,44 +167,29 @@ function renderLegend(rows: readonly ComparedRow[]): Markup {
   )}</p>`;
 }
 
+const leftColumns: ReadonlySet<string> = new Set(["run", "protocol"]);
+
 function renderRow(row: ComparedRow): Markup {
-  return html`<tr><th scope="row" class="left"><bdi>${row.run}</bdi></th><td class="left">${row.protocol}</td><td>${row.seeds}</td>
-<td>${formatSpread(row.accuracy)}${row.belowFloor ? " (below the floor)" : ""}</td>
-<td>${row.floor === undefined ? missing : formatSpread(row.floor)}</td><td>${row.forgetting === undefined ? missing : formatSpread(row.forgetting)}</td>
-<td>${formatPassesSpread(row.passesPerExample)}</td><td>${formatSeconds(row.trainSeconds.mean)}</td>
-<td>${formatSeconds(row.evalSeconds.mean)}</td><td>${formatBytes(row.peakRssBytes.mean)}</td></tr>\n`;
+  const [run, protocol, ...figures] = comparisonCells(row, "(below the baseline)");
+  return html`<tr><th scope="row" class="left"><bdi>${run}</bdi></th><td class="left">${protocol}</td>${figures.map(
+    (figure) => html`<td>${figure}</td>`,
+  )}</tr>\n`;
 }
 
-/** One HTML file that needs nothing else. */
 export function renderComparisonPage({ rows, notes }: Comparison, version: string): string {
-  const notice =
-    notes.length === 0
-      ? undefined
-      : html`<div class="notice"><h2>Read with care</h2><ul>${notes.map((note) => html`<li>${note}</li>`)}</ul></div>`;
-  return html`${new Markup("<!doctype html>")}
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>Accrete: runs compared</title>
-<style>${new Markup(buildStyle())}</style>
-</head>
-<body>
-<header class="top"><p class="eyebrow"><b>Accrete</b> comparison</p><h1>Accuracy and what it costs</h1>${notice}</header>
-<main>
-<section id="plot"><h2>Accuracy against passes</h2>
+  const notice = notes.length === 0 ? undefined : renderNotice("Read with care", notes);
+  return renderDocument({
+    title: "Accrete: runs compared",
+    header: html`<p class="eyebrow"><b>Accrete</b> comparison</p><h1>Accuracy and what it costs</h1>${notice}`,
+    main: html`<section id="plot"><h2>Accuracy against passes</h2>
 <p class="note">After the last task: the share of right answers (at word level micro F1), and how many times the backbone runs
-for one of them, without caches. Up and to the left is better. TIL is told the task, the other two are not. The floor is a classifier of spellings without a network, for CIL.</p>
+for one of them, without caches. Up and to the left is better. TIL is told the task, the other two are not. The baseline is a classifier of spellings without a network, for CIL.</p>
 <div class="panel">${renderLegend(rows)}<div class="chart keep">${drawAccuracyOverPasses(rows)}</div></div></section>
 <section id="table"><h2>Figures</h2>
-<div class="panel scroll"><table><thead><tr><th scope="col" class="left">run</th><th scope="col" class="left">protocol</th><th scope="col">seeds</th>
-<th scope="col">accuracy, %</th><th scope="col">floor, %</th><th scope="col">forgetting, points</th><th scope="col">passes</th><th scope="col">learning</th>
-<th scope="col">evaluation</th><th scope="col">peak memory</th></tr></thead><tbody>${rows.map(renderRow)}</tbody></table></div>
-<p class="note">Mean ± sample standard deviation over the seeds; times and memory are those of the whole run, the mean over the seeds.</p></section>
-</main>
-<footer><p>Made by accrete-lm ${version} from the runs' own records.</p></footer>
-</body>
-</html>
-`.text;
+<div class="panel scroll"><table><thead><tr>${comparisonColumns.map(
+      (name) => html`<th scope="col" class="${leftColumns.has(name) ? "left" : undefined}">${name}</th>`,
+    )}</tr></thead><tbody>${rows.map(renderRow)}</tbody></table></div>
+<p class="note">Mean ± sample standard deviation over the seeds; times and memory are those of the whole run, the mean over the seeds.</p></section>`,
+    footer: `Made by accrete-lm ${version} from the runs' own records.`,
+  });
 }

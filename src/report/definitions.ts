@@ -1,5 +1,5 @@
 import type { RunLevel } from "../core/record.ts";
-import { html, type Markup } from "./markup.ts";
+import { html, type Markup } from "./record/markup.ts";
 
 export interface Definition {
   readonly name: string;
@@ -161,7 +161,6 @@ const definitions: { readonly [L in RunLevel]: readonly Definition[] } = {
   word: [...ofWords, ...ofRuns],
 };
 
-/** Every figure of the page: its formula, its sign, and where others define it differently. */
 export function definitionsOf(level: RunLevel): readonly Definition[] {
   return definitions[level];
 }

@@ -1,6 +1,6 @@
 /** What reports say of routers and of texts out of scope. */
 import type { OutOfScopeMetrics, RouterSummary, RunHeader } from "../core/record.ts";
-import { flattenConfig, formatBytes, formatPercent, missing } from "./format.ts";
+import { flattenConfig, formatBytes, formatPercent, missing } from "./record/format.ts";
 
 /** `2`, `1.04`. */
 export function formatPasses(passes: number | undefined): string {
@@ -37,10 +37,7 @@ function describeSecondPass(
   return `a second pass asks the adapter of ${tasks} ${describeGate(secondPass)}, ${evidence}`;
 }
 
-/**
- * One sentence, without a period.
- * @param config a run's settings, as its record has them
- */
+/** One sentence, without a period. @param config a run's settings, as its record has them */
 export function describeRouter(router: RouterSummary, config: RunHeader["config"]): string {
   const { kind, heldOutAccuracy, retainedBytes, bytesPerClass, secondPass } = router;
   const heldOut =

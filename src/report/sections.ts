@@ -1,20 +1,19 @@
 /** The page's sections, each a function of the record. */
 import type { AccuracyMatrix, TypeMatrix } from "../core/record.ts";
-import { drawAccuracy, drawPasses, drawTimes } from "./charts.ts";
-import { rampSteps } from "./colour.ts";
+import { drawAccuracy, drawPasses, drawTimes } from "./charts/charts.ts";
+import { rampSteps } from "./charts/colour.ts";
+import { drawMatrix, drawTypeMatrix } from "./charts/heatmap.ts";
+import { drawLosses, tasksWithLoss } from "./charts/loss.ts";
+import { fullWidth, halfWidth } from "./charts/plot.ts";
+import { renderProbes } from "./charts/probes.ts";
 import { definitionsOf } from "./definitions.ts";
-import type { RunFigures } from "./figures.ts";
-import { flattenConfig, formatCount, formatPercent, formatSeconds, missing } from "./format.ts";
-import { drawMatrix, drawTypeMatrix } from "./heatmap.ts";
-import { drawLosses, tasksWithLoss } from "./loss.ts";
-import { html, type Markup } from "./markup.ts";
-import { fullWidth, halfWidth } from "./plot.ts";
-import { renderProbes } from "./probes.ts";
-import { namesOf, type RunRecord, type TaskRecord } from "./record.ts";
+import { protocolNames, type RunFigures, shownProtocols } from "./record/figures.ts";
+import { flattenConfig, formatCount, formatPercent, formatSeconds, missing } from "./record/format.ts";
+import { html, type Markup } from "./record/markup.ts";
+import { namesOf, type RunRecord, type TaskRecord } from "./record/record.ts";
+import type { Wording } from "./record/wording.ts";
 import { describeRouter, formatPasses, rejectionFigures } from "./routing.ts";
-import type { Wording } from "./wording.ts";
 
-/** What a section is made from. */
 export interface Page {
   readonly record: RunRecord;
   readonly figures: RunFigures;
@@ -44,11 +43,11 @@ export const sections: readonly Section[] = [
 
 function renderAccuracy({ record, figures, wording }: Page): Markup | undefined {
   if (figures.evaluatedTasks === 0) return undefined;
-  const { routed, floor } = figures;
+  const { routed, baseline } = figures;
   const legend = html`<p class="legend"><span><i class="key"></i>${wording.cilLegend}</span>
 ${routed && html`<span><i class="key routed"></i>${wording.routedLegend}</span>\n`}<span><i class="key til"></i>${wording.tilLegend}</span>${
-    floor &&
-    html`\n<span><i class="key floor"></i>floor: ${floor.method} after the last task, without a network</span>`
+    baseline &&
+    html`\n<span><i class="key baseline"></i>baseline: ${baseline.method} after the last task, without a network</span>`
   }</p>`;
   return html`<p class="note">${wording.accuracyNote}</p>
 <div class="panel">${legend}<div class="chart keep">${drawAccuracy(figures, record, wording)}</div></div>`;
@@ -57,37 +56,24 @@ ${routed && html`<span><i class="key routed"></i>${wording.routedLegend}</span>\
 function renderMatrices({ record, figures, wording }: Page): Markup | undefined {
   if (figures.evaluatedTasks === 0) return undefined;
   const narrow = record.cil.length <= 6;
+  const right = `The right ${wording.name} among all learned so far`;
+  const matrices = [
+    { name: "CIL", title: "Class-incremental", matrix: record.cil, note: `${right}.` },
+    { name: "TIL", title: "Task-incremental", matrix: record.til, note: tilNote(figures) },
+    figures.routed && {
+      name: "Routed",
+      title: "Routed",
+      matrix: figures.routed.matrix,
+      note: `${right}, where something says which task a text belongs to.`,
+    },
+  ].filter((each) => each !== undefined);
   return html`<p class="note">${wording.matricesNote}</p>
-<div class="${narrow ? "pair" : undefined}">${renderMatrix(
-    record.cil,
-    record.tasks,
-    "CIL",
-    "Class-incremental",
-    `The right ${wording.name} among all learned so far.`,
-    wording,
-    narrow ? halfWidth : fullWidth,
-  )}
-${renderMatrix(
-  record.til,
-  record.tasks,
-  "TIL",
-  "Task-incremental",
-  tilNote(figures),
-  wording,
-  narrow ? halfWidth : fullWidth,
-)}${
-  figures.routed === undefined
-    ? ""
-    : renderMatrix(
-        figures.routed.matrix,
-        record.tasks,
-        "Routed",
-        "Routed",
-        `The right ${wording.name} among all learned so far, where something says which task a text belongs to.`,
-        wording,
-        narrow ? halfWidth : fullWidth,
-      )
-}</div>`;
+<div class="${narrow ? "pair" : undefined}">${matrices.map(
+    ({ name, title, matrix, note }) => html`<div class="panel"><h3>${title}</h3><p class="legend">${note}</p>
+<div class="chart keep">${drawMatrix(matrix, record.tasks, `${name} ${wording.cell}`, narrow ? halfWidth : fullWidth)}</div>
+${colourScale}
+<details><summary>${title} matrix as a table</summary>${renderMatrixTable(matrix, record.tasks, `${title} ${wording.cell}`)}</details></div>\n`,
+  )}</div>`;
 }
 
 function tilNote({ tilChanged }: RunFigures): string {
@@ -102,19 +88,9 @@ const colourScale = html`<p class="scale">0 %<i aria-hidden="true">${Array.from(
   (_, step) => html`<b style="background:var(--h${step})"></b>`,
 )}</i>100 %</p>`;
 
-function renderMatrix(
-  matrix: AccuracyMatrix,
-  tasks: readonly TaskRecord[],
-  protocol: string,
-  title: string,
-  note: string,
-  wording: Wording,
-  width: number,
-): Markup {
-  return html`<div class="panel"><h3>${title}</h3><p class="legend">${note}</p>
-<div class="chart keep">${drawMatrix(matrix, tasks, `${protocol} ${wording.cell}`, width)}</div>
-${colourScale}
-<details><summary>${title} matrix as a table</summary>${renderMatrixTable(matrix, tasks, `${title} ${wording.cell}`)}</details></div>`;
+/** Of columns behind those whose texts stand left. */
+function columnHeads(names: readonly string[]): readonly Markup[] {
+  return names.map((name) => html`<th scope="col">${name}</th>`);
 }
 
 function tableCell(value: number | null | undefined): Markup {
@@ -157,30 +133,33 @@ ${tableCell(score?.precision)}${tableCell(score?.recall)}<td>${score?.support ??
   });
   return html`<div class="scroll"><table class="matrix"><caption class="legend left">F1 after each task; then how far it fell
 from its best, precision, recall and entities in the test set, and F1 where the task is given, now; %</caption>
-<thead><tr><th scope="col" class="left">type</th>${after}<th scope="col">fell by</th><th scope="col">precision</th><th scope="col">recall</th>
-<th scope="col">entities</th><th scope="col">TIL F1</th></tr></thead><tbody>${rows}</tbody></table></div>`;
+<thead><tr><th scope="col" class="left">type</th>${after}${columnHeads(["fell by", "precision", "recall", "entities", "TIL F1"])}</tr></thead><tbody>${rows}</tbody></table></div>`;
 }
 
 function renderRouting({ record, figures: { routed, outOfScope }, wording }: Page): Markup | undefined {
   if (routed?.router === undefined && outOfScope === undefined) return undefined;
-  const { router } = routed ?? {};
-  const figures: (readonly [string, string])[] =
-    routed === undefined
+  const figures: readonly (readonly [string, number | undefined])[] = [
+    [wording.averages, routed?.headline],
+    ["first pass alone", routed?.firstPass],
+    ["task found", routed?.taskAccuracy],
+  ];
+  const settings: readonly Setting[] = [
+    ...figures.flatMap(([name, value]): Setting[] =>
+      value === undefined ? [] : [[name, `${formatPercent(value)} %`]],
+    ),
+    ...(routed === undefined
       ? []
       : [
-          [wording.averages, `${formatPercent(routed.headline)} %`],
-          ...(routed.firstPass === undefined
-            ? []
-            : [["first pass alone", `${formatPercent(routed.firstPass)} %`] as const]),
-          ...(routed.taskAccuracy === undefined
-            ? []
-            : [["task found", `${formatPercent(routed.taskAccuracy)} %`] as const]),
-          ["forgetting, points", formatPercent(routed.forgetting)],
-          ["forward passes an example", formatPasses(routed.passesPerExample)],
-        ];
+          ["forgetting, points", formatPercent(routed.forgetting)] as const,
+          ["forward passes an example", formatPasses(routed.passesPerExample)] as const,
+        ]),
+    ...(outOfScope === undefined ? [] : rejectionFigures(outOfScope)),
+  ];
   return html`<p class="note">A router on the frozen backbone's features says which class and task a text belongs to; where it
-is not sure, adapters may be asked in a second pass.${router && html` It is ${describeRouter(router, record.header.config)}.`}</p>
-${settingsList([...figures, ...(outOfScope === undefined ? [] : rejectionFigures(outOfScope))])}`;
+is not sure, adapters may be asked in a second pass.${
+    routed?.router && html` It is ${describeRouter(routed.router, record.header.config)}.`
+  }</p>
+${settingsList(settings)}`;
 }
 
 function renderLosses({ record }: Page): Markup | undefined {
@@ -198,7 +177,7 @@ Times are wall clock on the machine named below.</p>
 <p class="legend"><span><i class="key"></i>CIL</span> ${
     figures.routed && html`<span><i class="key routed"></i>routed</span> `
   }<span><i class="key til"></i>TIL</span></p>
-<div class="chart">${drawPasses(record.tasks, figures)}</div></div>
+<div class="chart">${drawPasses(figures)}</div></div>
 <div class="panel"><h3>Seconds per task</h3>
 <p class="legend"><span><i class="key" style="background:var(--ink);opacity:.82"></i>learning, ${formatSeconds(figures.trainSeconds)} in all</span>
 <span><i class="key" style="background:var(--muted);opacity:.42"></i>evaluating all tasks so far, ${formatSeconds(figures.evalSeconds)}</span></p>
@@ -206,54 +185,55 @@ Times are wall clock on the machine named below.</p>
 }
 
 function renderTasks({ record, figures, wording }: Page): Markup {
-  const cil = record.cil.at(-1);
-  const til = record.til.at(-1);
-  const routed = figures.routed?.matrix.at(-1);
+  const columns: readonly (readonly [string, (task: TaskRecord, index: number) => string])[] = [
+    ["train", ({ started }) => formatCount(started?.trainExamples)],
+    ["validation", ({ started }) => formatCount(started?.validationExamples)],
+    ["test", ({ started }) => formatCount(started?.testExamples)],
+    ["steps", ({ started }) => formatCount(started?.totalSteps)],
+    ["learned in", ({ learned }) => formatSeconds(learned?.seconds)],
+    ["best validation", bestValidation],
+    ["CIL at first", (_, task) => formatPercent(record.cil[task]?.[task])],
+    ...shownProtocols(figures).map(
+      ({ protocol, figures: { matrix } }) =>
+        [
+          `${protocolNames[protocol]} now`,
+          (_: TaskRecord, task: number) => formatPercent(matrix.at(-1)?.[task]),
+        ] as const,
+    ),
+  ];
   const rows = record.tasks.map(
     (
       task,
       index,
     ) => html`<tr class="task"><th scope="row">${index}</th><th scope="row" class="left"><bdi>${task.name}</bdi></th>
-<td>${optionalCount(task.started?.trainExamples)}</td><td>${optionalCount(task.started?.validationExamples)}</td><td>${optionalCount(task.started?.testExamples)}</td>
-<td>${optionalCount(task.started?.totalSteps)}</td><td>${formatSeconds(task.learned?.seconds)}</td><td>${bestValidation(task)}</td>
-<td>${formatPercent(record.cil[index]?.[index])}</td><td>${formatPercent(cil?.[index])}</td>${
-      routed && html`<td>${formatPercent(routed[index])}</td>`
-    }<td>${formatPercent(til?.[index])}</td></tr>
-<tr><td></td><td class="labels" colspan="${routed === undefined ? 10 : 11}">${remarksOf(task, wording)}${namesOf(task).map((label) => html`<bdi>${label}</bdi> `)}</td></tr>\n`,
+${columns.map(([, read]) => html`<td>${read(task, index)}</td>`)}</tr>
+<tr><td></td><td class="labels" colspan="${columns.length + 1}">${remarksOf(task, wording)}${namesOf(task).map((label) => html`<bdi>${label}</bdi> `)}</td></tr>\n`,
   );
   return html`<p class="note">In the order in which they were learned: ${wording.tasksNote}
 when it had just been learned and after ${figures.finished ? "the last task" : "the latest evaluation"}.</p>
-<div class="panel scroll"><table><thead><tr><th scope="col"></th><th scope="col" class="left">task</th><th scope="col">train</th><th scope="col">validation</th><th scope="col">test</th>
-<th scope="col">steps</th><th scope="col">learned in</th><th scope="col">best validation</th><th scope="col">CIL at first</th><th scope="col">CIL now</th>${
-    routed && html`<th scope="col">routed now</th>`
-  }<th scope="col">TIL now</th></tr></thead>
+<div class="panel scroll"><table><thead><tr><th scope="col"></th><th scope="col" class="left">task</th>${columnHeads(columns.map(([name]) => name))}</tr></thead>
 <tbody>${rows}</tbody></table></div>`;
 }
 
-function optionalCount(count: number | undefined): string {
-  return count === undefined ? missing : formatCount(count);
-}
-
 function bestValidation({ epochs }: TaskRecord): string {
-  const known = epochs.flatMap(({ validationAccuracy }) =>
-    validationAccuracy === undefined ? [] : [validationAccuracy],
-  );
+  const known = epochs.flatMap(({ validationAccuracy }) => validationAccuracy ?? []);
   return known.length === 0 ? missing : formatPercent(Math.max(...known));
 }
 
 function remarksOf(task: TaskRecord, { name, names }: Wording): string {
-  const { learned } = task;
+  const { stoppedEarly = false, truncatedTexts = 0 } = task.learned ?? {};
   const count = namesOf(task).length;
   const remarks = [
-    ...(learned?.stoppedEarly === true ? ["stopped early"] : []),
-    ...(learned !== undefined && learned.truncatedTexts > 0
-      ? [`${learned.truncatedTexts} texts cut to length`]
-      : []),
+    `${count} ${count === 1 ? name : names}`,
+    ...(stoppedEarly ? ["stopped early"] : []),
+    ...(truncatedTexts > 0 ? [`${truncatedTexts} texts cut to length`] : []),
   ];
-  return `${[`${count} ${count === 1 ? name : names}`, ...remarks].join(", ")}: `;
+  return `${remarks.join(", ")}: `;
 }
 
-function settingsList(entries: readonly (readonly [string, string])[], wide = false): Markup {
+type Setting = readonly [name: string, value: string];
+
+function settingsList(entries: readonly Setting[], wide = false): Markup {
   return html`<div class="panel"><dl class="settings${wide ? " wide" : ""}">${entries.map(
     ([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>\n`,
   )}</dl></div>`;

@@ -1,4 +1,4 @@
-import { type RampStep, ramps, type Theme, themes } from "./colour.ts";
+import { type RampStep, ramps, type Theme, themes } from "./charts/colour.ts";
 
 function variables(theme: Theme, ramp: readonly RampStep[]): string {
   const colours = Object.entries(theme).map(([name, value]) => `--${name}:${value};`);
@@ -6,7 +6,6 @@ function variables(theme: Theme, ramp: readonly RampStep[]): string {
   return colours.join("") + steps.join("");
 }
 
-/** The page's one style sheet. */
 export function buildStyle(): string {
   return `:root{color-scheme:light dark;${variables(themes.light, ramps.light)}}
 @media (prefers-color-scheme:dark){:root{${variables(themes.dark, ramps.dark)}}}
@@ -50,7 +49,7 @@ p{margin:0 0 10px}
 .key{display:inline-block;width:.72em;height:.72em;border-radius:2px;margin-right:.42em;background:var(--cil)}
 .key.til{background:var(--til)}
 .key.routed{background:var(--routed)}
-.key.floor{height:0;width:1.1em;border-radius:0;background:none;border-top:2px dashed var(--muted);vertical-align:middle}
+.key.baseline{height:0;width:1.1em;border-radius:0;background:none;border-top:2px dashed var(--muted);vertical-align:middle}
 .notice{background:var(--warnPanel);color:var(--ink);border-radius:12px;padding:14px 18px;margin:18px 0 0}
 .notice h2{font-size:14.5px;color:var(--warn);margin:0 0 3px}
 .notice ul{margin:0;padding-left:18px}

@@ -1,33 +1,31 @@
+/** A run's figures as aligned text for a terminal. */
 import { stripVTControlCharacters } from "node:util";
-import type { AccuracyMatrix, FloorMetrics, OutOfScopeMetrics, TypeMatrix } from "../core/record.ts";
-import { type ProtocolFigures, type RoutedFigures, type RunFigures, summarize } from "./figures.ts";
+import type { AccuracyMatrix, RunHeader, TypeMatrix } from "../core/record.ts";
+import {
+  type ProtocolFigures,
+  protocolNames,
+  type RunFigures,
+  shownProtocols,
+  summarize,
+} from "./record/figures.ts";
 import {
   formatBytes,
   formatPercent,
   formatPoints,
   formatSeconds,
   missing,
+  plural,
   shorten,
   withoutControls,
-} from "./format.ts";
-import { namesOf, type RunRecord, type TaskRecord } from "./record.ts";
+} from "./record/format.ts";
+import { namesOf, type RunRecord, type TaskRecord } from "./record/record.ts";
+import { type Wording, wordings } from "./record/wording.ts";
 import { describeRouter, formatPasses, rejectionFigures } from "./routing.ts";
-import { type Wording, wordings } from "./wording.ts";
 
 export interface TableOptions {
-  /** Bold and dim by ANSI escapes. */
   readonly color: boolean;
   /** Columns that may be filled; at least 64 are taken. */
   readonly width: number;
-}
-
-/** The options that suit a stream: colour only on a terminal, and not where `NO_COLOR` is set. */
-export function tableOptionsFor(
-  stream: { readonly isTTY?: boolean; readonly columns?: number },
-  env: Readonly<Record<string, string | undefined>> = process.env,
-): TableOptions {
-  const color = stream.isTTY === true && (env.NO_COLOR ?? "") === "";
-  return { color, width: stream.columns ?? 80 };
 }
 
 type Style = (text: string) => string;
@@ -39,21 +37,21 @@ interface Pen {
 }
 
 /**
- * A run's figures as aligned text: headline, matrices, tasks, cost. Fractions in percent with one decimal;
- * no line is longer than `width`, and there is no trailing space.
+ * Headline, matrices, tasks, cost. Fractions in percent with one decimal; no line is longer than `width`, and there is
+ * no trailing space.
  */
-export function renderTables(record: RunRecord, options: TableOptions): string {
-  const pen = penFor(options);
+export function renderTables(record: RunRecord, { color, width }: TableOptions): string {
+  const paint = (code: number): Style =>
+    color ? (text) => `\u001b[${code}m${text}\u001b[0m` : (text) => text;
+  const pen = { width: Math.max(64, width), strong: paint(1), faint: paint(2) };
   const figures = summarize(record);
   const wording = wordings[record.level];
   const blocks = [
-    renderHead(record, figures, wording, pen),
-    renderHeadline(record, figures, wording, pen),
+    renderHead(record.header, figures, wording, pen),
+    renderHeadline(record.header, figures, wording, pen),
     renderMatrix(`CIL ${wording.cell}, %`, record.cil, pen),
     renderMatrix(`TIL ${wording.cell}, %`, record.til, pen),
-    ...(figures.routed === undefined
-      ? []
-      : [renderMatrix(`routed ${wording.cell}, %`, figures.routed.matrix, pen)]),
+    renderMatrix(`routed ${wording.cell}, %`, figures.routed?.matrix ?? [], pen),
     renderTypes(figures.cil.typeMatrix, pen),
     renderTasks(record.tasks, figures, wording, pen),
     renderCost(figures, pen),
@@ -66,13 +64,7 @@ export function renderTables(record: RunRecord, options: TableOptions): string {
     .trimEnd()}\n`;
 }
 
-function penFor({ color, width }: TableOptions): Pen {
-  const paint = (code: number): Style =>
-    color ? (text) => `\u001b[${code}m${text}\u001b[0m` : (text) => text;
-  return { width: Math.max(64, width), strong: paint(1), faint: paint(2) };
-}
-
-function renderHead({ header }: RunRecord, figures: RunFigures, wording: Wording, pen: Pen): string[] {
+function renderHead(header: RunHeader, figures: RunFigures, wording: Wording, pen: Pen): string[] {
   const title = `${header.backbone.name}, ${plural(figures.totalTasks, "task")}, ${plural(figures.totalLabels, wording.name)}, seed ${header.seed}`;
   const state = figures.finished
     ? []
@@ -80,97 +72,60 @@ function renderHead({ header }: RunRecord, figures: RunFigures, wording: Wording
   return [pen.strong(shorten(withoutControls(title), pen.width)), ...state, ""];
 }
 
-function plural(count: number, noun: string): string {
-  return `${count} ${noun}${count === 1 ? "" : "s"}`;
-}
-
-/** A figure's name, and how it is read off a protocol. */
 type HeadlineRow = readonly [string, (figures: ProtocolFigures) => string];
 
 function headlineRows({ cil, til, finished }: RunFigures, wording: Wording): readonly HeadlineRow[] {
-  const known = (of: (figures: ProtocolFigures) => number | undefined) =>
-    of(cil) !== undefined || of(til) !== undefined;
+  const where = (figure: "forwardTransfer" | "exactMatch", row: HeadlineRow): readonly HeadlineRow[] =>
+    (cil[figure] ?? til[figure]) === undefined ? [] : [row];
   return [
     [`${finished ? wording.headline : wording.headlineSoFar}, %`, (each) => formatPercent(each.headline)],
     [`${wording.second}, %`, (each) => formatPercent(each.second)],
     [`${wording.incremental}, %`, (each) => formatPercent(each.incremental)],
     ["forgetting, points", (each) => formatPercent(each.forgetting)],
     ["backward transfer, points", (each) => formatPoints(each.backwardTransfer)],
-    ...(known((each) => each.forwardTransfer)
-      ? [["forward transfer, points", (each) => formatPoints(each.forwardTransfer)] satisfies HeadlineRow]
-      : []),
-    ...(known((each) => each.exactMatch)
-      ? [["free answers, exact match, %", (each) => formatPercent(each.exactMatch)] satisfies HeadlineRow]
-      : []),
+    ...where("forwardTransfer", ["forward transfer, points", (each) => formatPoints(each.forwardTransfer)]),
+    ...where("exactMatch", ["free answers, exact match, %", (each) => formatPercent(each.exactMatch)]),
     ["forward passes an example", (each) => formatPasses(each.passesPerExample)],
   ];
 }
 
-function renderHeadline({ header }: RunRecord, figures: RunFigures, wording: Wording, pen: Pen): string[] {
-  const { cil, til, routed, outOfScope, floor, belowFloor, tilChanged } = figures;
-  const columns: readonly (readonly [string, ProtocolFigures])[] = [
-    ["CIL", cil],
-    ...(routed === undefined ? [] : [["routed", routed] as const]),
-    ["TIL", til],
-  ];
-  const line = (name: string, cells: readonly string[]) =>
-    name.padEnd(33) + cells.map((cell) => cell.padStart(7)).join("");
+function renderHeadline(header: RunHeader, figures: RunFigures, wording: Wording, pen: Pen): string[] {
+  const { belowBaseline, tilChanged } = figures;
+  const columns = shownProtocols(figures);
+  const line = (name: string, cell: (column: (typeof columns)[number]) => string) =>
+    name.padEnd(33) + columns.map((column) => cell(column).padStart(7)).join("");
+  const changed = `TIL changed after learning, which must not happen: task ${tilChanged.join(", ")}`;
   return [
-    pen.strong(
-      line(
-        "",
-        columns.map(([name]) => name),
-      ),
-    ),
-    ...headlineRows(figures, wording).map(([name, read]) =>
-      line(
-        name,
-        columns.map(([, protocol]) => read(protocol)),
-      ),
-    ),
-    ...(routed === undefined ? [] : routedLines(routed, header, pen)),
-    ...(outOfScope === undefined ? [] : wrapPlain(rejectionLine(outOfScope), pen.width)),
-    ...(floor === undefined ? [] : [floorLine(floor)]),
-    ...(belowFloor.length === 0 ? [] : [pen.strong(`Below the floor: ${belowFloor.join(", ")}.`)]),
+    pen.strong(line("", ({ protocol }) => protocolNames[protocol])),
+    ...headlineRows(figures, wording).map(([name, read]) => line(name, (column) => read(column.figures))),
+    ...remarksOn(figures, header).flatMap((remark) => wrap(remark, pen.width, "")),
+    ...(belowBaseline.length === 0 ? [] : [pen.strong(`Below the baseline: ${belowBaseline.join(", ")}.`)]),
     tilChanged.length === 0
       ? pen.faint("TIL's forgetting is 0 by construction.")
-      : pen.strong(
-          shorten(
-            `TIL changed after learning, which must not happen: task ${tilChanged.join(", ")}`,
-            pen.width,
-          ),
-        ),
+      : pen.strong(shorten(changed, pen.width)),
     "",
   ];
 }
 
-function floorLine({ method, cil, til }: FloorMetrics): string {
-  return `Floor (${method}, no network): CIL ${formatPercent(cil)} %, TIL ${formatPercent(til)} %`;
-}
-
-/** What the table does not hold: how the routed column comes about. */
-function routedLines(
-  { taskAccuracy, firstPass, router }: RoutedFigures,
-  { config }: RunRecord["header"],
-  { width }: Pen,
-): string[] {
-  const parts = [
+/** What the table of headline figures does not hold: how the routed column comes about, rejection, the baseline. */
+function remarksOn({ routed, outOfScope, baseline }: RunFigures, { config }: RunHeader): string[] {
+  const { taskAccuracy, firstPass, router } = routed ?? {};
+  const found = [
     ...(taskAccuracy === undefined ? [] : [`the task is found for ${formatPercent(taskAccuracy)} %`]),
     ...(firstPass === undefined ? [] : [`first pass alone ${formatPercent(firstPass)} %`]),
   ];
+  const rejection = outOfScope && rejectionFigures(outOfScope).map(([name, value]) => `${name} ${value}`);
   return [
-    ...(parts.length === 0 ? [] : wrapPlain(`Routed: ${parts.join("; ")}`, width)),
-    ...(router === undefined ? [] : wrapPlain(`Router: ${describeRouter(router, config)}.`, width)),
-  ];
-}
-
-function rejectionLine(figures: OutOfScopeMetrics): string {
-  const named = rejectionFigures(figures).map(([name, value]) => `${name} ${value}`);
-  return `Out of scope: ${named.join("; ")}`;
+    found.length > 0 && `Routed: ${found.join("; ")}`,
+    router && `Router: ${describeRouter(router, config)}.`,
+    rejection && `Out of scope: ${rejection.join("; ")}`,
+    baseline &&
+      `Baseline (${baseline.method}, no network): CIL ${formatPercent(baseline.cil)} %, TIL ${formatPercent(baseline.til)} %`,
+  ].filter((remark) => typeof remark === "string");
 }
 
 /** Four characters a cell, so that fifteen tasks fit 80 columns: `97.3`, `100`, ` 0.0`. */
-function formatCell(value: number | null): string {
+function formatCell(value: number | null | undefined): string {
   const text = formatPercent(value);
   return (text === "100.0" ? "100" : text).padStart(4);
 }
@@ -183,16 +138,14 @@ function renderMatrix(title: string, matrix: AccuracyMatrix, pen: Pen): string[]
   if (matrix.length === 0) return [];
   const label = Math.max(2, String(matrix.length - 1).length);
   const perBlock = Math.max(1, Math.floor((pen.width - label) / 5));
-  const heading = (text: string) =>
-    pen.strong(text) + pen.faint("  (row: after learning task, column: on task)");
-  const lines = [heading(title)];
+  const lines = [pen.strong(title) + pen.faint("  (row: after learning task, column: on task)")];
   for (let from = 0; from < matrix.length; from += perBlock) {
     const columns = matrix.slice(from, from + perBlock).map((_, offset) => from + offset);
     lines.push(pen.faint(" ".repeat(label) + columns.map((j) => String(j).padStart(5)).join("")));
     for (const [k, row] of matrix.entries()) {
       if (k < from) continue;
       const cells = columns.map((j) => {
-        const text = formatCell(row[j] ?? null);
+        const text = formatCell(row[j]);
         return ` ${j > k ? pen.faint(text) : j === k ? pen.strong(text) : text}`;
       });
       lines.push(pen.faint(String(k).padStart(label)) + cells.join(""));
@@ -211,11 +164,35 @@ function renderTypes(matrix: TypeMatrix | undefined, pen: Pen): string[] {
     pen.strong("CIL F1 by type, %") + pen.faint("  (column: after learning task; fell: best − last)");
   const columns = tasks.map((k) => String(k).padStart(5)).join("");
   const rows = matrix.types.map((type, i) => {
-    const cells = tasks.map((k) => ` ${formatCell(matrix.f1[i]?.[k] ?? null)}`).join("");
+    const cells = tasks.map((k) => ` ${formatCell(matrix.f1[i]?.[k])}`).join("");
     const fell = formatPercent(matrix.forgetting[i]).padStart(8);
-    return fitColumns(withoutControls(stripVTControlCharacters(type)), name) + cells + fell;
+    return fitColumns(printable(type), name) + cells + fell;
   });
   return [heading, pen.faint(`${" ".repeat(name)}${columns}${"fell".padStart(8)}`), ...rows, ""];
+}
+
+interface TaskColumn {
+  readonly title: string;
+  readonly width: number;
+  readonly read: (task: TaskRecord, index: number) => string;
+}
+
+function taskColumns(figures: RunFigures, { names }: Wording): readonly TaskColumn[] {
+  const lastValidation = ({ epochs }: TaskRecord) =>
+    epochs.findLast(({ validationAccuracy }) => validationAccuracy !== undefined)?.validationAccuracy;
+  return [
+    { title: names, width: 6, read: (task) => String(namesOf(task).length) },
+    { title: "loss", width: 15, read: formatLosses },
+    { title: "val", width: 5, read: (task) => formatPercent(lastValidation(task)) },
+    ...shownProtocols(figures).map(
+      ({ protocol, figures: { averages } }): TaskColumn => ({
+        title: protocolNames[protocol],
+        width: protocol === "routed" ? 6 : 5,
+        read: (_, k) => formatPercent(averages[k]),
+      }),
+    ),
+    { title: "learned in", width: 12, read: ({ learned }) => formatSeconds(learned?.seconds) },
+  ];
 }
 
 function renderTasks(
@@ -224,54 +201,32 @@ function renderTasks(
   wording: Wording,
   pen: Pen,
 ): string[] {
-  const { routed } = figures;
+  const columns = taskColumns(figures, wording);
   const label = Math.max(2, String(tasks.length - 1).length);
-  const name = Math.min(24, Math.max(4, pen.width - (routed === undefined ? 56 : 63) - label));
-  const widths = [6, 15, 5, 5, ...(routed === undefined ? [] : [6]), 5, 12];
-  const line = ([number, task, ...cells]: readonly [string, string, ...string[]]) =>
+  const taken = columns.reduce((sum, { width }) => sum + width + 1, 0);
+  const name = Math.min(24, Math.max(4, pen.width - taken - 2 - label));
+  const line = (number: string, task: string, cell: (column: TaskColumn) => string) =>
     [
       number.padStart(label),
       fitColumns(task, name),
-      ...cells.map((cell, i) => cell.padStart(widths[i] ?? 0)),
+      ...columns.map((column) => cell(column).padStart(column.width)),
     ].join(" ");
-  const ifRouted = (cell: string) => (routed === undefined ? [] : [cell]);
-  const head = line([
-    "",
-    "task",
-    wording.names,
-    "loss",
-    "val",
-    "CIL",
-    ...ifRouted("routed"),
-    "TIL",
-    "learned in",
-  ]);
-  const rows = tasks.map((task, k) =>
-    line([
-      String(k),
-      withoutControls(stripVTControlCharacters(task.name)),
-      String(namesOf(task).length),
-      formatLosses(task),
-      formatPercent(
-        task.epochs.findLast((epoch) => epoch.validationAccuracy !== undefined)?.validationAccuracy,
-      ),
-      formatPercent(figures.cil.averages[k]),
-      ...ifRouted(formatPercent(routed?.averages[k])),
-      formatPercent(figures.til.averages[k]),
-      formatSeconds(task.learned?.seconds),
-    ]),
-  );
-  const caption = `CIL${routed === undefined ? "" : ", routed"} and TIL: ${wording.averages} after learning the task, %`;
+  const head = line("", "task", ({ title }) => title);
+  const rows = tasks.map((task, k) => line(String(k), printable(task.name), ({ read }) => read(task, k)));
+  const shown = figures.routed === undefined ? "CIL and TIL" : "CIL, routed and TIL";
+  const caption = `${shown}: ${wording.averages} after learning the task, %`;
   return [pen.strong(head), ...rows, pen.faint(shorten(caption, pen.width)), ""];
 }
 
 /** First and last mean loss of an epoch, or of the steps where no epoch has ended. */
 function formatLosses({ epochs, steps }: TaskRecord): string {
   const losses = epochs.length > 0 ? epochs.map((epoch) => epoch.meanLoss) : steps.map((step) => step.loss);
-  const first = losses[0];
-  const last = losses[losses.length - 1];
-  if (first === undefined || last === undefined) return missing;
-  return losses.length === 1 ? first.toFixed(3) : `${first.toFixed(3)} → ${last.toFixed(3)}`;
+  const ends = losses.length > 1 ? [losses[0], losses.at(-1)] : losses;
+  return ends.length === 0 ? missing : ends.map((loss) => loss?.toFixed(3)).join(" → ");
+}
+
+function printable(text: string): string {
+  return withoutControls(stripVTControlCharacters(text));
 }
 
 /** Cuts and pads to a width in columns, not code units: East Asian and emoji characters take two. */
@@ -291,41 +246,29 @@ function fitColumns(text: string, width: number): string {
 const wide = /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Hangul}\p{Emoji_Presentation}]/u;
 
 function renderCost(figures: RunFigures, pen: Pen): string[] {
-  const rows: readonly (readonly [string, string])[] = [
-    ["training", formatSeconds(figures.trainSeconds)],
-    ["evaluation", formatSeconds(figures.evalSeconds)],
-    ["peak memory", formatBytes(figures.peakRssBytes)],
+  return [
+    pen.strong("cost"),
+    `training     ${formatSeconds(figures.trainSeconds)}`,
+    `evaluation   ${formatSeconds(figures.evalSeconds)}`,
+    `peak memory  ${formatBytes(figures.peakRssBytes)}`,
+    "",
   ];
-  return [pen.strong("cost"), ...rows.map(([name, value]) => `${name.padEnd(12)} ${value}`), ""];
 }
 
 function renderWarnings({ warnings }: RunRecord, pen: Pen): string[] {
   if (warnings.length === 0) return [];
-  return [
-    pen.strong("notes"),
-    ...warnings.flatMap((warning) => wrap(withoutControls(stripVTControlCharacters(warning)), pen.width)),
-  ];
+  return [pen.strong("notes"), ...warnings.flatMap((warning) => wrap(printable(warning), pen.width, "- "))];
 }
 
-/** As an item of a list. */
-function wrap(text: string, width: number): string[] {
-  return broken(text, width - 2).map((line, index) => (index === 0 ? `- ${line}` : `  ${line}`));
-}
-
-/** Lines after the first are set in. */
-function wrapPlain(text: string, width: number): string[] {
-  return broken(text, width - 2).map((line, index) => (index === 0 ? line : `  ${line}`));
-}
-
-/** Lines of at most `width`, broken at spaces where there are any. */
-function broken(text: string, width: number): string[] {
+/** Lines of at most `width`, broken at spaces where there are any; those after the first are set in. */
+function wrap(text: string, width: number, prefix: string): string[] {
   const lines: string[] = [];
   let rest = text.replaceAll(/\s+/g, " ").trim();
-  while (rest.length > width) {
-    const space = rest.lastIndexOf(" ", width);
-    const end = space > 0 ? space : width;
+  while (rest.length > width - 2) {
+    const space = rest.lastIndexOf(" ", width - 2);
+    const end = space > 0 ? space : width - 2;
     lines.push(rest.slice(0, end));
     rest = rest.slice(end).trimStart();
   }
-  return [...lines, rest];
+  return [...lines, rest].map((line, index) => (index === 0 ? prefix : "  ") + line);
 }

@@ -1,5 +1,5 @@
 import * as ort from "onnxruntime-node";
-import { EngineError } from "../core/errors.ts";
+import { EngineError, messageOf } from "../core/errors.ts";
 import type { DType, HostTensor } from "../core/tensor.ts";
 import type { Graph } from "../graph/types.ts";
 import { emitOnnx, outputName } from "../onnx/emit.ts";
@@ -54,7 +54,7 @@ class NodeExecutable implements Executable {
         Array.from(this.graph.outputs.keys(), (name) => [name, fromEngine(name, results[outputName(name)])]),
       );
     } catch (cause) {
-      throw new EngineError(`the engine failed: ${cause instanceof Error ? cause.message : String(cause)}`, {
+      throw new EngineError(`the engine failed: ${messageOf(cause)}`, {
         cause,
       });
     }
@@ -98,10 +98,10 @@ export const nodeRuntime: Runtime = {
         await ort.InferenceSession.create(bytes, sessionOptions(weightsFolder, options)),
       );
     } catch (cause) {
-      throw new EngineError(
-        `the engine refused the graph: ${cause instanceof Error ? cause.message : String(cause)}`,
-        { cause, ...(weightsFolder === undefined ? {} : { hint: `weights are read from ${weightsFolder}` }) },
-      );
+      throw new EngineError(`the engine refused the graph: ${messageOf(cause)}`, {
+        cause,
+        ...(weightsFolder === undefined ? {} : { hint: `weights are read from ${weightsFolder}` }),
+      });
     }
   },
 };

@@ -2,8 +2,8 @@ import { setImmediate as nextTick } from "node:timers/promises";
 import { EngineError } from "../core/errors.ts";
 import type { Rng } from "../core/random.ts";
 import { asFloat32, float32, type HostTensor, int64 } from "../core/tensor.ts";
-import { collate, planBatches } from "../data/batching.ts";
-import type { Encoding } from "../data/tokenizer.ts";
+import { collate, planBatches } from "../data/encoding/batching.ts";
+import type { Encoding } from "../data/encoding/tokenizer.ts";
 import { poolingWeights, tokenFeeds } from "../nn/features.ts";
 import { HEAD_PREFIX } from "../nn/heads.ts";
 import { AdamW, clipGradients, type Trainable } from "../optim/adamw.ts";
@@ -29,7 +29,7 @@ export interface TrainingOptions {
   /** Largest global norm of the gradients; absent: not clipped. */
   readonly gradientClipping?: number;
   /** Stop after this many epochs without a better validation accuracy, and keep the best epoch's values. */
-  readonly earlyStopping?: { readonly patience: number };
+  readonly earlyStopping?: { readonly patience: number } | undefined;
   readonly backboneDropout: boolean;
 }
 

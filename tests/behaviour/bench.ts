@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { encodeSentenceTasks, encodeWordTasks } from "../../src/prepare/encode.ts";
+import { encodeSentenceTasks, encodeWordTasks } from "../../src/benchmark/prepare/encode.ts";
 import { writeTinyDecoder, writeTinyFamily, writeTinyModel } from "../support/tinyModels.ts";
 import { type Dataset, datasets, type Sentence, textTask } from "./data.ts";
 import type { BackboneName, DatasetName } from "./scenario.ts";

@@ -97,14 +97,14 @@ async function tensorFolders(folder: string): Promise<(readonly [owner: string, 
   );
   return [
     ...manifest.tasks.map(({ name, adapter }) => [name, join(folder, adapter.folder)] as const),
-    ["all", folder],
+    ["all", join(folder, "router")],
   ];
 }
 
 async function readTensors(folders: readonly (readonly [owner: string, folder: string])[]) {
   const found = new Map<string, Tensor>();
   for (const [owner, folder] of folders) {
-    for (const file of (await readdir(folder)).sort()) {
+    for (const file of (await readdir(folder).catch(() => [])).sort()) {
       const part = parts[file];
       if (part === undefined) continue;
       const { tensors, metadata } = decodeSafetensors(await readFile(join(folder, file)), file);
@@ -170,8 +170,8 @@ async function generate(folder: string, tasks: Predictor["tasks"], { data, route
   if (routed) forms.routed = {};
   const answers: Answers = new Map();
   for (const [form, options] of Object.entries(forms)) {
-    await using generator = await openGenerator(folder, { ...options, threads: 1 });
-    const said = await generator.complete(datasets[data].questions, { maxNewTokens: newTokens });
+    await using generator = await openGenerator(folder, { threads: 1 });
+    const said = await generator.generate(datasets[data].questions, { ...options, maxNewTokens: newTokens });
     answers.set(
       `generated ${form}`,
       said.map(({ completion, task = "" }) => ({ completion, task })),

@@ -37,6 +37,7 @@ export interface Settings {
   method: Lora | PromptTuning;
   head: { kind: "none" } | { kind: "linear" } | { kind: "cosine"; scale: "learnable" | number };
   level: "sentence" | "word";
+  outside?: "own" | "first";
   feature?: { pooling: "cls" | "mean" | "last" | "pooler" | "peft-first"; normalize: boolean };
   prompt?: string;
   router?: StatisticsRouter | { kind: "newlora" | "newlora-frozen"; topTasks: number };

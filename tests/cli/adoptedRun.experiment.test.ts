@@ -20,17 +20,17 @@ test("a run that goes on learning is marked as such in its reports, and what sta
   expect(await succeed("report", run)).not.toMatch(/is a store by now/);
 
   const record = (await readdir(run)).filter((name) =>
-    /^(config|events|metrics|report|\w+_matrix)/.test(name),
+    /^(config|events|metrics|predictions|report|\w+_matrix)/.test(name),
   );
   expect(await succeed("forget", run, "--class", "aa")).toBe(
     `${[
       "version 2: forgot 1 class (aa), 44 feature rows",
       "adapters that saw it in training and stay, without a slot for it: task-0",
-      "fitted to it and deleted: router.safetensors, routing.json",
       `the experiment's own record, which stays and may name it: ${record.sort().join(", ")}`,
       "kept and still holding it, for rollback: versions 1; --purge deletes them",
     ].join("\n")}\n`,
   );
+  expect(await readdir(run)).not.toContain("router");
   expect(await succeed("forget", run, "--purge")).toBe(
     "version 2: deleted the versions before it, and what they alone held: 1\n" +
       `the experiment's own record, which stays and may name it: ${record.join(", ")}\n`,

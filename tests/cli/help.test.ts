@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { packageRoot } from "../../src/app/packageInfo.ts";
+import { packageRoot } from "../../src/core/packageInfo.ts";
 import { accrete } from "../support/cli.ts";
 
 const commands = [
@@ -10,6 +10,8 @@ const commands = [
   ["report"],
   ["compare"],
   ["predict"],
+  ["evaluate"],
+  ["errors"],
   ["generate"],
   ["init"],
   ["learn"],

@@ -1,11 +1,12 @@
 import { mkdir, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { RunFolder } from "../../src/app/runFolder.ts";
+import { beginRun, openRunFolder } from "../../src/experiment/runFolder.ts";
 import { accrete } from "../support/cli.ts";
 import { temporaryFolder } from "../support/folders.ts";
 import { header } from "../support/records.ts";
 import { configAt, writeConfig } from "../support/runs.ts";
+import { adapterTask } from "../support/states.ts";
 
 describe("run", () => {
   test("refuses a folder that is not empty with exit 2, and names the ways out", async () => {
@@ -45,14 +46,13 @@ describe("other folders", () => {
   test("inspect of a run lists its tasks and checks its files", async () => {
     const config = configAt(await temporaryFolder());
     {
-      await using run = await RunFolder.create(config);
-      await run.begin(header);
-      const files = new Map([["adapter_config.json", new TextEncoder().encode("{}")]]);
-      await run.commitTask({ name: "Travel", labels: ["fly", "stay"] }, files);
+      await using workspace = (await openRunFolder(config, {})).workspace;
+      await beginRun(workspace, config, { ...header, seed: config.seed });
+      await workspace.commit({ tasks: [adapterTask("Travel")] });
     }
     const { exitCode, out } = await accrete("inspect", config.out);
     expect(exitCode).toBe(0);
-    expect(out).toMatch(/^Travel +2 +adapters\/travel +[0-9a-f]{12}$/m);
+    expect(out).toMatch(/^Travel +3 +adapters\/travel +[0-9a-f]{12}$/m);
     await writeFile(join(config.out, "adapters/travel/adapter_config.json"), "{ }");
     const damaged = await accrete("inspect", config.out, "--json");
     expect(damaged).toMatchObject({ exitCode: 2, out: "" });
@@ -74,8 +74,8 @@ describe("other folders", () => {
 
     const config = configAt(await temporaryFolder());
     {
-      await using run = await RunFolder.create(config);
-      await run.begin(header);
+      await using workspace = (await openRunFolder(config, {})).workspace;
+      await beginRun(workspace, config, { ...header, seed: config.seed });
       await expect(clearEarlierRun(config.out)).rejects.toThrow(/is being written/);
     }
     await clearEarlierRun(config.out);

@@ -2,11 +2,11 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { formatSummary, summarise } from "../../src/cli/commands/seeds.ts";
-import { formatFailure } from "../../src/cli/failure.ts";
-import { formatBytes, formatDuration } from "../../src/cli/format.ts";
-import { readLines } from "../../src/cli/lines.ts";
-import { ProgressPrinter } from "../../src/cli/progress.ts";
-import { quote } from "../../src/cli/shell.ts";
+import { formatFailure } from "../../src/cli/terminal/failure.ts";
+import { formatBytes, formatDuration } from "../../src/cli/terminal/format.ts";
+import { readLines } from "../../src/cli/terminal/lines.ts";
+import { ProgressPrinter } from "../../src/cli/terminal/progress.ts";
+import { quote } from "../../src/cli/terminal/shell.ts";
 import { ConfigError, DataError, EngineError } from "../../src/core/errors.ts";
 import { spreadOf } from "../../src/core/spread.ts";
 import { listeningTerminal } from "../support/cli.ts";
@@ -158,27 +158,27 @@ training 3 s a seed on average
   });
 });
 
-test("the seeds' summary has a router's figures and the floor where every run has them", () => {
+test("the seeds' summary has a router's figures and the baseline where every run has them", () => {
   const routed = { ...metrics.cil, averageAccuracy: 0.85, passesPerExample: 1.5, taskAccuracy: 0.95 };
-  const floor = { method: "n-grams", cil: 0.5, til: 0.6, seconds: 1 };
-  const one = { ...metrics, routed, floor };
-  const other = { ...one, floor: { ...floor, cil: 0.7 } };
+  const baseline = { method: "n-grams", cil: 0.5, til: 0.6, seconds: 1 };
+  const one = { ...metrics, routed, baseline };
+  const other = { ...one, baseline: { ...baseline, cil: 0.7 } };
   const text = formatSummary(summarise([1, 2], [one, other]));
   expect(text).toMatch(/^ +CIL +routed +TIL$/m);
   expect(text).toMatch(/^average accuracy +90\.00 ± 0\.00 +85\.00 ± 0\.00 +90\.00 ± 0\.00$/m);
   expect(text).toContain("routed: task found 95.00 ± 0.00; 1.50 passes an example\n");
   expect(text).toContain(
-    "floor, a classifier of spellings without a network: CIL 60.00 ± 14.14, TIL 60.00 ± 0.00\n",
+    "baseline, a classifier of spellings without a network: CIL 60.00 ± 14.14, TIL 60.00 ± 0.00\n",
   );
   expect(
     summarise(
       [1, 2],
-      [one, { ...one, floor: undefined }].map(({ floor: own, ...rest }) => ({
+      [one, { ...one, baseline: undefined }].map(({ baseline: own, ...rest }) => ({
         ...rest,
-        ...(own && { floor: own }),
+        ...(own && { baseline: own }),
       })),
     ),
-  ).not.toHaveProperty("floor");
+  ).not.toHaveProperty("baseline");
 });
 
 describe("readLines", () => {
@@ -205,7 +205,9 @@ describe("readLines", () => {
   });
 
   test("names the line that is not UTF-8", async () => {
-    await expect(linesOf(Buffer.from([0x61, 0x0a, 0xe9, 0x0a]))).rejects.toThrow(/line 2: not UTF-8/);
+    await expect(linesOf(Buffer.from([0x61, 0x0a, 0xe9, 0x0a]))).rejects.toThrow(
+      /line 2: the file is not UTF-8/,
+    );
   });
 
   test("a missing file is a DataError", async () => {

@@ -2,7 +2,7 @@ import { spawn } from "node:child_process";
 import { readdir, readFile, rename } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
-import { parseEvents } from "../../src/report/record.ts";
+import { parseEvents } from "../../src/report/record/record.ts";
 import { commandLine, spawnAccrete } from "../support/cli.ts";
 import { bytesBelow, folderOfTestFile } from "../support/folders.ts";
 import { writeTinyExperiment } from "../support/tinyStreams.ts";
@@ -48,6 +48,7 @@ describe("accrete run, from its first step to its last", () => {
       "events.jsonl",
       "manifest.json",
       "metrics.json",
+      "predictions.jsonl",
       "report.html",
       "til_matrix.csv",
     ]);

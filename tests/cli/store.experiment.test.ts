@@ -1,7 +1,7 @@
 import { readdir, writeFile } from "node:fs/promises";
 import { beforeAll, describe, expect, test } from "vitest";
-import { classTable } from "../../src/cli/commands/ls.ts";
-import { stoppable } from "../../src/cli/stoppable.ts";
+import { classTable } from "../../src/cli/commands/store/ls.ts";
+import { stoppable } from "../../src/cli/terminal/stoppable.ts";
 import { DataError } from "../../src/core/errors.ts";
 import { accrete, ask } from "../support/cli.ts";
 import { folderOfTestFile, temporaryFolder } from "../support/folders.ts";
@@ -130,8 +130,9 @@ describe("what goes wrong is said with what to do, and exits 2", () => {
     expect(await refusal("init", at("x"), "--backbone", model, "--set", "router.layers=[9]")).toContain(
       "router.layers",
     );
-    expect(await refusal("init", at("x"), "--backbone", model, "--set", "router.kind=newlora")).toContain(
-      "has a selection network",
+    const network = ["--set", "router.kind=newlora", "--set", "level=word"];
+    expect(await refusal("init", at("x"), "--backbone", model, ...network)).toContain(
+      "NewLoRA's network reads a sentence's vector",
     );
     const set = ["--set", "method.layers=1", "--set", "method.bias=all"];
     expect(await refusal("init", at("x"), "--backbone", model, ...set)).toContain("bias: all");
@@ -146,12 +147,12 @@ describe("what goes wrong is said with what to do, and exits 2", () => {
     expect(await readdir(folder)).not.toContain("x");
     const short = ["--set", "router=lda", "--set", "router.rejectRate=0.1"];
     expect(await refusal("init", at("x"), "--backbone", model, ...short)).toContain("write router.kind");
-    expect(await refusal("ls", at("x"))).toContain("no store there");
+    expect(await refusal("ls", at("x"))).toContain("no run there, and no store");
   });
 
   test("learn", async () => {
     expect(await refusal("learn", at("x"), "--task", "t", at("aabb.jsonl"))).toMatch(
-      /no store there.*accrete init.*accrete learn <store> --backbone/s,
+      /no run there, and no store.*accrete init.*accrete learn <store> --backbone/s,
     );
     expect(await refusal("predict", at("x"), "a text")).toMatch(/no run there, and no store.*accrete init/s);
     expect(await refusal("learn", known, "--task", "one", at("ccdd.jsonl"))).toMatch(
@@ -173,18 +174,18 @@ describe("what goes wrong is said with what to do, and exits 2", () => {
   });
 
   test("forget, ls and rollback", async () => {
-    expect(await refusal("forget", at("x"), "--class", "aa")).toContain("no store there");
+    expect(await refusal("forget", at("x"), "--class", "aa")).toContain("no run there, and no store");
     expect(await refusal("forget", known)).toContain("either --class or --task");
     expect(await refusal("forget", known, "--class", "aaa")).toContain('did you mean "aa"?');
     expect(await refusal("forget", known, "--task", "oen")).toContain('did you mean "one"?');
-    expect(await refusal("ls", at("x"))).toContain("no store there");
-    expect(await refusal("rollback", at("x"))).toContain("no store there");
+    expect(await refusal("ls", at("x"))).toContain("no run there, and no store");
+    expect(await refusal("rollback", at("x"))).toContain("no run there, and no store");
     expect(await refusal("rollback", known, "--to", "9")).toMatch(/version 9 is not kept.*kept: 1/s);
     expect(await refusal("rollback", known, "--to", "2")).toContain("is at version 2 already");
   });
 
   test("merge", async () => {
-    expect(await refusal("merge", known, at("x"), "--out", at("m"))).toContain("no store there");
+    expect(await refusal("merge", known, at("x"), "--out", at("m"))).toContain("no run there, and no store");
     expect(await refusal("merge", known, known, "--out", known)).toMatch(/holds a store .* already/);
     expect(await refusal("merge", known, known)).toContain("required option '--out <folder>' not specified");
     const layers = at("layers");

@@ -1,11 +1,11 @@
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { DataError } from "../../src/core/errors.ts";
+import { textKey } from "../../src/data/checks.ts";
+import type { TaskStream } from "../../src/data/files/types.ts";
 import { markEntities } from "../../src/data/recipes.ts";
-import { textKey } from "../../src/data/split.ts";
 import { loadStream } from "../../src/data/stream.ts";
 import { streamSchema } from "../../src/data/streamSpec.ts";
-import type { TaskStream } from "../../src/data/types.ts";
 import { refusalOf } from "../support/errors.ts";
 import { folderWith } from "../support/folders.ts";
 import { shared } from "../support/shared.ts";

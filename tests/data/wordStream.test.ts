@@ -1,9 +1,9 @@
 import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { ConfigError, DataError } from "../../src/core/errors.ts";
+import { DataError } from "../../src/core/errors.ts";
 import { createRng } from "../../src/core/random.ts";
-import type { TaggedSentence } from "../../src/data/conll.ts";
+import type { TaggedSentence } from "../../src/data/files/conll.ts";
 import { sampleAll, sampleGreedily } from "../../src/data/wordSampling.ts";
 import {
   buildWordStream,
@@ -71,10 +71,6 @@ describe("entity types", () => {
     expect(divideTypes(types, { base: 2, increment: 2 })).toEqual([["a", "b"], ["c", "d"], ["e"]]);
     expect(divideTypes(types, { base: 5, increment: 1 })).toEqual([types]);
     expect(() => divideTypes(types, { base: 6, increment: 1 })).toThrow(/asks for 6 entity types/);
-    for (const bad of [0, -1, 1.5, Number.NaN]) {
-      expect(() => divideTypes(types, { base: bad, increment: 1 })).toThrow(ConfigError);
-      expect(() => divideTypes(types, { base: 1, increment: bad })).toThrow(/stream\.increment/);
-    }
   });
 });
 

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
-import { allCombinations, checkCombination, families } from "../../src/app/combinations.ts";
+import { allCombinations, checkCombination, families } from "../../src/config/combinations.ts";
 import { combinationsPage, renderCombinationsPage } from "../../tools/docs/combinations.ts";
 
 const page = readFileSync(combinationsPage, "utf8");

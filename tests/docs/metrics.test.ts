@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { computeProtocolMetrics } from "../../src/continual/metrics.ts";
+import { computeProtocolMetrics } from "../../src/continual/metrics/metrics.ts";
 import { readPage } from "../support/pages.ts";
 
 /** The cells of a section's tables, headings aside. */

@@ -3,8 +3,8 @@ import { join } from "node:path";
 import { type Command, CommanderError } from "commander";
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
-import { packageRoot } from "../../src/app/packageInfo.ts";
 import { buildProgram } from "../../src/cli/program.ts";
+import { packageRoot } from "../../src/core/packageInfo.ts";
 import { listeningTerminal } from "../support/cli.ts";
 import {
   anchorsOf,

@@ -2,8 +2,8 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { parse } from "yaml";
-import { resolveConfig } from "../../src/app/config.ts";
-import { packageRoot } from "../../src/app/packageInfo.ts";
+import { resolveConfig } from "../../src/config/load.ts";
+import { packageRoot } from "../../src/core/packageInfo.ts";
 import { blocksOf, readPage } from "../support/pages.ts";
 
 const readme = readPage("README.md");

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { DataError } from "../../src/core/errors.ts";
 import { createRng } from "../../src/core/random.ts";
 import { float32, float64, int64 } from "../../src/core/tensor.ts";
-import { collate } from "../../src/data/batching.ts";
+import { collate } from "../../src/data/encoding/batching.ts";
 import { buildCausalGraph, type CausalStructure, LOGIT_ROWS } from "../../src/generate/graphs.ts";
 import { openScoringModel, scoreAnswers } from "../../src/generate/scoring.ts";
 import { buildTrie, trieVisibility } from "../../src/generate/trie.ts";

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { createRng } from "../../src/core/random.ts";
 import { float32, type HostTensor, int64, isFloat32 } from "../../src/core/tensor.ts";
-import { collate } from "../../src/data/batching.ts";
+import { collate } from "../../src/data/encoding/batching.ts";
 import { answerFeeds } from "../../src/generate/feeds.ts";
 import { buildCausalTrainingGraph, type CausalStructure } from "../../src/generate/graphs.ts";
 import { generateGreedy, openCausalModel } from "../../src/generate/greedy.ts";

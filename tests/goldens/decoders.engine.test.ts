@@ -1,7 +1,7 @@
 // B batch, T tokens, D width, V vocabulary, M rows of logits.
 import { describe, expect, it } from "vitest";
 import { float64, type HostTensor, int64 } from "../../src/core/tensor.ts";
-import { collate } from "../../src/data/batching.ts";
+import { collate } from "../../src/data/encoding/batching.ts";
 import { buildCausalGraph, buildCausalTrainingGraph, type CausalStructure } from "../../src/generate/graphs.ts";
 import { generateGreedy, openCausalModel } from "../../src/generate/greedy.ts";
 import { readSafetensorsHeader } from "../../src/io/safetensors.ts";

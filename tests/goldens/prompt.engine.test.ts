@@ -1,7 +1,7 @@
 /** Ten AdamW steps of prompt tuning against torch and peft: sentences, tokens and answers in words. */
 import { join } from "node:path";
 import { describe, test } from "vitest";
-import { wordTargets } from "../../src/continual/wordLearner.ts";
+import { wordTargets } from "../../src/continual/taskTypes/wordTargets.ts";
 import { asFloat32, float64, type HostTensor } from "../../src/core/tensor.ts";
 import { buildCausalTrainingGraph } from "../../src/generate/graphs.ts";
 import { defaultHeads } from "../../src/nn/heads.ts";

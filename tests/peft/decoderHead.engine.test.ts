@@ -2,13 +2,13 @@
 import { cp, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { createLearner } from "../../src/app/createLearner.ts";
-import { loadAdapter } from "../../src/app/predictor.ts";
 import { CheckpointError } from "../../src/core/errors.ts";
 import { float32, type HostTensor, zeros } from "../../src/core/tensor.ts";
 import { decodeSafetensors } from "../../src/io/safetensors.ts";
+import { createLearner } from "../../src/model/learner.ts";
 import { encodePeftFolder, readPeftFolder } from "../../src/peft/checkpoint.ts";
 import type { Architecture, Head, SavedAdapter } from "../../src/peft/types.ts";
+import { loadAdapter } from "../../src/store/openRun.ts";
 import { configOf, editTensors, keysOf } from "../support/adapterFiles.ts";
 import { batchOf, differences, runAdapter } from "../support/adapterRuns.ts";
 import { temporaryFolder } from "../support/folders.ts";

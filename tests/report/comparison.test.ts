@@ -5,7 +5,7 @@ import { describe, expect, test } from "vitest";
 import type { RunEvent } from "../../src/core/record.ts";
 import { compareRuns, type FinishedRecord } from "../../src/report/comparison.ts";
 import { renderComparisonPage } from "../../src/report/comparisonPage.ts";
-import { buildRunRecord } from "../../src/report/record.ts";
+import { buildRunRecord } from "../../src/report/record/record.ts";
 import { accrete } from "../support/cli.ts";
 import { temporaryFolder } from "../support/folders.ts";
 import { syntheticEvents } from "../support/records.ts";
@@ -67,9 +67,11 @@ describe("compareRuns", () => {
     const record = withAccuracy(finished(), 0.5, 1);
     const { metrics } = record;
     if (metrics.level === "word") throw new Error("the synthetic run is about sentences");
-    const floor = { method: "n-grams", cil: 0.6, til: 0, seconds: 1 };
-    const { rows } = compareRuns([{ name: "a", records: [{ ...record, metrics: { ...metrics, floor } }] }]);
-    expect(rows.map(({ protocol, belowFloor }) => [protocol, belowFloor])).toEqual([
+    const baseline = { method: "n-grams", cil: 0.6, til: 0, seconds: 1 };
+    const { rows } = compareRuns([
+      { name: "a", records: [{ ...record, metrics: { ...metrics, baseline } }] },
+    ]);
+    expect(rows.map(({ protocol, belowBaseline }) => [protocol, belowBaseline])).toEqual([
       ["CIL exact", true],
       ["TIL", false],
     ]);

@@ -8,11 +8,11 @@ import {
   rampSteps,
   ramps,
   themes,
-} from "../../src/report/colour.ts";
+} from "../../src/report/charts/colour.ts";
+import { thinLosses } from "../../src/report/charts/loss.ts";
+import { spread } from "../../src/report/charts/plot.ts";
 import { renderHtml } from "../../src/report/html.ts";
-import { thinLosses } from "../../src/report/loss.ts";
-import { spread } from "../../src/report/plot.ts";
-import { buildRunRecord } from "../../src/report/record.ts";
+import { buildRunRecord } from "../../src/report/record/record.ts";
 import { type SyntheticOptions, syntheticEvents } from "../support/records.ts";
 import { sentenceMetrics } from "../support/runs.ts";
 import { digits, tolerances } from "../support/tolerances.ts";
@@ -150,16 +150,16 @@ describe("renderHtml", () => {
   });
 });
 
-describe("a run with a router and a floor", () => {
-  const floor = { method: "hashed n-grams, LDA", cil: 0.5, til: 0.8, seconds: 1 };
-  const record = recordOf({ tasks: 6, stepsPerTask: 4, routed: true, floor });
+describe("a run with a router and a baseline", () => {
+  const baseline = { method: "hashed n-grams, LDA", cil: 0.5, til: 0.8, seconds: 1 };
+  const record = recordOf({ tasks: 6, stepsPerTask: 4, routed: true, baseline });
   const page = renderHtml(record);
   const chart = (start: string): Drawn => documentOf(page).querySelector(`svg[aria-label^="${start}"]`);
   const strokes = (drawn: Drawn) =>
     [...drawn.querySelectorAll('[aria-label="line"]')].map((line) => line.getAttribute("stroke"));
   const percent = (value: number | undefined) => (100 * (value ?? Number.NaN)).toFixed(1);
 
-  it("draws its curve, with its value at the end, and both floors", () => {
+  it("draws its curve, with its value at the end, and both baselines", () => {
     const { cil, til, routed } = sentenceMetrics(record);
     const drawn = chart("Average accuracy");
     expect(strokes(drawn)).toEqual(["var(--muted)", "var(--cil)", "var(--routed)", "var(--til)"]);
@@ -169,8 +169,8 @@ describe("a run with a router and a floor", () => {
         `CIL ${percent(cil.averageAccuracy)}`,
         `routed ${percent(routed?.averageAccuracy)}`,
         `TIL ${percent(til.averageAccuracy)}`,
-        "CIL floor 50.0",
-        "TIL floor 80.0",
+        "CIL baseline 50.0",
+        "TIL baseline 80.0",
       ]),
     );
     const points = [...drawn.querySelectorAll("circle title")].map((title) => title.textContent);
@@ -179,7 +179,7 @@ describe("a run with a router and a floor", () => {
       "CIL: any label learned so far",
       "routed: any label learned so far, a router chooses the task",
       "TIL: the task is given",
-      "floor: hashed n-grams, LDA after the last task, without a network",
+      "baseline: hashed n-grams, LDA after the last task, without a network",
     ]);
   });
 
@@ -196,7 +196,7 @@ describe("a run with a router and a floor", () => {
     const plain = renderHtml(recordOf({ tasks: 6, stepsPerTask: 4 }));
     expect(plain).not.toContain('var(--routed)"');
     expect(textsOf(plain, "#accuracy .legend span")).toHaveLength(2);
-    expect(plain).not.toContain("floor ");
+    expect(plain).not.toMatch(/(CIL|TIL) baseline|baseline:/);
   });
 });
 

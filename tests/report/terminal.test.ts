@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { RunEvent } from "../../src/core/record.ts";
-import { buildRunRecord } from "../../src/report/record.ts";
-import { renderTables, tableOptionsFor } from "../../src/report/terminal.ts";
+import { buildRunRecord } from "../../src/report/record/record.ts";
+import { renderTables } from "../../src/report/terminal.ts";
 import { syntheticEvents } from "../support/records.ts";
 import { sentenceMetrics } from "../support/runs.ts";
 
@@ -43,8 +43,8 @@ describe("renderTables", () => {
   });
 
   it("gives a router a column of its own, and its row after each task", () => {
-    const floor = { method: "n-grams", cil: 0.5, til: 0.8, seconds: 1 };
-    const routedRun = buildRunRecord(syntheticEvents({ tasks: 3, stepsPerTask: 4, routed: true, floor }));
+    const baseline = { method: "n-grams", cil: 0.5, til: 0.8, seconds: 1 };
+    const routedRun = buildRunRecord(syntheticEvents({ tasks: 3, stepsPerTask: 4, routed: true, baseline }));
     const text = renderTables(routedRun, plain);
     expect(longest(text)).toBeLessThanOrEqual(80);
     const { cil, routed, til } = sentenceMetrics(routedRun);
@@ -67,7 +67,7 @@ describe("renderTables", () => {
     );
     row("forward passes an example", ["3", "1\\.15", "1"]);
     expect(text).toContain("CIL routed   TIL   learned in");
-    expect(text).toContain("Floor (n-grams, no network): CIL 50.0 %, TIL 80.0 %");
+    expect(text).toContain("Baseline (n-grams, no network): CIL 50.0 %, TIL 80.0 %");
     expect(renderTables(record, plain)).not.toContain("routed");
   });
 
@@ -154,13 +154,5 @@ describe("renderTables", () => {
     const rows = linesOf(text).filter((line) => / s$/.test(line) && /^ \d/.test(line));
     expect(rows).toHaveLength(3);
     expect(new Set(rows.map(columns)).size).toBe(1);
-  });
-});
-
-describe("tableOptionsFor", () => {
-  it("colours only a terminal, and not against NO_COLOR", () => {
-    expect(tableOptionsFor({ isTTY: true, columns: 120 }, {})).toEqual({ color: true, width: 120 });
-    expect(tableOptionsFor({ isTTY: true }, { NO_COLOR: "1" })).toEqual({ color: false, width: 80 });
-    expect(tableOptionsFor({}, {})).toEqual({ color: false, width: 80 });
   });
 });

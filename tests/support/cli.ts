@@ -1,9 +1,9 @@
 import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
 import { join } from "node:path";
 import { expect } from "vitest";
-import { packageRoot } from "../../src/app/packageInfo.ts";
 import { main } from "../../src/cli/main.ts";
-import type { Terminal } from "../../src/cli/terminal.ts";
+import type { Terminal } from "../../src/cli/terminal/terminal.ts";
+import { packageRoot } from "../../src/core/packageInfo.ts";
 
 export interface Heard {
   readonly out: string;

@@ -1,6 +1,6 @@
 /** Adapters in the uppermost of three layers, and tasks that have them. */
 import { expect } from "vitest";
-import type { LearnedTask } from "../../src/continual/adaptedBackbone.ts";
+import type { LearnedTask } from "../../src/continual/types.ts";
 import { createRng } from "../../src/core/random.ts";
 import { float32, type HostTensor, sizeOf } from "../../src/core/tensor.ts";
 import type { Architecture } from "../../src/nn/backbone.ts";

@@ -1,7 +1,7 @@
 /** Opens the golden models and tensors, and names them as our graphs do. */
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { packageRoot } from "../../src/app/packageInfo.ts";
+import { packageRoot } from "../../src/core/packageInfo.ts";
 import { float32, float64, type HostTensor, int64 } from "../../src/core/tensor.ts";
 import { answerFeeds } from "../../src/generate/feeds.ts";
 import { LOGIT_ROWS } from "../../src/generate/graphs.ts";

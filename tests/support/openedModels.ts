@@ -1,9 +1,10 @@
 /** Every family's tiny random model, opened, and texts for it. */
 import { join } from "node:path";
-import { type LoadedBackbone, loadBackbone } from "../../src/app/backbone.ts";
-import { AdaptedBackbone, type AdaptedBackboneOptions } from "../../src/continual/adaptedBackbone.ts";
+import { AdaptedBackbone, type AdaptedBackboneOptions } from "../../src/continual/passes/adaptedBackbone.ts";
+import type { LoadedBackbone } from "../../src/continual/types.ts";
 import { createRng } from "../../src/core/random.ts";
-import type { Encoding } from "../../src/data/tokenizer.ts";
+import type { Encoding } from "../../src/data/encoding/tokenizer.ts";
+import { loadBackbone } from "../../src/model/settings/backbone.ts";
 import type { Architecture } from "../../src/nn/backbone.ts";
 import { defaultHeads } from "../../src/nn/heads.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";

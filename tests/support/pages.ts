@@ -1,7 +1,7 @@
 /** The pages for people, and what can be checked in them. */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
-import { dirname, join } from "node:path";
-import { packageRoot } from "../../src/app/packageInfo.ts";
+import { basename, dirname, join } from "node:path";
+import { packageRoot } from "../../src/core/packageInfo.ts";
 
 export interface Page {
   /** Relative to the repository. */
@@ -24,6 +24,9 @@ export const pages: readonly Page[] = [
   "demo/README.md",
   "models/accrete-mini/README.md",
   "studies/README.md",
+  ...readdirSync(join(packageRoot, "src"), { recursive: true, encoding: "utf8" })
+    .filter((name) => basename(name) === "README.md")
+    .map((name) => `src/${name}`),
 ].map(readPage);
 
 /** The fenced blocks of a language. */

@@ -1,8 +1,12 @@
 /** Made-up records of runs: single events, and a whole run of CLINC150's size. */
-import { computeMetrics, computeRoutedMetrics, type EvaluatedRow } from "../../src/continual/metrics.ts";
+import {
+  computeMetrics,
+  computeRoutedMetrics,
+  type EvaluatedRow,
+} from "../../src/continual/metrics/metrics.ts";
 import { createRng } from "../../src/core/random.ts";
 import type {
-  FloorMetrics,
+  BaselineMetrics,
   RunEvent,
   RunEventBody,
   RunHeader,
@@ -20,7 +24,7 @@ export interface SyntheticOptions {
   readonly warnings?: readonly string[];
   /** A router answers, too: its accuracy is half way between CIL's and TIL's, its passes grow. */
   readonly routed?: boolean;
-  readonly floor?: FloorMetrics;
+  readonly baseline?: BaselineMetrics;
   readonly taskName?: (task: number) => string;
   readonly labelName?: (task: number, label: number) => string;
 }
@@ -122,7 +126,7 @@ export function syntheticEvents(options: SyntheticOptions = {}): RunEvent[] {
     rows.push(row);
     emit(row.seconds, row);
   }
-  emit(0.2, { type: "run-finished", metrics: syntheticMetrics(rows, options.floor) });
+  emit(0.2, { type: "run-finished", metrics: syntheticMetrics(rows, options.baseline) });
   return events;
 }
 
@@ -187,13 +191,13 @@ function syntheticHeader(options: SyntheticOptions): RunHeader {
   };
 }
 
-function syntheticMetrics(rows: readonly EvaluatedRow[], floor: FloorMetrics | undefined): RunMetrics {
+function syntheticMetrics(rows: readonly EvaluatedRow[], baseline: BaselineMetrics | undefined): RunMetrics {
   const routed = computeRoutedMetrics(rows);
   return {
     schemaVersion: 1,
     ...computeMetrics(rows),
     ...(routed !== undefined && { routed }),
-    ...(floor !== undefined && { floor }),
+    ...(baseline !== undefined && { baseline }),
     cost: { trainSeconds: 583.4, evalSeconds: 168.2, peakRssBytes: 412_300_000 },
   };
 }

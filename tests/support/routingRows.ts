@@ -1,9 +1,8 @@
 // Dimensions: n rows, F routing features.
 /** Small routing features: normal clouds about random centres, each layer's part of length 1. */
-import type { FeatureRows } from "../../src/continual/adaptedBackbone.ts";
-import { quantize } from "../../src/continual/routing/fixedRows.ts";
-import type { Contribution } from "../../src/continual/routing/statistics.ts";
-import type { FeatureConstants } from "../../src/continual/routing/types.ts";
+import { quantize } from "../../src/continual/statistics/fixedRows.ts";
+import type { Contribution } from "../../src/continual/statistics/statistics.ts";
+import type { FeatureConstants, FeatureRows } from "../../src/continual/types.ts";
 import { createRng } from "../../src/core/random.ts";
 
 export const constants: FeatureConstants = { backbone: "tiny", layers: [1, 2], width: 16, seed: 7 };

@@ -2,8 +2,7 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect } from "vitest";
-import { loadConfig, type ResolvedConfig, resolveConfig } from "../../src/app/config.ts";
-import { runExperiment } from "../../src/app/runExperiment.ts";
+import { loadConfig, type ResolvedConfig, resolveConfig } from "../../src/config/load.ts";
 import type {
   RoutedMetrics,
   RunEvent,
@@ -11,6 +10,7 @@ import type {
   SentenceMetrics,
   WordMetrics,
 } from "../../src/core/record.ts";
+import { runExperiment } from "../../src/experiment/runExperiment.ts";
 import { bytesBelow, folderOfTestFile, temporaryFolder } from "./folders.ts";
 
 export type Settings = Readonly<Record<string, unknown>>;

@@ -1,7 +1,7 @@
 /** The optional folder beside the repository: real models and data. What is not there is skipped, and says so. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { packageRoot } from "../../src/app/packageInfo.ts";
+import { packageRoot } from "../../src/core/packageInfo.ts";
 
 export const sharedFolder = join(packageRoot, "../shared");
 

@@ -1,12 +1,13 @@
 /** Stores on a tiny model. */
 
-import { writeFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { openStore, type Store } from "../../src/app/store/store.ts";
-import { readStore } from "../../src/app/store/storeFolder.ts";
-import { readTasks } from "../../src/app/store/tasks.ts";
-import type { Prediction } from "../../src/app/types.ts";
-import { ClassStatistics } from "../../src/continual/routing/statistics.ts";
+import type { Prediction } from "../../src/continual/answers.ts";
+import { decodeContributions } from "../../src/continual/statistics/contributionFile.ts";
+import { ClassStatistics } from "../../src/continual/statistics/statistics.ts";
+import { statisticsFile } from "../../src/model/taskFiles.ts";
+import { openStore, type Store } from "../../src/store/store.ts";
+import { readStore } from "../../src/workspace/workspace.ts";
 import { temporaryFolder } from "./folders.ts";
 import { writeTinyModel } from "./tinyModels.ts";
 import { jsonl, texts } from "./tinyStreams.ts";
@@ -33,10 +34,16 @@ export async function workshop() {
 
 /** Everything that a store's statistics hold, to the last bit. */
 export async function statisticsOf(folder: string): Promise<readonly string[]> {
-  const tasks = await readTasks(folder, await readStore(folder));
-  const [first] = tasks.flatMap(({ statistics }) => statistics ?? []);
+  const { tasks } = await readStore(folder);
+  const files = tasks
+    .filter(({ adapter }) => statisticsFile in adapter.files)
+    .map(({ adapter }) => join(folder, adapter.folder, statisticsFile));
+  const decoded = await Promise.all(
+    files.map(async (path) => decodeContributions(await readFile(path), path)),
+  );
+  const [first] = decoded;
   if (first === undefined) return [];
-  const all = tasks.flatMap(({ statistics }) => statistics?.contributions ?? []);
+  const all = decoded.flatMap(({ contributions }) => contributions);
   return ClassStatistics.empty(first.constants)
     .with(all)
     .contributions.map(({ id }) => id);

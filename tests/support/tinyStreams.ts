@@ -1,7 +1,7 @@
 /** Streams that are learned in seconds: texts with the letter of their label, sentences of four entity types, toy stories. */
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { LabelledExample, Task } from "../../src/data/types.ts";
+import type { LabelledExample, Task } from "../../src/data/files/types.ts";
 import { writeTinyModel } from "./tinyModels.ts";
 
 export function jsonl(rows: readonly object[]): string {

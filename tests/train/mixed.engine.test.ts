@@ -1,8 +1,8 @@
 import { beforeAll, describe, expect, test } from "vitest";
-import type { LearnedTask } from "../../src/continual/adaptedBackbone.ts";
+import type { LearnedTask } from "../../src/continual/types.ts";
 import { GraphError } from "../../src/core/errors.ts";
 import { float32 } from "../../src/core/tensor.ts";
-import type { Encoding } from "../../src/data/tokenizer.ts";
+import type { Encoding } from "../../src/data/encoding/tokenizer.ts";
 import type { Architecture } from "../../src/nn/backbone.ts";
 import { defaultHeads, type HeadKind } from "../../src/nn/heads.ts";
 import type { AdapterSpec } from "../../src/peft/types.ts";

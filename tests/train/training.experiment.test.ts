@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { EngineError } from "../../src/core/errors.ts";
 import { createRng } from "../../src/core/random.ts";
-import { createLearner, type FitEvent, type LearnerConfig } from "../../src/index.ts";
+import { type ChangeEvent, createLearner, type ModelConfig } from "../../src/index.ts";
 import { defaultHeads } from "../../src/nn/heads.ts";
 import type { LoraSpec } from "../../src/peft/types.ts";
 import { dropoutFeeds } from "../../src/train/dropout.ts";
@@ -28,10 +28,10 @@ const examples = (split: string, count: number) =>
 
 const task = { name: "letters", train: examples("train", 16), validation: examples("validation", 4) };
 
-async function learn(training: LearnerConfig["training"]): Promise<{ events: FitEvent[]; loss: number }> {
+async function learn(training: ModelConfig["training"]): Promise<{ events: ChangeEvent[]; loss: number }> {
   await using learner = await createLearner({ backbone: join(folder, "model"), training, threads: 1 });
-  const events: FitEvent[] = [];
-  const { loss } = await learner.learn(task, { onEvent: (event) => events.push(event) });
+  const events: ChangeEvent[] = [];
+  const { loss = Number.NaN } = await learner.learn(task, { onEvent: (event) => events.push(event) });
   return { events, loss };
 }
 

@@ -5,10 +5,10 @@
  */
 import { closeSync, openSync, readFileSync, writeSync } from "node:fs";
 import { parseArgs } from "node:util";
-import { loadBackbone } from "../../src/app/backbone.ts";
 import { ConfigError } from "../../src/core/errors.ts";
 import { asFloat32 } from "../../src/core/tensor.ts";
-import { planEvaluationBatches } from "../../src/data/batching.ts";
+import { planEvaluationBatches } from "../../src/data/encoding/batching.ts";
+import { loadBackbone } from "../../src/model/settings/backbone.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
 import { buildFeatureGraph } from "../../src/train/graphs.ts";
 import { modelFeeds } from "../../src/train/trainer.ts";

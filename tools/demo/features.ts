@@ -1,4 +1,4 @@
-import type { LabelledExample } from "../../src/data/types.ts";
+import type { LabelledExample } from "../../src/data/files/types.ts";
 
 /** Buckets of the hashed features: many more than there are n-grams, so that few collide. */
 export const buckets = 1 << 17;

@@ -1,6 +1,6 @@
 import { AccreteError } from "../../src/core/errors.ts";
 import { createRng, type Rng } from "../../src/core/random.ts";
-import type { LabelledExample } from "../../src/data/types.ts";
+import type { LabelledExample } from "../../src/data/files/types.ts";
 import { fillers, isSlotName } from "./fillers.ts";
 import { demoTasks } from "./intents/index.ts";
 import type { IntentSpecification } from "./specification.ts";

@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { z } from "zod";
 import { createRng, shuffled } from "../../src/core/random.ts";
-import type { LabelledExample } from "../../src/data/types.ts";
+import type { LabelledExample } from "../../src/data/files/types.ts";
 import { buckets, measureOverlap, ngramFeatures, type SparseVector } from "./features.ts";
 import { demoTasks } from "./intents/index.ts";
 
@@ -82,7 +82,10 @@ export interface Floor {
   readonly joint: number;
 }
 
-export function measureFloor(train: readonly LabelledExample[], test: readonly LabelledExample[]): Floor {
+export function measureTextBaseline(
+  train: readonly LabelledExample[],
+  test: readonly LabelledExample[],
+): Floor {
   const til = demoTasks.map((task) => {
     const labels = new Set(task.intents.map((intent) => intent.label));
     const model = trainClassifier(train.filter(({ label }) => labels.has(label)));
@@ -126,7 +129,7 @@ function main(): void {
   const train = readExamples(path.join(values.data, "train.jsonl"));
   const test = readExamples(path.join(values.data, `${values.split}.jsonl`));
   const overlap = measureOverlap(train, test);
-  process.stdout.write(`${floorTable(measureFloor(train, test))}\n\n`);
+  process.stdout.write(`${floorTable(measureTextBaseline(train, test))}\n\n`);
   process.stdout.write(
     `Wording shared with training sentences of the same intent: ${percent(overlap.contentWords)} of content words, ` +
       `${percent(overlap.wordPairs)} of word pairs; ${percent(overlap.sentencesWithoutSharedWord)} of the sentences ` +

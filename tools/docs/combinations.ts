@@ -1,8 +1,13 @@
 /** Writes the table of docs/combinations.md from the code that refuses: `npx tsx tools/docs/combinations.ts`. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { allCombinations, type Combination, checkCombination, families } from "../../src/app/combinations.ts";
-import { packageRoot } from "../../src/app/packageInfo.ts";
+import {
+  allCombinations,
+  type Combination,
+  checkCombination,
+  families,
+} from "../../src/config/combinations.ts";
+import { packageRoot } from "../../src/core/packageInfo.ts";
 
 export const combinationsPage = join(packageRoot, "docs", "combinations.md");
 

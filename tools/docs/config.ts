@@ -5,9 +5,9 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
-import { configSchema, laterKeys, laterValues } from "../../src/app/configSchema.ts";
-import { packageRoot } from "../../src/app/packageInfo.ts";
+import { configSchema, laterKeys, laterValues } from "../../src/config/schema.ts";
 import { ConfigError } from "../../src/core/errors.ts";
+import { packageRoot } from "../../src/core/packageInfo.ts";
 import { descriptions, introduction, sections } from "./descriptions.ts";
 
 type Schema = z.core.JSONSchema.BaseSchema;

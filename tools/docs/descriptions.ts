@@ -1,6 +1,6 @@
 /** What docs/config.md says in words; everything else on that page is read from the schema. */
 
-import { defaultLearningRates } from "../../src/app/configFields.ts";
+import { defaultLearningRates } from "../../src/config/fields.ts";
 
 export const introduction = `# Configuration
 
@@ -12,8 +12,9 @@ What \`accrete run <file>\` reads: one YAML file. \`backbone\`, \`stream\` and \
 - Paths in the file are relative to the file; paths on the command line to the working directory. \`~/\` is the home folder.
 - \`--set key=value\` beats the file, for example \`--set training.epochs=5\`; each override is printed.
 - The file with every default filled in is kept as \`config.resolved.yaml\` in the run folder and runs as it is.
-- In the library, \`createLearner\` takes \`backbone\`, \`level\`, \`method\`, \`head\`, \`feature\`, \`prompt\`, \`training\`,
-  \`threads\` and \`seed\`; \`resolveConfig\` takes the whole.
+- Stores (\`accrete init --set\`, \`openStore\`) and learners (\`createLearner\`) take the keys that do not speak of data:
+  all but \`stream\`, \`probing\`, \`precision\` and \`out\`. \`resolveConfig\` takes the whole.
+- A configuration that names \`extensions\` runs their code. So does whoever opens a run or store that was made with them.
 `;
 
 /** Settings with a heading of their own, in the page's order. */
@@ -27,10 +28,11 @@ export const sections: Readonly<Record<string, { readonly title: string; readonl
   router: {
     title: "router",
     text:
-      "Who says which class and task a text belongs to, so that not every adapter has to run; see [metrics](metrics.md).\n" +
-      "Without the key nobody does, and only exact mode runs. A router reads frozen features: it is fitted after each task to\n" +
-      "rows of features kept of every class (never text), and its settings are chosen on held-out ones of them. `router: lda`\n" +
-      "is short for `router: { kind: lda }`. For words and answers in words see [routers](routing.md).",
+      "What says which class and task a text belongs to, so that not every adapter has to run; see [metrics](metrics.md).\n" +
+      "A run without the key has no router and answers exactly. Stores and learners have one without being told: its kind\n" +
+      "follows from the data ([the store](store.md#what-answers)). A router reads frozen features. It is fitted to rows of features\n" +
+      "kept of every class (never text), and its settings are chosen on held-out rows. `router: lda` is short for\n" +
+      "`router: { kind: lda }`. For words and answers in words see [routers](routing.md).",
   },
   head: {
     title: "head",
@@ -53,11 +55,15 @@ export const sections: Readonly<Record<string, { readonly title: string; readonl
 };
 
 export const descriptions: Readonly<Record<string, string>> = {
+  extensions:
+    "Modules that register routers, metrics or stream formats of your own, as paths; imported before the rest of the file is checked. See [extending](extending.md).",
   backbone:
     "A folder with `config.json`, `model.safetensors` (or shards) and `tokenizer.json`, or a Hugging Face hub id such as `org/name`. Encoders: BERT, RoBERTa. Decoders: GPT-2, GPT-NeoX, Llama, Mistral, Qwen2.",
   backboneRevision: "Branch, tag or commit on the hub; without it `main`.",
   level:
     "`sentence`: one label a text. `word`: a tag a word; entities of the types that `stream.base` and `stream.increment` divide into tasks.",
+  outside:
+    "Word level: whose `O` tags are compared with. `own`: every head has its own `O`, and tags of different tasks are compared by log p(tag) − log p(O). `first`: the first task's head alone has one and all logits stand side by side, as in the original; stores refuse it.",
   prompt:
     'How a sentence is put before the model. `default` ("Input sentence: … The label:"), `qa`, `none` (the text alone), for texts with entity markers `relation`, `relation-qa` and `relation-no-pos`, or a wording of your own with `{text}` once, and `{head}` and `{tail}` where entities are marked. Without it `default` with `head: none`, else the text goes in as it is.',
   precision: "What is computed in. Half-precision weights are read and widened.",
@@ -87,15 +93,15 @@ export const descriptions: Readonly<Record<string, string>> = {
     "NewLoRA: a network that says which task a text belongs to; see [NewLoRA](newlora.md). `newlora` learns with each adapter and reads features through it; `newlora-frozen` reads the backbone's own and sees pseudo-features of earlier classes. A name is short for `{ kind: …, inference: soft }`. `soft`: each head's probabilities count by its task's weight. `hard`: the heaviest task answers. `off`: the network is learned, but nothing asks it. Texts with heads only.",
 
   "router.kind":
-    "`nearest-mean`: the nearest class mean. `lda`: Gaussians of one covariance. `ranpac`: ridge regression on random ReLU features. `softmax`: softmax regression on random ReLU features. `network`: a small network on the rows. `ensemble`: two softmax regressions and two networks together. `auto`: `lda` or `ensemble`, the one that does best on held-out rows. `newlora` and `newlora-frozen`: the network of `method.selector`, which the key then turns on.",
+    "`nearest-mean`: the nearest class mean. `lda`: Gaussians of one covariance. `kernel-discriminant`: a density of each class in the directions in which classes differ. `ranpac`: ridge regression on random ReLU features. `softmax`: softmax regression on random ReLU features. `network`: a small network on the rows. `ensemble`: two softmax regressions and two networks together. `auto`: `lda` or `ensemble`, the one that does best on held-out rows. [Extensions](extending.md) add kinds. `newlora` and `newlora-frozen`: the network of `method.selector`, which the key then turns on.",
   "router.topTasks":
     "How many of the likeliest tasks' adapters a second pass asks, together in one mixed batch.",
   "router.secondPass":
-    "When adapters are asked, in a second pass. Sentences, with heads: `off`, never; `unsure`, of texts whose likeliest class has a probability below 0.8; `always`, of every text. Words: `auto`, as it finds most entities of the validation sentences; `always`, about every sentence; `off`, never. Without it `off` for sentences, `auto` for words.",
+    "When adapters are asked, in a second pass. Sentences, with heads: `off`, never; `unsure`, of texts whose likeliest class has a probability below 0.8; `always`, of every text. Words: `auto`, as it finds most entities of the validation sentences; `always`, about every sentence; `off`, never. Without it `off` for sentences, `auto` for words. With `head: none` there are no heads to ask: `off`.",
   "router.layers":
     "Hidden states whose pooled vectors stand side by side as the routing feature, 0 the embeddings', each brought to length 1. Without it the embeddings and at most four of the upper half, the last among them.",
   "router.featureAdapter":
-    "Word level: whether features are read through the first task's adapter, which is frozen then like any other. `first`: they are, and hang on which task comes first. `none`: through the frozen backbone alone, as sentences always are. Without it `first`.",
+    "Word level: what features are read through. `first`: the first task's adapter, so that they depend on which task comes first, and nothing can be forgotten or merged. `none`: the frozen backbone alone, as sentences always are. Without it `first`; stores, and learners that name no router, take `none`.",
   "router.rejectRate":
     "Share of texts of known classes that may be taken for unknown, on held-out rows; `predict` then answers `unknown` above that threshold. Without it every text gets a label, and rejection is only measured, at 0.05.",
 
@@ -142,7 +148,7 @@ export const descriptions: Readonly<Record<string, string>> = {
   "stream.allowOverlap":
     "Let train share texts with test (compared after NFC, trimming and lower-casing). Otherwise that is an error; recipes drop such training rows and say how many.",
   "stream.format":
-    "Without it by the file's name. `continual`: the two files `continual_data.json` and `continual_config.json`.",
+    "Without it by the file's name. [Extensions](extending.md) add formats. `continual`: the two files `continual_data.json` and `continual_config.json`.",
 
   "training.epochs": "Passes over a task's training data.",
   "training.batchSize": "Texts a step. Batches hold texts of like length, padded to their longest.",

@@ -1,9 +1,9 @@
 /** Writes the table of docs/original.md from the code: `npx tsx tools/docs/original.ts`. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { flagMeanings, isFlag, originalSchema } from "../../src/app/original/flags.ts";
-import { otherMethods } from "../../src/app/original/methods.ts";
-import { packageRoot } from "../../src/app/packageInfo.ts";
+import { flagMeanings, isFlag, originalSchema } from "../../src/benchmark/original/flags.ts";
+import { otherMethods } from "../../src/benchmark/original/methods.ts";
+import { packageRoot } from "../../src/core/packageInfo.ts";
 
 export const originalPage = join(packageRoot, "docs", "original.md");
 

@@ -12,6 +12,8 @@ const required = [
   "LICENSE",
   "dist/index.js",
   "dist/index.d.ts",
+  "dist/extend.js",
+  "dist/extend.d.ts",
   "dist/cli/main.js",
   "demo/demo.yaml",
   "demo/train.jsonl",
@@ -28,7 +30,7 @@ const allowed = [
   /^demo\//,
   /^models\/accrete-mini\//,
 ];
-const refused = /(^|\/)(tests?|goldens|bench|studies|tools)\/|\.(test|e2e)\.|\.log$|\.tgz$/;
+const refused = /(^|\/)(tests?|goldens|bench|studies)\/|^tools\/|\.(test|e2e)\.|\.log$|\.tgz$/;
 
 const packSchema = z
   .array(

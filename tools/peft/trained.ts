@@ -2,8 +2,8 @@
 import { CheckpointError } from "../../src/core/errors.ts";
 import { createRng, type Rng } from "../../src/core/random.ts";
 import { asFloat32 } from "../../src/core/tensor.ts";
-import { collate } from "../../src/data/batching.ts";
-import type { Encoding } from "../../src/data/tokenizer.ts";
+import { collate } from "../../src/data/encoding/batching.ts";
+import type { Encoding } from "../../src/data/encoding/tokenizer.ts";
 import type { WeightSource } from "../../src/graph/types.ts";
 import { readRows, readTensor } from "../../src/io/safetensors.ts";
 import type { Backbone } from "../../src/nn/backbone.ts";

@@ -1,22 +1,21 @@
 import { readdir } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
-import { packageVersion } from "../../app/packageInfo.ts";
-import { noteOnFigures } from "../../app/store/adopted.ts";
 import { ConfigError, StoreError } from "../../core/errors.ts";
+import { packageVersion } from "../../core/packageInfo.ts";
 import { writeFileAtomic } from "../../io/atomic.ts";
 import {
   type Comparison,
   compareRuns,
+  comparisonCells,
+  comparisonColumns,
   type FinishedRecord,
-  formatPassesSpread,
-  formatSpread,
   type NamedRuns,
 } from "../../report/comparison.ts";
-import { formatBytes, formatSeconds, missing } from "../../report/format.ts";
-import { readRunRecord } from "../../report/record.ts";
-import { formatTable } from "../format.ts";
-import { shortPath } from "../shell.ts";
-import type { Terminal } from "../terminal.ts";
+import { readRunRecord } from "../../report/record/record.ts";
+import { noteOnFigures } from "../../store/adopted.ts";
+import { formatTable } from "../terminal/format.ts";
+import { shortPath } from "../terminal/shell.ts";
+import type { Terminal } from "../terminal/terminal.ts";
 
 export interface CompareFlags {
   readonly json?: boolean;
@@ -63,31 +62,10 @@ const numberColumns = [2, 3, 4, 5, 6, 7, 8, 9];
 
 /** Percent; mean ± sample standard deviation. */
 function formatComparison({ rows, notes }: Comparison): string {
-  const heading = [
-    "run",
-    "protocol",
-    "seeds",
-    "accuracy, %",
-    "floor, %",
-    "forgetting, points",
-    "passes",
-    "learning",
-    "evaluation",
-    "peak memory",
-  ];
-  const table = rows.map((row) => [
-    row.run,
-    row.protocol,
-    String(row.seeds),
-    formatSpread(row.accuracy) + (row.belowFloor ? " (below)" : ""),
-    row.floor === undefined ? missing : formatSpread(row.floor),
-    row.forgetting === undefined ? missing : formatSpread(row.forgetting),
-    formatPassesSpread(row.passesPerExample),
-    formatSeconds(row.trainSeconds.mean),
-    formatSeconds(row.evalSeconds.mean),
-    formatBytes(row.peakRssBytes.mean),
-  ]);
-  return formatTable([heading, ...table], numberColumns) + notes.map((note) => `! ${note}\n`).join("");
+  const table = rows.map((row) => comparisonCells(row, "(below)"));
+  return (
+    formatTable([comparisonColumns, ...table], numberColumns) + notes.map((note) => `! ${note}\n`).join("")
+  );
 }
 
 export async function compareCommand(

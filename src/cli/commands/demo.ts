@@ -1,13 +1,13 @@
 import { readdir, rm } from "node:fs/promises";
 import { join, resolve } from "node:path";
-import { loadConfig } from "../../app/config.ts";
-import { packageRoot } from "../../app/packageInfo.ts";
-import { isRunFile } from "../../app/runFolder.ts";
+import { loadConfig } from "../../config/load.ts";
 import { StoreError } from "../../core/errors.ts";
+import { packageRoot } from "../../core/packageInfo.ts";
+import { isRunFile } from "../../experiment/runFolder.ts";
 import { acquireLock } from "../../io/lock.ts";
-import { runToEnd } from "../runToEnd.ts";
-import { quote, shortPath } from "../shell.ts";
-import type { Terminal } from "../terminal.ts";
+import { runToEnd } from "../terminal/runToEnd.ts";
+import { quote, shortPath } from "../terminal/shell.ts";
+import type { Terminal } from "../terminal/terminal.ts";
 import { printReport } from "./report.ts";
 
 export interface DemoFlags {

@@ -1,9 +1,9 @@
 import { stdin } from "node:process";
-import type { Completion } from "../../app/generator.ts";
-import { StoppedError, UsageError } from "../failure.ts";
-import { Interrupt } from "../interrupt.ts";
-import { grouped, readLines } from "../lines.ts";
-import type { Terminal } from "../terminal.ts";
+import type { Completion } from "../../model/continualModel.ts";
+import { StoppedError, UsageError } from "../terminal/failure.ts";
+import { Interrupt } from "../terminal/interrupt.ts";
+import { grouped, readLines } from "../terminal/lines.ts";
+import type { Terminal } from "../terminal/terminal.ts";
 
 export interface GenerateFlags {
   readonly file?: string;
@@ -32,7 +32,7 @@ function askedPrompts(
   return readLines(file, signal);
 }
 
-/** `task-0 for 2 prompts, task-1 for 1`: whom the router chose, in the order in which it did. */
+/** `task-0 for 2 prompts, task-1 for 1`: whose adapters generated, in the order in which they did. */
 function describeChoices(chosen: ReadonlyMap<string, number>): string {
   const parts = [...chosen].map(
     ([task, count], i) => `${task} for ${count}${i > 0 ? "" : count === 1 ? " prompt" : " prompts"}`,
@@ -53,31 +53,26 @@ export async function generateCommand(
   using interrupt = new Interrupt();
   const { signal } = interrupt;
   const asked = askedPrompts(prompts, flags.file, signal);
-  const { openGenerator } = await import("../../app/generator.ts");
+  const { openGenerator } = await import("../../store/generator.ts");
   try {
     const { task, exact, backbone, maxNewTokens, json = false } = flags;
     await using generator = await openGenerator(source, {
-      ...(task !== undefined && { task }),
-      ...(exact !== undefined && { exact }),
       ...(backbone !== undefined && { backbone }),
       signal,
     });
-    const limit = maxNewTokens === undefined ? {} : { maxNewTokens };
     const chosen = new Map<string, number>();
     for await (const group of grouped(asked, promptsAtOnce)) {
-      const completions = await generator.complete(group, { ...limit, signal });
+      const completions = await generator.generate(group, { task, exact, maxNewTokens, signal });
       completions.forEach((each, i) => {
         terminal.out(`${toLine(group[i], each, json)}\n`);
         if (each.task !== undefined) chosen.set(each.task, (chosen.get(each.task) ?? 0) + 1);
       });
     }
-    if (generator.routed && !json && chosen.size > 0)
-      terminal.err(
-        `The router chose ${describeChoices(chosen)}; --task names one, --exact takes the newest.\n`,
-      );
+    if (chosen.size > 0 && task === undefined && exact !== true && !json)
+      terminal.err(`Adapters: ${describeChoices(chosen)}; --task names one, --exact takes the newest.\n`);
   } catch (error) {
     if (!signal.aborted) throw error;
-    await interrupt.outlastTwin();
+    await interrupt.waitForDuplicateSignal();
     throw new StoppedError("generate: stopped", "Texts continued so far are printed.");
   }
 }

@@ -1,12 +1,14 @@
 import { stdin } from "node:process";
-import type { Prediction, PredictOptions, Predictor, TaggedText } from "../../app/types.ts";
+import type { Prediction, TaggedText } from "../../continual/answers.ts";
 import type { RouterFitting, RunLevel } from "../../core/record.ts";
-import { StoppedError, UsageError } from "../failure.ts";
-import { formatFitting } from "../format.ts";
-import { Interrupt } from "../interrupt.ts";
-import { grouped, readLines } from "../lines.ts";
-import { RenewingLine } from "../renewingLine.ts";
-import type { Terminal } from "../terminal.ts";
+import type { AnswerOptions } from "../../model/teachable.ts";
+import type { Predictor } from "../../store/openRun.ts";
+import { StoppedError, UsageError } from "../terminal/failure.ts";
+import { formatFitting } from "../terminal/format.ts";
+import { Interrupt } from "../terminal/interrupt.ts";
+import { grouped, readLines } from "../terminal/lines.ts";
+import { RenewingLine } from "../terminal/renewingLine.ts";
+import type { Terminal } from "../terminal/terminal.ts";
 
 export interface PredictFlags {
   readonly file?: string;
@@ -70,7 +72,7 @@ function entityLines({ text, entities }: TaggedText): string {
 type Answer = (
   predictor: Predictor,
   texts: readonly string[],
-  options: PredictOptions,
+  options: AnswerOptions,
   flags: PredictFlags,
 ) => Promise<string[]>;
 
@@ -112,14 +114,14 @@ export async function predictCommand(
   const { signal } = interrupt;
   const asked = questions(texts, flags.file, signal);
   const line = new RenewingLine(terminal);
-  const { openRun } = await import("../../app/predictor.ts");
+  const { openRun } = await import("../../store/openRun.ts");
   try {
     const backbone = flags.backbone === undefined ? {} : { backbone: flags.backbone };
     await using predictor = await openRun(run, { ...backbone, signal });
     const exact = flags.exact === undefined ? {} : { exact: flags.exact };
     const task = flags.task === undefined ? {} : { task: flags.task };
     const onFitting = (progress: RouterFitting) => line.say(formatFitting(progress));
-    const options: PredictOptions = { ...task, ...exact, top: flags.top ?? defaultTop, signal, onFitting };
+    const options: AnswerOptions = { ...task, ...exact, top: flags.top ?? defaultTop, signal, onFitting };
     for await (const group of grouped(asked, textsAtOnce)) {
       const lines = await answers[predictor.level](predictor, group, options, flags);
       line.clear();
@@ -128,7 +130,7 @@ export async function predictCommand(
   } catch (error) {
     line.clear();
     if (!signal.aborted) throw error;
-    await interrupt.outlastTwin();
+    await interrupt.waitForDuplicateSignal();
     throw new StoppedError("predict: stopped", "Texts answered so far are printed.");
   }
 }

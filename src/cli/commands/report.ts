@@ -1,11 +1,11 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { noteOnFigures } from "../../app/store/adopted.ts";
 import { writeFileAtomic } from "../../io/atomic.ts";
-import { type RunRecord, readRunRecord } from "../../report/record.ts";
+import { type RunRecord, readRunRecord } from "../../report/record/record.ts";
 import { renderTables } from "../../report/terminal.ts";
-import { shortPath } from "../shell.ts";
-import type { Terminal } from "../terminal.ts";
+import { noteOnFigures } from "../../store/adopted.ts";
+import { shortPath } from "../terminal/shell.ts";
+import type { Terminal } from "../terminal/terminal.ts";
 
 export interface ReportFlags {
   readonly json?: boolean;

@@ -1,9 +1,9 @@
-import { loadConfig, type ResolvedConfig } from "../../app/config.ts";
-import { formatOverride, type Override, parseOverride } from "../../app/overrides.ts";
-import { UsageError } from "../failure.ts";
-import { runToEnd } from "../runToEnd.ts";
-import { quote, shortPath } from "../shell.ts";
-import type { Terminal } from "../terminal.ts";
+import { loadConfig, type ResolvedConfig } from "../../config/load.ts";
+import { formatOverride, type Override, parseOverride } from "../../config/overrides.ts";
+import { UsageError } from "../terminal/failure.ts";
+import { runToEnd } from "../terminal/runToEnd.ts";
+import { quote, shortPath } from "../terminal/shell.ts";
+import type { Terminal } from "../terminal/terminal.ts";
 
 export interface RunFlags {
   /** A YAML file of the original's flags, in place of a configuration. */
@@ -64,8 +64,8 @@ function loadOurs(path: string): Load {
 
 function loadTheirs(file: string, words: readonly string[], faithful: boolean): Load {
   return async (overrides) => {
-    const { loadOriginal } = await import("../../app/original/load.ts");
-    const { exportTaskFolders } = await import("../../app/original/checkpoints.ts");
+    const { loadOriginal } = await import("../../benchmark/original/load.ts");
+    const { exportTaskFolders } = await import("../../benchmark/original/checkpoints.ts");
     const loaded = await loadOriginal({ file, words, faithful }, overrides);
     return {
       config: loaded.config,

@@ -1,16 +1,16 @@
 import { mkdir, readdir } from "node:fs/promises";
 import { join } from "node:path";
-import type { ResolvedConfig } from "../../app/config.ts";
-import type { Override } from "../../app/overrides.ts";
+import type { ResolvedConfig } from "../../config/load.ts";
+import type { Override } from "../../config/overrides.ts";
 import { StoreError } from "../../core/errors.ts";
 import type { RoutedMetrics, RunLevel, RunMetrics, WordProtocolMetrics } from "../../core/record.ts";
 import { type Spread, spreadOf } from "../../core/spread.ts";
 import { writeFileAtomic } from "../../io/atomic.ts";
-import { readRunRecord } from "../../report/record.ts";
-import { formatDuration, formatTable } from "../format.ts";
-import { type RunToEndOptions, runToEnd } from "../runToEnd.ts";
-import { shortPath } from "../shell.ts";
-import type { Terminal } from "../terminal.ts";
+import { readRunRecord } from "../../report/record/record.ts";
+import { formatDuration, formatTable } from "../terminal/format.ts";
+import { type RunToEndOptions, runToEnd } from "../terminal/runToEnd.ts";
+import { shortPath } from "../terminal/shell.ts";
+import type { Terminal } from "../terminal/terminal.ts";
 
 /** Those of every level; a run has the ones of its own. */
 const protocolFigures = [
@@ -27,7 +27,7 @@ const protocolFigures = [
   "taskAccuracy",
 ] as const satisfies readonly (keyof RoutedMetrics | keyof WordProtocolMetrics)[];
 
-const floorFigures = ["cil", "til"] as const;
+const baselineFigures = ["cil", "til"] as const;
 
 const costFigures = ["trainSeconds", "evalSeconds", "peakRssBytes"] as const;
 
@@ -42,7 +42,7 @@ export interface SeedSummary {
   /** Where every run had a router. */
   readonly routed?: Figures;
   /** Where every run measured it. */
-  readonly floor?: Figures;
+  readonly baseline?: Figures;
   readonly cost: Figures;
 }
 
@@ -63,14 +63,14 @@ function routedOf(run: RunMetrics) {
   return "routed" in run ? run.routed : undefined;
 }
 
-function floorOf(run: RunMetrics) {
-  return "floor" in run ? run.floor : undefined;
+function baselineOf(run: RunMetrics) {
+  return "baseline" in run ? run.baseline : undefined;
 }
 
 export function summarise(seeds: readonly number[], runs: readonly RunMetrics[]): SeedSummary {
   const level = runs[0]?.level;
   const routed = runs.flatMap((run) => routedOf(run) ?? []);
-  const floors = runs.flatMap((run) => floorOf(run) ?? []);
+  const baselines = runs.flatMap((run) => baselineOf(run) ?? []);
   return {
     schemaVersion: 1,
     ...(level !== undefined && { level }),
@@ -84,7 +84,7 @@ export function summarise(seeds: readonly number[], runs: readonly RunMetrics[])
       runs.map((run) => run.til),
     ),
     ...(routed.length === runs.length && { routed: summariseFigures(protocolFigures, routed) }),
-    ...(floors.length === runs.length && { floor: summariseFigures(floorFigures, floors) }),
+    ...(baselines.length === runs.length && { baseline: summariseFigures(baselineFigures, baselines) }),
     cost: summariseFigures(
       costFigures,
       runs.map((run) => run.cost),
@@ -122,8 +122,8 @@ function routedLine({ taskAccuracy, passesPerExample }: Figures): string {
   return `routed: ${found}${passes} passes an example\n`;
 }
 
-function floorLine({ cil, til }: Figures): string {
-  return `floor, a classifier of spellings without a network: CIL ${percent(cil)}, TIL ${percent(til)}\n`;
+function baselineLine({ cil, til }: Figures): string {
+  return `baseline, a classifier of spellings without a network: CIL ${percent(cil)}, TIL ${percent(til)}\n`;
 }
 
 /** The summary for people, in percent: mean ± sample standard deviation. */
@@ -143,7 +143,7 @@ export function formatSummary(summary: SeedSummary): string {
       protocols.map((_, column) => column + 1),
     ) +
     (summary.routed === undefined ? "" : routedLine(summary.routed)) +
-    (summary.floor === undefined ? "" : floorLine(summary.floor)) +
+    (summary.baseline === undefined ? "" : baselineLine(summary.baseline)) +
     (train === undefined ? "" : `training ${formatDuration(train.mean)} a seed on average\n`)
   );
 }

@@ -1,6 +1,6 @@
 // Dimensions: n texts, C classes of the router, T tasks, k tasks that a second pass asks.
 /** From a posterior over classes to an answer, and the evidence of adapters where the answer is not sure yet. */
-import type { Posterior, SecondPass } from "./types.ts";
+import type { Posterior, SecondPass } from "../types.ts";
 
 /** When a second pass is made, and how much its evidence counts. */
 export interface Fusion {
@@ -15,23 +15,17 @@ export interface Fusion {
 /** The router's word is final. */
 export const firstPassOnly: Fusion = { confident: 0, weight: 0, topTasks: 0 };
 
-/** Of a text whose likeliest class has this probability or more the first pass is sure. */
+/** From this probability of the likeliest class on, `secondPass: unsure` asks no head. */
 const SURE = 0.8;
-/** How much the heads' evidence counts. */
+/** How much the heads' evidence counts beside the router's. */
 const HEADS_WEIGHT = 0.5;
 
-export interface SecondPassSettings {
-  readonly secondPass: SecondPass;
-  /** Tasks that a second pass asks. */
-  readonly topTasks: number;
-}
-
-/** What the settings ask for. */
-export function fusionOf({ secondPass, topTasks }: SecondPassSettings): Fusion {
-  if (secondPass === "off") return firstPassOnly;
-  const confident = secondPass === "always" ? Number.POSITIVE_INFINITY : SURE;
-  return { confident, weight: HEADS_WEIGHT, topTasks };
-}
+/** Every second pass, by how many tasks it asks. */
+export const secondPassFusions: { readonly [P in SecondPass]: (topTasks: number) => Fusion } = {
+  off: () => firstPassOnly,
+  unsure: (topTasks) => ({ confident: SURE, weight: HEADS_WEIGHT, topTasks }),
+  always: (topTasks) => ({ confident: Number.POSITIVE_INFINITY, weight: HEADS_WEIGHT, topTasks }),
+};
 
 /** Which classes are whose. */
 export interface ClassLayout {

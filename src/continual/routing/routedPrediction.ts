@@ -5,9 +5,11 @@
  * left the layers that no task adapts. What is routed is texts alone: no label, task or number of classes to come can reach
  * it.
  */
-import type { Encoding } from "../../data/tokenizer.ts";
-import type { AdaptedBackbone, FeatureRows, LearnedTask } from "../adaptedBackbone.ts";
-import type { TrunkRows } from "../trunkRows.ts";
+import type { Encoding } from "../../data/encoding/tokenizer.ts";
+import type { AdaptedBackbone } from "../passes/adaptedBackbone.ts";
+import type { TrunkRows } from "../passes/trunkRows.ts";
+import type { OutOfScopeDetector } from "../rejection/outOfScope.ts";
+import type { FeatureRows, LearnedTask, Posterior, Router, RoutingFeatureSpec } from "../types.ts";
 import {
   type ClassLayout,
   type Fusion,
@@ -19,8 +21,6 @@ import {
   taskProbabilities,
   tasksToAsk,
 } from "./fusion.ts";
-import type { OutOfScopeDetector } from "./outOfScope.ts";
-import type { Posterior, Router, RoutingFeatureSpec } from "./types.ts";
 
 /** A task among which texts are routed. */
 export interface RoutedTask {
@@ -63,8 +63,8 @@ export interface RoutedAnswer extends Omit<Decision, "asked"> {
 
 export interface RouteOptions {
   /** Classes that `top` holds at most; default 5. */
-  readonly top?: number;
-  readonly signal?: AbortSignal;
+  readonly top?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** What tasks' heads say of texts: entry i is of text `rows[i]` by task `tasks[i]`. */

@@ -3,24 +3,25 @@
  * Routed inference for words: one pass with adapters off gives every word a posterior over tags; in sentences where a type
  * is plausible, the adapters of its task are asked in one mixed pass, with the first one's for `O`.
  */
-import { OUTSIDE } from "../../data/conll.ts";
-import type { WordEncoding } from "../../data/wordEncoding.ts";
-import type { AdaptedBackbone, LearnedTask, Logits } from "../adaptedBackbone.ts";
-import type { TrunkRows } from "../trunkRows.ts";
-import type { WordChoice } from "../wordPrediction.ts";
-import type { Posterior, Router } from "./types.ts";
+
+import type { WordEncoding } from "../../data/encoding/wordEncoding.ts";
+import { OUTSIDE } from "../../data/files/conll.ts";
+import type { AdaptedBackbone } from "../passes/adaptedBackbone.ts";
+import type { TrunkRows } from "../passes/trunkRows.ts";
+import { askOfWords, type WordFeatures, type WordRows } from "../statistics/wordStatistics.ts";
+import type { WordChoice } from "../taskTypes/wordPrediction.ts";
+import type { LearnedTask, Logits, Posterior, Router } from "../types.ts";
 import type { TagChain } from "./wordDecoding.ts";
 import {
   biased,
   chooseOfSentence,
-  layOutTags,
   raiseOutside,
   type Span,
+  type TagLayout,
   tasksOfSentence,
   type WordEvidence,
   type WordFusion,
 } from "./wordFusion.ts";
-import { askOfWords, readWordRows, type WordFeatures, type WordRows } from "./wordStatistics.ts";
 
 /** Everything that routes words. */
 export interface WordRouting {
@@ -46,16 +47,20 @@ export type AskWordHeads = (
  */
 export function askingWordHeads(
   model: AdaptedBackbone,
-  tasks: readonly LearnedTask[],
+  tasks: readonly { readonly learned?: LearnedTask }[],
   encodings: readonly WordEncoding[],
   signal?: AbortSignal,
   trunk?: TrunkRows,
 ): AskWordHeads {
+  const learned = tasks.flatMap((task) => task.learned ?? []);
+  const places = new Map(learned.map((task, place) => [task, place]));
   return async (asked, sentences) => {
     if (asked.length === 0) return [];
+    // tasksOfSentence asks no task without an adapter.
+    const taskOf = Int32Array.from(asked, (task) => places.get(tasks[task]!.learned!)!);
     const texts = sentences.map((s) => encodings[s]!);
     const states = trunk?.pick(sentences);
-    return await model.mixedTokenLogits(tasks, Int32Array.from(asked), texts, signal, states);
+    return await model.mixedTokenLogits(learned, taskOf, texts, signal, states);
   };
 }
 
@@ -101,27 +106,19 @@ export interface DecidedSentence {
   readonly asked: number;
 }
 
-/** The tags of a sentence's words, and what they cost. */
-export interface RoutedSentence extends Pick<DecidedSentence, "choices"> {
-  /** Forward passes of the backbone. */
-  readonly passes: number;
-}
-
 /**
  * Answers from posteriors that are there already.
  * @param told as {@link posteriorOfWords} gives it
- * @param tasks in the order of learning
  * @returns one a sentence
  */
 export async function decideWords(
   told: Posterior,
   spans: readonly Span[],
   encodings: readonly WordEncoding[],
-  tasks: readonly Pick<LearnedTask, "labels">[],
+  layout: TagLayout,
   { chain, fusion }: Pick<WordRouting, "chain" | "fusion">,
   ask: AskWordHeads,
 ): Promise<readonly DecidedSentence[]> {
-  const layout = layOutTags(chain.labels, OUTSIDE, tasks);
   const posterior = raiseOutside(told, layout, fusion.outside);
   const wanted = spans.map((span) => tasksOfSentence(posterior, span, layout, fusion));
   const evidence = await gatherWordEvidence(wanted, encodings, ask);
@@ -148,28 +145,4 @@ export async function posteriorOfWords(
   signal?: AbortSignal,
 ): Promise<Posterior> {
   return biased(await askOfWords(router, rows, signal), priors);
-}
-
-/**
- * Routes sentences among everything learned, at most 2 + k passes each, less where adapters share a trunk. Other sentences
- * of the call change no answer.
- * @param tasks in the order of learning
- * @returns one a sentence
- */
-export async function routeWords(
-  model: AdaptedBackbone,
-  tasks: readonly LearnedTask[],
-  routing: WordRouting,
-  encodings: readonly WordEncoding[],
-  signal?: AbortSignal,
-): Promise<readonly RoutedSentence[]> {
-  const answers: RoutedSentence[] = [];
-  for (const { encodings: part, trunk } of model.twoPassParts(encodings, routing.fusion.topTasks)) {
-    const rows = await readWordRows(model, part, routing.features, signal, trunk);
-    const told = await posteriorOfWords(routing, rows, signal);
-    const ask = askingWordHeads(model, tasks, part, signal, trunk);
-    for (const { choices, asked } of await decideWords(told, spansOf(rows), part, tasks, routing, ask))
-      answers.push({ choices, passes: model.routedPassesOf(asked) });
-  }
-  return answers;
 }

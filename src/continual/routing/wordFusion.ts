@@ -1,9 +1,8 @@
 // Dimensions: n words, C tags of the router, T tasks, k tasks that a second pass asks.
 /** From a router's posterior over tags to the tags of a sentence, and the evidence of adapters where a type is plausible. */
-import { type Logits, rowOf } from "../adaptedBackbone.ts";
-import type { WordChoice } from "../wordPrediction.ts";
+import type { OutsideRule, WordChoice } from "../taskTypes/wordPrediction.ts";
+import { type Logits, type Posterior, rowOf } from "../types.ts";
 import { type ClassLayout, largestOf, layOut } from "./fusion.ts";
-import type { Posterior } from "./types.ts";
 import { likeliestTags, type TagChain } from "./wordDecoding.ts";
 
 /** When a second pass is made, and how much its evidence counts. */
@@ -25,15 +24,21 @@ export const routerAlone: WordFusion = { outside: 0, plausible: 1, router: 1, he
 export interface TagLayout extends ClassLayout {
   /** The column of `O`. */
   readonly outside: number;
+  /** Whose `O` the heads compete with. */
+  readonly rule: OutsideRule;
+  /** By task, whether it has an adapter that can be asked. */
+  readonly askable: readonly boolean[];
 }
 
-/** @param tasks labels of each task's head, in the order of learning; the first one's has `O` */
+/** @param tasks labels of each task's head, in the order of learning */
 export function layOutTags(
   labels: readonly string[],
   outside: string,
-  tasks: readonly { readonly labels: readonly string[] }[],
+  tasks: readonly { readonly labels: readonly string[]; readonly learned?: unknown }[],
+  rule: OutsideRule,
 ): TagLayout {
-  return { ...layOut(labels, tasks), outside: labels.indexOf(outside) };
+  const askable = tasks.map(({ learned }) => learned !== undefined);
+  return { ...layOut(labels, tasks), outside: labels.indexOf(outside), rule, askable };
 }
 
 /**
@@ -89,8 +94,8 @@ function plausibility({ values, classes }: Posterior, { from, to }: Span, layout
 }
 
 /**
- * The tasks whose adapters run on a sentence: the likeliest k that are plausible, and with them the first one, whose `O`
- * is the bar for all heads. None where no task is plausible.
+ * The tasks whose adapters run on a sentence: the likeliest k that are plausible, and with `outside: first` the first one,
+ * whose `O` all heads compare with. None where no task is plausible.
  * @param posterior with `O` raised already
  */
 export function tasksOfSentence(
@@ -101,13 +106,32 @@ export function tasksOfSentence(
 ): readonly number[] {
   if (topTasks === 0 || span.to === span.from) return [];
   const most = plausibility(posterior, span, layout);
-  const asked = largestOf(most, topTasks).filter((task) => most[task]! >= plausible);
-  return asked.length === 0 ? [] : [...new Set([0, ...asked])].sort((a, b) => a - b);
+  const asked = largestOf(most, topTasks).filter((task) => most[task]! >= plausible && layout.askable[task]!);
+  if (asked.length === 0) return [];
+  return [...new Set(layout.rule === "first" ? [0, ...asked] : asked)].sort((a, b) => a - b);
+}
+
+/** What the heads that were asked give a word's tags, compared as exact answers compare them. */
+function headLogits(
+  evidence: readonly WordEvidence[],
+  word: number,
+  { columns, outside, rule }: TagLayout,
+): readonly { readonly column: number; readonly logit: number }[] {
+  const heads = evidence.map(({ task, logits }) => ({ own: columns[task]!, row: rowOf(logits, word) }));
+  const found = heads.flatMap(({ own, row }) =>
+    Array.from(own, (column, slot) => ({
+      column,
+      logit: rule === "own" ? row[slot]! - row[0]! : row[slot]!,
+    })),
+  );
+  if (rule === "first") return found.filter(({ column }) => column >= 0);
+  const tags = found.filter(({ column }) => column >= 0 && column !== outside);
+  return [{ column: outside, logit: 0 }, ...tags];
 }
 
 /**
- * A word's probabilities (C). The tags of all heads that were asked stand side by side behind the first task's `O`, as in
- * exact evaluation; they share what the router gives them together anew, the others keep what they have.
+ * A word's probabilities (C). The tags of all heads that were asked share what the router gives them together anew, the
+ * others keep what they have.
  */
 function fuseWord(
   logs: Float64Array,
@@ -116,12 +140,7 @@ function fuseWord(
   layout: TagLayout,
   { router, heads }: Pick<WordFusion, "router" | "heads">,
 ): Float64Array {
-  const said: { readonly column: number; readonly logit: number }[] = [];
-  for (const { task, logits } of evidence)
-    rowOf(logits, word).forEach((logit, slot) => {
-      const column = layout.columns[task]![slot]!;
-      if (column >= 0) said.push({ column, logit });
-    });
+  const said = headLogits(evidence, word, layout);
   const peak = said.reduce((most, { logit }) => Math.max(most, logit), Number.NEGATIVE_INFINITY);
   const log = peak + Math.log(said.reduce((sum, { logit }) => sum + Math.exp(logit - peak), 0));
   const probabilities = logs.map(Math.exp);

@@ -1,8 +1,8 @@
 // Dimensions: C tags of the router, T tasks.
 /** How words are routed best: counted on held-out sentences of each task while it is the current one. */
 import { z } from "zod";
-import { countEntities, findEntities } from "../entityMetrics.ts";
-import type { Posterior, WordSecondPass } from "./types.ts";
+import { countEntities, findEntities } from "../taskTypes/entityMetrics.ts";
+import type { Posterior } from "../types.ts";
 import type { TagChain } from "./wordDecoding.ts";
 import {
   chooseOfSentence,
@@ -14,6 +14,9 @@ import {
   type WordEvidence,
   type WordFusion,
 } from "./wordFusion.ts";
+
+/** `auto`: where it gains on held-out sentences; `always`: for every sentence; `off`: never. */
+export type SecondPass = "auto" | "always" | "off";
 
 /** What may be added to the log-probability of `O`: routers of equal priors need much, those that learn them little. */
 export const OUTSIDE_BIASES = [-1, 0, 1, 2, 3, 4, 5, 6] as const;
@@ -183,7 +186,7 @@ function f1(option: Option, entities: number): number {
   return (2 * option.correct) / Math.max(1, option.predicted + entities);
 }
 
-function allowed(option: Option, secondPass: WordSecondPass): boolean {
+function allowed(option: Option, secondPass: SecondPass): boolean {
   if (option.plausible === null) return secondPass !== "always";
   if (secondPass === "off") return false;
   return secondPass === "always" ? option.plausible === 0 : option.plausible > 0;
@@ -195,11 +198,7 @@ function allowed(option: Option, secondPass: WordSecondPass): boolean {
  * alike.
  * @param topTasks k
  */
-export function chooseWordFusion(
-  counts: WordCounts,
-  topTasks: number,
-  secondPass: WordSecondPass,
-): WordFusion {
+export function chooseWordFusion(counts: WordCounts, topTasks: number, secondPass: SecondPass): WordFusion {
   if (counts.sentences === 0)
     return secondPass === "always" ? { ...routerAlone, plausible: 0, heads: 1, topTasks } : routerAlone;
   const options = counts.options.filter((option) => allowed(option, secondPass));

@@ -16,6 +16,6 @@ const answering: Settings = {
 export const learners: readonly LearnerScenario[] = [
   { ...onBert, name: "learner-sentences", settings: { ...tiny, head: cosine } },
   { ...onBert, name: "learner-sentences-prompt", settings: { ...tiny, method: prompt } },
-  { ...onBert, name: "learner-words", data: "words", settings: { ...rest, level: "word" } },
+  { ...onBert, name: "learner-words", data: "words", settings: { ...rest, level: "word", outside: "first" } },
   { ...onBert, name: "learner-answers", backbone: "llama", data: "commands", settings: answering },
 ];

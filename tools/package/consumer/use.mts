@@ -1,6 +1,10 @@
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import { CheckpointError, loadConfig, type ResolvedConfig, type RunEvent, runExperiment } from "accrete-lm";
+import { type Metric, registerMetric } from "accrete-lm/extend";
+
+const tasks: Metric = (run) => run.tasks.length;
+registerMetric("tasks", tasks);
 
 const file = fileURLToPath(new URL("demo/demo.yaml", import.meta.resolve("accrete-lm/package.json")));
 const { config }: { config: ResolvedConfig } = await loadConfig(file);

@@ -1,0 +1,163 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { parseOverride } from "../../../config/overrides.ts";
+import type { RunLevel } from "../../../core/record.ts";
+import type { ChangeEvent, LearnedSummary } from "../../../model/teachable.ts";
+import type { Store, StoreOptions } from "../../../store/store.ts";
+import { StoppedError, UsageError } from "../../terminal/failure.ts";
+import { formatBytes, formatDuration } from "../../terminal/format.ts";
+import { Interrupt } from "../../terminal/interrupt.ts";
+import { StoreProgress } from "../../terminal/storeProgress.ts";
+import type { Terminal } from "../../terminal/terminal.ts";
+
+export interface LearnFlags {
+  readonly task?: string;
+  readonly class?: string;
+  readonly validation?: string;
+  readonly statisticsOnly?: boolean;
+  /** Begins the store where there is none; otherwise where the backbone lies now. */
+  readonly backbone?: string;
+  readonly set?: readonly string[];
+  readonly json?: boolean;
+  readonly quiet?: boolean;
+}
+
+/** What is asked for, checked before anything is loaded. */
+type Wish =
+  | {
+      readonly what: "task";
+      readonly name: string;
+      readonly data: string;
+    }
+  | {
+      readonly what: "class";
+      readonly label: string;
+      readonly texts: readonly string[];
+      readonly task?: string;
+    };
+
+function readWish(words: readonly string[], flags: LearnFlags): Wish {
+  if (flags.class !== undefined) {
+    if (flags.validation !== undefined || flags.statisticsOnly === true)
+      throw new UsageError("learn --class: takes examples as words, and trains nothing", {
+        hint: "Leave --validation and --statistics-only out.",
+      });
+    if (words.length === 0)
+      throw new UsageError("learn --class: no example to learn it from", {
+        hint: 'accrete learn <store> --class name "an example" "another"',
+      });
+    const { task } = flags;
+    return { what: "class", label: flags.class, texts: words, ...(task !== undefined && { task }) };
+  }
+  if (flags.task === undefined)
+    throw new UsageError("learn: neither --task nor --class", {
+      hint: 'accrete learn <store> --task name data.jsonl, or --class name "an example" "another"',
+    });
+  const [data, ...more] = words;
+  if (data === undefined || more.length > 0)
+    throw new UsageError(`learn --task: expected one data file, got ${words.length}`, {
+      hint: "accrete learn <store> --task name data.jsonl; a file of {text, label} lines or CSV, of words CoNLL.",
+    });
+  return { what: "task", name: flags.task, data };
+}
+
+/** What gets a label in the store that is there, or in the one that is to begin. */
+async function levelOf(folder: string, { create, overrides = [] }: StoreOptions): Promise<RunLevel> {
+  const { loadModelSettings, readModelSettings } = await import("../../../model/settings/settings.ts");
+  if (create !== undefined) return (await loadModelSettings(create, "the store's settings", overrides)).level;
+  await (await import("../../../workspace/workspace.ts")).readStore(folder);
+  return (await readModelSettings(folder)).level;
+}
+
+function openFlags(folder: string, { backbone, set = [] }: LearnFlags): StoreOptions {
+  if (existsSync(join(folder, "manifest.json"))) {
+    if (set.length > 0)
+      throw new UsageError("learn --set: the store's settings were fixed when it was begun", {
+        hint: "Leave --set out; config.resolved.yaml in the store has the settings.",
+      });
+    return backbone === undefined ? {} : { backbone };
+  }
+  if (backbone === undefined) return {};
+  return { create: { backbone }, overrides: set.map((text) => parseOverride(text)) };
+}
+
+interface Watch {
+  readonly onEvent: (event: ChangeEvent) => void;
+  readonly signal: AbortSignal;
+}
+
+/** Reads what is to be learned, so that a store is neither begun nor opened for a file that cannot be read. */
+async function readLesson(
+  wish: Wish,
+  flags: LearnFlags,
+  level: RunLevel,
+): Promise<(store: Store, watch: Watch) => Promise<LearnedSummary>> {
+  if (wish.what === "class") {
+    if (level === "word")
+      throw new UsageError(
+        "learn --class: this store tags words, and an entity type is not learned from texts alone",
+        {
+          hint: "accrete learn <store> --task name file.conll, with sentences in which the type is tagged.",
+        },
+      );
+    const task = wish.task === undefined ? {} : { task: wish.task };
+    return (store, watch) => store.learnClass(wish.label, wish.texts, { ...watch, ...task });
+  }
+  const { readLabelled } = await import("../../../data/files/items.ts");
+  const train = await readLabelled(wish.data, level);
+  const validation = flags.validation === undefined ? undefined : await readLabelled(flags.validation, level);
+  const task = { name: wish.name, train: train.items, validation: validation?.items };
+  const statisticsOnly = flags.statisticsOnly === true;
+  return (store, watch) => {
+    for (const message of [...train.notes, ...(validation?.notes ?? [])])
+      watch.onEvent({ type: "note", message });
+    return store.learn(task, { ...watch, statisticsOnly });
+  };
+}
+
+function report(learned: LearnedSummary, flags: LearnFlags, terminal: Terminal): void {
+  if (flags.json === true) {
+    terminal.out(`${JSON.stringify(learned)}\n`);
+    return;
+  }
+  const { version, task, classes, seconds, truncatedTexts, statisticsBytes } = learned;
+  const cut = truncatedTexts === 0 ? "" : `, ${truncatedTexts} texts cut to maxLength`;
+  const time = seconds < 1 ? `${Math.round(1000 * seconds)} ms` : formatDuration(seconds);
+  terminal.out(
+    `version ${version}: task ${task}, ${classes.length} ${classes.length === 1 ? "class" : "classes"}, ` +
+      `learned in ${time}, ${formatBytes(statisticsBytes)} of statistics${cut}\n`,
+  );
+}
+
+export async function learnCommand(
+  folder: string,
+  words: readonly string[],
+  flags: LearnFlags,
+  terminal: Terminal,
+): Promise<void> {
+  const wish = readWish(words, flags);
+  const opening = openFlags(folder, flags);
+  using interrupt = new Interrupt();
+  const { signal } = interrupt;
+  const progress = new StoreProgress(terminal);
+  const onEvent = (event: ChangeEvent): void => {
+    if (flags.quiet !== true || event.type === "note") progress.print(event);
+  };
+  try {
+    const { openStore } = await import("../../../store/store.ts");
+    const teach = await readLesson(wish, flags, await levelOf(folder, opening));
+    await using store = await openStore(folder, { ...opening, signal });
+    const learned = await teach(store, { onEvent, signal });
+    progress.clear();
+    report(learned, flags, terminal);
+  } catch (error) {
+    // A store that this command began, and could not teach, was none of the reader's wishes; the first error is told.
+    if (opening.create !== undefined)
+      await (await import("../../../store/create.ts")).removeIfEmpty(folder).catch(() => {});
+    if (!signal.aborted) throw error;
+    await interrupt.waitForDuplicateSignal();
+    throw new StoppedError("learn: stopped; the store is as it was", "Type the same command again.");
+  } finally {
+    progress.clear();
+  }
+}

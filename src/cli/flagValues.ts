@@ -1,0 +1,19 @@
+import { type Command, InvalidArgumentError } from "commander";
+import type { Terminal } from "./terminal/terminal.ts";
+
+/** Adds a command; what it does is imported when it runs, so that `--help` is instant. */
+export type AddCommand = (program: Command, terminal: Terminal) => void;
+
+export function collect(value: string, previous: readonly string[] = []): string[] {
+  return [...previous, value];
+}
+
+function parseInteger(text: string, least: number): number {
+  const value = Number(text);
+  if (!/^\d+$/.test(text) || !Number.isSafeInteger(value) || value < least)
+    throw new InvalidArgumentError(`It must be a whole number of at least ${least}.`);
+  return value;
+}
+
+export const parseCount = (text: string): number => parseInteger(text, 1);
+export const parseSeed = (text: string): number => parseInteger(text, 0);

@@ -1,0 +1,142 @@
+import type { EventOf, RunEvent, RunHeader, RunLevel } from "../../core/record.ts";
+import {
+  formatBytes,
+  formatCount,
+  formatDuration,
+  formatEpoch,
+  formatFitting,
+  formatPairs,
+  formatPercent,
+  formatStep,
+} from "./format.ts";
+import { lasting, Progress, passing, type Shown } from "./renewingLine.ts";
+
+const chosenAmong: { readonly [L in RunLevel]: string } = { sentence: "labels", word: "entity types" };
+
+/** Before a long run: what it is going to do, and with how much. */
+function formatRunHeader(header: RunHeader): string {
+  const router = header.config["router.kind"];
+  const names = new Set(header.tasks.flatMap(({ types, labels }) => types ?? labels)).size;
+  return formatPairs([
+    ["backbone", `${header.backbone.name} (${header.backbone.hash.slice(0, 12)})`],
+    ["frozen", `${formatCount(header.backbone.parameters)} parameters`],
+    ["trainable", `${formatCount(header.trainableParametersPerTask)} parameters a task`],
+    ...(header.selectorParameters === undefined
+      ? []
+      : [["selector", `${formatCount(header.selectorParameters)} parameters, shared by all tasks`] as const]),
+    ["tasks", `${header.tasks.length}, ${names} ${chosenAmong[header.level ?? "sentence"]} in all`],
+    [
+      "memory",
+      `about ${formatBytes(4 * header.backbone.parameters)} of weights a session, activations on top`,
+    ],
+    ...(typeof router === "string" ? [["router", `${router}, fitted anew after each task`] as const] : []),
+    ["seed", String(header.seed)],
+  ]);
+}
+
+/** What a person is shown of a run: lasting lines, and on a terminal one line that renews itself. */
+export class ProgressPrinter extends Progress<RunEvent> {
+  #header: RunHeader | undefined;
+
+  override print(event: RunEvent): void {
+    super.print(event);
+    // What goes on between two events that may lie minutes apart.
+    if (event.type === "task-learned") this.say(`${this.#taskTitle(event.task)} · evaluating …`);
+  }
+
+  protected describe(event: RunEvent): Shown | undefined {
+    switch (event.type) {
+      case "run-started":
+        this.#header = event.header;
+        return lasting(formatRunHeader(event.header).trimEnd());
+      case "run-resumed":
+        return lasting(`resumed: ${event.finishedTasks} of ${this.#taskCount()} tasks were done`);
+      case "warning":
+        return lasting(`note: ${event.message}`);
+      case "task-started":
+        return lasting(
+          `${this.#taskTitle(event.task)} ${event.name}: ${event.labels.length} labels, ` +
+            `${formatCount(event.trainExamples)} train, ${formatCount(event.validationExamples)} validation, ` +
+            `${formatCount(event.testExamples)} test, ${formatCount(event.totalSteps)} steps`,
+        );
+      case "step": {
+        const parts = [
+          this.#taskTitle(event.task),
+          formatStep(event),
+          `${formatCount(event.examplesPerSecond)} examples/s`,
+          `${formatCount(event.tokensPerSecond)} tokens/s`,
+          `${formatDuration(event.secondsLeft)} left`,
+        ];
+        return passing(parts.join(" · "));
+      }
+      case "epoch":
+        return lasting(`${this.#taskTitle(event.task)} ${formatEpoch(event)}`);
+      case "task-learned": {
+        const cut =
+          event.truncatedTexts === 0 ? "" : `, ${formatCount(event.truncatedTexts)} texts cut to maxLength`;
+        const early = event.stoppedEarly ? ", stopped early" : "";
+        const title = this.#taskTitle(event.task);
+        return lasting(`${title} learned in ${formatDuration(event.seconds)}${early}${cut}`);
+      }
+      case "router-fitting":
+        return passing(`${this.#taskTitle(event.task)} · ${formatFitting(event)}`);
+      case "evaluated":
+      case "words-evaluated":
+        return lasting(`${this.#taskTitle(event.task)} evaluated: ${formatEvaluation(event)}`);
+      case "baseline-measured": {
+        const { method, cil, til, seconds } = event.baseline;
+        return lasting(
+          `baseline, ${method}: CIL ${formatPercent(cil)}, TIL ${formatPercent(til)} (${formatDuration(seconds)})`,
+        );
+      }
+      case "probed": {
+        const what = event.learned === 0 ? "the backbone alone" : this.#taskTitle(event.learned - 1);
+        const found = Object.entries(event.accuracies).map(
+          ([kind, accuracies]) => `${kind} ${formatPercent(mean(accuracies))}`,
+        );
+        return lasting(`${what} probed: ${found.join(", ")} (${formatDuration(event.seconds)})`);
+      }
+      case "run-finished":
+        return undefined;
+    }
+  }
+
+  #taskTitle(task: number): string {
+    return `task ${task + 1}/${this.#taskCount()}`;
+  }
+
+  #taskCount(): string {
+    return String(this.#header?.tasks.length ?? "?");
+  }
+}
+
+function formatEvaluation(event: EventOf<"evaluated" | "words-evaluated">): string {
+  const { name, unit, tasks, cil, til, routed, passes } =
+    event.type === "evaluated"
+      ? {
+          name: "",
+          unit: "text",
+          tasks: event.cil.length,
+          cil: mean(event.cil),
+          til: mean(event.til),
+          routed: event.routed && mean(event.routed.accuracy),
+          passes: event.routed?.passesPerExample,
+        }
+      : {
+          name: "micro F1 ",
+          unit: "sentence",
+          tasks: event.cil.perTask.length,
+          cil: event.cil.microF1,
+          til: event.til.microF1,
+          routed: event.routed?.microF1,
+          passes: event.routed?.passesPerExample,
+        };
+  const chosen =
+    routed === undefined ? "" : `, routed ${formatPercent(routed)} at ${passes?.toFixed(2)} passes a ${unit}`;
+  const counted = `${tasks} ${tasks === 1 ? "task" : "tasks"} (${formatDuration(event.seconds)})`;
+  return `CIL ${name}${formatPercent(cil)}, TIL ${formatPercent(til)}${chosen} on ${counted}`;
+}
+
+function mean(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / Math.max(1, values.length);
+}

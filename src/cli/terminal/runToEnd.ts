@@ -1,0 +1,41 @@
+import type { ResolvedConfig } from "../../config/load.ts";
+import { ProgressPrinter } from "./progress.ts";
+import { stoppable } from "./stoppable.ts";
+import type { Terminal } from "./terminal.ts";
+
+export interface RunToEndOptions {
+  readonly resume?: boolean;
+  readonly quiet?: boolean;
+  /** Folder of a finished run whose adapters are taken in place of training. */
+  readonly adaptersFrom?: string;
+  /** What to type to go on after an interruption. */
+  readonly resumeCommand: string;
+  /** Called with the run folder whenever a task was saved, and once at the end: a resumed run may have missed some. */
+  readonly afterTask?: (out: string) => Promise<void>;
+}
+
+/** Runs one experiment to its end and tells how it goes. @throws StoppedError where it was interrupted */
+export async function runToEnd(
+  config: ResolvedConfig,
+  options: RunToEndOptions,
+  terminal: Terminal,
+): Promise<void> {
+  const { runExperiment } = await import("../../experiment/runExperiment.ts");
+  const progress = new ProgressPrinter(terminal);
+  const { resume = false, adaptersFrom, afterTask } = options;
+  const work = async (signal: AbortSignal): Promise<void> => {
+    const settings = { resume, signal, ...(adaptersFrom !== undefined && { adaptersFrom }) };
+    try {
+      for await (const event of runExperiment(config, settings)) {
+        if (options.quiet !== true) progress.print(event);
+        if (event.type === "task-learned") await afterTask?.(config.out);
+      }
+      await afterTask?.(config.out);
+      signal.throwIfAborted();
+    } finally {
+      progress.clear();
+    }
+  };
+  const message = "stopped; every task learned so far is saved";
+  await stoppable("run", work, message, `Go on with: ${options.resumeCommand}`);
+}

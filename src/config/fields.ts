@@ -1,0 +1,231 @@
+/** Every key of a configuration with its type and default. */
+
+import { z } from "zod";
+import { routerMembers } from "../continual/routers/members.ts";
+import { routerKinds as statisticsKinds } from "../continual/types.ts";
+import { probeKinds } from "../core/record.ts";
+import { nameSchema } from "../core/registry.ts";
+import { isPrompt, promptNames } from "../data/encoding/prompts.ts";
+import { streamSchema } from "../data/streamSpec.ts";
+import { poolingKinds } from "../nn/features.ts";
+
+const count = z.int().min(1);
+const positive = z.number().positive();
+const fraction = z.number().min(0).max(1);
+
+const selectorKind = z.enum(["newlora", "newlora-frozen"]);
+export type SelectorKind = z.output<typeof selectorKind>;
+
+/** `selector: newlora` is short for `selector: { kind: newlora, inference: soft }`. */
+const selectorSchema = z.union([
+  selectorKind.transform((kind) => ({ kind, inference: "soft" as const })),
+  z.strictObject({ kind: selectorKind, inference: z.enum(["soft", "hard", "off"]).default("soft") }),
+]);
+
+const loraSchema = z.strictObject({
+  adapter: z.literal("lora").optional().default("lora"),
+  /** r: inner width of the two matrices. */
+  rank: count.default(4),
+  /** The update is scaled by alpha/r, with `rslora` by alpha/√r. */
+  alpha: positive.default(8),
+  /** Of what enters an adapter, in training. */
+  dropout: z.number().min(0).lt(1).default(0.1),
+  /** Which biases of the backbone are trained too, as peft names them. */
+  bias: z.enum(["none", "all", "lora_only"]).default("none"),
+  /** Default: peft's for the backbone's architecture. */
+  targetModules: z.union([z.string().min(1), z.array(z.string().min(1)).min(1)]).optional(),
+  /** Rank-stabilised LoRA (Kalajdzievski 2023). */
+  rslora: z.boolean().default(false),
+  /** How many of the uppermost layers are adapted; default: all. */
+  layers: count.optional(),
+  /** NewLoRA's network that says which task a text belongs to. */
+  selector: selectorSchema.optional(),
+});
+
+const promptTuningSchema = z.strictObject({
+  adapter: z.literal("prompt-tuning"),
+  /** Trained vectors before every text. */
+  virtualTokens: count.default(10),
+  /** The first values: drawn by chance, words of the vocabulary, a text's words, or a text chosen by the task. */
+  init: z
+    .union([z.enum(["auto", "random", "vocab"]), z.strictObject({ text: z.string().min(1) })])
+    .default("auto"),
+});
+
+const methodSchema = z.discriminatedUnion("adapter", [loraSchema, promptTuningSchema]);
+
+/** Peak learning rates of adapters where a configuration names none; docs/results.md says how they were chosen. */
+export const defaultLearningRates: {
+  readonly [A in z.output<typeof methodSchema>["adapter"]]: number;
+} = { lora: 5e-4, "prompt-tuning": 5e-3 };
+
+const cosineScale = z.union([z.literal("learnable"), positive]);
+
+/** `head: cosine` is short for `head: { kind: cosine, scale: learnable }`. */
+const headSchema = z.union([
+  z.enum(["linear", "cosine", "none"]).transform(expandHead),
+  z.discriminatedUnion("kind", [
+    z.strictObject({ kind: z.literal("none") }),
+    z.strictObject({ kind: z.literal("linear") }),
+    z.strictObject({ kind: z.literal("cosine"), scale: cosineScale.default("learnable") }),
+  ]),
+]);
+
+export type SelectorConfig = z.output<typeof selectorSchema>;
+
+export type HeadConfig =
+  /** The model's own language-modelling head answers with the label's words. */
+  | { readonly kind: "none" }
+  | { readonly kind: "linear" }
+  | { readonly kind: "cosine"; readonly scale: number | "learnable" };
+
+function expandHead(kind: HeadConfig["kind"]): HeadConfig {
+  return kind === "cosine" ? { kind, scale: "learnable" } : { kind };
+}
+
+const featureSchema = z.strictObject({
+  /** Default: what the model's own `1_Pooling/config.json` says, else `cls`. */
+  pooling: z.enum(poolingKinds).optional(),
+  /** Brings the vector to length 1; default: what the model's own files say, else not. */
+  normalize: z.boolean().optional(),
+});
+
+const beta = z.number().min(0).lt(1);
+
+const trainingSchema = z.strictObject({
+  /** Passes over a task's train data. */
+  epochs: count.default(3),
+  /** Texts, or sentences, a step. */
+  batchSize: count.default(16),
+  /** Default: by the kind of adapter, {@link defaultLearningRates}. */
+  learningRate: z.number().min(0).optional(),
+  /** Peak learning rate of heads. */
+  headLearningRate: z.number().min(0).default(5e-3),
+  /** Decoupled, as in AdamW. */
+  weightDecay: z.number().min(0).default(0.01),
+  /** AdamW's decay of the two moments. */
+  betas: z.tuple([beta, beta]).default([0.9, 0.999]),
+  /** AdamW's, in the denominator. */
+  epsilon: positive.default(1e-8),
+  /** How the learning rate falls after the warm-up. */
+  schedule: z.enum(["linear", "cosine", "constant"]).default("linear"),
+  /** Share of a task's steps over which the learning rate rises from 0. */
+  warmup: fraction.default(0.1),
+  /** Largest norm of all gradients together; 0 turns clipping off. */
+  gradientClipping: z.number().min(0).default(1),
+  /** Stop a task after `patience` epochs without a better validation accuracy. */
+  earlyStopping: z.strictObject({ patience: count }).optional(),
+  /** In tokens, special ones included; longer texts are cut. */
+  maxLength: z.int().min(3).default(128),
+  /** Whether the frozen backbone's own dropout is on in training. */
+  backboneDropout: z.boolean().default(false),
+});
+
+/** What may choose the task: a router on statistics of the classes, or NewLoRA's network. */
+export const routerKinds = ["auto", ...statisticsKinds, "newlora", "newlora-frozen"] as const;
+
+/** `true`: every kind; `false`, or an empty list: none. */
+const probingSchema = z.union([
+  z.boolean().transform((on) => (on ? [...probeKinds] : [])),
+  z.array(z.enum(probeKinds)).transform((kinds) => probeKinds.filter((kind) => kinds.includes(kind))),
+]);
+
+const secondPassKinds = ["auto", "unsure", "always", "off"] as const;
+
+const routerKind = nameSchema(routerKinds, () => routerMembers.names());
+
+export interface RouterConfig {
+  /** One of {@link routerKinds}, or a kind that an extension registered. */
+  readonly kind: string;
+  /** Tasks whose adapters a second pass asks. */
+  readonly topTasks: number;
+  /**
+   * Who gets a second pass, through adapters. Texts: `off` (default) nobody, `unsure` those whose likeliest class is below 0.8,
+   * `always` all. Words: `auto` (default) where it gains on validation sentences, `always`, `off`.
+   */
+  readonly secondPass?: (typeof secondPassKinds)[number] | undefined;
+  /** Hidden states whose pooled vectors make the routing feature, 0 the embeddings'. */
+  readonly layers?: readonly number[] | undefined;
+  /** At word level, whether features are read through the first task's adapter or the frozen backbone alone; default: `first`. */
+  readonly featureAdapter?: "first" | "none" | undefined;
+  /** Share of texts of known classes that may be taken for unknown; absent: every text gets a label. */
+  readonly rejectRate?: number | undefined;
+}
+
+/** `router: lda` is short for `router: { kind: lda }`. */
+const routerSchema = z.union([
+  routerKind.transform((kind): RouterConfig => ({ kind, topTasks: 1 })),
+  z.strictObject({
+    kind: routerKind.default("auto"),
+    topTasks: z.int().min(1).max(2).default(1),
+    secondPass: z.enum(secondPassKinds).optional(),
+    layers: z.array(z.int().min(0)).min(1).optional(),
+    featureAdapter: z.enum(["first", "none"]).optional(),
+    rejectRate: z.number().gt(0).lt(1).optional(),
+  }),
+]);
+
+/** Every key; the schema of a whole configuration adds the rules between them. */
+export const configFields = z.strictObject({
+  /** Modules that register routers, metrics and stream formats, as paths; absolute after loading. */
+  extensions: z.array(z.string().min(1)).optional(),
+  /** A folder (absolute after loading) or a hub id such as `org/name`. */
+  backbone: z.string().min(1),
+  /** Commit, branch or tag of a hub model. */
+  backboneRevision: z.string().min(1).optional(),
+  /** What is trained of a task beside its head. */
+  method: methodSchema.prefault({}),
+  /** What chooses among tasks beside exact answers; a store and a learner have one by default. */
+  router: routerSchema.optional(),
+  /** What turns a vector into labels; `none`: the language model answers in words. */
+  head: headSchema.prefault("linear"),
+  /** What gets a label: a text, or each word. */
+  level: z.enum(["sentence", "word"]).default("sentence"),
+  /**
+   * At `level: word`, whose `O` a word is compared with: every head's own, or the first task's for all, as the original has
+   * it.
+   */
+  outside: z.enum(["own", "first"]).default("own"),
+  /** How a text's vector is made. */
+  feature: featureSchema.prefault({}),
+  /** How a sentence is put before the model. With `head: none` default `default`, else as it is. */
+  prompt: z
+    .string()
+    .refine(isPrompt, { error: `one of ${promptNames.join(", ")}, or a text with {text} once` })
+    .optional(),
+  /** Which data, and how it is divided into tasks. */
+  stream: streamSchema,
+  /** How an adapter and its head are trained. */
+  training: trainingSchema.prefault({}),
+  /** Classifiers fitted before the first and after each task on features as they are then: what an adapter did to them. */
+  probing: probingSchema.optional(),
+  /** Of weights and computation. */
+  precision: z.literal("float32").default("float32"),
+  /** Threads of the engine; default: the physical cores. */
+  threads: count.optional(),
+  /** Of every random choice of training. */
+  seed: z.int().min(0).default(1),
+  /** The run folder, absolute after loading. */
+  out: z.string().min(1),
+});
+
+export type Fields = z.output<typeof configFields>;
+
+/** The sections that do not speak of data: what a store and a learner are made from. */
+export const modelFields = configFields.pick({
+  extensions: true,
+  backbone: true,
+  backboneRevision: true,
+  method: true,
+  router: true,
+  head: true,
+  level: true,
+  outside: true,
+  feature: true,
+  prompt: true,
+  training: true,
+  threads: true,
+  seed: true,
+});
+
+export type ModelFields = z.output<typeof modelFields>;

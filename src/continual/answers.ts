@@ -1,0 +1,108 @@
+/** What a model answers with, and what it can be asked. */
+import { ConfigError } from "../core/errors.ts";
+import { nearest } from "../core/nearest.ts";
+
+export interface ScoredLabel {
+  readonly label: string;
+  /** Softmax over the classes in play, in [0, 1]. */
+  readonly score: number;
+}
+
+/** The label of a text. */
+export interface Prediction extends Omit<ScoredLabel, "label"> {
+  readonly text: string;
+  /** Null where the text is taken to be of no known class; only a model with `router.rejectRate` answers so. */
+  readonly label: string | null;
+  /** Set with `label: null`. */
+  readonly unknown?: true;
+  /** The task of the likeliest class: the one whose head gave the label. */
+  readonly task: string;
+  /** The best classes, best first; `top[0]` is the prediction, or the nearest class of a text of no known class. */
+  readonly top: readonly ScoredLabel[];
+  /** Forward passes of the backbone that this text cost. */
+  readonly passes: number;
+}
+
+/** An entity in a text. */
+export interface FoundEntity {
+  readonly type: string;
+  /** The mean over its words of the probability of their tags, in [0, 1]. */
+  readonly score: number;
+  /** `text.slice(start, end)`. */
+  readonly word: string;
+  /** Places in the text, in UTF-16 code units as JavaScript counts. */
+  readonly start: number;
+  readonly end: number;
+}
+
+/** The entities of a text. */
+export interface TaggedText {
+  /** As it was given; words that came split, joined by one space. */
+  readonly text: string;
+  /** In the order of the text. */
+  readonly entities: readonly FoundEntity[];
+  /** Forward passes of the backbone that this text cost. */
+  readonly passes: number;
+}
+
+/** What a text is, and what was found in it. */
+export type Answer = Prediction | TaggedAnswer;
+
+/** Entities with the tags behind them. */
+export interface TaggedAnswer extends TaggedText {
+  /** One a word, in IOB2. */
+  readonly tags: readonly string[];
+}
+
+export function isTagged(answer: Answer): answer is TaggedAnswer {
+  return "entities" in answer;
+}
+
+/** How a text is answered. */
+export interface PredictOptions {
+  /** Answer with this task's own adapter and head (task-incremental). */
+  readonly task?: string | undefined;
+  /** Run every adapter and compare all heads, where a router was fitted too. */
+  readonly exact?: boolean | undefined;
+  /** How many classes `Prediction.top` holds at most; default 5. */
+  readonly top?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export const DEFAULT_TOP = 5;
+
+/** @throws ConfigError if that is no number of classes to show */
+export function checkTop(top: number): void {
+  if (!Number.isInteger(top) || top < 1)
+    throw new ConfigError(`top: expected a whole number from 1, got ${top}`);
+}
+
+/** The best labels, each once: a label of several tasks counts with its best slot. Of equals the first comes first. */
+export function rankLabels(
+  labels: readonly string[],
+  scores: ArrayLike<number>,
+  top: number,
+): readonly ScoredLabel[] {
+  const best = new Map<string, number>();
+  for (const [i, label] of labels.entries()) {
+    const score = scores[i] ?? 0;
+    const before = best.get(label);
+    if (before === undefined || before < score) best.set(label, score);
+  }
+  return [...best]
+    .sort(([, x], [, y]) => y - x)
+    .slice(0, top)
+    .map(([label, score]) => ({ label, score }));
+}
+
+/** @throws ConfigError naming the nearest task */
+export function findTask<T extends { readonly name: string }>(tasks: readonly T[], name: string): T {
+  const found = tasks.find((task) => task.name === name);
+  if (found !== undefined) return found;
+  const names = tasks.map((task) => task.name);
+  const near = nearest(name, names);
+  throw new ConfigError(
+    `no task is called "${name}"${near === undefined ? "" : `; did you mean "${near}"?`}`,
+    { hint: `Tasks: ${names.join(", ") || "none yet"}.` },
+  );
+}

@@ -1,0 +1,163 @@
+// Dimensions: n rows, F routing features.
+/** Which rows fit and which choose: a function of the rows alone, in an order that hangs on nothing else. */
+
+import { hashRow, isHeldOut, takeRows } from "../statistics/fixedRows.ts";
+import { type ClassStatistics, compareCodeUnits, type KeptContribution } from "../statistics/statistics.ts";
+import type { LabelledRows } from "../statistics/totals.ts";
+import { joinRows } from "../statistics/totals.ts";
+import type { FixedRows } from "../types.ts";
+
+/** Held-out rows that are looked at: those of the smallest hash where there are more. */
+const MOST_HELD_OUT = 4096;
+
+interface HashedRow {
+  readonly label: string;
+  readonly hash: number;
+  /** (F) */
+  readonly values: Int16Array;
+}
+
+/** A contribution's rows that fit, and those that choose. */
+export interface SplitContribution {
+  readonly fit: FixedRows;
+  readonly heldOut: readonly HashedRow[];
+}
+
+const splits = new WeakMap<KeptContribution, SplitContribution>();
+
+/** Of a contribution's rows those that are held out, whatever their hash says where its role says it all. */
+function holdsOut({ role }: KeptContribution, hash: number): boolean {
+  return role === undefined ? isHeldOut(hash) : role === "judge";
+}
+
+/** Splits a contribution; asked again, the same answer without work. */
+export function splitContribution(kept: KeptContribution): SplitContribution {
+  const known = splits.get(kept);
+  if (known !== undefined) return known;
+  const fitting: number[] = [];
+  const heldOut: HashedRow[] = [];
+  for (const [row, hashed] of hashRows(kept).entries()) {
+    if (holdsOut(kept, hashed.hash)) heldOut.push(hashed);
+    else fitting.push(row);
+  }
+  const { rows } = kept;
+  const split = { fit: fitting.length === rows.rows ? rows : takeRows(rows, fitting), heldOut };
+  splits.set(kept, split);
+  return split;
+}
+
+function hashRows({ label, rows: { rows, width, values } }: LabelledRows): HashedRow[] {
+  return Array.from({ length: rows }, (_, row) => {
+    const own = values.subarray(row * width, (row + 1) * width);
+    return { label, hash: hashRow(own), values: own };
+  });
+}
+
+function compareRows(a: HashedRow, b: HashedRow): number {
+  if (a.hash !== b.hash) return a.hash - b.hash;
+  for (let i = 0; i < a.values.length; i++)
+    if (a.values[i] !== b.values[i]) return a.values[i]! - b.values[i]!;
+  return 0;
+}
+
+function rowsOf(hashed: readonly HashedRow[], width: number): FixedRows {
+  const pieces = hashed.map(({ values }) => ({ rows: 1, width, values }));
+  return joinRows(pieces, width);
+}
+
+/** Rows of a class in an order that hangs on the rows alone. */
+function hashedRows(
+  contributions: readonly KeptContribution[],
+  label: string,
+  part: "fit" | "all" = "all",
+): HashedRow[] {
+  const own = contributions.filter((kept) => kept.label === label);
+  const rows = own.flatMap((kept) => {
+    const { fit, heldOut } = splitContribution(kept);
+    return [...hashRows({ label, rows: fit }), ...(part === "all" ? heldOut : [])];
+  });
+  return rows.sort(compareRows);
+}
+
+/** Rows with the class of each, as its place among the labels. */
+export interface TargetedRows {
+  readonly rows: FixedRows;
+  readonly targets: Int32Array;
+}
+
+/**
+ * Rows to train on, by label, then by hash.
+ * @param part `fit`: without those held out
+ */
+export function trainingRows(
+  { contributions, labels, constants }: Pick<ClassStatistics, "contributions" | "labels" | "constants">,
+  part: "fit" | "all",
+): TargetedRows {
+  const chosen = labels.flatMap((label) => {
+    const fitting = hashedRows(contributions, label, part);
+    return fitting.length > 0 ? fitting : hashedRows(contributions, label).slice(0, 1);
+  });
+  const places = new Map(labels.map((label, place) => [label, place]));
+  return {
+    rows: rowsOf(chosen, constants.width),
+    targets: Int32Array.from(chosen, ({ label }) => places.get(label) ?? 0),
+  };
+}
+
+/** All rows of statistics, each in its part. */
+export interface Split {
+  /** Of classes that all rows of were held out: one row each, which fits after all. */
+  readonly conscripted: readonly LabelledRows[];
+  /** Every row held out, but for those; to be added for the last fit. */
+  readonly heldOut: readonly LabelledRows[];
+  /**
+   * The rows that choose, by label, then by hash: of those held out at most {@link MOST_HELD_OUT}; where none is, rows that
+   * fit as well, so that probabilities have a scale at least.
+   */
+  readonly judges: FixedRows;
+  /** How many of the judges were held out: all or none. */
+  readonly heldOutRows: number;
+  /** The class of each, as its place among the labels. */
+  readonly targets: Int32Array;
+}
+
+/**
+ * Splits statistics by rows.
+ * @param labels sorted by code unit
+ */
+export function splitStatistics(
+  contributions: readonly KeptContribution[],
+  labels: readonly string[],
+  width: number,
+): Split {
+  const fitting = new Set<string>();
+  const rows = new Map<string, HashedRow[]>(labels.map((label) => [label, []]));
+  for (const kept of contributions) {
+    const { fit, heldOut } = splitContribution(kept);
+    if (fit.rows > 0) fitting.add(kept.label);
+    rows.get(kept.label)?.push(...heldOut);
+  }
+  for (const own of rows.values()) own.sort(compareRows);
+  const conscripted: LabelledRows[] = [];
+  for (const [label, own] of rows) {
+    if (fitting.has(label)) continue;
+    conscripted.push({ label, rows: rowsOf(own.splice(0, 1), width) });
+  }
+  const all = [...rows.values()].flat();
+  let judging = all.length > 0 ? all : labels.flatMap((label) => hashedRows(contributions, label));
+  if (judging.length > MOST_HELD_OUT)
+    judging = [...judging]
+      .sort(compareRows)
+      .slice(0, MOST_HELD_OUT)
+      .sort((a, b) => compareCodeUnits(a.label, b.label) || compareRows(a, b));
+  const places = new Map(labels.map((label, place) => [label, place]));
+  return {
+    conscripted,
+    heldOut: [...rows]
+      .filter(([, own]) => own.length > 0)
+      .map(([label, own]) => ({ label, rows: rowsOf(own, width) })),
+    judges: rowsOf(judging, width),
+    heldOutRows: all.length > 0 ? judging.length : 0,
+    targets: Int32Array.from(judging, ({ label }) => places.get(label) ?? 0),
+  };
+}

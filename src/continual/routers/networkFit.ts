@@ -1,0 +1,160 @@
+// Dimensions: n rows, D features read, H hidden units, C classes.
+/** A network with one hidden layer on the rows that are kept. */
+import { createRng, type Rng, shuffled } from "../../core/random.ts";
+import { float32, type HostTensor } from "../../core/tensor.ts";
+import type { Matrix32 } from "../../linalg/algebra.ts";
+import { defaultAdamW } from "../../optim/adamw.ts";
+import { scheduleFactor } from "../../optim/schedule.ts";
+import { buildClassNetworkTraining } from "../../train/classNetwork.ts";
+import { dropoutFeeds } from "../../train/dropout.ts";
+import { type FeatureStep, fitOnFeatures } from "../../train/featureFit.ts";
+import type { FeatureMapper } from "../statistics/featureMaps.ts";
+import { fitInverseTemperature } from "./calibration.ts";
+import type { ChosenMember, FitContext } from "./fitContext.ts";
+import { type TargetedRows, trainingRows } from "./heldOut.ts";
+import { type NetworkMember, networkSettings, placesRead } from "./members.ts";
+import { askNetwork, type NetworkReadout, standardize, unitRows } from "./readouts/networkModel.ts";
+
+type Measured = Pick<NetworkReadout, "offset" | "factor">;
+
+function measureScale({ rows, columns, values }: Matrix32): Measured {
+  const sums = new Float64Array(columns);
+  for (let start = 0; start < values.length; start += columns)
+    for (let i = 0; i < columns; i++) sums[i]! += values[start + i]!;
+  const offset = Float32Array.from(sums, (sum) => sum / rows);
+  let squares = 0;
+  for (let start = 0; start < values.length; start += columns)
+    for (let i = 0; i < columns; i++) squares += (values[start + i]! - offset[i]!) ** 2;
+  return { offset, factor: squares > 0 ? Math.sqrt(values.length / squares) : 1 };
+}
+
+/** Uniform within ±1/√inputs, as torch begins a linear layer. */
+function drawUniform(length: number, inputs: number, rng: Rng): Float32Array {
+  const bound = 1 / Math.sqrt(inputs);
+  return Float32Array.from({ length }, () => (2 * rng.uniform() - 1) * bound);
+}
+
+/** What a network is trained on, and how. */
+interface Course {
+  readonly rows: TargetedRows;
+  readonly epochs: number;
+  readonly learningRate: number;
+  /** Of the order of rows, and of dropout. */
+  readonly rng: Rng;
+}
+
+function* stepsOf(
+  features: Matrix32,
+  { rows: { targets }, epochs, rng }: Course,
+  columns: number,
+  masks: Parameters<typeof dropoutFeeds>[0],
+): Generator<FeatureStep> {
+  const { batchSize, smoothing, warmup } = networkSettings;
+  const { rows, columns: width, values } = features;
+  const each = Math.ceil(rows / batchSize);
+  const total = epochs * each;
+  for (let step = 0, order: number[] = []; step < total; step++) {
+    if (step % each === 0) order = shuffled([...Array(rows).keys()], rng.fork("epoch", step / each));
+    const chosen = order.slice((step % each) * batchSize, ((step % each) + 1) * batchSize);
+    const feature = new Float32Array(chosen.length * width);
+    const target = new Float32Array(chosen.length * columns).fill(smoothing / columns);
+    chosen.forEach((row, i) => {
+      feature.set(values.subarray(row * width, (row + 1) * width), i * width);
+      target[i * columns + targets[row]!]! += 1 - smoothing;
+    });
+    const bindings = new Map([["B", chosen.length]]);
+    const feeds = {
+      feature: float32(feature, [chosen.length, width]),
+      targets: float32(target, [chosen.length, columns]),
+      ...dropoutFeeds(masks, bindings, rng.fork("step", step)),
+    };
+    yield { feeds, factor: scheduleFactor("cosine", step + 1, Math.ceil(warmup * total), total + 1) };
+  }
+}
+
+type Weights = Map<string, HostTensor<"float32">>;
+
+function beginWeights(width: number, columns: number, rng: Rng): Weights {
+  const { hidden } = networkSettings;
+  const draw = (name: string, dims: number[], inputs: number) => {
+    const size = dims.reduce((product, dim) => product * dim, 1);
+    return [name, float32(drawUniform(size, inputs, rng.fork(name)), dims)] as const;
+  };
+  return new Map([
+    draw("hidden.weight", [hidden, width], width),
+    draw("hidden.bias", [hidden], width),
+    draw("head.weight", [columns, hidden], hidden),
+  ]);
+}
+
+/** Trains weights in place. */
+async function train(
+  { algebra, compile, signal }: FitContext,
+  expander: FeatureMapper,
+  measured: Measured,
+  trained: Weights,
+  course: Course,
+): Promise<void> {
+  const { hidden, scale, inputDropout, hiddenDropout, weightDecay } = networkSettings;
+  const features = standardize(await expander.expand(algebra, course.rows.rows), measured);
+  const [columns = 0] = trained.get("head.weight")?.dims ?? [];
+  const options = { width: features.columns, hidden, scale, inputDropout, hiddenDropout };
+  const { graph, masks } = buildClassNetworkTraining(options);
+  await using executable = await compile(graph);
+  const optimizer = { ...defaultAdamW, weightDecay };
+  const fit = { executable, trained, learningRate: course.learningRate, optimizer, what: "router network" };
+  await fitOnFeatures(fit, stepsOf(features, course, columns, masks), signal);
+}
+
+function readoutOf(trained: Weights, measured: Measured): NetworkReadout {
+  const { hidden, scale } = networkSettings;
+  const [weight, bias, head] = [...trained.values()].map(({ data }) => data);
+  return {
+    ...measured,
+    hidden: { rows: hidden, columns: weight!.length / hidden, values: weight! },
+    bias: bias!,
+    head: { rows: head!.length / hidden, columns: hidden, values: unitRows(head!.slice(), hidden) },
+    scale,
+  };
+}
+
+async function fitNetwork(
+  context: FitContext,
+  expander: FeatureMapper,
+  part: "fit" | "all",
+  rng: Rng,
+): Promise<NetworkReadout> {
+  const { statistics, algebra } = context;
+  const { learningRate, epochs } = networkSettings;
+  const rows = trainingRows(statistics, part);
+  const measured = measureScale(await expander.expand(algebra, rows.rows));
+  const trained = beginWeights(expander.size, statistics.labels.length, rng);
+  await train(context, expander, measured, trained, { rows, epochs, learningRate, rng });
+  return readoutOf(trained, measured);
+}
+
+export async function chooseNetwork(context: FitContext, member: NetworkMember): Promise<ChosenMember> {
+  const { algebra, statistics, split } = context;
+  const layers = placesRead(member.reads, statistics.constants.layers);
+  const expansion = { kind: "identity", layers } as const;
+  const expander = context.expander(expansion);
+  const rng = createRng(context.seed).fork("router", "network", member.reads);
+  const readout = await fitNetwork(context, expander, "fit", rng);
+  const logits = await askNetwork(algebra, readout, await expander.expand(algebra, split.judges));
+  const beta = fitInverseTemperature(logits, split.targets);
+  const { weight } = member;
+  return {
+    settings: { temperature: 1 / beta },
+    logits,
+    beta,
+    weight,
+    finish: async () => ({
+      type: "network",
+      expansion,
+      // Without a row more the same training would give the same.
+      readout: split.heldOut.length === 0 ? readout : await fitNetwork(context, expander, "all", rng),
+      beta,
+      weight,
+    }),
+  };
+}

@@ -1,0 +1,73 @@
+// Dimensions: n rows asked, N rows kept, F features read, K directions, C classes.
+/** A kernel density of every class, in the directions in which classes differ, and what it says. */
+import type { Algebra, Matrix, Matrix32 } from "../../../linalg/algebra.ts";
+
+/** A fitted density. */
+export interface KernelReadout {
+  /** (F, K): directions of unit variance within classes. */
+  readonly projection: Matrix;
+  /** (K), of the mean of all rows; taken away from what is projected. */
+  readonly offset: Float64Array;
+  /** (N, K), ordered by class. */
+  readonly rows: Matrix32;
+  /** (C + 1): rows of class c are `starts[c]` to `starts[c + 1]`. */
+  readonly starts: Int32Array;
+  /** (C), added to the logits. */
+  readonly bias: Float64Array;
+}
+
+/** h², the square of the kernel's width; directions have variance 1. */
+export const SQUARED_WIDTH = 10;
+
+/** Where rows lie along the directions. @param expanded (n, F) @returns (n, K) */
+export async function project(
+  algebra: Algebra,
+  { projection, offset }: Pick<KernelReadout, "projection" | "offset">,
+  expanded: Matrix32,
+): Promise<Matrix32> {
+  const { rows, columns, values } = await algebra.product(
+    { ...expanded, values: Float64Array.from(expanded.values) },
+    projection,
+  );
+  const places = Float32Array.from(values, (value, at) => value - offset[at % columns]!);
+  return { rows, columns, values: places };
+}
+
+function squaredLengths({ rows, columns, values }: Matrix32): Float64Array {
+  const lengths = new Float64Array(rows);
+  for (let row = 0, at = 0; row < rows; row++)
+    for (let k = 0; k < columns; k++, at++) lengths[row]! += values[at]! * values[at]!;
+  return lengths;
+}
+
+/**
+ * log mean_i exp(−|t − r_i|²/2h²) + bias over the rows r_i of each class (Parzen 1962), t the projected row.
+ * @param expanded (n, F)
+ * @returns (n, C)
+ */
+export async function askKernel(
+  algebra: Algebra,
+  readout: KernelReadout,
+  expanded: Matrix32,
+): Promise<Matrix> {
+  const { rows: kept, starts, bias } = readout;
+  const columns = bias.length;
+  const logits = new Float64Array(expanded.rows * columns);
+  // Classes that nothing tells apart.
+  if (kept.columns === 0) return { rows: expanded.rows, columns, values: logits };
+  const asked = await project(algebra, readout, expanded);
+  const products = await algebra.product32(asked, kept, "second"); // (n, N)
+  const [own, other] = [squaredLengths(asked), squaredLengths(kept)];
+  for (let row = 0; row < expanded.rows; row++)
+    for (let c = 0; c < columns; c++) {
+      const [start, end] = [starts[c]!, starts[c + 1]!];
+      let nearest = Number.POSITIVE_INFINITY;
+      const distance = (i: number) =>
+        own[row]! + other[i]! - 2 * products.values[row * products.columns + i]!;
+      for (let i = start; i < end; i++) nearest = Math.min(nearest, distance(i));
+      let sum = 0;
+      for (let i = start; i < end; i++) sum += Math.exp((nearest - distance(i)) / (2 * SQUARED_WIDTH));
+      logits[row * columns + c] = Math.log(sum / (end - start)) - nearest / (2 * SQUARED_WIDTH) + bias[c]!;
+    }
+  return { rows: expanded.rows, columns, values: logits };
+}

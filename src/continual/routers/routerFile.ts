@@ -1,0 +1,222 @@
+/** The file of a fitted router, `router.safetensors`: readouts as they were fitted; what is random is drawn again. */
+import { z } from "zod";
+import { StoreError } from "../../core/errors.ts";
+import { float32, float64, type HostTensor, uint8 } from "../../core/tensor.ts";
+import { decodeSafetensors, encodeSafetensors } from "../../io/safetensors.ts";
+import { checkVersion, decodeConstants, encodeConstants, parseJson } from "../statistics/contributionFile.ts";
+import type { FeatureMap } from "../statistics/featureMaps.ts";
+import type { FittedRouter } from "./fit.ts";
+import type { KernelReadout } from "./readouts/kernelModel.ts";
+import { decodeRegistered } from "./registered.ts";
+import type { Member } from "./routerModel.ts";
+
+const VERSION = "1";
+
+const kindSchema = z.string();
+
+export const featureMapSchema = z.object({
+  kind: z.enum(["identity", "relu"]),
+  layers: z.array(z.number().int().nonnegative()).exactOptional(),
+  size: z.number().int().positive().exactOptional(),
+});
+
+const shared = { expansion: featureMapSchema, beta: z.number(), weight: z.number() };
+
+const memberSchema = z.discriminatedUnion("type", [
+  z.object({ type: z.literal("affine"), ...shared }),
+  z.object({ type: z.literal("kernel"), ...shared }),
+  z.object({ type: z.literal("network"), ...shared, factor: z.number(), scale: z.number() }),
+  z.object({ type: z.literal("registered"), kind: z.string(), beta: z.number(), weight: z.number() }),
+]);
+
+const share = z.number().min(0).max(1).nullable();
+
+const routerSchema = z.object({
+  kind: kindSchema,
+  labels: z.array(z.string()),
+  beta: z.number(),
+  members: z.array(memberSchema),
+  retainedBytes: z.number().int().nonnegative(),
+  choice: z.object({
+    kind: kindSchema,
+    settings: z.record(z.string(), z.number()),
+    heldOutAccuracy: share,
+    heldOutRows: z.number().int().nonnegative(),
+    tried: z.array(z.object({ kind: kindSchema, heldOutAccuracy: share })),
+  }),
+});
+
+/** What of a member goes into the metadata; its arrays go into the tensors. */
+function encodeMember(
+  member: Member,
+  prefix: string,
+  tensors: Map<string, HostTensor>,
+): z.infer<typeof memberSchema> {
+  const { beta, weight: share } = member;
+  if (member.type === "registered") {
+    const bytes = member.router.encode?.() ?? new Uint8Array();
+    tensors.set(`${prefix}/bytes`, uint8(bytes, [bytes.length]));
+    return { type: "registered", kind: member.kind, beta, weight: share };
+  }
+  const { expansion } = member;
+  if (member.type === "affine") {
+    const { weight, bias } = member.readout;
+    tensors.set(`${prefix}/weight`, float64(weight.values, [weight.rows, weight.columns]));
+    tensors.set(`${prefix}/bias`, float64(bias, [bias.length]));
+    return { type: "affine", expansion: plainFeatureMap(expansion), beta, weight: share };
+  }
+  if (member.type === "kernel") {
+    const { projection, offset, rows, starts, bias } = member.readout;
+    tensors.set(`${prefix}/projection`, float64(projection.values, [projection.rows, projection.columns]));
+    tensors.set(`${prefix}/offset`, float64(offset, [offset.length]));
+    tensors.set(`${prefix}/rows`, float32(rows.values, [rows.rows, rows.columns]));
+    tensors.set(`${prefix}/starts`, float64(Float64Array.from(starts), [starts.length]));
+    tensors.set(`${prefix}/bias`, float64(bias, [bias.length]));
+    return { type: "kernel", expansion: plainFeatureMap(expansion), beta, weight: share };
+  }
+  const { offset, factor, hidden, bias, head, scale } = member.readout;
+  tensors.set(`${prefix}/offset`, float32(offset, [offset.length]));
+  tensors.set(`${prefix}/hidden`, float32(hidden.values, [hidden.rows, hidden.columns]));
+  tensors.set(`${prefix}/bias`, float32(bias, [bias.length]));
+  tensors.set(`${prefix}/head`, float32(head.values, [head.rows, head.columns]));
+  return { type: "network", expansion: plainFeatureMap(expansion), beta, weight: share, factor, scale };
+}
+
+export function plainFeatureMap({ layers, ...rest }: FeatureMap): z.infer<typeof featureMapSchema> {
+  return layers === undefined ? rest : { ...rest, layers: [...layers] };
+}
+
+function decodeMember(
+  member: z.infer<typeof memberSchema>,
+  key: string,
+  columns: number,
+  tensors: ReadonlyMap<string, HostTensor>,
+  file: string,
+): Member {
+  const { beta, weight } = member;
+  const tensor = (name: string) => tensors.get(`${key}/${name}`);
+  const prefix = `${file}: ${key}`;
+  if (member.type === "registered") {
+    const bytes = tensor("bytes")?.data;
+    if (!(bytes instanceof Uint8Array)) throw new StoreError(`${prefix}/bytes: expected uint8, got none`);
+    return {
+      type: "registered",
+      kind: member.kind,
+      router: decodeRegistered(member.kind, bytes),
+      beta,
+      weight,
+    };
+  }
+  const { expansion } = member;
+  if (member.type === "affine") {
+    const rows = tensor("weight")?.dims[0] ?? 0;
+    const values = doubles(tensor("weight"), [rows, columns], `${prefix}/weight`);
+    const bias = doubles(tensor("bias"), [columns], `${prefix}/bias`);
+    return { type: "affine", expansion, beta, weight, readout: { weight: { rows, columns, values }, bias } };
+  }
+  if (member.type === "kernel")
+    return { type: "kernel", expansion, beta, weight, readout: decodeKernel(tensor, prefix, columns) };
+  const [units = 0, width = 0] = tensor("hidden")?.dims ?? [];
+  const readout = {
+    offset: singles(tensor("offset"), [width], `${prefix}/offset`),
+    factor: member.factor,
+    hidden: {
+      rows: units,
+      columns: width,
+      values: singles(tensor("hidden"), [units, width], `${prefix}/hidden`),
+    },
+    bias: singles(tensor("bias"), [units], `${prefix}/bias`),
+    head: {
+      rows: columns,
+      columns: units,
+      values: singles(tensor("head"), [columns, units], `${prefix}/head`),
+    },
+    scale: member.scale,
+  };
+  return { type: "network", expansion, beta, weight, readout };
+}
+
+function decodeKernel(
+  tensor: (name: string) => HostTensor | undefined,
+  prefix: string,
+  columns: number,
+): KernelReadout {
+  const [features = 0, directions = 0] = tensor("projection")?.dims ?? [];
+  const [kept = 0] = tensor("rows")?.dims ?? [];
+  const projection = doubles(tensor("projection"), [features, directions], `${prefix}/projection`);
+  const rows = singles(tensor("rows"), [kept, directions], `${prefix}/rows`);
+  const starts = Int32Array.from(doubles(tensor("starts"), [columns + 1], `${prefix}/starts`));
+  if (
+    starts.some((start, c) => (c === 0 ? start !== 0 : start <= starts[c - 1]!)) ||
+    starts[columns] !== kept
+  )
+    throw new StoreError(
+      `${prefix}/starts: ${starts.join(", ")} do not divide ${kept} rows among ${columns} classes`,
+    );
+  return {
+    projection: { rows: features, columns: directions, values: projection },
+    offset: doubles(tensor("offset"), [directions], `${prefix}/offset`),
+    rows: { rows: kept, columns: directions, values: rows },
+    starts,
+    bias: doubles(tensor("bias"), [columns], `${prefix}/bias`),
+  };
+}
+
+export function singles(
+  tensor: HostTensor | undefined,
+  dims: readonly number[],
+  where: string,
+): Float32Array {
+  if (!(tensor?.data instanceof Float32Array) || tensor.dims.join() !== dims.join())
+    throw new StoreError(
+      `${where}: expected float32 (${dims.join(", ")}), got ${tensor?.dims.join(", ") ?? "none"}`,
+    );
+  return tensor.data;
+}
+
+export function encodeRouter({ model, choice, retainedBytes }: FittedRouter): Uint8Array {
+  const tensors = new Map<string, HostTensor>();
+  const members = model.members.map((member, i) => encodeMember(member, `members/${i}`, tensors));
+  const { prior } = model;
+  if (prior !== undefined) tensors.set("prior", float64(prior, [prior.length]));
+  const router = { kind: model.kind, labels: model.labels, beta: model.beta, members, retainedBytes, choice };
+  return encodeSafetensors(tensors, {
+    version: VERSION,
+    constants: encodeConstants(model.constants),
+    router: JSON.stringify(router),
+  });
+}
+
+export function doubles(
+  tensor: HostTensor | undefined,
+  dims: readonly number[],
+  where: string,
+): Float64Array {
+  if (!(tensor?.data instanceof Float64Array) || tensor.dims.join() !== dims.join())
+    throw new StoreError(
+      `${where}: expected float64 (${dims.join(", ")}), got ${tensor?.dims.join(", ") ?? "none"}`,
+    );
+  return tensor.data;
+}
+
+/**
+ * @param where names the file in errors
+ * @throws StoreError if the file is of another version or damaged
+ */
+export function decodeRouter(
+  bytes: Uint8Array,
+  where: string,
+): Omit<FittedRouter, "posterior" | "kind" | "labels"> {
+  const { tensors, metadata } = decodeSafetensors(bytes, where);
+  checkVersion(metadata.get("version"), VERSION, where);
+  const constants = decodeConstants(metadata.get("constants"), where);
+  const parsed = parseJson(routerSchema, metadata.get("router"), `${where}: router`);
+  const { kind, labels, beta, retainedBytes, choice } = parsed;
+  const members = parsed.members.map((member, i) =>
+    decodeMember(member, `members/${i}`, labels.length, tensors, where),
+  );
+  const prior = tensors.has("prior") && {
+    prior: doubles(tensors.get("prior"), [labels.length], `${where}: prior`),
+  };
+  return { model: { kind, labels, constants, members, beta, ...prior }, choice, retainedBytes };
+}

@@ -1,0 +1,47 @@
+/** Texts as words, and entities as places in the text. */
+import type { FoundEntity } from "../answers.ts";
+import { type Entity, findEntities } from "./entityMetrics.ts";
+import { isTaggedSentence } from "./taskChecks.ts";
+import type { Item } from "./taskType.ts";
+import type { WordChoice } from "./wordPrediction.ts";
+
+/** A text in words, each with its place. */
+export interface SplitText {
+  readonly text: string;
+  readonly words: readonly string[];
+  /** Where each word begins, in UTF-16 code units of `text`. */
+  readonly starts: readonly number[];
+}
+
+/** At white space; words that were split already stand in a text with one space between them. */
+export function splitText(item: Item): SplitText {
+  const words = isTaggedSentence(item) ? item.words : item.words;
+  if (words === undefined) {
+    const text = isTaggedSentence(item) ? "" : item.text;
+    const found = [...text.matchAll(/\S+/gu)];
+    return { text, words: found.map(([word]) => word), starts: found.map(({ index }) => index) };
+  }
+  let next = 0;
+  const starts = words.map((word) => {
+    const start = next;
+    next += word.length + 1;
+    return start;
+  });
+  return { text: words.join(" "), words, starts };
+}
+
+function describeEntity(
+  { type, start, end }: Entity,
+  { text, words, starts }: SplitText,
+  choices: readonly WordChoice[],
+): FoundEntity {
+  const from = starts[start] ?? 0;
+  const to = (starts[end - 1] ?? 0) + (words[end - 1] ?? "").length;
+  const probabilities = choices.slice(start, end).map(({ probability }) => probability);
+  const score = probabilities.reduce((sum, value) => sum + value, 0) / probabilities.length;
+  return { type, score, word: text.slice(from, to), start: from, end: to };
+}
+
+export function describeEntities(split: SplitText, choices: readonly WordChoice[]): readonly FoundEntity[] {
+  return findEntities(choices.map(({ tag }) => tag)).map((span) => describeEntity(span, split, choices));
+}

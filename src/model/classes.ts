@@ -1,0 +1,67 @@
+/** Classes that are learned from examples alone: which task they join, and what of them is kept. */
+
+import type { TaskRows } from "../continual/routing/taskRouting.ts";
+import { distinctContributions } from "../continual/statistics/statistics.ts";
+import { isTaggedSentence } from "../continual/taskTypes/taskChecks.ts";
+import type { Item, TaskToLearn } from "../continual/taskTypes/taskType.ts";
+import { DataError, StoreError } from "../core/errors.ts";
+import type { ModelState, TaskState } from "./state.ts";
+
+/** @throws DataError without an example, and where one is empty */
+export function checkExamples(label: string, items: readonly Item[]): void {
+  if (label.trim() === "") throw new DataError("a class needs a name");
+  const hint = 'Give a few texts: accrete learn <store> --class name "first" "second".';
+  if (items.length === 0) throw new DataError(`class "${label}": no example to learn it from`, { hint });
+  const empty = items.findIndex(
+    (item) => isTaggedSentence(item) || `${item.text}${item.textPair ?? ""}`.trim() === "",
+  );
+  if (empty >= 0)
+    throw new DataError(`class "${label}": example ${empty + 1} of ${items.length} is empty`, { hint });
+}
+
+/**
+ * The task that a class joins; undefined where one is to be made, whose name is given.
+ * @param asked the task's name, where one was asked for
+ * @throws StoreError if the class does not go into the task
+ */
+export function homeOf(
+  { tasks }: ModelState,
+  label: string,
+  asked: string | undefined,
+): { readonly name: string; readonly task: TaskState | undefined } {
+  const holds = ({ labels }: TaskState) => labels.includes(label);
+  const named = (name: string) => tasks.find((task) => task.name === name);
+  const task = asked === undefined ? (tasks.findLast(holds) ?? named(label)) : named(asked);
+  const name = task?.name ?? asked ?? label;
+  if (task === undefined) return { name, task };
+  if (!holds(task) && task.learned !== undefined)
+    throw new StoreError(`task "${name}" has an adapter that was not trained on the class "${label}"`, {
+      hint: "Put the class into a task of its own: --task with another name.",
+    });
+  if (task.rows === undefined)
+    throw new StoreError(`task "${name}" has no statistics to add to`, {
+      hint: "Learn them first: accrete learn <store> --task <its name> <its data> --statistics-only.",
+    });
+  return { name, task };
+}
+
+/** @throws DataError if a task that was learned gets statistics of other classes */
+export function requireSameClasses({ name, labels }: TaskToLearn, learned: readonly string[]): void {
+  const missing = learned.find((label) => !labels.includes(label));
+  const surplus = labels.find((label) => !learned.includes(label));
+  if (missing === undefined && surplus === undefined) return;
+  throw new DataError(
+    missing === undefined
+      ? `task "${name}": "${surplus}" is none of its classes: ${learned.join(", ")}`
+      : `task "${name}": no example of its class "${missing}"`,
+    { hint: "The statistics of a task that was learned need examples of all its classes, and of no other." },
+  );
+}
+
+/** What a task leaves once it has learned more. What it has learned before it does not learn twice. */
+export function joinRows(before: TaskRows, added: TaskRows): TaskRows {
+  return {
+    ...before,
+    contributions: distinctContributions([...before.contributions, ...added.contributions]),
+  };
+}

@@ -1,0 +1,142 @@
+/**
+ * The one place that learns and answers: a frozen backbone with a task type and what routes among tasks. It keeps no state
+ * of its own; every call is given what was learned so far.
+ */
+
+import type { Answer, PredictOptions } from "../continual/answers.ts";
+import type { FitWatch } from "../continual/routers/fit.ts";
+import type { ReadFile } from "../continual/routing/taskRouting.ts";
+import type { Item, NewTask, TaskToLearn, TaskType } from "../continual/taskTypes/taskType.ts";
+import type { FeatureRows, LearnedTask, LoadedBackbone } from "../continual/types.ts";
+import type { RouterFitting, RouterSummary } from "../core/record.ts";
+import type { FeatureSpec } from "../nn/features.ts";
+import type { SavedAdapter } from "../peft/types.ts";
+import type { FitEvent } from "../train/trainer.ts";
+import type { EvaluatorOptions, RunEvaluator } from "./evaluator.ts";
+import type { ModelSettings } from "./settings/settings.ts";
+import type { ModelState, TaskState } from "./state.ts";
+
+/** How a long call goes on. */
+export type LearnEvent =
+  | {
+      readonly type: "started";
+      readonly task: string;
+      readonly labels: readonly string[];
+      readonly trainExamples: number;
+      readonly validationExamples: number;
+      /** Optimisation steps at most; 0 where statistics alone are learned. */
+      readonly totalSteps: number;
+    }
+  | FitEvent
+  /** So many items have given their features. */
+  | { readonly type: "features"; readonly texts: number; readonly totalTexts: number }
+  | ({ readonly type: "router-fitting" } & RouterFitting);
+
+export interface LearnTaskOptions {
+  /** The task was checked when its stream was loaded. */
+  readonly checked?: boolean | undefined;
+  /** Trains no adapter: seconds. The classes are told apart from frozen features. */
+  readonly statisticsOnly?: boolean | undefined;
+  /** Taken in place of training one. */
+  readonly adapter?: { readonly saved: SavedAdapter; readonly where: string } | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** As transformers generates where it is not told. */
+export const DEFAULT_NEW_TOKENS = 20;
+
+export interface GenerateOptions {
+  /** The task whose adapter continues the texts; default: the router's choice, without one the newest. */
+  readonly task?: string | undefined;
+  /** The newest task's adapter, where a router was fitted too. */
+  readonly exact?: boolean | undefined;
+  /** Default 20. */
+  readonly maxNewTokens?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** What was generated after a text. */
+export interface Completion {
+  /** What comes after the text, without it. */
+  readonly completion: string;
+  /** The task whose adapter generated it; absent for a bare model. */
+  readonly task?: string;
+}
+
+/** What learning gives: the next state, and what is told of it. */
+export interface Learned {
+  readonly state: ModelState;
+  readonly task: TaskState;
+  readonly truncatedTexts: number;
+  readonly stoppedEarly: boolean;
+  /** Mean loss over the last epoch; absent where nothing was trained. */
+  readonly loss?: number;
+}
+
+/** What answers for a state, fitted. */
+export interface StateRouter {
+  /** Absent where NewLoRA's network routes. */
+  readonly summary: RouterSummary | undefined;
+  /** The files that answer without the statistics, by name. */
+  files(watch?: FitWatch): Promise<ReadonlyMap<string, Uint8Array>>;
+}
+
+export interface ModelPredictOptions extends PredictOptions {
+  /** Gives the router of the state, where one is needed. */
+  readonly router?: (() => Promise<StateRouter | undefined>) | undefined;
+}
+
+/** A model without what its task type is made of. Holds native memory: dispose of it. */
+export interface ContinualModel extends AsyncDisposable {
+  readonly settings: ModelSettings;
+  readonly loaded: LoadedBackbone;
+  readonly type: TaskType;
+  /** Whether something routes among tasks. */
+  readonly routes: boolean;
+  /** Whether what routes reads every adapter's outputs on every text. */
+  readonly routesByAdapters: boolean;
+  /** How a text's vector is made; a formality where none is read. */
+  readonly feature: FeatureSpec;
+  /** Whether statistics of classes are kept, so that a class can be learned without training. */
+  readonly keepsStatistics: boolean;
+  /** Why learned classes cannot be taken out again, or joined with another model's; undefined where they can. */
+  readonly entangled: string | undefined;
+  /** @throws DataError or StoreError if the task cannot be learned */
+  check(state: ModelState, task: NewTask): TaskToLearn;
+  /** Optimisation steps a task of that many training examples takes at most. */
+  plannedSteps(trainExamples: number): number;
+  /** The task with a tenth of every class of `train` held out, where it brings no validation data. */
+  withValidation(task: NewTask): NewTask;
+  learn(state: ModelState, task: NewTask, options?: LearnTaskOptions): AsyncGenerator<LearnEvent, Learned>;
+  /** Learns a class from a few items, without training. @param task that it joins */
+  learnClass(
+    state: ModelState,
+    label: string,
+    items: readonly Item[],
+    options?: { readonly task?: string | undefined; readonly signal?: AbortSignal | undefined },
+  ): AsyncGenerator<LearnEvent, Learned>;
+  /** A task before it is learned: the adapter that it begins with. */
+  untrained(task: Pick<TaskToLearn, "name" | "labels">): Promise<LearnedTask>;
+  restore(name: string, saved: SavedAdapter, where: string): LearnedTask;
+  /** The router of a state: a function of it. @returns undefined where nothing routes */
+  fitRouter(state: ModelState, watch?: FitWatch): Promise<StateRouter | undefined>;
+  /** The router of a state as its files say; undefined where they are missing, damaged, or of another state. */
+  openRouter(state: ModelState, read: ReadFile): Promise<StateRouter | undefined>;
+  /** @returns one an item, in their order */
+  predict(
+    state: ModelState,
+    items: readonly Item[],
+    options?: ModelPredictOptions,
+  ): Promise<readonly Answer[]>;
+  embed(items: readonly Item[], signal?: AbortSignal): Promise<FeatureRows>;
+  /**
+   * Continues texts as they are given, by the adapter of the router's choice, of `task`, or with `exact` of the newest task.
+   * @throws ConfigError unless the model generates text
+   */
+  generate(
+    state: ModelState,
+    texts: readonly string[],
+    options?: GenerateOptions & Pick<ModelPredictOptions, "router">,
+  ): Promise<readonly Completion[]>;
+  openEvaluator(options?: EvaluatorOptions): RunEvaluator;
+}

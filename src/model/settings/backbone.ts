@@ -1,0 +1,70 @@
+import { checkArguments } from "../../config/arguments.ts";
+import type { LoadedBackbone } from "../../continual/types.ts";
+import { CheckpointError } from "../../core/errors.ts";
+import { loadTokenizer } from "../../data/encoding/tokenizer.ts";
+import { openModelFolder, readModelConfig } from "../../io/modelFolder.ts";
+import { type Architecture, architectureOf, type Backbone, createBackbone } from "../../nn/backbone.ts";
+import type { FeatureSpec, Pooling } from "../../nn/features.ts";
+
+/** @throws CheckpointError if the tokenizer knows ids that the embedding table has no row for. */
+function checkVocabulary({ folder, backbone, tokenizer }: LoadedBackbone): void {
+  const rows = backbone.config.vocabularySize;
+  if (tokenizer.vocabularySize <= rows) return;
+  throw new CheckpointError(
+    `${folder.path}: the tokenizer has ids up to ${tokenizer.vocabularySize - 1}, the model embeds only ${rows} tokens`,
+    {
+      hint: "tokenizer.json and model.safetensors do not belong together; a model with added tokens wants resize_token_embeddings before it is saved.",
+    },
+  );
+}
+
+/**
+ * The architecture that a model's config.json names; nothing else of it is read or fetched.
+ * @throws CheckpointError if there is no such model, or its architecture is unknown
+ */
+export async function readArchitecture(
+  source: string,
+  revision?: string,
+  signal?: AbortSignal,
+): Promise<Architecture> {
+  const config = await readModelConfig(source, {
+    ...(revision === undefined ? {} : { revision }),
+    ...(signal === undefined ? {} : { signal }),
+  });
+  return architectureOf(config, source);
+}
+
+/**
+ * Opens a Hugging Face model by folder or hub id: an encoder, or a decoder.
+ * @throws CheckpointError if it is missing, damaged, unknown, or its tokenizer is another model's.
+ */
+export async function loadBackbone(
+  source: string,
+  revision?: string,
+  signal?: AbortSignal,
+): Promise<LoadedBackbone> {
+  checkArguments("loadBackbone", { source, revision, signal });
+  const folder = await openModelFolder(source, {
+    ...(revision === undefined ? {} : { revision }),
+    ...(signal === undefined ? {} : { signal }),
+  });
+  const backbone = createBackbone(folder.config, folder.weights, folder.path);
+  const loaded = { folder, backbone, tokenizer: await loadTokenizer(folder.path) };
+  checkVocabulary(loaded);
+  return loaded;
+}
+
+/** A decoder's last token is the only one that has seen the whole text. */
+const defaultPooling: { readonly [K in Backbone["kind"]]: Pooling } = { encoder: "cls", decoder: "last" };
+
+/** What the config asks for, else what the model's own pooling file says, else [CLS] or a decoder's last token. */
+export function resolveFeature(
+  loaded: LoadedBackbone,
+  asked: { readonly pooling?: Pooling | undefined; readonly normalize?: boolean | undefined },
+): FeatureSpec {
+  const own = loaded.folder.poolingConfig;
+  return {
+    pooling: asked.pooling ?? own?.pooling ?? defaultPooling[loaded.backbone.kind],
+    normalize: asked.normalize ?? own?.normalize ?? false,
+  };
+}

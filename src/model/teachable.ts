@@ -1,0 +1,381 @@
+/** Learning and answering with states that lie somewhere: in memory, or in a folder. */
+import { join } from "node:path";
+import { checkArguments } from "../config/arguments.ts";
+import {
+  findTask,
+  isTagged,
+  type Prediction,
+  type PredictOptions,
+  type TaggedText,
+} from "../continual/answers.ts";
+import { retainedOf } from "../continual/statistics/statistics.ts";
+import type {
+  Item,
+  LabelledFigures,
+  NewTask,
+  PredictionLine,
+  TaskTypeName,
+} from "../continual/taskTypes/taskType.ts";
+import type { FeatureRows } from "../continual/types.ts";
+import { StoreError } from "../core/errors.ts";
+import type { RouterFitting, RunLevel } from "../core/record.ts";
+import type { TaggedSentence } from "../data/files/conll.ts";
+import type { Example, LabelledExample } from "../data/files/types.ts";
+import { writeFolderAtomic } from "../io/atomic.ts";
+import { encodePeftFolder, readPeftFolder } from "../peft/checkpoint.ts";
+import { comparisonOf } from "./comparing.ts";
+import type {
+  Completion,
+  ContinualModel,
+  GenerateOptions,
+  LearnEvent,
+  Learned,
+  StateRouter,
+} from "./continualModel.ts";
+import { type ForgetTarget, type Forgotten as ForgottenState, forget } from "./forgetting.ts";
+import { buildDifferences } from "./merging.ts";
+import { learnedTasks } from "./modelParts.ts";
+import { classesOf, type ModelState } from "./state.ts";
+import { encodeTask, hashFiles, slugFor, taskId } from "./taskFiles.ts";
+
+/** A note is what the reader should know, one sentence. */
+export type ChangeEvent = LearnEvent | { readonly type: "note"; readonly message: string };
+
+export interface ChangeOptions {
+  readonly onEvent?: ((event: ChangeEvent) => void) | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface LearnOptions extends ChangeOptions {
+  /** Trains no adapter: seconds. The classes are told apart from frozen features. */
+  readonly statisticsOnly?: boolean | undefined;
+}
+
+export interface LearnClassOptions extends ChangeOptions {
+  /** The task that the class joins; default: the one that has it, else one of the class's own name. */
+  readonly task?: string | undefined;
+}
+
+export interface Change {
+  /** The version that the change made. */
+  readonly version: number;
+}
+
+export interface LearnedSummary extends Change {
+  readonly task: string;
+  /** In slot order; of words tags. */
+  readonly labels: readonly string[];
+  /** Labels, of words entity types. */
+  readonly classes: readonly string[];
+  readonly seconds: number;
+  /** The adapter's identity: SHA-256 over its files, hex; without an adapter, over the statistics. */
+  readonly adapter: string;
+  /** Mean loss over the last epoch; absent where nothing was trained. */
+  readonly loss?: number;
+  /** Texts that were cut at the maximal length. */
+  readonly truncatedTexts: number;
+  /** Bytes of feature rows that are kept of the task. */
+  readonly statisticsBytes: number;
+}
+
+export interface Merged extends Change {
+  /** Tasks that came from the other one, under the names that they have here. */
+  readonly tasks: readonly { readonly name: string; readonly was: string }[];
+}
+
+export type Forgotten = Omit<ForgottenState, "state"> & Change;
+
+export type Evaluated = LabelledFigures & { readonly predictions: readonly PredictionLine[] };
+
+/** A text, or what is known of it besides. */
+export type Text = string | Example;
+
+export interface AnswerOptions extends PredictOptions {
+  /** Told what a router's fit is at, where one must be fitted before it can answer. */
+  readonly onFitting?: ((progress: RouterFitting) => void) | undefined;
+}
+
+/** One change on its way. */
+export interface Changed<T> {
+  readonly state: ModelState;
+  /** In words, for the history; no name of what is forgotten. */
+  readonly change: string;
+  readonly result: T;
+}
+
+export function toItem(text: Text): Example {
+  return typeof text === "string" ? { text } : text;
+}
+
+/** What learned tasks and classes can be asked and taught. Holds native memory: dispose of it. */
+export abstract class Teachable implements AsyncDisposable {
+  protected readonly model: ContinualModel;
+
+  constructor(model: ContinualModel) {
+    this.model = model;
+  }
+
+  /** The state that is seen now. */
+  protected abstract readonly state: ModelState;
+  /** The number of the state; 0 before the first change. */
+  abstract readonly version: number;
+  /** Makes one change: from the newest state to the next, which is seen from here on. Nothing changes where it fails. */
+  protected abstract change<T extends object>(
+    work: (state: ModelState, note: (message: string) => void) => Promise<Changed<T>>,
+    options: ChangeOptions,
+  ): Promise<T & Change>;
+  /** The router of the state that is seen. */
+  protected abstract router(state: ModelState, options: AnswerOptions): Promise<StateRouter | undefined>;
+  /** @throws StoreError once it was disposed of */
+  protected abstract checkOpen(): void;
+
+  /** `text-classification`, `token-classification` or `text-generation`. */
+  get taskType(): TaskTypeName {
+    return this.model.type.name;
+  }
+
+  /** What gets a label: texts (`predict`), or words (`findEntities`). */
+  get level(): RunLevel {
+    return this.model.settings.level;
+  }
+
+  get tasks(): readonly { readonly name: string; readonly labels: readonly string[] }[] {
+    return this.state.tasks.map(({ name, labels }) => ({ name, labels }));
+  }
+
+  /** Every class, sorted by code unit; of words every entity type. */
+  get classes(): readonly string[] {
+    return classesOf(this.state, this.model.type);
+  }
+
+  /**
+   * Learns a task: an adapter with its head, and what a router keeps of its classes; what was learned before does not
+   * change. Nothing is kept where it fails or is aborted.
+   * @throws DataError if the task cannot be learned from
+   * @throws StoreError if its name is taken, or another process is changing the store
+   * @throws EngineError if the loss leaves the finite numbers
+   */
+  async learn(task: NewTask, options: LearnOptions = {}): Promise<LearnedSummary> {
+    this.checkOpen();
+    checkArguments("learn", { task, options });
+    const { statisticsOnly = false } = options;
+    const what = statisticsOnly ? "statistics of task" : "task";
+    return await this.learnWith(
+      (state) => {
+        const given = statisticsOnly ? task : this.model.withValidation(task);
+        return this.model.learn(state, given, { statisticsOnly, signal: options.signal });
+      },
+      `learned ${what} ${task.name}`,
+      options,
+    );
+  }
+
+  /**
+   * Learns a class from a few examples, without training: it is told from the others by frozen features.
+   * @throws DataError without an example; StoreError where the class does not go into the task
+   */
+  async learnClass(
+    label: string,
+    examples: readonly Text[],
+    options: LearnClassOptions = {},
+  ): Promise<LearnedSummary> {
+    this.checkOpen();
+    checkArguments("learnClass", { label, examples, options });
+    const { length } = examples;
+    const { task, signal } = options;
+    return await this.learnWith(
+      (state) => this.model.learnClass(state, label, examples.map(toItem), { task, signal }),
+      `learned class ${label} from ${length} ${length === 1 ? "example" : "examples"}`,
+      options,
+    );
+  }
+
+  /**
+   * Takes in an adapter that was saved before, here or by peft.
+   * @throws CheckpointError if it was trained on another backbone, or is built otherwise than this model's
+   * @throws StoreError if a task of that name was learned, or its classes cannot be told apart without their data
+   */
+  async loadAdapter(name: string, folder: string, options: ChangeOptions = {}): Promise<LearnedSummary> {
+    this.checkOpen();
+    checkArguments("learner.loadAdapter", { name, folder, options });
+    const saved = await readPeftFolder(folder);
+    return await this.learnWith(
+      async function* (this: Teachable, state: ModelState): AsyncGenerator<LearnEvent, Learned> {
+        if (state.tasks.some((task) => task.name === name))
+          throw new StoreError(`a task called "${name}" was learned already`, {
+            hint: "Give it another name.",
+          });
+        const different = buildDifferences(this.model, saved, learnedTasks(state));
+        if (different !== "")
+          throw new StoreError(`${folder}: is built otherwise than this model's adapters: ${different}`, {
+            hint: "Create the model with the adapter's method, head, feature and prompt.",
+          });
+        const learned = this.model.restore(name, saved, folder);
+        const task = { name, labels: learned.labels, saved, learned };
+        return { state: { tasks: [...state.tasks, task] }, task, truncatedTexts: 0, stoppedEarly: false };
+      }.bind(this),
+      `took in the adapter of task ${name}`,
+      options,
+    );
+  }
+
+  private async learnWith(
+    learn: (state: ModelState) => AsyncGenerator<LearnEvent, Learned>,
+    change: string,
+    options: ChangeOptions,
+  ): Promise<LearnedSummary> {
+    const start = performance.now();
+    const { onEvent } = options;
+    const learned = await this.change(async (before) => {
+      const learning = learn(before);
+      let next = await learning.next();
+      for (; !next.done; next = await learning.next()) onEvent?.(next.value);
+      const { state, task, truncatedTexts, loss } = next.value;
+      const result = {
+        task: task.name,
+        labels: task.labels,
+        classes: this.model.type.classNames(task.labels),
+        seconds: (performance.now() - start) / 1000,
+        adapter: taskId(hashFiles(encodeTask(task)), task.saved === undefined),
+        truncatedTexts,
+        ...(loss !== undefined && { loss }),
+        statisticsBytes: retainedOf(task.rows?.contributions ?? []).bytes,
+      };
+      return { state, change, result };
+    }, options);
+    const comparison = this.model.keepsStatistics ? comparisonOf(this.state.tasks) : "adapters";
+    if (typeof comparison !== "string")
+      onEvent?.({ type: "note", message: `no answer now: ${comparison.message}. ${comparison.hint}` });
+    return learned;
+  }
+
+  /**
+   * Forgets a class, an entity type, or a task with its adapter. Statistics, and every prediction made from them alone, are
+   * afterwards those of a model that never saw it, bit for bit.
+   * @throws StoreError naming the nearest where there is no such class or task, and where nothing can be forgotten
+   */
+  async forget(target: ForgetTarget, options: ChangeOptions = {}): Promise<Forgotten> {
+    this.checkOpen();
+    checkArguments("forget", { target, options });
+    return await this.change((before) => {
+      const { state, ...result } = forget(this.model, before, target);
+      const change = "class" in target ? "forgot a class" : "forgot a task";
+      return Promise.resolve({ state, change, result });
+    }, options);
+  }
+
+  /**
+   * Labels texts among everything learned, or with `task` among that task's own labels.
+   * @throws StoreError where words are tagged, or nothing was learned yet; ConfigError if there is no such task
+   */
+  async predict(texts: readonly Text[], options: AnswerOptions = {}): Promise<Prediction[]> {
+    this.checkOpen();
+    checkArguments("predict", { texts, options });
+    this.requireWords(false, "predict", "findEntities");
+    const answers = await this.answers(texts.map(toItem), options);
+    return answers.flatMap((answer) => (isTagged(answer) ? [] : answer));
+  }
+
+  /**
+   * Finds entities of every type learned, or with `task` of that task's own. Texts are split at white space; `words` of an
+   * example are taken as they are.
+   * @throws StoreError where texts get labels, or nothing was learned yet
+   */
+  async findEntities(texts: readonly Text[], options: AnswerOptions = {}): Promise<TaggedText[]> {
+    this.checkOpen();
+    checkArguments("findEntities", { texts, options });
+    this.requireWords(true, "findEntities", "predict");
+    const answers = await this.answers(texts.map(toItem), options);
+    return answers.flatMap((answer) => {
+      if (!isTagged(answer)) return [];
+      const { tags: _, ...tagged } = answer;
+      return tagged;
+    });
+  }
+
+  private requireWords(words: boolean, method: string, instead: string): void {
+    if ((this.level === "word") === words) return;
+    throw new StoreError(`${method}: this model ${words ? "gives texts a label" : "tags words"}`, {
+      hint: `Use ${instead}.`,
+    });
+  }
+
+  protected answers(items: readonly Item[], options: AnswerOptions) {
+    const { state } = this;
+    const { task, exact, top, signal } = options;
+    const router = () => this.router(state, options);
+    return this.model.predict(state, items, { task, exact, top, signal, router });
+  }
+
+  /**
+   * Continues texts as they are given, by the adapter that the router chooses, the one of `task`, or the newest.
+   * @throws ConfigError unless the model answers in words (`head: none`)
+   */
+  async generate(prompts: readonly string[], options: GenerateOptions = {}): Promise<Completion[]> {
+    this.checkOpen();
+    checkArguments("generate", { prompts, options });
+    const { state } = this;
+    const router = () => this.router(state, options);
+    return [...(await this.model.generate(state, prompts, { ...options, router }))];
+  }
+
+  /**
+   * Sentence vectors of the frozen backbone, pooled as the model's settings say.
+   * @returns one a text, all of the backbone's width
+   */
+  async embed(
+    texts: readonly Text[],
+    options: { readonly signal?: AbortSignal | undefined } = {},
+  ): Promise<Float32Array[]> {
+    this.checkOpen();
+    checkArguments("embed", { texts, options });
+    const rows: FeatureRows = await this.model.embed(texts.map(toItem), options.signal);
+    const { width, values } = rows;
+    return texts.map((_, i) => values.slice(i * width, (i + 1) * width));
+  }
+
+  /**
+   * How well labelled data is answered, as `predict` or `findEntities` answers it with the same options.
+   * @param items `{ text, label }` each, where words are tagged `{ words, tags }`
+   * @returns figures over all items, and what was expected and answered of each
+   */
+  async evaluate(
+    items: readonly (LabelledExample | TaggedSentence)[],
+    options: AnswerOptions = {},
+  ): Promise<Evaluated> {
+    this.checkOpen();
+    checkArguments("evaluate", { items, options });
+    const { type } = this.model;
+    const answers = await this.answers(items, { ...options, top: 1 });
+    const predictions = answers.map((answer, i) => type.describePrediction(items[i]!, answer));
+    return { ...type.measure(items, answers), predictions };
+  }
+
+  /** Writes a task's adapter, and its head where it has one, as a peft folder, whole or not at all. */
+  async saveAdapter(task: string, folder: string): Promise<void> {
+    this.checkOpen();
+    checkArguments("saveAdapter", { task, folder });
+    const { saved } = findTask(this.state.tasks, task);
+    if (saved === undefined)
+      throw new StoreError(`task "${task}" has statistics alone, and no adapter to save`);
+    await writeFolderAtomic(folder, encodePeftFolder(saved));
+  }
+
+  /** Writes every task's adapter to `<folder>/<slug>/`. @returns the folders, in the order of learning */
+  async save(folder: string): Promise<readonly string[]> {
+    this.checkOpen();
+    checkArguments("save", { folder });
+    const slugs = new Set<string>();
+    for (const { name, saved } of this.state.tasks) {
+      if (saved === undefined) continue;
+      const slug = slugFor(name, slugs);
+      slugs.add(slug);
+      await this.saveAdapter(name, join(folder, slug));
+    }
+    return [...slugs].map((slug) => join(folder, slug));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.model[Symbol.asyncDispose]();
+  }
+}

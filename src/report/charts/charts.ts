@@ -1,0 +1,231 @@
+import * as Plot from "@observablehq/plot";
+import type { RunLevel } from "../../core/record.ts";
+import {
+  evaluationSeconds,
+  type Protocol,
+  type ProtocolFigures,
+  protocolNames,
+  type RunFigures,
+  shownProtocols,
+} from "../record/figures.ts";
+import { formatPercent, formatSeconds } from "../record/format.ts";
+import type { Markup } from "../record/markup.ts";
+import type { RunRecord, TaskRecord } from "../record/record.ts";
+import type { Wording } from "../record/wording.ts";
+import { draw, fullWidth, halfWidth, heights, namedAxis, spread, taskTicks } from "./plot.ts";
+
+interface Point {
+  readonly task: number;
+  readonly value: number;
+  readonly protocol: Protocol;
+}
+
+interface Pencil {
+  readonly colour: string;
+  /** Dashes tell a curve where its colour does not. */
+  readonly dashes?: string;
+}
+
+const pencils: { readonly [P in Protocol]: Pencil } = {
+  cil: { colour: "var(--cil)" },
+  routed: { colour: "var(--routed)", dashes: "7 3" },
+  til: { colour: "var(--til)" },
+};
+
+function pointsOf(figures: RunFigures, read: (figures: ProtocolFigures) => readonly number[]): Point[] {
+  return shownProtocols(figures).flatMap(({ protocol, figures: own }) =>
+    read(own).map((value, task) => ({ task, value, protocol })),
+  );
+}
+
+/** A curve a protocol, since dashes are a mark's, not a point's; then the dots. */
+function curves(points: readonly Point[], dots: Plot.DotOptions): Plot.Markish[] {
+  const names = ["cil", "routed", "til"] as const;
+  const lines = names.map((protocol) => {
+    const { colour, dashes } = pencils[protocol];
+    return Plot.line(
+      points.filter((point) => point.protocol === protocol),
+      {
+        x: "task",
+        y: "value",
+        stroke: colour,
+        strokeWidth: 2.25,
+        ...(dashes !== undefined && { strokeDasharray: dashes }),
+      },
+    );
+  });
+  const fill = ({ protocol }: Point) => pencils[protocol].colour;
+  return [...lines, Plot.dot(points, { x: "task", y: "value", fill, stroke: "var(--panel)", ...dots })];
+}
+
+/** What guessing among the labels so far would give, after each task; words have no such line. */
+const guesses: { readonly [L in RunLevel]: (tasks: readonly TaskRecord[]) => readonly number[] } = {
+  sentence: (tasks) => {
+    const seen = new Set<string>();
+    return tasks.map(({ labels }) => {
+      for (const label of labels) seen.add(label);
+      return 1 / Math.max(1, seen.size);
+    });
+  },
+  word: () => [],
+};
+
+const accuracyHeight = 330;
+const accuracyMargins = { marginLeft: 44, marginRight: 104, marginTop: 26, marginBottom: 40 } as const;
+
+/** The headline figure after each task, every protocol, what guessing would give, and the baseline. */
+export function drawAccuracy(figures: RunFigures, { tasks, level }: RunRecord, wording: Wording): Markup {
+  const points = pointsOf(figures, ({ averages }) => averages);
+  const guessed = guesses[level](tasks.slice(0, figures.cil.averages.length));
+  const chance = guessed.map((value, task) => ({ task, value }));
+  const lastTask = Math.max(1, figures.totalTasks - 1);
+  const named = figures.routed === undefined ? "class-incremental" : "class-incremental, routed";
+  const averages = wording.averages.charAt(0).toUpperCase() + wording.averages.slice(1);
+  return draw({
+    ariaLabel: `${averages} after each task, ${named} and task-incremental`,
+    width: fullWidth,
+    height: accuracyHeight,
+    ...accuracyMargins,
+    x: { domain: [0, lastTask], label: null },
+    y: { domain: [0, 1], label: null },
+    marks: [
+      ...heights([0, 0.2, 0.4, 0.6, 0.8, 1], (value) => `${Math.round(value * 100)} %`),
+      namedAxis(taskTicks(figures.totalTasks), "after learning task"),
+      Plot.line(chance, { x: "task", y: "value", stroke: "var(--muted)", strokeDasharray: "2 4" }),
+      ...baselineMarks(figures, lastTask),
+      ...curves(points, {
+        r: 3.4,
+        strokeWidth: 1.5,
+        title: ({ protocol, task, value }: Point) =>
+          `${protocolNames[protocol]} after task ${task}: ${formatPercent(value)} %, ${wording.pointNote(task + 1)}`,
+      }),
+      ...endLabels(endsOf(figures, guessed.at(-1)), figures.evaluatedTasks - 1),
+    ],
+  });
+}
+
+interface End {
+  readonly value: number;
+  readonly text: string;
+  readonly colour: string;
+  readonly weight: number;
+}
+
+function endsOf(figures: RunFigures, guessed: number | undefined): readonly End[] {
+  const curve = ({ protocol, figures: { averages } }: ReturnType<typeof shownProtocols>[number]) =>
+    averages.slice(-1).map((value) => ({
+      value,
+      text: `${protocolNames[protocol]} ${formatPercent(value)}`,
+      colour: pencils[protocol].colour,
+      weight: 650,
+    }));
+  const line = (text: string, value: number | undefined, colour: string): readonly End[] =>
+    value === undefined ? [] : [{ value, text, colour, weight: 400 }];
+  const { cil, til } = figures.baseline ?? {};
+  return [
+    ...shownProtocols(figures).flatMap(curve),
+    ...line(`CIL baseline ${formatPercent(cil)}`, cil, pencils.cil.colour),
+    ...line(`TIL baseline ${formatPercent(til)}`, til, pencils.til.colour),
+    ...line("guessing", guessed, "var(--muted)"),
+  ];
+}
+
+/** Of the y axis, for a line of text. */
+const lineOfText = 15 / (accuracyHeight - accuracyMargins.marginTop - accuracyMargins.marginBottom);
+
+/** Labels at the right end, each as near to its value as the others let it. */
+function endLabels(ends: readonly End[], task: number): Plot.Markish[] {
+  const places = spread(
+    ends.map(({ value }) => value),
+    lineOfText,
+    1 + lineOfText / 2,
+  );
+  return ends.map(({ text, colour, weight }, i) =>
+    Plot.text([text], {
+      x: () => task,
+      y: () => places[i],
+      text: String,
+      dx: 9,
+      textAnchor: "start",
+      fill: colour,
+      fontWeight: weight,
+    }),
+  );
+}
+
+/** The baseline is measured once, after the last task: a dash there for each protocol. */
+function baselineMarks({ baseline }: RunFigures, lastTask: number): Plot.Markish[] {
+  if (baseline === undefined) return [];
+  return (["cil", "til"] as const).map((protocol) =>
+    Plot.ruleY([baseline[protocol]], {
+      x1: lastTask - lastTask / 24,
+      x2: lastTask,
+      stroke: pencils[protocol].colour,
+      strokeWidth: 1.75,
+      strokeDasharray: "3 2",
+    }),
+  );
+}
+
+/** Forward passes a prediction costs after each task. */
+export function drawPasses(figures: RunFigures): Markup {
+  const points = pointsOf(figures, ({ passes }) => passes);
+  const most = Math.max(2, ...points.map(({ value }) => value));
+  // About five whole numbers from 0: passes come in wholes.
+  const every = Math.max(1, Math.ceil(most / 5));
+  const ticks = Array.from({ length: Math.floor(most / every) + 1 }, (_, index) => index * every);
+  return draw({
+    ariaLabel: "Forward passes of the backbone for one prediction, after each task",
+    ...smallChart(figures.totalTasks),
+    y: { domain: [0, most], label: null },
+    marks: [
+      ...heights(ticks, String),
+      namedAxis(taskTicks(figures.totalTasks), "task"),
+      ...curves(points, { r: 2.8 }),
+    ],
+  });
+}
+
+function smallChart(totalTasks: number) {
+  return {
+    width: halfWidth,
+    height: 230,
+    marginLeft: 40,
+    marginRight: 12,
+    marginTop: 12,
+    marginBottom: 38,
+    x: { domain: [-0.5, Math.max(1, totalTasks) - 0.5], label: null },
+  } as const;
+}
+
+/** Seconds of learning and of evaluation for each task, one on the other. */
+export function drawTimes(tasks: readonly TaskRecord[], figures: RunFigures): Markup {
+  const bars = tasks.flatMap((each) => {
+    const { task, learned } = each;
+    const learning = learned?.seconds ?? 0;
+    const whole = learning + (evaluationSeconds(each) ?? 0);
+    return [
+      { task, from: 0, to: learning, what: "learning", colour: "var(--ink)" },
+      { task, from: learning, to: whole, what: "evaluation", colour: "var(--muted)" },
+    ].filter((bar) => bar.to > bar.from);
+  });
+  type Bar = (typeof bars)[number];
+  return draw({
+    ariaLabel: "Seconds of learning and evaluation for each task",
+    ...smallChart(figures.totalTasks),
+    y: { domain: [0, Math.max(0.01, ...bars.map((bar) => bar.to))], label: null },
+    marks: [
+      ...heights(5),
+      namedAxis(taskTicks(figures.totalTasks), "task"),
+      Plot.rect(bars, {
+        x1: (bar: Bar) => bar.task - 0.34,
+        x2: (bar: Bar) => bar.task + 0.34,
+        y1: "from",
+        y2: "to",
+        fill: (bar: Bar) => bar.colour,
+        fillOpacity: (bar: Bar) => (bar.what === "learning" ? 0.82 : 0.42),
+        title: (bar: Bar) => `task ${bar.task}, ${bar.what}: ${formatSeconds(bar.to - bar.from)}`,
+      }),
+    ],
+  });
+}

@@ -1,0 +1,72 @@
+/** Continuing texts with a run's adapters, or with a bare model. */
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { checkArguments } from "../config/arguments.ts";
+import { completionOf } from "../continual/taskTypes/textGeneration.ts";
+import { CheckpointError, ConfigError, StoreError } from "../core/errors.ts";
+import { openTextIds } from "../data/encoding/prompts.ts";
+import { generateGreedy, openCausalModel } from "../generate/greedy.ts";
+import { type Completion, DEFAULT_NEW_TOKENS, type GenerateOptions } from "../model/continualModel.ts";
+import { loadBackbone } from "../model/settings/backbone.ts";
+import { endTokens } from "../model/settings/endTokens.ts";
+import { nodeRuntime } from "../runtime/node.ts";
+import { manifestFile } from "../workspace/manifest.ts";
+import { type OpenRunOptions, openStore } from "./store.ts";
+
+export interface OpenGeneratorOptions extends OpenRunOptions {
+  readonly threads?: number | undefined;
+}
+
+/** Continues texts. Holds native memory: dispose of it. */
+export interface TextGenerator extends AsyncDisposable {
+  /**
+   * Continues each prompt by the token that the model finds most likely, until a text ends or is long enough.
+   * @returns what comes after each prompt, without it, and the task whose adapter generated it
+   * @throws DataError naming the prompt (counted from 1) that is empty or too long
+   */
+  generate(prompts: readonly string[], options?: GenerateOptions): Promise<Completion[]>;
+}
+
+/**
+ * Opens a model, or a run's or store's adapters on its backbone, to continue texts as they are given: no prompt is put
+ * around them. Where a router was learned, it chooses the adapter of each prompt.
+ * @param source folder of a run, a store or a model, or a hub id
+ * @throws CheckpointError if the model is an encoder, or was saved without its language-modelling head
+ */
+export async function openGenerator(
+  source: string,
+  options: OpenGeneratorOptions = {},
+): Promise<TextGenerator> {
+  checkArguments("openGenerator", { source, options });
+  const { threads, ...where } = options;
+  if (existsSync(join(source, manifestFile))) return await openStore(source, where);
+  const loaded = await loadBackbone(source, undefined, options.signal);
+  const { backbone, folder, tokenizer } = loaded;
+  if (backbone.kind !== "decoder")
+    throw new CheckpointError(
+      `${folder.path}: ${backbone.config.architecture} is an encoder, which continues no text`,
+      { hint: "Give a decoder such as GPT-2, GPT-NeoX or Llama, or a run on one." },
+    );
+  const { stopIds } = await endTokens(loaded);
+  const model = await openCausalModel({ backbone }, nodeRuntime, threads === undefined ? {} : { threads });
+  let open = true;
+  return {
+    generate: async (prompts, options = {}) => {
+      if (!open) throw new StoreError(`${source}: this generator was disposed of`);
+      checkArguments("generate", { prompts, options });
+      const { task, maxNewTokens = DEFAULT_NEW_TOKENS, signal } = options;
+      if (task !== undefined)
+        throw new ConfigError(`${source} is a model, which has no task "${task}"`, {
+          hint: "Give a run's folder, or leave the task out.",
+        });
+      const ids = prompts.map((prompt) => openTextIds(tokenizer, prompt));
+      const how = { maxNewTokens, stopIds, parameters: {}, ...(signal && { signal }) };
+      const continued = await generateGreedy(model, ids, how);
+      return continued.map((added, i) => ({ completion: completionOf(tokenizer, ids[i]!, added.ids) }));
+    },
+    [Symbol.asyncDispose]: async () => {
+      open = false;
+      await model[Symbol.asyncDispose]();
+    },
+  };
+}

@@ -1,0 +1,95 @@
+/** Opening what was learned, to answer with it. */
+import { basename, resolve } from "node:path";
+import { checkArguments } from "../config/arguments.ts";
+import { fromSavedAdapter, fromSavedAnswers } from "../continual/taskTypes/savedTask.ts";
+import { CheckpointError } from "../core/errors.ts";
+import { Learner } from "../model/learner.ts";
+import { openSavedModel } from "../model/openModel.ts";
+import { loadBackbone } from "../model/settings/backbone.ts";
+import type { Teachable } from "../model/teachable.ts";
+import type { Pooling } from "../nn/features.ts";
+import { readPeftFolder } from "../peft/checkpoint.ts";
+import { type OpenRunOptions, openStore } from "./store.ts";
+
+/** What answers: everything of a {@link Teachable} that asks and does not teach. */
+export type Predictor = Pick<
+  Teachable,
+  "taskType" | "level" | "tasks" | "classes" | "predict" | "findEntities" | "generate" | "embed" | "evaluate"
+> &
+  AsyncDisposable;
+
+/**
+ * Opens a run or store folder for prediction. The folder and the backbone that it names are enough; the backbone
+ * is checked by its hash, and may lie elsewhere now.
+ * @throws StoreError if the folder is no run
+ * @throws CheckpointError if the backbone is another one, or an adapter is damaged
+ */
+export async function openRun(folder: string, options: OpenRunOptions = {}): Promise<Predictor> {
+  checkArguments("openRun", { folder, options });
+  return await openStore(folder, options);
+}
+
+export interface LoadAdapterOptions {
+  /** Folder or hub id of the backbone; default: the one that the adapter names. */
+  readonly backbone?: string | undefined;
+  /** What the task is to be called; default: the folder's name. */
+  readonly name?: string | undefined;
+  /** How the head's sentence vector is made, where the adapter does not say: a head beside it, made elsewhere. */
+  readonly pooling?: Pooling | undefined;
+  readonly normalize?: boolean | undefined;
+  /** Tokens a text may have; default: as many as the backbone takes. */
+  readonly maxLength?: number | undefined;
+  readonly threads?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** A predictor with a single task. */
+export interface LoadedAdapter extends Predictor {
+  /** What a user should know but need not act on, such as an origin that cannot be checked. */
+  readonly notes: readonly string[];
+}
+
+/**
+ * Opens one adapter folder for prediction: ours, or one that Hugging Face's peft saved for a classifier
+ * or a language model.
+ * @param folder holds `adapter_config.json`, `adapter_model.safetensors`, and a head inside or beside
+ * @throws CheckpointError if the folder is damaged, has neither head nor labels, is of a kind that Accrete does not have, or says that
+ *   it belongs to another backbone
+ */
+export async function loadAdapter(folder: string, options: LoadAdapterOptions = {}): Promise<LoadedAdapter> {
+  checkArguments("loadAdapter", { folder, options });
+  const {
+    name = basename(resolve(folder)),
+    maxLength,
+    threads,
+    signal,
+    backbone,
+    pooling,
+    normalize,
+  } = options;
+  const saved = await readPeftFolder(folder, {
+    ...(pooling !== undefined && { pooling }),
+    ...(normalize !== undefined && { normalize }),
+  });
+  const place = backbone ?? saved.baseModel;
+  if (place === "")
+    throw new CheckpointError(`${folder}: does not name its backbone`, {
+      hint: "Give its folder or hub id with the option `backbone`.",
+    });
+  const loaded = await loadBackbone(place, undefined, signal);
+  const restored =
+    saved.causal === undefined
+      ? fromSavedAdapter(name, saved, loaded, folder)
+      : fromSavedAnswers(name, saved, loaded, folder);
+  if (restored.task.labels.length === 0)
+    throw new CheckpointError(`${folder}: nothing beside the adapter says which labels it answers with`, {
+      hint: "accrete generate continues texts with it.",
+    });
+  const model = await openSavedModel(saved, restored, loaded, {
+    maxLength: maxLength ?? loaded.backbone.maxTokens,
+    threads,
+  });
+  const { task } = restored;
+  const state = { tasks: [{ name, labels: task.labels, saved, learned: task }] };
+  return Object.assign(new Learner(model, state), { notes: [...loaded.folder.notes, ...restored.notes] });
+}

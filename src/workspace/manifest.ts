@@ -1,0 +1,124 @@
+/** `manifest.json`: what a run or store folder holds, by id and hash. */
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { z } from "zod";
+import { formatPath } from "../config/issues.ts";
+import { StoreError } from "../core/errors.ts";
+import { poolingKinds } from "../nn/features.ts";
+
+const hash = z.string().regex(/^[0-9a-f]{64}$/);
+const slug = z.string().regex(/^[a-z0-9_][a-z0-9._-]{0,63}$/);
+/** Inside the run folder, and never out of it. */
+const adapterFolder = z.string().regex(/^adapters\/[a-z0-9_][a-z0-9._-]*$/);
+
+const taskSchema = z
+  .strictObject({
+    /** The true name; the slug is only its folder. */
+    name: z.string(),
+    slug,
+    /** In slot order. */
+    labels: z.array(z.string()).readonly(),
+    adapter: z
+      .strictObject({
+        folder: adapterFolder,
+        /** SHA-256 over the names and hashes of the files: the adapter's identity is its content. */
+        id: hash,
+        /** File name → SHA-256 of its bytes. */
+        files: z.record(z.string().regex(/^[\w.-]+$/), hash).readonly(),
+      })
+      .readonly(),
+    /** The folder holds statistics and no adapter: its classes are told apart from frozen features alone. */
+    statisticsOnly: z.literal(true).optional(),
+    /** How many classes the adapter saw in training that the store has forgotten since; their names are gone. */
+    forgotten: z.int().min(1).optional(),
+  })
+  .readonly();
+
+/** Which version of a folder that goes on learning this is. */
+const storeSchema = z
+  .strictObject({
+    version: z.int().min(1),
+    /** The version that `rollback` goes back to; absent where there is none. */
+    parent: z.int().min(1).optional(),
+    /** What made this version of its parent, in words. */
+    change: z.string(),
+    /** ISO 8601 in UTC; empty of what was an experiment. */
+    time: z.string(),
+  })
+  .readonly();
+
+const headerShape = {
+  versions: z.strictObject({ accrete: z.string(), node: z.string(), engine: z.string() }).readonly(),
+  backbone: z
+    .strictObject({
+      /** Path or hub id as configured. */
+      source: z.string(),
+      revision: z.string().optional(),
+      hash,
+      tokenizerHash: hash,
+      architecture: z.string(),
+    })
+    .readonly(),
+  /** Absent in a store that began empty: what it learns comes bit by bit. */
+  dataHash: hash.optional(),
+  configHash: hash,
+  seed: z.int().min(0),
+  feature: z.strictObject({ pooling: z.enum(poolingKinds), normalize: z.boolean() }).readonly(),
+};
+
+const manifestHeaderSchema = z.strictObject(headerShape).readonly();
+
+const manifestSchema = z
+  .strictObject({
+    schemaVersion: z.literal(1),
+    ...headerShape,
+    tasks: z.array(taskSchema).readonly(),
+    /** Absent: the folder of an experiment that nobody taught anything since. */
+    store: storeSchema.optional(),
+  })
+  .readonly();
+
+/** What is known before the first task. */
+export type ManifestHeader = z.infer<typeof manifestHeaderSchema>;
+export type Manifest = z.infer<typeof manifestSchema>;
+/** A finished task. */
+export type ManifestTask = z.infer<typeof taskSchema>;
+export type StoreVersion = z.infer<typeof storeSchema>;
+
+export const manifestFile = "manifest.json";
+
+async function readIfThere(path: string): Promise<string | undefined> {
+  try {
+    return await readFile(path, "utf8");
+  } catch (cause) {
+    if (cause instanceof Error && "code" in cause && (cause.code === "ENOENT" || cause.code === "ENOTDIR")) {
+      return undefined;
+    }
+    throw new StoreError(`${path}: cannot be read`, { cause });
+  }
+}
+
+/** @returns undefined where there is none. @throws StoreError where it is damaged or of a later version. */
+export function readManifest(folder: string): Promise<Manifest | undefined> {
+  return readManifestFile(join(folder, manifestFile));
+}
+
+/** As {@link readManifest}, of a file of any name. */
+export async function readManifestFile(path: string): Promise<Manifest | undefined> {
+  const text = await readIfThere(path);
+  if (text === undefined) return undefined;
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (cause) {
+    throw new StoreError(`${path}: not valid JSON`, {
+      cause,
+      hint: "Restore the file, or run anew into another folder.",
+    });
+  }
+  const parsed = manifestSchema.safeParse(json);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0];
+  const where = issue === undefined ? "" : ` at ${formatPath(issue.path) || "its root"}: ${issue.message}`;
+  throw new StoreError(`${path}: not a manifest of this version${where}`);
+}
