@@ -8,7 +8,7 @@ import { fullWidth, halfWidth } from "./charts/plot.ts";
 import { renderProbes } from "./charts/probes.ts";
 import { definitionsOf } from "./definitions.ts";
 import { protocolNames, type RunFigures, shownProtocols } from "./record/figures.ts";
-import { flattenConfig, formatCount, formatPercent, formatSeconds, missing } from "./record/format.ts";
+import { formatCount, formatPercent, formatSeconds, missing, settingsOf } from "./record/format.ts";
 import { html, type Markup } from "./record/markup.ts";
 import { namesOf, type RunRecord, type TaskRecord } from "./record/record.ts";
 import type { Wording } from "./record/wording.ts";
@@ -157,7 +157,7 @@ function renderRouting({ record, figures: { routed, outOfScope }, wording }: Pag
   ];
   return html`<p class="note">A router on the frozen backbone's features says which class and task a text belongs to; where it
 is not sure, adapters may be asked in a second pass.${
-    routed?.router && html` It is ${describeRouter(routed.router, record.header.config)}.`
+    routed?.router && html` It is ${describeRouter(routed.router, record.header)}.`
   }</p>
 ${settingsList(settings)}`;
 }
@@ -241,7 +241,7 @@ function settingsList(entries: readonly Setting[], wide = false): Markup {
 
 function renderSettings({ record }: Page): Markup {
   return html`<p class="note">As resolved: the configuration file, the command line and the defaults together.</p>
-${settingsList(flattenConfig(record.header.config))}`;
+${settingsList(settingsOf(record.header))}`;
 }
 
 function renderOrigin({ record: { header, startedAt, lastEventAt, resumes } }: Page): Markup {
