@@ -22,13 +22,8 @@ const matrixSchema = z.array(z.array(fraction.nullable()));
 /** `matrix[k][j]`: after learning task k, measured on task j; null where j > k. Fractions, never percent. */
 export type AccuracyMatrix = Of<typeof matrixSchema>;
 
-const unseenAccuraciesSchema = z.object({
-  /** With the adapter of the task before. */
-  newest: fractions,
-  /** With an adapter that has learned nothing. */
-  untrained: fractions,
-});
-/** The accuracy on each task but the first before it is learned; fractions. */
+const unseenAccuraciesSchema = z.object({ newest: fractions, untrained: fractions });
+/** The accuracy on each task but the first before it is learned, with the newest and with an untrained adapter. */
 export type UnseenAccuracies = Of<typeof unseenAccuraciesSchema>;
 
 const protocolMetricsSchema = z.object({
@@ -121,10 +116,7 @@ const probingSchema = z.partialRecord(z.enum(probeKinds), z.array(fractions));
 export type ProbingMetrics = Of<typeof probingSchema>;
 
 const baselineSchema = z.object({ method: z.string(), cil: fraction, til: fraction, seconds: amount });
-/**
- * What a classifier of spellings reaches after the last task, without a network: fractions, means over tasks, at word level
- * micro F1.
- */
+/** What a classifier of spellings reaches after the last task: means over tasks, at word level micro F1. */
 export type BaselineMetrics = Of<typeof baselineSchema>;
 
 const extraSchema = z.record(z.string(), z.record(z.string(), z.number()));
@@ -170,10 +162,7 @@ const typeMatrixSchema = z.object({
   types: names,
   /** `f1[i][k]`: of type i after learning task k, a fraction; null before the type is learned. */
   f1: matrixSchema,
-  /**
-   * For each type: the highest F1 so far, its last included, minus the last; never negative. Null for the types of
-   * the last task, which have had no time to be forgotten.
-   */
+  /** For each type: the highest F1 so far minus the last; never negative. Null for the types of the last task. */
   forgetting: z.array(fraction.nullable()),
   /** The mean over the types that have one; absent where only one task is learned. */
   meanForgetting: fraction.exactOptional(),
@@ -266,18 +255,13 @@ const runHeaderSchema = z.object({
 /** What is known of a run before its first task. */
 export type RunHeader = Of<typeof runHeaderSchema>;
 
-/** Row k of both matrices (entries for tasks 0…k), with the correct examples behind it. */
 const rowsOfBoth = { til: fractions, cil: fractions, tilCorrect: counts, cilCorrect: counts };
 const answerRowSchema = z.object(rowsOfBoth);
-/** One way of reading answers: row k of both matrices, with the correct examples behind it. */
+/** One way of reading answers: row k of both matrices (entries for tasks 0…k), with the correct examples behind it. */
 export type AnswerRow = Of<typeof answerRowSchema>;
 
-const unseenCorrectSchema = z.object({
-  /** With the adapter of the task that was learned last. */
-  newest: count,
-  /** With the adapter that the task begins with, which has learned nothing. */
-  untrained: count,
-});
+/** With the adapter of the task that was learned last, and with the one that the task begins with. */
+const unseenCorrectSchema = z.object({ newest: count, untrained: count });
 const unseenRowSchema = z.object({
   counted: count,
   /** Among the task's own labels. */

@@ -10,60 +10,43 @@ import type { LabelledExample, Splits } from "./files/types.ts";
 import type { Source } from "./source.ts";
 import type { RecipeName } from "./streamSpec.ts";
 
-async function locate(recipe: RecipeName, folder: string, names: readonly string[]): Promise<string[]> {
-  const paths = names.map((name) => join(folder, name));
-  for (const path of paths) {
-    const found = await stat(path).catch(() => undefined);
-    if (found?.isFile() !== true)
-      throw new DataError(`recipe ${recipe}: ${path} does not exist`, {
-        hint: `stream.path must be a folder that holds ${names.join(" and ")}.`,
-      });
-  }
-  return paths;
+/** A recipe's files and their reading; `parse` refuses what has another form. */
+interface Recipe {
+  readonly files: readonly string[];
+  read(paths: readonly string[], parse: Parse, rng: Rng): Promise<Omit<Source, "files" | "overlap">>;
 }
 
-function parse<T>(recipe: RecipeName, path: string, schema: z.ZodType<T>): Promise<T> {
-  return readJsonAs(
-    schema,
-    path,
-    "The file is not as its authors published it.",
-    `recipe ${recipe}: ${path}`,
-  );
-}
+type Parse = <T>(path: string | undefined, schema: z.ZodType<T>) => Promise<T>;
 
-const clincRows = z.array(z.tuple([z.string(), z.string().min(1)]));
+const clincTexts = z.array(z.tuple([z.string(), z.string()]).transform(([text]) => ({ text })));
+const clincRows = z.array(
+  z.tuple([z.string(), z.string().min(1)]).transform(([text, label]): LabelledExample => ({ text, label })),
+);
 const clincSchema = z.object({
   train: clincRows,
   val: clincRows,
   test: clincRows,
-  oos_val: clincRows,
-  oos_test: clincRows,
+  oos_val: clincTexts,
+  oos_test: clincTexts,
 });
 
 /** CLINC150 (Larson et al. 2019). `oos_train` is left out: nothing is trained on out-of-scope texts. */
-async function readClinc150(folder: string): Promise<Source> {
-  const files = await locate("clinc150", folder, ["data_full.json"]);
-  const data = await parse("clinc150", files[0]!, clincSchema);
-  const rows = (name: "train" | "val" | "test"): LabelledExample[] =>
-    data[name].map(([text, label]) => ({ text, label }));
-  const texts = (name: "oos_val" | "oos_test") => data[name].map(([text]) => ({ text }));
-  return {
-    train: rows("train"),
-    validation: rows("val"),
-    test: rows("test"),
-    outOfScope: { validation: texts("oos_val"), test: texts("oos_test") },
-    tasks: 15,
-    files,
-    overlap: "drop",
-  };
-}
+const clinc150: Recipe = {
+  files: ["data_full.json"],
+  read: async ([path], parse) => {
+    const { train, val, test, oos_val, oos_test } = await parse(path, clincSchema);
+    return { train, validation: val, test, outOfScope: { validation: oos_val, test: oos_test }, tasks: 15 };
+  },
+};
 
 /** Banking77 (Casanueva et al. 2020). It has no validation file: the stream splits one off train. */
-async function readBanking77(folder: string): Promise<Source> {
-  const files = await locate("banking77", folder, ["train.csv", "test.csv"]);
-  const [train, test] = await Promise.all(files.map((path) => collect(readExamples(path))));
-  return { train: train!, test: test!, tasks: 7, files, overlap: "drop" };
-}
+const banking77: Recipe = {
+  files: ["train.csv", "test.csv"],
+  read: async (paths) => {
+    const [train = [], test = []] = await Promise.all(paths.map((path) => collect(readExamples(path))));
+    return { train, test, tasks: 7 };
+  },
+};
 
 /** An entity: its name, its Wikidata id, and its mentions, each a list of token indices. */
 const entitySchema = z.tuple([z.string(), z.string(), z.array(z.array(z.int().min(0)).min(1)).min(1)]);
@@ -116,29 +99,34 @@ export function splitRelations(
 }
 
 /** FewRel's public validation part (Han et al. 2018): 16 relations of 700 sentences (420, 140, 140). */
-async function readFewRel(folder: string, rng: Rng): Promise<Source> {
-  const files = await locate("fewrel", folder, ["val_wiki.json", "pid2name.json"]);
-  const relations = await parse("fewrel", files[0]!, fewRelSchema);
-  const names = await parse("fewrel", files[1]!, relationNamesSchema);
-  const nameOf = (id: string): string => {
-    const name = names[id]?.[0];
-    if (name === undefined) throw new DataError(`recipe fewrel: ${files[1]} has no name for relation ${id}`);
-    return name;
-  };
-  return {
-    ...splitRelations(Object.entries(relations), nameOf, rng),
-    tasks: 8,
-    files,
-    overlap: "drop",
-  };
-}
-
-const recipes: Readonly<Record<RecipeName, (folder: string, rng: Rng) => Promise<Source>>> = {
-  clinc150: readClinc150,
-  banking77: readBanking77,
-  fewrel: readFewRel,
+const fewrel: Recipe = {
+  files: ["val_wiki.json", "pid2name.json"],
+  read: async ([relationsPath, namesPath], parse, rng) => {
+    const relations = await parse(relationsPath, fewRelSchema);
+    const names = await parse(namesPath, relationNamesSchema);
+    const nameOf = (id: string): string => {
+      const name = names[id]?.[0];
+      if (name === undefined)
+        throw new DataError(`recipe fewrel: ${namesPath} has no name for relation ${id}`);
+      return name;
+    };
+    return { ...splitRelations(Object.entries(relations), nameOf, rng), tasks: 8 };
+  },
 };
 
-export function readRecipe(recipe: RecipeName, folder: string, rng: Rng): Promise<Source> {
-  return recipes[recipe](folder, rng);
+const recipes: Readonly<Record<RecipeName, Recipe>> = { clinc150, banking77, fewrel };
+
+export async function readRecipe(name: RecipeName, folder: string, rng: Rng): Promise<Source> {
+  const { files: names, read } = recipes[name];
+  const files = names.map((file) => join(folder, file));
+  for (const path of files) {
+    const found = await stat(path).catch(() => undefined);
+    if (found?.isFile() !== true)
+      throw new DataError(`recipe ${name}: ${path} does not exist`, {
+        hint: `stream.path must be a folder that holds ${names.join(" and ")}.`,
+      });
+  }
+  const hint = "The file is not as its authors published it.";
+  const parse: Parse = (path = "", schema) => readJsonAs(schema, path, hint, `recipe ${name}: ${path}`);
+  return { ...(await read(files, parse, rng)), files, overlap: "drop" };
 }

@@ -8,10 +8,15 @@ export interface Definition {
 }
 
 const sub = (base: string, index: string) => html`<i>${base}</i><sub>${index}</sub>`;
-const a = (k: string, j: string) => html`<i>a</i><sub>${k},${j}</sub>`;
 const sum = (range: string) => html`Σ<sub>${range}</sub>`;
-
-const f = (k: string, j: string) => html`<i>f</i><sub>${k},${j}</sub>`;
+/** A cell of the accuracy matrix, and of the F1 matrix. */
+const a = (k: string, j: string) => sub("a", `${k},${j}`);
+const f = (k: string, j: string) => sub("f", `${k},${j}`);
+const meanOfMeans = (name: string) => html`(1/<i>T</i>) ${sum("k=1…T")} ${sub(name, "k")}`;
+const forgettingOf = (cell: typeof a) =>
+  html`(1/(<i>T</i>−1)) ${sum("j<T")} (max<sub>k</sub> ${cell("k", "j")} − ${cell("T", "j")})`;
+const backwardTransferOf = (cell: typeof a) =>
+  html`(1/(<i>T</i>−1)) ${sum("j<T")} (${cell("T", "j")} − ${cell("j", "j")})`;
 
 const ofTexts: readonly Definition[] = [
   {
@@ -40,21 +45,21 @@ const ofTexts: readonly Definition[] = [
   },
   {
     name: "Average incremental accuracy",
-    formula: html`(1/<i>T</i>) ${sum("k=1…T")} ${sub("A", "k")}`,
+    formula: meanOfMeans("A"),
     text:
       "The mean of the averages after each task (iCaRL, Rebuffi et al. 2017, who average over samples rather than " +
       "tasks). Higher is better.",
   },
   {
     name: "Forgetting",
-    formula: html`(1/(<i>T</i>−1)) ${sum("j<T")} (max<sub>k</sub> ${a("k", "j")} − ${a("T", "j")})`,
+    formula: forgettingOf(a),
     text:
       "How far each earlier task fell from its best, in points; never negative, lower is better. After Chaudhry et " +
       "al. 2018, whose maximum leaves the last row out. Avalanche takes first − last instead. TIL's is 0 by construction.",
   },
   {
     name: "Backward transfer (BWT)",
-    formula: html`(1/(<i>T</i>−1)) ${sum("j<T")} (${a("T", "j")} − ${a("j", "j")})`,
+    formula: backwardTransferOf(a),
     text:
       "What later learning did to earlier tasks, in points; negative where they suffered, higher is better (GEM, " +
       "Lopez-Paz & Ranzato 2017).",
@@ -111,17 +116,17 @@ const ofWords: readonly Definition[] = [
   },
   {
     name: "Average incremental F1",
-    formula: html`(1/<i>T</i>) ${sum("k=1…T")} ${sub("F", "k")}`,
+    formula: meanOfMeans("F"),
     text: "The mean of the micro F1 over all types seen after each task. Higher is better.",
   },
   {
     name: "Forgetting",
-    formula: html`(1/(<i>T</i>−1)) ${sum("j<T")} (max<sub>k</sub> ${f("k", "j")} − ${f("T", "j")})`,
+    formula: forgettingOf(f),
     text: "How far each earlier task fell from its best, in points; never negative, lower is better. TIL's is 0 by construction.",
   },
   {
     name: "Backward transfer (BWT)",
-    formula: html`(1/(<i>T</i>−1)) ${sum("j<T")} (${f("T", "j")} − ${f("j", "j")})`,
+    formula: backwardTransferOf(f),
     text: "What later learning did to earlier tasks, in points; negative where they suffered, higher is better.",
   },
   {
@@ -156,11 +161,6 @@ const ofRuns: readonly Definition[] = [
   },
 ];
 
-const definitions: { readonly [L in RunLevel]: readonly Definition[] } = {
-  sentence: [...ofTexts, ...ofRouting, ...ofRuns],
-  word: [...ofWords, ...ofRuns],
-};
-
 export function definitionsOf(level: RunLevel): readonly Definition[] {
-  return definitions[level];
+  return level === "word" ? [...ofWords, ...ofRuns] : [...ofTexts, ...ofRouting, ...ofRuns];
 }

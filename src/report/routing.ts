@@ -1,6 +1,6 @@
 /** What reports say of routers and of texts out of scope. */
 import type { OutOfScopeMetrics, RouterSummary, RunHeader } from "../core/record.ts";
-import { flattenConfig, formatBytes, formatPercent, missing } from "./record/format.ts";
+import { formatBytes, formatPercent, missing } from "./record/format.ts";
 
 /** `2`, `1.04`. */
 export function formatPasses(passes: number | undefined): string {
@@ -17,7 +17,7 @@ function describeGate({ below, plausible }: NonNullable<RouterSummary["secondPas
 }
 
 /** Who answers where there is no second pass; the settings say whether words' validation sentences chose so. */
-function describeFirstPass(settings: Readonly<Record<string, string>>): string {
+function describeFirstPass(settings: RunHeader["config"]): string {
   // Without a head there is no evidence to weigh, and none of the labels can be said without an adapter.
   if ((settings["head.kind"] ?? settings.head) === "none")
     return "the adapter of the likeliest label's task answers";
@@ -26,10 +26,7 @@ function describeFirstPass(settings: Readonly<Record<string, string>>): string {
     : "it answers alone, since validation texts showed no gain from a second pass through adapters";
 }
 
-function describeSecondPass(
-  secondPass: RouterSummary["secondPass"],
-  settings: Readonly<Record<string, string>>,
-): string {
+function describeSecondPass(secondPass: RouterSummary["secondPass"], settings: RunHeader["config"]): string {
   if (secondPass === undefined) return describeFirstPass(settings);
   const { weight, topTasks, headsAlone } = secondPass;
   const tasks = topTasks === 1 ? "the likeliest task" : `the ${topTasks} likeliest tasks`;
@@ -37,16 +34,15 @@ function describeSecondPass(
   return `a second pass asks the adapter of ${tasks} ${describeGate(secondPass)}, ${evidence}`;
 }
 
-/** One sentence, without a period. @param config a run's settings, as its record has them */
-export function describeRouter(router: RouterSummary, config: RunHeader["config"]): string {
+/** One sentence, without a period. */
+export function describeRouter(router: RouterSummary, header: RunHeader): string {
   const { kind, heldOutAccuracy, retainedBytes, bytesPerClass, secondPass } = router;
   const heldOut =
     heldOutAccuracy === null
       ? ""
       : `, right for ${formatPercent(heldOutAccuracy)} % of the rows that were held out to choose it`;
   const kept = `its statistics take ${formatBytes(bytesPerClass)} a class, ${formatBytes(retainedBytes)} in all`;
-  const second = describeSecondPass(secondPass, Object.fromEntries(flattenConfig(config)));
-  return `${kind}${heldOut}; ${second}; ${kept}`;
+  return `${kind}${heldOut}; ${describeSecondPass(secondPass, header.config)}; ${kept}`;
 }
 
 /** Figures of rejection by name, in the order in which they are shown. */

@@ -1,15 +1,14 @@
 /** The page's sections, each a function of the record. */
-import type { AccuracyMatrix, TypeMatrix } from "../core/record.ts";
+import { type AccuracyMatrix, probeKinds, type TypeMatrix } from "../core/record.ts";
 import { drawAccuracy, drawPasses, drawTimes } from "./charts/charts.ts";
 import { rampSteps } from "./charts/colour.ts";
 import { drawMatrix, drawTypeMatrix } from "./charts/heatmap.ts";
 import { drawLosses, tasksWithLoss } from "./charts/loss.ts";
 import { fullWidth, halfWidth } from "./charts/plot.ts";
-import { renderProbes } from "./charts/probes.ts";
 import { definitionsOf } from "./definitions.ts";
-import { protocolNames, type RunFigures, shownProtocols } from "./record/figures.ts";
-import { flattenConfig, formatCount, formatPercent, formatSeconds, missing } from "./record/format.ts";
-import { html, type Markup } from "./record/markup.ts";
+import { mean, protocolNames, type RunFigures, shownProtocols } from "./record/figures.ts";
+import { formatCount, formatPercent, formatSeconds, missing, settingsOf } from "./record/format.ts";
+import { html, type Markup, type Part } from "./record/markup.ts";
 import { namesOf, type RunRecord, type TaskRecord } from "./record/record.ts";
 import type { Wording } from "./record/wording.ts";
 import { describeRouter, formatPasses, rejectionFigures } from "./routing.ts";
@@ -88,9 +87,20 @@ const colourScale = html`<p class="scale">0 %<i aria-hidden="true">${Array.from(
   (_, step) => html`<b style="background:var(--h${step})"></b>`,
 )}</i>100 %</p>`;
 
-/** Of columns behind those whose texts stand left. */
 function columnHeads(names: readonly string[]): readonly Markup[] {
   return names.map((name) => html`<th scope="col">${name}</th>`);
+}
+
+/** @param heads the first column's, whose cells stand left, then those of the others */
+function renderTable(
+  style: "matrix" | undefined,
+  caption: string,
+  [first, ...others]: readonly Part[],
+  rows: Part,
+): Markup {
+  return html`<div class="scroll"><table class="${style}"><caption class="legend left">${caption}</caption>
+<thead><tr><th scope="col" class="left">${first}</th>${others}</tr></thead>
+<tbody>${rows}</tbody></table></div>`;
 }
 
 function tableCell(value: number | null | undefined): Markup {
@@ -100,14 +110,12 @@ function tableCell(value: number | null | undefined): Markup {
 }
 
 function renderMatrixTable(matrix: AccuracyMatrix, tasks: readonly TaskRecord[], caption: string): Markup {
-  return html`<div class="scroll"><table class="matrix"><caption class="legend left">${caption}, %</caption>
-<thead><tr><th scope="col" class="left">after learning</th>${matrix.map(
-    (_, task) => html`<th scope="col" title="${tasks[task]?.name}">${task}</th>`,
-  )}</tr></thead>
-<tbody>${matrix.map(
+  const heads = matrix.map((_, task) => html`<th scope="col" title="${tasks[task]?.name}">${task}</th>`);
+  const rows = matrix.map(
     (row, task) =>
       html`<tr><th scope="row" class="left">${task} <bdi>${tasks[task]?.name}</bdi></th>${row.map(tableCell)}</tr>\n`,
-  )}</tbody></table></div>`;
+  );
+  return renderTable("matrix", `${caption}, %`, ["after learning", heads], rows);
 }
 
 function renderTypes({ record, figures }: Page): Markup | undefined {
@@ -131,9 +139,32 @@ function renderTypeTable({ types, f1, forgetting }: TypeMatrix, { tasks }: RunRe
     return html`<tr><th scope="row" class="left"><bdi>${type}</bdi></th>${f1[i]?.map(tableCell)}${tableCell(forgetting[i])}
 ${tableCell(score?.precision)}${tableCell(score?.recall)}<td>${score?.support ?? missing}</td>${tableCell(scores?.til.perType[type]?.f1)}</tr>\n`;
   });
-  return html`<div class="scroll"><table class="matrix"><caption class="legend left">F1 after each task; then how far it fell
-from its best, precision, recall and entities in the test set, and F1 where the task is given, now; %</caption>
-<thead><tr><th scope="col" class="left">type</th>${after}${columnHeads(["fell by", "precision", "recall", "entities", "TIL F1"])}</tr></thead><tbody>${rows}</tbody></table></div>`;
+  const caption = `F1 after each task; then how far it fell
+from its best, precision, recall and entities in the test set, and F1 where the task is given, now; %`;
+  const others = columnHeads(["fell by", "precision", "recall", "entities", "TIL F1"]);
+  return renderTable("matrix", caption, ["type", after, others], rows);
+}
+
+function renderProbes({ record: { probing, tasks } }: Page): Markup | undefined {
+  if (probing === undefined) return undefined;
+  const kinds = probeKinds.filter((kind) => probing[kind] !== undefined);
+  const count = Math.max(...kinds.map((kind) => probing[kind]?.length ?? 0));
+  const rows = Array.from({ length: count }, (_, learned) => {
+    const name =
+      learned === 0 ? html`the backbone alone` : html`${learned - 1} <bdi>${tasks[learned - 1]?.name}</bdi>`;
+    const cells = kinds.map((kind) => {
+      const row = probing[kind]?.[learned] ?? [];
+      return html`<td>${formatPercent(mean(row))}</td><td>${formatPercent(row[learned - 1])}</td>`;
+    });
+    return html`<tr><th scope="row" class="left">${name}</th>${cells}</tr>\n`;
+  });
+  const caption = `Mean accuracy over the test texts of all tasks, and
+accuracy on those of the adapter's own, %`;
+  const heads = columnHeads(kinds.flatMap((kind) => [kind, "own task"]));
+  return html`<p class="note">Classifiers fitted to features as they are, on the training texts of all tasks, and asked for
+the right one among all classes: first the features of the backbone alone, then those that each task's adapter makes once
+it is learned. They measure what an adapter did to the features; as they see later tasks, too, they are no method.</p>
+<div class="panel">${renderTable(undefined, caption, ["features of", heads], rows)}</div>`;
 }
 
 function renderRouting({ record, figures: { routed, outOfScope }, wording }: Page): Markup | undefined {
@@ -157,7 +188,7 @@ function renderRouting({ record, figures: { routed, outOfScope }, wording }: Pag
   ];
   return html`<p class="note">A router on the frozen backbone's features says which class and task a text belongs to; where it
 is not sure, adapters may be asked in a second pass.${
-    routed?.router && html` It is ${describeRouter(routed.router, record.header.config)}.`
+    routed?.router && html` It is ${describeRouter(routed.router, record.header)}.`
   }</p>
 ${settingsList(settings)}`;
 }
@@ -241,7 +272,7 @@ function settingsList(entries: readonly Setting[], wide = false): Markup {
 
 function renderSettings({ record }: Page): Markup {
   return html`<p class="note">As resolved: the configuration file, the command line and the defaults together.</p>
-${settingsList(flattenConfig(record.header.config))}`;
+${settingsList(settingsOf(record.header))}`;
 }
 
 function renderOrigin({ record: { header, startedAt, lastEventAt, resumes } }: Page): Markup {

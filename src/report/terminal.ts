@@ -108,7 +108,7 @@ function renderHeadline(header: RunHeader, figures: RunFigures, wording: Wording
 }
 
 /** What the table of headline figures does not hold: how the routed column comes about, rejection, the baseline. */
-function remarksOn({ routed, outOfScope, baseline }: RunFigures, { config }: RunHeader): string[] {
+function remarksOn({ routed, outOfScope, baseline }: RunFigures, header: RunHeader): string[] {
   const { taskAccuracy, firstPass, router } = routed ?? {};
   const found = [
     ...(taskAccuracy === undefined ? [] : [`the task is found for ${formatPercent(taskAccuracy)} %`]),
@@ -117,7 +117,7 @@ function remarksOn({ routed, outOfScope, baseline }: RunFigures, { config }: Run
   const rejection = outOfScope && rejectionFigures(outOfScope).map(([name, value]) => `${name} ${value}`);
   return [
     found.length > 0 && `Routed: ${found.join("; ")}`,
-    router && `Router: ${describeRouter(router, config)}.`,
+    router && `Router: ${describeRouter(router, header)}.`,
     rejection && `Out of scope: ${rejection.join("; ")}`,
     baseline &&
       `Baseline (${baseline.method}, no network): CIL ${formatPercent(baseline.cil)} %, TIL ${formatPercent(baseline.til)} %`,

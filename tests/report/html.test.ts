@@ -102,13 +102,6 @@ describe("renderHtml", () => {
     expect(textsOf(page, ".notice li")).toEqual(["Two training texts are in the test set."]);
   });
 
-  it("flattens nested settings", () => {
-    const header = { ...record.header, config: { method: { rank: 4, layers: [] }, head: "linear" } };
-    const nested = renderHtml({ ...record, header });
-    expect(textsOf(nested, "#settings dt")).toEqual(["method.rank", "method.layers", "head"]);
-    expect(textsOf(nested, "#settings dd")).toEqual(["4", "[]", "linear"]);
-  });
-
   it("marks an unfinished run and leaves out what has not come", () => {
     const part = renderHtml(recordOf({ tasks: 5, stepsPerTask: 20, stopIn: 2 }));
     expect(textsOf(part, ".state")).toEqual(["not finished: 2 of 5 tasks"]);

@@ -137,7 +137,7 @@ const mayImport: ImportTable = {
   ],
   "benchmark/original": ["core", "io", "config", "workspace", ...data],
   "benchmark/prepare": ["core", "io", ...data],
-  "cli/terminal": ["core", "config", "model", "experiment", ...data],
+  "cli/terminal": ["core", "config", "model", "experiment", "report/record", ...data],
   "cli/commands": [
     ...lower,
     ...model,

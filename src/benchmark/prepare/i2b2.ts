@@ -33,28 +33,20 @@ function unescapeXml(text: string): string {
 
 function parseSpans(raw: RawFolder, path: string, tags: string, text: string): Span[] {
   return [...tags.matchAll(/<[A-Z]+((?:\s+\w+="[^"]*")+)\s*\/>/g)].map(([, attributes = ""]) => {
-    const values = new Map(
-      [...attributes.matchAll(/(\w+)="([^"]*)"/g)].map(([, name = "", value = ""]) => [
-        name,
-        unescapeXml(value),
-      ]),
-    );
+    const pairs = [...attributes.matchAll(/(\w+)="([^"]*)"/g)];
+    const values = new Map(pairs.map(([, name = "", value = ""]) => [name, unescapeXml(value)]));
     const [start, end] = [Number(values.get("start")), Number(values.get("end"))];
     const type = values.get("TYPE") ?? "";
+    const tag = `the tag ${values.get("id") ?? "?"}`;
     if (!(start >= 0 && end > start && end <= text.length) || type === "")
-      throw misshapen(
-        raw,
-        path,
-        `the tag ${values.get("id") ?? "?"} has no start, end and TYPE within the text`,
-      );
+      throw misshapen(raw, path, `${tag} has no start, end and TYPE within the text`);
     // A copy whose line ends were changed has shifted every span.
-    const said = values.get("text");
-    const found = text.slice(start, end);
-    if (said !== undefined && said.replaceAll(/\s+/g, " ") !== found.replaceAll(/\s+/g, " "))
+    const [declared, found] = [values.get("text"), text.slice(start, end)];
+    if (declared !== undefined && declared.replaceAll(/\s+/g, " ") !== found.replaceAll(/\s+/g, " "))
       throw misshapen(
         raw,
         path,
-        `the tag ${values.get("id") ?? "?"} is said to be ${JSON.stringify(said)}, but there stands ${JSON.stringify(found)}`,
+        `${tag} is said to be ${JSON.stringify(declared)}, but there stands ${JSON.stringify(found)}`,
       );
     return { start, end, type };
   });

@@ -1,10 +1,27 @@
 /** Sets of intents: CLINC150 and Banking77. */
 import { z } from "zod";
 import type { Rng } from "../../core/random.ts";
+import type { LabelledExample } from "../../data/files/types.ts";
 import { readRecipe } from "../../data/recipes.ts";
+import type { Source } from "../../data/source.ts";
 import type { SentenceSource } from "./catalogue.ts";
 import { findFile, misshapen, parseJsonFile, type RawFolder, requireFile } from "./rawFolder.ts";
-import { labelText, nameLabels } from "./sentences.ts";
+
+/** `card_arrival` → `card arrival`: labels as the benchmark's files have them, where they are text to be generated. */
+function labelText(label: string): string {
+  return label.replaceAll("_", " ");
+}
+
+function nameLabels({ train, validation, test, ...source }: Source): Source {
+  const named = (examples: readonly LabelledExample[]) =>
+    examples.map((example) => ({ ...example, label: labelText(example.label) }));
+  return {
+    ...source,
+    train: named(train),
+    ...(validation !== undefined && { validation: named(validation) }),
+    test: named(test),
+  };
+}
 
 const orderSchema = z.record(z.string(), z.int().min(0));
 

@@ -17,13 +17,6 @@ function stackOf(error: unknown): string {
   return `${error.stack ?? error.message}\n${cause}`;
 }
 
-/** The reason below an error, where it adds something to what the error says. */
-function causeOf(error: Error): string {
-  const { cause } = error;
-  if (!(cause instanceof Error) || cause.message === "" || error.message.includes(cause.message)) return "";
-  return `  because: ${cause.message.split("\n")[0]}\n`;
-}
-
 /**
  * What the user sees: message, every issue, what to do. A stack trace only with `debug`.
  * @returns the text and the exit code: 2 for bad usage, config or data, else 1
@@ -40,7 +33,9 @@ export function formatFailure(
       text += `  ${path || "(top level)"}: ${wanted} got ${received}\n`;
     }
   }
-  text += causeOf(error);
+  // The reason below an error, where it adds something to what the error says.
+  const reason = error.cause instanceof Error ? error.cause.message : "";
+  if (!error.message.includes(reason)) text += `  because: ${reason.split("\n")[0]}\n`;
   if (error instanceof AccreteError && error.hint !== undefined) text += `  ${error.hint}\n`;
   if (!(error instanceof AccreteError)) text += "  Set DEBUG=accrete to see where this came from.\n";
   if (debug) text += stackOf(error);

@@ -1,4 +1,4 @@
-import type { RouterFitting } from "../../core/record.ts";
+import type { EventOf, RouterFitting } from "../../core/record.ts";
 
 /** `48 s`, `3 min 05 s`, `2 h 04 min`. */
 export function formatDuration(seconds: number): string {
@@ -55,22 +55,14 @@ export function formatFitting({ stage, kind, member, members }: RouterFitting): 
   return `router ${kind}: ${what}, ${member} of ${members} …`;
 }
 
-export function formatStep(event: {
-  readonly epoch: number;
-  readonly step: number;
-  readonly totalSteps: number;
-  readonly loss: number;
-}): string {
-  return `epoch ${event.epoch + 1} · step ${event.step}/${event.totalSteps} · loss ${event.loss.toFixed(3)}`;
+type StepFigures = Pick<EventOf<"step">, "epoch" | "step" | "totalSteps" | "loss">;
+type EpochFigures = Pick<EventOf<"epoch">, "epoch" | "meanLoss" | "validationAccuracy">;
+
+export function formatStep({ epoch, step, totalSteps, loss }: StepFigures): string {
+  return `epoch ${epoch + 1} · step ${step}/${totalSteps} · loss ${loss.toFixed(3)}`;
 }
 
-export function formatEpoch(event: {
-  readonly epoch: number;
-  readonly meanLoss: number;
-  readonly validationAccuracy?: number;
-}): string {
-  const { epoch, meanLoss, validationAccuracy } = event;
-  const validation =
-    validationAccuracy === undefined ? "" : `, validation ${formatPercent(validationAccuracy)}`;
+export function formatEpoch({ epoch, meanLoss, validationAccuracy: accuracy }: EpochFigures): string {
+  const validation = accuracy === undefined ? "" : `, validation ${formatPercent(accuracy)}`;
   return `epoch ${epoch + 1}: loss ${meanLoss.toFixed(4)}${validation}`;
 }

@@ -1,4 +1,6 @@
 import type { EventOf, RunEvent, RunHeader, RunLevel } from "../../core/record.ts";
+import { mean, scoresOf } from "../../report/record/figures.ts";
+import { plural } from "../../report/record/format.ts";
 import {
   formatBytes,
   formatCount,
@@ -92,7 +94,7 @@ export class ProgressPrinter extends Progress<RunEvent> {
       case "probed": {
         const what = event.learned === 0 ? "the backbone alone" : this.#taskTitle(event.learned - 1);
         const found = Object.entries(event.accuracies).map(
-          ([kind, accuracies]) => `${kind} ${formatPercent(mean(accuracies))}`,
+          ([kind, accuracies]) => `${kind} ${formatPercent(mean(accuracies) ?? 0)}`,
         );
         return lasting(`${what} probed: ${found.join(", ")} (${formatDuration(event.seconds)})`);
       }
@@ -111,32 +113,13 @@ export class ProgressPrinter extends Progress<RunEvent> {
 }
 
 function formatEvaluation(event: EventOf<"evaluated" | "words-evaluated">): string {
-  const { name, unit, tasks, cil, til, routed, passes } =
-    event.type === "evaluated"
-      ? {
-          name: "",
-          unit: "text",
-          tasks: event.cil.length,
-          cil: mean(event.cil),
-          til: mean(event.til),
-          routed: event.routed && mean(event.routed.accuracy),
-          passes: event.routed?.passesPerExample,
-        }
-      : {
-          name: "micro F1 ",
-          unit: "sentence",
-          tasks: event.cil.perTask.length,
-          cil: event.cil.microF1,
-          til: event.til.microF1,
-          routed: event.routed?.microF1,
-          passes: event.routed?.passesPerExample,
-        };
+  const ofTexts = event.type === "evaluated";
+  const task = ofTexts ? { evaluated: event } : { wordsEvaluated: event };
+  const [cil, til, routed] = (["cil", "til", "routed"] as const).map((protocol) => scoresOf(task, protocol));
+  const percent = (scores: typeof cil) => formatPercent(scores?.headline ?? 0);
   const chosen =
-    routed === undefined ? "" : `, routed ${formatPercent(routed)} at ${passes?.toFixed(2)} passes a ${unit}`;
-  const counted = `${tasks} ${tasks === 1 ? "task" : "tasks"} (${formatDuration(event.seconds)})`;
-  return `CIL ${name}${formatPercent(cil)}, TIL ${formatPercent(til)}${chosen} on ${counted}`;
-}
-
-function mean(values: readonly number[]): number {
-  return values.reduce((sum, value) => sum + value, 0) / Math.max(1, values.length);
+    routed &&
+    `, routed ${percent(routed)} at ${routed.passesPerExample.toFixed(2)} passes a ${ofTexts ? "text" : "sentence"}`;
+  const counted = `${plural(cil?.row.length ?? 0, "task")} (${formatDuration(event.seconds)})`;
+  return `CIL ${ofTexts ? "" : "micro F1 "}${percent(cil)}, TIL ${percent(til)}${chosen ?? ""} on ${counted}`;
 }

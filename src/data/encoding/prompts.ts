@@ -23,9 +23,6 @@ const wordings: { readonly [N in PromptName]: string } = {
   none: "{text}",
 };
 
-/** Prompts about two marked entities, `[E11] head [E12] … [E21] tail [E22]`, whose markers no reader shall see. */
-const marked: ReadonlySet<string> = new Set<PromptName>(["relation", "relation-qa", "relation-no-pos"]);
-
 const places = /\{(text|head|tail)\}/g;
 
 export interface PromptTemplate {
@@ -34,7 +31,7 @@ export interface PromptTemplate {
   readonly wording: string;
   /** What follows the last place: the words right before the answer. */
   readonly tail: string;
-  /** Whether texts bring entity markers. */
+  /** Whether texts bring entity markers, `[E11] head [E12] … [E21] tail [E22]`, which the prompt leaves out. */
   readonly marked: boolean;
 }
 
@@ -65,7 +62,7 @@ export function promptTemplate(source: string): PromptTemplate {
     });
   const wording = isPromptName(source) ? wordings[source] : source;
   const tail = wording.slice(wording.lastIndexOf("}") + 1);
-  return { source, wording, tail, marked: marked.has(source) || /\{(head|tail)\}/.test(wording) };
+  return { source, wording, tail, marked: source === "relation-no-pos" || /\{(head|tail)\}/.test(wording) };
 }
 
 interface Filling {
@@ -74,14 +71,12 @@ interface Filling {
   readonly tail: string;
 }
 
-const markers = ["[E11]", "[E12]", "[E21]", "[E22]"] as const;
-
 /** The words between two markers. @throws DataError naming the marker that is missing. */
 function between(text: string, from: string, to: string): string {
   const [start, end] = [text.indexOf(from), text.indexOf(to)];
   if (start < 0 || end < start)
     throw new DataError(`the text ${excerpt(text)} has no entity between ${from} and ${to}`, {
-      hint: `A relation prompt wants both entities marked: ${markers.slice(0, 2).join(" head ")} and ${markers.slice(2).join(" tail ")}.`,
+      hint: `A relation prompt wants both entities marked: [E11] head [E12] and [E21] tail [E22].`,
     });
   return text
     .slice(start + from.length, end)
@@ -119,18 +114,8 @@ export function openTextIds(tokenizer: Tokenizer, text: string): readonly number
   return ids.slice(0, ids.length - behind);
 }
 
-export interface PromptEncoding {
-  /** Token ids, special tokens included: what the answer follows. */
-  readonly ids: readonly number[];
-  readonly truncated: boolean;
-}
-
-function refuseNoRoom(template: PromptTemplate, needed: number, maxTokens: number): never {
-  throw new ConfigError(
-    `prompt ${excerpt(template.source)}: takes ${needed} tokens with no more than a letter of the text, and there is room for ${Math.max(0, maxTokens)}`,
-    { hint: "Raise training.maxLength, or shorten the prompt." },
-  );
-}
+/** Special tokens included: what the answer follows. */
+export type PromptEncoding = Pick<Encoding, "ids" | "truncated">;
 
 function cutToFit(
   tokenize: (text: string) => readonly number[],
@@ -151,7 +136,11 @@ function cutToFit(
     if (idsOf(middle).length <= maxTokens) fits = middle;
     else tooLong = middle;
   }
-  if (fits === 0) refuseNoRoom(template, idsOf(1).length, maxTokens);
+  if (fits === 0)
+    throw new ConfigError(
+      `prompt ${excerpt(template.source)}: takes ${idsOf(1).length} tokens with no more than a letter of the text, and there is room for ${Math.max(0, maxTokens)}`,
+      { hint: "Raise training.maxLength, or shorten the prompt." },
+    );
   return { ids: idsOf(fits), truncated: true };
 }
 

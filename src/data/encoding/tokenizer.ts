@@ -6,7 +6,7 @@ import { CheckpointError, ConfigError, DataError, errorCode, messageOf } from ".
 import { sha256 } from "../../io/hash.ts";
 import type { Example } from "../files/types.ts";
 import { makeExact } from "./exactTokenizer.ts";
-import { compileTemplates, type Piece, type Templates } from "./postProcessor.ts";
+import { compileTemplates, type Piece } from "./postProcessor.ts";
 
 /** One example as the model reads it, special tokens included, unpadded. */
 export interface Encoding {
@@ -110,8 +110,7 @@ export function longestFirst(first: number, second: number, room: number): [numb
 }
 
 function keep(ids: readonly number[], count: number, side: "left" | "right"): readonly number[] {
-  if (ids.length <= count) return ids;
-  return side === "right" ? ids.slice(0, count) : ids.slice(ids.length - count);
+  return side === "right" ? ids.slice(0, count) : ids.slice(Math.max(0, ids.length - count));
 }
 
 function specialCount(template: readonly Piece[]): number {
@@ -144,25 +143,40 @@ export function excerpt(text: string): string {
   return JSON.stringify(text.length > 40 ? `${text.slice(0, 40)}…` : text);
 }
 
-type Facts = Pick<Tokenizer, "hash" | "padId" | "endId">;
+function loadLibrary(path: string, file: TokenizerFile, config: TokenizerConfig): LibraryTokenizer {
+  try {
+    const library = new LibraryTokenizer(file, config);
+    makeExact(library, file.pre_tokenizer);
+    return library;
+  } catch (cause) {
+    throw new CheckpointError(`${path} cannot be used: ${messageOf(cause)}`, {
+      hint: "WordPiece (BERT) and byte-level BPE (RoBERTa) tokenizers work.",
+      cause,
+    });
+  }
+}
 
-/** @param makeWordLibrary a library that reads a word as the middle of a text; called when the first word comes */
-function buildTokenizer(
-  library: LibraryTokenizer,
-  makeWordLibrary: () => LibraryTokenizer,
-  { single, pair }: Templates,
-  { padding_side, truncation_side: side }: TokenizerConfig,
-  facts: Facts,
-): Tokenizer {
+function buildTokenizer(path: string, file: TokenizerFile, config: TokenizerConfig, hash: string): Tokenizer {
+  const { single, pair } = compileTemplates(path, file.post_processor);
+  const library = loadLibrary(path, file, config);
+  const { pre_tokenizer: preTokenizer } = file;
+  const { truncation_side: side } = config;
+  let wordLibrary: LibraryTokenizer | undefined;
   const idsOf = (text: string, reader = library): readonly number[] =>
     reader.encode(text, { add_special_tokens: false }).ids;
-  let wordLibrary: LibraryTokenizer | undefined;
+  const idOf = (token: string | null | undefined) =>
+    typeof token === "string" ? library.token_to_id(token) : undefined;
+  const endId = idOf(config.eos_token);
+  const padId = idOf(config.pad_token) ?? idOf("[PAD]") ?? idOf("<pad>") ?? file.padding?.pad_id;
   let highest = -1;
   for (const id of library.get_vocab(true).values()) highest = Math.max(highest, id);
   return {
-    ...facts,
+    hash,
+    // Decoders often have none; what stands on padding is masked, so any id serves.
+    padId: padId ?? endId ?? 0,
+    endId,
     vocabularySize: highest + 1,
-    paddingSide: padding_side,
+    paddingSide: config.padding_side,
     encode({ text, textPair }, maxLength) {
       const template = textPair === undefined ? single : pair;
       const room = maxLength - checkMaxLength(maxLength, specialCount(template));
@@ -181,7 +195,11 @@ function buildTokenizer(
     },
     encodeWord(word) {
       if (word === "") return [];
-      wordLibrary ??= makeWordLibrary();
+      // Byte-level words are read as if a space stood before each, by a library that adds it.
+      wordLibrary ??=
+        preTokenizer?.type === "ByteLevel" && preTokenizer.add_prefix_space !== true
+          ? loadLibrary(path, { ...file, pre_tokenizer: { ...preTokenizer, add_prefix_space: true } }, config)
+          : library;
       return idsOf(word, wordLibrary);
     },
     frame(ids) {
@@ -193,50 +211,6 @@ function buildTokenizer(
     },
     decode: (ids) => (ids.length === 0 ? "" : library.decode([...ids], { skip_special_tokens: true })),
   };
-}
-
-function findEndId(library: LibraryTokenizer, { eos_token }: TokenizerConfig): number | undefined {
-  return typeof eos_token === "string" ? library.token_to_id(eos_token) : undefined;
-}
-
-function findPadId(
-  library: LibraryTokenizer,
-  config: TokenizerConfig,
-  padding: { readonly pad_id: number } | null | undefined,
-): number {
-  for (const token of [config.pad_token, "[PAD]", "<pad>"]) {
-    const id = typeof token === "string" ? library.token_to_id(token) : undefined;
-    if (id !== undefined) return id;
-  }
-  // Decoders often have none; what stands on padding is masked, so any id serves.
-  return padding?.pad_id ?? findEndId(library, config) ?? 0;
-}
-
-function buildLibrary(path: string, file: TokenizerFile, config: TokenizerConfig): LibraryTokenizer {
-  let library: LibraryTokenizer;
-  try {
-    library = new LibraryTokenizer(file, config);
-  } catch (cause) {
-    throw new CheckpointError(`${path} cannot be used: ${messageOf(cause)}`, {
-      hint: "WordPiece (BERT) and byte-level BPE (RoBERTa) tokenizers work.",
-      cause,
-    });
-  }
-  makeExact(library, file.pre_tokenizer);
-  return library;
-}
-
-/** Words need a library of their own where the pre-tokenizer is byte-level and does not add the space itself. */
-function wordLibraryMaker(
-  path: string,
-  library: LibraryTokenizer,
-  file: TokenizerFile,
-  config: TokenizerConfig,
-) {
-  const preTokenizer = file.pre_tokenizer;
-  if (preTokenizer?.type !== "ByteLevel" || preTokenizer.add_prefix_space === true) return () => library;
-  const spaced = { ...file, pre_tokenizer: { ...preTokenizer, add_prefix_space: true } };
-  return () => buildLibrary(path, spaced, config);
 }
 
 /**
@@ -256,13 +230,7 @@ export async function loadTokenizer(folder: string): Promise<Tokenizer> {
   const file = parse(path, bytes, tokenizerSchema);
   const configPath = join(folder, "tokenizer_config.json");
   const config = parse(configPath, (await readOptional(configPath)) ?? Buffer.from("{}"), configSchema);
-  const templates = compileTemplates(path, file.post_processor);
-  const library = buildLibrary(path, file, config);
-  return buildTokenizer(library, wordLibraryMaker(path, library, file, config), templates, config, {
-    hash: sha256(bytes),
-    padId: findPadId(library, config, file.padding),
-    endId: findEndId(library, config),
-  });
+  return buildTokenizer(path, file, config, sha256(bytes));
 }
 
 /**

@@ -30,8 +30,7 @@ async function* jsonRows(path: string): AsyncGenerator<Row> {
     try {
       fields = JSON.parse(text);
     } catch (cause) {
-      const why = messageOf(cause);
-      throw new DataError(`${place}: not valid JSON: ${why}`, { hint: jsonHint, cause });
+      throw new DataError(`${place}: not valid JSON: ${messageOf(cause)}`, { hint: jsonHint, cause });
     }
     if (!isRecord(fields)) throw new DataError(`${place}: not a JSON object`, { hint: jsonHint });
     yield { place, fields };
@@ -46,24 +45,17 @@ const csvHint =
   'A text with commas, quotes or line breaks stands in double quotes, its own quotes doubled: "a ""b"", c".';
 
 /** Columns by name from the header; `category` is Banking77's word for label. */
-function csvColumns(header: readonly string[]): readonly string[] {
+function csvColumns(path: string, header: readonly string[], required: readonly string[]): readonly string[] {
   const columns = header.map((name) => name.trim());
-  if (!columns.includes("label")) {
-    const category = columns.indexOf("category");
-    if (category >= 0) columns[category] = "label";
-  }
-  return columns;
-}
-
-function checkColumns(path: string, columns: readonly string[], required: readonly string[]): void {
+  const category = columns.includes("label") ? -1 : columns.indexOf("category");
+  if (category >= 0) columns[category] = "label";
   const missing = required.filter((name) => !columns.includes(name));
   if (missing.length > 0)
     throw new DataError(
       `${path}: the header has no column ${missing.join(", ")}; it has ${columns.join(", ")}`,
-      {
-        hint: "The first line names the columns: text,label (or text,category; textPair is optional).",
-      },
+      { hint: "The first line names the columns: text,label (or text,category; textPair is optional)." },
     );
+  return columns;
 }
 
 interface CsvRecord {
@@ -82,8 +74,7 @@ async function* csvRows(path: string, required: readonly string[]): AsyncGenerat
   try {
     for await (const { record, info } of records) {
       if (columns === undefined) {
-        columns = csvColumns(record);
-        checkColumns(path, columns, required);
+        columns = csvColumns(path, record, required);
         continue;
       }
       rows++;

@@ -20,17 +20,7 @@ interface Point {
   readonly protocol: Protocol;
 }
 
-interface Pencil {
-  readonly colour: string;
-  /** Dashes tell a curve where its colour does not. */
-  readonly dashes?: string;
-}
-
-const pencils: { readonly [P in Protocol]: Pencil } = {
-  cil: { colour: "var(--cil)" },
-  routed: { colour: "var(--routed)", dashes: "7 3" },
-  til: { colour: "var(--til)" },
-};
+const colourOf = (protocol: Protocol) => `var(--${protocol})`;
 
 function pointsOf(figures: RunFigures, read: (figures: ProtocolFigures) => readonly number[]): Point[] {
   return shownProtocols(figures).flatMap(({ protocol, figures: own }) =>
@@ -38,37 +28,33 @@ function pointsOf(figures: RunFigures, read: (figures: ProtocolFigures) => reado
   );
 }
 
-/** A curve a protocol, since dashes are a mark's, not a point's; then the dots. */
+/** A curve a protocol, then the dots. Dashes tell a curve where its colour does not; they are a mark's, not a point's. */
 function curves(points: readonly Point[], dots: Plot.DotOptions): Plot.Markish[] {
-  const names = ["cil", "routed", "til"] as const;
-  const lines = names.map((protocol) => {
-    const { colour, dashes } = pencils[protocol];
-    return Plot.line(
+  const lines = (["cil", "routed", "til"] as const).map((protocol) =>
+    Plot.line(
       points.filter((point) => point.protocol === protocol),
       {
         x: "task",
         y: "value",
-        stroke: colour,
+        stroke: colourOf(protocol),
         strokeWidth: 2.25,
-        ...(dashes !== undefined && { strokeDasharray: dashes }),
+        ...(protocol === "routed" && { strokeDasharray: "7 3" }),
       },
-    );
-  });
-  const fill = ({ protocol }: Point) => pencils[protocol].colour;
+    ),
+  );
+  const fill = ({ protocol }: Point) => colourOf(protocol);
   return [...lines, Plot.dot(points, { x: "task", y: "value", fill, stroke: "var(--panel)", ...dots })];
 }
 
 /** What guessing among the labels so far would give, after each task; words have no such line. */
-const guesses: { readonly [L in RunLevel]: (tasks: readonly TaskRecord[]) => readonly number[] } = {
-  sentence: (tasks) => {
-    const seen = new Set<string>();
-    return tasks.map(({ labels }) => {
-      for (const label of labels) seen.add(label);
-      return 1 / Math.max(1, seen.size);
-    });
-  },
-  word: () => [],
-};
+function guessesOf(tasks: readonly TaskRecord[], level: RunLevel): readonly number[] {
+  const seen = new Set<string>();
+  if (level === "word") return [];
+  return tasks.map(({ labels }) => {
+    for (const label of labels) seen.add(label);
+    return 1 / Math.max(1, seen.size);
+  });
+}
 
 const accuracyHeight = 330;
 const accuracyMargins = { marginLeft: 44, marginRight: 104, marginTop: 26, marginBottom: 40 } as const;
@@ -76,7 +62,7 @@ const accuracyMargins = { marginLeft: 44, marginRight: 104, marginTop: 26, margi
 /** The headline figure after each task, every protocol, what guessing would give, and the baseline. */
 export function drawAccuracy(figures: RunFigures, { tasks, level }: RunRecord, wording: Wording): Markup {
   const points = pointsOf(figures, ({ averages }) => averages);
-  const guessed = guesses[level](tasks.slice(0, figures.cil.averages.length));
+  const guessed = guessesOf(tasks.slice(0, figures.cil.averages.length), level);
   const chance = guessed.map((value, task) => ({ task, value }));
   const lastTask = Math.max(1, figures.totalTasks - 1);
   const named = figures.routed === undefined ? "class-incremental" : "class-incremental, routed";
@@ -105,29 +91,27 @@ export function drawAccuracy(figures: RunFigures, { tasks, level }: RunRecord, w
 }
 
 interface End {
-  readonly value: number;
   readonly text: string;
+  readonly value: number;
   readonly colour: string;
-  readonly weight: number;
+  readonly isCurve: boolean;
 }
 
 function endsOf(figures: RunFigures, guessed: number | undefined): readonly End[] {
-  const curve = ({ protocol, figures: { averages } }: ReturnType<typeof shownProtocols>[number]) =>
-    averages.slice(-1).map((value) => ({
-      value,
-      text: `${protocolNames[protocol]} ${formatPercent(value)}`,
-      colour: pencils[protocol].colour,
-      weight: 650,
-    }));
-  const line = (text: string, value: number | undefined, colour: string): readonly End[] =>
-    value === undefined ? [] : [{ value, text, colour, weight: 400 }];
+  const curves = shownProtocols(figures).map(({ protocol, figures: { averages } }) => {
+    const value = averages.at(-1);
+    const text = `${protocolNames[protocol]} ${formatPercent(value)}`;
+    return { text, value, colour: colourOf(protocol), isCurve: true };
+  });
   const { cil, til } = figures.baseline ?? {};
-  return [
-    ...shownProtocols(figures).flatMap(curve),
-    ...line(`CIL baseline ${formatPercent(cil)}`, cil, pencils.cil.colour),
-    ...line(`TIL baseline ${formatPercent(til)}`, til, pencils.til.colour),
-    ...line("guessing", guessed, "var(--muted)"),
+  const lines = [
+    { text: `CIL baseline ${formatPercent(cil)}`, value: cil, colour: colourOf("cil") },
+    { text: `TIL baseline ${formatPercent(til)}`, value: til, colour: colourOf("til") },
+    { text: "guessing", value: guessed, colour: "var(--muted)" },
   ];
+  return [...curves, ...lines.map((line) => ({ ...line, isCurve: false }))].flatMap(({ value, ...end }) =>
+    value === undefined ? [] : [{ ...end, value }],
+  );
 }
 
 /** Of the y axis, for a line of text. */
@@ -140,7 +124,7 @@ function endLabels(ends: readonly End[], task: number): Plot.Markish[] {
     lineOfText,
     1 + lineOfText / 2,
   );
-  return ends.map(({ text, colour, weight }, i) =>
+  return ends.map(({ text, colour, isCurve }, i) =>
     Plot.text([text], {
       x: () => task,
       y: () => places[i],
@@ -148,7 +132,7 @@ function endLabels(ends: readonly End[], task: number): Plot.Markish[] {
       dx: 9,
       textAnchor: "start",
       fill: colour,
-      fontWeight: weight,
+      fontWeight: isCurve ? 650 : 400,
     }),
   );
 }
@@ -160,7 +144,7 @@ function baselineMarks({ baseline }: RunFigures, lastTask: number): Plot.Markish
     Plot.ruleY([baseline[protocol]], {
       x1: lastTask - lastTask / 24,
       x2: lastTask,
-      stroke: pencils[protocol].colour,
+      stroke: colourOf(protocol),
       strokeWidth: 1.75,
       strokeDasharray: "3 2",
     }),

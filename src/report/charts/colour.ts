@@ -36,26 +36,16 @@ function buildRamp(stops: readonly Hex[], inks: readonly [Hex, Hex]): readonly R
 
 export type Triple = readonly [number, number, number];
 
-function parseHex(hex: Hex): Triple {
-  const value = Number.parseInt(hex.slice(1), 16);
-  return [(value >> 16) & 255, (value >> 8) & 255, value & 255];
-}
-
 /** sRGB's transfer function, [0, 255] to [0, 1]. */
 function toLinear(channel: number): number {
   const value = channel / 255;
   return value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4;
 }
 
-function toChannel(linear: number): number {
-  const value = linear <= 0.0031308 ? linear * 12.92 : 1.055 * linear ** (1 / 2.4) - 0.055;
-  return Math.round(Math.min(1, Math.max(0, value)) * 255);
-}
-
 /** Linear sRGB, each channel in [0, 1]. */
 export function linearOf(hex: Hex): Triple {
-  const [red, green, blue] = parseHex(hex);
-  return [toLinear(red), toLinear(green), toLinear(blue)];
+  const value = Number.parseInt(hex.slice(1), 16);
+  return [toLinear((value >> 16) & 255), toLinear((value >> 8) & 255), toLinear(value & 255)];
 }
 
 /** OKLab, in which distances look alike, of linear sRGB. */
@@ -78,13 +68,15 @@ function fromOklab([lightness, a, b]: Triple): Hex {
     4.0767416621 * l - 3.3077115913 * m + 0.2309699292 * s,
     -1.2684380046 * l + 2.6097574011 * m - 0.3413193965 * s,
     -0.0041960863 * l - 0.7034186147 * m + 1.707614701 * s,
-  ];
-  return `#${channels.map((value) => toChannel(value).toString(16).padStart(2, "0")).join("")}`;
+  ].map((linear) => {
+    const value = linear <= 0.0031308 ? linear * 12.92 : 1.055 * linear ** (1 / 2.4) - 0.055;
+    return Math.round(Math.min(1, Math.max(0, value)) * 255);
+  });
+  return `#${channels.map((value) => value.toString(16).padStart(2, "0")).join("")}`;
 }
 
 function mixColours(from: Hex, to: Hex, share: number): Hex {
-  const start = oklabOf(linearOf(from));
-  const end = oklabOf(linearOf(to));
+  const [start, end] = [oklabOf(linearOf(from)), oklabOf(linearOf(to))];
   const at = (index: 0 | 1 | 2) => start[index] + (end[index] - start[index]) * share;
   return fromOklab([at(0), at(1), at(2)]);
 }

@@ -170,7 +170,10 @@ function finalFigures(metrics: RunMetrics | undefined, protocol: Protocol): Figu
   };
 }
 
-function scoresOf({ evaluated, wordsEvaluated }: TaskRecord, protocol: Protocol): Scores | undefined {
+export function scoresOf(
+  { evaluated, wordsEvaluated }: Partial<Pick<TaskRecord, "evaluated" | "wordsEvaluated">>,
+  protocol: Protocol,
+): Scores | undefined {
   const words = wordsEvaluated?.[protocol];
   if (words !== undefined) {
     const { perTask: row, microF1: headline, macroF1: second, passesPerExample } = words;

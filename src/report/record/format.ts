@@ -1,3 +1,5 @@
+import type { RunHeader } from "../../core/record.ts";
+
 /** How figures are written for people; files hold fractions, seconds and bytes. No locale, so that pages agree. */
 
 export const missing = "–";
@@ -61,19 +63,12 @@ export function formatTime(iso: string): string {
   return `${iso.slice(0, 10)} ${iso.slice(11, 16)} UTC`;
 }
 
-/**
- * A configuration as one line a setting: `{ method: { rank: 4 } }` and `{ "method.rank": 4 }` both give
- * `method.rank` → `4`.
- */
-export function flattenConfig(
-  config: Readonly<Record<string, unknown>>,
-): readonly (readonly [string, string])[] {
-  return Object.entries(config).flatMap(([key, value]): (readonly [string, string])[] => {
-    if (typeof value === "string") return [[key, value]];
-    const nested = typeof value === "object" && value !== null && !Array.isArray(value);
-    if (!nested || Object.keys(value).length === 0) return [[key, JSON.stringify(value) ?? missing]];
-    return flattenConfig({ ...value }).map(([inner, text]) => [`${key}.${inner}`, text] as const);
-  });
+/** A run's settings as text; the record has one entry a setting, `method.rank` → 4. */
+export function settingsOf({ config }: RunHeader): readonly (readonly [name: string, value: string])[] {
+  return Object.entries(config).map(([name, value]) => [
+    name,
+    typeof value === "string" ? value : JSON.stringify(value),
+  ]);
 }
 
 /** Characters that steer a terminal or that no document may hold (controls, lone surrogates), shown as the replacement character. */
