@@ -93,12 +93,9 @@ export function assignExamples(
   plans: readonly TaskPlan[],
   rng: Rng,
 ): LabelledExample[][] {
-  const owners = new Map<string, number[]>();
-  for (const [task, { labels }] of plans.entries())
-    for (const label of labels) owners.set(label, [...(owners.get(label) ?? []), task]);
   const taskOf = new Map<LabelledExample, number>();
   for (const [label, group] of byLabel(examples)) {
-    const tasks = owners.get(label) ?? [];
+    const tasks = plans.flatMap(({ labels }, task) => (labels.includes(label) ? [task] : []));
     const order = tasks.length > 1 ? shuffled(group, rng.fork(label)) : group;
     order.forEach((example, i) => {
       taskOf.set(example, tasks[i % tasks.length] ?? -1);

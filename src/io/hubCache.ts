@@ -5,8 +5,8 @@
  * user's data; so this is ours, on its calls.
  */
 import { createHash, randomBytes } from "node:crypto";
-import { createWriteStream } from "node:fs";
-import { copyFile, mkdir, readFile, rename, rm, stat, symlink, writeFile } from "node:fs/promises";
+import { createWriteStream, existsSync } from "node:fs";
+import { copyFile, mkdir, readFile, rename, rm, symlink, writeFile } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
@@ -77,15 +77,12 @@ class HubModel {
 
   async state(commit: string): Promise<CacheState> {
     const folder = this.snapshot(commit);
-    const required = await Promise.all(
-      ["config.json", "tokenizer.json"].map((name) => exists(join(folder, name))),
-    );
-    if (required.includes(false) || (await findWeightFiles(folder)) === undefined) return "incomplete";
-    for (const name of optionalFiles) {
-      if (await exists(join(folder, name))) continue;
-      if (!(await exists(join(this.storage, ".no_exist", commit, name)))) return "usable";
-    }
-    return "complete";
+    const has = (name: string, below = folder) => existsSync(join(below, name));
+    const loadable =
+      has("config.json") && has("tokenizer.json") && (await findWeightFiles(folder)) !== undefined;
+    if (!loadable) return "incomplete";
+    const absent = join(this.storage, ".no_exist", commit);
+    return optionalFiles.every((name) => has(name) || has(name, absent)) ? "complete" : "usable";
   }
 
   get #remote() {
@@ -122,14 +119,14 @@ class HubModel {
 
   async #downloadOne(commit: string, entry: ListFileEntry): Promise<void> {
     const pointer = join(this.snapshot(commit), entry.path);
-    if (await exists(pointer)) return;
+    if (existsSync(pointer)) return;
     const etag = entry.lfs?.oid ?? entry.oid ?? "";
     if (!blobName.test(etag))
       throw new CheckpointError(`${this.id}: the hub names no hash for ${entry.path}`);
     const blob = join(this.storage, "blobs", etag);
     await mkdir(dirname(blob), { recursive: true });
     await mkdir(dirname(pointer), { recursive: true });
-    if (!(await exists(blob))) {
+    if (!existsSync(blob)) {
       this.#options.onDownload?.(entry.path, entry.size);
       // Plain HTTP rather than the hub's chunk protocol: it passes proxies and mirrors.
       const content = await downloadFile({ ...this.#remote, path: entry.path, revision: commit, xet: false });
@@ -141,17 +138,8 @@ class HubModel {
   }
 }
 
-function hubUrl(): string {
-  return process.env.HF_ENDPOINT || HUB_URL;
-}
-
-function isOffline(): boolean {
-  return /^(1|true|yes|on)$/i.test(process.env.HF_HUB_OFFLINE ?? "");
-}
-
-async function exists(path: string): Promise<boolean> {
-  return (await stat(path).catch(() => undefined)) !== undefined;
-}
+const hubUrl = () => process.env.HF_ENDPOINT || HUB_URL;
+const isOffline = () => /^(1|true|yes|on)$/i.test(process.env.HF_HUB_OFFLINE ?? "");
 
 async function writeMarker(path: string, text: string): Promise<void> {
   await mkdir(dirname(path), { recursive: true });
@@ -173,9 +161,7 @@ function chooseFiles(id: string, files: ReadonlyMap<string, ListFileEntry>): Lis
     const pickled = files.has("pytorch_model.bin") || files.has("pytorch_model.bin.index.json");
     throw new CheckpointError(
       `${id}: has no model.safetensors on the hub${pickled ? ", only pytorch_model.bin" : ""}`,
-      {
-        hint: "Convert it with transformers (save_pretrained), and pass the path of that folder.",
-      },
+      { hint: "Convert it with transformers (save_pretrained), and pass the path of that folder." },
     );
   }
   const isWeights = (path: string) => (whole ? path === "model.safetensors" : shardFiles.test(path));
@@ -224,7 +210,7 @@ async function linkTo(blob: string, pointer: string): Promise<void> {
   try {
     await symlink(relative(dirname(pointer), blob), pointer);
   } catch (error) {
-    if (errorCode(error) === "EEXIST" && (await exists(pointer))) return;
+    if (errorCode(error) === "EEXIST" && existsSync(pointer)) return;
     // Windows without the right to make links, or a dangling link from an earlier cache.
     await rm(pointer, { force: true });
     await copyFile(blob, pointer);
@@ -263,7 +249,7 @@ export function fetchHubModel(id: string, options: HubOptions = {}): Promise<Hub
  */
 export function fetchHubConfig(id: string, options: HubOptions = {}): Promise<HubSnapshot> {
   return fetchSnapshot(id, options, chooseConfig, async (model, commit) =>
-    (await exists(join(model.snapshot(commit), "config.json"))) ? "complete" : "incomplete",
+    existsSync(join(model.snapshot(commit), "config.json")) ? "complete" : "incomplete",
   );
 }
 

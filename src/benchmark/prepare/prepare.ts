@@ -20,25 +20,21 @@ export interface PrepareOptions {
   readonly increment?: number;
 }
 
-export interface PreparedTask {
+/** How many there are of each part. */
+type PreparedTask = { readonly [S in keyof Splits<unknown>]: number } & {
   readonly labels: readonly string[];
-  readonly train: number;
-  readonly validation: number;
-  readonly test: number;
-}
+};
 
-export interface Prepared {
-  readonly folder: string;
-  readonly level: "sentence" | "word";
+interface Built {
+  readonly files: ContinualFiles;
   readonly tasks: readonly PreparedTask[];
   /** Rows dropped, splits made: one sentence each. */
   readonly notes: readonly string[];
 }
 
-interface Built {
-  readonly files: ContinualFiles;
-  readonly tasks: readonly PreparedTask[];
-  readonly notes: readonly string[];
+export interface Prepared extends Omit<Built, "files"> {
+  readonly folder: string;
+  readonly level: "sentence" | "word";
 }
 
 function sizesOf(labels: readonly string[], { train, validation, test }: Splits<unknown>): PreparedTask {
