@@ -20,6 +20,8 @@ const common = {
 
 export default defineConfig({
   test: {
+    // The runner's default leaves one of two cores to itself.
+    maxWorkers: 2,
     projects: [
       {
         test: {
