@@ -11,7 +11,7 @@ import { fitInverseTemperature } from "./calibration.ts";
 import type { ChosenMember, FitContext } from "./fitContext.ts";
 import { type TargetedRows, trainingRows } from "./heldOut.ts";
 import { expansionOf, type KernelMember } from "./members.ts";
-import { centredGram, classMeans, shrink, withinCovariance } from "./readouts/closedForm.ts";
+import { centredGram, classMeans, clearRounding, shrink, withinCovariance } from "./readouts/closedForm.ts";
 import { askKernel, type KernelReadout, project } from "./readouts/kernelModel.ts";
 import type { FittedKernel } from "./routerModel.ts";
 import type { RowPart } from "./totalsKeeper.ts";
@@ -57,18 +57,14 @@ async function metricOf(
   const { size, rows } = totals;
   let covariance = await withinCovariance(algebra, totals, labels);
   let free = rows - labels.length;
-  // Rounding leaves a little where nothing varies; features are whole numbers.
-  const varies = (matrix: Float64Array) => {
-    let trace = 0;
-    for (let i = 0; i < size; i++) trace += matrix[i * size + i]!;
-    return trace * rows > 0.5;
-  };
-  if (free < 1 || !varies(covariance)) {
+  const varies = covariance.some((value) => value !== 0);
+  if (free < 1 || !varies) {
     covariance = new Float64Array(size * size);
     free = Math.max(1, rows - 1);
     centredGram(totals, labels, covariance);
-    for (let i = 0; i < covariance.length; i++) covariance[i]! *= GUESSED_SHARE / rows;
-    if (!varies(covariance)) covariance.fill(0);
+    for (let i = 0; i < covariance.length; i++) covariance[i]! /= rows;
+    clearRounding(covariance, size, rows);
+    for (let i = 0; i < covariance.length; i++) covariance[i]! *= GUESSED_SHARE;
   }
   const unbiased = rows / free;
   for (let i = 0; i < covariance.length; i++) covariance[i]! *= unbiased;

@@ -2,9 +2,9 @@ import { afterAll, describe, expect, it } from "vitest";
 import { RouterFitter } from "../../../src/continual/routers/fit.ts";
 import { oracleShrinkage } from "../../../src/continual/routers/kernelFit.ts";
 import { askKernel, SQUARED_WIDTH } from "../../../src/continual/routers/readouts/kernelModel.ts";
-import { quantize } from "../../../src/continual/statistics/fixedRows.ts";
+import { dequantize, quantize } from "../../../src/continual/statistics/fixedRows.ts";
 import { ClassStatistics, type Contribution } from "../../../src/continual/statistics/statistics.ts";
-import type { FeatureRows, RouterKind } from "../../../src/continual/types.ts";
+import { type FeatureRows, type RouterKind, routerKinds } from "../../../src/continual/types.ts";
 import { Algebra } from "../../../src/linalg/algebra.ts";
 import { nodeRuntime } from "../../../src/runtime/node.ts";
 import { cloud, constants, contribution } from "../../support/routingRows.ts";
@@ -89,6 +89,8 @@ describe("a kernel density", () => {
 
 describe("kernel-discriminant on little", () => {
   const queries = cloud("b", 5, 90);
+  const { rows: fixed } = repeated("b", 2);
+  const repeatedQueries = dequantize(fixed);
 
   it("a single class is certain", async () => {
     const { probabilities, labels } = await answersTo([contribution("b", 4, 1)], queries);
@@ -109,6 +111,15 @@ describe("kernel-discriminant on little", () => {
     expect(labels).toEqual(Array(5).fill("b"));
     for (const own of probabilities) expect(Math.max(...own)).toBeGreaterThan(1.2 / own.length);
     for (const sum of sums(probabilities)) expect(sum).toBeCloseTo(1, 9);
+  });
+
+  it.each(routerKinds)("%s answers where every class is one row, repeated", async (kind) => {
+    const { labels } = await answersTo(
+      ["a", "b", "c"].map((label) => repeated(label, 12)),
+      repeatedQueries,
+      kind,
+    );
+    expect(labels).toEqual(["b", "b"]);
   });
 
   it("classes of the same rows are equally likely", async () => {

@@ -42,6 +42,16 @@ export function nearestMean(totals: Totals, labels: readonly string[]): Readout 
   return { weight, bias: halfProducts(weight, weight) };
 }
 
+/** Expanded rows are whole numbers: where two of a class differ at all, their squared distances to the mean sum to ½ or more. */
+const LEAST_SCATTER = 0.25;
+
+/** Takes what rounding left of a covariance of rows that are all alike. @param covariance (M, M), the lower triangle */
+export function clearRounding(covariance: Float64Array, size: number, rows: number): Float64Array {
+  let trace = 0;
+  for (let i = 0; i < size; i++) trace += covariance[i * size + i]!;
+  return trace * rows < LEAST_SCATTER ? covariance.fill(0) : covariance;
+}
+
 /**
  * The pooled covariance within classes: (Σ h·hᵀ − Σ_c s_c·s_cᵀ/n_c)/n.
  * @returns (M, M), the lower triangle
@@ -63,7 +73,7 @@ export async function withinCovariance(
   for (let i = 0; i < size; i++)
     for (let j = 0; j <= i; j++)
       covariance[i * size + j] = (second[i * size + j]! - covariance[i * size + j]!) / rows;
-  return covariance;
+  return clearRounding(covariance, size, rows);
 }
 
 /**
