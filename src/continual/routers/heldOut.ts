@@ -161,3 +161,76 @@ export function splitStatistics(
     targets: Int32Array.from(judging, ({ label }) => places.get(label) ?? 0),
   };
 }
+
+/** Of fewer held-out rows half calibrate, so that the fit that is calibrated is near the one that answers. */
+const FEW_HELD_OUT = 512;
+/** Rows that calibrate, at most: so that those that remain can be fitted to. */
+const MOST_CALIBRATING = 1536;
+
+/** Rows that calibrate a fit, and those that it is made of: by label, then by hash. */
+export interface CalibrationSplit {
+  readonly fit: TargetedRows;
+  readonly calibrating: TargetedRows;
+}
+
+/** The labels and hashes of rows, largest part of the held-out ones that calibrates. */
+function calibratingRows(heldOut: readonly HashedRow[]): readonly HashedRow[] {
+  const count =
+    heldOut.length < FEW_HELD_OUT
+      ? Math.floor(heldOut.length / 2)
+      : Math.min(heldOut.length, MOST_CALIBRATING);
+  if (count === heldOut.length) return heldOut;
+  return heldOut.toSorted(compareRows).slice(0, count);
+}
+
+/**
+ * Splits statistics into rows that calibrate and all others: of the rows held out those of the smallest hashes. A class of which
+ * all rows would calibrate gives one back.
+ */
+export function calibrationSplit(statistics: ClassStatistics): CalibrationSplit {
+  const { contributions, labels, constants } = statistics;
+  const known = new Map<string, { fit: HashedRow[]; heldOut: HashedRow[] }>(
+    labels.map((label) => [label, { fit: [], heldOut: [] }]),
+  );
+  for (const kept of contributions) {
+    const { fit, heldOut } = splitContribution(kept);
+    const own = known.get(kept.label)!;
+    own.fit.push(...hashRows({ label: kept.label, rows: fit }));
+    own.heldOut.push(...heldOut);
+  }
+  for (const { fit, heldOut } of known.values()) {
+    heldOut.sort(compareRows);
+    if (fit.length === 0) fit.push(...heldOut.splice(0, 1));
+  }
+  const calibrating = new Set(calibratingRows([...known.values()].flatMap(({ heldOut }) => heldOut)));
+  const parts = [...known.values()];
+  const fitted = parts.map(({ fit, heldOut }) =>
+    [...fit, ...heldOut.filter((row) => !calibrating.has(row))].sort(compareRows),
+  );
+  const held = parts.map(({ heldOut }) => heldOut.filter((row) => calibrating.has(row)));
+  return { fit: targeted(fitted, constants.width), calibrating: targeted(held, constants.width) };
+}
+
+/** @param byClass rows of each class, in the order of the labels */
+function targeted(byClass: readonly (readonly HashedRow[])[], width: number): TargetedRows {
+  return {
+    rows: rowsOf(byClass.flat(), width),
+    targets: Int32Array.from(byClass.flatMap((own, place) => own.map(() => place))),
+  };
+}
+
+/** Both together, by label, then by hash. */
+export function joinTargeted(a: TargetedRows, b: TargetedRows): TargetedRows {
+  const { width } = a.rows;
+  const hashed = [a, b].flatMap(({ rows, targets }) =>
+    hashRows({ label: "", rows }).map((row, i) => ({ row, target: targets[i]! })),
+  );
+  hashed.sort((one, other) => one.target - other.target || compareRows(one.row, other.row));
+  return {
+    rows: rowsOf(
+      hashed.map(({ row }) => row),
+      width,
+    ),
+    targets: Int32Array.from(hashed, ({ target }) => target),
+  };
+}

@@ -6,15 +6,11 @@ import { type CholeskyFactor, factorize, solveLower, solveUpper } from "../../li
 import { symmetricEigen } from "../../linalg/symmetricEigen.ts";
 import type { FeatureMapper } from "../statistics/featureMaps.ts";
 import { takeRows } from "../statistics/fixedRows.ts";
-import { accumulate, type Totals } from "../statistics/totals.ts";
-import { fitInverseTemperature } from "./calibration.ts";
-import type { ChosenMember, FitContext } from "./fitContext.ts";
-import { type TargetedRows, trainingRows } from "./heldOut.ts";
-import { expansionOf, type KernelMember } from "./members.ts";
-import { centredGram, classMeans, clearRounding, shrink, withinCovariance } from "./readouts/closedForm.ts";
-import { askKernel, type KernelReadout, project } from "./readouts/kernelModel.ts";
-import type { FittedKernel } from "./routerModel.ts";
-import type { RowPart } from "./totalsKeeper.ts";
+import type { ClassScatter } from "../statistics/scatter.ts";
+import type { FitContext } from "./fitContext.ts";
+import type { TargetedRows } from "./heldOut.ts";
+import { shrink } from "./readouts/closedForm.ts";
+import { type KernelReadout, project } from "./readouts/kernelModel.ts";
 
 /** Rows of a class that are kept, those of the smallest hashes: so that an answer's cost has a bound. */
 const MOST_ROWS = 512;
@@ -24,8 +20,6 @@ const ENOUGH_ROWS = 10;
 const ENOUGH_CLASSES = 20;
 /** The mean of a class of n rows misses much of what the class covers: log(1 + so many/n) is given back. */
 const MISSED_ROWS = 10;
-/** As many held-out rows as would say so weigh what a density says of itself: that its temperature is 1. */
-const PRIOR_ROWS = 20;
 /** Where no class varies, classes are taken to vary by this share of what all rows do. */
 const GUESSED_SHARE = 0.1;
 /** Rows projected at once. */
@@ -49,27 +43,43 @@ export function oracleShrinkage(lower: Float64Array, size: number, n: number): n
   return spread > 0 ? Math.min(1, ((1 - 2 / size) * squares + trace ** 2) / spread) : 1;
 }
 
-/** The covariance within classes, shrunk; where no class varies, a share of that of all rows. */
-async function metricOf(
-  { algebra, statistics: { labels }, signal }: FitContext,
-  totals: Totals,
-): Promise<CholeskyFactor> {
-  const { size, rows } = totals;
-  let covariance = await withinCovariance(algebra, totals, labels);
-  let free = rows - labels.length;
-  const varies = covariance.some((value) => value !== 0);
-  if (free < 1 || !varies) {
-    covariance = new Float64Array(size * size);
+/** The covariance within classes, shrunk; where no class varies, a share of that of their means. */
+async function metricOf({ algebra, signal }: FitContext, scatter: ClassScatter): Promise<CholeskyFactor> {
+  const { size, counts } = scatter;
+  const rows = counts.reduce((sum, count) => sum + count, 0);
+  let free = rows - counts.length;
+  let covariance = scatter.within;
+  if (free < 1 || !covariance.some((value) => value !== 0)) {
     free = Math.max(1, rows - 1);
-    centredGram(totals, labels, covariance);
-    for (let i = 0; i < covariance.length; i++) covariance[i]! /= rows;
-    clearRounding(covariance, size, rows);
+    covariance = await betweenScatter(algebra, scatter);
     for (let i = 0; i < covariance.length; i++) covariance[i]! *= GUESSED_SHARE;
   }
-  const unbiased = rows / free;
-  for (let i = 0; i < covariance.length; i++) covariance[i]! *= unbiased;
-  const shrunk = shrink(covariance, size, oracleShrinkage(covariance, size, free));
+  const unbiased = covariance.map((value) => value / free);
+  const shrunk = shrink(unbiased, size, oracleShrinkage(unbiased, size, free));
   return await factorize(algebra, shrunk, size, { what: "router kernel-discriminant", signal });
+}
+
+/** Σ_c n_c (m_c − m)(m_c − m)ᵀ about the mean of all rows, (F, F). */
+async function betweenScatter(algebra: Algebra, { size, counts, sums }: ClassScatter): Promise<Float64Array> {
+  const rows = counts.reduce((sum, count) => sum + count, 0);
+  const mean = new Float64Array(size);
+  for (let place = 0; place < sums.length; place++) mean[place % size]! += sums[place]! / rows;
+  const scaled = new Float64Array(sums.length);
+  for (let place = 0; place < sums.length; place++) {
+    const count = counts[Math.floor(place / size)]!;
+    scaled[place] = Math.sqrt(count) * (sums[place]! / count - mean[place % size]!);
+  }
+  const rooted = { rows: counts.length, columns: size, values: scaled };
+  return (await algebra.product(rooted, rooted, "first")).values;
+}
+
+/** Class means as columns, (F, C). */
+function meansOf({ size, counts, sums }: ClassScatter): Matrix {
+  const columns = counts.length;
+  const values = new Float64Array(sums.length);
+  for (let c = 0; c < columns; c++)
+    for (let i = 0; i < size; i++) values[i * columns + c] = sums[c * size + i]! / counts[c]!;
+  return { rows: size, columns, values };
 }
 
 /** Class means less their mean, which is returned beside them. */
@@ -110,25 +120,33 @@ async function spanOf(algebra: Algebra, matrix: Matrix): Promise<Matrix> {
   return await algebra.product(matrix, { rows: columns, columns: kept.length, values: mixing });
 }
 
-/** Directions of unit variance within classes that span the differences of their means. */
-async function directionsOf(
-  context: FitContext,
-  totals: Totals,
-): Promise<Pick<KernelReadout, "projection" | "offset">> {
-  const { algebra, statistics } = context;
-  const { labels } = statistics;
-  const factor = await metricOf(context, totals);
-  const { centre, means } = centredMeans(classMeans(totals, labels));
+/** What a density is measured in: directions of unit variance within classes that span the differences of their means. */
+type Directions = Pick<KernelReadout, "projection" | "offset">;
+
+async function directionsOf(context: FitContext, scatter: ClassScatter): Promise<Directions> {
+  const { algebra } = context;
+  const { counts, size } = scatter;
+  const factor = await metricOf(context, scatter);
+  const { centre, means } = centredMeans(meansOf(scatter));
   const whitened = await solveLower(algebra, factor, means);
-  const places = [...labels.keys()];
-  const large = places.filter((c) => totals.classes.get(labels[c]!)!.count >= ENOUGH_ROWS);
+  const places = [...counts.keys()];
+  const large = places.filter((c) => counts[c]! >= ENOUGH_ROWS);
   const chosen = large.length >= ENOUGH_CLASSES ? large : places;
   const directions = await spanOf(algebra, takeCentred(whitened, chosen));
-  const { rows, columns } = directions;
-  if (columns === 0) return { projection: directions, offset: new Float64Array() };
-  const projection = await solveUpper(algebra, factor, directions);
-  const offset = await algebra.product({ rows: 1, columns: rows, values: centre }, projection);
+  const { columns } = directions;
+  if (columns === 0)
+    return { projection: { rows: 0, columns: size, values: new Float64Array() }, offset: new Float64Array() };
+  const projection = transposed(await solveUpper(algebra, factor, directions));
+  const middle = { rows: 1, columns: size, values: centre };
+  const offset = await algebra.product(middle, projection, "second");
   return { projection, offset: offset.values };
+}
+
+function transposed({ rows, columns, values }: Matrix): Matrix {
+  const turned = new Float64Array(values.length);
+  for (let i = 0; i < rows; i++)
+    for (let j = 0; j < columns; j++) turned[j * rows + i] = values[i * columns + j]!;
+  return { rows: columns, columns: rows, values: turned };
 }
 
 /** The rows that a density keeps, and where each class's begin. */
@@ -148,10 +166,10 @@ function keptRows({ rows, targets }: TargetedRows, classes: number) {
 async function projectRows(
   { algebra, signal }: FitContext,
   expander: FeatureMapper,
-  directions: Pick<KernelReadout, "projection" | "offset">,
+  directions: Directions,
   rows: TargetedRows["rows"],
 ): Promise<Matrix32> {
-  const { columns } = directions.projection;
+  const columns = directions.projection.rows;
   const values = new Float32Array(rows.rows * columns);
   for (let start = 0; columns > 0 && start < rows.rows; start += CHUNK) {
     signal?.throwIfAborted();
@@ -161,57 +179,49 @@ async function projectRows(
       rows: end - start,
       values: rows.values.subarray(start * rows.width, end * rows.width),
     };
-    values.set(
-      (await project(algebra, directions, await expander.expand(algebra, own))).values,
-      start * columns,
-    );
+    const expanded = await expander.expand(algebra, own);
+    values.set((await project(algebra, directions, expanded)).values, start * columns);
     await nextTick();
   }
   return { rows: rows.rows, columns, values };
 }
 
-async function fitKernel(
+/**
+ * Fits a density of every class.
+ * @param scatter of the rows
+ * @param targeted the rows, in the order of {@link trainingRows}
+ */
+export async function fitDensity(
   context: FitContext,
   expander: FeatureMapper,
-  part: RowPart,
+  scatter: ClassScatter,
+  targeted: TargetedRows,
 ): Promise<KernelReadout> {
-  const { algebra, statistics, split, signal } = context;
-  const { labels } = statistics;
-  const totals = await context.totals(expander, expander.size, true, part);
-  if (part === "fit") await accumulate(algebra, expander, totals, split.conscripted, 1, signal);
-  const directions = await directionsOf(context, totals);
-  const kept = keptRows(trainingRows(statistics, part), labels.length);
-  const bias = Float64Array.from(labels, (label) =>
-    Math.log(1 + MISSED_ROWS / totals.classes.get(label)!.count),
-  );
+  const directions = await directionsOf(context, scatter);
+  const { counts } = scatter;
+  const kept = keptRows(targeted, counts.length);
+  const bias = Float64Array.from(counts, (count) => Math.log(1 + MISSED_ROWS / count));
   const rows = await projectRows(context, expander, directions, kept.rows);
-  return { ...directions, rows, starts: kept.starts, bias };
+  const spread = await spreadOf(context, directions, scatter);
+  return { ...directions, spread, rows, starts: kept.starts, bias };
 }
 
-/** Nothing is chosen but the temperature, by a fit without the held-out rows. */
-export async function chooseKernel(
-  context: FitContext,
-  member: KernelMember,
-): Promise<ChosenMember<FittedKernel>> {
-  const { algebra, statistics, split } = context;
-  const expansion = expansionOf(member, statistics.constants);
-  const expander = context.expander(expansion);
-  const readout = await fitKernel(context, expander, "fit");
-  const logits = await askKernel(algebra, readout, await expander.expand(algebra, split.judges));
-  const sure = split.heldOutRows / (split.heldOutRows + PRIOR_ROWS);
-  const beta = fitInverseTemperature(logits, split.targets) ** sure;
-  const { weight } = member;
-  return {
-    settings: { temperature: 1 / beta },
-    logits,
-    beta,
-    weight,
-    finish: async () => ({
-      type: "kernel",
-      expansion,
-      readout: await fitKernel(context, expander, "all"),
-      beta,
-      weight,
-    }),
-  };
+/**
+ * 1 + ψ of each direction: what class means vary by, less what the means of so few rows vary by on their own.
+ * @returns (K)
+ */
+async function spreadOf(
+  { algebra }: FitContext,
+  { projection }: Directions,
+  scatter: ClassScatter,
+): Promise<Float64Array> {
+  const { counts } = scatter;
+  if (projection.rows === 0) return new Float64Array();
+  const { rows, columns, values } = await algebra.product(projection, centredMeans(meansOf(scatter)).means); // (K, C)
+  const noise = counts.reduce((sum, count) => sum + 1 / count, 0) / columns;
+  return Float64Array.from({ length: rows }, (_, k) => {
+    let squares = 0;
+    for (let c = 0; c < columns; c++) squares += values[k * columns + c]! ** 2;
+    return 1 + Math.max(0, squares / Math.max(1, columns - 1) - noise);
+  });
 }

@@ -9,11 +9,11 @@ import { buildClassNetworkTraining } from "../../train/classNetwork.ts";
 import { dropoutFeeds } from "../../train/dropout.ts";
 import { type FeatureStep, fitOnFeatures } from "../../train/featureFit.ts";
 import type { FeatureMapper } from "../statistics/featureMaps.ts";
-import { fitInverseTemperature } from "./calibration.ts";
 import type { ChosenMember, FitContext } from "./fitContext.ts";
 import { type TargetedRows, trainingRows } from "./heldOut.ts";
 import { type NetworkMember, networkSettings, placesRead } from "./members.ts";
 import { askNetwork, type NetworkReadout, standardize, unitRows } from "./readouts/networkModel.ts";
+import { fitInverseTemperature } from "./scores/calibration.ts";
 
 type Measured = Pick<NetworkReadout, "offset" | "factor">;
 
@@ -118,15 +118,24 @@ function readoutOf(trained: Weights, measured: Measured): NetworkReadout {
   };
 }
 
-async function fitNetwork(
+/** What a member's network reads, and what it draws by chance. */
+export function networkOf({ seed, statistics }: FitContext, { reads }: Pick<NetworkMember, "reads">) {
+  const layers = placesRead(reads, statistics.constants.layers);
+  return {
+    expansion: { kind: "identity", layers },
+    rng: createRng(seed).fork("router", "network", reads),
+  } as const;
+}
+
+/** Trains a network on rows in a canonical order. */
+export async function fitNetwork(
   context: FitContext,
   expander: FeatureMapper,
-  part: "fit" | "all",
+  rows: TargetedRows,
   rng: Rng,
 ): Promise<NetworkReadout> {
   const { statistics, algebra } = context;
   const { learningRate, epochs } = networkSettings;
-  const rows = trainingRows(statistics, part);
   const measured = measureScale(await expander.expand(algebra, rows.rows));
   const trained = beginWeights(expander.size, statistics.labels.length, rng);
   await train(context, expander, measured, trained, { rows, epochs, learningRate, rng });
@@ -135,11 +144,9 @@ async function fitNetwork(
 
 export async function chooseNetwork(context: FitContext, member: NetworkMember): Promise<ChosenMember> {
   const { algebra, statistics, split } = context;
-  const layers = placesRead(member.reads, statistics.constants.layers);
-  const expansion = { kind: "identity", layers } as const;
+  const { expansion, rng } = networkOf(context, member);
   const expander = context.expander(expansion);
-  const rng = createRng(context.seed).fork("router", "network", member.reads);
-  const readout = await fitNetwork(context, expander, "fit", rng);
+  const readout = await fitNetwork(context, expander, trainingRows(statistics, "fit"), rng);
   const logits = await askNetwork(algebra, readout, await expander.expand(algebra, split.judges));
   const beta = fitInverseTemperature(logits, split.targets);
   const { weight } = member;
@@ -152,7 +159,10 @@ export async function chooseNetwork(context: FitContext, member: NetworkMember):
       type: "network",
       expansion,
       // Without a row more the same training would give the same.
-      readout: split.heldOut.length === 0 ? readout : await fitNetwork(context, expander, "all", rng),
+      readout:
+        split.heldOut.length === 0
+          ? readout
+          : await fitNetwork(context, expander, trainingRows(statistics, "all"), rng),
       beta,
       weight,
     }),

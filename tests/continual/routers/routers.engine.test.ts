@@ -1,13 +1,13 @@
 import { afterAll, describe, expect, it, vi } from "vitest";
+import { searchGrid } from "../../../src/continual/routers/closedFit.ts";
+import { type FittedRouter, RouterFitter } from "../../../src/continual/routers/fit.ts";
+import type { MemberSpec } from "../../../src/continual/routers/members.ts";
 import {
   accuracyOf,
   fitInverseTemperature,
   logLoss,
   logSoftmax,
-} from "../../../src/continual/routers/calibration.ts";
-import { searchGrid } from "../../../src/continual/routers/closedFit.ts";
-import { type FittedRouter, RouterFitter } from "../../../src/continual/routers/fit.ts";
-import type { MemberSpec } from "../../../src/continual/routers/members.ts";
+} from "../../../src/continual/routers/scores/calibration.ts";
 import { largest } from "../../../src/continual/routing/fusion.ts";
 import { FIXED_SCALE, takeRows } from "../../../src/continual/statistics/fixedRows.ts";
 import { ClassStatistics, type Contribution } from "../../../src/continual/statistics/statistics.ts";

@@ -1,13 +1,15 @@
-// Dimensions: n rows asked, N rows kept, F features read, K directions, C classes.
+// Dimensions: n texts asked, N rows kept, F features read, K directions, C classes.
 /** A kernel density of every class, in the directions in which classes differ, and what it says. */
 import type { Algebra, Matrix, Matrix32 } from "../../../linalg/algebra.ts";
 
 /** A fitted density. */
 export interface KernelReadout {
-  /** (F, K): directions of unit variance within classes. */
+  /** (K, F): directions of unit variance within classes. */
   readonly projection: Matrix;
   /** (K), of the mean of all rows; taken away from what is projected. */
   readonly offset: Float64Array;
+  /** (K): 1 + ψ, the variance of texts of any class along each direction: 1 within classes, ψ between them. */
+  readonly spread: Float64Array;
   /** (N, K), ordered by class. */
   readonly rows: Matrix32;
   /** (C + 1): rows of class c are `starts[c]` to `starts[c + 1]`. */
@@ -17,7 +19,7 @@ export interface KernelReadout {
 }
 
 /** h², the square of the kernel's width; directions have variance 1. */
-export const SQUARED_WIDTH = 10;
+export const SQUARED_WIDTH = 20;
 
 /** Where rows lie along the directions. @param expanded (n, F) @returns (n, K) */
 export async function project(
@@ -28,6 +30,7 @@ export async function project(
   const { rows, columns, values } = await algebra.product(
     { ...expanded, values: Float64Array.from(expanded.values) },
     projection,
+    "second",
   );
   const places = Float32Array.from(values, (value, at) => value - offset[at % columns]!);
   return { rows, columns, values: places };
@@ -40,21 +43,42 @@ function squaredLengths({ rows, columns, values }: Matrix32): Float64Array {
   return lengths;
 }
 
+/** What a density says of texts. */
+export interface KernelAnswer {
+  /** (n, C) */
+  readonly logits: Matrix;
+  /**
+   * (n): log N(t; 0, 1 + ψ), a text of any class, known or not, in the same unit as the logits: both lack the constant of the
+   * directions.
+   */
+  readonly background: Float64Array;
+}
+
+/** −½·Σ_k t_k²/(1 + ψ_k) − ½·Σ_k log(1 + ψ_k), t the projected row. */
+function backgroundOf(spread: Float64Array, { rows, columns, values }: Matrix32): Float64Array {
+  const constant = spread.reduce((sum, variance) => sum + Math.log(variance), 0);
+  return Float64Array.from({ length: rows }, (_, row) => {
+    let squares = 0;
+    for (let k = 0; k < columns; k++) squares += values[row * columns + k]! ** 2 / spread[k]!;
+    return -0.5 * (squares + constant);
+  });
+}
+
 /**
  * log mean_i exp(−|t − r_i|²/2h²) + bias over the rows r_i of each class (Parzen 1962), t the projected row.
  * @param expanded (n, F)
- * @returns (n, C)
  */
 export async function askKernel(
   algebra: Algebra,
   readout: KernelReadout,
   expanded: Matrix32,
-): Promise<Matrix> {
-  const { rows: kept, starts, bias } = readout;
+): Promise<KernelAnswer> {
+  const { rows: kept, starts, bias, spread } = readout;
   const columns = bias.length;
-  const logits = new Float64Array(expanded.rows * columns);
+  const values = new Float64Array(expanded.rows * columns);
+  const logits = { rows: expanded.rows, columns, values };
   // Classes that nothing tells apart.
-  if (kept.columns === 0) return { rows: expanded.rows, columns, values: logits };
+  if (kept.columns === 0) return { logits, background: new Float64Array(expanded.rows) };
   const asked = await project(algebra, readout, expanded);
   const products = await algebra.product32(asked, kept, "second"); // (n, N)
   const [own, other] = [squaredLengths(asked), squaredLengths(kept)];
@@ -67,7 +91,7 @@ export async function askKernel(
       for (let i = start; i < end; i++) nearest = Math.min(nearest, distance(i));
       let sum = 0;
       for (let i = start; i < end; i++) sum += Math.exp((nearest - distance(i)) / (2 * SQUARED_WIDTH));
-      logits[row * columns + c] = Math.log(sum / (end - start)) - nearest / (2 * SQUARED_WIDTH) + bias[c]!;
+      values[row * columns + c] = Math.log(sum / (end - start)) - nearest / (2 * SQUARED_WIDTH) + bias[c]!;
     }
-  return { rows: expanded.rows, columns, values: logits };
+  return { logits, background: backgroundOf(spread, asked) };
 }

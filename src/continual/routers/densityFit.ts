@@ -1,0 +1,176 @@
+// Dimensions: n rows, h rows that calibrate, F routing features, C classes.
+/**
+ * Fitting kinds that rest on a kernel density of every class: the density alone, or with networks beside it, which count for
+ * as much as rows that calibrate say beyond chance.
+ */
+import type { Matrix } from "../../linalg/algebra.ts";
+import type { FeatureMapper } from "../statistics/featureMaps.ts";
+import { type ClassScatter, joinScatter, scatterOf } from "../statistics/scatter.ts";
+import type { ChosenMember, FitContext } from "./fitContext.ts";
+import { type CalibrationSplit, calibrationSplit, joinTargeted } from "./heldOut.ts";
+import { fitDensity } from "./kernelFit.ts";
+import { type DensitySpec, expansionOf, type NetworkMember } from "./members.ts";
+import { fitNetwork, networkOf } from "./networkFit.ts";
+import { askKernel, type KernelAnswer, type KernelReadout } from "./readouts/kernelModel.ts";
+import { askNetwork } from "./readouts/networkModel.ts";
+import { type DensityMember, type FittedKernel, type FittedNetwork, networkLogs } from "./routerModel.ts";
+import { fitInverseTemperature, logSoftmax } from "./scores/calibration.ts";
+import { conformalScores } from "./scores/conformal.ts";
+import { mixLogs, networkShare, ROWS_FOR_NETWORKS } from "./scores/mixture.ts";
+import {
+  densityEvidence,
+  fitUnknown,
+  networkEvidence,
+  noEvidence,
+  type UnknownModel,
+} from "./scores/unknown.ts";
+
+/** As many rows as would say so weigh what a density says of itself: that its temperature is 1. */
+const PRIOR_ROWS = 20;
+
+interface Trained {
+  readonly network: FittedNetwork;
+  /** Of the rows that calibrate, (h, C). */
+  readonly logits: Matrix;
+}
+
+/** 1/temperature by rows held out, drawn to 1 where they are few. */
+function calibrate(logits: Matrix, targets: Int32Array): number {
+  const sure = targets.length / (targets.length + PRIOR_ROWS);
+  return fitInverseTemperature(logits, targets) ** sure;
+}
+
+async function trainNetworks(
+  context: FitContext,
+  { fit, calibrating }: CalibrationSplit,
+  members: readonly NetworkMember[],
+): Promise<Trained[]> {
+  const { algebra } = context;
+  const trained: Trained[] = [];
+  for (const member of members) {
+    const { expansion, rng } = networkOf(context, member);
+    const expander = context.expander(expansion);
+    const readout = await fitNetwork(context, expander, fit, rng);
+    const asked = await expander.expand(algebra, calibrating.rows);
+    const logits = await askNetwork(algebra, readout, asked);
+    const beta = fitInverseTemperature(logits, calibrating.targets);
+    trained.push({ network: { type: "network", expansion, readout, beta, weight: member.weight }, logits });
+  }
+  return trained;
+}
+
+/** What the rows that calibrate say of a density fitted without them, and of networks beside it. */
+interface Calibrated {
+  readonly density: KernelAnswer;
+  /** 1/temperature of the density. */
+  readonly beta: number;
+  readonly networks: readonly FittedNetwork[];
+  readonly mixture: DensityMember["mixture"];
+  /** Log-posteriors before the last temperature, (h, C). */
+  readonly logits: Matrix;
+  readonly unknown: UnknownModel;
+}
+
+/** @param counts of the rows fitted to, by class */
+function weigh(
+  density: KernelAnswer,
+  trained: readonly Trained[],
+  known: readonly number[],
+  counts: Float64Array,
+  targets: Int32Array,
+): Calibrated {
+  const { rows, columns } = density.logits;
+  const beta = targets.length === 0 ? 1 : calibrate(density.logits, targets);
+  const all = counts.reduce((sum, count) => sum + count, 0);
+  const prior = counts.map((count) => Math.log(count / all));
+  const logs = {
+    density: logSoftmax(density.logits, beta).values,
+    networks: trained.map(({ network, logits }) => networkLogs(logits, network.beta, prior)),
+  };
+  const share = networkShare(logs, targets, columns, known);
+  const kept = share === 0 ? [] : trained;
+  return {
+    density,
+    beta,
+    networks: kept.map(({ network }) => network),
+    mixture: { share, known, prior },
+    logits: { rows, columns, values: mixLogs(logs, columns, known, share) },
+    unknown: unknownOf(density, kept, targets),
+  };
+}
+
+/** Evidence on the rows that calibrate, as they are and with their own classes left out. */
+function unknownOf(density: KernelAnswer, trained: readonly Trained[], targets: Int32Array): UnknownModel {
+  // One class alone says nothing of what lies outside it.
+  if (density.logits.columns < 2 || targets.length === 0) return noEvidence;
+  const by = (without?: Int32Array) => [
+    densityEvidence(density, without),
+    ...(trained.length === 0
+      ? []
+      : [
+          networkEvidence(
+            trained.map(({ logits }) => logits),
+            without,
+          ),
+        ]),
+  ];
+  return fitUnknown(by(), by(targets));
+}
+
+/**
+ * Fits the density twice, without the rows that calibrate and with all, and networks once, without them.
+ */
+export async function chooseDensity(
+  context: FitContext,
+  { kernel, networks }: DensitySpec,
+): Promise<ChosenMember<DensityMember>> {
+  const { algebra, statistics, signal } = context;
+  const split = calibrationSplit(statistics);
+  const { fit, calibrating } = split;
+  const { targets } = calibrating;
+  const expansion = expansionOf(kernel, statistics.constants);
+  const expander = context.expander(expansion);
+  const options = { classes: statistics.labels.length, signal };
+  const scatter = await scatterOf(algebra, expander, fit, options);
+  // Networks learn nothing from classes that they hardly see, and count for nothing without evidence.
+  const known = [...scatter.counts.keys()].filter((c) => scatter.counts[c]! >= ROWS_FOR_NETWORKS);
+  const trained =
+    known.length < 2 || targets.length === 0 ? [] : await trainNetworks(context, split, networks);
+  const held = await fitDensity(context, expander, scatter, fit);
+  const density = await askKernel(algebra, held, await expander.expand(algebra, calibrating.rows));
+  const found = weigh(density, trained, known, scatter.counts, targets);
+  const { beta, mixture, logits } = found;
+  const overall = mixture.share === 0 ? 1 : calibrate(logits, targets);
+  const fitted = (readout: KernelReadout): FittedKernel => ({ expansion, readout, beta });
+  return {
+    settings: { temperature: 1 / beta, ...(networks.length > 0 && { networks: mixture.share }) },
+    logits,
+    beta: overall,
+    weight: 1,
+    calibrating,
+    finish: async () => ({
+      type: "density",
+      kernel: fitted(targets.length === 0 ? held : await fitAll(context, expander, scatter, split)),
+      networks: found.networks,
+      mixture,
+      unknown: found.unknown,
+      calibration: { kernel: fitted(held), sets: conformalScores(logSoftmax(logits, overall), targets) },
+      beta: overall,
+      weight: 1,
+    }),
+  };
+}
+
+/** The density that answers. */
+async function fitAll(
+  context: FitContext,
+  expander: FeatureMapper,
+  scatter: ClassScatter,
+  { fit, calibrating }: CalibrationSplit,
+): Promise<KernelReadout> {
+  const { algebra, statistics, signal } = context;
+  const options = { classes: statistics.labels.length, signal };
+  const added = await scatterOf(algebra, expander, calibrating, options);
+  const joined = await joinScatter(algebra, scatter, added);
+  return await fitDensity(context, expander, joined, joinTargeted(fit, calibrating));
+}
