@@ -119,6 +119,7 @@ const mayImport: ImportTable = {
     "continual/taskTypes",
     "continual/routing",
     "continual/newlora",
+    "continual/metrics",
     "model/settings",
   ],
   workspace: ["core", "io", "nn", "config", "model"],

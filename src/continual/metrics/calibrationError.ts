@@ -1,6 +1,7 @@
 /** Whether scores are the probabilities that they are called. */
 import { DataError } from "../../core/errors.ts";
-import type { Rng } from "../../core/random.ts";
+import { createRng, type Rng } from "../../core/random.ts";
+import type { CalibrationMetrics } from "../../core/record.ts";
 
 /** Bins of equal width, as Guo et al. have them. */
 const BINS = 15;
@@ -66,4 +67,31 @@ export function calibrationErrorByChance(scores: ArrayLike<number>, rng: Rng, bi
     errorOf(scores, places, bins, (i) => rng.uniform() < scores[i]!),
   ).sort();
   return errors[Math.ceil(0.95 * DRAWS) - 1]!;
+}
+
+/** An answer, as far as calibration goes. */
+export interface ScoredAnswer {
+  readonly label: string | null;
+  readonly score: number;
+}
+
+/**
+ * Whether scores are probabilities. Texts that were rejected are left out: their score speaks for no answer.
+ * @param gold the right label of each
+ * @returns undefined where no answer names a label
+ */
+export function measureCalibration(
+  answers: readonly ScoredAnswer[],
+  gold: readonly (string | undefined)[],
+): CalibrationMetrics | undefined {
+  const named = [...answers.keys()].filter((i) => answers[i]!.label !== null);
+  if (named.length === 0) return undefined;
+  // A probability that float rounding took past 1 is 1.
+  const scores = Float64Array.from(named, (i) => Math.min(1, answers[i]!.score));
+  const correct = named.map((i) => answers[i]!.label === gold[i]);
+  return {
+    expectedCalibrationError: expectedCalibrationError(scores, correct),
+    byChance: calibrationErrorByChance(scores, createRng(0).fork("calibration")),
+    counted: named.length,
+  };
 }

@@ -19,7 +19,7 @@ export interface KernelReadout {
 }
 
 /** h², the square of the kernel's width; directions have variance 1. */
-export const SQUARED_WIDTH = 20;
+export const SQUARED_WIDTH = 10;
 
 /** Where rows lie along the directions. @param expanded (n, F) @returns (n, K) */
 export async function project(

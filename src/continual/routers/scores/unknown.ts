@@ -1,7 +1,7 @@
 // Dimensions: n rows, C classes.
 /** The probability that a text is of no class learned, from the densities that route it: at no further pass. */
 import type { Matrix } from "../../../linalg/algebra.ts";
-import type { KernelAnswer } from "../readouts/kernelModel.ts";
+import { type KernelAnswer, SQUARED_WIDTH } from "../readouts/kernelModel.ts";
 import { logisticFit } from "./calibration.ts";
 
 /** How many texts are taken to be of no class learned: the stated prior. */
@@ -20,10 +20,10 @@ export interface UnknownModel {
 }
 
 /**
- * The background's share beside the density, which a wide kernel flattens. Chosen on classes of CLINC150 that were left out,
- * never on texts from outside.
+ * The background's share beside the densities, which a kernel of width h flattens by as much: 2/h². Chosen on classes of CLINC150
+ * that were left out, at several widths, never on texts from outside.
  */
-const BACKGROUND_SHARE = 0.1;
+const BACKGROUND_SHARE = 2 / SQUARED_WIDTH;
 
 /** The largest of each row, its own class left out where one is named. @returns (n) */
 function largestOf({ rows, columns, values }: Matrix, without?: Int32Array): Float64Array {
@@ -36,7 +36,7 @@ function largestOf({ rows, columns, values }: Matrix, without?: Int32Array): Flo
 }
 
 /**
- * 0.1 · log N(t; 0, 1 + ψ) − max_c log p_c(t): how much likelier a text of any class is than one of the likeliest class
+ * 2/h² · log N(t; 0, 1 + ψ) − max_c log p_c(t): how much likelier a text of any class is than one of the likeliest class
  * learned.
  * @param without the class of each row, which is then taken for unknown
  * @returns (n)
