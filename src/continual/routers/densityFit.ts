@@ -5,14 +5,15 @@
  */
 import type { Matrix } from "../../linalg/algebra.ts";
 import type { FeatureMapper } from "../statistics/featureMaps.ts";
-import { type ClassScatter, joinScatter, scatterOf } from "../statistics/scatter.ts";
+import type { Totals } from "../statistics/totals.ts";
 import type { ChosenMember, FitContext } from "./fitContext.ts";
-import { type CalibrationSplit, calibrationSplit, joinTargeted } from "./heldOut.ts";
+import { type CalibrationSplit, calibrationSplit, trainingRows } from "./heldOut.ts";
 import { fitDensity } from "./kernelFit.ts";
 import { type DensitySpec, expansionOf, type NetworkMember } from "./members.ts";
 import { fitNetwork, networkOf } from "./networkFit.ts";
 import { askKernel, type KernelAnswer, type KernelReadout } from "./readouts/kernelModel.ts";
 import { askNetwork } from "./readouts/networkModel.ts";
+import { roundedTotals, scatterOf } from "./scatter.ts";
 import { type DensityMember, type FittedKernel, type FittedNetwork, networkLogs } from "./routerModel.ts";
 import { fitInverseTemperature, logSoftmax } from "./scores/calibration.ts";
 import { conformalScores } from "./scores/conformal.ts";
@@ -124,14 +125,15 @@ export async function chooseDensity(
   context: FitContext,
   { kernel, networks }: DensitySpec,
 ): Promise<ChosenMember<DensityMember>> {
-  const { algebra, statistics, signal } = context;
+  const { algebra, statistics } = context;
   const split = calibrationSplit(statistics);
   const { fit, calibrating } = split;
   const { targets } = calibrating;
   const expansion = expansionOf(kernel, statistics.constants);
   const expander = context.expander(expansion);
-  const options = { classes: statistics.labels.length, signal };
-  const scatter = await scatterOf(algebra, expander, fit, options);
+  const { labels } = statistics;
+  const totals = await roundedTotals(context, expander, calibrating);
+  const scatter = await scatterOf(algebra, expander, totals.fit, fit, labels);
   // Networks learn nothing from classes that they hardly see, and count for nothing without evidence.
   const known = [...scatter.counts.keys()].filter((c) => scatter.counts[c]! >= ROWS_FOR_NETWORKS);
   const trained =
@@ -150,7 +152,7 @@ export async function chooseDensity(
     calibrating,
     finish: async () => ({
       type: "density",
-      kernel: fitted(targets.length === 0 ? held : await fitAll(context, expander, scatter, split)),
+      kernel: fitted(targets.length === 0 ? held : await fitAll(context, expander, totals.all)),
       networks: found.networks,
       mixture,
       unknown: found.unknown,
@@ -165,12 +167,10 @@ export async function chooseDensity(
 async function fitAll(
   context: FitContext,
   expander: FeatureMapper,
-  scatter: ClassScatter,
-  { fit, calibrating }: CalibrationSplit,
+  totals: Totals,
 ): Promise<KernelReadout> {
-  const { algebra, statistics, signal } = context;
-  const options = { classes: statistics.labels.length, signal };
-  const added = await scatterOf(algebra, expander, calibrating, options);
-  const joined = await joinScatter(algebra, scatter, added);
-  return await fitDensity(context, expander, joined, joinTargeted(fit, calibrating));
+  const { algebra, statistics } = context;
+  const rows = trainingRows(statistics, "all");
+  const scatter = await scatterOf(algebra, expander, totals, rows, statistics.labels);
+  return await fitDensity(context, expander, scatter, rows);
 }

@@ -218,19 +218,3 @@ function targeted(byClass: readonly (readonly HashedRow[])[], width: number): Ta
     targets: Int32Array.from(byClass.flatMap((own, place) => own.map(() => place))),
   };
 }
-
-/** Both together, by label, then by hash. */
-export function joinTargeted(a: TargetedRows, b: TargetedRows): TargetedRows {
-  const { width } = a.rows;
-  const hashed = [a, b].flatMap(({ rows, targets }) =>
-    hashRows({ label: "", rows }).map((row, i) => ({ row, target: targets[i]! })),
-  );
-  hashed.sort((one, other) => one.target - other.target || compareRows(one.row, other.row));
-  return {
-    rows: rowsOf(
-      hashed.map(({ row }) => row),
-      width,
-    ),
-    targets: Int32Array.from(hashed, ({ target }) => target),
-  };
-}

@@ -6,11 +6,11 @@ import { type CholeskyFactor, factorize, solveLower, solveUpper } from "../../li
 import { symmetricEigen } from "../../linalg/symmetricEigen.ts";
 import type { FeatureMapper } from "../statistics/featureMaps.ts";
 import { takeRows } from "../statistics/fixedRows.ts";
-import type { ClassScatter } from "../statistics/scatter.ts";
 import type { FitContext } from "./fitContext.ts";
 import type { TargetedRows } from "./heldOut.ts";
 import { shrink } from "./readouts/closedForm.ts";
 import { type KernelReadout, project } from "./readouts/kernelModel.ts";
+import type { ClassScatter } from "./scatter.ts";
 
 /** Rows of a class that are kept, those of the smallest hashes: so that an answer's cost has a bound. */
 const MOST_ROWS = 512;

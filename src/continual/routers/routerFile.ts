@@ -15,7 +15,7 @@ const VERSION = "2";
 const kindSchema = z.string();
 
 export const featureMapSchema = z.object({
-  kind: z.enum(["identity", "relu"]),
+  kind: z.enum(["identity", "rounded", "relu"]),
   layers: z.array(z.number().int().nonnegative()).exactOptional(),
   size: z.number().int().positive().exactOptional(),
 });
