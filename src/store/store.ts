@@ -45,7 +45,6 @@ import {
   type StoreOptions,
 } from "./opening.ts";
 
-
 /** What answers for a store, and what is pending. */
 export interface StoreStatus {
   readonly version: number;
