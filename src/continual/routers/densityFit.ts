@@ -13,8 +13,8 @@ import { type DensitySpec, expansionOf, type NetworkMember } from "./members.ts"
 import { fitNetwork, networkOf } from "./networkFit.ts";
 import { askKernel, type KernelAnswer, type KernelReadout } from "./readouts/kernelModel.ts";
 import { askNetwork } from "./readouts/networkModel.ts";
-import { roundedTotals, scatterOf } from "./scatter.ts";
 import { type DensityMember, type FittedKernel, type FittedNetwork, networkLogs } from "./routerModel.ts";
+import { roundedTotals, scatterOf } from "./scatter.ts";
 import { fitInverseTemperature, logSoftmax } from "./scores/calibration.ts";
 import { conformalScores } from "./scores/conformal.ts";
 import { mixLogs, networkShare, ROWS_FOR_NETWORKS } from "./scores/mixture.ts";
@@ -164,11 +164,7 @@ export async function chooseDensity(
 }
 
 /** The density that answers. */
-async function fitAll(
-  context: FitContext,
-  expander: FeatureMapper,
-  totals: Totals,
-): Promise<KernelReadout> {
+async function fitAll(context: FitContext, expander: FeatureMapper, totals: Totals): Promise<KernelReadout> {
   const { algebra, statistics } = context;
   const rows = trainingRows(statistics, "all");
   const scatter = await scatterOf(algebra, expander, totals, rows, statistics.labels);

@@ -196,6 +196,16 @@ export class RouterFitter implements AsyncDisposable {
     return this.route(model, choice, retainedBytes);
   }
 
+  /** What was counted and the next process can go on from; undefined where there is nothing. */
+  encodeTotals(): Uint8Array | undefined {
+    return this.keeper.encode();
+  }
+
+  /** Goes on from what another process counted. @throws StoreError, CheckpointError where the file is damaged */
+  restoreTotals(bytes: Uint8Array, where: string, statistics: ClassStatistics): void {
+    this.keeper.restore(bytes, where, statistics);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.algebra[Symbol.asyncDispose]();
   }

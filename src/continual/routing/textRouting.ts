@@ -105,6 +105,14 @@ abstract class ClassRouting<E extends EncodedItems> implements TaskRouting<E, Te
     return { stage, ...(await this.fits.fit(tasks, stage, watch)) };
   }
 
+  encodeTotals(): ReadonlyMap<string, Uint8Array> {
+    return this.fits.encodeTotals();
+  }
+
+  async restoreTotals(tasks: readonly RoutedTask[], read: ReadFile): Promise<void> {
+    await this.fits.restoreTotals(tasks, read);
+  }
+
   summarize({ router, statistics }: TextRouter): RouterSummary {
     const { confident, weight, topTasks } = this.settings.secondPass;
     return {
