@@ -3,11 +3,12 @@
  * Fitting kinds that rest on a kernel density of every class: the density alone, or with networks beside it, which count for
  * as much as rows that calibrate say beyond chance.
  */
+import { setImmediate as nextTick } from "node:timers/promises";
 import type { Matrix } from "../../linalg/algebra.ts";
 import type { FeatureMapper } from "../statistics/featureMaps.ts";
 import { type ClassScatter, joinScatter, scatterOf } from "../statistics/scatter.ts";
 import type { ChosenMember, FitContext } from "./fitContext.ts";
-import { type CalibrationSplit, calibrationSplit, joinTargeted } from "./heldOut.ts";
+import { type CalibrationSplit, calibrationSplit, type RowList } from "./heldOut.ts";
 import { fitDensity } from "./kernelFit.ts";
 import { type DensitySpec, expansionOf, type NetworkMember } from "./members.ts";
 import { fitNetwork, networkOf } from "./networkFit.ts";
@@ -51,9 +52,10 @@ async function trainNetworks(
     const { expansion, rng } = networkOf(context, member);
     const expander = context.expander(expansion);
     const readout = await fitNetwork(context, expander, fit, rng);
-    const asked = await expander.expand(algebra, calibrating.rows);
+    const { targets, take } = calibrating;
+    const asked = await expander.expand(algebra, take(0, targets.length));
     const logits = await askNetwork(algebra, readout, asked);
-    const beta = fitInverseTemperature(logits, calibrating.targets);
+    const beta = fitInverseTemperature(logits, targets);
     trained.push({ network: { type: "network", expansion, readout, beta, weight: member.weight }, logits });
   }
   return trained;
@@ -137,7 +139,7 @@ export async function chooseDensity(
   const trained =
     known.length < 2 || targets.length === 0 ? [] : await trainNetworks(context, split, networks);
   const held = await fitDensity(context, expander, scatter, fit);
-  const density = await askKernel(algebra, held, await expander.expand(algebra, calibrating.rows));
+  const density = await askAll(context, expander, held, calibrating);
   const found = weigh(density, trained, known, scatter.counts, targets);
   const { beta, mixture, logits } = found;
   const overall = mixture.share === 0 ? 1 : calibrate(logits, targets);
@@ -147,7 +149,7 @@ export async function chooseDensity(
     logits,
     beta: overall,
     weight: 1,
-    calibrating,
+    calibrating: { rows: calibrating.take(0, targets.length), targets },
     finish: async () => ({
       type: "density",
       kernel: fitted(targets.length === 0 ? held : await fitAll(context, expander, scatter, split)),
@@ -161,16 +163,40 @@ export async function chooseDensity(
   };
 }
 
+/** Rows that are compared at once with all that a density keeps. */
+const ASKED_AT_ONCE = 256;
+
+/** What a density says of rows, a part at a time: products with all kept rows are large. */
+async function askAll(
+  { algebra, signal }: FitContext,
+  expander: FeatureMapper,
+  readout: KernelReadout,
+  { targets, take }: RowList,
+): Promise<KernelAnswer> {
+  const columns = readout.bias.length;
+  const values = new Float64Array(targets.length * columns);
+  const background = new Float64Array(targets.length);
+  for (let start = 0; start < targets.length; start += ASKED_AT_ONCE) {
+    signal?.throwIfAborted();
+    const rows = take(start, Math.min(targets.length, start + ASKED_AT_ONCE));
+    const answered = await askKernel(algebra, readout, await expander.expand(algebra, rows));
+    values.set(answered.logits.values, start * columns);
+    background.set(answered.background, start);
+    await nextTick();
+  }
+  return { logits: { rows: targets.length, columns, values }, background };
+}
+
 /** The density that answers. */
 async function fitAll(
   context: FitContext,
   expander: FeatureMapper,
   scatter: ClassScatter,
-  { fit, calibrating }: CalibrationSplit,
+  { calibrating, all }: CalibrationSplit,
 ): Promise<KernelReadout> {
   const { algebra, statistics, signal } = context;
   const options = { classes: statistics.labels.length, signal };
   const added = await scatterOf(algebra, expander, calibrating, options);
   const joined = await joinScatter(algebra, scatter, added);
-  return await fitDensity(context, expander, joined, joinTargeted(fit, calibrating));
+  return await fitDensity(context, expander, joined, all);
 }

@@ -11,6 +11,7 @@ import { Detectors } from "../rejection/detectors.ts";
 import type { OutOfScopeDetector } from "../rejection/outOfScope.ts";
 import { auroc, falsePositiveRateAt95 } from "../rejection/rejection.ts";
 import type { FittedRouter, FitWatch } from "../routers/fit.ts";
+import { defaultTextKind, immediateKind } from "../routers/members.ts";
 import { contributionsOf } from "../statistics/classRows.ts";
 import { type ClassStatistics, withRoles } from "../statistics/statistics.ts";
 import { labelledItems } from "../taskTypes/taskChecks.ts";
@@ -63,10 +64,12 @@ abstract class ClassRouting<E extends EncodedItems> implements TaskRouting<E, Te
     this.reader = reader;
     this.settings = settings;
     this.texts = texts;
-    this.fits = new StatisticsFits(reader, settings, {
+    const kind = settings.kind === "auto" ? defaultTextKind : settings.kind;
+    const fitted = { ...settings, kind };
+    this.fits = new StatisticsFits(reader, fitted, {
       classPrior: "uniform",
-      // Right on few rows and on many, and fitted while one waits.
-      defaultKind: () => "kernel-discriminant",
+      // Somebody waits for it.
+      defaultKind: () => immediateKind(defaultTextKind),
     });
     this.detectors = new Detectors(this.fits.fitter);
   }

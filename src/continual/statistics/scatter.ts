@@ -4,7 +4,7 @@
  * that it takes a third of the time of exact sums. A function of the rows alone, whatever the order in which tasks came.
  */
 import { setImmediate as nextTick } from "node:timers/promises";
-import type { Algebra } from "../../linalg/algebra.ts";
+import type { Algebra, Matrix32 } from "../../linalg/algebra.ts";
 import type { FixedRows } from "../types.ts";
 import { EXACT_ROWS, type FeatureMapper } from "./featureMaps.ts";
 import { addSecond } from "./totals.ts";
@@ -22,9 +22,10 @@ export interface ClassScatter {
 
 /** Rows by class, each class's in an order of their own. */
 export interface OrderedRows {
-  readonly rows: FixedRows;
   /** (n): rising. */
   readonly targets: Int32Array;
+  /** Rows [start, end). */
+  take(start: number, end: number): FixedRows;
 }
 
 /** What scatter is counted with. */
@@ -33,20 +34,18 @@ export interface ScatterOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Calls for each chunk of expanded rows. */
-async function eachChunk(
+/** Calls for each chunk of expanded rows, which are the caller's own. */
+export async function eachChunk(
   algebra: Algebra,
   expander: FeatureMapper,
-  { rows, targets }: OrderedRows,
+  { targets, take }: OrderedRows,
   signal: AbortSignal | undefined,
-  visit: (values: Float32Array, targets: Int32Array) => Promise<void> | void,
+  visit: (expanded: Matrix32, targets: Int32Array, start: number) => Promise<void> | void,
 ): Promise<void> {
-  const { width, values } = rows;
-  for (let start = 0; start < rows.rows; start += EXACT_ROWS) {
+  for (let start = 0; start < targets.length; start += EXACT_ROWS) {
     signal?.throwIfAborted();
-    const end = Math.min(rows.rows, start + EXACT_ROWS);
-    const own = { rows: end - start, width, values: values.subarray(start * width, end * width) };
-    await visit((await expander.expand(algebra, own)).values, targets.subarray(start, end));
+    const end = Math.min(targets.length, start + EXACT_ROWS);
+    await visit(await expander.expand(algebra, take(start, end)), targets.subarray(start, end), start);
     await nextTick();
   }
 }
@@ -61,14 +60,14 @@ export async function scatterOf(
   const { size } = expander;
   const counts = new Float64Array(classes);
   const sums = new Float64Array(classes * size);
-  await eachChunk(algebra, expander, ordered, signal, (values, targets) => {
+  await eachChunk(algebra, expander, ordered, signal, ({ values }, targets) => {
     for (const [row, target] of targets.entries()) {
       counts[target]! += 1;
       for (let i = 0; i < size; i++) sums[target * size + i]! += values[row * size + i]!;
     }
   });
   const within = new Float64Array(size * size);
-  await eachChunk(algebra, expander, ordered, signal, async (values, targets) => {
+  await eachChunk(algebra, expander, ordered, signal, async ({ values }, targets) => {
     for (const [row, target] of targets.entries())
       for (let i = 0; i < size; i++) values[row * size + i]! -= sums[target * size + i]! / counts[target]!;
     const residuals = { rows: targets.length, columns: size, values };
@@ -79,6 +78,7 @@ export async function scatterOf(
 
 /**
  * Of two sets of rows together: the scatters, and for every class that both have n·n′/(n + n′)·(m − m′)(m − m′)ᵀ.
+ * @param a its `within` becomes the sum's
  */
 export async function joinScatter(algebra: Algebra, a: ClassScatter, b: ClassScatter): Promise<ClassScatter> {
   const { size } = a;
@@ -90,14 +90,15 @@ export async function joinScatter(algebra: Algebra, a: ClassScatter, b: ClassSca
     for (let i = 0; i < size; i++)
       between[row * size + i] = root * (a.sums[c * size + i]! / n - b.sums[c * size + i]! / m);
   }
-  const within = Float64Array.from(a.within, (value, place) => value + b.within[place]!);
+  const { within } = a;
+  for (let place = 0; place < within.length; place++) within[place]! += b.within[place]!;
   const moments = { layout: "square", second: within } as const;
   if (both.length > 0)
     await addSecond(algebra, moments, { rows: both.length, columns: size, values: between }, true);
   return {
     size,
-    counts: Float64Array.from(a.counts, (count, c) => count + b.counts[c]!),
-    sums: Float64Array.from(a.sums, (sum, place) => sum + b.sums[place]!),
+    counts: a.counts.map((count, c) => count + b.counts[c]!),
+    sums: a.sums.map((sum, place) => sum + b.sums[place]!),
     within,
   };
 }
