@@ -3,11 +3,12 @@
  * Fitting kinds that rest on a kernel density of every class: the density alone, or with networks beside it, which count for
  * as much as rows that calibrate say beyond chance.
  */
+import { setImmediate as nextTick } from "node:timers/promises";
 import type { Matrix } from "../../linalg/algebra.ts";
 import type { FeatureMapper } from "../statistics/featureMaps.ts";
 import type { Totals } from "../statistics/totals.ts";
 import type { ChosenMember, FitContext } from "./fitContext.ts";
-import { type CalibrationSplit, calibrationSplit, trainingRows } from "./heldOut.ts";
+import { type CalibrationSplit, calibrationSplit, type RowList } from "./heldOut.ts";
 import { fitDensity } from "./kernelFit.ts";
 import { type DensitySpec, expansionOf, type NetworkMember } from "./members.ts";
 import { fitNetwork, networkOf } from "./networkFit.ts";
@@ -52,9 +53,10 @@ async function trainNetworks(
     const { expansion, rng } = networkOf(context, member);
     const expander = context.expander(expansion);
     const readout = await fitNetwork(context, expander, fit, rng);
-    const asked = await expander.expand(algebra, calibrating.rows);
+    const { targets, take } = calibrating;
+    const asked = await expander.expand(algebra, take(0, targets.length));
     const logits = await askNetwork(algebra, readout, asked);
-    const beta = fitInverseTemperature(logits, calibrating.targets);
+    const beta = fitInverseTemperature(logits, targets);
     trained.push({ network: { type: "network", expansion, readout, beta, weight: member.weight }, logits });
   }
   return trained;
@@ -125,21 +127,20 @@ export async function chooseDensity(
   context: FitContext,
   { kernel, networks }: DensitySpec,
 ): Promise<ChosenMember<DensityMember>> {
-  const { algebra, statistics } = context;
+  const { algebra, statistics, signal } = context;
   const split = calibrationSplit(statistics);
   const { fit, calibrating } = split;
   const { targets } = calibrating;
   const expansion = expansionOf(kernel, statistics.constants);
   const expander = context.expander(expansion);
-  const { labels } = statistics;
   const totals = await roundedTotals(context, expander, calibrating);
-  const scatter = await scatterOf(algebra, expander, totals.fit, fit, labels);
+  const scatter = await scatterOf(context, expander, totals.fit, fit);
   // Networks learn nothing from classes that they hardly see, and count for nothing without evidence.
   const known = [...scatter.counts.keys()].filter((c) => scatter.counts[c]! >= ROWS_FOR_NETWORKS);
   const trained =
     known.length < 2 || targets.length === 0 ? [] : await trainNetworks(context, split, networks);
   const held = await fitDensity(context, expander, scatter, fit);
-  const density = await askKernel(algebra, held, await expander.expand(algebra, calibrating.rows));
+  const density = await askAll(context, expander, held, calibrating);
   const found = weigh(density, trained, known, scatter.counts, targets);
   const { beta, mixture, logits } = found;
   const overall = mixture.share === 0 ? 1 : calibrate(logits, targets);
@@ -149,10 +150,10 @@ export async function chooseDensity(
     logits,
     beta: overall,
     weight: 1,
-    calibrating,
+    calibrating: { rows: calibrating.take(0, targets.length), targets },
     finish: async () => ({
       type: "density",
-      kernel: fitted(targets.length === 0 ? held : await fitAll(context, expander, totals.all)),
+      kernel: fitted(targets.length === 0 ? held : await fitAll(context, expander, totals.all, split.all)),
       networks: found.networks,
       mixture,
       unknown: found.unknown,
@@ -163,10 +164,36 @@ export async function chooseDensity(
   };
 }
 
+/** Rows that are compared at once with all that a density keeps. */
+const ASKED_AT_ONCE = 256;
+
+/** What a density says of rows, a part at a time: products with all kept rows are large. */
+async function askAll(
+  { algebra, signal }: FitContext,
+  expander: FeatureMapper,
+  readout: KernelReadout,
+  { targets, take }: RowList,
+): Promise<KernelAnswer> {
+  const columns = readout.bias.length;
+  const values = new Float64Array(targets.length * columns);
+  const background = new Float64Array(targets.length);
+  for (let start = 0; start < targets.length; start += ASKED_AT_ONCE) {
+    signal?.throwIfAborted();
+    const rows = take(start, Math.min(targets.length, start + ASKED_AT_ONCE));
+    const answered = await askKernel(algebra, readout, await expander.expand(algebra, rows));
+    values.set(answered.logits.values, start * columns);
+    background.set(answered.background, start);
+    await nextTick();
+  }
+  return { logits: { rows: targets.length, columns, values }, background };
+}
+
 /** The density that answers. */
-async function fitAll(context: FitContext, expander: FeatureMapper, totals: Totals): Promise<KernelReadout> {
-  const { algebra, statistics } = context;
-  const rows = trainingRows(statistics, "all");
-  const scatter = await scatterOf(algebra, expander, totals, rows, statistics.labels);
-  return await fitDensity(context, expander, scatter, rows);
+async function fitAll(
+  context: FitContext,
+  expander: FeatureMapper,
+  totals: Totals,
+  all: RowList,
+): Promise<KernelReadout> {
+  return await fitDensity(context, expander, await scatterOf(context, expander, totals, all), all);
 }

@@ -167,13 +167,22 @@ const FEW_HELD_OUT = 512;
 /** Rows that calibrate, at most: so that those that remain can be fitted to. */
 const MOST_CALIBRATING = 1536;
 
-/** Rows that calibrate a fit, and those that it is made of: by label, then by hash. */
-export interface CalibrationSplit {
-  readonly fit: TargetedRows;
-  readonly calibrating: TargetedRows;
+/** Rows by label, then by hash, that are copied a part at a time. */
+export interface RowList {
+  /** (n): the class of each, rising. */
+  readonly targets: Int32Array;
+  /** Rows [start, end). */
+  take(start: number, end: number): FixedRows;
 }
 
-/** The labels and hashes of rows, largest part of the held-out ones that calibrates. */
+/** Rows that calibrate a fit, those that it is made of, and both together. */
+export interface CalibrationSplit {
+  readonly fit: RowList;
+  readonly calibrating: RowList;
+  readonly all: RowList;
+}
+
+/** Those of the held-out rows that calibrate. */
 function calibratingRows(heldOut: readonly HashedRow[]): readonly HashedRow[] {
   const count =
     heldOut.length < FEW_HELD_OUT
@@ -208,13 +217,24 @@ export function calibrationSplit(statistics: ClassStatistics): CalibrationSplit 
     [...fit, ...heldOut.filter((row) => !calibrating.has(row))].sort(compareRows),
   );
   const held = parts.map(({ heldOut }) => heldOut.filter((row) => calibrating.has(row)));
-  return { fit: targeted(fitted, constants.width), calibrating: targeted(held, constants.width) };
+  const all = parts.map(({ fit, heldOut }) => [...fit, ...heldOut].sort(compareRows));
+  const { width } = constants;
+  return { fit: listOf(fitted, width), calibrating: listOf(held, width), all: listOf(all, width) };
 }
 
 /** @param byClass rows of each class, in the order of the labels */
-function targeted(byClass: readonly (readonly HashedRow[])[], width: number): TargetedRows {
+function listOf(byClass: readonly (readonly HashedRow[])[], width: number): RowList {
+  const rows = byClass.flat();
   return {
-    rows: rowsOf(byClass.flat(), width),
     targets: Int32Array.from(byClass.flatMap((own, place) => own.map(() => place))),
+    take: (start, end) => rowsOf(rows.slice(start, end), width),
+  };
+}
+
+/** Rows that lie together already. */
+export function toRowList({ rows: { width, values }, targets }: TargetedRows): RowList {
+  return {
+    targets,
+    take: (start, end) => ({ rows: end - start, width, values: values.subarray(start * width, end * width) }),
   };
 }

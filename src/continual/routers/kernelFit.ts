@@ -1,16 +1,14 @@
 // Dimensions: n rows, F features read, K directions, C classes.
 /** Fitting a kernel density of every class in the directions in which classes differ: no iterations, no grid. */
-import { setImmediate as nextTick } from "node:timers/promises";
 import type { Algebra, Matrix, Matrix32 } from "../../linalg/algebra.ts";
 import { type CholeskyFactor, factorize, solveLower, solveUpper } from "../../linalg/cholesky.ts";
 import { symmetricEigen } from "../../linalg/symmetricEigen.ts";
 import type { FeatureMapper } from "../statistics/featureMaps.ts";
-import { takeRows } from "../statistics/fixedRows.ts";
 import type { FitContext } from "./fitContext.ts";
-import type { TargetedRows } from "./heldOut.ts";
-import { shrink } from "./readouts/closedForm.ts";
+import type { RowList } from "./heldOut.ts";
+import { shrinkInPlace } from "./readouts/closedForm.ts";
 import { type KernelReadout, project } from "./readouts/kernelModel.ts";
-import type { ClassScatter } from "./scatter.ts";
+import { type ClassScatter, eachChunk } from "./scatter.ts";
 
 /** Rows of a class that are kept, those of the smallest hashes: so that an answer's cost has a bound. */
 const MOST_ROWS = 512;
@@ -22,8 +20,6 @@ const ENOUGH_CLASSES = 20;
 const MISSED_ROWS = 10;
 /** Where no class varies, classes are taken to vary by this share of what all rows do. */
 const GUESSED_SHARE = 0.1;
-/** Rows projected at once. */
-const CHUNK = 1024;
 /** Directions along which class means differ by less, of the most, are rounding. */
 const NEGLIGIBLE = 1e-9;
 
@@ -48,15 +44,17 @@ async function metricOf({ algebra, signal }: FitContext, scatter: ClassScatter):
   const { size, counts } = scatter;
   const rows = counts.reduce((sum, count) => sum + count, 0);
   let free = rows - counts.length;
-  let covariance = scatter.within;
-  if (free < 1 || !covariance.some((value) => value !== 0)) {
+  let moments = scatter.within;
+  let unit = 1 / free;
+  if (free < 1 || !moments.some((value) => value !== 0)) {
     free = Math.max(1, rows - 1);
-    covariance = await betweenScatter(algebra, scatter);
-    for (let i = 0; i < covariance.length; i++) covariance[i]! *= GUESSED_SHARE;
+    moments = await betweenScatter(algebra, scatter);
+    unit = GUESSED_SHARE / free;
   }
-  const unbiased = covariance.map((value) => value / free);
-  const shrunk = shrink(unbiased, size, oracleShrinkage(unbiased, size, free));
-  return await factorize(algebra, shrunk, size, { what: "router kernel-discriminant", signal });
+  const covariance = moments.slice();
+  for (let i = 0; i < covariance.length; i++) covariance[i]! *= unit;
+  shrinkInPlace(covariance, size, oracleShrinkage(covariance, size, free));
+  return await factorize(algebra, covariance, size, { what: "router kernel-discriminant", signal });
 }
 
 /** Σ_c n_c (m_c − m)(m_c − m)ᵀ about the mean of all rows, (F, F). */
@@ -135,75 +133,77 @@ async function directionsOf(context: FitContext, scatter: ClassScatter): Promise
   const directions = await spanOf(algebra, takeCentred(whitened, chosen));
   const { columns } = directions;
   if (columns === 0)
-    return { projection: { rows: 0, columns: size, values: new Float64Array() }, offset: new Float64Array() };
+    return { projection: { rows: 0, columns: size, values: new Float32Array() }, offset: new Float64Array() };
   const projection = transposed(await solveUpper(algebra, factor, directions));
-  const middle = { rows: 1, columns: size, values: centre };
-  const offset = await algebra.product(middle, projection, "second");
-  return { projection, offset: offset.values };
+  const offset = new Float64Array(columns);
+  for (let k = 0; k < columns; k++)
+    for (let i = 0; i < size; i++) offset[k]! += centre[i]! * projection.values[k * size + i]!;
+  return { projection, offset };
 }
 
-function transposed({ rows, columns, values }: Matrix): Matrix {
-  const turned = new Float64Array(values.length);
+function transposed({ rows, columns, values }: Matrix): Matrix32 {
+  const turned = new Float32Array(values.length);
   for (let i = 0; i < rows; i++)
     for (let j = 0; j < columns; j++) turned[j * rows + i] = values[i * columns + j]!;
   return { rows: columns, columns: rows, values: turned };
 }
 
-/** The rows that a density keeps, and where each class's begin. */
-function keptRows({ rows, targets }: TargetedRows, classes: number) {
-  const counts = new Int32Array(classes);
-  const chosen: number[] = [];
-  for (const [row, target] of targets.entries()) {
-    if (counts[target]! >= MOST_ROWS) continue;
-    counts[target]! += 1;
-    chosen.push(row);
-  }
+/** The places of the rows that a density keeps, and where each class's begin. */
+function keptRows(targets: Int32Array, classes: number) {
   const starts = new Int32Array(classes + 1);
-  for (let c = 0; c < classes; c++) starts[c + 1] = starts[c]! + counts[c]!;
-  return { rows: takeRows(rows, chosen), starts };
+  const kept: number[] = [];
+  let [own, before] = [0, -1];
+  for (const [row, target] of targets.entries()) {
+    own = target === before ? own + 1 : 1;
+    before = target;
+    if (own > MOST_ROWS) continue;
+    kept.push(row);
+    starts[target + 1]! += 1;
+  }
+  for (let c = 0; c < classes; c++) starts[c + 1]! += starts[c]!;
+  return { kept, starts };
 }
 
 async function projectRows(
   { algebra, signal }: FitContext,
   expander: FeatureMapper,
   directions: Directions,
-  rows: TargetedRows["rows"],
+  { targets, take }: RowList,
+  kept: readonly number[],
 ): Promise<Matrix32> {
   const columns = directions.projection.rows;
-  const values = new Float32Array(rows.rows * columns);
-  for (let start = 0; columns > 0 && start < rows.rows; start += CHUNK) {
-    signal?.throwIfAborted();
-    const end = Math.min(rows.rows, start + CHUNK);
-    const own = {
-      ...rows,
-      rows: end - start,
-      values: rows.values.subarray(start * rows.width, end * rows.width),
-    };
-    const expanded = await expander.expand(algebra, own);
-    values.set((await project(algebra, directions, expanded)).values, start * columns);
-    await nextTick();
-  }
-  return { rows: rows.rows, columns, values };
+  const values = new Float32Array(kept.length * columns);
+  let place = 0;
+  const chosen = new Set(kept);
+  await eachChunk(algebra, expander, { targets, take }, signal, async (expanded, _, start) => {
+    const projected = await project(algebra, directions, expanded);
+    for (let row = 0; row < projected.rows; row++) {
+      if (!chosen.has(start + row)) continue;
+      values.set(projected.values.subarray(row * columns, (row + 1) * columns), place);
+      place += columns;
+    }
+  });
+  return { rows: kept.length, columns, values };
 }
 
 /**
  * Fits a density of every class.
  * @param scatter of the rows
- * @param targeted the rows, in the order of {@link trainingRows}
+ * @param rows by label, then by hash
  */
 export async function fitDensity(
   context: FitContext,
   expander: FeatureMapper,
   scatter: ClassScatter,
-  targeted: TargetedRows,
+  rows: RowList,
 ): Promise<KernelReadout> {
   const directions = await directionsOf(context, scatter);
   const { counts } = scatter;
-  const kept = keptRows(targeted, counts.length);
+  const { kept, starts } = keptRows(rows.targets, counts.length);
   const bias = Float64Array.from(counts, (count) => Math.log(1 + MISSED_ROWS / count));
-  const rows = await projectRows(context, expander, directions, kept.rows);
+  const projected = await projectRows(context, expander, directions, rows, kept);
   const spread = await spreadOf(context, directions, scatter);
-  return { ...directions, spread, rows, starts: kept.starts, bias };
+  return { ...directions, spread, rows: projected, starts, bias };
 }
 
 /**
@@ -217,7 +217,8 @@ async function spreadOf(
 ): Promise<Float64Array> {
   const { counts } = scatter;
   if (projection.rows === 0) return new Float64Array();
-  const { rows, columns, values } = await algebra.product(projection, centredMeans(meansOf(scatter)).means); // (K, C)
+  const wide = { ...projection, values: new Float64Array(projection.values) };
+  const { rows, columns, values } = await algebra.product(wide, centredMeans(meansOf(scatter)).means); // (K, C)
   const noise = counts.reduce((sum, count) => sum + 1 / count, 0) / columns;
   return Float64Array.from({ length: rows }, (_, k) => {
     let squares = 0;

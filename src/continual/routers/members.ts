@@ -140,6 +140,24 @@ export const routerMembers = new Registry<BuiltInRouterKind, readonly MemberSpec
   ["auto", "newlora", "newlora-frozen"],
 );
 
+/** The kind of routers of texts where none is named, and what `auto` names for them: once it is consolidated. */
+export const defaultTextKind: RouterKind = "stacking";
+
+/** Closed forms and what is as quick: a change waits for their fit. */
+const quickKinds: ReadonlySet<string> = new Set<BuiltInRouterKind>([
+  "nearest-mean",
+  "lda",
+  "kernel-discriminant",
+]);
+
+/**
+ * The kind that answers at once while one of `kind` is fitted: itself where its fit is quick, and for all others
+ * `kernel-discriminant`.
+ */
+export function immediateKind(kind: RouterKind): RouterKind {
+  return quickKinds.has(kind) ? kind : "kernel-discriminant";
+}
+
 const memberTypesThatLearnPriors: { readonly [T in MemberSpec["type"]]: boolean } = {
   closed: false,
   density: false,

@@ -134,7 +134,7 @@ function encodeKernel(
   tensors: Map<string, HostTensor>,
 ): z.infer<typeof kernelSchema> {
   const { projection, offset, spread, rows, starts, bias } = readout;
-  tensors.set(`${prefix}/projection`, float64(projection.values, [projection.rows, projection.columns]));
+  tensors.set(`${prefix}/projection`, float32(projection.values, [projection.rows, projection.columns]));
   tensors.set(`${prefix}/offset`, float64(offset, [offset.length]));
   tensors.set(`${prefix}/spread`, float64(spread, [spread.length]));
   tensors.set(`${prefix}/rows`, float32(rows.values, [rows.rows, rows.columns]));
@@ -244,7 +244,7 @@ function decodeKernel(
 ): KernelReadout {
   const [directions = 0, features = 0] = tensor("projection")?.dims ?? [];
   const [kept = 0] = tensor("rows")?.dims ?? [];
-  const projection = doubles(tensor("projection"), [directions, features], `${prefix}/projection`);
+  const projection = singles(tensor("projection"), [directions, features], `${prefix}/projection`);
   const rows = singles(tensor("rows"), [kept, directions], `${prefix}/rows`);
   const starts = Int32Array.from(doubles(tensor("starts"), [columns + 1], `${prefix}/starts`));
   if (

@@ -5,15 +5,12 @@
  * less to a covariance than shrinkage does.
  */
 import { setImmediate as nextTick } from "node:timers/promises";
-import type { Algebra } from "../../linalg/algebra.ts";
-import { type FeatureMapper, ROUNDED_STEP } from "../statistics/featureMaps.ts";
+import type { Algebra, Matrix32 } from "../../linalg/algebra.ts";
+import { EXACT_ROWS, type FeatureMapper, ROUNDED_STEP } from "../statistics/featureMaps.ts";
 import { accumulate, cloneTotals, type Totals } from "../statistics/totals.ts";
 import type { FitContext } from "./fitContext.ts";
-import type { TargetedRows } from "./heldOut.ts";
+import type { RowList } from "./heldOut.ts";
 import { withinCovariance } from "./readouts/closedForm.ts";
-
-/** Rows read at once. */
-const CHUNK = 1024;
 
 /** Counts and sums of classes, and the scatter within all of them. */
 export interface ClassScatter {
@@ -26,60 +23,70 @@ export interface ClassScatter {
   readonly within: Float64Array;
 }
 
+/** Calls for each chunk of expanded rows, which are the caller's own. */
+export async function eachChunk(
+  algebra: Algebra,
+  expander: FeatureMapper,
+  { targets, take }: RowList,
+  signal: AbortSignal | undefined,
+  visit: (expanded: Matrix32, targets: Int32Array, start: number) => Promise<void> | void,
+): Promise<void> {
+  for (let start = 0; start < targets.length; start += EXACT_ROWS) {
+    signal?.throwIfAborted();
+    const end = Math.min(targets.length, start + EXACT_ROWS);
+    await visit(await expander.expand(algebra, take(start, end)), targets.subarray(start, end), start);
+    await nextTick();
+  }
+}
+
 /** Second moments of all rows, and of those that do not calibrate; features rounded. */
 export interface RoundedTotals {
   readonly all: Totals;
   readonly fit: Totals;
 }
 
-/** Takes those of all rows on from the fit before, and takes away the rows that calibrate. */
+/** Goes on from the totals of the fit before, and takes away the rows that calibrate. */
 export async function roundedTotals(
   context: FitContext,
   expander: FeatureMapper,
-  calibrating: TargetedRows,
+  calibrating: RowList,
 ): Promise<RoundedTotals> {
   const { algebra, statistics, signal } = context;
   const rounded = context.expander({ ...expander.expansion, kind: "rounded" });
   const all = await context.totals(rounded, rounded.size, true, "all");
   const fit = cloneTotals(all);
-  await accumulate(algebra, rounded, fit, labelledParts(calibrating, statistics.labels), -1, signal);
+  await accumulate(algebra, rounded, fit, byClass(calibrating, statistics.labels), -1, signal);
   return { all, fit };
 }
 
-function* labelledParts({ rows, targets }: TargetedRows, labels: readonly string[]) {
-  const { width, values } = rows;
+function* byClass({ targets, take }: RowList, labels: readonly string[]) {
   for (let start = 0, end = 0; start < targets.length; start = end) {
     while (end < targets.length && targets[end] === targets[start]) end += 1;
-    const own = { rows: end - start, width, values: values.subarray(start * width, end * width) };
-    yield { label: labels[targets[start]!]!, rows: own };
+    yield { label: labels[targets[start]!]!, rows: take(start, end) };
   }
 }
 
 /**
  * @param totals of the rows, their features rounded
- * @param targeted the rows
+ * @param rows by label
  */
 export async function scatterOf(
-  algebra: Algebra,
+  { algebra, statistics: { labels }, signal }: FitContext,
   expander: FeatureMapper,
   totals: Totals,
-  { rows, targets }: TargetedRows,
-  labels: readonly string[],
+  rows: RowList,
 ): Promise<ClassScatter> {
   const { size } = expander;
   const counts = new Float64Array(labels.length);
   const sums = new Float64Array(labels.length * size);
-  for (let start = 0; start < rows.rows; start += CHUNK) {
-    const end = Math.min(rows.rows, start + CHUNK);
-    const own = rows.values.subarray(start * rows.width, end * rows.width);
-    const { values } = await expander.expand(algebra, { ...rows, rows: end - start, values: own });
-    for (const [row, target] of targets.subarray(start, end).entries()) {
+  await eachChunk(algebra, expander, rows, signal, ({ values }, targets) => {
+    for (const [row, target] of targets.entries()) {
       counts[target]! += 1;
       for (let i = 0; i < size; i++) sums[target * size + i]! += values[row * size + i]!;
     }
-    await nextTick();
-  }
-  const covariance = await withinCovariance(algebra, totals, labels);
+  });
+  const within = await withinCovariance(algebra, totals, labels);
   const scale = totals.rows * ROUNDED_STEP ** 2;
-  return { size, counts, sums, within: covariance.map((value) => value * scale) };
+  for (let i = 0; i < within.length; i++) within[i]! *= scale;
+  return { size, counts, sums, within };
 }

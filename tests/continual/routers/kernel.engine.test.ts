@@ -57,7 +57,7 @@ describe("a kernel density", () => {
       [3, 2],
     ];
     const readout = {
-      projection: { rows: 2, columns: 2, values: Float64Array.of(2, 1, 0, 1) },
+      projection: { rows: 2, columns: 2, values: Float32Array.of(2, 1, 0, 1) },
       offset: Float64Array.of(0.5, 0),
       spread: Float64Array.of(4, 1.5),
       rows: { rows: 3, columns: 2, values: Float32Array.from(kept.flat()) },

@@ -5,7 +5,7 @@ import type { Algebra, Matrix, Matrix32 } from "../../../linalg/algebra.ts";
 /** A fitted density. */
 export interface KernelReadout {
   /** (K, F): directions of unit variance within classes. */
-  readonly projection: Matrix;
+  readonly projection: Matrix32;
   /** (K), of the mean of all rows; taken away from what is projected. */
   readonly offset: Float64Array;
   /** (K): 1 + ψ, the variance of texts of any class along each direction: 1 within classes, ψ between them. */
@@ -21,19 +21,20 @@ export interface KernelReadout {
 /** h², the square of the kernel's width; directions have variance 1. */
 export const SQUARED_WIDTH = 10;
 
+/** What lies further below the largest exponent adds less to a sum than float64 rounds away. */
+const NEGLIGIBLE = -40;
+
 /** Where rows lie along the directions. @param expanded (n, F) @returns (n, K) */
 export async function project(
   algebra: Algebra,
   { projection, offset }: Pick<KernelReadout, "projection" | "offset">,
   expanded: Matrix32,
 ): Promise<Matrix32> {
-  const { rows, columns, values } = await algebra.product(
-    { ...expanded, values: Float64Array.from(expanded.values) },
-    projection,
-    "second",
-  );
-  const places = Float32Array.from(values, (value, at) => value - offset[at % columns]!);
-  return { rows, columns, values: places };
+  if (projection.rows === 0) return { rows: expanded.rows, columns: 0, values: new Float32Array() };
+  const { rows, columns, values } = await algebra.product32(expanded, projection, "second");
+  for (let start = 0; start < values.length; start += columns)
+    for (let k = 0; k < columns; k++) values[start + k]! -= offset[k]!;
+  return { rows, columns, values };
 }
 
 function squaredLengths({ rows, columns, values }: Matrix32): Float64Array {
@@ -64,6 +65,18 @@ function backgroundOf(spread: Float64Array, { rows, columns, values }: Matrix32)
   });
 }
 
+/** log mean_i exp(x_i) over [start, end). */
+function logMean(exponents: Float64Array, start: number, end: number): number {
+  let largest = Number.NEGATIVE_INFINITY;
+  for (let i = start; i < end; i++) if (exponents[i]! > largest) largest = exponents[i]!;
+  let sum = 0;
+  for (let i = start; i < end; i++) {
+    const below = exponents[i]! - largest;
+    if (below > NEGLIGIBLE) sum += Math.exp(below);
+  }
+  return largest + Math.log(sum / (end - start));
+}
+
 /**
  * log mean_i exp(−|t − r_i|²/2h²) + bias over the rows r_i of each class (Parzen 1962), t the projected row.
  * @param expanded (n, F)
@@ -82,16 +95,13 @@ export async function askKernel(
   const asked = await project(algebra, readout, expanded);
   const products = await algebra.product32(asked, kept, "second"); // (n, N)
   const [own, other] = [squaredLengths(asked), squaredLengths(kept)];
-  for (let row = 0; row < expanded.rows; row++)
-    for (let c = 0; c < columns; c++) {
-      const [start, end] = [starts[c]!, starts[c + 1]!];
-      let nearest = Number.POSITIVE_INFINITY;
-      const distance = (i: number) =>
-        own[row]! + other[i]! - 2 * products.values[row * products.columns + i]!;
-      for (let i = start; i < end; i++) nearest = Math.min(nearest, distance(i));
-      let sum = 0;
-      for (let i = start; i < end; i++) sum += Math.exp((nearest - distance(i)) / (2 * SQUARED_WIDTH));
-      values[row * columns + c] = Math.log(sum / (end - start)) - nearest / (2 * SQUARED_WIDTH) + bias[c]!;
-    }
+  const exponents = new Float64Array(kept.rows);
+  for (let row = 0; row < expanded.rows; row++) {
+    const first = row * kept.rows;
+    for (let i = 0; i < exponents.length; i++)
+      exponents[i] = (2 * products.values[first + i]! - own[row]! - other[i]!) / (2 * SQUARED_WIDTH);
+    for (let c = 0; c < columns; c++)
+      values[row * columns + c] = logMean(exponents, starts[c]!, starts[c + 1]!) + bias[c]!;
+  }
   return { logits, background: backgroundOf(spread, asked) };
 }
