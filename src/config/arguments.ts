@@ -72,6 +72,7 @@ const calls = {
     options: optional({
       ...changing,
       ...place,
+      waitSeconds: z.number().min(0).optional(),
       create: z.looseObject({}).optional(),
       overrides: overrides.optional(),
     }),

@@ -25,16 +25,16 @@ import {
   Teachable,
 } from "../model/teachable.ts";
 import { manifestFile } from "../workspace/manifest.ts";
+import { inTurn } from "../workspace/queue.ts";
 import {
+  asStore,
   keptVersions,
   readPresent,
   readState,
   readStore,
-  routerFolder,
-  routerReader,
   type StoreManifest,
-  Workspace,
-} from "../workspace/workspace.ts";
+} from "../workspace/reading.ts";
+import { routerFolder, routerReader, Workspace, type WorkspaceOptions } from "../workspace/workspace.ts";
 import { recordOf, requireFinished } from "./adopted.ts";
 import { buildBeside, createStore, requireSettings, unionOf } from "./create.ts";
 
@@ -45,8 +45,24 @@ export interface StoreOptions {
   readonly overrides?: readonly Override[] | undefined;
   /** Where the backbone lies now; its hash must be the one that the store names. */
   readonly backbone?: string | undefined;
+  /** Seconds that a change waits for another process to end its own; default 10. */
+  readonly waitSeconds?: number | undefined;
   readonly onEvent?: ((event: ChangeEvent) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
+}
+
+/** How a change that needs no backbone waits for its turn. */
+export type WaitOptions = Pick<StoreOptions, "waitSeconds" | "onEvent" | "signal">;
+
+const defaultWaitSeconds = 10;
+
+function lockingOf({ waitSeconds = defaultWaitSeconds, onEvent, signal }: WaitOptions): WorkspaceOptions {
+  return {
+    elsewhere: false,
+    waitMs: waitSeconds * 1000,
+    signal,
+    onWait: (message) => onEvent?.({ type: "note", message }),
+  };
 }
 
 export type OpenRunOptions = Pick<StoreOptions, "backbone" | "signal">;
@@ -128,11 +144,17 @@ export class Store extends Teachable {
   readonly path: string;
   protected state: ModelState;
   private manifest: StoreManifest;
+  private readonly waitSeconds: number | undefined;
   private disposed = false;
 
-  private constructor(path: string, { model, manifest, state }: Opened) {
+  private constructor(
+    path: string,
+    { model, manifest, state }: Opened,
+    { waitSeconds }: Pick<StoreOptions, "waitSeconds">,
+  ) {
     super(model);
     this.path = path;
+    this.waitSeconds = waitSeconds;
     this.manifest = manifest;
     this.state = state;
   }
@@ -145,7 +167,7 @@ export class Store extends Teachable {
       if (existsSync(join(path, manifestFile))) await requireSettings(path, create, options.overrides);
       else await createStore(path, create, options);
     }
-    return new Store(path, await openFolder(path, options));
+    return new Store(path, await openFolder(path, options), options);
   }
 
   get version(): number {
@@ -216,7 +238,7 @@ export class Store extends Teachable {
   async rollback(version?: number): Promise<Change> {
     this.checkOpen();
     checkArguments("rollback", { version });
-    await rollbackStore(this.path, version);
+    await rollbackStore(this.path, version, { waitSeconds: this.waitSeconds });
     this.take(await readPresent(this.path, this.model));
     return { version: this.version };
   }
@@ -227,16 +249,25 @@ export class Store extends Teachable {
    */
   async purge(): Promise<Purged> {
     this.checkOpen();
-    return await purgeStore(this.path);
+    return await purgeStore(this.path, { waitSeconds: this.waitSeconds });
   }
 
   /** One change, from the newest version to the next one, which is seen from here on. */
-  protected async change<T extends object>(
+  protected change<T extends object>(
+    work: (state: ModelState, note: (message: string) => void) => Promise<Changed<T>>,
+    options: ChangeOptions,
+  ): Promise<T & Change> {
+    return inTurn(this.path, () => this.changeNow(work, options));
+  }
+
+  private async changeNow<T extends object>(
     work: (state: ModelState, note: (message: string) => void) => Promise<Changed<T>>,
     { signal, onEvent }: ChangeOptions,
   ): Promise<T & Change> {
+    signal?.throwIfAborted();
     await requireFinished(this.path);
-    await using workspace = await Workspace.open(this.path, { elsewhere: false });
+    const { waitSeconds } = this;
+    await using workspace = await Workspace.open(this.path, lockingOf({ waitSeconds, onEvent, signal }));
     const note = (message: string) => onEvent?.({ type: "note", message });
     const { brokenLock } = workspace;
     if (brokenLock !== undefined)
@@ -247,8 +278,8 @@ export class Store extends Teachable {
     signal?.throwIfAborted();
     // Before the commit: a crash in between costs a fit, and what is forgotten leaves no trace.
     await workspace.clearRouter();
-    await workspace.commit(state, change);
-    this.take({ manifest: await readStore(this.path), state });
+    // What is committed is seen as it is: from here on nothing may fail.
+    this.take({ manifest: asStore(await workspace.commit(state, change)), state });
     return { ...result, version: this.version };
   }
 
@@ -287,14 +318,19 @@ export class Store extends Teachable {
  * @param version default: the one before
  * @throws StoreError where there is no store, or no such version is kept
  */
-export async function rollbackStore(folder: string, version?: number): Promise<StoreManifest> {
+export async function rollbackStore(
+  folder: string,
+  version?: number,
+  options: WaitOptions = {},
+): Promise<StoreManifest> {
   const path = resolve(folder);
   // Asked first: a lock would make the folder that is missing look like one that is held.
   await readStore(path);
-  await using workspace = await Workspace.open(path, { elsewhere: false });
-  await workspace.clearRouter();
-  await workspace.rollback(version);
-  return await readStore(path);
+  return await inTurn(path, async () => {
+    await using workspace = await Workspace.open(path, lockingOf(options));
+    await workspace.clearRouter();
+    return asStore(await workspace.rollback(version));
+  });
 }
 
 /**
@@ -302,19 +338,21 @@ export async function rollbackStore(folder: string, version?: number): Promise<S
  * have kept of texts in the system's folder for caches. Makes no version; there is no way back.
  * @throws StoreError where there is no store, or another process is changing it
  */
-export async function purgeStore(folder: string): Promise<Purged> {
+export async function purgeStore(folder: string, options: WaitOptions = {}): Promise<Purged> {
   const path = resolve(folder);
   await requireFinished(path);
   const { backbone, store } = await readStore(path);
-  await using workspace = await Workspace.open(path, { elsewhere: false });
-  const deletedVersions = await keptVersions(path);
-  await workspace.purge();
-  return {
-    version: store.version,
-    deletedVersions,
-    deletedStates: await TrunkCache.clear({ backboneHash: backbone.hash }),
-    recordFiles: await recordOf(path),
-  };
+  return await inTurn(path, async () => {
+    await using workspace = await Workspace.open(path, lockingOf(options));
+    const deletedVersions = await keptVersions(path);
+    await workspace.purge();
+    return {
+      version: store.version,
+      deletedVersions,
+      deletedStates: await TrunkCache.clear({ backboneHash: backbone.hash }),
+      recordFiles: await recordOf(path),
+    };
+  });
 }
 
 /**

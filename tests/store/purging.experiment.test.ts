@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { TrunkCache } from "../../src/continual/passes/trunkCache.ts";
 import { describeStore } from "../../src/store/info.ts";
 import { openStore, purgeStore } from "../../src/store/store.ts";
-import { readStore } from "../../src/workspace/workspace.ts";
+import { readStore } from "../../src/workspace/reading.ts";
 import { temporaryFolder } from "../support/folders.ts";
 import { questions, statisticsOnly, workshop } from "../support/stores.ts";
 import { texts } from "../support/tinyStreams.ts";

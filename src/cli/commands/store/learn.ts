@@ -65,7 +65,7 @@ function readWish(words: readonly string[], flags: LearnFlags): Wish {
 async function levelOf(folder: string, { create, overrides = [] }: StoreOptions): Promise<RunLevel> {
   const { loadModelSettings, readModelSettings } = await import("../../../model/settings/settings.ts");
   if (create !== undefined) return (await loadModelSettings(create, "the store's settings", overrides)).level;
-  await (await import("../../../workspace/workspace.ts")).readStore(folder);
+  await (await import("../../../workspace/reading.ts")).readStore(folder);
   return (await readModelSettings(folder)).level;
 }
 
