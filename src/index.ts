@@ -1,4 +1,6 @@
 /** The public API of `accrete-lm`. */
+import "./runtime/telemetry.ts";
+
 export { type LoadedConfig, loadConfig, resolveConfig } from "./config/load.ts";
 export type { AppliedOverride, Override } from "./config/overrides.ts";
 export type { DeepReadonly, ModelConfig, ResolvedConfig } from "./config/schema.ts";

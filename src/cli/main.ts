@@ -1,4 +1,7 @@
 #!/usr/bin/env node
+// Before anything that may load the engine, here or in a worker.
+import "../runtime/telemetry.ts";
+
 import { realpathSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { CommanderError } from "commander";

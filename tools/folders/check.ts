@@ -152,6 +152,7 @@ const mayImport: ImportTable = {
   "cli/commands/tools": [...lower, ...model, "benchmark/prepare", "cli/terminal"],
   cli: [
     "core",
+    "runtime",
     "benchmark/prepare",
     "cli/terminal",
     "cli/commands",
