@@ -32,6 +32,7 @@ export {
   type ErrorDetails,
   GraphError,
   StoreError,
+  type StoreErrorCode,
 } from "./core/errors.ts";
 export type {
   AccuracyMatrix,
@@ -115,3 +116,6 @@ export {
   type StoreOptions,
 } from "./store/store.ts";
 export type { FitEvent } from "./train/trainer.ts";
+export { type BackedUp, backupFolder } from "./workspace/backup.ts";
+export { checkFolder, type FolderCheck, type Problem } from "./workspace/check.ts";
+export { type Repaired, type RepairOptions, repairFolder } from "./workspace/repair.ts";

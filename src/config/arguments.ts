@@ -80,6 +80,9 @@ const calls = {
   mergeStores: { first: name, second: name, out: name, options: optional(place) },
   openRun: { folder: name, options: optional(place) },
   describeStore: { folder: name },
+  checkFolder: { folder: name },
+  repairFolder: { folder: name, options: optional({ waitSeconds: z.number().min(0).optional() }) },
+  backupFolder: { folder: name, to: name, options: optional({}) },
   readRun: { folder: name },
   computeMetrics: {
     level: z.enum(["sentence", "word"]),

@@ -8,10 +8,10 @@ import { join } from "node:path";
 import { z } from "zod";
 import { CheckpointError, errorCode } from "../core/errors.ts";
 import { float32, type HostTensor, isFloat32 } from "../core/tensor.ts";
-import { decodeSafetensors, encodeSafetensors } from "../io/safetensors.ts";
+import { checkFinite, decodeSafetensors, encodeSafetensors } from "../io/safetensors.ts";
 import { poolingKinds, readsPooler } from "../nn/features.ts";
 import type { AdapterHost } from "./adapterMethod.ts";
-import { checkFinite, checkHead, listed, type Tensors } from "./checkpointChecks.ts";
+import { checkHead, listed, type Tensors } from "./checkpointChecks.ts";
 import type { TaskType } from "./checkpointConfig.ts";
 import {
   type AdapterConfig,
@@ -103,8 +103,8 @@ export function encodePeftFolder(saved: SavedAdapter): Map<string, Uint8Array> {
   const where = `adapter for ${saved.baseModel}`;
   checkAdapter(adapter, where);
   checkLabels(saved.labels, head, where);
-  for (const [name, { data }] of [...adapter.tensors, ...(head?.tensors ?? [])])
-    checkFinite(data, `${where}: ${name}`);
+  for (const [name, tensor] of [...adapter.tensors, ...(head?.tensors ?? [])])
+    checkFinite(tensor, `${where}: ${name}`);
   const wrapped = wrappedModel(saved, where);
   const { config, tensors } = encodeAdapter(saved, adapter, wrapped);
   const files = new Map<string, Uint8Array>();
@@ -185,7 +185,6 @@ function decodeFloats(bytes: Uint8Array, path: string): Tensors {
       throw new CheckpointError(
         `${path}: ${name}: expected float32, float16 or bfloat16, got ${tensor.dtype}`,
       );
-    checkFinite(tensor.data, `${path}: ${name}`);
     floats.set(name, tensor);
   }
   return floats;

@@ -121,16 +121,3 @@ export function checkHead(head: Head, where: string): number {
   checkTensors(head.tensors, new Map(Object.entries(headShapes[head.kind](classes, width))), where);
   return classes ?? 0;
 }
-
-/** @throws CheckpointError naming the first value that is not a finite number: it would make every answer one */
-export function checkFinite(values: Float32Array, where: string): void {
-  // A sum is finite where each is, but for overflow: only then each is looked at.
-  let sum = 0;
-  for (const value of values) sum += value;
-  if (Number.isFinite(sum)) return;
-  const at = values.findIndex((value) => !Number.isFinite(value));
-  if (at >= 0)
-    throw new CheckpointError(`${where}: value ${at} is ${values[at]}, not a finite number`, {
-      hint: "Restore the file from a copy, or learn the task anew.",
-    });
-}

@@ -12,7 +12,7 @@ import type { ForgetTarget } from "../model/forgetting.ts";
 import { merge } from "../model/merging.ts";
 import { openModel } from "../model/openModel.ts";
 import { loadBackbone } from "../model/settings/backbone.ts";
-import { readModelSettings, withDefaultRouter } from "../model/settings/settings.ts";
+import { withDefaultRouter } from "../model/settings/settings.ts";
 import type { ModelState } from "../model/state.ts";
 import {
   type AnswerOptions,
@@ -30,6 +30,7 @@ import {
   asStore,
   keptVersions,
   readPresent,
+  readSettings,
   readState,
   readStore,
   type StoreManifest,
@@ -126,8 +127,9 @@ interface Opened {
 }
 
 async function openFolder(path: string, options: StoreOptions): Promise<Opened> {
-  const loaded = await loadNamedBackbone(await readStore(path), options);
-  const settings = withDefaultRouter(await readModelSettings(path));
+  const begun = await readStore(path);
+  const settings = withDefaultRouter(await readSettings(path, begun));
+  const loaded = await loadNamedBackbone(begun, options);
   const model = await openModel(settings, loaded, { trunks: "memory" });
   try {
     return { model, ...(await readPresent(path, model)) };
@@ -218,7 +220,7 @@ export class Store extends Teachable {
     return await this.change(async (before) => {
       await requireFinished(where);
       const manifest = await readStore(where);
-      const settings = withDefaultRouter(await readModelSettings(where));
+      const settings = withDefaultRouter(await readSettings(where, manifest));
       const theirs = {
         settings,
         backbone: manifest.backbone,

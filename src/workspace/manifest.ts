@@ -62,6 +62,8 @@ const headerShape = {
   /** Absent in a store that began empty: what it learns comes bit by bit. */
   dataHash: hash.optional(),
   configHash: hash,
+  /** SHA-256 of the bytes of `config.resolved.yaml`; absent in folders of before it was kept. */
+  settingsFile: hash.optional(),
   seed: z.int().min(0),
   feature: z.strictObject({ pooling: z.enum(poolingKinds), normalize: z.boolean() }).readonly(),
 };
@@ -151,5 +153,6 @@ export function encodeManifest(manifest: Manifest, path: string): string {
     throw new StoreError(`${path}: is not written: nobody could read it again${whereOf(parsed.error)}`, {
       exitCode: 1,
     });
-  return `${JSON.stringify(manifest, null, 2)}\n`;
+  // In the schema's order: equal manifests give equal text, whoever made them.
+  return `${JSON.stringify(parsed.data, null, 2)}\n`;
 }

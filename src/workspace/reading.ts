@@ -5,6 +5,7 @@ import { CheckpointError, StoreError } from "../core/errors.ts";
 import { noteOnce } from "../core/notes.ts";
 import { sha256 } from "../io/hash.ts";
 import type { ContinualModel } from "../model/continualModel.ts";
+import { configFile, type ModelSettings, readModelSettings } from "../model/settings/settings.ts";
 import { emptyState, type ModelState, type TaskState } from "../model/state.ts";
 import { readTask } from "../model/taskFiles.ts";
 import { listFolder } from "./listing.ts";
@@ -99,6 +100,24 @@ export async function readVersion(folder: string, version: number): Promise<Stor
   throw new StoreError(`${folder}: version ${version} is not kept`, {
     hint: `It is at version ${now.store.version}; kept: ${kept.join(", ") || "none before it"}.`,
   });
+}
+
+/** SHA-256 of the settings' file; undefined where there is none. */
+export async function hashSettings(folder: string): Promise<string | undefined> {
+  return await readFile(join(folder, configFile)).then(sha256, () => undefined);
+}
+
+/**
+ * The settings of a folder as they were written when it was begun.
+ * @throws CheckpointError where they were changed since: what was learned with them would answer otherwise
+ */
+export async function readSettings(folder: string, { settingsFile }: Manifest): Promise<ModelSettings> {
+  const found = settingsFile === undefined ? undefined : await hashSettings(folder);
+  if (found !== undefined && found !== settingsFile)
+    throw new CheckpointError(`${join(folder, configFile)}: was changed since the folder was begun`, {
+      hint: `Restore it from a copy. Where the change is meant: accrete repair ${folder} takes it as it is now. A backbone that lies elsewhere is given with --backbone.`,
+    });
+  return await readModelSettings(folder);
 }
 
 /** What to do where a file that a manifest names is missing or damaged. */

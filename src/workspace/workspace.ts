@@ -30,6 +30,7 @@ import {
 } from "./manifest.ts";
 import {
   adopted,
+  hashSettings,
   keptVersions,
   placed,
   readVersion,
@@ -104,7 +105,9 @@ export class Workspace implements AsyncDisposable {
   async begin(header: ManifestHeader, change?: string): Promise<void> {
     const store =
       change === undefined ? {} : { store: { version: 1, change, time: new Date().toISOString() } };
-    await this.write({ schemaVersion: 1, ...header, tasks: [], ...store });
+    const settingsFile = await hashSettings(this.path);
+    const settings = settingsFile === undefined ? {} : { settingsFile };
+    await this.write({ schemaVersion: 1, ...header, ...settings, tasks: [], ...store });
   }
 
   /**

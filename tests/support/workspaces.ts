@@ -1,4 +1,6 @@
 /** Folders of states that no model learned. */
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import type { FileSystem } from "../../src/io/atomic.ts";
 import { readState, readStore } from "../../src/workspace/reading.ts";
 import { Workspace } from "../../src/workspace/workspace.ts";
@@ -7,8 +9,9 @@ import { header } from "./records.ts";
 import { anyModel, statisticsTask } from "./states.ts";
 
 /** An empty store in a folder that goes away with the test. */
-export async function begunStore(): Promise<string> {
+export async function begunStore(settings = "backbone: here\n"): Promise<string> {
   const folder = await temporaryFolder();
+  await writeFile(join(folder, "config.resolved.yaml"), settings);
   const { dataHash: _, ...own } = header;
   await using workspace = await Workspace.open(folder);
   await workspace.begin({ ...own, configHash: "d".repeat(64), seed: 1 }, "begun");

@@ -37,7 +37,12 @@ describe("versions", () => {
       expect(tasks).toHaveLength(count);
       for (const task of tasks) await verifiedTaskFolder(folder, task, "");
     }
-    expect((await readdir(folder)).sort()).toEqual(["adapters", manifestFile, "versions"]);
+    expect((await readdir(folder)).sort()).toEqual([
+      "adapters",
+      "config.resolved.yaml",
+      manifestFile,
+      "versions",
+    ]);
   });
 
   test("a state is read as it was committed, and a task that did not change is not written again", async () => {
@@ -162,7 +167,12 @@ describe("writers and readers", () => {
     await writeFolderAtomic(join(folder, "adapters", "half"), new Map([markOf("adapters/half")]));
     await addTask(folder, "two");
     expect((await readdir(join(folder, "adapters"))).sort()).toEqual(["one", "two"]);
-    expect((await readdir(folder)).sort()).toEqual(["adapters", manifestFile, "versions"]);
+    expect((await readdir(folder)).sort()).toEqual([
+      "adapters",
+      "config.resolved.yaml",
+      manifestFile,
+      "versions",
+    ]);
   });
 
   test("a change that cannot be written takes its files away again", async () => {
@@ -177,7 +187,12 @@ describe("writers and readers", () => {
     await expect(changing).rejects.toThrow("no room");
     expect(await namesIn(folder)).toEqual(["one"]);
     expect(await readdir(join(folder, "adapters"))).toEqual(["one"]);
-    expect((await readdir(folder)).sort()).toEqual(["adapters", manifestFile, "versions"]);
+    expect((await readdir(folder)).sort()).toEqual([
+      "adapters",
+      "config.resolved.yaml",
+      manifestFile,
+      "versions",
+    ]);
   });
 
   test("a folder without a store is refused, with the way to begin one", async () => {

@@ -1,4 +1,5 @@
 import type { ForgetTarget } from "../../../model/forgetting.ts";
+import type { ChangeEvent } from "../../../model/teachable.ts";
 import type { ForgottenInStore, Purged } from "../../../store/store.ts";
 import { UsageError } from "../../terminal/failure.ts";
 import { stoppable } from "../../terminal/stoppable.ts";
@@ -8,6 +9,7 @@ export interface ForgetFlags {
   readonly class?: string;
   readonly task?: string;
   readonly purge?: boolean;
+  readonly wait?: number;
   readonly backbone?: string;
   readonly json?: boolean;
 }
@@ -71,9 +73,13 @@ function toLines(forgotten: ForgottenInStore): string {
   return `${lines.join("\n")}\n`;
 }
 
-async function purge(folder: string, { json }: ForgetFlags, terminal: Terminal): Promise<void> {
+const onEventOf = (terminal: Terminal) => (event: ChangeEvent) => {
+  if (event.type === "note") terminal.err(`note: ${event.message}\n`);
+};
+
+async function purge(folder: string, { json, wait }: ForgetFlags, terminal: Terminal): Promise<void> {
   const { purgeStore } = await import("../../../store/store.ts");
-  const purged = await purgeStore(folder);
+  const purged = await purgeStore(folder, { waitSeconds: wait, onEvent: onEventOf(terminal) });
   terminal.out(json === true ? `${JSON.stringify(purged)}\n` : purgedLines(purged));
 }
 
@@ -83,8 +89,12 @@ export async function forgetCommand(folder: string, flags: ForgetFlags, terminal
   const { openStore } = await import("../../../store/store.ts");
   const elsewhere = flags.backbone === undefined ? {} : { backbone: flags.backbone };
   await stoppable("forget", async (signal) => {
-    await using store = await openStore(folder, { ...elsewhere, signal });
-    const forgotten = await store.forget(target, { purge: flags.purge === true, signal });
+    await using store = await openStore(folder, { ...elsewhere, waitSeconds: flags.wait, signal });
+    const forgotten = await store.forget(target, {
+      purge: flags.purge === true,
+      onEvent: onEventOf(terminal),
+      signal,
+    });
     terminal.out(flags.json === true ? `${JSON.stringify(forgotten)}\n` : toLines(forgotten));
   });
 }

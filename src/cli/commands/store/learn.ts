@@ -18,6 +18,7 @@ export interface LearnFlags {
   /** Begins the store where there is none; otherwise where the backbone lies now. */
   readonly backbone?: string;
   readonly set?: readonly string[];
+  readonly wait?: number;
   readonly json?: boolean;
   readonly quiet?: boolean;
 }
@@ -146,7 +147,7 @@ export async function learnCommand(
   try {
     const { openStore } = await import("../../../store/store.ts");
     const teach = await readLesson(wish, flags, await levelOf(folder, opening));
-    await using store = await openStore(folder, { ...opening, signal });
+    await using store = await openStore(folder, { ...opening, waitSeconds: flags.wait, signal });
     const learned = await teach(store, { onEvent, signal });
     progress.clear();
     report(learned, flags, terminal);

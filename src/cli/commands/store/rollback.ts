@@ -2,6 +2,7 @@ import type { Terminal } from "../../terminal/terminal.ts";
 
 export interface RollbackFlags {
   readonly to?: number;
+  readonly wait?: number;
   readonly json?: boolean;
 }
 
@@ -11,7 +12,12 @@ export async function rollbackCommand(
   terminal: Terminal,
 ): Promise<void> {
   const { rollbackStore } = await import("../../../store/store.ts");
-  const { store, tasks } = await rollbackStore(folder, flags.to);
+  const { store, tasks } = await rollbackStore(folder, flags.to, {
+    waitSeconds: flags.wait,
+    onEvent: (event) => {
+      if (event.type === "note") terminal.err(`note: ${event.message}\n`);
+    },
+  });
   const { version, change } = store;
   terminal.out(
     flags.json === true
