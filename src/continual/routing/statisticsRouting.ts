@@ -1,6 +1,7 @@
 /** What routing on statistics has in common for texts and words: constants, one fitter, the router's file. */
 import { z } from "zod";
 import { sha256, sha256Json } from "../../io/hash.ts";
+import { openSealed, sealJson } from "../../io/sealed.ts";
 import type { AdaptedBackbone } from "../passes/adaptedBackbone.ts";
 import { type FitOptions, type FittedRouter, type FitWatch, RouterFitter } from "../routers/fit.ts";
 import { hashAdapter } from "../statistics/adapterHash.ts";
@@ -164,7 +165,7 @@ export class StatisticsFits implements AsyncDisposable {
     };
     return new Map([
       [routerFile, bytes],
-      [routingFile, new TextEncoder().encode(`${JSON.stringify(summary, null, 2)}\n`)],
+      [routingFile, sealJson(summary)],
     ]);
   }
 
@@ -172,7 +173,7 @@ export class StatisticsFits implements AsyncDisposable {
   async open(tasks: readonly RoutedTask[], read: ReadFile) {
     const [json, bytes] = [await read(routingFile), await read(routerFile)];
     if (json === undefined || bytes === undefined) return undefined;
-    const parsed = summarySchema.safeParse(parseJson(json));
+    const parsed = summarySchema.safeParse(openSealed(json));
     if (!parsed.success) return undefined;
     const statistics = this.statistics(tasks);
     if (parsed.data.key !== this.keyOf(statistics) || parsed.data.router !== sha256(bytes)) return undefined;
@@ -182,13 +183,5 @@ export class StatisticsFits implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.latest?.router.catch(() => undefined);
     await this.fitter[Symbol.asyncDispose]();
-  }
-}
-
-function parseJson(bytes: Uint8Array): unknown {
-  try {
-    return JSON.parse(new TextDecoder().decode(bytes));
-  } catch {
-    return undefined;
   }
 }
