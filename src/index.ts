@@ -111,10 +111,10 @@ export {
   mergeStores,
   type OpenRunOptions,
   openStore,
-  type Purged,
   type Store,
   type StoreOptions,
 } from "./store/store.ts";
+export { type Collected, cleanStore, type Purged, type WaitOptions } from "./store/upkeep.ts";
 export type { FitEvent } from "./train/trainer.ts";
 export { type BackedUp, backupFolder } from "./workspace/backup.ts";
 export { checkFolder, type FolderCheck, type Problem } from "./workspace/check.ts";

@@ -1,5 +1,5 @@
 /** The commands of a store that goes on learning, and their flags. */
-import { type AddCommand, collect, parseCount, parseSeconds } from "./flagValues.ts";
+import { type AddCommand, collect, parseCount, parseSeconds, parseSeed } from "./flagValues.ts";
 
 const waiting = [
   "--wait <seconds>",
@@ -136,5 +136,23 @@ export const storeCommands: readonly AddCommand[] = [
       .option("--json", "print as JSON")
       .action(async (store, folder, flags) =>
         (await import("./commands/store/backup.ts")).backupCommand(store, folder, flags, terminal),
+      ),
+  (program, terminal) =>
+    program
+      .command("gc")
+      .summary("delete versions that a store need not keep")
+      .description(
+        "Deletes the oldest versions of a store beyond those that it keeps, and what interrupted changes left.",
+      )
+      .argument("<store>", "folder of a store")
+      .option(
+        "--keep <n>",
+        "versions before the present one that stay (default: keepVersions, 20)",
+        parseSeed,
+      )
+      .option(...waiting)
+      .option("--json", "print as JSON")
+      .action(async (store, flags) =>
+        (await import("./commands/store/gc.ts")).gcCommand(store, flags, terminal),
       ),
 ];

@@ -81,6 +81,11 @@ const calls = {
   openRun: { folder: name, options: optional(place) },
   describeStore: { folder: name },
   checkFolder: { folder: name },
+  cleanStore: {
+    folder: name,
+    keep: z.int().min(0).optional(),
+    options: optional({ ...changing, waitSeconds: z.number().min(0).optional() }),
+  },
   repairFolder: { folder: name, options: optional({ waitSeconds: z.number().min(0).optional() }) },
   backupFolder: { folder: name, to: name, options: optional({}) },
   readRun: { folder: name },

@@ -83,14 +83,8 @@ export const nodeFileSystem: FileSystem = {
 };
 
 const reasons: Readonly<Record<string, readonly [reason: string, hint: string]>> = {
-  ENOSPC: [
-    "the disk is full",
-    "Free some space, then type the same command again; a run goes on with --resume.",
-  ],
-  EDQUOT: [
-    "the disk quota is used up",
-    "Free some space, then type the same command again; a run goes on with --resume.",
-  ],
+  ENOSPC: ["the disk is full", "Free some space, then try again."],
+  EDQUOT: ["the disk quota is used up", "Free some space, then try again."],
   EROFS: ["the file system is read-only", "Choose another folder."],
   EACCES: ["permission denied", "Choose a folder that you may write to."],
   EPERM: ["permission denied", "Choose a folder that you may write to."],

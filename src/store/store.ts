@@ -4,7 +4,6 @@ import { basename, join, resolve } from "node:path";
 import { checkArguments } from "../config/arguments.ts";
 import type { Override } from "../config/overrides.ts";
 import type { ModelConfig } from "../config/schema.ts";
-import { TrunkCache } from "../continual/passes/trunkCache.ts";
 import type { LoadedBackbone } from "../continual/types.ts";
 import { CheckpointError, StoreError } from "../core/errors.ts";
 import type { ContinualModel, StateRouter } from "../model/continualModel.ts";
@@ -35,9 +34,10 @@ import {
   readStore,
   type StoreManifest,
 } from "../workspace/reading.ts";
-import { routerFolder, routerReader, Workspace, type WorkspaceOptions } from "../workspace/workspace.ts";
+import { routerFolder, routerReader, Workspace } from "../workspace/workspace.ts";
 import { recordOf, requireFinished } from "./adopted.ts";
 import { buildBeside, createStore, requireSettings, unionOf } from "./create.ts";
+import { defaultKeepVersions, lockingOf, type Purged, purgeStore, rollbackStore } from "./upkeep.ts";
 
 export interface StoreOptions {
   /** Begins a store with these settings where the folder has none. */
@@ -50,20 +50,6 @@ export interface StoreOptions {
   readonly waitSeconds?: number | undefined;
   readonly onEvent?: ((event: ChangeEvent) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
-}
-
-/** How a change that needs no backbone waits for its turn. */
-export type WaitOptions = Pick<StoreOptions, "waitSeconds" | "onEvent" | "signal">;
-
-const defaultWaitSeconds = 10;
-
-function lockingOf({ waitSeconds = defaultWaitSeconds, onEvent, signal }: WaitOptions): WorkspaceOptions {
-  return {
-    elsewhere: false,
-    waitMs: waitSeconds * 1000,
-    signal,
-    onWait: (message) => onEvent?.({ type: "note", message }),
-  };
 }
 
 export type OpenRunOptions = Pick<StoreOptions, "backbone" | "signal">;
@@ -80,13 +66,6 @@ export interface ForgottenInStore extends Forgotten {
   readonly deletedStates: number;
   /** Files of the experiment that the store began as, which stay and may name it. */
   readonly recordFiles: readonly string[];
-}
-
-/** What is gone for good. */
-export interface Purged extends Pick<ForgottenInStore, "deletedStates" | "recordFiles"> {
-  /** The present version, which is the only one now. */
-  readonly version: number;
-  readonly deletedVersions: readonly number[];
 }
 
 export interface MergeOptions extends ChangeOptions {
@@ -282,6 +261,8 @@ export class Store extends Teachable {
     await workspace.clearRouter();
     // What is committed is seen as it is: from here on nothing may fail.
     this.take({ manifest: asStore(await workspace.commit(state, change)), state });
+    // What cannot be deleted now is deleted after the next change.
+    await workspace.expire(this.model.settings.keepVersions ?? defaultKeepVersions).catch(() => {});
     return { ...result, version: this.version };
   }
 
@@ -313,48 +294,6 @@ export class Store extends Teachable {
     this.disposed = true;
     await super[Symbol.asyncDispose]();
   }
-}
-
-/**
- * Makes a next version that holds what an earlier one held; the backbone is not needed.
- * @param version default: the one before
- * @throws StoreError where there is no store, or no such version is kept
- */
-export async function rollbackStore(
-  folder: string,
-  version?: number,
-  options: WaitOptions = {},
-): Promise<StoreManifest> {
-  const path = resolve(folder);
-  // Asked first: a lock would make the folder that is missing look like one that is held.
-  await readStore(path);
-  return await inTurn(path, async () => {
-    await using workspace = await Workspace.open(path, lockingOf(options));
-    await workspace.clearRouter();
-    return asStore(await workspace.rollback(version));
-  });
-}
-
-/**
- * Deletes the versions before the present one, with every file that only they need, and what runs on the same backbone
- * have kept of texts in the system's folder for caches. Makes no version; there is no way back.
- * @throws StoreError where there is no store, or another process is changing it
- */
-export async function purgeStore(folder: string, options: WaitOptions = {}): Promise<Purged> {
-  const path = resolve(folder);
-  await requireFinished(path);
-  const { backbone, store } = await readStore(path);
-  return await inTurn(path, async () => {
-    await using workspace = await Workspace.open(path, lockingOf(options));
-    const deletedVersions = await keptVersions(path);
-    await workspace.purge();
-    return {
-      version: store.version,
-      deletedVersions,
-      deletedStates: await TrunkCache.clear({ backboneHash: backbone.hash }),
-      recordFiles: await recordOf(path),
-    };
-  });
 }
 
 /**

@@ -1,8 +1,22 @@
 /** What lies in a folder, and what of it is ours to remove. */
-import { readdir, readFile } from "node:fs/promises";
+import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { errorCode, StoreError } from "../core/errors.ts";
 import { lockFile } from "../io/lock.ts";
+
+/** Bytes of all files in a folder; what goes away meanwhile counts nothing. */
+export async function sizeOfFolder(folder: string): Promise<number> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+  const sizes = entries
+    .filter((entry) => entry.isFile())
+    .map((entry) =>
+      stat(join(entry.parentPath, entry.name)).then(
+        ({ size }) => size,
+        () => 0,
+      ),
+    );
+  return (await Promise.all(sizes)).reduce((sum, size) => sum + size, 0);
+}
 
 export const adaptersFolder = "adapters";
 

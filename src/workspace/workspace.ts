@@ -274,6 +274,32 @@ export class Workspace implements AsyncDisposable {
     await this.write({ ...held, store: alone }).catch(() => {});
   }
 
+  /**
+   * Deletes the oldest of the versions before the present one, with every file of ours that only they need.
+   * @param keep how many versions before the present one stay
+   * @returns those that went
+   */
+  async expire(keep: number): Promise<readonly number[]> {
+    const kept = await keptVersions(this.path);
+    const gone = kept.slice(0, Math.max(0, kept.length - keep));
+    const alone = new Set<string>();
+    for (const version of gone) {
+      const manifest = await readManifestFile(versionPath(this.path, version)).catch(() => undefined);
+      for (const { adapter } of manifest?.tasks ?? []) alone.add(adapter.folder);
+    }
+    for (const { adapter } of this.begun.tasks) alone.delete(adapter.folder);
+    // Most changes add a task, and nothing but the manifest is left behind: no other version has to be read then.
+    for (const version of alone.size === 0 ? [] : kept.slice(gone.length)) {
+      const manifest = await readManifestFile(versionPath(this.path, version)).catch(() => undefined);
+      // It may name any of them.
+      if (manifest === undefined) alone.clear();
+      for (const { adapter } of manifest?.tasks ?? []) alone.delete(adapter.folder);
+    }
+    for (const version of gone) await this.fs.remove(versionPath(this.path, version));
+    for (const folder of alone) await this.fs.remove(join(this.path, folder));
+    return gone;
+  }
+
   /** Replaces files at the top of the folder or below it, each atomically. */
   async writeFiles(files: ReadonlyMap<string, Uint8Array>, folder = ""): Promise<void> {
     if (files.size > 0) await this.fs.makeFolder(join(this.path, folder));

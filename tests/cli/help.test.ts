@@ -22,6 +22,7 @@ const commands = [
   ["check"],
   ["repair"],
   ["backup"],
+  ["gc"],
   ["prepare"],
   ["inspect"],
   ["inspect", "graph"],

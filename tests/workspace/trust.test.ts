@@ -11,7 +11,7 @@ import { inTurn } from "../../src/workspace/queue.ts";
 import { keptVersions, readStore, readVersion, verifiedTaskFolder } from "../../src/workspace/reading.ts";
 import { Workspace } from "../../src/workspace/workspace.ts";
 import { temporaryFolder } from "../support/folders.ts";
-import { adapterTask } from "../support/states.ts";
+import { adapterTask, statisticsTask } from "../support/states.ts";
 import { addTask, begunStore, namesIn } from "../support/workspaces.ts";
 
 /** An error as Node's file calls throw it. */
@@ -187,6 +187,29 @@ describe("purging", () => {
     }
     await addTask(folder, "next");
     expect(await namesIn(folder)).toEqual(["next"]);
+  });
+});
+
+describe("clean-up", () => {
+  test("keeps the newest versions, and every file that one of them names", async () => {
+    const folder = await begunStore();
+    for (let n = 1; n <= 8; n++) {
+      await using workspace = await Workspace.open(folder);
+      // Each version has a task of its own, and one that lasts for two.
+      const tasks = [statisticsTask(`task ${n}`), statisticsTask(`pair ${n >> 1}`)];
+      await workspace.commit({ tasks }, `change ${n}`);
+      expect((await workspace.expire(3)).length).toBeLessThanOrEqual(1);
+    }
+    expect(await keptVersions(folder)).toEqual([6, 7, 8]);
+    for (const version of [6, 7, 8, 9])
+      for (const task of (await readVersion(folder, version)).tasks)
+        await verifiedTaskFolder(folder, task, "");
+    expect(await readdir(join(folder, "adapters"))).toHaveLength(8);
+    await using workspace = await Workspace.open(folder);
+    expect(await workspace.expire(3)).toEqual([]);
+    expect(await workspace.expire(0)).toEqual([6, 7, 8]);
+    expect(await readdir(join(folder, "adapters"))).toHaveLength(2);
+    await expect(workspace.rollback()).rejects.toThrow(/nothing to go back to/);
   });
 });
 

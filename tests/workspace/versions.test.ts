@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import { AccreteError } from "../../src/core/errors.ts";
 import { beginRun, openRunFolder } from "../../src/experiment/runFolder.ts";
 import { type FileSystem, nodeFileSystem, writeFolderAtomic } from "../../src/io/atomic.ts";
-import { purgeStore, rollbackStore } from "../../src/store/store.ts";
+import { purgeStore, rollbackStore } from "../../src/store/upkeep.ts";
 import { markOf } from "../../src/workspace/listing.ts";
 import { manifestFile } from "../../src/workspace/manifest.ts";
 import {

@@ -1,6 +1,7 @@
 import type { ForgetTarget } from "../../../model/forgetting.ts";
 import type { ChangeEvent } from "../../../model/teachable.ts";
-import type { ForgottenInStore, Purged } from "../../../store/store.ts";
+import type { ForgottenInStore } from "../../../store/store.ts";
+import type { Purged } from "../../../store/upkeep.ts";
 import { UsageError } from "../../terminal/failure.ts";
 import { stoppable } from "../../terminal/stoppable.ts";
 import type { Terminal } from "../../terminal/terminal.ts";
@@ -78,7 +79,7 @@ const onEventOf = (terminal: Terminal) => (event: ChangeEvent) => {
 };
 
 async function purge(folder: string, { json, wait }: ForgetFlags, terminal: Terminal): Promise<void> {
-  const { purgeStore } = await import("../../../store/store.ts");
+  const { purgeStore } = await import("../../../store/upkeep.ts");
   const purged = await purgeStore(folder, { waitSeconds: wait, onEvent: onEventOf(terminal) });
   terminal.out(json === true ? `${JSON.stringify(purged)}\n` : purgedLines(purged));
 }

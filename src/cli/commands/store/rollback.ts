@@ -11,7 +11,7 @@ export async function rollbackCommand(
   flags: RollbackFlags,
   terminal: Terminal,
 ): Promise<void> {
-  const { rollbackStore } = await import("../../../store/store.ts");
+  const { rollbackStore } = await import("../../../store/upkeep.ts");
   const { store, tasks } = await rollbackStore(folder, flags.to, {
     waitSeconds: flags.wait,
     onEvent: (event) => {
