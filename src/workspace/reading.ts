@@ -182,7 +182,7 @@ export async function readState(
  */
 export async function readPresent(
   root: string,
-  model: ContinualModel,
+  model: Pick<ContinualModel, "restore" | "loaded">,
 ): Promise<{ readonly manifest: StoreManifest; readonly state: ModelState }> {
   for (let manifest = await readStore(root); ; ) {
     try {

@@ -1,5 +1,5 @@
 /** Folders of states that no model learned. */
-import { writeFile } from "node:fs/promises";
+import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { FileSystem } from "../../src/io/atomic.ts";
 import { readState, readStore } from "../../src/workspace/reading.ts";
@@ -8,14 +8,22 @@ import { temporaryFolder } from "./folders.ts";
 import { header } from "./records.ts";
 import { anyModel, statisticsTask } from "./states.ts";
 
-/** An empty store in a folder that goes away with the test. */
-export async function begunStore(settings = "backbone: here\n"): Promise<string> {
-  const folder = await temporaryFolder();
+/** Makes a folder, and an empty store in it. */
+export async function beginStoreAt(
+  folder: string,
+  { settings = "backbone: here\n", fs }: { readonly settings?: string; readonly fs?: FileSystem } = {},
+): Promise<string> {
+  await mkdir(folder, { recursive: true });
   await writeFile(join(folder, "config.resolved.yaml"), settings);
   const { dataHash: _, ...own } = header;
-  await using workspace = await Workspace.open(folder);
+  await using workspace = await Workspace.open(folder, { fs });
   await workspace.begin({ ...own, configHash: "d".repeat(64), seed: 1 }, "begun");
   return folder;
+}
+
+/** An empty store in a folder that goes away with the test. */
+export async function begunStore(settings?: string): Promise<string> {
+  return await beginStoreAt(await temporaryFolder(), settings === undefined ? {} : { settings });
 }
 
 /** One change: a task called `name` joins. */
