@@ -24,6 +24,7 @@ import {
   type ManifestHeader,
   type ManifestTask,
   manifestFile,
+  parseManifest,
   readIfThere,
   readManifest,
   readManifestFile,
@@ -79,10 +80,12 @@ export class Workspace implements AsyncDisposable {
     const path = resolve(folder);
     const lock = await acquireLock(path, locking);
     try {
-      const manifest = await readManifest(path);
+      const file = join(path, manifestFile);
+      const seen = await readIfThere(file);
+      const manifest = seen === undefined ? undefined : parseManifest(seen, file);
       await check(manifest);
       const opened = new Workspace(path, lock, fs, manifest);
-      opened.seen = await readIfThere(join(path, manifestFile));
+      opened.seen = seen;
       // Whoever leaves of its own accord tidies up; looking through every version each time would take long.
       if (lock.brokenFrom !== undefined) await opened.removeLeftovers().catch(() => {});
       return opened;
@@ -219,14 +222,15 @@ export class Workspace implements AsyncDisposable {
     const store = { version: newest + 1, ...(parent !== undefined && { parent }), change, time };
     const next = { ...held, store };
     // Asked first: what cannot be written must not make the present version an earlier one.
-    encodeManifest(next, join(this.path, manifestFile));
+    const nextText = encodeManifest(next, join(this.path, manifestFile));
     await this.refuseChanged();
     await this.fs.makeFolder(join(this.path, versionsFolder));
     const path = versionPath(this.path, version);
-    const text = encodeManifest(before, path);
+    // A store's manifest is set among the earlier ones as it is; that of a run gets its place in the history.
+    const text = (this.begun.store && this.seen) ?? encodeManifest(before, path);
     // Of all who would make a next version of this one, one alone writes this file.
     if (!(await writeNewFile(path, text, { fs: this.fs }))) await this.checkClaimed(path, text);
-    await this.write(next);
+    await this.write(next, nextText);
   }
 
   /** A writer that died in the middle left it: then it says the same, and the lock says that nobody is at it. */
@@ -345,9 +349,11 @@ export class Workspace implements AsyncDisposable {
     }
   }
 
-  private async write(manifest: Manifest): Promise<void> {
+  private async write(
+    manifest: Manifest,
+    text = encodeManifest(manifest, join(this.path, manifestFile)),
+  ): Promise<void> {
     const path = join(this.path, manifestFile);
-    const text = encodeManifest(manifest, path);
     await this.refuseChanged();
     try {
       await writeFileAtomic(path, text, { fs: this.fs });
