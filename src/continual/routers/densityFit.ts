@@ -15,9 +15,9 @@ import { fitNetwork, networkOf } from "./networkFit.ts";
 import { askKernel, type KernelAnswer, type KernelReadout } from "./readouts/kernelModel.ts";
 import { askNetwork } from "./readouts/networkModel.ts";
 import { type DensityMember, type FittedKernel, type FittedNetwork, networkLogs } from "./routerModel.ts";
-import { fitInverseTemperature, logSoftmax } from "./scores/calibration.ts";
+import { fitInverseTemperature, fitInverseTemperatureByBrier, logSoftmax } from "./scores/calibration.ts";
 import { conformalScores } from "./scores/conformal.ts";
-import { mixLogs, networkShare, ROWS_FOR_NETWORKS } from "./scores/mixture.ts";
+import { canJudgeNetworks, mixLogs, networkShare, ROWS_FOR_NETWORKS } from "./scores/mixture.ts";
 import {
   densityEvidence,
   fitUnknown,
@@ -38,7 +38,7 @@ interface Trained {
 /** 1/temperature by rows held out, drawn to 1 where they are few. */
 function calibrate(logits: Matrix, targets: Int32Array): number {
   const sure = targets.length / (targets.length + PRIOR_ROWS);
-  return fitInverseTemperature(logits, targets) ** sure;
+  return fitInverseTemperatureByBrier(logits, targets) ** sure;
 }
 
 async function trainNetworks(
