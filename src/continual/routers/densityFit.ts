@@ -136,8 +136,9 @@ export async function chooseDensity(
   const scatter = await scatterOf(algebra, expander, fit, options);
   // Networks learn nothing from classes that they hardly see, and count for nothing without evidence.
   const known = [...scatter.counts.keys()].filter((c) => scatter.counts[c]! >= ROWS_FOR_NETWORKS);
-  const trained =
-    known.length < 2 || targets.length === 0 ? [] : await trainNetworks(context, split, networks);
+  const trained = canJudgeNetworks(targets.length, known)
+    ? await trainNetworks(context, split, networks)
+    : [];
   const held = await fitDensity(context, expander, scatter, fit);
   const density = await askAll(context, expander, held, calibrating);
   const found = weigh(density, trained, known, scatter.counts, targets);

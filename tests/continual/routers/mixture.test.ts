@@ -108,8 +108,9 @@ describe("a temperature by the Brier score", () => {
     const values = Float64Array.from({ length: rows * 3 }, () => 4 * rng.normal());
     const targets = Int32Array.from({ length: rows }, (_, row) => {
       const weights = [0, 1, 2].map((c) => Math.exp(0.5 * values[row * 3 + c]!));
-      let left = rng.uniform() * weights.reduce((sum, weight) => sum + weight, 0);
-      return weights.findIndex((weight) => (left -= weight) <= 0);
+      const drawn = rng.uniform() * weights.reduce((sum, weight) => sum + weight, 0);
+      const [first = 0, second = 0] = weights;
+      return drawn <= first ? 0 : drawn <= first + second ? 1 : 2;
     });
     const logits = { rows, columns: 3, values };
     expect(fitInverseTemperatureByBrier(logits, targets)).toBeGreaterThan(0.42);
