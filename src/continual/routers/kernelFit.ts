@@ -4,11 +4,11 @@ import type { Algebra, Matrix, Matrix32 } from "../../linalg/algebra.ts";
 import { type CholeskyFactor, factorize, solveLower, solveUpper } from "../../linalg/cholesky.ts";
 import { symmetricEigen } from "../../linalg/symmetricEigen.ts";
 import type { FeatureMapper } from "../statistics/featureMaps.ts";
-import { type ClassScatter, eachChunk } from "../statistics/scatter.ts";
 import type { FitContext } from "./fitContext.ts";
 import type { RowList } from "./heldOut.ts";
 import { shrinkInPlace } from "./readouts/closedForm.ts";
 import { type KernelReadout, project } from "./readouts/kernelModel.ts";
+import { type ClassScatter, eachChunk } from "./scatter.ts";
 
 /** Rows of a class that are kept, those of the smallest hashes: so that an answer's cost has a bound. */
 const MOST_ROWS = 512;

@@ -9,11 +9,11 @@ import { buildClassNetworkTraining } from "../../train/classNetwork.ts";
 import { dropoutFeeds } from "../../train/dropout.ts";
 import { type FeatureStep, fitOnFeatures } from "../../train/featureFit.ts";
 import type { FeatureMapper } from "../statistics/featureMaps.ts";
-import { eachChunk } from "../statistics/scatter.ts";
 import type { ChosenMember, FitContext } from "./fitContext.ts";
 import { type RowList, toRowList, trainingRows } from "./heldOut.ts";
 import { type NetworkMember, networkSettings, placesRead } from "./members.ts";
 import { askNetwork, type NetworkReadout, standardizeInPlace, unitRows } from "./readouts/networkModel.ts";
+import { eachChunk } from "./scatter.ts";
 import { fitInverseTemperature } from "./scores/calibration.ts";
 
 type Measured = Pick<NetworkReadout, "offset" | "factor">;

@@ -15,7 +15,7 @@ const VERSION = "2";
 const kindSchema = z.string();
 
 export const featureMapSchema = z.object({
-  kind: z.enum(["identity", "relu"]),
+  kind: z.enum(["identity", "rounded", "relu"]),
   layers: z.array(z.number().int().nonnegative()).exactOptional(),
   size: z.number().int().positive().exactOptional(),
 });
@@ -115,6 +115,7 @@ function encodeDensity(
   tensors.set(`${prefix}/prior`, float64(prior, [prior.length]));
   tensors.set(`${prefix}/scores`, float64(scores, [scores.length]));
   tensors.set(`${prefix}/weights`, float64(weights, [weights.length]));
+  tensors.set(`${prefix}/unknown`, float64(calibration.unknown, [calibration.unknown.length]));
   return {
     type: "density",
     beta,
@@ -233,6 +234,7 @@ function decodeDensity(
     calibration: {
       kernel: kernelAt(held, "held"),
       sets: { scores: numbers("scores", rows), weights: numbers("weights", rows) },
+      unknown: numbers("unknown", tensors.get(`${key}/unknown`)?.dims[0] ?? 0),
     },
   };
 }
