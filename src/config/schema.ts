@@ -33,8 +33,8 @@ function refusedKeys(keys: readonly (keyof Fields["stream"])[], message: (key: s
 /** Which keys of a stream go with which level. */
 const streamRules: { readonly [L in Level]: readonly RunRule[] } = {
   sentence: refusedKeys(
-    ["base", "increment", "typeOrder", "sampling"],
-    (key) => `${key} divides entity types: it goes with level: word`,
+    ["base", "increment", "typeOrder", "sampling", "wordColumn"],
+    (key) => `${key} is about tagged words: it goes with level: word`,
   ),
   word: [
     ...refusedKeys(
@@ -49,21 +49,23 @@ const streamRules: { readonly [L in Level]: readonly RunRule[] } = {
     {
       path: ["stream", "test"],
       broken: ({ stream }) => stream.path === undefined && stream.test === undefined,
-      message: "level: word needs test, a CoNLL file",
+      message: "level: word needs test, a file of tagged sentences",
     },
     {
       path: ["stream", "format"],
       broken: ({ stream }) =>
         stream.format !== undefined && (stream.path === undefined || stream.format !== "continual"),
-      message: "at level: word train and test are CoNLL files, or path is a folder of the two-file layout",
+      message:
+        "at level: word the files of train and test say what they are; path is a folder of the two-file layout",
     },
     {
       path: ["stream", "path"],
       broken: ({ stream }) =>
         stream.path !== undefined &&
-        (stream.base ?? stream.increment ?? stream.typeOrder ?? stream.sampling) !== undefined,
+        (stream.base ?? stream.increment ?? stream.typeOrder ?? stream.sampling ?? stream.wordColumn) !==
+          undefined,
       message:
-        "at level: word the folder of path has a division of its own: leave base, increment, typeOrder and sampling out",
+        "at level: word the folder of path has a division of its own: leave base, increment, typeOrder, sampling and wordColumn out",
     },
   ],
 };

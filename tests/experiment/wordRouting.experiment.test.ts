@@ -7,7 +7,8 @@ import { routerFile, routingFile } from "../../src/continual/routing/statisticsR
 import { tagCountsFile } from "../../src/continual/routing/tagCounts.ts";
 import { countEntities, scoreCounts } from "../../src/continual/taskTypes/entityMetrics.ts";
 import type { RoutedWordMetrics } from "../../src/core/record.ts";
-import { readConll, type TaggedSentence } from "../../src/data/files/conll.ts";
+import { readConll } from "../../src/data/files/conll.ts";
+import type { TaggedSentence } from "../../src/data/files/tags.ts";
 import { statisticsFile } from "../../src/model/taskFiles.ts";
 import { compareRuns } from "../../src/report/comparison.ts";
 import { readRunRecord } from "../../src/report/record/record.ts";

@@ -115,7 +115,7 @@ export const descriptions: Readonly<Record<string, string>> = {
     "Divide the feature by its L2 norm. Without it what the model's own files say, else `false`.",
 
   "stream.train":
-    "File (`.jsonl`, `.csv`), or a folder that holds train, validation and test files. At word level a CoNLL file: a word a line, its tag last (O, B-type, I-type), columns separated by tabs or else by spaces, a blank line between sentences.",
+    "File (`.jsonl`, `.csv`, `.parquet`, each also `.gz`), or a folder that holds train, validation and test files. At word level tagged sentences: CoNLL, JSONL or Parquet. [data.md](data.md) has the forms.",
   "stream.validation": "File. Without one, part of train.",
   "stream.test": "File.",
   "stream.outOfScope":
@@ -139,7 +139,9 @@ export const descriptions: Readonly<Record<string, string>> = {
   "stream.typeOrder":
     "Word level: how entity types are ordered before they are divided: by name, the most frequent in train first, or listed in full. Without it `alphabetical`.",
   "stream.sampling":
-    "Word level: which sentences train a task. `greedy`: each sentence goes to one task, that of its rarest type with room. `all`: a task has every sentence with an entity of its types. Without it `greedy`.",
+    "Word level: which sentences train a task. `greedy`: each sentence goes to one task, that of its rarest type with room. `all`: a task has every sentence with an entity of its types. `every`: a task has all sentences. [data.md](data.md#sampling) says what each stands for. Without it `greedy`.",
+  "stream.wordColumn":
+    "Word level: the column of the words in CoNLL files, from 1. The tag is then in the first column behind it that holds tags, else before it. Without it 2 where the first column numbers the words of each sentence, else 1 with the tag in the last.",
   "stream.testTexts":
     "Of each task's test texts only that many, drawn by the seed: for what takes long to evaluate. Without it all.",
   "stream.seed": "Seed of class order and splits; without it the run's.",

@@ -1,7 +1,7 @@
 /** Writing the two-file layout that `data/continual.ts` and `data/continualWords.ts` read. */
 
 import { CONTINUAL_CONFIG, CONTINUAL_DATA } from "../../data/continual.ts";
-import { OUTSIDE, type TaggedSentence } from "../../data/files/conll.ts";
+import { OUTSIDE, type TaggedSentence } from "../../data/files/tags.ts";
 import type { LabelledExample, Splits } from "../../data/files/types.ts";
 
 export interface SentenceTask extends Splits<LabelledExample> {

@@ -5,7 +5,7 @@
  */
 
 import type { WordEncoding } from "../../data/encoding/wordEncoding.ts";
-import { OUTSIDE } from "../../data/files/conll.ts";
+import { OUTSIDE } from "../../data/files/tags.ts";
 import type { AdaptedBackbone } from "../passes/adaptedBackbone.ts";
 import type { TrunkRows } from "../passes/trunkRows.ts";
 import { askOfWords, type WordFeatures, type WordRows } from "../statistics/wordStatistics.ts";

@@ -1,7 +1,7 @@
 // Dimensions: n words, F routing features, C tags.
 /** Routing of words by statistics of their tags, and which tasks' adapters a sentence is asked of. */
 import type { RouterSummary } from "../../core/record.ts";
-import { OUTSIDE } from "../../data/files/conll.ts";
+import { OUTSIDE } from "../../data/files/tags.ts";
 import type { AdaptedBackbone } from "../passes/adaptedBackbone.ts";
 import type { FitOptions, FittedRouter, FitWatch } from "../routers/fit.ts";
 import type { ClassStatistics } from "../statistics/statistics.ts";

@@ -6,7 +6,7 @@
 import type { Rng } from "../../core/random.ts";
 import type { RunEventBody, TypeScore, UnseenRow } from "../../core/record.ts";
 import type { Encoding } from "../../data/encoding/tokenizer.ts";
-import type { TaggedSentence } from "../../data/files/conll.ts";
+import type { TaggedSentence } from "../../data/files/tags.ts";
 import type { Example, LabelledExample } from "../../data/files/types.ts";
 import type { SavedAdapter } from "../../peft/types.ts";
 import type { Answer, FoundEntity } from "../answers.ts";

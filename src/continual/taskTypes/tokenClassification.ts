@@ -3,7 +3,7 @@
 import { CheckpointError, ConfigError, DataError } from "../../core/errors.ts";
 import { type Rng, shuffled } from "../../core/random.ts";
 import type { WordEncoding } from "../../data/encoding/wordEncoding.ts";
-import { OUTSIDE, type TaggedSentence, toIob2, typeOf } from "../../data/files/conll.ts";
+import { OUTSIDE, type TaggedSentence, toIob2, typeOf } from "../../data/files/tags.ts";
 import { maskTypes } from "../../data/wordStream.ts";
 import type { SavedAdapter } from "../../peft/types.ts";
 import type { Answer, TaggedAnswer } from "../answers.ts";

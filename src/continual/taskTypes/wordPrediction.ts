@@ -1,7 +1,7 @@
 /** From logits to tags. T: tokens of a sentence. C: slots of a head. */
 
 import type { WordEncoding } from "../../data/encoding/wordEncoding.ts";
-import { OUTSIDE } from "../../data/files/conll.ts";
+import { OUTSIDE } from "../../data/files/tags.ts";
 import type { AdaptedBackbone } from "../passes/adaptedBackbone.ts";
 import { type LearnedTask, type Logits, rowOf } from "../types.ts";
 

@@ -1,6 +1,8 @@
 import { constants } from "node:buffer";
 import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
+import { pipeline } from "node:stream";
+import { createGunzip } from "node:zlib";
 import { z } from "zod";
 import { DataError, errorCode, messageOf } from "../../core/errors.ts";
 import { readLargeJson } from "./largeJson.ts";
@@ -42,9 +44,14 @@ function decode(where: string, number: number, bytes: Uint8Array): string {
   }
 }
 
-/** Reads a text file line by line, holding one line at a time. @throws DataError as `linesOf` */
+/**
+ * Reads a text file line by line, holding one line at a time; one whose name ends in `.gz` is unpacked.
+ * @throws DataError as `linesOf`
+ */
 export function readLines(path: string): AsyncGenerator<Line> {
-  return linesOf(createReadStream(path), path);
+  const file = createReadStream(path);
+  // What goes wrong reaches whoever reads the lines.
+  return linesOf(path.toLowerCase().endsWith(".gz") ? pipeline(file, createGunzip(), () => {}) : file, path);
 }
 
 /**
