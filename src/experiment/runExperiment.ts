@@ -237,14 +237,20 @@ async function* learnStream(context: RunContext, saved: ModelState): AsyncGenera
 }
 
 /** What the user is told before the first task. */
-function notesOf({ stream, model, workspace, source }: Omit<RunContext, "time">): string[] {
+function notesOf({ config, stream, model, workspace, source }: Omit<RunContext, "time">): string[] {
   const { brokenLock } = workspace;
+  const { folder } = model.loaded;
   return [
     ...(brokenLock === undefined
       ? []
       : [`broke the lock that process ${brokenLock.pid} on ${brokenLock.hostname} had left when it died`]),
     ...stream.notes,
-    ...model.loaded.folder.notes,
+    ...folder.notes,
+    ...(config.feature.pooling === "cls" && folder.poolingConfig?.pooling === "mean"
+      ? [
+          `feature.pooling is cls, but ${folder.path} was made to pool by mean: its first token does not stand for the text.`,
+        ]
+      : []),
     ...(source === undefined
       ? []
       : [
