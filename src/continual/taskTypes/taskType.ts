@@ -185,11 +185,12 @@ export interface TaskType<E extends EncodedItems = EncodedItems> extends AsyncDi
     signal?: AbortSignal,
   ): Promise<UnseenRow>;
   /**
-   * Continues texts as they are given, by a task's adapter; absent where no text is generated.
+   * Continues texts as they are given, each by its task's adapter; absent where no text is generated.
+   * @param tasks one a text
    * @returns what comes after each, without it
    */
   continueTexts?(
-    task: LearnedTask,
+    tasks: readonly LearnedTask[],
     texts: readonly string[],
     options: { readonly maxNewTokens: number; readonly signal?: AbortSignal | undefined },
   ): Promise<readonly string[]>;
