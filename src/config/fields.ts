@@ -137,8 +137,8 @@ const routerKind = nameSchema(routerKinds, () => routerMembers.names());
 export interface RouterConfig {
   /** One of {@link routerKinds}, or a kind that an extension registered. */
   readonly kind: string;
-  /** Tasks whose adapters a second pass asks. */
-  readonly topTasks: number;
+  /** Tasks whose adapters a second pass asks. Default: 1; of words `auto`, as many as do best on validation sentences. */
+  readonly topTasks?: number | "auto" | undefined;
   /**
    * Who gets a second pass, through adapters. Texts: `off` (default) nobody, `unsure` those whose likeliest class is below 0.8,
    * `always` all. Words: `auto` (default) where it gains on validation sentences, `always`, `off`.
@@ -154,10 +154,10 @@ export interface RouterConfig {
 
 /** `router: lda` is short for `router: { kind: lda }`. */
 const routerSchema = z.union([
-  routerKind.transform((kind): RouterConfig => ({ kind, topTasks: 1 })),
+  routerKind.transform((kind): RouterConfig => ({ kind })),
   z.strictObject({
     kind: routerKind.default("auto"),
-    topTasks: z.int().min(1).max(2).default(1),
+    topTasks: z.union([z.literal("auto"), z.int().min(1).max(3)]).optional(),
     secondPass: z.enum(secondPassKinds).optional(),
     layers: z.array(z.int().min(0)).min(1).optional(),
     featureAdapter: z.enum(["first", "none"]).optional(),

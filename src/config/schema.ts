@@ -92,6 +92,11 @@ const levelRules: { readonly [L in Level]: readonly ModelRule[] } = {
       message: "O is a tag of words: outside goes with level: word",
     },
     secondPassAmong(["off", "unsure", "always"], "at level: sentence one of off, unsure, always"),
+    {
+      path: ["router", "topTasks"],
+      broken: ({ router }) => router?.topTasks === "auto" || router?.topTasks === 3,
+      message: "at level: sentence 1 or 2",
+    },
   ],
   word: [
     {
@@ -238,11 +243,13 @@ function withSelector<C extends Pick<ModelFields, "method" | "router">>(config: 
 
 /** When a router asks adapters where it is not said. */
 const defaultSecondPass = { sentence: "off", word: "auto" } as const;
+const defaultTopTasks = { sentence: 1, word: "auto" } as const;
 
 function withSecondPass<C extends Pick<ModelFields, "level" | "router">>(config: C): C {
   const { level, router } = config;
   if (router === undefined) return config;
-  return { ...config, router: { ...router, secondPass: router.secondPass ?? defaultSecondPass[level] } };
+  const { secondPass = defaultSecondPass[level], topTasks = defaultTopTasks[level] } = router;
+  return { ...config, router: { ...router, topTasks, secondPass } };
 }
 
 function withDefaults<C extends Pick<ModelFields, "method" | "training" | "level" | "router">>(config: C) {

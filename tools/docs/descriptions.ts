@@ -95,7 +95,7 @@ export const descriptions: Readonly<Record<string, string>> = {
   "router.kind":
     "`nearest-mean`: the nearest class mean. `lda`: Gaussians of one covariance. `kernel-discriminant`: a density of each class in the directions in which classes differ. `ranpac`: ridge regression on random ReLU features. `softmax`: softmax regression on random ReLU features. `network`: a small network on the rows. `ensemble`: two softmax regressions and two networks together. `auto`: `lda` or `ensemble`, the one that does best on held-out rows. [Extensions](extending.md) add kinds. `newlora` and `newlora-frozen`: the network of `method.selector`, which the key then turns on.",
   "router.topTasks":
-    "How many of the likeliest tasks' adapters a second pass asks, together in one mixed batch.",
+    "How many of the likeliest tasks' adapters a second pass asks, together in one mixed batch. Texts: 1 (default) or 2. Words: `auto` (default), as many of 1 to 3 as find most entities in validation sentences, or a number of them.",
   "router.secondPass":
     "When adapters are asked, in a second pass. Sentences, with heads: `off`, never; `unsure`, of texts whose likeliest class has a probability below 0.8; `always`, of every text. Words: `auto`, as it finds most entities of the validation sentences; `always`, about every sentence; `off`, never. Without it `off` for sentences, `auto` for words. With `head: none` there are no heads to ask: `off`.",
   "router.layers":

@@ -1,9 +1,10 @@
 // Dimensions: n words, C tags of the router, T tasks, k tasks that a second pass asks.
 /** From a router's posterior over tags to the tags of a sentence, and the evidence of adapters where a type is plausible. */
+
+import { likeliestTags, type TagChain } from "../taskTypes/tagSequence.ts";
 import type { OutsideRule, WordChoice } from "../taskTypes/wordPrediction.ts";
 import { type Logits, type Posterior, rowOf } from "../types.ts";
 import { type ClassLayout, largestOf, layOut } from "./fusion.ts";
-import { likeliestTags, type TagChain } from "./wordDecoding.ts";
 
 /** When a second pass is made, and how much its evidence counts. */
 export interface WordFusion {
@@ -125,8 +126,12 @@ function headLogits(
     })),
   );
   if (rule === "first") return found.filter(({ column }) => column >= 0);
-  const tags = found.filter(({ column }) => column >= 0 && column !== outside);
-  return [{ column: outside, logit: 0 }, ...tags];
+  // Where several heads know a tag, the surest speaks for it.
+  const tags = new Map<number, number>();
+  for (const { column, logit } of found)
+    if (column >= 0 && column !== outside)
+      tags.set(column, Math.max(logit, tags.get(column) ?? Number.NEGATIVE_INFINITY));
+  return [{ column: outside, logit: 0 }, ...Array.from(tags, ([column, logit]) => ({ column, logit }))];
 }
 
 /**

@@ -40,6 +40,8 @@ import {
   addWordCounts,
   chooseWordFusion,
   countWordFusion,
+  MOST_TASKS,
+  type TopTasks,
   tasksToGather,
   type WordCounts,
 } from "./wordFusionFit.ts";
@@ -59,8 +61,8 @@ export function defaultWordKind(statistics: ClassStatistics): FitOptions["kind"]
 }
 
 export interface WordRoutingSettings extends StatisticsSettings {
-  /** Tasks that a second pass asks at most. */
-  readonly topTasks: number;
+  /** Tasks that a second pass asks at most; `auto`: as many as do best on held-out sentences. */
+  readonly topTasks: TopTasks;
   /** `auto`: where it gains on held-out sentences. */
   readonly secondPass: "auto" | "always" | "off";
 }
@@ -97,6 +99,12 @@ export class WordRouting implements TaskRouting<EncodedSentences, WordRouter> {
       defaultKind: defaultWordKind,
       draw: drawStatistics,
     });
+  }
+
+  private get mostTasks(): number {
+    const { secondPass, topTasks } = this.settings;
+    if (secondPass === "off") return 0;
+    return topTasks === "auto" ? MOST_TASKS : topTasks;
   }
 
   private features(tasks: readonly Pick<RoutedTask, "learned">[]): WordFeatures {
@@ -147,7 +155,7 @@ export class WordRouting implements TaskRouting<EncodedSentences, WordRouter> {
       gold: tagsOfWords(encodings, validation.filter(isTaggedSentence)),
       chain: chainOf(router.labels, addPairs(parts.map(({ pairs }) => pairs))),
       layout: layOutTags(router.labels, OUTSIDE, tasks, this.type.outside),
-      topTasks: this.settings.secondPass === "off" ? 0 : this.settings.topTasks,
+      topTasks: this.mostTasks,
     };
     const ask = askingWordHeads(this.model, tasks, encodings, signal);
     const evidence = await gatherWordEvidence(tasksToGather(heldOut), encodings, ask);

@@ -183,7 +183,7 @@ export class TokenClassification implements TaskType<EncodedSentences> {
     const logits = outside === undefined ? [own] : [outside, own];
     const inPlay = tagsInPlay(
       outside === undefined ? [learned.labels] : [[OUTSIDE], learned.labels],
-      "first",
+      this.outside,
     );
     const gold = tagged(task.validation).map(({ tags }) => tags);
     const chosen = chooseTags(validation.encodings, logits, inPlay);

@@ -104,7 +104,7 @@ export function withDefaultRouter(settings: ModelSettings): ModelSettings {
   return {
     ...settings,
     router: {
-      topTasks: 1,
+      topTasks: words ? "auto" : 1,
       secondPass: words ? "auto" : "off",
       // A router that reads words through the first task's adapter could not forget or merge.
       ...(words && { featureAdapter: "none" }),
