@@ -148,6 +148,8 @@ export interface RouterConfig {
   readonly layers?: readonly number[] | undefined;
   /** At word level, whether features are read through the first task's adapter or the frozen backbone alone; default: `first`. */
   readonly featureAdapter?: "first" | "none" | undefined;
+  /** At word level, what entities of earlier types are that a new task's sentences have no tags of; default: `outside`. */
+  readonly unlabelled?: "outside" | "mark" | undefined;
   /** Share of texts of known classes that may be taken for unknown; absent: every text gets a label. */
   readonly rejectRate?: number | undefined;
 }
@@ -161,6 +163,7 @@ const routerSchema = z.union([
     secondPass: z.enum(secondPassKinds).optional(),
     layers: z.array(z.int().min(0)).min(1).optional(),
     featureAdapter: z.enum(["first", "none"]).optional(),
+    unlabelled: z.enum(["outside", "mark"]).optional(),
     rejectRate: z.number().gt(0).lt(1).optional(),
   }),
 ]);

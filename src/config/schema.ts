@@ -87,6 +87,11 @@ const levelRules: { readonly [L in Level]: readonly ModelRule[] } = {
       message: "a router of sentences reads the frozen backbone alone: featureAdapter goes with level: word",
     },
     {
+      path: ["router", "unlabelled"],
+      broken: ({ router }) => router?.unlabelled !== undefined,
+      message: "entities without tags are a matter of words: unlabelled goes with level: word",
+    },
+    {
       path: ["outside"],
       broken: ({ outside }) => outside === "first",
       message: "O is a tag of words: outside goes with level: word",

@@ -180,7 +180,7 @@ const openers: {
     const type = asType(model);
     const routing = statisticsSettings(opening, model, true);
     const secondPass = settings.router?.secondPass ?? "auto";
-    const { topTasks = "auto" } = settings.router ?? {};
+    const { topTasks = "auto", unlabelled = "outside" } = settings.router ?? {};
     return assemble(opening, {
       type,
       openTeacher: () => sameOrNew(model, openTeacher(), type, asType),
@@ -188,6 +188,7 @@ const openers: {
         statistics: new WordRouting(type, {
           ...routing,
           topTasks,
+          unlabelled,
           secondPass: secondPass === "unsure" ? "auto" : secondPass,
         }),
       }),

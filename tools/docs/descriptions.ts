@@ -102,6 +102,9 @@ export const descriptions: Readonly<Record<string, string>> = {
     "Hidden states whose pooled vectors stand side by side as the routing feature, 0 the embeddings', each brought to length 1. Without it the embeddings and at most four of the upper half, the last among them.",
   "router.featureAdapter":
     "Word level: what features are read through. `first`: the first task's adapter, so that they depend on which task comes first, and nothing can be forgotten or merged. `none`: the frozen backbone alone, as sentences always are. Without it `first`; stores, and learners that name no router, take `none`.",
+  "router.unlabelled":
+    "Word level: what entities of earlier types are where a new task's sentences do not tag them. `outside` (default): `O`, as the labels say. `mark`: what was learned so far tags the task's sentences; what it finds and is sure of becomes rows of its own tags, what it is not sure of no row at all. Types can then not be forgotten, nor stores merged.",
+
   "router.rejectRate":
     "Share of texts of known classes that may be taken for unknown, on held-out rows; `predict` then answers `unknown` above that threshold. Without it every text gets a label, and rejection is only measured, at 0.05.",
 

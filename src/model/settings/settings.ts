@@ -56,6 +56,8 @@ export function entanglementOf(settings: ModelSettings): string | undefined {
     return "all tasks share a selection network (method.selector), which saw each of them";
   if (level !== "word") return undefined;
   if (outside === "first") return "all heads compare with the first task's O (outside: first)";
+  if (router?.unlabelled === "mark")
+    return "a task's statistics hold what earlier tasks found in its sentences (router.unlabelled: mark)";
   return router !== undefined && (router.featureAdapter ?? "first") === "first"
     ? "features of words are read through the first task's adapter (router.featureAdapter: first)"
     : undefined;
