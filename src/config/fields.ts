@@ -178,8 +178,11 @@ export const configFields = z.strictObject({
   backboneRevision: z.string().min(1).optional(),
   /** What is trained of a task beside its head. */
   method: methodSchema.prefault({}),
-  /** What chooses among tasks beside exact answers; a store and a learner have one by default. */
-  router: routerSchema.optional(),
+  /**
+   * What chooses among tasks beside exact answers; `none`: nothing does. A store and a learner have one by default, and a
+   * run of words.
+   */
+  router: z.union([z.literal("none"), routerSchema]).optional(),
   /** What turns a vector into labels; `none`: the language model answers in words. */
   head: headSchema.prefault("linear"),
   /** What gets a label: a text, or each word. */
@@ -215,20 +218,22 @@ export const configFields = z.strictObject({
 export type Fields = z.output<typeof configFields>;
 
 /** The sections that do not speak of data: what a store and a learner are made from. */
-export const modelFields = configFields.pick({
-  extensions: true,
-  backbone: true,
-  backboneRevision: true,
-  method: true,
-  router: true,
-  head: true,
-  level: true,
-  outside: true,
-  feature: true,
-  prompt: true,
-  training: true,
-  threads: true,
-  seed: true,
-});
+export const modelFields = configFields
+  .pick({
+    extensions: true,
+    backbone: true,
+    backboneRevision: true,
+    method: true,
+    router: true,
+    head: true,
+    level: true,
+    outside: true,
+    feature: true,
+    prompt: true,
+    training: true,
+    threads: true,
+    seed: true,
+  })
+  .extend({ router: routerSchema.optional() });
 
 export type ModelFields = z.output<typeof modelFields>;

@@ -8,6 +8,7 @@ import {
   type Fields,
   type ModelFields,
   modelFields,
+  type RouterConfig,
   type SelectorKind,
 } from "./fields.ts";
 
@@ -288,13 +289,30 @@ export const modelSchema = modelFields.superRefine(checkModel).transform((config
 export type ModelConfig = z.input<typeof modelFields>;
 export type ModelSettings = DeepReadonly<z.output<typeof modelSchema>>;
 
+/** What routes words in a run that does not say: what can forget and merge, should the run become a store. */
+const wordRouter: RouterConfig = { kind: "lda", featureAdapter: "none" };
+
+/** The router of a run; `none` is none, and stays in what was resolved, lest it become the default. */
+function routerOf({ level, router }: Pick<Fields, "level" | "router">): RouterConfig | undefined {
+  if (router === "none") return undefined;
+  return router ?? (level === "word" ? wordRouter : undefined);
+}
+
+function withRouter({ router: asked, ...config }: Fields) {
+  const router = routerOf({ ...config, router: asked });
+  return { ...config, ...(router && { router }) };
+}
+
 /** The configuration of a run. */
 export const configSchema = configFields
   .superRefine((config, context) => {
-    checkModel(config, context);
+    checkModel(withRouter(config), context);
     applyRules([...streamRules[config.level], ...probingRules], config, context);
   })
-  .transform((config) => withDefaults(config));
+  .transform((config) => {
+    const filled = withDefaults(withRouter(config));
+    return { ...filled, ...(config.router === "none" && { router: config.router }) };
+  });
 
 /** Read-only all the way down. */
 export type DeepReadonly<T> = T extends (...args: never[]) => unknown

@@ -170,11 +170,11 @@ async function* evaluate(
   state: ModelState,
   index: number,
 ): AsyncGenerator<RunEventBody, Evaluation> {
-  const { stream, model, evaluator, time, source, workspace, recorder, config, signal } = context;
+  const { stream, model, evaluator, time, source, workspace, recorder, signal } = context;
   const router = yield* fitRouter(context, state, index);
   const last = index === stream.tasks.length - 1;
   // What tells unknown texts is fitted for the last state alone.
-  if (router !== undefined && (last || config.router?.rejectRate === undefined))
+  if (router !== undefined && (last || model.settings.router?.rejectRate === undefined))
     await workspace.writeFiles(await router.files({ signal }), routerFolder);
   const tested = stream.tasks.slice(0, index + 1);
   const known = model.routesByAdapters ? undefined : source?.evaluationOf(index);

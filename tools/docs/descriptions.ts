@@ -29,8 +29,8 @@ export const sections: Readonly<Record<string, { readonly title: string; readonl
     title: "router",
     text:
       "What says which class and task a text belongs to, so that not every adapter has to run; see [metrics](metrics.md).\n" +
-      "A run without the key has no router and answers exactly. Stores and learners have one without being told: its kind\n" +
-      "follows from the data ([the store](store.md#what-answers)). A router reads frozen features. It is fitted to rows of features\n" +
+      "A run of texts without the key has no router and answers exactly; one of words has `{ kind: lda, featureAdapter: none }`,\n" +
+      "unless it says `router: none`. Stores and learners have one without being told: its kind follows from the data ([the store](store.md#what-answers)). A router reads frozen features. It is fitted to rows of features\n" +
       "kept of every class (never text), and its settings are chosen on held-out rows. `router: lda` is short for\n" +
       "`router: { kind: lda }`. For words and answers in words see [routers](routing.md).",
   },
@@ -101,7 +101,7 @@ export const descriptions: Readonly<Record<string, string>> = {
   "router.layers":
     "Hidden states whose pooled vectors stand side by side as the routing feature, 0 the embeddings', each brought to length 1. Without it the embeddings and at most four of the upper half, the last among them.",
   "router.featureAdapter":
-    "Word level: what features are read through. `first`: the first task's adapter, so that they depend on which task comes first, and nothing can be forgotten or merged. `none`: the frozen backbone alone, as sentences always are. Without it `first`; stores, and learners that name no router, take `none`.",
+    "Word level: what features are read through. `first`: the first task's adapter, so that they depend on which task comes first, and nothing can be forgotten or merged. `none`: the frozen backbone alone, as sentences always are. Without it `first`; stores, and learners and runs that name no router, take `none`.",
   "router.unlabelled":
     "Word level: what entities of earlier types are where a new task's sentences do not tag them. `outside` (default): `O`, as the labels say. `mark`: what was learned so far tags the task's sentences; what it finds and is sure of becomes rows of its own tags, what it is not sure of no row at all. Types can then not be forgotten, nor stores merged.",
 

@@ -232,7 +232,7 @@ export function translate(values: OriginalValues, context: TranslationContext): 
     ...(values.backbone_revision === "" ? {} : { backboneRevision: values.backbone_revision }),
     method: methodOf(draft),
     head: heads[values.classifier],
-    ...(isWordLevel(draft) ? { level: "word", outside: "first" } : { level: "sentence" }),
+    ...(isWordLevel(draft) ? { level: "word", outside: "first", router: "none" } : { level: "sentence" }),
     ...featureOf(draft),
     ...promptOf(draft),
     // The original looks for no texts that train and test share; its own files have some.

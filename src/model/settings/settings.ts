@@ -125,7 +125,11 @@ export async function readModelSettings(folder: string): Promise<ModelSettings> 
   const all = await readYaml(path);
   await loadExtensions(all, folder);
   // A run's file speaks of its stream and its folder as well.
-  const own = Object.fromEntries(Object.entries(all).filter(([key]) => key in modelFields.shape));
+  const own = Object.fromEntries(
+    Object.entries(all).filter(
+      ([key, value]) => key in modelFields.shape && !(key === "router" && value === "none"),
+    ),
+  );
   const parsed = modelSchema.safeParse(own);
   if (!parsed.success)
     throw new ConfigError(`${path}: the settings are wrong`, {
@@ -138,8 +142,12 @@ export async function readModelSettings(folder: string): Promise<ModelSettings> 
 
 /** The settings of a run's model. */
 export function settingsOf(config: ResolvedConfig): ModelSettings {
-  const { stream, out: _, probing: _probing, precision: _precision, ...settings } = config;
-  return { ...settings, promptTask: promptTaskOf(stream, config.level) };
+  const { stream, out: _, probing: _probing, precision: _precision, router, ...settings } = config;
+  return {
+    ...settings,
+    ...(router !== undefined && router !== "none" && { router }),
+    promptTask: promptTaskOf(stream, config.level),
+  };
 }
 
 /** The settings as a store's file has them. */
