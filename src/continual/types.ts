@@ -65,6 +65,13 @@ export type BuiltInRouterKind = (typeof routerKinds)[number];
 /** Built in, or registered by an extension. */
 export type RouterKind = OneOf<BuiltInRouterKind>;
 
+/**
+ * `immediate`: closed form, fitted as part of the change that makes a state. `consolidated`: fitted to the same state
+ * afterwards; it takes over when it stands.
+ */
+export const routerStages = ["immediate", "consolidated"] as const;
+export type RouterStage = (typeof routerStages)[number];
+
 /** What makes a text's routing feature: constants of the backbone, never of the tasks seen. */
 export interface RoutingFeatureSpec {
   /** Hidden states whose pooled vectors are concatenated, 0 the embeddings', each brought to length 1. */

@@ -291,7 +291,7 @@ const routedRowSchema = z.object({
 /** Routed prediction after task k: row k of its matrix, with the counts behind it. */
 export type RoutedRow = Of<typeof routedRowSchema>;
 
-const routerFittingSchema = z.object({
+export const routerFittingSchema = z.object({
   stage: z.enum(["choose", "fit"]),
   kind: z.string(),
   /** From 1. */

@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import { checkArguments } from "../config/arguments.ts";
 import {
+  type Answer,
   findTask,
   isTagged,
   type Prediction,
@@ -16,7 +17,7 @@ import type {
   PredictionLine,
   TaskTypeName,
 } from "../continual/taskTypes/taskType.ts";
-import type { FeatureRows } from "../continual/types.ts";
+import type { FeatureRows, RouterStage } from "../continual/types.ts";
 import { StoreError } from "../core/errors.ts";
 import type { RouterFitting, RunLevel } from "../core/record.ts";
 import type { TaggedSentence } from "../data/files/tags.ts";
@@ -98,6 +99,12 @@ export interface AnswerOptions extends PredictOptions {
 export interface EntityOptions extends AnswerOptions {
   /** Entities of a lower score are left out; default: 0. */
   readonly minScore?: number | undefined;
+}
+
+export interface ConsolidateOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Told what the fit is at. */
+  readonly onFitting?: ((progress: RouterFitting) => void) | undefined;
 }
 
 /** One change on its way. */
@@ -306,11 +313,28 @@ export abstract class Teachable implements AsyncDisposable {
     });
   }
 
-  protected answers(items: readonly Item[], options: AnswerOptions) {
-    const { state } = this;
+  protected async answers(items: readonly Item[], options: AnswerOptions): Promise<readonly Answer[]> {
+    const { state, version } = this;
     const { task, exact, top, signal } = options;
-    const router = () => this.router(state, options);
-    return this.model.predict(state, items, { task, exact, top, signal, router });
+    let stage: RouterStage | undefined;
+    const router = async () => {
+      const found = await this.router(state, options);
+      stage = found?.stage;
+      return found;
+    };
+    const answers = await this.model.predict(state, items, { task, exact, top, signal, router });
+    return answers.map((answer) => ({ ...answer, version, ...(stage && { router: stage }) }));
+  }
+
+  /** Fits the router that a change is committed with. @returns undefined where nothing routes among the tasks */
+  protected async fitImmediate(
+    state: ModelState,
+    { signal, onEvent }: ChangeOptions,
+  ): Promise<StateRouter | undefined> {
+    return await this.model.fitRouter(state, "immediate", {
+      signal,
+      onProgress: (progress) => onEvent?.({ type: "router-fitting", ...progress }),
+    });
   }
 
   /**

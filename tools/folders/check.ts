@@ -114,7 +114,7 @@ const mayImport: ImportTable = {
     "continual/newlora",
     "model/settings",
   ],
-  workspace: ["core", "io", "nn", "config", "model"],
+  workspace: ["core", "io", "nn", "config", "continual", "model"],
   "report/record": ["core"],
   "report/charts": ["core", "report/record"],
   report: ["core", ...report],

@@ -20,7 +20,7 @@ import {
   type TokenClassification,
   typesOf,
 } from "../taskTypes/tokenClassification.ts";
-import type { LearnedTask, Posterior } from "../types.ts";
+import type { LearnedTask, Posterior, RouterStage } from "../types.ts";
 import {
   type AskWordHeads,
   askingWordHeads,
@@ -99,7 +99,11 @@ export class WordRouting implements TaskRouting<EncodedSentences, WordRouter> {
     // How often a tag comes is known, and counts.
     this.fits = new StatisticsFits(this.model, settings, {
       classPrior: "empirical",
-      defaultKind: defaultWordKind,
+      // Held-out sentences are counted by the router that answers: one kind is both.
+      kinds: (named, statistics) => {
+        const kind = named ?? defaultWordKind(statistics);
+        return { immediate: kind, consolidated: kind };
+      },
       draw: drawStatistics,
     });
   }
@@ -154,7 +158,7 @@ export class WordRouting implements TaskRouting<EncodedSentences, WordRouter> {
     const sentences = train.filter(isTaggedSentence);
     const told = known.filter(({ rows }) => rows !== undefined);
     if (this.settings.unlabelled === "outside" || told.length === 0) return sentences;
-    const routing = await this.fit(known, { signal, onProgress });
+    const routing = await this.fit(known, "consolidated", { signal, onProgress });
     const layout = layOutTags(routing.chain.labels, OUTSIDE, known, this.type.outside);
     const decided = await decideWords(
       await posteriorOfWords(routing, words, signal),
@@ -176,7 +180,7 @@ export class WordRouting implements TaskRouting<EncodedSentences, WordRouter> {
     { encodings }: EncodedSentences,
     { signal, onProgress }: CollectWatch,
   ): Promise<WordCounts> {
-    const { router, statistics } = await this.fits.fit(tasks, { signal, onProgress });
+    const { router, statistics } = await this.fits.fit(tasks, "consolidated", { signal, onProgress });
     const words = await readWordRows(this.model, encodings, this.features(tasks), signal);
     const priors = priorsOf(router, statistics, parts);
     const heldOut = {
@@ -192,8 +196,12 @@ export class WordRouting implements TaskRouting<EncodedSentences, WordRouter> {
     return countWordFusion(heldOut, typesOf(labels), evidence);
   }
 
-  async fit(tasks: readonly RoutedTask[], watch: FitWatch = {}): Promise<WordRouter> {
-    const { router, statistics } = await this.fits.fit(tasks, watch);
+  consolidates(): boolean {
+    return false;
+  }
+
+  async fit(tasks: readonly RoutedTask[], stage: RouterStage, watch: FitWatch = {}): Promise<WordRouter> {
+    const { router, statistics } = await this.fits.fit(tasks, stage, watch);
     return this.assemble(tasks, router, statistics);
   }
 
@@ -314,11 +322,15 @@ export class WordRouting implements TaskRouting<EncodedSentences, WordRouter> {
   }
 
   encode({ router, statistics }: WordRouter): Promise<ReadonlyMap<string, Uint8Array>> {
-    return Promise.resolve(this.fits.encode(router, statistics));
+    return Promise.resolve(this.fits.encode(router, statistics, "consolidated"));
   }
 
-  async open(tasks: readonly RoutedTask[], read: ReadFile): Promise<WordRouter | undefined> {
-    const opened = await this.fits.open(tasks, read);
+  async open(
+    tasks: readonly RoutedTask[],
+    stage: RouterStage,
+    read: ReadFile,
+  ): Promise<WordRouter | undefined> {
+    const opened = await this.fits.open(tasks, stage, read);
     return opened && this.assemble(tasks, opened.router, opened.statistics);
   }
 
