@@ -56,6 +56,7 @@ export const routerKinds = [
   "nearest-mean",
   "lda",
   "kernel-discriminant",
+  "stacking",
   "ranpac",
   "softmax",
   "network",

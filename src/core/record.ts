@@ -92,6 +92,17 @@ const routedMetricsSchema = protocolMetricsSchema.extend({
 /** The figures of routed prediction: a router or a network chooses the task. */
 export type RoutedMetrics = Of<typeof routedMetricsSchema>;
 
+const calibrationSchema = z.object({
+  /** Σ_b n_b/n · |accuracy of bin b − mean score of bin b| over 15 bins of equal width. */
+  expectedCalibrationError: fraction,
+  /** Its 95th percentile were every score right: what chance alone explains. */
+  byChance: fraction,
+  /** Answers that were counted: those that name a label. */
+  counted: count,
+});
+/** Whether the scores of routed answers are the probabilities that they are called, after the last task. */
+export type CalibrationMetrics = Of<typeof calibrationSchema>;
+
 const outOfScopeSchema = z.object({
   auroc: fraction,
   /** Share of in-scope texts that are rejected where 95 % of the others are. */
@@ -211,6 +222,7 @@ const sentenceMetricsSchema = z.object({
   til: sentenceProtocolSchema,
   routed: routedMetricsSchema.exactOptional(),
   outOfScope: outOfScopeSchema.exactOptional(),
+  calibration: calibrationSchema.exactOptional(),
   probing: probingSchema.exactOptional(),
   ...commonMetrics,
 });
@@ -287,6 +299,7 @@ const routedRowSchema = z.object({
   /** Where answers are words: what the chosen adapters said freely is the label's words. */
   exactMatch: z.object({ accuracy: fractions, correct: counts }).exactOptional(),
   router: routerSummarySchema.exactOptional(),
+  calibration: calibrationSchema.exactOptional(),
 });
 /** Routed prediction after task k: row k of its matrix, with the counts behind it. */
 export type RoutedRow = Of<typeof routedRowSchema>;

@@ -80,6 +80,8 @@ export interface StateRouter {
   readonly summary: RouterSummary | undefined;
   /** The files that answer without the statistics, by name. */
   files(watch?: FitWatch): Promise<ReadonlyMap<string, Uint8Array>>;
+  /** Files that the fit of a next state goes on from, by name: no answer hangs on them. */
+  totals(): ReadonlyMap<string, Uint8Array>;
 }
 
 export interface ModelPredictOptions extends PredictOptions {
@@ -129,6 +131,8 @@ export interface ContinualModel extends AsyncDisposable {
   fitRouter(state: ModelState, stage: RouterStage, watch?: FitWatch): Promise<StateRouter | undefined>;
   /** The router of a state as its files say; undefined where they are missing, damaged, or of another state. */
   openRouter(state: ModelState, stage: RouterStage, read: ReadFile): Promise<StateRouter | undefined>;
+  /** Goes on from the `totals` of a state's router, so that a fit of the next one counts only what is new. */
+  restoreTotals(state: ModelState, read: ReadFile): Promise<void>;
   /** The latest stage of a state's router that was fitted or opened. */
   bestRouter(state: ModelState): StateRouter | undefined;
   /** @returns one an item, in their order */

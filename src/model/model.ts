@@ -101,6 +101,10 @@ export class Model<E extends EncodedItems, R> implements ContinualModel {
     return this.routers.open(state, stage, read);
   }
 
+  restoreTotals(state: ModelState, read: ReadFile): Promise<void> {
+    return this.routers.restoreTotals(state, read);
+  }
+
   bestRouter(state: ModelState): StateRouter | undefined {
     return this.routers.best(state);
   }

@@ -90,6 +90,10 @@ export class StateRouters<E extends EncodedItems, R> implements AsyncDisposable 
     return await router;
   }
 
+  async restoreTotals({ tasks }: ModelState, read: ReadFile): Promise<void> {
+    await this.parts.statistics?.restoreTotals?.(tasks, read);
+  }
+
   private statisticsRouter(
     state: ModelState,
     statistics: TaskRouting<E, R>,
@@ -100,6 +104,7 @@ export class StateRouters<E extends EncodedItems, R> implements AsyncDisposable 
       stage,
       summary: statistics.summarize(routing),
       files: (watch) => statistics.encode(routing, state.tasks, watch),
+      totals: () => statistics.encodeTotals?.() ?? new Map(),
     };
     const route: Route<E> = (tasks, encoded, options) => statistics.route(routing, tasks, encoded, options);
     this.routeOf.set(router, { route, routing });
@@ -116,6 +121,7 @@ export class StateRouters<E extends EncodedItems, R> implements AsyncDisposable 
       stage: "consolidated",
       summary: undefined,
       files: () => Promise.resolve(new Map()),
+      totals: () => new Map(),
     };
     const route: Route<E> = (_, encoded, options) =>
       routing.route(network, learnedTasks(state), asTexts(encoded), options);

@@ -94,12 +94,15 @@ export async function readAnswering(
   }
 }
 
-/** The router that a state is committed with, as it is kept. */
+/** A router as it is kept; the first stage of a state's with what the fit of the next state goes on from. */
 export async function filesOf(
   router: StateRouter | undefined,
-  signal: AbortSignal | undefined,
+  first: boolean,
+  signal?: AbortSignal,
 ): Promise<RouterFiles | undefined> {
-  return router && { stage: router.stage, files: await router.files({ signal }) };
+  if (router === undefined) return undefined;
+  const totals = first ? router.totals() : [];
+  return { stage: router.stage, files: new Map([...(await router.files({ signal })), ...totals]) };
 }
 
 export async function openFolder(path: string, options: StoreOptions): Promise<Opened> {

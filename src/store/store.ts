@@ -192,7 +192,8 @@ export class Store extends Teachable {
     if (!this.awaitsConsolidation) return this.status();
     this.background?.cancel();
     const router = await model.fitRouter(state, "consolidated", { signal, onProgress: onFitting });
-    const files = await filesOf(router, signal);
+    const first = model.routerStages(state)[0] === "consolidated";
+    const files = await filesOf(router, first, signal);
     if (files !== undefined && !(await this.keepRouter(files, version)))
       throw new StoreError(`${this.path}: was changed while version ${version} was being consolidated`, {
         hint: "Consolidate again.",
@@ -267,6 +268,7 @@ export class Store extends Teachable {
     options: ChangeOptions,
   ): Promise<T & Change> {
     const { signal, onEvent } = options;
+    const { model } = this;
     await requireFinished(this.path);
     await using workspace = await Workspace.open(this.path, { elsewhere: false });
     const note = (message: string) => onEvent?.({ type: "note", message });
@@ -275,8 +277,10 @@ export class Store extends Teachable {
       note(`broke the lock that process ${brokenLock.pid} on ${brokenLock.hostname} had left when it died`);
     const newest = await readStore(this.path);
     if (newest.store.version !== this.version) this.take(await readAnswering(this.path, this.model));
+    for (const stage of model.routerStages(this.state))
+      await model.restoreTotals(this.state, routerReader(this.path, this.version, stage));
     const { state, change, result } = await work(this.state, note);
-    const router = await filesOf(await this.fitImmediate(state, options), signal);
+    const router = await filesOf(await this.fitImmediate(state, options), true, signal);
     signal?.throwIfAborted();
     await workspace.commit(state, change, router);
     this.take({ manifest: await readStore(this.path), state });
@@ -292,7 +296,7 @@ export class Store extends Teachable {
     if (standing !== undefined) return standing;
     // The folder has none that is whole: of a run, or damaged.
     const fitted = await model.fitRouter(state, "immediate", { signal, onProgress: onFitting });
-    const files = await filesOf(fitted, signal);
+    const files = await filesOf(fitted, true, signal);
     // Who may read a store need not be allowed to write there: the next process that opens it fits again.
     if (files !== undefined) await this.keepRouter(files, version).catch(() => {});
     return fitted;
@@ -317,7 +321,7 @@ async function rollbackWith(path: string, model: ContinualModel, version?: numbe
   await using workspace = await Workspace.open(path, { elsewhere: false });
   await workspace.rollback(version, async (manifest) => {
     const state = await readState(path, manifest, model);
-    return await filesOf(await model.fitRouter(state, "immediate"), undefined);
+    return await filesOf(await model.fitRouter(state, "immediate"), true);
   });
 }
 

@@ -26,7 +26,7 @@ describe("a change", () => {
     const { store: opened, at } = await taught();
     await using store = opened;
     expect(await fittedFiles(at("store"))).toEqual(
-      ["router.safetensors", "routing.json"].map((name) => `000002/immediate/${name}`),
+      ["router.safetensors", "routing.json", "totals.safetensors"].map((name) => `000002/immediate/${name}`),
     );
     const answers = await store.predict(questions);
     expect(answers[0]).toMatchObject({ version: 2, router: "immediate" });

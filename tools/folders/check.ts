@@ -66,7 +66,14 @@ const mayImport: ImportTable = {
   "continual/passes": [...lower, "continual"],
   "continual/statistics": [...lower, "continual", "continual/passes"],
   "continual/routers/readouts": [...lower, "continual", "continual/statistics"],
-  "continual/routers": [...lower, "continual", "continual/statistics", "continual/routers/readouts"],
+  "continual/routers/scores": [...lower, "continual", "continual/routers/readouts"],
+  "continual/routers": [
+    ...lower,
+    "continual",
+    "continual/statistics",
+    "continual/routers/readouts",
+    "continual/routers/scores",
+  ],
   "continual/rejection": [
     ...lower,
     "continual",
@@ -112,6 +119,7 @@ const mayImport: ImportTable = {
     "continual/taskTypes",
     "continual/routing",
     "continual/newlora",
+    "continual/metrics",
     "model/settings",
   ],
   workspace: ["core", "io", "nn", "config", "continual", "model"],

@@ -1,5 +1,6 @@
 /** What routing on statistics has in common for texts and words: constants, one fitter, the router's file. */
 import { z } from "zod";
+import { AccreteError } from "../../core/errors.ts";
 import { sha256, sha256Json } from "../../io/hash.ts";
 import type { AdaptedBackbone } from "../passes/adaptedBackbone.ts";
 import { type FitOptions, type FittedRouter, type FitWatch, RouterFitter } from "../routers/fit.ts";
@@ -16,6 +17,7 @@ import type { ReadFile, RoutedTask, TaskRows } from "./taskRouting.ts";
 
 export const routingFile = "routing.json";
 export const routerFile = "router.safetensors";
+export const totalsFile = "totals.safetensors";
 
 export interface StatisticsSettings {
   /** Absent: the default for what is routed. */
@@ -177,6 +179,23 @@ export class StatisticsFits implements AsyncDisposable {
       [routerFile, bytes],
       [routingFile, new TextEncoder().encode(`${JSON.stringify(summary, null, 2)}\n`)],
     ]);
+  }
+
+  /** What the fit of a next state goes on from. */
+  encodeTotals(): ReadonlyMap<string, Uint8Array> {
+    const bytes = this.fitter.encodeTotals();
+    return new Map(bytes === undefined ? [] : [[totalsFile, bytes]]);
+  }
+
+  /** Goes on from what another process counted for these tasks; a file that is damaged is as none. */
+  async restoreTotals(tasks: readonly RoutedTask[], read: ReadFile): Promise<void> {
+    const bytes = await read(totalsFile);
+    if (bytes === undefined) return;
+    try {
+      this.fitter.restoreTotals(bytes, totalsFile, this.statistics(tasks));
+    } catch (error) {
+      if (!(error instanceof AccreteError)) throw error;
+    }
   }
 
   /** @returns undefined unless the files are whole, of this version, and of these very statistics */

@@ -85,6 +85,10 @@ export interface TaskRouting<E extends EncodedItems, R> extends AsyncDisposable 
     tasks: readonly RoutedTask[],
     watch?: FitWatch,
   ): Promise<ReadonlyMap<string, Uint8Array>>;
+  /** Files that the fit of a next state goes on from, by name: no answer hangs on them. */
+  encodeTotals?(): ReadonlyMap<string, Uint8Array>;
+  /** The inverse of `encodeTotals`, where the files are of these tasks. */
+  restoreTotals?(tasks: readonly RoutedTask[], read: ReadFile): Promise<void>;
   /** The inverse of `encode`; undefined where the files are missing, damaged, or of other tasks. */
   open(tasks: readonly RoutedTask[], stage: RouterStage, read: ReadFile): Promise<R | undefined>;
 }

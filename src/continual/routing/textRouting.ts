@@ -103,6 +103,14 @@ export abstract class ClassRouting<E extends EncodedItems> implements TaskRoutin
     return { stage, ...(await this.fits.fit(tasks, stage, watch)) };
   }
 
+  encodeTotals(): ReadonlyMap<string, Uint8Array> {
+    return this.fits.encodeTotals();
+  }
+
+  async restoreTotals(tasks: readonly RoutedTask[], read: ReadFile): Promise<void> {
+    await this.fits.restoreTotals(tasks, read);
+  }
+
   summarize({ router, statistics }: TextRouter): RouterSummary {
     const { confident, weight, topTasks } = this.settings.secondPass;
     return {
