@@ -144,7 +144,9 @@ describe.each(kinds)("router %s", (kind) => {
     expect(read.choice).toEqual(router.choice);
     expect(read.retainedBytes).toBe(router.retainedBytes);
     expect(await read.posterior(queries)).toEqual(await router.posterior(queries));
-    const text = Buffer.from(bytes).toString("latin1").replace(/"version":"\d"/, '"version":"8"');
+    const text = Buffer.from(bytes)
+      .toString("latin1")
+      .replace(/"version":"\d"/, '"version":"8"');
     expect(() => fitter.decode(Buffer.from(text, "latin1"), "here")).toThrow(StoreError);
   });
 
