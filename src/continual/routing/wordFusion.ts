@@ -81,7 +81,11 @@ export interface WordEvidence {
 }
 
 /** (T): the largest probability that some word of the sentence is of a type of the task. */
-function plausibility({ values, classes }: Posterior, { from, to }: Span, layout: TagLayout): Float64Array {
+export function plausibility(
+  { values, classes }: Posterior,
+  { from, to }: Span,
+  layout: TagLayout,
+): Float64Array {
   return Float64Array.from(layout.columns, (own) => {
     let most = 0;
     for (let word = from; word < to; word++) {
@@ -103,10 +107,18 @@ export function tasksOfSentence(
   posterior: Posterior,
   span: Span,
   layout: TagLayout,
+  fusion: Pick<WordFusion, "plausible" | "topTasks">,
+): readonly number[] {
+  if (fusion.topTasks === 0 || span.to === span.from) return [];
+  return tasksAmong(plausibility(posterior, span, layout), layout, fusion);
+}
+
+/** The same from the tasks' plausibilities (T). */
+export function tasksAmong(
+  most: Float64Array,
+  layout: TagLayout,
   { plausible, topTasks }: Pick<WordFusion, "plausible" | "topTasks">,
 ): readonly number[] {
-  if (topTasks === 0 || span.to === span.from) return [];
-  const most = plausibility(posterior, span, layout);
   const asked = largestOf(most, topTasks).filter((task) => most[task]! >= plausible && layout.askable[task]!);
   if (asked.length === 0) return [];
   return [...new Set(layout.rule === "first" ? [0, ...asked] : asked)].sort((a, b) => a - b);

@@ -6,10 +6,12 @@ import type { TagChain } from "../taskTypes/tagSequence.ts";
 import type { Posterior } from "../types.ts";
 import {
   chooseOfSentence,
+  plausibility,
   raiseOutside,
   routerAlone,
   type Span,
   type TagLayout,
+  tasksAmong,
   tasksOfSentence,
   type WordEvidence,
   type WordFusion,
@@ -136,10 +138,14 @@ export function countWordFusion(
     const raised = raiseOutside(posterior, layout, outside);
     spans.forEach((span, s) => {
       const known = new Map<string, Found>();
+      const likely = plausibility(raised, span, layout);
       for (const option of options) {
         if (option.outside !== outside) continue;
-        const plausible = option.plausible ?? 1;
-        const asked = tasksOfSentence(raised, span, layout, { plausible, topTasks: option.topTasks });
+        const { plausible, topTasks: most } = option;
+        const asked =
+          plausible === null || span.to === span.from
+            ? []
+            : tasksAmong(likely, layout, { plausible, topTasks: most });
         const key = asked.length === 0 ? "" : `${asked.join()} ${option.router} ${option.heads}`;
         let found = known.get(key);
         if (found === undefined) {
