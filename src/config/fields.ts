@@ -155,7 +155,7 @@ export interface RouterConfig {
 }
 
 /** `router: lda` is short for `router: { kind: lda }`. */
-const routerSchema = z.union([
+const routerForms = [
   routerKind.transform((kind): RouterConfig => ({ kind })),
   z.strictObject({
     kind: routerKind.default("auto"),
@@ -166,7 +166,8 @@ const routerSchema = z.union([
     unlabelled: z.enum(["outside", "mark"]).optional(),
     rejectRate: z.number().gt(0).lt(1).optional(),
   }),
-]);
+] as const;
+const routerSchema = z.union(routerForms);
 
 /** Every key; the schema of a whole configuration adds the rules between them. */
 export const configFields = z.strictObject({
@@ -182,7 +183,7 @@ export const configFields = z.strictObject({
    * What chooses among tasks beside exact answers; `none`: nothing does. A store and a learner have one by default, and a
    * run of words.
    */
-  router: z.union([z.literal("none"), routerSchema]).optional(),
+  router: z.union([...routerForms, z.literal("none")]).optional(),
   /** What turns a vector into labels; `none`: the language model answers in words. */
   head: headSchema.prefault("linear"),
   /** What gets a label: a text, or each word. */
