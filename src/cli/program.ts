@@ -1,7 +1,14 @@
 /** The commands and their flags. */
 import { Argument, Command, Option } from "commander";
 import { datasetNames } from "../benchmark/prepare/catalogue.ts";
-import { type AddCommand, collect, parseCount, parseSeed, parseShare } from "./flagValues.ts";
+import {
+  type AddCommand,
+  collect,
+  parseCount,
+  parseProbability,
+  parseSeed,
+  parseShare,
+} from "./flagValues.ts";
 import { storeCommands } from "./storeCommands.ts";
 import type { Terminal } from "./terminal/terminal.ts";
 
@@ -120,6 +127,11 @@ const commands: readonly AddCommand[] = [
       .option("--task <name>", "choose among this task's labels only, with its own head")
       .option("--exact", "run every adapter, where a router was learned too")
       .option("--top <n>", "show the n best classes", parseCount)
+      .option(
+        "--coverage <p>",
+        "answer with a set of labels that contains the right one with this probability, e.g. 0.95",
+        parseProbability,
+      )
       .option("--pre-tokenized", "entities: the texts are words already, with blanks between them")
       .option("--min-score <p>", "entities: leave out those of a lower score, from 0 to 1", parseShare)
       .addOption(

@@ -10,10 +10,10 @@ import type { AnswerOptions, RoutedItem } from "../taskTypes/taskType.ts";
 import { asExamples } from "../taskTypes/textClassification.ts";
 import { type EncodedPrompts, type GeneratedAnswer, spokenAnswer } from "../taskTypes/textGeneration.ts";
 import type { FeatureRows, LearnedTask } from "../types.ts";
+import { ClassRouting, noHeads, type TextRouter, type TextRoutingSettings, toItem } from "./classRouting.ts";
 import { firstPassOnly } from "./fusion.ts";
 import { type Decision, decide } from "./routedPrediction.ts";
 import type { RoutedTask } from "./taskRouting.ts";
-import { ClassRouting, noHeads, type TextRouter, type TextRoutingSettings, toItem } from "./textRouting.ts";
 
 /** The router's pass, and the chosen adapter's. */
 const PASSES_OF_AN_ANSWER = 2;
