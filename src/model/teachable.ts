@@ -20,10 +20,10 @@ import type {
 import type { FeatureRows, RouterStage } from "../continual/types.ts";
 import { ConfigError, StoreError } from "../core/errors.ts";
 import type { RouterFitting, RunLevel } from "../core/record.ts";
-import type { TaggedSentence } from "../data/files/conll.ts";
+import type { TaggedSentence } from "../data/files/tags.ts";
 import type { Example, LabelledExample } from "../data/files/types.ts";
-import { writeFolderAtomic } from "../io/atomic.ts";
-import { encodePeftFolder, readPeftFolder } from "../peft/checkpoint.ts";
+import { refuseForeign, writeFolderAtomic } from "../io/atomic.ts";
+import { encodePeftFolder, isSavedAdapter, readPeftFolder } from "../peft/checkpoint.ts";
 import { comparisonOf } from "./comparing.ts";
 import type {
   Completion,
@@ -94,6 +94,11 @@ export type Text = string | Example;
 export interface AnswerOptions extends PredictOptions {
   /** Told what a router's fit is at, where one must be fitted before it can answer. */
   readonly onFitting?: ((progress: RouterFitting) => void) | undefined;
+}
+
+export interface EntityOptions extends AnswerOptions {
+  /** Entities of a lower score are left out; default: 0. */
+  readonly minScore?: number | undefined;
 }
 
 export interface ConsolidateOptions {
@@ -210,6 +215,7 @@ export abstract class Teachable implements AsyncDisposable {
       async function* (this: Teachable, state: ModelState): AsyncGenerator<LearnEvent, Learned> {
         if (state.tasks.some((task) => task.name === name))
           throw new StoreError(`a task called "${name}" was learned already`, {
+            code: "NAME_TAKEN",
             hint: "Give it another name.",
           });
         const different = buildDifferences(this.model, saved, learnedTasks(state));
@@ -284,21 +290,22 @@ export abstract class Teachable implements AsyncDisposable {
   }
 
   /**
-   * Finds entities of every type learned, or with `task` of that task's own. Texts are split at white space; `words` of an
-   * example are taken as they are.
+   * Finds entities of every type learned, or with `task` of that task's own. Texts are cut into words by the rules of
+   * Unicode, punctuation apart; `words` of an example are taken as they are.
    * @throws StoreError where texts get labels, or nothing was learned yet
    */
-  async findEntities(texts: readonly Text[], options: AnswerOptions = {}): Promise<TaggedText[]> {
+  async findEntities(texts: readonly Text[], options: EntityOptions = {}): Promise<TaggedText[]> {
     this.checkOpen();
     checkArguments("findEntities", { texts, options });
     this.requireWords(true, "findEntities", "predict");
+    const { minScore = 0, ...asked } = options;
     if (options.coverage !== undefined)
       throw new ConfigError("coverage: words get tags, for which there are no sets");
-    const answers = await this.answers(texts.map(toItem), options);
+    const answers = await this.answers(texts.map(toItem), asked);
     return answers.flatMap((answer) => {
       if (!isTagged(answer)) return [];
       const { tags: _, ...tagged } = answer;
-      return tagged;
+      return { ...tagged, entities: tagged.entities.filter(({ score }) => score >= minScore) };
     });
   }
 
@@ -377,28 +384,35 @@ export abstract class Teachable implements AsyncDisposable {
     return { ...type.measure(items, answers), predictions };
   }
 
-  /** Writes a task's adapter, and its head where it has one, as a peft folder, whole or not at all. */
+  /**
+   * Writes a task's adapter, and its head where it has one, as a peft folder, whole or not at all.
+   * @param folder may hold an adapter that was saved before, which is replaced
+   * @throws StoreError NAME_TAKEN where it holds anything else
+   */
   async saveAdapter(task: string, folder: string): Promise<void> {
     this.checkOpen();
     checkArguments("saveAdapter", { task, folder });
     const { saved } = findTask(this.state.tasks, task);
     if (saved === undefined)
       throw new StoreError(`task "${task}" has statistics alone, and no adapter to save`);
-    await writeFolderAtomic(folder, encodePeftFolder(saved));
+    await writeFolderAtomic(folder, encodePeftFolder(saved), { replaces: isSavedAdapter });
   }
 
-  /** Writes every task's adapter to `<folder>/<slug>/`. @returns the folders, in the order of learning */
+  /**
+   * Writes every task's adapter to `<folder>/<slug>/`, as {@link saveAdapter}.
+   * @returns the folders, in the order of learning
+   */
   async save(folder: string): Promise<readonly string[]> {
     this.checkOpen();
     checkArguments("save", { folder });
-    const slugs = new Set<string>();
-    for (const { name, saved } of this.state.tasks) {
-      if (saved === undefined) continue;
-      const slug = slugFor(name, slugs);
-      slugs.add(slug);
-      await this.saveAdapter(name, join(folder, slug));
-    }
-    return [...slugs].map((slug) => join(folder, slug));
+    const places = new Map<string, string>();
+    for (const { name, saved } of this.state.tasks)
+      if (saved !== undefined) places.set(name, slugFor(name, new Set(places.values())));
+    const at = (slug: string) => join(folder, slug);
+    // All are asked for before the first is written.
+    for (const slug of places.values()) await refuseForeign(at(slug), isSavedAdapter);
+    for (const [name, slug] of places) await this.saveAdapter(name, at(slug));
+    return [...places.values()].map(at);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
