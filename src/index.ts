@@ -77,6 +77,7 @@ export type {
   Change,
   ChangeEvent,
   ChangeOptions,
+  ConsolidateOptions,
   Evaluated,
   Forgotten,
   LearnClassOptions,
@@ -97,6 +98,7 @@ export {
   type StoreTaskInfo,
   type StoreVersionInfo,
 } from "./store/info.ts";
+export type { OpenRunOptions, StoreOptions } from "./store/opening.ts";
 export {
   type LoadAdapterOptions,
   type LoadedAdapter,
@@ -109,10 +111,9 @@ export {
   type ForgottenInStore,
   type MergeOptions,
   mergeStores,
-  type OpenRunOptions,
   openStore,
   type Store,
-  type StoreOptions,
+  type StoreStatus,
 } from "./store/store.ts";
 export { type Collected, cleanStore, type Purged, type WaitOptions } from "./store/upkeep.ts";
 export type { FitEvent } from "./train/trainer.ts";

@@ -1,13 +1,24 @@
-/** Keeping a store in order: going back, purging, cleaning up. None of it needs the backbone. */
+/** Keeping a store in order: going back, purging, cleaning up. */
 import { resolve } from "node:path";
 import { checkArguments } from "../config/arguments.ts";
 import { TrunkCache } from "../continual/passes/trunkCache.ts";
+import type { ContinualModel } from "../model/continualModel.ts";
+import { openModel } from "../model/openModel.ts";
+import { withDefaultRouter } from "../model/settings/settings.ts";
 import type { ChangeEvent } from "../model/teachable.ts";
 import { sizeOfFolder } from "../workspace/listing.ts";
 import { inTurn } from "../workspace/queue.ts";
-import { asStore, keptVersions, readSettings, readStore, type StoreManifest } from "../workspace/reading.ts";
+import {
+  asStore,
+  keptVersions,
+  readSettings,
+  readState,
+  readStore,
+  type StoreManifest,
+} from "../workspace/reading.ts";
 import { Workspace, type WorkspaceOptions } from "../workspace/workspace.ts";
 import { recordOf, requireFinished } from "./adopted.ts";
+import { filesOf, loadNamedBackbone, type OpenRunOptions } from "./opening.ts";
 
 /** How a change that needs no backbone waits for its turn. */
 export interface WaitOptions {
@@ -44,24 +55,40 @@ export interface Purged {
   readonly recordFiles: readonly string[];
 }
 
+/** Goes back with a model that is open. */
+export async function rollbackWith(
+  path: string,
+  model: ContinualModel,
+  version: number | undefined,
+  options: WaitOptions,
+): Promise<StoreManifest> {
+  return await inTurn(path, async () => {
+    await using workspace = await Workspace.open(path, lockingOf(options));
+    const manifest = await workspace.rollback(version, async (earlier) => {
+      const state = await readState(path, earlier, model);
+      return await filesOf(await model.fitRouter(state, "immediate"), true);
+    });
+    return asStore(manifest);
+  });
+}
+
 /**
- * Makes a next version that holds what an earlier one held; the backbone is not needed.
+ * Makes a next version that holds what an earlier one held. The present one need not be whole.
  * @param version default: the one before
  * @throws StoreError where there is no store, or no such version is kept
  */
 export async function rollbackStore(
   folder: string,
   version?: number,
-  options: WaitOptions = {},
+  options: WaitOptions & Pick<OpenRunOptions, "backbone"> = {},
 ): Promise<StoreManifest> {
   const path = resolve(folder);
-  // Asked first: a lock would make the folder that is missing look like one that is held.
-  await readStore(path);
-  return await inTurn(path, async () => {
-    await using workspace = await Workspace.open(path, lockingOf(options));
-    await workspace.clearRouter();
-    return asStore(await workspace.rollback(version));
+  const begun = await readStore(path);
+  const settings = withDefaultRouter(await readSettings(path, begun));
+  await using model = await openModel(settings, await loadNamedBackbone(begun, options), {
+    trunks: "memory",
   });
+  return await rollbackWith(path, model, version, options);
 }
 
 /**

@@ -5,8 +5,8 @@
  */
 import { readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
+import type { RouterStage } from "../continual/types.ts";
 import { StoreError, UnconfirmedError } from "../core/errors.ts";
-import { noteOnce } from "../core/notes.ts";
 import {
   type FileSystem,
   nodeFileSystem,
@@ -15,6 +15,7 @@ import {
   writeNewFile,
 } from "../io/atomic.ts";
 import { acquireLock, type FolderLock, type LockOptions } from "../io/lock.ts";
+import { noteOnce } from "../io/notes.ts";
 import type { ModelState, TaskState } from "../model/state.ts";
 import { encodeTask, hashFiles, recordOf, slugFor, taskId } from "../model/taskFiles.ts";
 import { adaptersFolder, isOurs, isTemporary, listFolder, markOf } from "./listing.ts";
@@ -41,8 +42,25 @@ import {
   versionsFolder,
 } from "./reading.ts";
 
-/** What a fitted router lies in; nothing in it is needed: whoever finds it empty fits anew. */
+/** Holds what was fitted to the present version; nothing in it is needed: whoever finds it empty fits anew. */
 export const routerFolder = "router";
+/** What lies there that is ours: a folder a version, and what earlier versions of Accrete wrote. */
+const routerEntry = /^(\d{6,}|routing\.json|router\.safetensors|detector\.safetensors)$/;
+
+function routersOf(version: number): string {
+  return String(version).padStart(6, "0");
+}
+
+/** Where the router of a version lies, in the folder. */
+export function routerPlace(version: number, stage: RouterStage): string {
+  return `${routerFolder}/${routersOf(version)}/${stage}`;
+}
+
+/** A router as it is kept: its files by name. */
+export interface RouterFiles {
+  readonly stage: RouterStage;
+  readonly files: ReadonlyMap<string, Uint8Array>;
+}
 
 export interface WorkspaceOptions extends LockOptions {
   readonly fs?: FileSystem | undefined;
@@ -117,16 +135,17 @@ export class Workspace implements AsyncDisposable {
    * Saves a state: what is new in it first, then the manifest that names it, each atomically. Once the manifest is
    * replaced the change is made, and nothing that fails then undoes it.
    * @param change what was done, in words: the state is then the next version of a store
+   * @param router that it is committed with; absent where nothing routes
    * @throws StoreError where it cannot be written (nothing changed then), or another process changed the folder meanwhile
    */
-  async commit(state: ModelState, change?: string): Promise<Manifest> {
+  async commit(state: ModelState, change?: string, router?: RouterFiles): Promise<Manifest> {
     const made = new Map<TaskState, ManifestTask>();
     try {
       const entries: ManifestTask[] = [];
       for (const task of state.tasks) entries.push(await this.place(task, entries, made));
       const next = { ...this.begun, tasks: entries };
       if (change === undefined) await this.write(next);
-      else await this.next(next, change, (await this.present()).store.version);
+      else await this.next(next, { change, router }, (await this.present()).store.version);
     } catch (error) {
       // What cannot be removed now is removed with the next purge; the first error is the one to tell.
       await this.takeBack([...made.values()]).catch(() => {});
@@ -146,6 +165,7 @@ export class Workspace implements AsyncDisposable {
     // The version that is still the present one was to be set among the earlier ones.
     const version = present?.store?.version;
     if (version !== undefined && this.lock.certain) await this.fs.remove(versionPath(this.path, version));
+    await this.removePastRouters();
   }
 
   private present(): Promise<StoreManifest> {
@@ -189,19 +209,25 @@ export class Workspace implements AsyncDisposable {
   /**
    * Makes a next version that holds what an earlier one held.
    * @param version default: the one that this one was made of
+   * @param fitRouter gives the router that a version is committed with
    * @throws StoreError where there is none, or it is not kept
    */
-  async rollback(version?: number): Promise<Manifest> {
+  async rollback(
+    version?: number,
+    fitRouter: (manifest: StoreManifest) => Promise<RouterFiles | undefined> = async () => undefined,
+  ): Promise<Manifest> {
     const { store } = await this.present();
     const target = version ?? store.parent;
     const kept = target !== undefined && (target === store.version || (await this.keeps(target)));
     if (target === undefined || (version === undefined && !kept))
       throw new StoreError(`${this.path}: nothing to go back to: this is the first version that is kept`);
     if (target === store.version) throw new StoreError(`${this.path}: is at version ${target} already`);
-    const { store: earlier, ...held } = await readVersion(this.path, target);
+    const found = await readVersion(this.path, target);
+    const { store: earlier, ...held } = found;
     const hint = `accrete check ${this.path} says which versions are whole.`;
     for (const task of held.tasks) await verifiedTaskFolder(this.path, task, hint);
-    await this.next(held, `back to version ${target}`, earlier.parent);
+    const router = await fitRouter(found);
+    await this.next(held, { change: `back to version ${target}`, router }, earlier.parent);
     return this.begun;
   }
 
@@ -211,26 +237,29 @@ export class Workspace implements AsyncDisposable {
 
   private async next(
     held: Omit<Manifest, "store">,
-    change: string,
+    { change, router }: { readonly change: string; readonly router: RouterFiles | undefined },
     parent: number | undefined,
   ): Promise<void> {
     const before = await this.present();
     const { version } = before.store;
-    const time = new Date().toISOString();
     // Where an older manifest was put back, later numbers are taken.
     const newest = Math.max(version, ...(await keptVersions(this.path)));
+    const time = new Date().toISOString();
     const store = { version: newest + 1, ...(parent !== undefined && { parent }), change, time };
     const next = { ...held, store };
     // Asked first: what cannot be written must not make the present version an earlier one.
     const nextText = encodeManifest(next, join(this.path, manifestFile));
     await this.refuseChanged();
+    if (router !== undefined) await this.writeFiles(router.files, routerPlace(store.version, router.stage));
     await this.fs.makeFolder(join(this.path, versionsFolder));
     const path = versionPath(this.path, version);
-    // A store's manifest is set among the earlier ones as it is; that of a run gets its place in the history.
+    // A store's manifest is set among the earlier ones as it is; a run's gets its place.
     const text = (this.begun.store && this.seen) ?? encodeManifest(before, path);
     // Of all who would make a next version of this one, one alone writes this file.
     if (!(await writeNewFile(path, text, { fs: this.fs }))) await this.checkClaimed(path, text);
     await this.write(next, nextText);
+    // The change is made: what cannot be removed now goes with the next one.
+    await this.removePastRouters().catch(() => {});
   }
 
   /** A writer that died in the middle left it: then it says the same, and the lock says that nobody is at it. */
@@ -242,7 +271,7 @@ export class Workspace implements AsyncDisposable {
     });
   }
 
-  /** @throws StoreError STORE_BUSY where another writer was here since the manifest was read */
+  /** @throws StoreError STORE_BUSY where another writer was here */
   private async refuseChanged(): Promise<void> {
     if ((await readIfThere(join(this.path, manifestFile))) !== this.seen) throw this.changedMeanwhile();
   }
@@ -265,7 +294,6 @@ export class Workspace implements AsyncDisposable {
     const earlier = new Set<string>();
     for (const version of await keptVersions(this.path)) {
       const path = versionPath(this.path, version);
-      // Folders of versions before marks were written; a version that cannot be read has none to add.
       const manifest = await readManifestFile(path).catch(() => undefined);
       for (const { adapter } of manifest?.tasks ?? []) earlier.add(adapter.folder);
       await this.fs.remove(path);
@@ -274,7 +302,7 @@ export class Workspace implements AsyncDisposable {
     await this.removeUnnamed(new Set(held.tasks.map(({ adapter }) => adapter.folder)), earlier);
     const { parent, ...alone } = store;
     if (parent === undefined) return;
-    // The number of a version that is gone harms nobody: on a full disk it stays.
+    // On a full disk the number of a version that is gone stays, and harms nobody.
     await this.write({ ...held, store: alone }).catch(() => {});
   }
 
@@ -311,9 +339,18 @@ export class Workspace implements AsyncDisposable {
       await writeFileAtomic(join(this.path, folder, name), bytes, { fs: this.fs });
   }
 
-  /** Takes away what was fitted to a state that is past. */
-  async clearRouter(): Promise<void> {
-    await this.fs.remove(join(this.path, routerFolder));
+  /** Writes a router of the present version. */
+  async writeRouter({ stage, files }: RouterFiles): Promise<void> {
+    await this.writeFiles(files, routerPlace((await this.present()).store.version, stage));
+  }
+
+  /** Takes away what was fitted to other versions than the present one. */
+  private async removePastRouters(): Promise<void> {
+    // Read anew: the disk says whether a change that failed was made.
+    const { store = adopted } = (await readManifest(this.path)) ?? {};
+    for (const name of await listFolder(join(this.path, routerFolder)))
+      if (routerEntry.test(name) && name !== routersOf(store.version))
+        await this.fs.remove(join(this.path, routerFolder, name));
   }
 
   /** Removes what an interrupted change left: temporary names, and folders of ours that no version names. */
@@ -323,7 +360,6 @@ export class Workspace implements AsyncDisposable {
     const named = new Set(present?.tasks.map(({ adapter }) => adapter.folder));
     for (const version of await keptVersions(this.path)) {
       const manifest = await readManifestFile(versionPath(this.path, version)).catch(() => undefined);
-      // It may name any of them.
       if (manifest === undefined) return;
       for (const { adapter } of manifest.tasks) named.add(adapter.folder);
     }
@@ -331,6 +367,7 @@ export class Workspace implements AsyncDisposable {
   }
 
   private async removeTemporaries(): Promise<void> {
+    await this.removePastRouters();
     for (const folder of ["", versionsFolder, adaptersFolder])
       for (const name of await listFolder(join(this.path, folder)))
         if (isTemporary(name)) await this.fs.remove(join(this.path, folder, name));
@@ -374,7 +411,9 @@ export class Workspace implements AsyncDisposable {
   }
 }
 
-/** Reads a file of the router folder; undefined where it is not there. */
-export function routerReader(root: string): (name: string) => Promise<Uint8Array | undefined> {
-  return (name) => readFile(join(root, routerFolder, name)).catch(() => undefined);
+/** Reads files of a version's router; undefined where one is not there. */
+export function routerReader(root: string, version: number, stage: RouterStage) {
+  const folder = join(root, routerPlace(version, stage));
+  return (name: string): Promise<Uint8Array | undefined> =>
+    readFile(join(folder, name)).catch(() => undefined);
 }

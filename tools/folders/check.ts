@@ -66,7 +66,14 @@ const mayImport: ImportTable = {
   "continual/passes": [...lower, "continual"],
   "continual/statistics": [...lower, "continual", "continual/passes"],
   "continual/routers/readouts": [...lower, "continual", "continual/statistics"],
-  "continual/routers": [...lower, "continual", "continual/statistics", "continual/routers/readouts"],
+  "continual/routers/scores": [...lower, "continual", "continual/routers/readouts"],
+  "continual/routers": [
+    ...lower,
+    "continual",
+    "continual/statistics",
+    "continual/routers/readouts",
+    "continual/routers/scores",
+  ],
   "continual/rejection": [
     ...lower,
     "continual",
@@ -81,6 +88,7 @@ const mayImport: ImportTable = {
     "continual/passes",
     "continual/statistics",
     "continual/routers",
+    "continual/routers/scores",
     "continual/rejection",
     "continual/taskTypes",
   ],
@@ -112,6 +120,7 @@ const mayImport: ImportTable = {
     "continual/taskTypes",
     "continual/routing",
     "continual/newlora",
+    "continual/metrics",
     "model/settings",
   ],
   workspace: [
@@ -119,6 +128,7 @@ const mayImport: ImportTable = {
     "io",
     "nn",
     "config",
+    "continual",
     "model",
     "model/settings",
     "continual/newlora",
@@ -146,7 +156,7 @@ const mayImport: ImportTable = {
   ],
   "benchmark/original": ["core", "io", "config", "workspace", ...data],
   "benchmark/prepare": ["core", "io", ...data],
-  "cli/terminal": ["core", "config", "model", "experiment", "report/record", ...data],
+  "cli/terminal": ["core", "io", "config", "model", "experiment", "report/record", ...data],
   "cli/commands": [
     ...lower,
     ...model,

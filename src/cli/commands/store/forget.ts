@@ -90,7 +90,12 @@ export async function forgetCommand(folder: string, flags: ForgetFlags, terminal
   const { openStore } = await import("../../../store/store.ts");
   const elsewhere = flags.backbone === undefined ? {} : { backbone: flags.backbone };
   await stoppable("forget", async (signal) => {
-    await using store = await openStore(folder, { ...elsewhere, waitSeconds: flags.wait, signal });
+    await using store = await openStore(folder, {
+      ...elsewhere,
+      background: false,
+      waitSeconds: flags.wait,
+      signal,
+    });
     const forgotten = await store.forget(target, {
       purge: flags.purge === true,
       onEvent: onEventOf(terminal),
