@@ -7,7 +7,7 @@ import { constants } from "node:fs";
 import { copyFile, link, mkdir, open, readdir, rename, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { errorCode, messageOf, StoreError, UnconfirmedError } from "../core/errors.ts";
-import { noteOnce } from "../core/notes.ts";
+import { noteOnce } from "./notes.ts";
 
 /** Opens a file of ours to append to and to read; a link is refused, since what it points to is somebody else's. */
 export const appendFlags =

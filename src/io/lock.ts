@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { z } from "zod";
 import { errorCode, messageOf, StoreError } from "../core/errors.ts";
-import { noteOnce } from "../core/notes.ts";
+import { noteOnce } from "./notes.ts";
 
 const ownerSchema = z.object({
   pid: z.number().int().positive(),

@@ -5,10 +5,9 @@ import { checkArguments } from "../config/arguments.ts";
 import type { RouterStage } from "../continual/types.ts";
 import { StoreError } from "../core/errors.ts";
 import type { RouterFitting } from "../core/record.ts";
-import type { ContinualModel, StateRouter } from "../model/continualModel.ts";
+import type { StateRouter } from "../model/continualModel.ts";
 import type { ForgetTarget } from "../model/forgetting.ts";
 import { merge } from "../model/merging.ts";
-import { openModel } from "../model/openModel.ts";
 import { withDefaultRouter } from "../model/settings/settings.ts";
 import type { ModelState } from "../model/state.ts";
 import {
@@ -37,7 +36,6 @@ import { BackgroundConsolidation, type ConsolidationState } from "./background.t
 import { buildBeside, createStore, requireSettings, unionOf } from "./create.ts";
 import {
   filesOf,
-  loadNamedBackbone,
   type Opened,
   type OpenRunOptions,
   openFolder,

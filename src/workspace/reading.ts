@@ -2,8 +2,8 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { CheckpointError, StoreError } from "../core/errors.ts";
-import { noteOnce } from "../core/notes.ts";
 import { sha256 } from "../io/hash.ts";
+import { noteOnce } from "../io/notes.ts";
 import type { ContinualModel } from "../model/continualModel.ts";
 import { configFile, type ModelSettings, readModelSettings } from "../model/settings/settings.ts";
 import { emptyState, type ModelState, type TaskState } from "../model/state.ts";

@@ -7,7 +7,6 @@ import { readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import type { RouterStage } from "../continual/types.ts";
 import { StoreError, UnconfirmedError } from "../core/errors.ts";
-import { noteOnce } from "../core/notes.ts";
 import {
   type FileSystem,
   nodeFileSystem,
@@ -16,6 +15,7 @@ import {
   writeNewFile,
 } from "../io/atomic.ts";
 import { acquireLock, type FolderLock, type LockOptions } from "../io/lock.ts";
+import { noteOnce } from "../io/notes.ts";
 import type { ModelState, TaskState } from "../model/state.ts";
 import { encodeTask, hashFiles, recordOf, slugFor, taskId } from "../model/taskFiles.ts";
 import { adaptersFolder, isOurs, isTemporary, listFolder, markOf } from "./listing.ts";
@@ -44,6 +44,8 @@ import {
 
 /** Holds what was fitted to the present version; nothing in it is needed: whoever finds it empty fits anew. */
 export const routerFolder = "router";
+/** What lies there that is ours: a folder a version, and what earlier versions of Accrete wrote. */
+const routerEntry = /^(\d{6,}|routing\.json|router\.safetensors|detector\.safetensors)$/;
 
 function routersOf(version: number): string {
   return String(version).padStart(6, "0");
@@ -240,9 +242,9 @@ export class Workspace implements AsyncDisposable {
   ): Promise<void> {
     const before = await this.present();
     const { version } = before.store;
-    const time = new Date().toISOString();
     // Where an older manifest was put back, later numbers are taken.
     const newest = Math.max(version, ...(await keptVersions(this.path)));
+    const time = new Date().toISOString();
     const store = { version: newest + 1, ...(parent !== undefined && { parent }), change, time };
     const next = { ...held, store };
     // Asked first: what cannot be written must not make the present version an earlier one.
@@ -251,7 +253,7 @@ export class Workspace implements AsyncDisposable {
     if (router !== undefined) await this.writeFiles(router.files, routerPlace(store.version, router.stage));
     await this.fs.makeFolder(join(this.path, versionsFolder));
     const path = versionPath(this.path, version);
-    // A store's manifest is set among the earlier ones as it is; that of a run gets its place in the history.
+    // A store's manifest is set among the earlier ones as it is; a run's gets its place.
     const text = (this.begun.store && this.seen) ?? encodeManifest(before, path);
     // Of all who would make a next version of this one, one alone writes this file.
     if (!(await writeNewFile(path, text, { fs: this.fs }))) await this.checkClaimed(path, text);
@@ -269,7 +271,7 @@ export class Workspace implements AsyncDisposable {
     });
   }
 
-  /** @throws StoreError STORE_BUSY where another writer was here since the manifest was read */
+  /** @throws StoreError STORE_BUSY where another writer was here */
   private async refuseChanged(): Promise<void> {
     if ((await readIfThere(join(this.path, manifestFile))) !== this.seen) throw this.changedMeanwhile();
   }
@@ -292,7 +294,6 @@ export class Workspace implements AsyncDisposable {
     const earlier = new Set<string>();
     for (const version of await keptVersions(this.path)) {
       const path = versionPath(this.path, version);
-      // Folders of versions before marks were written; a version that cannot be read has none to add.
       const manifest = await readManifestFile(path).catch(() => undefined);
       for (const { adapter } of manifest?.tasks ?? []) earlier.add(adapter.folder);
       await this.fs.remove(path);
@@ -301,7 +302,7 @@ export class Workspace implements AsyncDisposable {
     await this.removeUnnamed(new Set(held.tasks.map(({ adapter }) => adapter.folder)), earlier);
     const { parent, ...alone } = store;
     if (parent === undefined) return;
-    // The number of a version that is gone harms nobody: on a full disk it stays.
+    // On a full disk the number of a version that is gone stays, and harms nobody.
     await this.write({ ...held, store: alone }).catch(() => {});
   }
 
@@ -345,10 +346,11 @@ export class Workspace implements AsyncDisposable {
 
   /** Takes away what was fitted to other versions than the present one. */
   private async removePastRouters(): Promise<void> {
-    // Read anew: where a change failed, the manifest on the disk says whether it was made.
+    // Read anew: the disk says whether a change that failed was made.
     const { store = adopted } = (await readManifest(this.path)) ?? {};
     for (const name of await listFolder(join(this.path, routerFolder)))
-      if (name !== routersOf(store.version)) await this.fs.remove(join(this.path, routerFolder, name));
+      if (routerEntry.test(name) && name !== routersOf(store.version))
+        await this.fs.remove(join(this.path, routerFolder, name));
   }
 
   /** Removes what an interrupted change left: temporary names, and folders of ours that no version names. */
@@ -358,7 +360,6 @@ export class Workspace implements AsyncDisposable {
     const named = new Set(present?.tasks.map(({ adapter }) => adapter.folder));
     for (const version of await keptVersions(this.path)) {
       const manifest = await readManifestFile(versionPath(this.path, version)).catch(() => undefined);
-      // It may name any of them.
       if (manifest === undefined) return;
       for (const { adapter } of manifest.tasks) named.add(adapter.folder);
     }

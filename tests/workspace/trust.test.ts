@@ -3,9 +3,9 @@ import { cp, mkdir, readdir, readFile, rm, symlink, writeFile } from "node:fs/pr
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { StoreError } from "../../src/core/errors.ts";
-import { noteName } from "../../src/core/notes.ts";
 import { Recorder } from "../../src/experiment/recorder.ts";
 import { type FileSystem, nodeFileSystem } from "../../src/io/atomic.ts";
+import { noteName } from "../../src/io/notes.ts";
 import { manifestFile } from "../../src/workspace/manifest.ts";
 import { inTurn } from "../../src/workspace/queue.ts";
 import { keptVersions, readStore, readVersion, verifiedTaskFolder } from "../../src/workspace/reading.ts";

@@ -156,7 +156,7 @@ const mayImport: ImportTable = {
   ],
   "benchmark/original": ["core", "io", "config", "workspace", ...data],
   "benchmark/prepare": ["core", "io", ...data],
-  "cli/terminal": ["core", "config", "model", "experiment", "report/record", ...data],
+  "cli/terminal": ["core", "io", "config", "model", "experiment", "report/record", ...data],
   "cli/commands": [
     ...lower,
     ...model,

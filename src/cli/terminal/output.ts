@@ -1,7 +1,7 @@
 /** What becomes of a command whose output is closed or full, and of the notes of the library. */
 import { writeSync } from "node:fs";
 import { errorCode, messageOf } from "../../core/errors.ts";
-import { noteName } from "../../core/notes.ts";
+import { noteName } from "../../io/notes.ts";
 import { escapeControls } from "./controls.ts";
 
 /** Said on a standard error that may be closed as well. */
