@@ -28,9 +28,16 @@ const prompts = z.array(z.string()).describe("a list of texts");
 
 const optional = <S extends z.ZodRawShape>(fields: S) => z.strictObject({ ...fields, signal }).optional();
 const changing = { onEvent: callback };
-const answering = { task: name.optional(), exact: flag, top: count, onFitting: callback };
+const answering = {
+  task: name.optional(),
+  exact: flag,
+  top: count,
+  coverage: z.number().gt(0).lt(1).optional(),
+  onFitting: callback,
+};
 const overrides = z.array(z.strictObject({ key: name, value: z.unknown(), source: z.string() }));
 const place = { backbone: name.optional() };
+const opening = { ...place, background: flag };
 
 /** Every argument of a call by its name; what stands before a point tells calls of one name apart. */
 const calls = {
@@ -61,6 +68,7 @@ const calls = {
   saveAdapter: { task: name, folder: name },
   save: { folder: name },
   rollback: { version: count },
+  consolidate: { options: optional({ onFitting: callback }) },
   "learner.loadAdapter": { name, folder: name, options: optional(changing) },
   "learner.merge": {
     other: z.custom((value) => value instanceof Object && "learnClass" in value).describe("a learner"),
@@ -71,13 +79,13 @@ const calls = {
     folder: name,
     options: optional({
       ...changing,
-      ...place,
+      ...opening,
       create: z.looseObject({}).optional(),
       overrides: overrides.optional(),
     }),
   },
-  mergeStores: { first: name, second: name, out: name, options: optional(place) },
-  openRun: { folder: name, options: optional(place) },
+  mergeStores: { first: name, second: name, out: name, options: optional(opening) },
+  openRun: { folder: name, options: optional(opening) },
   describeStore: { folder: name },
   readRun: { folder: name },
   computeMetrics: {
@@ -96,7 +104,7 @@ const calls = {
       threads: count,
     }),
   },
-  openGenerator: { source: name, options: optional({ ...place, threads: count }) },
+  openGenerator: { source: name, options: optional({ ...opening, threads: count }) },
   loadBackbone: { source: name, revision: name.optional(), signal },
   loadConfig: { path: name, overrides },
   resolveConfig: { raw: z.unknown(), baseDir: name, from: z.string() },

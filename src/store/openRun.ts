@@ -9,7 +9,8 @@ import { loadBackbone } from "../model/settings/backbone.ts";
 import type { Teachable } from "../model/teachable.ts";
 import type { Pooling } from "../nn/features.ts";
 import { readPeftFolder } from "../peft/checkpoint.ts";
-import { type OpenRunOptions, openStore } from "./store.ts";
+import type { OpenRunOptions } from "./opening.ts";
+import { openStore } from "./store.ts";
 
 /** What answers: everything of a {@link Teachable} that asks and does not teach. */
 export type Predictor = Pick<
