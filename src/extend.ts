@@ -1,4 +1,6 @@
 /** The extension points of `accrete-lm`: what an own module registers, a configuration names as if it were built in. */
+import "./runtime/telemetry.ts";
+
 export {
   type RegisteredFitOptions,
   type RouterDefinition,

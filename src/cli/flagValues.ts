@@ -24,3 +24,11 @@ export function parseProbability(text: string): number {
 
 export const parseCount = (text: string): number => parseInteger(text, 1);
 export const parseSeed = (text: string): number => parseInteger(text, 0);
+
+/** Seconds, with decimals if need be. */
+export function parseSeconds(text: string): number {
+  const value = Number(text);
+  if (!/^\d+(\.\d+)?$/.test(text) || !Number.isFinite(value))
+    throw new InvalidArgumentError("It must be a number of seconds, e.g. 30.");
+  return value;
+}

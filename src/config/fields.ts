@@ -9,7 +9,8 @@ import { isPrompt, promptNames } from "../data/encoding/prompts.ts";
 import { streamSchema } from "../data/streamSpec.ts";
 import { poolingKinds } from "../nn/features.ts";
 
-const count = z.int().min(1);
+/** A million of anything counted here is a slip of the keyboard, and would only fail for lack of memory. */
+const count = z.int().min(1).max(1_000_000);
 const positive = z.number().positive();
 const fraction = z.number().min(0).max(1);
 
@@ -25,7 +26,7 @@ const selectorSchema = z.union([
 const loraSchema = z.strictObject({
   adapter: z.literal("lora").optional().default("lora"),
   /** r: inner width of the two matrices. */
-  rank: count.default(4),
+  rank: count.max(10_000).default(4),
   /** The update is scaled by alpha/r, with `rslora` by alpha/√r. */
   alpha: positive.default(8),
   /** Of what enters an adapter, in training. */
@@ -45,7 +46,7 @@ const loraSchema = z.strictObject({
 const promptTuningSchema = z.strictObject({
   adapter: z.literal("prompt-tuning"),
   /** Trained vectors before every text. */
-  virtualTokens: count.default(10),
+  virtualTokens: count.max(10_000).default(10),
   /** The first values: drawn by chance, words of the vocabulary, a text's words, or a text chosen by the task. */
   init: z
     .union([z.enum(["auto", "random", "vocab"]), z.strictObject({ text: z.string().min(1) })])
@@ -116,7 +117,7 @@ const trainingSchema = z.strictObject({
   /** Stop a task after `patience` epochs without a better validation accuracy. */
   earlyStopping: z.strictObject({ patience: count }).optional(),
   /** In tokens, special ones included; longer texts are cut. */
-  maxLength: z.int().min(3).default(128),
+  maxLength: z.int().min(3).max(1_000_000).default(128),
   /** Whether the frozen backbone's own dropout is on in training. */
   backboneDropout: z.boolean().default(false),
 });
@@ -203,6 +204,8 @@ export const configFields = z.strictObject({
   precision: z.literal("float32").default("float32"),
   /** Threads of the engine; default: the physical cores. */
   threads: count.optional(),
+  /** Of a store: versions before the present one that are kept to go back to; default 20. */
+  keepVersions: z.int().min(0).max(1_000_000).optional(),
   /** Of every random choice of training. */
   seed: z.int().min(0).default(1),
   /** The run folder, absolute after loading. */
@@ -225,6 +228,7 @@ export const modelFields = configFields.pick({
   prompt: true,
   training: true,
   threads: true,
+  keepVersions: true,
   seed: true,
 });
 

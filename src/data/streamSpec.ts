@@ -26,9 +26,9 @@ const fields = z.strictObject({
   path: path.optional(),
   recipe: z.enum(recipeNames).optional(),
   /** Number of tasks of equal class counts; the first ones take the remainder. */
-  tasks: z.int().min(1).optional(),
+  tasks: z.int().min(1).max(1_000_000).optional(),
   /** Only that many tasks of the division, from the first on; default: all. */
-  firstTasks: z.int().min(1).optional(),
+  firstTasks: z.int().min(1).max(1_000_000).optional(),
   /** Tasks in full. A label may stand in several; its examples are then shared out among them. */
   taskList: z
     .array(z.strictObject({ name: z.string().min(1), labels }))
@@ -39,15 +39,15 @@ const fields = z.strictObject({
   /** How labels are ordered before `tasks` divides them; default: as they first appear in train. */
   classOrder: z.union([z.enum(["file", "alphabetical", "shuffled"]), labels]).optional(),
   /** Word level: entity types of the first task. */
-  base: z.int().min(1).optional(),
+  base: z.int().min(1).max(1_000_000).optional(),
   /** Word level: entity types of each later task; default: as many as `base`. */
-  increment: z.int().min(1).optional(),
+  increment: z.int().min(1).max(1_000_000).optional(),
   /** Word level: how entity types are ordered before they are divided; default: alphabetical. */
   typeOrder: z.union([z.enum(["alphabetical", "frequency"]), labels]).optional(),
   /** Word level: each sentence trains one task, or every task whose types it holds; default: greedy. */
   sampling: z.enum(["greedy", "all"]).optional(),
   /** Of each task's test texts only that many, drawn by the seed; default: all. */
-  testTexts: z.int().min(1).optional(),
+  testTexts: z.int().min(1).max(1_000_000).optional(),
   /** Seed of class order and splits; default: the run's. */
   seed: z.int().min(0).optional(),
   /** Part of train that becomes validation where there is none. */

@@ -14,7 +14,7 @@ import { configFile } from "../model/settings/settings.ts";
 import { readPeftFolder } from "../peft/checkpoint.ts";
 import { parseEvents } from "../report/record/record.ts";
 import type { Manifest, ManifestHeader } from "../workspace/manifest.ts";
-import { damageHintOf, readStore, verifiedTaskFolder } from "../workspace/workspace.ts";
+import { damageHintOf, readStore, verifiedTaskFolder } from "../workspace/reading.ts";
 import { readPredictions } from "./predictions.ts";
 import type { StreamTask } from "./stream.ts";
 

@@ -22,8 +22,8 @@ import { ConfigError, StoreError } from "../core/errors.ts";
 import type { RouterFitting, RunLevel } from "../core/record.ts";
 import type { TaggedSentence } from "../data/files/conll.ts";
 import type { Example, LabelledExample } from "../data/files/types.ts";
-import { writeFolderAtomic } from "../io/atomic.ts";
-import { encodePeftFolder, readPeftFolder } from "../peft/checkpoint.ts";
+import { refuseForeign, writeFolderAtomic } from "../io/atomic.ts";
+import { encodePeftFolder, isSavedAdapter, readPeftFolder } from "../peft/checkpoint.ts";
 import { comparisonOf } from "./comparing.ts";
 import type {
   Completion,
@@ -210,6 +210,7 @@ export abstract class Teachable implements AsyncDisposable {
       async function* (this: Teachable, state: ModelState): AsyncGenerator<LearnEvent, Learned> {
         if (state.tasks.some((task) => task.name === name))
           throw new StoreError(`a task called "${name}" was learned already`, {
+            code: "NAME_TAKEN",
             hint: "Give it another name.",
           });
         const different = buildDifferences(this.model, saved, learnedTasks(state));
@@ -377,28 +378,35 @@ export abstract class Teachable implements AsyncDisposable {
     return { ...type.measure(items, answers), predictions };
   }
 
-  /** Writes a task's adapter, and its head where it has one, as a peft folder, whole or not at all. */
+  /**
+   * Writes a task's adapter, and its head where it has one, as a peft folder, whole or not at all.
+   * @param folder may hold an adapter that was saved before, which is replaced
+   * @throws StoreError NAME_TAKEN where it holds anything else
+   */
   async saveAdapter(task: string, folder: string): Promise<void> {
     this.checkOpen();
     checkArguments("saveAdapter", { task, folder });
     const { saved } = findTask(this.state.tasks, task);
     if (saved === undefined)
       throw new StoreError(`task "${task}" has statistics alone, and no adapter to save`);
-    await writeFolderAtomic(folder, encodePeftFolder(saved));
+    await writeFolderAtomic(folder, encodePeftFolder(saved), { replaces: isSavedAdapter });
   }
 
-  /** Writes every task's adapter to `<folder>/<slug>/`. @returns the folders, in the order of learning */
+  /**
+   * Writes every task's adapter to `<folder>/<slug>/`, as {@link saveAdapter}.
+   * @returns the folders, in the order of learning
+   */
   async save(folder: string): Promise<readonly string[]> {
     this.checkOpen();
     checkArguments("save", { folder });
-    const slugs = new Set<string>();
-    for (const { name, saved } of this.state.tasks) {
-      if (saved === undefined) continue;
-      const slug = slugFor(name, slugs);
-      slugs.add(slug);
-      await this.saveAdapter(name, join(folder, slug));
-    }
-    return [...slugs].map((slug) => join(folder, slug));
+    const places = new Map<string, string>();
+    for (const { name, saved } of this.state.tasks)
+      if (saved !== undefined) places.set(name, slugFor(name, new Set(places.values())));
+    const at = (slug: string) => join(folder, slug);
+    // All are asked for before the first is written.
+    for (const slug of places.values()) await refuseForeign(at(slug), isSavedAdapter);
+    for (const [name, slug] of places) await this.saveAdapter(name, at(slug));
+    return [...places.values()].map(at);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

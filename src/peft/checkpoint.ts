@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import { CheckpointError, errorCode } from "../core/errors.ts";
 import { float32, type HostTensor, isFloat32 } from "../core/tensor.ts";
-import { decodeSafetensors, encodeSafetensors } from "../io/safetensors.ts";
+import { checkFinite, decodeSafetensors, encodeSafetensors } from "../io/safetensors.ts";
 import { poolingKinds, readsPooler } from "../nn/features.ts";
 import type { AdapterHost } from "./adapterMethod.ts";
 import { checkHead, listed, type Tensors } from "./checkpointChecks.ts";
@@ -103,6 +103,8 @@ export function encodePeftFolder(saved: SavedAdapter): Map<string, Uint8Array> {
   const where = `adapter for ${saved.baseModel}`;
   checkAdapter(adapter, where);
   checkLabels(saved.labels, head, where);
+  for (const [name, tensor] of [...adapter.tensors, ...(head?.tensors ?? [])])
+    checkFinite(tensor, `${where}: ${name}`);
   const wrapped = wrappedModel(saved, where);
   const { config, tensors } = encodeAdapter(saved, adapter, wrapped);
   const files = new Map<string, Uint8Array>();
@@ -117,11 +119,18 @@ export function encodePeftFolder(saved: SavedAdapter): Map<string, Uint8Array> {
   const utf8 = new TextEncoder();
   files.set(configFile, utf8.encode(config));
   files.set(weightsFile, encodeSafetensors(tensors, pytorch));
-  files.set(metadataFile, utf8.encode(`${JSON.stringify(metadataOf(saved), null, 2)}\n`));
+  files.set(metadataFile, utf8.encode(`${JSON.stringify(metadataOf(saved, where), null, 2)}\n`));
   return files;
 }
 
-function metadataOf(saved: SavedAdapter): Metadata {
+/** @throws CheckpointError where nobody could read it again */
+function metadataOf(saved: SavedAdapter, where: string): Metadata {
+  const parsed = metadataSchema.safeParse(describeSaved(saved));
+  if (parsed.success) return parsed.data;
+  throw new CheckpointError(`${where}: cannot be saved: ${z.prettifyError(parsed.error)}`);
+}
+
+function describeSaved(saved: SavedAdapter): Metadata {
   return {
     schemaVersion: 1,
     ...(saved.accreteVersion !== undefined && { accreteVersion: saved.accreteVersion }),
@@ -193,9 +202,23 @@ async function readMetadata(dir: string): Promise<Metadata | undefined> {
   }
   const parsed = metadataSchema.safeParse(json);
   if (parsed.success) return parsed.data;
+  const version = z.looseObject({ schemaVersion: z.int() }).safeParse(json).data?.schemaVersion ?? 1;
+  if (version > 1)
+    throw new CheckpointError(
+      `${path}: was written by a later version of Accrete: schema ${version}, this one reads up to 1`,
+      { hint: "Update Accrete: npm install accrete-lm@latest." },
+    );
   throw new CheckpointError(
     `${path}: is not what this version of Accrete writes:\n${z.prettifyError(parsed.error)}`,
   );
+}
+
+/** Every file that {@link encodePeftFolder} may give. */
+const savedFiles: ReadonlySet<string> = new Set([configFile, weightsFile, headFile, metadataFile]);
+
+/** Whether a folder with these names is an adapter that Accrete saved, and nothing else. */
+export function isSavedAdapter(names: readonly string[]): boolean {
+  return names.includes(metadataFile) && names.every((name) => savedFiles.has(name));
 }
 
 interface FileTensors {

@@ -1,6 +1,7 @@
 /** Which layers an adapter sits on, by peft's rules. */
 import { ConfigError } from "../core/errors.ts";
 import { nearest } from "../core/nearest.ts";
+import { compileFullMatch } from "./patterns.ts";
 
 /** peft's shorthand for every linear layer below the head. */
 const allLinear = "all-linear";
@@ -36,15 +37,6 @@ export function defaultTargetModules(modelType: string): readonly string[] {
   return found;
 }
 
-/** @throws ConfigError if the pattern is no regular expression that JavaScript and Python share. */
-function compileFullMatch(pattern: string, before = "", what = "target modules"): RegExp {
-  try {
-    return new RegExp(`^${before}(?:${pattern.replaceAll("(?P<", "(?<")})$`);
-  } catch (cause) {
-    throw new ConfigError(`${what}: ${JSON.stringify(pattern)} is no regular expression`, { cause });
-  }
-}
-
 /**
  * A site's value in peft's `rank_pattern` or `alpha_pattern`: that of the first pattern which matches the whole path
  * or its end after a dot.
@@ -55,7 +47,7 @@ export function matchPattern(
   site: string,
 ): number | undefined {
   for (const [pattern, value] of Object.entries(patterns ?? {}))
-    if (compileFullMatch(pattern, "(?:.*\\.)?", "rank or alpha pattern").test(site)) return value;
+    if (compileFullMatch(pattern, "(?:.*\\.)?", "rank or alpha pattern")(site)) return value;
   return undefined;
 }
 
@@ -70,8 +62,7 @@ export function targetMatcher(targets: readonly string[] | string): (site: strin
   if (typeof targets !== "string")
     return (site) => targets.some((target) => site === target || site.endsWith(`.${target}`));
   if (targets.toLowerCase() === allLinear) return () => true;
-  const pattern = compileFullMatch(targets);
-  return (site) => pattern.test(site);
+  return compileFullMatch(targets);
 }
 
 function noMatch(targets: readonly string[] | string, sites: readonly string[]): ConfigError {

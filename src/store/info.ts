@@ -16,9 +16,9 @@ import {
   keptVersions,
   readStore,
   readVersion,
-  routerPlace,
   verifiedTaskFolder,
-} from "../workspace/workspace.ts";
+} from "../workspace/reading.ts";
+import { routerPlace } from "../workspace/workspace.ts";
 
 /** A task as a store lists it. */
 export interface StoreTaskInfo {
@@ -122,7 +122,10 @@ async function history(folder: string, present: number): Promise<StoreVersionInf
   const earlier = (await keptVersions(folder)).filter((version) => version !== present);
   const versions: StoreVersionInfo[] = [];
   for (const version of [...earlier, present].reverse()) {
-    const { change, time } = (await readVersion(folder, version)).store;
+    const { change, time } = await readVersion(folder, version).then(
+      ({ store }) => store,
+      () => ({ change: "cannot be read: see accrete check", time: "" }),
+    );
     versions.push({ version, change, ...(time !== "" && { time }) });
   }
   return versions;
