@@ -44,7 +44,14 @@ import {
   readAnswering,
   type StoreOptions,
 } from "./opening.ts";
-import { defaultKeepVersions, lockingOf, type Purged, purgeStore, rollbackWith, type WaitOptions } from "./upkeep.ts";
+import {
+  defaultKeepVersions,
+  lockingOf,
+  type Purged,
+  purgeStore,
+  rollbackWith,
+  type WaitOptions,
+} from "./upkeep.ts";
 
 /** What answers for a store, and what is pending. */
 export interface StoreStatus {

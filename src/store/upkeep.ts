@@ -85,7 +85,9 @@ export async function rollbackStore(
   const path = resolve(folder);
   const begun = await readStore(path);
   const settings = withDefaultRouter(await readSettings(path, begun));
-  await using model = await openModel(settings, await loadNamedBackbone(begun, options), { trunks: "memory" });
+  await using model = await openModel(settings, await loadNamedBackbone(begun, options), {
+    trunks: "memory",
+  });
   return await rollbackWith(path, model, version, options);
 }
 

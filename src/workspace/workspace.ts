@@ -25,6 +25,7 @@ import {
   type ManifestHeader,
   type ManifestTask,
   manifestFile,
+  parseManifest,
   readIfThere,
   readManifest,
   readManifestFile,
@@ -95,10 +96,12 @@ export class Workspace implements AsyncDisposable {
     const path = resolve(folder);
     const lock = await acquireLock(path, locking);
     try {
-      const manifest = await readManifest(path);
+      const file = join(path, manifestFile);
+      const seen = await readIfThere(file);
+      const manifest = seen === undefined ? undefined : parseManifest(seen, file);
       await check(manifest);
       const opened = new Workspace(path, lock, fs, manifest);
-      opened.seen = await readIfThere(join(path, manifestFile));
+      opened.seen = seen;
       // Whoever leaves of its own accord tidies up; looking through every version each time would take long.
       if (lock.brokenFrom !== undefined) await opened.removeLeftovers().catch(() => {});
       return opened;
@@ -243,15 +246,16 @@ export class Workspace implements AsyncDisposable {
     const store = { version: newest + 1, ...(parent !== undefined && { parent }), change, time };
     const next = { ...held, store };
     // Asked first: what cannot be written must not make the present version an earlier one.
-    encodeManifest(next, join(this.path, manifestFile));
+    const nextText = encodeManifest(next, join(this.path, manifestFile));
     await this.refuseChanged();
     if (router !== undefined) await this.writeFiles(router.files, routerPlace(store.version, router.stage));
     await this.fs.makeFolder(join(this.path, versionsFolder));
     const path = versionPath(this.path, version);
-    const text = encodeManifest(before, path);
+    // A store's manifest is set among the earlier ones as it is; that of a run gets its place in the history.
+    const text = (this.begun.store && this.seen) ?? encodeManifest(before, path);
     // Of all who would make a next version of this one, one alone writes this file.
     if (!(await writeNewFile(path, text, { fs: this.fs }))) await this.checkClaimed(path, text);
-    await this.write(next);
+    await this.write(next, nextText);
     // The change is made: what cannot be removed now goes with the next one.
     await this.removePastRouters().catch(() => {});
   }
@@ -381,9 +385,11 @@ export class Workspace implements AsyncDisposable {
     }
   }
 
-  private async write(manifest: Manifest): Promise<void> {
+  private async write(
+    manifest: Manifest,
+    text = encodeManifest(manifest, join(this.path, manifestFile)),
+  ): Promise<void> {
     const path = join(this.path, manifestFile);
-    const text = encodeManifest(manifest, path);
     await this.refuseChanged();
     try {
       await writeFileAtomic(path, text, { fs: this.fs });

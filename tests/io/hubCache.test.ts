@@ -41,7 +41,10 @@ describe("the hub", () => {
         path,
         size: Buffer.byteLength(content),
         // As git names a file.
-        oid: createHash("sha1").update(`blob ${Buffer.byteLength(content)}\0`).update(content).digest("hex"),
+        oid: createHash("sha1")
+          .update(`blob ${Buffer.byteLength(content)}\0`)
+          .update(content)
+          .digest("hex"),
         ...(path.endsWith(".safetensors") && {
           lfs: { oid: hex(content), size: Buffer.byteLength(content) },
         }),
@@ -153,7 +156,9 @@ describe("the hub", () => {
     requests = [];
     expect((await openModelFolder("org/tiny")).hash).toBe(hash);
     expect(await readFile(join(path, name))).toEqual(whole);
-    expect(requests.filter((each) => each.includes("/resolve/")).every((each) => each.endsWith(name))).toBe(true);
+    expect(requests.filter((each) => each.includes("/resolve/")).every((each) => each.endsWith(name))).toBe(
+      true,
+    );
   });
 
   test("bytes that are not those the hub names are refused", async () => {
