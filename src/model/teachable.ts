@@ -121,7 +121,7 @@ export function toItem(text: Text): Example {
 
 /** What learned tasks and classes can be asked and taught. Holds native memory: dispose of it. */
 export abstract class Teachable implements AsyncDisposable {
-  protected readonly model: ContinualModel;
+  protected model: ContinualModel;
 
   constructor(model: ContinualModel) {
     this.model = model;
