@@ -302,11 +302,10 @@ export abstract class Teachable implements AsyncDisposable {
     if (options.coverage !== undefined)
       throw new ConfigError("coverage: words get tags, for which there are no sets");
     const answers = await this.answers(texts.map(toItem), asked);
-    return answers.flatMap((answer) => {
-      if (!isTagged(answer)) return [];
-      const { tags: _, ...tagged } = answer;
-      return { ...tagged, entities: tagged.entities.filter(({ score }) => score >= minScore) };
-    });
+    return answers.filter(isTagged).map(({ tags: _, ...tagged }) => ({
+      ...tagged,
+      entities: tagged.entities.filter(({ score }) => score >= minScore),
+    }));
   }
 
   private requireWords(words: boolean, method: string, instead: string): void {
