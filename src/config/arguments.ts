@@ -61,7 +61,11 @@ const calls = {
   saveAdapter: { task: name, folder: name },
   save: { folder: name },
   rollback: { version: count },
-  "learner.loadAdapter": { name, folder: name, options: optional(changing) },
+  "learner.loadAdapter": {
+    name,
+    folder: name,
+    options: optional({ ...changing, labels: z.array(name).optional() }),
+  },
   "learner.merge": {
     other: z.custom((value) => value instanceof Object && "learnClass" in value).describe("a learner"),
     options: optional(changing),
@@ -92,6 +96,8 @@ const calls = {
       name: name.optional(),
       pooling: z.enum(poolingKinds).optional(),
       normalize: flag,
+      labels: z.array(name).optional(),
+      level: z.enum(["sentence", "word"]).optional(),
       maxLength: z.int().min(3).optional(),
       threads: count,
     }),

@@ -7,6 +7,7 @@ import { CheckpointError, errorCode } from "../core/errors.ts";
 import { sha256 } from "./hash.ts";
 import { cachedFileHash } from "./hashCache.ts";
 import { fetchHubConfig, fetchHubModel, type HubOptions } from "./hubCache.ts";
+import { refuseQuantised } from "./quantised.ts";
 import { readSafetensorsHeader, type TensorEntry } from "./safetensors.ts";
 import { indexFile, requireWeightFiles, type WeightFiles } from "./weightFiles.ts";
 
@@ -193,6 +194,7 @@ export async function readModelConfig(source: string, options: OpenModelOptions 
 export async function openModelFolder(source: string, options: OpenModelOptions = {}): Promise<ModelFolder> {
   const { path, commit, notes } = await locate(source, options);
   const { config, bytes: configBytes } = await readConfig(path);
+  refuseQuantised(config, path);
   const files = await requireWeightFiles(path);
   const tokenizerHint =
     "Make it with transformers: AutoTokenizer.from_pretrained(folder).save_pretrained(folder).";

@@ -9,6 +9,7 @@ import {
   type TaggedText,
 } from "../continual/answers.ts";
 import { retainedOf } from "../continual/statistics/statistics.ts";
+import { adapterBackbone } from "../continual/taskTypes/foreignAdapter.ts";
 import type {
   Item,
   LabelledFigures,
@@ -54,6 +55,11 @@ export interface LearnOptions extends ChangeOptions {
 export interface LearnClassOptions extends ChangeOptions {
   /** The task that the class joins; default: the one that has it, else one of the class's own name. */
   readonly task?: string | undefined;
+}
+
+export interface LoadOptions extends ChangeOptions {
+  /** Names of the head's classes in its order. */
+  readonly labels?: readonly string[] | undefined;
 }
 
 export interface Change {
@@ -192,13 +198,20 @@ export abstract class Teachable implements AsyncDisposable {
 
   /**
    * Takes in an adapter that was saved before, here or by peft.
+   * @param options `labels`: names of the head's classes in its order, where the folder has none; default: `id2label` of
+   *   the backbone's config.json
    * @throws CheckpointError if it was trained on another backbone, or is built otherwise than this model's
    * @throws StoreError if a task of that name was learned, or its classes cannot be told apart without their data
    */
-  async loadAdapter(name: string, folder: string, options: ChangeOptions = {}): Promise<LearnedSummary> {
+  async loadAdapter(name: string, folder: string, options: LoadOptions = {}): Promise<LearnedSummary> {
     this.checkOpen();
     checkArguments("learner.loadAdapter", { name, folder, options });
-    const saved = await readPeftFolder(folder);
+    const { labels } = options;
+    const saved = await readPeftFolder(folder, {
+      backbone: adapterBackbone(this.model.loaded),
+      level: this.level,
+      ...(labels !== undefined && { labels }),
+    });
     return await this.learnWith(
       async function* (this: Teachable, state: ModelState): AsyncGenerator<LearnEvent, Learned> {
         if (state.tasks.some((task) => task.name === name))

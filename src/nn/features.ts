@@ -2,7 +2,7 @@
 import { float32, type HostTensor, int64 } from "../core/tensor.ts";
 import * as op from "../graph/ops.ts";
 import type { Value } from "../graph/types.ts";
-import { type LayerContext, linear } from "./layers.ts";
+import { type LayerContext, linear } from "./layers/layers.ts";
 
 /**
  * Which token's vector stands for a sentence: its own [CLS] (or first token), all tokens' mean, the last one, or BERT's

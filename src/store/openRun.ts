@@ -1,14 +1,16 @@
 /** Opening what was learned, to answer with it. */
 import { basename, resolve } from "node:path";
 import { checkArguments } from "../config/arguments.ts";
+import { adapterBackbone } from "../continual/taskTypes/foreignAdapter.ts";
 import { fromSavedAdapter, fromSavedAnswers } from "../continual/taskTypes/savedTask.ts";
 import { CheckpointError } from "../core/errors.ts";
+import type { RunLevel } from "../core/record.ts";
 import { Learner } from "../model/learner.ts";
 import { openSavedModel } from "../model/openModel.ts";
 import { loadBackbone } from "../model/settings/backbone.ts";
 import type { Teachable } from "../model/teachable.ts";
 import type { Pooling } from "../nn/features.ts";
-import { readPeftFolder } from "../peft/checkpoint.ts";
+import { readAdapterBase, readPeftFolder } from "../peft/checkpoint.ts";
 import { type OpenRunOptions, openStore } from "./store.ts";
 
 /** What answers: everything of a {@link Teachable} that asks and does not teach. */
@@ -37,6 +39,10 @@ export interface LoadAdapterOptions {
   /** How the head's sentence vector is made, where the adapter does not say: a head beside it, made elsewhere. */
   readonly pooling?: Pooling | undefined;
   readonly normalize?: boolean | undefined;
+  /** Names of the head's classes in its order, where the folder has none; default: `id2label` of the backbone's config.json. */
+  readonly labels?: readonly string[] | undefined;
+  /** What the head labels, where peft was told no task type and the head's names do not say. */
+  readonly level?: RunLevel | undefined;
   /** Tokens a text may have; default: as many as the backbone takes. */
   readonly maxLength?: number | undefined;
   readonly threads?: number | undefined;
@@ -66,17 +72,22 @@ export async function loadAdapter(folder: string, options: LoadAdapterOptions = 
     backbone,
     pooling,
     normalize,
+    labels,
+    level,
   } = options;
-  const saved = await readPeftFolder(folder, {
-    ...(pooling !== undefined && { pooling }),
-    ...(normalize !== undefined && { normalize }),
-  });
-  const place = backbone ?? saved.baseModel;
+  const place = backbone ?? (await readAdapterBase(folder));
   if (place === "")
     throw new CheckpointError(`${folder}: does not name its backbone`, {
       hint: "Give its folder or hub id with the option `backbone`.",
     });
   const loaded = await loadBackbone(place, undefined, signal);
+  const saved = await readPeftFolder(folder, {
+    backbone: adapterBackbone(loaded),
+    ...(pooling !== undefined && { pooling }),
+    ...(normalize !== undefined && { normalize }),
+    ...(labels !== undefined && { labels }),
+    ...(level !== undefined && { level }),
+  });
   const restored =
     saved.causal === undefined
       ? fromSavedAdapter(name, saved, loaded, folder)

@@ -6,12 +6,7 @@
 import { copyFile, mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
-import {
-  allCombinations,
-  type Combination,
-  checkCombination,
-  families,
-} from "../../src/config/combinations.ts";
+import { allCombinations, type Combination, checkCombination } from "../../src/config/combinations.ts";
 import { type ResolvedConfig, resolveConfig } from "../../src/config/load.ts";
 import { AdaptedBackbone } from "../../src/continual/passes/adaptedBackbone.ts";
 import { GenerativeBackbone } from "../../src/continual/passes/generativeBackbone.ts";
@@ -26,7 +21,7 @@ import type { LabelledExample } from "../../src/data/files/types.ts";
 import { runExperiment } from "../../src/experiment/runExperiment.ts";
 import { loadBackbone } from "../../src/model/settings/backbone.ts";
 import { endTokens } from "../../src/model/settings/endTokens.ts";
-import type { Architecture } from "../../src/nn/backbone.ts";
+import { architectures, families } from "../../src/nn/families.ts";
 import { readPeftFolder } from "../../src/peft/checkpoint.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
 import { failureOf } from "../support/errors.ts";
@@ -213,9 +208,7 @@ async function lossesOfHeads(config: ResolvedConfig, loaded: LoadedBackbone, nam
 }
 
 beforeAll(async () => {
-  const isFamily = (name: string): name is Architecture => Object.hasOwn(families, name);
-  for (const family of Object.keys(families).filter(isFamily))
-    await writeTinyFamily(family, join(root, family));
+  for (const family of architectures) await writeTinyFamily(family, join(root, family));
   await writeFile(join(root, "train.jsonl"), jsonl(trainTexts()));
   await writeFile(join(root, "test.jsonl"), jsonl(sentences(200, 4)));
   await writeFile(join(root, "train.conll"), conll(0, 32));
@@ -277,7 +270,7 @@ describe("what does not run is refused with the reason, and nothing but config.j
 
   test("an encoder without a head and words without a head, and nothing else", () => {
     const cases = new Set(
-      refused.map(({ combination: { family, head, level } }) => `${families[family]} ${head} ${level}`),
+      refused.map(({ combination: { family, head, level } }) => `${families[family].kind} ${head} ${level}`),
     );
     expect([...cases].sort()).toEqual(["decoder none word", "encoder none sentence", "encoder none word"]);
   });

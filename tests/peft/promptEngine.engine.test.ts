@@ -9,7 +9,7 @@ import type { Graph } from "../../src/graph/types.ts";
 import type { DecoderBackbone } from "../../src/nn/backbone.ts";
 import type { Pooling } from "../../src/nn/features.ts";
 import { defaultHeads } from "../../src/nn/heads.ts";
-import { noDropout } from "../../src/nn/layers.ts";
+import { noDropout } from "../../src/nn/layers/layers.ts";
 import { readPeftFolder } from "../../src/peft/checkpoint.ts";
 import { PROMPT_EMBEDDINGS, promptTuningMethod } from "../../src/peft/promptTuning.ts";
 import type { Runtime } from "../../src/runtime/types.ts";

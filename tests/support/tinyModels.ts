@@ -130,6 +130,17 @@ const origins: { readonly [A in Architecture]: Origin } = {
   llama: { golden: "llama", tokenizer: "roberta" },
   mistral: { golden: "llama", tokenizer: "roberta" },
   qwen2: { golden: "qwen2", tokenizer: "roberta" },
+  "xlm-roberta": { golden: "xlm-roberta", tokenizer: "roberta" },
+  camembert: { golden: "camembert", tokenizer: "roberta" },
+  distilbert: { golden: "distilbert", tokenizer: "bert-uncased" },
+  electra: { golden: "electra", tokenizer: "bert-uncased" },
+  mpnet: { golden: "mpnet", tokenizer: "bert-uncased" },
+  modernbert: { golden: "modernbert", tokenizer: "roberta" },
+  "deberta-v2": { golden: "deberta-v2", tokenizer: "roberta" },
+  qwen3: { golden: "qwen3", tokenizer: "roberta" },
+  smollm3: { golden: "smollm3", tokenizer: "roberta" },
+  phi3: { golden: "phi3", tokenizer: "roberta" },
+  gemma3_text: { golden: "gemma3_text", tokenizer: "roberta" },
 };
 
 /** At least as many as the tokenizers have. */

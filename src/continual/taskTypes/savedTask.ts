@@ -74,6 +74,18 @@ export function checkOrigin(saved: SavedAdapter, loaded: LoadedBackbone, where: 
   return [`${where}: made elsewhere: whether it was trained on this ${unknown.join(" and ")} is not known`];
 }
 
+/** @throws CheckpointError if an adapter made elsewhere does not say which of its classes are which tags */
+function checkTags({ labels, backboneHash }: SavedAdapter, where: string): void {
+  const tags = labels.every((label) => label === "O" || /^[A-Z]-./.test(label));
+  if (tags || backboneHash !== "") return;
+  throw new CheckpointError(
+    `${where}: its classes are called ${labels.slice(0, 3).join(", ")}${labels.length > 3 ? ", …" : ""}, which are no tags of words (O, B-…, I-…)`,
+    {
+      hint: "Name them in the order of the head: with the option `labels` (--labels), or as id2label in the backbone's config.json.",
+    },
+  );
+}
+
 export interface RestoredTask<S = ModelStructure> {
   readonly task: LearnedTask;
   readonly structure: S;
@@ -105,6 +117,7 @@ export function fromSavedAdapter(
     throw new CheckpointError(
       `${where}: its head labels ${level === "word" ? "texts, not words" : "words, not texts"}`,
     );
+  if (level === "word") checkTags(saved, where);
   const head: HeadSpec = { kind: saved.head.kind, scale: 1, scaleLearnable: false };
   const feature = { pooling: saved.pooling, normalize: saved.normalize };
   const { backbone } = loaded;

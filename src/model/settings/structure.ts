@@ -6,7 +6,7 @@ import { sizeOf } from "../../core/tensor.ts";
 import { buildCausalGraph, type CausalStructure } from "../../generate/graphs.ts";
 import { type FeatureSpec, readsPooler, readsVirtualTokens } from "../../nn/features.ts";
 import { defaultHeads, type HeadSpec } from "../../nn/heads.ts";
-import { noDropout } from "../../nn/layers.ts";
+import { noDropout } from "../../nn/layers/layers.ts";
 import { adapterMethod } from "../../peft/adapters.ts";
 import { autoPromptText, type PromptTask } from "../../peft/promptTuning.ts";
 import { defaultTargetModules } from "../../peft/targets.ts";
