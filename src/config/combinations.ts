@@ -55,11 +55,13 @@ const verdicts: { readonly [L in RunLevel]: { readonly [H in HeadConfig["kind"]]
   sentence: {
     linear: withAnyBackbone(runs),
     cosine: withAnyBackbone(runs),
+    own: withAnyBackbone(runs),
     none: { encoder: withAnyAdapter(encoderWritesNothing), decoder: withAnyAdapter(runs) },
   },
   word: {
     linear: withAnyBackbone(runs),
     cosine: withAnyBackbone(runs),
+    own: withAnyBackbone(runs),
     none: withAnyBackbone(wordsWantHead),
   },
 };

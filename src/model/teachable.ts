@@ -9,7 +9,7 @@ import {
   type TaggedText,
 } from "../continual/answers.ts";
 import { retainedOf } from "../continual/statistics/statistics.ts";
-import { adapterBackbone } from "../continual/taskTypes/foreignAdapter.ts";
+import { adapterBackbone, outsideFirst } from "../continual/taskTypes/foreignAdapter.ts";
 import type {
   Item,
   LabelledFigures,
@@ -207,11 +207,12 @@ export abstract class Teachable implements AsyncDisposable {
     this.checkOpen();
     checkArguments("learner.loadAdapter", { name, folder, options });
     const { labels } = options;
-    const saved = await readPeftFolder(folder, {
+    const read = await readPeftFolder(folder, {
       backbone: adapterBackbone(this.model.loaded),
       level: this.level,
       ...(labels !== undefined && { labels }),
     });
+    const saved = outsideFirst(read);
     return await this.learnWith(
       async function* (this: Teachable, state: ModelState): AsyncGenerator<LearnEvent, Learned> {
         if (state.tasks.some((task) => task.name === name))

@@ -75,15 +75,28 @@ export function architectureOfHead(names: ReadonlySet<string>): Architecture | u
   return fitting.length === 1 ? fitting[0] : undefined;
 }
 
-/** The head that the names of its tensors tell, where all families that have such names have the same one. */
+/** Tensors of a family's own head that are not there; infinite where others are. */
+function missingOf(names: ReadonlySet<string>, level: Level, architecture: Architecture): number {
+  const own = new Set(ownHead(architecture, level)?.names.values());
+  const surplus = [...names].some((name) => !own.has(name));
+  return surplus || names.size === 0 ? Number.POSITIVE_INFINITY : own.size - names.size;
+}
+
+/**
+ * The head that the names of its tensors tell: that of which the least is missing, where all families that have it agree.
+ * @param prefix what stands before AutoModel's paths in the file; empty where nothing tells
+ */
 export function innerHeadOfNames(
   names: ReadonlySet<string>,
   level: Level,
   prefix: string,
 ): InnerHead | undefined {
-  const [first, ...more] = familiesOfHead(names, level, prefix).map((architecture) =>
-    innerHeadOf(architecture, level),
-  );
+  const candidates = architectures.filter((name) => prefix === "" || families[name].prefix === prefix);
+  const least = Math.min(...candidates.map((name) => missingOf(names, level, name)));
+  if (!Number.isFinite(least)) return undefined;
+  const [first, ...more] = candidates
+    .filter((name) => missingOf(names, level, name) === least)
+    .map((name) => innerHeadOf(name, level));
   const same = (other: InnerHead | undefined) =>
     other?.kind === first?.kind && other?.pooling.lora === first?.pooling.lora;
   return more.every(same) ? first : undefined;

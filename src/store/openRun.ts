@@ -3,6 +3,7 @@ import { basename, resolve } from "node:path";
 import { checkArguments } from "../config/arguments.ts";
 import { adapterBackbone } from "../continual/taskTypes/foreignAdapter.ts";
 import { fromSavedAdapter, fromSavedAnswers } from "../continual/taskTypes/savedTask.ts";
+import type { LoadedBackbone } from "../continual/types.ts";
 import { CheckpointError } from "../core/errors.ts";
 import type { RunLevel } from "../core/record.ts";
 import { Learner } from "../model/learner.ts";
@@ -11,6 +12,7 @@ import { loadBackbone } from "../model/settings/backbone.ts";
 import type { Teachable } from "../model/teachable.ts";
 import type { Pooling } from "../nn/features.ts";
 import { readAdapterBase, readPeftFolder } from "../peft/checkpoint.ts";
+import type { SavedAdapter } from "../peft/types.ts";
 import { type OpenRunOptions, openStore } from "./store.ts";
 
 /** What answers: everything of a {@link Teachable} that asks and does not teach. */
@@ -56,6 +58,32 @@ export interface LoadedAdapter extends Predictor {
 }
 
 /**
+ * Reads an adapter folder with what its backbone tells of it.
+ * @throws CheckpointError if it is damaged, of a kind that Accrete does not have, or names no backbone and none is given
+ */
+export async function readSavedAdapter(
+  folder: string,
+  options: Pick<LoadAdapterOptions, "backbone" | "labels" | "level"> = {},
+): Promise<SavedAdapter> {
+  const place = options.backbone ?? (await readAdapterBase(folder));
+  return await readBeside(folder, await loadBackbone(place), options);
+}
+
+function readBeside(
+  folder: string,
+  loaded: LoadedBackbone,
+  { pooling, normalize, labels, level }: LoadAdapterOptions,
+): Promise<SavedAdapter> {
+  return readPeftFolder(folder, {
+    backbone: adapterBackbone(loaded),
+    ...(pooling !== undefined && { pooling }),
+    ...(normalize !== undefined && { normalize }),
+    ...(labels !== undefined && { labels }),
+    ...(level !== undefined && { level }),
+  });
+}
+
+/**
  * Opens one adapter folder for prediction: ours, or one that Hugging Face's peft saved for a classifier
  * or a language model.
  * @param folder holds `adapter_config.json`, `adapter_model.safetensors`, and a head inside or beside
@@ -64,30 +92,14 @@ export interface LoadedAdapter extends Predictor {
  */
 export async function loadAdapter(folder: string, options: LoadAdapterOptions = {}): Promise<LoadedAdapter> {
   checkArguments("loadAdapter", { folder, options });
-  const {
-    name = basename(resolve(folder)),
-    maxLength,
-    threads,
-    signal,
-    backbone,
-    pooling,
-    normalize,
-    labels,
-    level,
-  } = options;
+  const { name = basename(resolve(folder)), maxLength, threads, signal, backbone } = options;
   const place = backbone ?? (await readAdapterBase(folder));
   if (place === "")
     throw new CheckpointError(`${folder}: does not name its backbone`, {
       hint: "Give its folder or hub id with the option `backbone`.",
     });
   const loaded = await loadBackbone(place, undefined, signal);
-  const saved = await readPeftFolder(folder, {
-    backbone: adapterBackbone(loaded),
-    ...(pooling !== undefined && { pooling }),
-    ...(normalize !== undefined && { normalize }),
-    ...(labels !== undefined && { labels }),
-    ...(level !== undefined && { level }),
-  });
+  const saved = await readBeside(folder, loaded, options);
   const restored =
     saved.causal === undefined
       ? fromSavedAdapter(name, saved, loaded, folder)

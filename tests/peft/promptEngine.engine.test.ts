@@ -80,7 +80,8 @@ describe.each(setups)("encoders against peft, $precision", ({ precision, runtime
 
   test.each(encoders)("%s: the logits of a sequence classifier that peft made", async (model) => {
     const backbone = await golden.goldenBackbone(model);
-    const saved = await readPeftFolder(join(prompts, model, "peft-seqcls"));
+    const { architecture } = backbone.config;
+    const saved = await readPeftFolder(join(prompts, model, "peft-seqcls"), { architecture });
     expect(saved.pooling).toBe(model === "bert" ? "peft-first-pooler" : "peft-first");
     const tensors = await golden.goldenTensors(join("prompt", model), "golden-seqcls", precision);
     const feature = { pooling: saved.pooling, normalize: saved.normalize };

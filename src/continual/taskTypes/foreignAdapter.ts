@@ -1,6 +1,9 @@
 /** What a backbone tells of an adapter that was made elsewhere. */
 import { z } from "zod";
+import { float32, type HostTensor } from "../../core/tensor.ts";
+import { OUTSIDE } from "../../data/files/conll.ts";
 import type { AdapterBackbone } from "../../peft/checkpoint.ts";
+import type { SavedAdapter } from "../../peft/types.ts";
 import type { LoadedBackbone } from "../types.ts";
 
 const schema = z.looseObject({ id2label: z.record(z.string().regex(/^\d+$/), z.string()).nullish() });
@@ -13,6 +16,28 @@ function labelsOf(config: unknown): readonly string[] | undefined {
   const whole = labels.filter((label) => label !== undefined);
   const placeholders = whole.every((label, slot) => label === `LABEL_${slot}`);
   return whole.length !== slots.length || placeholders ? undefined : whole;
+}
+
+/** Rows of a matrix, or of a vector, in another order. */
+function permuted(tensor: HostTensor<"float32">, order: readonly number[]): HostTensor<"float32"> {
+  const width = tensor.data.length / order.length;
+  const rows = order.map((row) => tensor.data.subarray(row * width, (row + 1) * width));
+  return float32(Float32Array.from(rows.flatMap((row) => [...row])), tensor.dims);
+}
+
+/** The same head with `O` in its first slot, where those of Accrete have it. */
+export function outsideFirst(saved: SavedAdapter): SavedAdapter {
+  const { head, labels } = saved;
+  const at = labels.indexOf(OUTSIDE);
+  if (saved.level !== "word" || head === undefined || at <= 0) return saved;
+  const order = [at, ...[...labels.keys()].filter((slot) => slot !== at)];
+  const perClass = ([name, tensor]: readonly [string, HostTensor<"float32">]) =>
+    [name, name === "weight" || name === "bias" ? permuted(tensor, order) : tensor] as const;
+  return {
+    ...saved,
+    labels: order.map((slot) => labels[slot] ?? ""),
+    head: { ...head, tensors: new Map([...head.tensors].map(perClass)) },
+  };
 }
 
 /** What {@link readPeftFolder} asks of the backbone. */
