@@ -9,7 +9,17 @@ What each file holds: tests/goldens/README.md. Shapes: B rows, T tokens, D width
 import sys
 from pathlib import Path
 
-from common import GOLDENS, Tensors, fresh_folder, randomise, save_adapter, save_both, write_record
+from common import (
+    GOLDENS,
+    Tensors,
+    fresh_folder,
+    randomise,
+    save_adapter,
+    save_both,
+    versions,
+    write_json,
+    write_record,
+)
 
 import peft
 import torch
@@ -202,7 +212,21 @@ def head_golden(folder: Path, inputs: Tensors, task_type: str) -> None:
     save_adapter(make(), folder, f"peft-{name}")
 
 
+def relative_positions() -> None:
+    """The bucket of every distance, query - key, from -511 to 511."""
+    from transformers.models.deberta_v2.modeling_deberta_v2 import make_log_bucket_position
+    from transformers.models.mpnet.modeling_mpnet import MPNetEncoder
+
+    distances = torch.arange(-511, 512)
+    buckets = {
+        "mpnet": MPNetEncoder.relative_position_bucket(-distances).tolist(),
+        "deberta": make_log_bucket_position(distances, 256, 512).long().tolist(),
+    }
+    write_json(GOLDENS / "relative-positions.json", {"versions": versions(), **buckets})
+
+
 def main() -> None:
+    relative_positions()
     for name in sys.argv[1:] or CONFIGS:
         config = CONFIGS[name]
         folder = fresh_folder(GOLDENS / name)

@@ -74,6 +74,27 @@ export function checkOrigin(saved: SavedAdapter, loaded: LoadedBackbone, where: 
   return [`${where}: made elsewhere: whether it was trained on this ${unknown.join(" and ")} is not known`];
 }
 
+/** @throws CheckpointError if tables that were saved along cannot take the place of the backbone's */
+function checkReplaced({ adapter }: SavedAdapter, { backbone, folder }: LoadedBackbone, where: string): void {
+  if (adapter.kind !== "lora") return;
+  const { config, wordEmbeddings, embeddingWidth } = backbone;
+  for (const { name, dims } of adapter.spec.replaced ?? []) {
+    const wide = name === wordEmbeddings ? embeddingWidth : config.width;
+    if (dims.join() !== [config.vocabularySize, wide].join())
+      throw new CheckpointError(
+        `${where}: ${name} is (${dims.join(", ")}), ${folder.path} has (${config.vocabularySize}, ${wide})`,
+        {
+          hint: "Its words were added to or taken from: save the model with them, and give that as backbone.",
+        },
+      );
+    if (name !== wordEmbeddings && backbone.kind === "decoder" && backbone.config.tiedHead)
+      throw new CheckpointError(
+        `${where}: saves ${name} apart, but the head of ${folder.path} is its word embeddings`,
+        { hint: "Save the model with that head, and give it as backbone." },
+      );
+  }
+}
+
 /** @throws CheckpointError if an adapter made elsewhere does not say which of its classes are which tags */
 function checkTags({ labels, backboneHash }: SavedAdapter, where: string): void {
   const tags = labels.every((label) => label === "O" || /^[A-Z]-./.test(label));
@@ -123,6 +144,7 @@ export function fromSavedAdapter(
   const { backbone } = loaded;
   if (readsPooler(feature) && !backbone.hasPooler)
     throw new CheckpointError(`${where}: reads the pooler, but ${loaded.folder.path} has no pooler weights`);
+  checkReplaced(saved, loaded, where);
   checkAdapter(saved.adapter, where, adapterHost({ backbone, feature }));
   const { tensors, ...adapter } = saved.adapter;
   return {
@@ -150,6 +172,7 @@ export function fromSavedAnswers(
     throw new CheckpointError(`${where}: was not trained to answer in words`, {
       hint: "An adapter that answers in words has task_type CAUSAL_LM, and a decoder for its backbone.",
     });
+  checkReplaced(saved, loaded, where);
   checkAdapter(saved.adapter, where, backbone);
   const { tensors, ...adapter } = saved.adapter;
   return {
