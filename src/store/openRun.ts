@@ -1,7 +1,7 @@
 /** Opening what was learned, to answer with it. */
 import { basename, resolve } from "node:path";
 import { checkArguments } from "../config/arguments.ts";
-import { adapterBackbone } from "../continual/taskTypes/foreignAdapter.ts";
+import { adapterBackbone, outsideFirst } from "../continual/taskTypes/foreignAdapter.ts";
 import { fromSavedAdapter, fromSavedAnswers } from "../continual/taskTypes/savedTask.ts";
 import type { LoadedBackbone } from "../continual/types.ts";
 import { CheckpointError } from "../core/errors.ts";
@@ -69,18 +69,19 @@ export async function readSavedAdapter(
   return await readBeside(folder, await loadBackbone(place), options);
 }
 
-function readBeside(
+async function readBeside(
   folder: string,
   loaded: LoadedBackbone,
   { pooling, normalize, labels, level }: LoadAdapterOptions,
 ): Promise<SavedAdapter> {
-  return readPeftFolder(folder, {
+  const saved = await readPeftFolder(folder, {
     backbone: adapterBackbone(loaded),
     ...(pooling !== undefined && { pooling }),
     ...(normalize !== undefined && { normalize }),
     ...(labels !== undefined && { labels }),
     ...(level !== undefined && { level }),
   });
+  return outsideFirst(saved);
 }
 
 /**
