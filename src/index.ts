@@ -74,6 +74,7 @@ export type {
   Change,
   ChangeEvent,
   ChangeOptions,
+  ConsolidateOptions,
   Evaluated,
   Forgotten,
   LearnClassOptions,
@@ -94,6 +95,7 @@ export {
   type StoreTaskInfo,
   type StoreVersionInfo,
 } from "./store/info.ts";
+export type { OpenRunOptions, StoreOptions } from "./store/opening.ts";
 export {
   type LoadAdapterOptions,
   type LoadedAdapter,
@@ -106,10 +108,9 @@ export {
   type ForgottenInStore,
   type MergeOptions,
   mergeStores,
-  type OpenRunOptions,
   openStore,
   type Purged,
   type Store,
-  type StoreOptions,
+  type StoreStatus,
 } from "./store/store.ts";
 export type { FitEvent } from "./train/trainer.ts";

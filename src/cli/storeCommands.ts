@@ -38,12 +38,27 @@ export const storeCommands: readonly AddCommand[] = [
       )
       .option("--statistics-only", "train no adapter: seconds; classes are told apart from frozen features")
       .option("--validation <file>", "of a task: held-out examples (default: a tenth of every class)")
+      .option("--consolidate", "fit the router that takes over, too")
       .option("--backbone <model>", "begin the store where there is none; else where the backbone lies now")
       .option("--set <key=value>", "with a new store: a setting it learns with (repeatable)", collect)
       .option("--json", "print as JSON")
       .option("--quiet", "no progress")
       .action(async (store, data, flags) =>
         (await import("./commands/store/learn.ts")).learnCommand(store, data, flags, terminal),
+      ),
+  (program, terminal) =>
+    program
+      .command("consolidate")
+      .summary("fit the router that takes over from the immediate one")
+      .description(
+        "Fits the consolidated router of a store's newest version. A change is committed with an immediate router, which answers meanwhile.",
+      )
+      .argument("<store>", "folder of a store or a run")
+      .option("--backbone <path>", "where the backbone lies now; its hash must be the store's")
+      .option("--json", "print as JSON")
+      .option("--quiet", "no progress")
+      .action(async (store, flags) =>
+        (await import("./commands/store/consolidate.ts")).consolidateCommand(store, flags, terminal),
       ),
   (program, terminal) =>
     program
@@ -93,6 +108,7 @@ export const storeCommands: readonly AddCommand[] = [
       .description("Makes a next version of a store that holds what an earlier one held.")
       .argument("<store>", "folder of a store")
       .option("--to <version>", "version to go back to (default: the one before)", parseCount)
+      .option("--backbone <path>", "where the backbone lies now; its hash must be the store's")
       .option("--json", "print as JSON")
       .action(async (store, flags) =>
         (await import("./commands/store/rollback.ts")).rollbackCommand(store, flags, terminal),

@@ -31,6 +31,7 @@ const changing = { onEvent: callback };
 const answering = { task: name.optional(), exact: flag, top: count, onFitting: callback };
 const overrides = z.array(z.strictObject({ key: name, value: z.unknown(), source: z.string() }));
 const place = { backbone: name.optional() };
+const opening = { ...place, background: flag };
 
 /** Every argument of a call by its name; what stands before a point tells calls of one name apart. */
 const calls = {
@@ -61,6 +62,7 @@ const calls = {
   saveAdapter: { task: name, folder: name },
   save: { folder: name },
   rollback: { version: count },
+  consolidate: { options: optional({ onFitting: callback }) },
   "learner.loadAdapter": {
     name,
     folder: name,
@@ -75,13 +77,13 @@ const calls = {
     folder: name,
     options: optional({
       ...changing,
-      ...place,
+      ...opening,
       create: z.looseObject({}).optional(),
       overrides: overrides.optional(),
     }),
   },
-  mergeStores: { first: name, second: name, out: name, options: optional(place) },
-  openRun: { folder: name, options: optional(place) },
+  mergeStores: { first: name, second: name, out: name, options: optional(opening) },
+  openRun: { folder: name, options: optional(opening) },
   describeStore: { folder: name },
   readRun: { folder: name },
   computeMetrics: {
@@ -102,7 +104,7 @@ const calls = {
       threads: count,
     }),
   },
-  openGenerator: { source: name, options: optional({ ...place, threads: count }) },
+  openGenerator: { source: name, options: optional({ ...opening, threads: count }) },
   loadBackbone: { source: name, revision: name.optional(), signal },
   loadConfig: { path: name, overrides },
   resolveConfig: { raw: z.unknown(), baseDir: name, from: z.string() },

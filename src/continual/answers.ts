@@ -1,6 +1,15 @@
 /** What a model answers with, and what it can be asked. */
 import { ConfigError } from "../core/errors.ts";
 import { nearest } from "../core/nearest.ts";
+import type { RouterStage } from "./types.ts";
+
+/** What an answer rests on. */
+export interface Grounds {
+  /** Of the state that answered. */
+  readonly version?: number;
+  /** The router that chose; absent where a task was named, or every adapter asked. */
+  readonly router?: RouterStage;
+}
 
 export interface ScoredLabel {
   readonly label: string;
@@ -9,7 +18,7 @@ export interface ScoredLabel {
 }
 
 /** The label of a text. */
-export interface Prediction extends Omit<ScoredLabel, "label"> {
+export interface Prediction extends Omit<ScoredLabel, "label">, Grounds {
   readonly text: string;
   /** Null where the text is taken to be of no known class; only a model with `router.rejectRate` answers so. */
   readonly label: string | null;
@@ -36,7 +45,7 @@ export interface FoundEntity {
 }
 
 /** The entities of a text. */
-export interface TaggedText {
+export interface TaggedText extends Grounds {
   /** As it was given; words that came split, joined by one space. */
   readonly text: string;
   /** In the order of the text. */

@@ -56,6 +56,7 @@ export const routerKinds = [
   "nearest-mean",
   "lda",
   "kernel-discriminant",
+  "stacking",
   "ranpac",
   "softmax",
   "network",
@@ -64,6 +65,13 @@ export const routerKinds = [
 export type BuiltInRouterKind = (typeof routerKinds)[number];
 /** Built in, or registered by an extension. */
 export type RouterKind = OneOf<BuiltInRouterKind>;
+
+/**
+ * `immediate`: closed form, fitted as part of the change that makes a state. `consolidated`: fitted to the same state
+ * afterwards; it takes over when it stands.
+ */
+export const routerStages = ["immediate", "consolidated"] as const;
+export type RouterStage = (typeof routerStages)[number];
 
 /** What makes a text's routing feature: constants of the backbone, never of the tasks seen. */
 export interface RoutingFeatureSpec {

@@ -89,6 +89,17 @@ const routedMetricsSchema = protocolMetricsSchema.extend({
 /** The figures of routed prediction: a router or a network chooses the task. */
 export type RoutedMetrics = Of<typeof routedMetricsSchema>;
 
+const calibrationSchema = z.object({
+  /** Σ_b n_b/n · |accuracy of bin b − mean score of bin b| over 15 bins of equal width. */
+  expectedCalibrationError: fraction,
+  /** Its 95th percentile were every score right: what chance alone explains. */
+  byChance: fraction,
+  /** Answers that were counted: those that name a label. */
+  counted: count,
+});
+/** Whether the scores of routed answers are the probabilities that they are called, after the last task. */
+export type CalibrationMetrics = Of<typeof calibrationSchema>;
+
 const outOfScopeSchema = z.object({
   auroc: fraction,
   /** Share of in-scope texts that are rejected where 95 % of the others are. */
@@ -208,6 +219,7 @@ const sentenceMetricsSchema = z.object({
   til: sentenceProtocolSchema,
   routed: routedMetricsSchema.exactOptional(),
   outOfScope: outOfScopeSchema.exactOptional(),
+  calibration: calibrationSchema.exactOptional(),
   probing: probingSchema.exactOptional(),
   ...commonMetrics,
 });
@@ -282,11 +294,12 @@ const routedRowSchema = z.object({
   /** Where a router answers: examples of each task that its first pass alone gets right. */
   firstPassCorrect: counts.exactOptional(),
   router: routerSummarySchema.exactOptional(),
+  calibration: calibrationSchema.exactOptional(),
 });
 /** Routed prediction after task k: row k of its matrix, with the counts behind it. */
 export type RoutedRow = Of<typeof routedRowSchema>;
 
-const routerFittingSchema = z.object({
+export const routerFittingSchema = z.object({
   stage: z.enum(["choose", "fit"]),
   kind: z.string(),
   /** From 1. */

@@ -18,7 +18,7 @@ import { loadBackbone, readArchitecture } from "../model/settings/backbone.ts";
 import { settingsOf } from "../model/settings/settings.ts";
 import { emptyState, type ModelState } from "../model/state.ts";
 import type { ManifestHeader } from "../workspace/manifest.ts";
-import { entryOf, readState, routerFolder, type Workspace } from "../workspace/workspace.ts";
+import { entryOf, readState, type Workspace } from "../workspace/workspace.ts";
 import { AdapterSource } from "./adapterSource.ts";
 import { measureBaseline } from "./baseline.ts";
 import { computeExtra } from "./extraMetrics.ts";
@@ -156,7 +156,7 @@ async function* fitRouter(
   task: number,
 ): AsyncGenerator<RunEventBody, StateRouter | undefined> {
   const fitting = callbackToAsyncGenerator<RouterFitting, StateRouter | undefined>((onProgress) =>
-    model.fitRouter(state, { signal, onProgress }),
+    model.fitRouter(state, "consolidated", { signal, onProgress }),
   );
   for (;;) {
     const next = await fitting.next();
@@ -175,7 +175,7 @@ async function* evaluate(
   const last = index === stream.tasks.length - 1;
   // What tells unknown texts is fitted for the last state alone.
   if (router !== undefined && (last || config.router?.rejectRate === undefined))
-    await workspace.writeFiles(await router.files({ signal }), routerFolder);
+    await workspace.writeRouter({ stage: router.stage, files: await router.files({ signal }) });
   const tested = stream.tasks.slice(0, index + 1);
   const known = model.routesByAdapters ? undefined : source?.evaluationOf(index);
   const { value, seconds } = await time.evaluation(() =>

@@ -7,7 +7,7 @@ import type { Answer, PredictOptions } from "../continual/answers.ts";
 import type { FitWatch } from "../continual/routers/fit.ts";
 import type { ReadFile } from "../continual/routing/taskRouting.ts";
 import type { Item, NewTask, TaskToLearn, TaskType } from "../continual/taskTypes/taskType.ts";
-import type { FeatureRows, LearnedTask, LoadedBackbone } from "../continual/types.ts";
+import type { FeatureRows, LearnedTask, LoadedBackbone, RouterStage } from "../continual/types.ts";
 import type { RouterFitting, RouterSummary } from "../core/record.ts";
 import type { FeatureSpec } from "../nn/features.ts";
 import type { SavedAdapter } from "../peft/types.ts";
@@ -75,10 +75,13 @@ export interface Learned {
 
 /** What answers for a state, fitted. */
 export interface StateRouter {
+  readonly stage: RouterStage;
   /** Absent where NewLoRA's network routes. */
   readonly summary: RouterSummary | undefined;
   /** The files that answer without the statistics, by name. */
   files(watch?: FitWatch): Promise<ReadonlyMap<string, Uint8Array>>;
+  /** Files that the fit of a next state goes on from, by name: no answer hangs on them. */
+  totals(): ReadonlyMap<string, Uint8Array>;
 }
 
 export interface ModelPredictOptions extends PredictOptions {
@@ -118,10 +121,20 @@ export interface ContinualModel extends AsyncDisposable {
   /** A task before it is learned: the adapter that it begins with. */
   untrained(task: Pick<TaskToLearn, "name" | "labels">): Promise<LearnedTask>;
   restore(name: string, saved: SavedAdapter, where: string): LearnedTask;
-  /** The router of a state: a function of it. @returns undefined where nothing routes */
-  fitRouter(state: ModelState, watch?: FitWatch): Promise<StateRouter | undefined>;
+  /** The stages of a state's router, in the order in which they answer; none where nothing routes among its tasks. */
+  routerStages(state: ModelState): readonly RouterStage[];
+  /**
+   * A router of a state: a function of it.
+   * @param stage a state whose router has a single stage gets that one
+   * @returns undefined where nothing routes among its tasks
+   */
+  fitRouter(state: ModelState, stage: RouterStage, watch?: FitWatch): Promise<StateRouter | undefined>;
   /** The router of a state as its files say; undefined where they are missing, damaged, or of another state. */
-  openRouter(state: ModelState, read: ReadFile): Promise<StateRouter | undefined>;
+  openRouter(state: ModelState, stage: RouterStage, read: ReadFile): Promise<StateRouter | undefined>;
+  /** Goes on from the `totals` of a state's router, so that a fit of the next one counts only what is new. */
+  restoreTotals(state: ModelState, read: ReadFile): Promise<void>;
+  /** The latest stage of a state's router that was fitted or opened. */
+  bestRouter(state: ModelState): StateRouter | undefined;
   /** @returns one an item, in their order */
   predict(
     state: ModelState,

@@ -1,6 +1,7 @@
 /** Evaluation after each task: the answers that prediction gives, on test sets that are asked again and again. */
 
-import type { Answer } from "../continual/answers.ts";
+import { type Answer, isTagged } from "../continual/answers.ts";
+import { measureCalibration } from "../continual/metrics/calibrationError.ts";
 import type { RoutedTask, TaskRouting } from "../continual/routing/taskRouting.ts";
 import type {
   AnswerOptions,
@@ -13,6 +14,7 @@ import type {
   TaskType,
   TestedTask,
 } from "../continual/taskTypes/taskType.ts";
+import { goldOf } from "../continual/taskTypes/textScores.ts";
 import type { LearnedTask } from "../continual/types.ts";
 import type { OutOfScopeMetrics, UnseenRow } from "../core/record.ts";
 import type { StateRouter } from "./continualModel.ts";
@@ -133,7 +135,8 @@ export class Evaluator<E extends EncodedItems, R> implements RunEvaluator {
       for (const test of tests) routed.push(await route(state.tasks, test, { top: 1, signal }));
     }
     const answered = { tasks: tested, til, cil, ...(router && { routed }) };
-    const figures = this.withKnown(type.score(answered), known, router);
+    const scored = withCalibration(type.score(answered), tested, routed);
+    const figures = this.withKnown(scored, known, router);
     const outOfScope = await this.measureRejection(router, tests, routed, signal);
     const unseen = next && (await this.measureUnseen(learned, next, signal));
     return {
@@ -218,4 +221,18 @@ export class Evaluator<E extends EncodedItems, R> implements RunEvaluator {
       ),
     ];
   }
+}
+
+/** What the scores of routed answers are worth, where they are of texts. */
+function withCalibration(
+  figures: EvaluationFigures,
+  tested: readonly TestedTask[],
+  routed: readonly (readonly RoutedItem[])[],
+): EvaluationFigures {
+  if (figures.type !== "evaluated" || figures.routed === undefined) return figures;
+  const answers = routed.flat().flatMap(({ answer }) => (isTagged(answer) ? [] : [answer]));
+  const gold = tested.flatMap(({ test }) => test.map(goldOf));
+  if (answers.length !== gold.length) return figures;
+  const calibration = measureCalibration(answers, gold);
+  return { ...figures, routed: { ...figures.routed, ...(calibration && { calibration }) } };
 }

@@ -15,6 +15,7 @@ import {
   type Change,
   type Changed,
   type ChangeOptions,
+  type ConsolidateOptions,
   type Forgotten,
   type Merged,
   Teachable,
@@ -70,17 +71,33 @@ export class Learner extends Teachable {
     const note = (message: string) => onEvent?.({ type: "note", message });
     return this.inTurn(async () => {
       const { state, result } = await work(this.state, note);
+      await this.fitImmediate(state, { signal, onEvent });
       signal?.throwIfAborted();
       this.take({ state, parent: this.version });
       return { ...result, version: this.version };
     });
   }
 
-  protected router(
+  protected async router(
     state: ModelState,
     { signal, onFitting }: AnswerOptions,
   ): Promise<StateRouter | undefined> {
-    return this.model.fitRouter(state, { signal, onProgress: onFitting });
+    const standing = this.model.bestRouter(state);
+    return standing ?? (await this.model.fitRouter(state, "immediate", { signal, onProgress: onFitting }));
+  }
+
+  /**
+   * Fits the router that takes over from the one of the last change. Answers do not wait for it.
+   * @returns whether there was another one to fit
+   */
+  async consolidate(options: ConsolidateOptions = {}): Promise<boolean> {
+    this.checkOpen();
+    checkArguments("consolidate", { options });
+    const { signal, onFitting } = options;
+    const { state } = this;
+    if (this.model.bestRouter(state)?.stage === "consolidated") return false;
+    await this.model.fitRouter(state, "consolidated", { signal, onProgress: onFitting });
+    return this.model.routerStages(state).length > 0;
   }
 
   /** What is forgotten is gone from memory: there is no going back to versions before. */

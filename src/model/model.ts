@@ -5,7 +5,7 @@ import type { FitWatch } from "../continual/routers/fit.ts";
 import type { ReadFile } from "../continual/routing/taskRouting.ts";
 import { noFeature } from "../continual/taskTypes/savedTask.ts";
 import type { EncodedItems, Item, NewTask, TaskToLearn, TaskType } from "../continual/taskTypes/taskType.ts";
-import type { FeatureRows, LearnedTask, LoadedBackbone } from "../continual/types.ts";
+import type { FeatureRows, LearnedTask, LoadedBackbone, RouterStage } from "../continual/types.ts";
 import { ConfigError, StoreError } from "../core/errors.ts";
 import type { FeatureSpec } from "../nn/features.ts";
 import type { SavedAdapter } from "../peft/types.ts";
@@ -89,12 +89,28 @@ export class Model<E extends EncodedItems, R> implements ContinualModel {
     return this.learning.untrained(task);
   }
 
-  fitRouter(state: ModelState, watch?: FitWatch): Promise<StateRouter | undefined> {
-    return this.routers.fit(state, watch);
+  routerStages(state: ModelState): readonly RouterStage[] {
+    return this.routers.stages(state);
   }
 
-  openRouter(state: ModelState, read: ReadFile): Promise<StateRouter | undefined> {
-    return this.routers.open(state, read);
+  fitRouter(state: ModelState, stage: RouterStage, watch?: FitWatch): Promise<StateRouter | undefined> {
+    return this.routers.fit(state, stage, watch);
+  }
+
+  openRouter(state: ModelState, stage: RouterStage, read: ReadFile): Promise<StateRouter | undefined> {
+    return this.routers.open(state, stage, read);
+  }
+
+  restoreTotals(state: ModelState, read: ReadFile): Promise<void> {
+    return this.routers.restoreTotals(state, read);
+  }
+
+  bestRouter(state: ModelState): StateRouter | undefined {
+    return this.routers.best(state);
+  }
+
+  private async anyRouter(state: ModelState): Promise<StateRouter | undefined> {
+    return this.routers.best(state) ?? (await this.routers.fit(state, "immediate"));
   }
 
   restore(name: string, saved: SavedAdapter, where: string): LearnedTask {
@@ -104,7 +120,7 @@ export class Model<E extends EncodedItems, R> implements ContinualModel {
   async predict(
     state: ModelState,
     items: readonly Item[],
-    { task, exact = false, top, signal, router = () => this.fitRouter(state) }: ModelPredictOptions = {},
+    { task, exact = false, top, signal, router = () => this.anyRouter(state) }: ModelPredictOptions = {},
   ): Promise<readonly Answer[]> {
     const { tasks } = state;
     if (tasks.length === 0)
@@ -146,7 +162,7 @@ export class Model<E extends EncodedItems, R> implements ContinualModel {
       exact = false,
       maxNewTokens = DEFAULT_NEW_TOKENS,
       signal,
-      router = () => this.fitRouter(state),
+      router = () => this.anyRouter(state),
     }: GenerateOptions & Pick<ModelPredictOptions, "router"> = {},
   ): Promise<readonly Completion[]> {
     const { own } = this;

@@ -1,7 +1,9 @@
 import type { FitWatch } from "../continual/routers/fit.ts";
 import type { ReadFile, RoutedTask, TaskRouting } from "../continual/routing/taskRouting.ts";
 import type { AnswerOptions, EncodedItems, RoutedItem } from "../continual/taskTypes/taskType.ts";
+import { type RouterStage, routerStages } from "../continual/types.ts";
 import { StoreError } from "../core/errors.ts";
+import { comparisonOf } from "./comparing.ts";
 import type { StateRouter } from "./continualModel.ts";
 import { learnedTasks, type ModelParts, selectorOf } from "./modelParts.ts";
 import type { ModelState } from "./state.ts";
@@ -15,7 +17,8 @@ type Route<E> = (
 
 export class StateRouters<E extends EncodedItems, R> implements AsyncDisposable {
   private readonly parts: ModelParts<E, R>;
-  private readonly routers = new WeakMap<ModelState, Promise<StateRouter>>();
+  private readonly routers = new WeakMap<ModelState, Map<RouterStage, Promise<StateRouter>>>();
+  private readonly standing = new WeakMap<ModelState, Map<RouterStage, StateRouter>>();
   private readonly routeOf = new WeakMap<StateRouter, { readonly route: Route<E>; readonly routing?: R }>();
   private readonly pending = new Set<Promise<unknown>>();
   private readonly closing = new AbortController();
@@ -29,44 +32,79 @@ export class StateRouters<E extends EncodedItems, R> implements AsyncDisposable 
     return this.parts.statistics !== undefined || this.parts.selection?.routing !== undefined;
   }
 
-  fit(state: ModelState, watch: FitWatch = {}): Promise<StateRouter | undefined> {
-    if (!this.routes) return Promise.resolve(undefined);
-    const known = this.routers.get(state);
+  /** The stages of a state's router, in the order in which they answer; none where nothing routes among its tasks. */
+  stages({ tasks }: ModelState): readonly RouterStage[] {
+    const { statistics } = this.parts;
+    if (!this.routes || tasks.length === 0) return [];
+    if (statistics === undefined) return ["consolidated"];
+    if (comparisonOf(tasks) !== "statistics") return [];
+    return statistics.consolidates(tasks) ? routerStages : ["consolidated"];
+  }
+
+  /** The latest stage that stands. */
+  best(state: ModelState): StateRouter | undefined {
+    const stages = this.standing.get(state);
+    return stages?.get("consolidated") ?? stages?.get("immediate");
+  }
+
+  fit(state: ModelState, asked: RouterStage, watch: FitWatch = {}): Promise<StateRouter | undefined> {
+    const stages = this.stages(state);
+    const stage = stages.includes(asked) ? asked : stages[0];
+    if (stage === undefined) return Promise.resolve(undefined);
+    const known = this.routers.get(state)?.get(stage);
     if (known !== undefined) return unlessAborted(known, watch.signal);
-    const router = this.makeRouter(state, { ...watch, signal: this.closing.signal });
-    this.keepRouter(state, router);
+    const router = this.makeRouter(state, stage, { ...watch, signal: this.closing.signal });
+    this.keepRouter(state, stage, router);
     return unlessAborted(router, watch.signal);
   }
 
-  private keepRouter(state: ModelState, router: Promise<StateRouter>): void {
-    this.routers.set(state, router);
+  private keepRouter(state: ModelState, stage: RouterStage, router: Promise<StateRouter>): void {
+    const routers = entriesOf(this.routers, state);
+    routers.set(stage, router);
     this.pending.add(router);
-    // A fit that failed is no answer for the next one who asks.
-    router.catch(() => this.routers.delete(state)).finally(() => this.pending.delete(router));
+    router
+      .then(
+        (fitted) => entriesOf(this.standing, state).set(stage, fitted),
+        // A fit that failed is no answer for the next one who asks.
+        () => routers.delete(stage),
+      )
+      .finally(() => this.pending.delete(router));
   }
 
-  private async makeRouter(state: ModelState, watch: FitWatch): Promise<StateRouter> {
+  private async makeRouter(state: ModelState, stage: RouterStage, watch: FitWatch): Promise<StateRouter> {
     const { statistics } = this.parts;
     if (statistics === undefined) return this.selectionRouter(state);
-    return this.statisticsRouter(state, statistics, await statistics.fit(state.tasks, watch));
+    return this.statisticsRouter(state, statistics, stage, await statistics.fit(state.tasks, stage, watch));
   }
 
-  async open(state: ModelState, read: ReadFile): Promise<StateRouter | undefined> {
+  async open(state: ModelState, stage: RouterStage, read: ReadFile): Promise<StateRouter | undefined> {
     const { statistics } = this.parts;
-    if (statistics === undefined) return await this.fit(state);
-    const known = this.routers.get(state);
+    if (!this.stages(state).includes(stage)) return undefined;
+    if (statistics === undefined) return await this.fit(state, stage);
+    const known = this.routers.get(state)?.get(stage);
     if (known !== undefined) return await known;
-    const routing = await statistics.open(state.tasks, read);
+    const routing = await statistics.open(state.tasks, stage, read);
     if (routing === undefined) return undefined;
-    const router = this.statisticsRouter(state, statistics, routing);
-    this.keepRouter(state, Promise.resolve(router));
-    return router;
+    const router = Promise.resolve(this.statisticsRouter(state, statistics, stage, routing));
+    this.keepRouter(state, stage, router);
+    return await router;
   }
 
-  private statisticsRouter(state: ModelState, statistics: TaskRouting<E, R>, routing: R): StateRouter {
+  async restoreTotals({ tasks }: ModelState, read: ReadFile): Promise<void> {
+    await this.parts.statistics?.restoreTotals?.(tasks, read);
+  }
+
+  private statisticsRouter(
+    state: ModelState,
+    statistics: TaskRouting<E, R>,
+    stage: RouterStage,
+    routing: R,
+  ): StateRouter {
     const router: StateRouter = {
+      stage,
       summary: statistics.summarize(routing),
       files: (watch) => statistics.encode(routing, state.tasks, watch),
+      totals: () => statistics.encodeTotals?.() ?? new Map(),
     };
     const route: Route<E> = (tasks, encoded, options) => statistics.route(routing, tasks, encoded, options);
     this.routeOf.set(router, { route, routing });
@@ -79,7 +117,12 @@ export class StateRouters<E extends EncodedItems, R> implements AsyncDisposable 
     if (selection?.routing === undefined || network === undefined)
       throw new StoreError("the selection network of the newest task is missing");
     const { routing, asTexts } = selection;
-    const router: StateRouter = { summary: undefined, files: () => Promise.resolve(new Map()) };
+    const router: StateRouter = {
+      stage: "consolidated",
+      summary: undefined,
+      files: () => Promise.resolve(new Map()),
+      totals: () => new Map(),
+    };
     const route: Route<E> = (_, encoded, options) =>
       routing.route(network, learnedTasks(state), asTexts(encoded), options);
     this.routeOf.set(router, { route });
@@ -97,6 +140,12 @@ export class StateRouters<E extends EncodedItems, R> implements AsyncDisposable 
     this.closing.abort();
     await Promise.allSettled(this.pending);
   }
+}
+
+function entriesOf<K extends object, S, T>(of: WeakMap<K, Map<S, T>>, key: K): Map<S, T> {
+  const entries = of.get(key) ?? new Map<S, T>();
+  of.set(key, entries);
+  return entries;
 }
 
 /** What several may wait for goes on when one of them waits no longer. */

@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import { checkArguments } from "../config/arguments.ts";
 import {
+  type Answer,
   findTask,
   isTagged,
   type Prediction,
@@ -17,7 +18,7 @@ import type {
   PredictionLine,
   TaskTypeName,
 } from "../continual/taskTypes/taskType.ts";
-import type { FeatureRows } from "../continual/types.ts";
+import type { FeatureRows, RouterStage } from "../continual/types.ts";
 import { StoreError } from "../core/errors.ts";
 import type { RouterFitting, RunLevel } from "../core/record.ts";
 import type { TaggedSentence } from "../data/files/conll.ts";
@@ -98,6 +99,12 @@ export type Text = string | Example;
 
 export interface AnswerOptions extends PredictOptions {
   /** Told what a router's fit is at, where one must be fitted before it can answer. */
+  readonly onFitting?: ((progress: RouterFitting) => void) | undefined;
+}
+
+export interface ConsolidateOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Told what the fit is at. */
   readonly onFitting?: ((progress: RouterFitting) => void) | undefined;
 }
 
@@ -314,11 +321,28 @@ export abstract class Teachable implements AsyncDisposable {
     });
   }
 
-  protected answers(items: readonly Item[], options: AnswerOptions) {
-    const { state } = this;
+  protected async answers(items: readonly Item[], options: AnswerOptions): Promise<readonly Answer[]> {
+    const { state, version } = this;
     const { task, exact, top, signal } = options;
-    const router = () => this.router(state, options);
-    return this.model.predict(state, items, { task, exact, top, signal, router });
+    let stage: RouterStage | undefined;
+    const router = async () => {
+      const found = await this.router(state, options);
+      stage = found?.stage;
+      return found;
+    };
+    const answers = await this.model.predict(state, items, { task, exact, top, signal, router });
+    return answers.map((answer) => ({ ...answer, version, ...(stage && { router: stage }) }));
+  }
+
+  /** Fits the router that a change is committed with. @returns undefined where nothing routes among the tasks */
+  protected async fitImmediate(
+    state: ModelState,
+    { signal, onEvent }: ChangeOptions,
+  ): Promise<StateRouter | undefined> {
+    return await this.model.fitRouter(state, "immediate", {
+      signal,
+      onProgress: (progress) => onEvent?.({ type: "router-fitting", ...progress }),
+    });
   }
 
   /**

@@ -1,5 +1,5 @@
 /** What reports say of routers and of texts out of scope. */
-import type { OutOfScopeMetrics, RouterSummary, RunHeader } from "../core/record.ts";
+import type { CalibrationMetrics, OutOfScopeMetrics, RouterSummary, RunHeader } from "../core/record.ts";
 import { formatBytes, formatPercent, missing } from "./record/format.ts";
 
 /** `2`, `1.04`. */
@@ -43,6 +43,14 @@ export function describeRouter(router: RouterSummary, header: RunHeader): string
       : `, right for ${formatPercent(heldOutAccuracy)} % of the rows that were held out to choose it`;
   const kept = `its statistics take ${formatBytes(bytesPerClass)} a class, ${formatBytes(retainedBytes)} in all`;
   return `${kind}${heldOut}; ${describeSecondPass(secondPass, header.config)}; ${kept}`;
+}
+
+/** Figures of calibration by name, in the order in which they are shown. */
+export function calibrationFigures(figures: CalibrationMetrics): readonly (readonly [string, string])[] {
+  return [
+    ["expected calibration error", figures.expectedCalibrationError.toFixed(4)],
+    ["of perfect scores at most, by chance", figures.byChance.toFixed(4)],
+  ];
 }
 
 /** Figures of rejection by name, in the order in which they are shown. */

@@ -11,7 +11,7 @@ import { formatCount, formatPercent, formatSeconds, missing, settingsOf } from "
 import { html, type Markup, type Part } from "./record/markup.ts";
 import { namesOf, type RunRecord, type TaskRecord } from "./record/record.ts";
 import type { Wording } from "./record/wording.ts";
-import { describeRouter, formatPasses, rejectionFigures } from "./routing.ts";
+import { calibrationFigures, describeRouter, formatPasses, rejectionFigures } from "./routing.ts";
 
 export interface Page {
   readonly record: RunRecord;
@@ -167,7 +167,11 @@ it is learned. They measure what an adapter did to the features; as they see lat
 <div class="panel">${renderTable(undefined, caption, ["features of", heads], rows)}</div>`;
 }
 
-function renderRouting({ record, figures: { routed, outOfScope }, wording }: Page): Markup | undefined {
+function renderRouting({
+  record,
+  figures: { routed, outOfScope, calibration },
+  wording,
+}: Page): Markup | undefined {
   if (routed?.router === undefined && outOfScope === undefined) return undefined;
   const figures: readonly (readonly [string, number | undefined])[] = [
     [wording.averages, routed?.headline],
@@ -184,6 +188,7 @@ function renderRouting({ record, figures: { routed, outOfScope }, wording }: Pag
           ["forgetting, points", formatPercent(routed.forgetting)] as const,
           ["forward passes an example", formatPasses(routed.passesPerExample)] as const,
         ]),
+    ...(calibration === undefined ? [] : calibrationFigures(calibration)),
     ...(outOfScope === undefined ? [] : rejectionFigures(outOfScope)),
   ];
   return html`<p class="note">A router on the frozen backbone's features says which class and task a text belongs to; where it

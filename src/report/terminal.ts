@@ -20,7 +20,7 @@ import {
 } from "./record/format.ts";
 import { namesOf, type RunRecord, type TaskRecord } from "./record/record.ts";
 import { type Wording, wordings } from "./record/wording.ts";
-import { describeRouter, formatPasses, rejectionFigures } from "./routing.ts";
+import { calibrationFigures, describeRouter, formatPasses, rejectionFigures } from "./routing.ts";
 
 export interface TableOptions {
   readonly color: boolean;
@@ -108,16 +108,19 @@ function renderHeadline(header: RunHeader, figures: RunFigures, wording: Wording
 }
 
 /** What the table of headline figures does not hold: how the routed column comes about, rejection, the baseline. */
-function remarksOn({ routed, outOfScope, baseline }: RunFigures, header: RunHeader): string[] {
+function remarksOn({ routed, outOfScope, calibration, baseline }: RunFigures, header: RunHeader): string[] {
   const { taskAccuracy, firstPass, router } = routed ?? {};
   const found = [
     ...(taskAccuracy === undefined ? [] : [`the task is found for ${formatPercent(taskAccuracy)} %`]),
     ...(firstPass === undefined ? [] : [`first pass alone ${formatPercent(firstPass)} %`]),
   ];
+  const calibrated =
+    calibration && calibrationFigures(calibration).map(([name, value]) => `${name} ${value}`);
   const rejection = outOfScope && rejectionFigures(outOfScope).map(([name, value]) => `${name} ${value}`);
   return [
     found.length > 0 && `Routed: ${found.join("; ")}`,
     router && `Router: ${describeRouter(router, header)}.`,
+    calibrated && `Calibration of routed answers: ${calibrated.join("; ")}`,
     rejection && `Out of scope: ${rejection.join("; ")}`,
     baseline &&
       `Baseline (${baseline.method}, no network): CIL ${formatPercent(baseline.cil)} %, TIL ${formatPercent(baseline.til)} %`,

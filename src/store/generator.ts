@@ -11,7 +11,8 @@ import { loadBackbone } from "../model/settings/backbone.ts";
 import { endTokens } from "../model/settings/endTokens.ts";
 import { nodeRuntime } from "../runtime/node.ts";
 import { manifestFile } from "../workspace/manifest.ts";
-import { type OpenRunOptions, openStore } from "./store.ts";
+import type { OpenRunOptions } from "./opening.ts";
+import { openStore } from "./store.ts";
 
 export interface OpenGeneratorOptions extends OpenRunOptions {
   readonly threads?: number | undefined;

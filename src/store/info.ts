@@ -1,9 +1,11 @@
 /** What a store holds, told without its backbone. */
+import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { checkArguments } from "../config/arguments.ts";
 import { decodeContributions } from "../continual/statistics/contributionFile.ts";
 import { type Contribution, compareCodeUnits, retainedOf } from "../continual/statistics/statistics.ts";
+import { type RouterStage, routerStages } from "../continual/types.ts";
 import type { RunLevel } from "../core/record.ts";
 import { typeOf } from "../data/files/conll.ts";
 import { readModelSettings } from "../model/settings/settings.ts";
@@ -14,6 +16,7 @@ import {
   keptVersions,
   readStore,
   readVersion,
+  routerPlace,
   verifiedTaskFolder,
 } from "../workspace/workspace.ts";
 
@@ -57,6 +60,11 @@ export interface StoreInfo {
   readonly backbone: { readonly source: string; readonly hash: string };
   readonly classes: number;
   readonly tasks: readonly StoreTaskInfo[];
+  /**
+   * The router that answers: `consolidated`, or `immediate` where `consolidate` has yet to fit the one that takes over; absent
+   * where none was fitted, or none is needed.
+   */
+  readonly router?: RouterStage;
   /** Sorted by code unit. */
   readonly perClass: readonly StoreClassInfo[];
   readonly statisticsBytes: number;
@@ -142,12 +150,14 @@ export async function describeStore(folder: string): Promise<StoreInfo> {
     }),
   );
   const { version } = manifest.store;
+  const router = routerStages.findLast((stage) => existsSync(join(path, routerPlace(version, stage))));
   const perClass = describeClasses(tasks, level);
   return {
     folder: path,
     version,
     backbone: { source: manifest.backbone.source, hash: manifest.backbone.hash },
     classes: perClass.length,
+    ...(router && { router }),
     tasks: tasks.map(describeTask),
     perClass,
     statisticsBytes: retainedOf(tasks.flatMap(({ contributions }) => contributions)).bytes,

@@ -13,7 +13,8 @@ import type { Teachable } from "../model/teachable.ts";
 import type { Pooling } from "../nn/features.ts";
 import { readAdapterBase, readPeftFolder } from "../peft/checkpoint.ts";
 import type { SavedAdapter } from "../peft/types.ts";
-import { type OpenRunOptions, openStore } from "./store.ts";
+import type { OpenRunOptions } from "./opening.ts";
+import { openStore } from "./store.ts";
 
 /** What answers: everything of a {@link Teachable} that asks and does not teach. */
 export type Predictor = Pick<

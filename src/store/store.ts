@@ -2,24 +2,22 @@
 import { existsSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
 import { checkArguments } from "../config/arguments.ts";
-import type { Override } from "../config/overrides.ts";
-import type { ModelConfig } from "../config/schema.ts";
 import { TrunkCache } from "../continual/passes/trunkCache.ts";
-import type { LoadedBackbone } from "../continual/types.ts";
-import { CheckpointError, StoreError } from "../core/errors.ts";
+import type { RouterStage } from "../continual/types.ts";
+import { StoreError } from "../core/errors.ts";
+import type { RouterFitting } from "../core/record.ts";
 import type { ContinualModel, StateRouter } from "../model/continualModel.ts";
 import type { ForgetTarget } from "../model/forgetting.ts";
 import { merge } from "../model/merging.ts";
 import { openModel } from "../model/openModel.ts";
-import { loadBackbone } from "../model/settings/backbone.ts";
 import { readModelSettings, withDefaultRouter } from "../model/settings/settings.ts";
 import type { ModelState } from "../model/state.ts";
 import {
   type AnswerOptions,
   type Change,
   type Changed,
-  type ChangeEvent,
   type ChangeOptions,
+  type ConsolidateOptions,
   type Forgotten,
   type Merged,
   Teachable,
@@ -27,29 +25,43 @@ import {
 import { manifestFile } from "../workspace/manifest.ts";
 import {
   keptVersions,
-  readPresent,
+  type RouterFiles,
   readState,
   readStore,
-  routerFolder,
   routerReader,
   type StoreManifest,
   Workspace,
 } from "../workspace/workspace.ts";
 import { recordOf, requireFinished } from "./adopted.ts";
+import { BackgroundConsolidation, type ConsolidationState } from "./background.ts";
 import { buildBeside, createStore, requireSettings, unionOf } from "./create.ts";
+import {
+  filesOf,
+  loadNamedBackbone,
+  type Opened,
+  type OpenRunOptions,
+  openFolder,
+  readAnswering,
+  type StoreOptions,
+} from "./opening.ts";
 
-export interface StoreOptions {
-  /** Begins a store with these settings where the folder has none. */
-  readonly create?: ModelConfig | undefined;
-  /** With `create`: settings that beat it, as `--set` gives them. */
-  readonly overrides?: readonly Override[] | undefined;
-  /** Where the backbone lies now; its hash must be the one that the store names. */
-  readonly backbone?: string | undefined;
-  readonly onEvent?: ((event: ChangeEvent) => void) | undefined;
-  readonly signal?: AbortSignal | undefined;
+/** What answers for a store, and what is pending. */
+export interface StoreStatus {
+  readonly version: number;
+  readonly tasks: number;
+  readonly classes: number;
+  /** The router that answers; absent where nothing was learned, or nothing routes. */
+  readonly router?: RouterStage;
+  /**
+   * The router that takes over: `stands`; `pending`: `consolidate` would fit it; `waiting` for changes to cease; `fitting`;
+   * `failed`: the one that answers goes on. Absent where nothing routes.
+   */
+  readonly consolidated?: "stands" | "pending" | ConsolidationState;
+  /** What its fit is at. */
+  readonly fitting?: RouterFitting;
+  /** Why it failed. */
+  readonly failure?: string;
 }
-
-export type OpenRunOptions = Pick<StoreOptions, "backbone" | "signal">;
 
 export interface ForgetOptions extends ChangeOptions {
   /** Deletes the versions before as well, which still hold it; there is no way back then. */
@@ -78,50 +90,6 @@ export interface MergeOptions extends ChangeOptions {
 }
 
 /**
- * Loads the backbone that a store names.
- * @throws CheckpointError if it is another one by now
- */
-async function loadNamedBackbone(
-  { backbone }: Pick<StoreManifest, "backbone">,
-  { backbone: elsewhere, signal }: Pick<StoreOptions, "backbone" | "signal">,
-): Promise<LoadedBackbone> {
-  const place = elsewhere ?? backbone.source;
-  const loaded = await loadBackbone(place, elsewhere === undefined ? backbone.revision : undefined, signal);
-  const checks = [
-    ["backbone", backbone.hash, loaded.folder.hash],
-    ["tokenizer", backbone.tokenizerHash, loaded.tokenizer.hash],
-  ] as const;
-  for (const [what, then, now] of checks)
-    if (then !== now)
-      throw new CheckpointError(
-        `${place}: is not the ${what} that was learned with: hash ${now}, the manifest names ${then}`,
-        {
-          hint: "Give the folder of the backbone it was begun with.",
-        },
-      );
-  return loaded;
-}
-
-/** What is open of a folder. */
-interface Opened {
-  readonly model: ContinualModel;
-  readonly manifest: StoreManifest;
-  readonly state: ModelState;
-}
-
-async function openFolder(path: string, options: StoreOptions): Promise<Opened> {
-  const loaded = await loadNamedBackbone(await readStore(path), options);
-  const settings = withDefaultRouter(await readModelSettings(path));
-  const model = await openModel(settings, loaded, { trunks: "memory" });
-  try {
-    return { model, ...(await readPresent(path, model)) };
-  } catch (error) {
-    await model[Symbol.asyncDispose]();
-    throw error;
-  }
-}
-
-/**
  * It sees the version that it opened, or the one that it made itself; {@link refresh} looks for what others made since.
  */
 export class Store extends Teachable {
@@ -129,12 +97,17 @@ export class Store extends Teachable {
   protected state: ModelState;
   private manifest: StoreManifest;
   private disposed = false;
+  private readonly background: BackgroundConsolidation | undefined;
 
-  private constructor(path: string, { model, manifest, state }: Opened) {
+  private constructor(path: string, { model, manifest, state }: Opened, options: StoreOptions) {
     super(model);
     this.path = path;
     this.manifest = manifest;
     this.state = state;
+    const { backbone, background = true } = options;
+    if (!background) return;
+    this.background = new BackgroundConsolidation({ path, backbone }, () => this.takeConsolidated());
+    this.scheduleConsolidation();
   }
 
   static async open(folder: string, options: StoreOptions = {}): Promise<Store> {
@@ -145,7 +118,7 @@ export class Store extends Teachable {
       if (existsSync(join(path, manifestFile))) await requireSettings(path, create, options.overrides);
       else await createStore(path, create, options);
     }
-    return new Store(path, await openFolder(path, options));
+    return new Store(path, await openFolder(path, options), options);
   }
 
   get version(): number {
@@ -160,13 +133,72 @@ export class Store extends Teachable {
   async refresh(): Promise<number> {
     this.checkOpen();
     const { store } = await readStore(this.path);
-    if (store.version !== this.version) this.take(await readPresent(this.path, this.model));
+    if (store.version !== this.version) this.take(await readAnswering(this.path, this.model));
+    else await this.takeConsolidated();
     return this.version;
   }
 
   private take({ manifest, state }: Pick<Opened, "manifest" | "state">): void {
     this.manifest = manifest;
     this.state = state;
+    this.scheduleConsolidation();
+  }
+
+  private get awaitsConsolidation(): boolean {
+    const { model, state } = this;
+    return model.routerStages(state).length > 0 && model.bestRouter(state)?.stage !== "consolidated";
+  }
+
+  private scheduleConsolidation(): void {
+    if (this.awaitsConsolidation) this.background?.schedule();
+    else this.background?.cancel();
+  }
+
+  /** Takes up the consolidated router of the version that is seen, where somebody has fitted it. */
+  private async takeConsolidated(): Promise<void> {
+    const { model, state, version } = this;
+    if (this.awaitsConsolidation)
+      await model.openRouter(state, "consolidated", routerReader(this.path, version, "consolidated"));
+  }
+
+  /** What answers, and what is pending. */
+  status(): StoreStatus {
+    const { model, state, version, background } = this;
+    const router = model.bestRouter(state)?.stage;
+    const routes = model.routerStages(state).length > 0;
+    const underWay = background?.state ?? "pending";
+    return {
+      version,
+      tasks: state.tasks.length,
+      classes: this.classes.length,
+      ...(router && { router }),
+      ...(routes && { consolidated: this.awaitsConsolidation ? underWay : "stands" }),
+      ...(background?.fitting && { fitting: background.fitting }),
+      ...(background?.failure !== undefined && { failure: background.failure }),
+    };
+  }
+
+  /**
+   * Fits the consolidated router of the newest version, and keeps it for every process that opens the store. Answers do not
+   * wait for it.
+   * @throws StoreError where the store cannot be written to, or was changed meanwhile
+   */
+  async consolidate(options: ConsolidateOptions = {}): Promise<StoreStatus> {
+    this.checkOpen();
+    checkArguments("consolidate", { options });
+    const { signal, onFitting } = options;
+    await this.refresh();
+    const { model, state, version } = this;
+    if (!this.awaitsConsolidation) return this.status();
+    this.background?.cancel();
+    const router = await model.fitRouter(state, "consolidated", { signal, onProgress: onFitting });
+    const first = model.routerStages(state)[0] === "consolidated";
+    const files = await filesOf(router, first, signal);
+    if (files !== undefined && !(await this.keepRouter(files, version)))
+      throw new StoreError(`${this.path}: was changed while version ${version} was being consolidated`, {
+        hint: "Consolidate again.",
+      });
+    return this.status();
   }
 
   /**
@@ -216,8 +248,8 @@ export class Store extends Teachable {
   async rollback(version?: number): Promise<Change> {
     this.checkOpen();
     checkArguments("rollback", { version });
-    await rollbackStore(this.path, version);
-    this.take(await readPresent(this.path, this.model));
+    await rollbackWith(this.path, this.model, version);
+    this.take(await readAnswering(this.path, this.model));
     return { version: this.version };
   }
 
@@ -233,8 +265,10 @@ export class Store extends Teachable {
   /** One change, from the newest version to the next one, which is seen from here on. */
   protected async change<T extends object>(
     work: (state: ModelState, note: (message: string) => void) => Promise<Changed<T>>,
-    { signal, onEvent }: ChangeOptions,
+    options: ChangeOptions,
   ): Promise<T & Change> {
+    const { signal, onEvent } = options;
+    const { model } = this;
     await requireFinished(this.path);
     await using workspace = await Workspace.open(this.path, { elsewhere: false });
     const note = (message: string) => onEvent?.({ type: "note", message });
@@ -242,12 +276,13 @@ export class Store extends Teachable {
     if (brokenLock !== undefined)
       note(`broke the lock that process ${brokenLock.pid} on ${brokenLock.hostname} had left when it died`);
     const newest = await readStore(this.path);
-    if (newest.store.version !== this.version) this.take(await readPresent(this.path, this.model));
+    if (newest.store.version !== this.version) this.take(await readAnswering(this.path, this.model));
+    for (const stage of model.routerStages(this.state))
+      await model.restoreTotals(this.state, routerReader(this.path, this.version, stage));
     const { state, change, result } = await work(this.state, note);
+    const router = await filesOf(await this.fitImmediate(state, options), true, signal);
     signal?.throwIfAborted();
-    // Before the commit: a crash in between costs a fit, and what is forgotten leaves no trace.
-    await workspace.clearRouter();
-    await workspace.commit(state, change);
+    await workspace.commit(state, change, router);
     this.take({ manifest: await readStore(this.path), state });
     return { ...result, version: this.version };
   }
@@ -256,44 +291,55 @@ export class Store extends Teachable {
     state: ModelState,
     { signal, onFitting }: AnswerOptions,
   ): Promise<StateRouter | undefined> {
-    const version = this.version;
-    const known = await this.model.openRouter(state, routerReader(this.path));
-    if (known !== undefined) return known;
-    const fitted = await this.model.fitRouter(state, { signal, onProgress: onFitting });
-    if (fitted !== undefined) await this.keepRouter(fitted, version);
+    const { version, model } = this;
+    const standing = model.bestRouter(state);
+    if (standing !== undefined) return standing;
+    // The folder has none that is whole: of a run, or damaged.
+    const fitted = await model.fitRouter(state, "immediate", { signal, onProgress: onFitting });
+    const files = await filesOf(fitted, true, signal);
+    // Who may read a store need not be allowed to write there: the next process that opens it fits again.
+    if (files !== undefined) await this.keepRouter(files, version).catch(() => {});
     return fitted;
   }
 
-  /** Who may read a store need not be allowed to write there: the next one who asks fits it again. */
-  private async keepRouter(router: StateRouter, version: number): Promise<void> {
-    try {
-      await using workspace = await Workspace.open(this.path, { elsewhere: false });
-      // What was learned may have been forgotten while this was fitted to it.
-      if ((workspace.manifest?.store?.version ?? 1) !== version) return;
-      await workspace.writeFiles(await router.files(), routerFolder);
-    } catch {
-      // Another process is changing the store, or it cannot be written to.
-    }
+  /** @returns false where the store is at another version by now: what was learned may have been forgotten */
+  private async keepRouter(files: RouterFiles, version: number): Promise<boolean> {
+    await using workspace = await Workspace.open(this.path, { elsewhere: false });
+    if ((workspace.manifest?.store?.version ?? 1) !== version) return false;
+    await workspace.writeRouter(files);
+    return true;
   }
 
   override async [Symbol.asyncDispose](): Promise<void> {
     this.disposed = true;
+    await this.background?.[Symbol.asyncDispose]();
     await super[Symbol.asyncDispose]();
   }
 }
 
+async function rollbackWith(path: string, model: ContinualModel, version?: number): Promise<void> {
+  await using workspace = await Workspace.open(path, { elsewhere: false });
+  await workspace.rollback(version, async (manifest) => {
+    const state = await readState(path, manifest, model);
+    return await filesOf(await model.fitRouter(state, "immediate"), true);
+  });
+}
+
 /**
- * Makes a next version that holds what an earlier one held; the backbone is not needed.
+ * Makes a next version that holds what an earlier one held. The present one need not be whole.
  * @param version default: the one before
  * @throws StoreError where there is no store, or no such version is kept
  */
-export async function rollbackStore(folder: string, version?: number): Promise<StoreManifest> {
+export async function rollbackStore(
+  folder: string,
+  version?: number,
+  options: OpenRunOptions = {},
+): Promise<StoreManifest> {
   const path = resolve(folder);
-  // Asked first: a lock would make the folder that is missing look like one that is held.
-  await readStore(path);
-  await using workspace = await Workspace.open(path, { elsewhere: false });
-  await workspace.clearRouter();
-  await workspace.rollback(version);
+  const loaded = await loadNamedBackbone(await readStore(path), options);
+  const settings = withDefaultRouter(await readModelSettings(path));
+  await using model = await openModel(settings, loaded, { trunks: "memory" });
+  await rollbackWith(path, model, version);
   return await readStore(path);
 }
 
@@ -349,7 +395,7 @@ export async function mergeStores(
   const how = { called: resolve(first), ...(signal && { signal }) };
   const begin = () => unionOf(resolve(first), resolve(second));
   return await buildBeside(out, begin, async (folder) => {
-    await using store = await openStore(folder, options);
+    await using store = await openStore(folder, { ...options, background: false });
     const [one, two] = [await store.merge(first, how), await store.merge(second, how)];
     return { version: two.version, tasks: [...one.tasks, ...two.tasks] };
   });

@@ -5,6 +5,7 @@
  */
 import { readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
+import type { RouterStage } from "../continual/types.ts";
 import { CheckpointError, StoreError } from "../core/errors.ts";
 import { type FileSystem, nodeFileSystem, writeFileAtomic, writeFolderAtomic } from "../io/atomic.ts";
 import { sha256 } from "../io/hash.ts";
@@ -25,7 +26,7 @@ import {
 
 const versionsFolder = "versions";
 const adaptersFolder = "adapters";
-/** What a fitted router lies in; nothing in it is needed: whoever finds it empty fits anew. */
+/** Holds what was fitted to the present version; nothing in it is needed: whoever finds it empty fits anew. */
 export const routerFolder = "router";
 const versionFile = /^(\d{6,})\.json$/;
 
@@ -45,8 +46,17 @@ export async function readStore(folder: string): Promise<StoreManifest> {
   return { ...manifest, store: manifest.store ?? adopted };
 }
 
+function digitsOf(version: number): string {
+  return String(version).padStart(6, "0");
+}
+
 function versionPath(folder: string, version: number): string {
-  return join(folder, versionsFolder, `${String(version).padStart(6, "0")}.json`);
+  return join(folder, versionsFolder, `${digitsOf(version)}.json`);
+}
+
+/** Where the router of a version lies, in the folder. */
+export function routerPlace(version: number, stage: RouterStage): string {
+  return `${routerFolder}/${digitsOf(version)}/${stage}`;
 }
 
 /** Numbers of the versions before the present one that are kept, oldest first. */
@@ -148,6 +158,12 @@ export interface WorkspaceOptions {
   readonly elsewhere?: boolean | undefined;
 }
 
+/** A router as it is kept: its files by name. */
+export interface RouterFiles {
+  readonly stage: RouterStage;
+  readonly files: ReadonlyMap<string, Uint8Array>;
+}
+
 /** A folder of states that is being written. It holds the folder's lock: dispose of it. */
 export class Workspace implements AsyncDisposable {
   readonly path: string;
@@ -209,14 +225,15 @@ export class Workspace implements AsyncDisposable {
   /**
    * Saves a state: what is new in it first, then the manifest that names it, each atomically.
    * @param change what was done, in words: the state is then the next version of a store
+   * @param router that it is committed with; absent where nothing routes
    */
-  async commit(state: ModelState, change?: string): Promise<Manifest> {
+  async commit(state: ModelState, change?: string, router?: RouterFiles): Promise<Manifest> {
     try {
       const entries: ManifestTask[] = [];
       for (const task of state.tasks) entries.push(await this.place(task, entries));
       const held = { ...this.begun, tasks: entries };
       if (change === undefined) await this.write(held);
-      else await this.next(held, change, (await this.present()).store.version);
+      else await this.next(held, { change, router }, (await this.present()).store.version);
       return this.begun;
     } catch (error) {
       // What cannot be removed now is removed with the next purge; the first error is the one to tell.
@@ -260,30 +277,40 @@ export class Workspace implements AsyncDisposable {
   /**
    * Makes a next version that holds what an earlier one held.
    * @param version default: the one that this one was made of
+   * @param fitRouter gives the router that a version is committed with
    * @throws StoreError where there is none, or it is not kept
    */
-  async rollback(version?: number): Promise<void> {
+  async rollback(
+    version?: number,
+    fitRouter: (manifest: StoreManifest) => Promise<RouterFiles | undefined> = () =>
+      Promise.resolve(undefined),
+  ): Promise<void> {
     const { store } = await this.present();
     const target = version ?? store.parent;
     if (target === undefined)
       throw new StoreError(`${this.path}: nothing to go back to: this is the first version that is kept`);
     if (target === store.version) throw new StoreError(`${this.path}: is at version ${target} already`);
-    const { store: earlier, ...held } = await readVersion(this.path, target);
-    await this.next(held, `back to version ${target}`, earlier.parent);
+    const found = await readVersion(this.path, target);
+    const router = await fitRouter(found);
+    const { store: earlier, ...held } = found;
+    await this.next(held, { change: `back to version ${target}`, router }, earlier.parent);
   }
 
   private async next(
     held: Omit<Manifest, "store">,
-    change: string,
+    { change, router }: { readonly change: string; readonly router: RouterFiles | undefined },
     parent: number | undefined,
   ): Promise<void> {
     const before = await this.present();
     const { version } = before.store;
     const time = new Date().toISOString();
     const store = { version: version + 1, ...(parent !== undefined && { parent }), change, time };
+    if (router !== undefined) await this.writeFiles(router.files, routerPlace(store.version, router.stage));
     await this.fs.makeFolder(join(this.path, versionsFolder));
     await this.writeManifest(versionPath(this.path, version), before);
     await this.write({ ...held, store });
+    // The change is made: what cannot be removed now goes with the next purge.
+    await this.removePastRouters().catch(() => {});
   }
 
   /** Deletes the versions before the present one, and every file that it does not need. */
@@ -303,9 +330,17 @@ export class Workspace implements AsyncDisposable {
       await writeFileAtomic(join(this.path, folder, name), bytes, { fs: this.fs });
   }
 
-  /** Takes away what was fitted to a state that is past. */
-  async clearRouter(): Promise<void> {
-    await this.fs.remove(join(this.path, routerFolder));
+  /** Writes a router of the present version. */
+  async writeRouter({ stage, files }: RouterFiles): Promise<void> {
+    await this.writeFiles(files, routerPlace((await this.present()).store.version, stage));
+  }
+
+  /** Takes away what was fitted to other versions than the present one. */
+  private async removePastRouters(): Promise<void> {
+    // Read anew: where a change failed, the manifest on the disk says whether it was made.
+    const present = digitsOf((await readStore(this.path)).store.version);
+    for (const name of await listFolder(join(this.path, routerFolder)))
+      if (name !== present) await this.fs.remove(join(this.path, routerFolder, name));
   }
 
   /** Removes what an interrupted change left: temporary names, and folders that no version names. */
@@ -322,6 +357,7 @@ export class Workspace implements AsyncDisposable {
       ...(await inFolder(adaptersFolder)).filter((path) => !named.has(path)),
     ];
     for (const leftover of leftovers) await this.fs.remove(join(this.path, leftover));
+    await this.removePastRouters();
   }
 
   private async write(manifest: Manifest): Promise<void> {
@@ -338,7 +374,9 @@ export class Workspace implements AsyncDisposable {
   }
 }
 
-/** Reads a file of the router folder; undefined where it is not there. */
-export function routerReader(root: string): (name: string) => Promise<Uint8Array | undefined> {
-  return (name) => readFile(join(root, routerFolder, name)).catch(() => undefined);
+/** Reads files of a version's router; undefined where one is not there. */
+export function routerReader(root: string, version: number, stage: RouterStage) {
+  const folder = join(root, routerPlace(version, stage));
+  return (name: string): Promise<Uint8Array | undefined> =>
+    readFile(join(folder, name)).catch(() => undefined);
 }

@@ -82,7 +82,7 @@ const ofThePackage: readonly Case[] = [
   ["openStore", ["store", { creat: {} }], "options.creat: expected the key create (did you mean it?)"],
   ["openStore", ["store", { create: "model" }], 'options.create: expected a mapping, got "model"'],
   ["openRun", [5], "folder: expected a text, got 5"],
-  ["openRun", ["run", { task: "a" }], "options.task: expected one of the keys backbone, signal"],
+  ["openRun", ["run", { task: "a" }], "options.task: expected one of the keys backbone, background, signal"],
   ["openGenerator", ["run", { treads: 1 }], "options.treads: expected the key threads (did you mean it?)"],
   ["loadAdapter", ["adapter", { maxLength: "8" }], 'options.maxLength: expected a number, got "8"'],
   ["loadAdapter", ["adapter", { pooling: "max" }], "options.pooling: expected one of cls"],

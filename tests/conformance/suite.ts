@@ -29,9 +29,9 @@ async function ask(
   texts: readonly string[],
   options: AnswerOptions = {},
 ): Promise<Answers> {
-  return model.level === "word"
-    ? await model.findEntities(texts, options)
-    : await model.predict(texts, options);
+  const answers: Answers =
+    model.level === "word" ? await model.findEntities(texts, options) : await model.predict(texts, options);
+  return answers.map(({ version: _, ...answer }) => answer);
 }
 
 /** What is said of a text, without how sure it is. */

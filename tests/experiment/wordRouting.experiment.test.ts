@@ -13,10 +13,12 @@ import { compareRuns } from "../../src/report/comparison.ts";
 import { readRunRecord } from "../../src/report/record/record.ts";
 import { renderTables } from "../../src/report/terminal.ts";
 import { openRun } from "../../src/store/openRun.ts";
-import { routerFolder } from "../../src/workspace/workspace.ts";
+import { routerPlace } from "../../src/workspace/workspace.ts";
 import { bytesBelow } from "../support/folders.ts";
 import { isA, type Settings, TinyRuns } from "../support/runs.ts";
 import { writeTinyWords } from "../support/tinyStreams.ts";
+
+const routerFolder = routerPlace(1, "consolidated");
 
 const runs = new TinyRuns({ "training.epochs": 3, outside: "first" });
 const { root, at } = runs;

@@ -128,7 +128,7 @@ describe.each(variants)("%s", (_, type, settings) => {
     const evaluator = model.openEvaluator();
     const all = [];
     for (const [k, state] of states.entries()) {
-      const router = await model.fitRouter(state);
+      const router = await model.fitRouter(state, "consolidated");
       const seen = tested.slice(0, k + 1);
       all.push(await evaluator.evaluate(state, seen, { router, next: tested[k + 1] ?? next }));
     }
@@ -257,7 +257,7 @@ describe.each(variants)("%s", (_, type, settings) => {
     const { model, states, tested } = learned;
     const [, last] = evaluated;
     const { routed: _routed, unseen: _unseen, ...known } = { unseen: undefined, ...last!.figures };
-    const router = await model.fitRouter(states[1]!);
+    const router = await model.fitRouter(states[1]!, "consolidated");
     const exact = vi.spyOn(model.type, "answer");
     const { figures, predictions } = await model
       .openEvaluator()

@@ -6,7 +6,7 @@ import { describeStore } from "../../src/store/info.ts";
 import { openStore, purgeStore } from "../../src/store/store.ts";
 import { readStore } from "../../src/workspace/workspace.ts";
 import { temporaryFolder } from "../support/folders.ts";
-import { questions, statisticsOnly, workshop } from "../support/stores.ts";
+import { fittedFiles, questions, statisticsOnly, workshop } from "../support/stores.ts";
 import { texts } from "../support/tinyStreams.ts";
 
 let caches: string;
@@ -82,9 +82,10 @@ test("to forget deletes what was fitted once nothing can stop it, and tells what
   await using store = await open("store");
   await store.learn({ name: "one", train: texts(["aa", "bb", "cc"]) }, statisticsOnly);
   await store.predict(questions);
-  const fitted = () => readdir(join(at("store"), "router")).catch(() => []);
-  const before = await fitted();
-  expect(before.sort()).toEqual(["router.safetensors", "routing.json"]);
+  const fitted = () => fittedFiles(at("store"));
+  const routerOf = (version: number) =>
+    ["router.safetensors", "routing.json"].map((name) => `00000${version}/consolidated/${name}`);
+  expect(await fitted()).toEqual(routerOf(2));
   // As the record of an experiment.
   for (const name of ["events.jsonl", "report.html"]) await writeFile(join(at("store"), name), "");
   const { hash } = (await readStore(at("store"))).backbone;
@@ -93,10 +94,10 @@ test("to forget deletes what was fitted once nothing can stop it, and tells what
   const forgetting = store.forget({ class: "aa" }, { purge: true, signal: stop.signal });
   stop.abort();
   await expect(forgetting).rejects.toThrow(/abort/);
-  expect((await fitted()).sort()).toEqual(before);
+  expect(await fitted()).toEqual(routerOf(2));
   expect(await states()).toHaveLength(1);
   expect(await store.forget({ class: "aa" })).toMatchObject({
     recordFiles: ["config.resolved.yaml", "events.jsonl", "report.html"],
   });
-  expect(await fitted()).toEqual([]);
+  expect(await fitted()).toEqual(routerOf(3));
 });

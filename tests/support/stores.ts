@@ -1,6 +1,6 @@
 /** Stores on a tiny model. */
 
-import { readFile, writeFile } from "node:fs/promises";
+import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Prediction } from "../../src/continual/answers.ts";
 import { decodeContributions } from "../../src/continual/statistics/contributionFile.ts";
@@ -52,6 +52,17 @@ export async function statisticsOf(folder: string): Promise<readonly string[]> {
 /** Labels and scores; which task a label was learned in is no matter of statistics. */
 export function answers(predictions: readonly Prediction[]) {
   return predictions.map(({ label, score, top, passes }) => ({ label, score, top, passes }));
+}
+
+/** Answers without the number of the version that gave them. */
+export function unversioned(predictions: readonly Prediction[]) {
+  return predictions.map(({ version: _, ...answer }) => answer);
+}
+
+/** Files of a store's routers, below its folder for them. */
+export async function fittedFiles(store: string): Promise<readonly string[]> {
+  const found = await readdir(join(store, "router"), { recursive: true }).catch(() => []);
+  return found.filter((path) => path.includes(".")).sort();
 }
 
 export const statisticsOnly = { statisticsOnly: true } as const;

@@ -50,7 +50,7 @@ export async function evaluateCommand(
   const { readLabelled } = await import("../../data/files/items.ts");
   const line = new RenewingLine(terminal);
   await stoppable("evaluate", async (signal) => {
-    await using predictor = await openRun(folder, { backbone, signal });
+    await using predictor = await openRun(folder, { backbone, background: false, signal });
     const { items, notes } = await readLabelled(file, predictor.level);
     for (const note of notes) terminal.err(`note: ${note}\n`);
     const onFitting = (progress: Parameters<typeof formatFitting>[0]) => line.say(formatFitting(progress));

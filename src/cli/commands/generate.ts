@@ -57,6 +57,7 @@ export async function generateCommand(
   try {
     const { task, exact, backbone, maxNewTokens, json = false } = flags;
     await using generator = await openGenerator(source, {
+      background: false,
       ...(backbone !== undefined && { backbone }),
       signal,
     });

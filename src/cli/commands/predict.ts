@@ -41,8 +41,8 @@ function questions(
 }
 
 function toJson(prediction: Prediction): string {
-  const { text, label, score, task, top, unknown, passes } = prediction;
-  return JSON.stringify({ text, label, score, task, top, unknown, passes });
+  const { text, label, score, task, top, unknown, passes, version, router } = prediction;
+  return JSON.stringify({ text, label, score, task, top, unknown, passes, version, router });
 }
 
 /** `0.913  label  (task)  text`, then the runners-up where they were asked for. */
@@ -117,7 +117,7 @@ export async function predictCommand(
   const { openRun } = await import("../../store/openRun.ts");
   try {
     const backbone = flags.backbone === undefined ? {} : { backbone: flags.backbone };
-    await using predictor = await openRun(run, { ...backbone, signal });
+    await using predictor = await openRun(run, { ...backbone, background: false, signal });
     const exact = flags.exact === undefined ? {} : { exact: flags.exact };
     const task = flags.task === undefined ? {} : { task: flags.task };
     const onFitting = (progress: RouterFitting) => line.say(formatFitting(progress));

@@ -22,12 +22,14 @@ const computers: {
     const evaluated = rows.filter((row): row is EvaluatedRow => row.type === "evaluated");
     const inWords = evaluated.some(({ exactMatch }) => exactMatch !== undefined);
     const routed = computeRoutedMetrics(evaluated);
-    const outOfScope = evaluated.toSorted((a, b) => a.task - b.task).at(-1)?.outOfScope;
+    const last = evaluated.toSorted((a, b) => a.task - b.task).at(-1);
+    const { outOfScope, routed: lastRouted } = last ?? {};
     return {
       schemaVersion: 1,
       ...(inWords ? computeAnswerMetrics : computeMetrics)(evaluated),
       ...(routed !== undefined && { routed }),
       ...(outOfScope !== undefined && { outOfScope }),
+      ...(lastRouted?.calibration !== undefined && { calibration: lastRouted.calibration }),
     };
   },
   word: (rows, tasks) => ({

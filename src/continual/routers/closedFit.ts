@@ -3,7 +3,6 @@
 import { factorize } from "../../linalg/cholesky.ts";
 import type { FeatureMapper } from "../statistics/featureMaps.ts";
 import { accumulate, type Totals } from "../statistics/totals.ts";
-import { fitInverseTemperature, logLoss, naturalScale, thinOut } from "./calibration.ts";
 import type { ChosenMember, FitContext } from "./fitContext.ts";
 import { type ClosedForm, type ClosedMember, expansionOf, grids, SEARCH_SIZE } from "./members.ts";
 import {
@@ -17,6 +16,7 @@ import {
   withinCovariance,
 } from "./readouts/closedForm.ts";
 import { readOut32 } from "./routerModel.ts";
+import { fitInverseTemperature, logLoss, naturalScale, thinOut } from "./scores/calibration.ts";
 
 /** Makes a readout at one setting after another from the same totals. */
 type Solve = (setting: number) => Promise<Readout>;

@@ -5,24 +5,27 @@ import type { RouterFitting } from "../../core/record.ts";
 import { Algebra, type Compile, type Matrix } from "../../linalg/algebra.ts";
 import { type FeatureMap, FeatureMapper, featureMapKey } from "../statistics/featureMaps.ts";
 import type { ClassStatistics } from "../statistics/statistics.ts";
-import type { FeatureConstants, FixedRows, Posterior, Router, RouterKind } from "../types.ts";
-import { accuracyOf, fitInverseTemperature } from "./calibration.ts";
+import type { FeatureConstants, FeatureRows, FixedRows, Posterior, Router, RouterKind } from "../types.ts";
 import { chooseClosed } from "./closedFit.ts";
+import { chooseDensity } from "./densityFit.ts";
 import type { ChosenMember, FitContext } from "./fitContext.ts";
 import { type Split, splitStatistics } from "./heldOut.ts";
-import { chooseKernel } from "./kernelFit.ts";
 import { autoKinds, learnsClassPrior, type MemberSpec, routerMembers } from "./members.ts";
 import { chooseNetwork } from "./networkFit.ts";
 import { chooseRegistered, isSavable } from "./registered.ts";
 import { decodeRouter, encodeRouter } from "./routerFile.ts";
 import {
+  type Assessment,
+  type AssessOptions,
   addShare,
   answer,
+  assess,
   type Machinery,
   type Member,
   posteriorOf,
   type RouterModel,
 } from "./routerModel.ts";
+import { accuracyOf, fitInverseTemperature } from "./scores/calibration.ts";
 import { chooseSoftmax } from "./softmaxFit.ts";
 import { type RowPart, TotalsKeeper } from "./totalsKeeper.ts";
 
@@ -74,6 +77,11 @@ export interface FittedRouter extends Router {
   /** Bytes of the statistics that it was fitted to. */
   readonly retainedBytes: number;
   readonly model: RouterModel;
+  /**
+   * The posterior, the probability that a text is of no class learned, and where a coverage is asked for sets of labels, in one
+   * go. @param features (n, F)
+   */
+  assess(features: FeatureRows, options?: AssessOptions): Promise<Assessment>;
 }
 
 /** How each type of member is fitted: without the held-out rows first. */
@@ -84,7 +92,7 @@ const choosers: {
   ) => Promise<ChosenMember>;
 } = {
   closed: chooseClosed,
-  kernel: chooseKernel,
+  density: chooseDensity,
   softmax: chooseSoftmax,
   network: chooseNetwork,
   registered: chooseRegistered,
@@ -106,6 +114,10 @@ interface ChosenKind {
   /** Calibrated log-posteriors of the rows that judge, by the fit without those that were held out: (h, C). */
   readonly posterior: () => Posterior;
   readonly accuracy: number | null;
+  /** The rows that judge. */
+  readonly judges: FixedRows;
+  /** How many of them were held out. */
+  readonly heldOutRows: number;
 }
 
 /**
@@ -136,7 +148,6 @@ export class RouterFitter implements AsyncDisposable {
   async fit(statistics: ClassStatistics, options: FitOptions): Promise<FittedRouter> {
     const { labels, constants } = statistics;
     const context = this.context(statistics, options.seed, options.signal);
-    const { split } = context;
     const kinds = options.kind === "auto" ? autoKinds : [options.kind];
     const tried: ChosenKind[] = [];
     for (const kind of kinds) tried.push(await this.choose(context, kind, options));
@@ -161,10 +172,10 @@ export class RouterFitter implements AsyncDisposable {
       kind: best.kind,
       settings: settingsOf(best),
       heldOutAccuracy: best.accuracy,
-      heldOutRows: split.heldOutRows,
+      heldOutRows: best.heldOutRows,
       tried: tried.map(({ kind, accuracy }) => ({ kind, heldOutAccuracy: accuracy })),
     };
-    const judged = split.heldOutRows > 0 && { judged: { rows: split.judges, posterior: best.posterior } };
+    const judged = best.heldOutRows > 0 && { judged: { rows: best.judges, posterior: best.posterior } };
     return { ...this.route(model, choice, statistics.retained().bytes), ...judged };
   }
 
@@ -183,6 +194,16 @@ export class RouterFitter implements AsyncDisposable {
   decode(bytes: Uint8Array, where: string): FittedRouter {
     const { model, choice, retainedBytes } = decodeRouter(bytes, where);
     return this.route(model, choice, retainedBytes);
+  }
+
+  /** What was counted and the next process can go on from; undefined where there is nothing. */
+  encodeTotals(): Uint8Array | undefined {
+    return this.keeper.encode();
+  }
+
+  /** Goes on from what another process counted. @throws StoreError, CheckpointError where the file is damaged */
+  restoreTotals(bytes: Uint8Array, where: string, statistics: ClassStatistics): void {
+    this.keeper.restore(bytes, where, statistics);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -219,6 +240,7 @@ export class RouterFitter implements AsyncDisposable {
       retainedBytes,
       model,
       posterior: (features, signal) => answer(this.machinery, model, features, signal),
+      assess: (features, options) => assess(this.machinery, model, features, options),
     };
   }
 
@@ -235,7 +257,6 @@ export class RouterFitter implements AsyncDisposable {
     { onProgress, classPrior }: Pick<FitOptions, "onProgress" | "classPrior">,
   ): Promise<ChosenKind> {
     const { labels } = context.statistics;
-    const { judges, targets } = context.split;
     const members: ChosenMember[] = [];
     const all = routerMembers.get(kind);
     for (const [i, member] of all.entries()) {
@@ -245,9 +266,15 @@ export class RouterFitter implements AsyncDisposable {
     const prior = priorOf(context, kind, classPrior, "fit");
     const [only] = members;
     if (only !== undefined && members.length === 1) {
-      const { logits, beta } = only;
-      return { kind, members, beta: 1, ...judgedBy(logits, beta, prior, context.split) };
+      const { logits, beta, calibrating } = only;
+      const own = calibrating && {
+        judges: calibrating.rows,
+        targets: calibrating.targets,
+        heldOutRows: calibrating.targets.length,
+      };
+      return { kind, members, beta: 1, ...judgedBy(logits, beta, prior, own ?? context.split) };
     }
+    const { judges, targets } = context.split;
     const sum = new Float64Array(judges.rows * labels.length);
     for (const { logits, beta, weight } of members) addShare(sum, logits, beta, weight);
     const logits = { rows: judges.rows, columns: labels.length, values: sum };
@@ -261,12 +288,13 @@ function judgedBy(
   logits: Matrix,
   beta: number,
   prior: Float64Array | undefined,
-  { targets, heldOutRows }: Split,
-): Pick<ChosenKind, "posterior" | "accuracy"> {
+  { judges, targets, heldOutRows }: Pick<Split, "judges" | "targets" | "heldOutRows">,
+): Pick<ChosenKind, "posterior" | "accuracy" | "judges" | "heldOutRows"> {
   const posterior = () => posteriorOf(logits, beta, prior);
   // Calibration alone changes no order.
   const ordered = prior === undefined ? logits : { ...logits, values: posterior().values };
-  return { posterior, accuracy: heldOutRows > 0 ? accuracyOf(ordered, targets) : null };
+  const accuracy = heldOutRows > 0 ? accuracyOf(ordered, targets) : null;
+  return { posterior, accuracy, judges, heldOutRows };
 }
 
 /**

@@ -4,7 +4,7 @@ import type { Algebra, Compile, Matrix } from "../../linalg/algebra.ts";
 import type { FeatureMap, FeatureMapper } from "../statistics/featureMaps.ts";
 import type { ClassStatistics } from "../statistics/statistics.ts";
 import type { Totals } from "../statistics/totals.ts";
-import type { Split } from "./heldOut.ts";
+import type { Split, TargetedRows } from "./heldOut.ts";
 import type { Member } from "./routerModel.ts";
 import type { RowPart } from "./totalsKeeper.ts";
 
@@ -35,6 +35,8 @@ export interface ChosenMember<M extends Member = Member> {
   readonly weight: number;
   /** Of the held-out rows, by the fit without them: (h, C). */
   readonly logits: Matrix;
+  /** The rows that `logits` are of, where they are others than those of the context's split. */
+  readonly calibrating?: TargetedRows;
   /** Fits to all rows. */
   finish(): Promise<M>;
 }

@@ -161,3 +161,80 @@ export function splitStatistics(
     targets: Int32Array.from(judging, ({ label }) => places.get(label) ?? 0),
   };
 }
+
+/** Of fewer held-out rows half calibrate, so that the fit that is calibrated is near the one that answers. */
+const FEW_HELD_OUT = 512;
+/** Rows that calibrate, at most: so that those that remain can be fitted to. */
+const MOST_CALIBRATING = 1536;
+
+/** Rows by label, then by hash, that are copied a part at a time. */
+export interface RowList {
+  /** (n): the class of each, rising. */
+  readonly targets: Int32Array;
+  /** Rows [start, end). */
+  take(start: number, end: number): FixedRows;
+}
+
+/** Rows that calibrate a fit, those that it is made of, and both together. */
+export interface CalibrationSplit {
+  readonly fit: RowList;
+  readonly calibrating: RowList;
+  readonly all: RowList;
+}
+
+/** Those of the held-out rows that calibrate. */
+function calibratingRows(heldOut: readonly HashedRow[]): readonly HashedRow[] {
+  const count =
+    heldOut.length < FEW_HELD_OUT
+      ? Math.floor(heldOut.length / 2)
+      : Math.min(heldOut.length, MOST_CALIBRATING);
+  if (count === heldOut.length) return heldOut;
+  return heldOut.toSorted(compareRows).slice(0, count);
+}
+
+/**
+ * Splits statistics into rows that calibrate and all others: of the rows held out those of the smallest hashes. A class of which
+ * all rows would calibrate gives one back.
+ */
+export function calibrationSplit(statistics: ClassStatistics): CalibrationSplit {
+  const { contributions, labels, constants } = statistics;
+  const known = new Map<string, { fit: HashedRow[]; heldOut: HashedRow[] }>(
+    labels.map((label) => [label, { fit: [], heldOut: [] }]),
+  );
+  for (const kept of contributions) {
+    const { fit, heldOut } = splitContribution(kept);
+    const own = known.get(kept.label)!;
+    own.fit.push(...hashRows({ label: kept.label, rows: fit }));
+    own.heldOut.push(...heldOut);
+  }
+  for (const { fit, heldOut } of known.values()) {
+    heldOut.sort(compareRows);
+    if (fit.length === 0) fit.push(...heldOut.splice(0, 1));
+  }
+  const calibrating = new Set(calibratingRows([...known.values()].flatMap(({ heldOut }) => heldOut)));
+  const parts = [...known.values()];
+  const fitted = parts.map(({ fit, heldOut }) =>
+    [...fit, ...heldOut.filter((row) => !calibrating.has(row))].sort(compareRows),
+  );
+  const held = parts.map(({ heldOut }) => heldOut.filter((row) => calibrating.has(row)));
+  const all = parts.map(({ fit, heldOut }) => [...fit, ...heldOut].sort(compareRows));
+  const { width } = constants;
+  return { fit: listOf(fitted, width), calibrating: listOf(held, width), all: listOf(all, width) };
+}
+
+/** @param byClass rows of each class, in the order of the labels */
+function listOf(byClass: readonly (readonly HashedRow[])[], width: number): RowList {
+  const rows = byClass.flat();
+  return {
+    targets: Int32Array.from(byClass.flatMap((own, place) => own.map(() => place))),
+    take: (start, end) => rowsOf(rows.slice(start, end), width),
+  };
+}
+
+/** Rows that lie together already. */
+export function toRowList({ rows: { width, values }, targets }: TargetedRows): RowList {
+  return {
+    targets,
+    take: (start, end) => ({ rows: end - start, width, values: values.subarray(start * width, end * width) }),
+  };
+}

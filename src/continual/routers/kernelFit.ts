@@ -1,20 +1,14 @@
 // Dimensions: n rows, F features read, K directions, C classes.
 /** Fitting a kernel density of every class in the directions in which classes differ: no iterations, no grid. */
-import { setImmediate as nextTick } from "node:timers/promises";
 import type { Algebra, Matrix, Matrix32 } from "../../linalg/algebra.ts";
 import { type CholeskyFactor, factorize, solveLower, solveUpper } from "../../linalg/cholesky.ts";
 import { symmetricEigen } from "../../linalg/symmetricEigen.ts";
 import type { FeatureMapper } from "../statistics/featureMaps.ts";
-import { takeRows } from "../statistics/fixedRows.ts";
-import { accumulate, type Totals } from "../statistics/totals.ts";
-import { fitInverseTemperature } from "./calibration.ts";
-import type { ChosenMember, FitContext } from "./fitContext.ts";
-import { type TargetedRows, trainingRows } from "./heldOut.ts";
-import { expansionOf, type KernelMember } from "./members.ts";
-import { centredGram, classMeans, clearRounding, shrink, withinCovariance } from "./readouts/closedForm.ts";
-import { askKernel, type KernelReadout, project } from "./readouts/kernelModel.ts";
-import type { FittedKernel } from "./routerModel.ts";
-import type { RowPart } from "./totalsKeeper.ts";
+import type { FitContext } from "./fitContext.ts";
+import type { RowList } from "./heldOut.ts";
+import { shrinkInPlace } from "./readouts/closedForm.ts";
+import { type KernelReadout, project } from "./readouts/kernelModel.ts";
+import { type ClassScatter, eachChunk } from "./scatter.ts";
 
 /** Rows of a class that are kept, those of the smallest hashes: so that an answer's cost has a bound. */
 const MOST_ROWS = 512;
@@ -24,12 +18,8 @@ const ENOUGH_ROWS = 10;
 const ENOUGH_CLASSES = 20;
 /** The mean of a class of n rows misses much of what the class covers: log(1 + so many/n) is given back. */
 const MISSED_ROWS = 10;
-/** As many held-out rows as would say so weigh what a density says of itself: that its temperature is 1. */
-const PRIOR_ROWS = 20;
 /** Where no class varies, classes are taken to vary by this share of what all rows do. */
 const GUESSED_SHARE = 0.1;
-/** Rows projected at once. */
-const CHUNK = 1024;
 /** Directions along which class means differ by less, of the most, are rounding. */
 const NEGLIGIBLE = 1e-9;
 
@@ -49,27 +39,45 @@ export function oracleShrinkage(lower: Float64Array, size: number, n: number): n
   return spread > 0 ? Math.min(1, ((1 - 2 / size) * squares + trace ** 2) / spread) : 1;
 }
 
-/** The covariance within classes, shrunk; where no class varies, a share of that of all rows. */
-async function metricOf(
-  { algebra, statistics: { labels }, signal }: FitContext,
-  totals: Totals,
-): Promise<CholeskyFactor> {
-  const { size, rows } = totals;
-  let covariance = await withinCovariance(algebra, totals, labels);
-  let free = rows - labels.length;
-  const varies = covariance.some((value) => value !== 0);
-  if (free < 1 || !varies) {
-    covariance = new Float64Array(size * size);
+/** The covariance within classes, shrunk; where no class varies, a share of that of their means. */
+async function metricOf({ algebra, signal }: FitContext, scatter: ClassScatter): Promise<CholeskyFactor> {
+  const { size, counts } = scatter;
+  const rows = counts.reduce((sum, count) => sum + count, 0);
+  let free = rows - counts.length;
+  let moments = scatter.within;
+  let unit = 1 / free;
+  if (free < 1 || !moments.some((value) => value !== 0)) {
     free = Math.max(1, rows - 1);
-    centredGram(totals, labels, covariance);
-    for (let i = 0; i < covariance.length; i++) covariance[i]! /= rows;
-    clearRounding(covariance, size, rows);
-    for (let i = 0; i < covariance.length; i++) covariance[i]! *= GUESSED_SHARE;
+    moments = await betweenScatter(algebra, scatter);
+    unit = GUESSED_SHARE / free;
   }
-  const unbiased = rows / free;
-  for (let i = 0; i < covariance.length; i++) covariance[i]! *= unbiased;
-  const shrunk = shrink(covariance, size, oracleShrinkage(covariance, size, free));
-  return await factorize(algebra, shrunk, size, { what: "router kernel-discriminant", signal });
+  const covariance = moments.slice();
+  for (let i = 0; i < covariance.length; i++) covariance[i]! *= unit;
+  shrinkInPlace(covariance, size, oracleShrinkage(covariance, size, free));
+  return await factorize(algebra, covariance, size, { what: "router kernel-discriminant", signal });
+}
+
+/** Σ_c n_c (m_c − m)(m_c − m)ᵀ about the mean of all rows, (F, F). */
+async function betweenScatter(algebra: Algebra, { size, counts, sums }: ClassScatter): Promise<Float64Array> {
+  const rows = counts.reduce((sum, count) => sum + count, 0);
+  const mean = new Float64Array(size);
+  for (let place = 0; place < sums.length; place++) mean[place % size]! += sums[place]! / rows;
+  const scaled = new Float64Array(sums.length);
+  for (let place = 0; place < sums.length; place++) {
+    const count = counts[Math.floor(place / size)]!;
+    scaled[place] = Math.sqrt(count) * (sums[place]! / count - mean[place % size]!);
+  }
+  const rooted = { rows: counts.length, columns: size, values: scaled };
+  return (await algebra.product(rooted, rooted, "first")).values;
+}
+
+/** Class means as columns, (F, C). */
+function meansOf({ size, counts, sums }: ClassScatter): Matrix {
+  const columns = counts.length;
+  const values = new Float64Array(sums.length);
+  for (let c = 0; c < columns; c++)
+    for (let i = 0; i < size; i++) values[i * columns + c] = sums[c * size + i]! / counts[c]!;
+  return { rows: size, columns, values };
 }
 
 /** Class means less their mean, which is returned beside them. */
@@ -110,108 +118,111 @@ async function spanOf(algebra: Algebra, matrix: Matrix): Promise<Matrix> {
   return await algebra.product(matrix, { rows: columns, columns: kept.length, values: mixing });
 }
 
-/** Directions of unit variance within classes that span the differences of their means. */
-async function directionsOf(
-  context: FitContext,
-  totals: Totals,
-): Promise<Pick<KernelReadout, "projection" | "offset">> {
-  const { algebra, statistics } = context;
-  const { labels } = statistics;
-  const factor = await metricOf(context, totals);
-  const { centre, means } = centredMeans(classMeans(totals, labels));
+/** What a density is measured in: directions of unit variance within classes that span the differences of their means. */
+type Directions = Pick<KernelReadout, "projection" | "offset">;
+
+async function directionsOf(context: FitContext, scatter: ClassScatter): Promise<Directions> {
+  const { algebra } = context;
+  const { counts, size } = scatter;
+  const factor = await metricOf(context, scatter);
+  const { centre, means } = centredMeans(meansOf(scatter));
   const whitened = await solveLower(algebra, factor, means);
-  const places = [...labels.keys()];
-  const large = places.filter((c) => totals.classes.get(labels[c]!)!.count >= ENOUGH_ROWS);
+  const places = [...counts.keys()];
+  const large = places.filter((c) => counts[c]! >= ENOUGH_ROWS);
   const chosen = large.length >= ENOUGH_CLASSES ? large : places;
   const directions = await spanOf(algebra, takeCentred(whitened, chosen));
-  const { rows, columns } = directions;
-  if (columns === 0) return { projection: directions, offset: new Float64Array() };
-  const projection = await solveUpper(algebra, factor, directions);
-  const offset = await algebra.product({ rows: 1, columns: rows, values: centre }, projection);
-  return { projection, offset: offset.values };
+  const { columns } = directions;
+  if (columns === 0)
+    return { projection: { rows: 0, columns: size, values: new Float32Array() }, offset: new Float64Array() };
+  const projection = transposed(await solveUpper(algebra, factor, directions));
+  const offset = new Float64Array(columns);
+  for (let k = 0; k < columns; k++)
+    for (let i = 0; i < size; i++) offset[k]! += centre[i]! * projection.values[k * size + i]!;
+  return { projection, offset };
 }
 
-/** The rows that a density keeps, and where each class's begin. */
-function keptRows({ rows, targets }: TargetedRows, classes: number) {
-  const counts = new Int32Array(classes);
-  const chosen: number[] = [];
-  for (const [row, target] of targets.entries()) {
-    if (counts[target]! >= MOST_ROWS) continue;
-    counts[target]! += 1;
-    chosen.push(row);
-  }
+function transposed({ rows, columns, values }: Matrix): Matrix32 {
+  const turned = new Float32Array(values.length);
+  for (let i = 0; i < rows; i++)
+    for (let j = 0; j < columns; j++) turned[j * rows + i] = values[i * columns + j]!;
+  return { rows: columns, columns: rows, values: turned };
+}
+
+/** The places of the rows that a density keeps, and where each class's begin. */
+function keptRows(targets: Int32Array, classes: number) {
   const starts = new Int32Array(classes + 1);
-  for (let c = 0; c < classes; c++) starts[c + 1] = starts[c]! + counts[c]!;
-  return { rows: takeRows(rows, chosen), starts };
+  const kept: number[] = [];
+  let [own, before] = [0, -1];
+  for (const [row, target] of targets.entries()) {
+    own = target === before ? own + 1 : 1;
+    before = target;
+    if (own > MOST_ROWS) continue;
+    kept.push(row);
+    starts[target + 1]! += 1;
+  }
+  for (let c = 0; c < classes; c++) starts[c + 1]! += starts[c]!;
+  return { kept, starts };
 }
 
 async function projectRows(
   { algebra, signal }: FitContext,
   expander: FeatureMapper,
-  directions: Pick<KernelReadout, "projection" | "offset">,
-  rows: TargetedRows["rows"],
+  directions: Directions,
+  { targets, take }: RowList,
+  kept: readonly number[],
 ): Promise<Matrix32> {
-  const { columns } = directions.projection;
-  const values = new Float32Array(rows.rows * columns);
-  for (let start = 0; columns > 0 && start < rows.rows; start += CHUNK) {
-    signal?.throwIfAborted();
-    const end = Math.min(rows.rows, start + CHUNK);
-    const own = {
-      ...rows,
-      rows: end - start,
-      values: rows.values.subarray(start * rows.width, end * rows.width),
-    };
-    values.set(
-      (await project(algebra, directions, await expander.expand(algebra, own))).values,
-      start * columns,
-    );
-    await nextTick();
-  }
-  return { rows: rows.rows, columns, values };
+  const columns = directions.projection.rows;
+  const values = new Float32Array(kept.length * columns);
+  let place = 0;
+  const chosen = new Set(kept);
+  await eachChunk(algebra, expander, { targets, take }, signal, async (expanded, _, start) => {
+    const projected = await project(algebra, directions, expanded);
+    for (let row = 0; row < projected.rows; row++) {
+      if (!chosen.has(start + row)) continue;
+      values.set(projected.values.subarray(row * columns, (row + 1) * columns), place);
+      place += columns;
+    }
+  });
+  return { rows: kept.length, columns, values };
 }
 
-async function fitKernel(
+/**
+ * Fits a density of every class.
+ * @param scatter of the rows
+ * @param rows by label, then by hash
+ */
+export async function fitDensity(
   context: FitContext,
   expander: FeatureMapper,
-  part: RowPart,
+  scatter: ClassScatter,
+  rows: RowList,
 ): Promise<KernelReadout> {
-  const { algebra, statistics, split, signal } = context;
-  const { labels } = statistics;
-  const totals = await context.totals(expander, expander.size, true, part);
-  if (part === "fit") await accumulate(algebra, expander, totals, split.conscripted, 1, signal);
-  const directions = await directionsOf(context, totals);
-  const kept = keptRows(trainingRows(statistics, part), labels.length);
-  const bias = Float64Array.from(labels, (label) =>
-    Math.log(1 + MISSED_ROWS / totals.classes.get(label)!.count),
-  );
-  const rows = await projectRows(context, expander, directions, kept.rows);
-  return { ...directions, rows, starts: kept.starts, bias };
+  const directions = await directionsOf(context, scatter);
+  const { counts } = scatter;
+  const { kept, starts } = keptRows(rows.targets, counts.length);
+  const bias = Float64Array.from(counts, (count) => Math.log(1 + MISSED_ROWS / count));
+  const projected = await projectRows(context, expander, directions, rows, kept);
+  const spread = await spreadOf(context, directions, scatter);
+  return { ...directions, spread, rows: projected, starts, bias };
 }
 
-/** Nothing is chosen but the temperature, by a fit without the held-out rows. */
-export async function chooseKernel(
-  context: FitContext,
-  member: KernelMember,
-): Promise<ChosenMember<FittedKernel>> {
-  const { algebra, statistics, split } = context;
-  const expansion = expansionOf(member, statistics.constants);
-  const expander = context.expander(expansion);
-  const readout = await fitKernel(context, expander, "fit");
-  const logits = await askKernel(algebra, readout, await expander.expand(algebra, split.judges));
-  const sure = split.heldOutRows / (split.heldOutRows + PRIOR_ROWS);
-  const beta = fitInverseTemperature(logits, split.targets) ** sure;
-  const { weight } = member;
-  return {
-    settings: { temperature: 1 / beta },
-    logits,
-    beta,
-    weight,
-    finish: async () => ({
-      type: "kernel",
-      expansion,
-      readout: await fitKernel(context, expander, "all"),
-      beta,
-      weight,
-    }),
-  };
+/**
+ * 1 + ψ of each direction: what class means vary by, less what the means of so few rows vary by on their own.
+ * @returns (K)
+ */
+async function spreadOf(
+  { algebra }: FitContext,
+  { projection }: Directions,
+  scatter: ClassScatter,
+): Promise<Float64Array> {
+  const { counts } = scatter;
+  if (projection.rows === 0) return new Float64Array();
+  const wide = { ...projection, values: new Float64Array(projection.values) };
+  const { rows, columns, values } = await algebra.product(wide, centredMeans(meansOf(scatter)).means); // (K, C)
+  const noise = counts.reduce((sum, count) => sum + 1 / count, 0) / columns;
+  return Float64Array.from({ length: rows }, (_, k) => {
+    let squares = 0;
+    for (let c = 0; c < columns; c++) squares += values[k * columns + c]! ** 2;
+    return 1 + Math.max(0, squares / Math.max(1, columns - 1) - noise);
+  });
 }

@@ -35,10 +35,17 @@ export interface NetworkMember extends MemberBase {
   readonly type: "network";
 }
 
-/** A kernel density of every class; needs the rows. */
-export interface KernelMember extends MemberBase {
-  readonly type: "kernel";
+/** A kernel density of every class. */
+export interface KernelMember {
+  readonly reads: LayerChoice;
   readonly expansion: Omit<FeatureMap, "layers">;
+}
+
+/** A kernel density of every class, with networks beside it; needs the rows. */
+export interface DensitySpec extends MemberBase {
+  readonly type: "density";
+  readonly kernel: KernelMember;
+  readonly networks: readonly NetworkMember[];
 }
 
 /** A whole router that an extension registered. */
@@ -48,7 +55,7 @@ export interface RegisteredMember extends MemberBase {
   readonly kind: string;
 }
 
-export type MemberSpec = ClosedMember | KernelMember | SoftmaxMember | NetworkMember | RegisteredMember;
+export type MemberSpec = ClosedMember | DensitySpec | SoftmaxMember | NetworkMember | RegisteredMember;
 
 /** Random features up to which λ is chosen; the full number is solved once. */
 export const SEARCH_SIZE = 2048;
@@ -105,10 +112,21 @@ function network(reads: LayerChoice, weight = 1): NetworkMember {
   return { type: "network", reads, weight };
 }
 
+function density(...networks: readonly NetworkMember[]): DensitySpec {
+  return {
+    type: "density",
+    kernel: { expansion: identity, reads: "all" },
+    networks,
+    reads: "all",
+    weight: 1,
+  };
+}
+
 const builtInMembers: { readonly [K in BuiltInRouterKind]: readonly MemberSpec[] } = {
   "nearest-mean": [closed("nearest-mean", identity)],
   lda: [closed("lda", identity)],
-  "kernel-discriminant": [{ type: "kernel", expansion: identity, reads: "all", weight: 1 }],
+  "kernel-discriminant": [density()],
+  stacking: [density(network("ends"), network("upper"))],
   ranpac: [closed("ridge", { kind: "relu", size: 6000 })],
   softmax: [softmax("all")],
   network: [network("ends")],
@@ -122,9 +140,27 @@ export const routerMembers = new Registry<BuiltInRouterKind, readonly MemberSpec
   ["auto", "newlora", "newlora-frozen"],
 );
 
+/** The kind of routers of texts where none is named, and what `auto` names for them: once it is consolidated. */
+export const defaultTextKind: RouterKind = "stacking";
+
+/** Closed forms and what is as quick: a change waits for their fit. */
+const quickKinds: ReadonlySet<string> = new Set<BuiltInRouterKind>([
+  "nearest-mean",
+  "lda",
+  "kernel-discriminant",
+]);
+
+/**
+ * The kind that answers at once while one of `kind` is fitted: itself where its fit is quick, and for all others
+ * `kernel-discriminant`.
+ */
+export function immediateKind(kind: RouterKind): RouterKind {
+  return quickKinds.has(kind) ? kind : "kernel-discriminant";
+}
+
 const memberTypesThatLearnPriors: { readonly [T in MemberSpec["type"]]: boolean } = {
   closed: false,
-  kernel: false,
+  density: false,
   softmax: true,
   network: true,
   registered: false,

@@ -9,11 +9,12 @@ import { buildClassNetworkTraining } from "../../train/classNetwork.ts";
 import { dropoutFeeds } from "../../train/dropout.ts";
 import { type FeatureStep, fitOnFeatures } from "../../train/featureFit.ts";
 import type { FeatureMapper } from "../statistics/featureMaps.ts";
-import { fitInverseTemperature } from "./calibration.ts";
 import type { ChosenMember, FitContext } from "./fitContext.ts";
-import { type TargetedRows, trainingRows } from "./heldOut.ts";
+import { type RowList, toRowList, trainingRows } from "./heldOut.ts";
 import { type NetworkMember, networkSettings, placesRead } from "./members.ts";
-import { askNetwork, type NetworkReadout, standardize, unitRows } from "./readouts/networkModel.ts";
+import { askNetwork, type NetworkReadout, standardizeInPlace, unitRows } from "./readouts/networkModel.ts";
+import { eachChunk } from "./scatter.ts";
+import { fitInverseTemperature } from "./scores/calibration.ts";
 
 type Measured = Pick<NetworkReadout, "offset" | "factor">;
 
@@ -36,7 +37,10 @@ function drawUniform(length: number, inputs: number, rng: Rng): Float32Array {
 
 /** What a network is trained on, and how. */
 interface Course {
-  readonly rows: TargetedRows;
+  /** Standardised, (n, D). */
+  readonly features: Matrix32;
+  /** (n) */
+  readonly targets: Int32Array;
   readonly epochs: number;
   readonly learningRate: number;
   /** Of the order of rows, and of dropout. */
@@ -44,8 +48,7 @@ interface Course {
 }
 
 function* stepsOf(
-  features: Matrix32,
-  { rows: { targets }, epochs, rng }: Course,
+  { features, targets, epochs, rng }: Course,
   columns: number,
   masks: Parameters<typeof dropoutFeeds>[0],
 ): Generator<FeatureStep> {
@@ -88,22 +91,15 @@ function beginWeights(width: number, columns: number, rng: Rng): Weights {
 }
 
 /** Trains weights in place. */
-async function train(
-  { algebra, compile, signal }: FitContext,
-  expander: FeatureMapper,
-  measured: Measured,
-  trained: Weights,
-  course: Course,
-): Promise<void> {
+async function train({ compile, signal }: FitContext, trained: Weights, course: Course): Promise<void> {
   const { hidden, scale, inputDropout, hiddenDropout, weightDecay } = networkSettings;
-  const features = standardize(await expander.expand(algebra, course.rows.rows), measured);
   const [columns = 0] = trained.get("head.weight")?.dims ?? [];
-  const options = { width: features.columns, hidden, scale, inputDropout, hiddenDropout };
+  const options = { width: course.features.columns, hidden, scale, inputDropout, hiddenDropout };
   const { graph, masks } = buildClassNetworkTraining(options);
   await using executable = await compile(graph);
   const optimizer = { ...defaultAdamW, weightDecay };
   const fit = { executable, trained, learningRate: course.learningRate, optimizer, what: "router network" };
-  await fitOnFeatures(fit, stepsOf(features, course, columns, masks), signal);
+  await fitOnFeatures(fit, stepsOf(course, columns, masks), signal);
 }
 
 function readoutOf(trained: Weights, measured: Measured): NetworkReadout {
@@ -118,28 +114,42 @@ function readoutOf(trained: Weights, measured: Measured): NetworkReadout {
   };
 }
 
-async function fitNetwork(
+/** What a member's network reads, and what it draws by chance. */
+export function networkOf({ seed, statistics }: FitContext, { reads }: Pick<NetworkMember, "reads">) {
+  const layers = placesRead(reads, statistics.constants.layers);
+  return {
+    expansion: { kind: "identity", layers },
+    rng: createRng(seed).fork("router", "network", reads),
+  } as const;
+}
+
+/** Trains a network on rows in a canonical order. */
+export async function fitNetwork(
   context: FitContext,
   expander: FeatureMapper,
-  part: "fit" | "all",
+  rows: RowList,
   rng: Rng,
 ): Promise<NetworkReadout> {
-  const { statistics, algebra } = context;
+  const { statistics, algebra, signal } = context;
   const { learningRate, epochs } = networkSettings;
-  const rows = trainingRows(statistics, part);
-  const measured = measureScale(await expander.expand(algebra, rows.rows));
-  const trained = beginWeights(expander.size, statistics.labels.length, rng);
-  await train(context, expander, measured, trained, { rows, epochs, learningRate, rng });
+  const { targets } = rows;
+  const { size } = expander;
+  const features = { rows: targets.length, columns: size, values: new Float32Array(targets.length * size) };
+  await eachChunk(algebra, expander, rows, signal, ({ values }, _, start) => {
+    features.values.set(values, start * size);
+  });
+  const measured = measureScale(features);
+  standardizeInPlace(features, measured);
+  const trained = beginWeights(size, statistics.labels.length, rng);
+  await train(context, trained, { features, targets, epochs, learningRate, rng });
   return readoutOf(trained, measured);
 }
 
 export async function chooseNetwork(context: FitContext, member: NetworkMember): Promise<ChosenMember> {
   const { algebra, statistics, split } = context;
-  const layers = placesRead(member.reads, statistics.constants.layers);
-  const expansion = { kind: "identity", layers } as const;
+  const { expansion, rng } = networkOf(context, member);
   const expander = context.expander(expansion);
-  const rng = createRng(context.seed).fork("router", "network", member.reads);
-  const readout = await fitNetwork(context, expander, "fit", rng);
+  const readout = await fitNetwork(context, expander, toRowList(trainingRows(statistics, "fit")), rng);
   const logits = await askNetwork(algebra, readout, await expander.expand(algebra, split.judges));
   const beta = fitInverseTemperature(logits, split.targets);
   const { weight } = member;
@@ -152,7 +162,10 @@ export async function chooseNetwork(context: FitContext, member: NetworkMember):
       type: "network",
       expansion,
       // Without a row more the same training would give the same.
-      readout: split.heldOut.length === 0 ? readout : await fitNetwork(context, expander, "all", rng),
+      readout:
+        split.heldOut.length === 0
+          ? readout
+          : await fitNetwork(context, expander, toRowList(trainingRows(statistics, "all")), rng),
       beta,
       weight,
     }),

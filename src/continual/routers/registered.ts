@@ -4,11 +4,11 @@ import { ConfigError } from "../../core/errors.ts";
 import { Registry } from "../../core/registry.ts";
 import { dequantize } from "../statistics/fixedRows.ts";
 import type { FeatureRows } from "../types.ts";
-import { fitInverseTemperature } from "./calibration.ts";
 import type { ChosenMember, FitContext } from "./fitContext.ts";
 import { trainingRows } from "./heldOut.ts";
 import { type RegisteredMember, routerMembers } from "./members.ts";
 import { askRegistered, type FittedRegistered, type Member, type RegisteredRouter } from "./routerModel.ts";
+import { fitInverseTemperature } from "./scores/calibration.ts";
 
 /** What a router is fitted to. */
 export interface RowsToFit {

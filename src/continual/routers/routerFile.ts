@@ -8,24 +8,47 @@ import type { FeatureMap } from "../statistics/featureMaps.ts";
 import type { FittedRouter } from "./fit.ts";
 import type { KernelReadout } from "./readouts/kernelModel.ts";
 import { decodeRegistered } from "./registered.ts";
-import type { Member } from "./routerModel.ts";
+import type { DensityMember, FittedKernel, FittedNetwork, Member } from "./routerModel.ts";
 
-const VERSION = "1";
+const VERSION = "2";
 
 const kindSchema = z.string();
 
 export const featureMapSchema = z.object({
-  kind: z.enum(["identity", "relu"]),
+  kind: z.enum(["identity", "rounded", "relu"]),
   layers: z.array(z.number().int().nonnegative()).exactOptional(),
   size: z.number().int().positive().exactOptional(),
 });
 
 const shared = { expansion: featureMapSchema, beta: z.number(), weight: z.number() };
 
+const networkSchema = z.object({
+  type: z.literal("network"),
+  ...shared,
+  factor: z.number(),
+  scale: z.number(),
+});
+
+const kernelSchema = z.object({ expansion: featureMapSchema, beta: z.number() });
+
 const memberSchema = z.discriminatedUnion("type", [
   z.object({ type: z.literal("affine"), ...shared }),
-  z.object({ type: z.literal("kernel"), ...shared }),
-  z.object({ type: z.literal("network"), ...shared, factor: z.number(), scale: z.number() }),
+  z.object({
+    type: z.literal("density"),
+    beta: z.number(),
+    weight: z.number(),
+    kernel: kernelSchema,
+    held: kernelSchema,
+    networks: z.array(networkSchema),
+    share: z.number().min(0).max(1),
+    known: z.array(z.int().nonnegative()),
+    unknown: z.object({
+      standards: z.array(z.object({ mean: z.number(), deviation: z.number() })),
+      slope: z.number(),
+      intercept: z.number(),
+    }),
+  }),
+  networkSchema,
   z.object({ type: z.literal("registered"), kind: z.string(), beta: z.number(), weight: z.number() }),
 ]);
 
@@ -58,28 +81,66 @@ function encodeMember(
     tensors.set(`${prefix}/bytes`, uint8(bytes, [bytes.length]));
     return { type: "registered", kind: member.kind, beta, weight: share };
   }
-  const { expansion } = member;
   if (member.type === "affine") {
+    const { expansion } = member;
     const { weight, bias } = member.readout;
     tensors.set(`${prefix}/weight`, float64(weight.values, [weight.rows, weight.columns]));
     tensors.set(`${prefix}/bias`, float64(bias, [bias.length]));
     return { type: "affine", expansion: plainFeatureMap(expansion), beta, weight: share };
   }
-  if (member.type === "kernel") {
-    const { projection, offset, rows, starts, bias } = member.readout;
-    tensors.set(`${prefix}/projection`, float64(projection.values, [projection.rows, projection.columns]));
-    tensors.set(`${prefix}/offset`, float64(offset, [offset.length]));
-    tensors.set(`${prefix}/rows`, float32(rows.values, [rows.rows, rows.columns]));
-    tensors.set(`${prefix}/starts`, float64(Float64Array.from(starts), [starts.length]));
-    tensors.set(`${prefix}/bias`, float64(bias, [bias.length]));
-    return { type: "kernel", expansion: plainFeatureMap(expansion), beta, weight: share };
-  }
-  const { offset, factor, hidden, bias, head, scale } = member.readout;
+  if (member.type === "density") return encodeDensity(member, prefix, tensors);
+  return encodeNetwork(member, prefix, tensors);
+}
+
+function encodeNetwork(
+  { readout, expansion, beta, weight }: FittedNetwork,
+  prefix: string,
+  tensors: Map<string, HostTensor>,
+): z.infer<typeof networkSchema> {
+  const { offset, factor, hidden, bias, head, scale } = readout;
   tensors.set(`${prefix}/offset`, float32(offset, [offset.length]));
   tensors.set(`${prefix}/hidden`, float32(hidden.values, [hidden.rows, hidden.columns]));
   tensors.set(`${prefix}/bias`, float32(bias, [bias.length]));
   tensors.set(`${prefix}/head`, float32(head.values, [head.rows, head.columns]));
-  return { type: "network", expansion: plainFeatureMap(expansion), beta, weight: share, factor, scale };
+  return { type: "network", expansion: plainFeatureMap(expansion), beta, weight, factor, scale };
+}
+
+function encodeDensity(
+  { kernel, networks, mixture, unknown, calibration, beta, weight }: DensityMember,
+  prefix: string,
+  tensors: Map<string, HostTensor>,
+): Extract<z.infer<typeof memberSchema>, { type: "density" }> {
+  const { share, known, prior } = mixture;
+  const { scores, weights } = calibration.sets;
+  tensors.set(`${prefix}/prior`, float64(prior, [prior.length]));
+  tensors.set(`${prefix}/scores`, float64(scores, [scores.length]));
+  tensors.set(`${prefix}/weights`, float64(weights, [weights.length]));
+  return {
+    type: "density",
+    beta,
+    weight,
+    kernel: encodeKernel(kernel, `${prefix}/kernel`, tensors),
+    held: encodeKernel(calibration.kernel, `${prefix}/held`, tensors),
+    networks: networks.map((network, j) => encodeNetwork(network, `${prefix}/networks/${j}`, tensors)),
+    share,
+    known: [...known],
+    unknown: { ...unknown, standards: unknown.standards.map((each) => ({ ...each })) },
+  };
+}
+
+function encodeKernel(
+  { readout, expansion, beta }: FittedKernel,
+  prefix: string,
+  tensors: Map<string, HostTensor>,
+): z.infer<typeof kernelSchema> {
+  const { projection, offset, spread, rows, starts, bias } = readout;
+  tensors.set(`${prefix}/projection`, float32(projection.values, [projection.rows, projection.columns]));
+  tensors.set(`${prefix}/offset`, float64(offset, [offset.length]));
+  tensors.set(`${prefix}/spread`, float64(spread, [spread.length]));
+  tensors.set(`${prefix}/rows`, float32(rows.values, [rows.rows, rows.columns]));
+  tensors.set(`${prefix}/starts`, float64(Float64Array.from(starts), [starts.length]));
+  tensors.set(`${prefix}/bias`, float64(bias, [bias.length]));
+  return { expansion: plainFeatureMap(expansion), beta };
 }
 
 export function plainFeatureMap({ layers, ...rest }: FeatureMap): z.infer<typeof featureMapSchema> {
@@ -107,33 +168,73 @@ function decodeMember(
       weight,
     };
   }
-  const { expansion } = member;
   if (member.type === "affine") {
+    const { expansion } = member;
     const rows = tensor("weight")?.dims[0] ?? 0;
     const values = doubles(tensor("weight"), [rows, columns], `${prefix}/weight`);
     const bias = doubles(tensor("bias"), [columns], `${prefix}/bias`);
     return { type: "affine", expansion, beta, weight, readout: { weight: { rows, columns, values }, bias } };
   }
-  if (member.type === "kernel")
-    return { type: "kernel", expansion, beta, weight, readout: decodeKernel(tensor, prefix, columns) };
+  if (member.type === "density") return decodeDensity(member, key, columns, tensors, file);
+  return decodeNetwork(member, key, columns, tensors, file);
+}
+
+function decodeNetwork(
+  { expansion, beta, weight, factor, scale }: z.infer<typeof networkSchema>,
+  key: string,
+  columns: number,
+  tensors: ReadonlyMap<string, HostTensor>,
+  file: string,
+): FittedNetwork {
+  const tensor = (name: string) => tensors.get(`${key}/${name}`);
+  const prefix = `${file}: ${key}`;
   const [units = 0, width = 0] = tensor("hidden")?.dims ?? [];
+  const hidden = singles(tensor("hidden"), [units, width], `${prefix}/hidden`);
+  const head = singles(tensor("head"), [columns, units], `${prefix}/head`);
   const readout = {
     offset: singles(tensor("offset"), [width], `${prefix}/offset`),
-    factor: member.factor,
-    hidden: {
-      rows: units,
-      columns: width,
-      values: singles(tensor("hidden"), [units, width], `${prefix}/hidden`),
-    },
+    factor,
+    hidden: { rows: units, columns: width, values: hidden },
     bias: singles(tensor("bias"), [units], `${prefix}/bias`),
-    head: {
-      rows: columns,
-      columns: units,
-      values: singles(tensor("head"), [columns, units], `${prefix}/head`),
-    },
-    scale: member.scale,
+    head: { rows: columns, columns: units, values: head },
+    scale,
   };
   return { type: "network", expansion, beta, weight, readout };
+}
+
+function decodeDensity(
+  member: Extract<z.infer<typeof memberSchema>, { type: "density" }>,
+  key: string,
+  columns: number,
+  tensors: ReadonlyMap<string, HostTensor>,
+  file: string,
+): DensityMember {
+  const { beta, weight, kernel, held, networks, share, known, unknown } = member;
+  const prefix = `${file}: ${key}`;
+  const rows = tensors.get(`${key}/scores`)?.dims[0] ?? 0;
+  const numbers = (name: string, size: number) =>
+    doubles(tensors.get(`${key}/${name}`), [size], `${prefix}/${name}`);
+  const kernelAt = (own: z.infer<typeof kernelSchema>, name: string): FittedKernel => ({
+    ...own,
+    readout: decodeKernel((part) => tensors.get(`${key}/${name}/${part}`), `${prefix}/${name}`, columns),
+  });
+  if (known.some((column) => column >= columns))
+    throw new StoreError(`${prefix}: known classes ${known.join(", ")}, but there are ${columns}`);
+  return {
+    type: "density",
+    beta,
+    weight,
+    kernel: kernelAt(kernel, "kernel"),
+    networks: networks.map((network, j) =>
+      decodeNetwork(network, `${key}/networks/${j}`, columns, tensors, file),
+    ),
+    mixture: { share, known, prior: numbers("prior", columns) },
+    unknown,
+    calibration: {
+      kernel: kernelAt(held, "held"),
+      sets: { scores: numbers("scores", rows), weights: numbers("weights", rows) },
+    },
+  };
 }
 
 function decodeKernel(
@@ -141,9 +242,9 @@ function decodeKernel(
   prefix: string,
   columns: number,
 ): KernelReadout {
-  const [features = 0, directions = 0] = tensor("projection")?.dims ?? [];
+  const [directions = 0, features = 0] = tensor("projection")?.dims ?? [];
   const [kept = 0] = tensor("rows")?.dims ?? [];
-  const projection = doubles(tensor("projection"), [features, directions], `${prefix}/projection`);
+  const projection = singles(tensor("projection"), [directions, features], `${prefix}/projection`);
   const rows = singles(tensor("rows"), [kept, directions], `${prefix}/rows`);
   const starts = Int32Array.from(doubles(tensor("starts"), [columns + 1], `${prefix}/starts`));
   if (
@@ -154,8 +255,9 @@ function decodeKernel(
       `${prefix}/starts: ${starts.join(", ")} do not divide ${kept} rows among ${columns} classes`,
     );
   return {
-    projection: { rows: features, columns: directions, values: projection },
+    projection: { rows: directions, columns: features, values: projection },
     offset: doubles(tensor("offset"), [directions], `${prefix}/offset`),
+    spread: doubles(tensor("spread"), [directions], `${prefix}/spread`),
     rows: { rows: kept, columns: directions, values: rows },
     starts,
     bias: doubles(tensor("bias"), [columns], `${prefix}/bias`),
@@ -206,7 +308,7 @@ export function doubles(
 export function decodeRouter(
   bytes: Uint8Array,
   where: string,
-): Omit<FittedRouter, "posterior" | "kind" | "labels"> {
+): Pick<FittedRouter, "model" | "choice" | "retainedBytes"> {
   const { tensors, metadata } = decodeSafetensors(bytes, where);
   checkVersion(metadata.get("version"), VERSION, where);
   const constants = decodeConstants(metadata.get("constants"), where);

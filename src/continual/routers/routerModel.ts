@@ -6,10 +6,18 @@ import type { Algebra, Matrix, Matrix32 } from "../../linalg/algebra.ts";
 import type { FeatureMap, FeatureMapper } from "../statistics/featureMaps.ts";
 import { blockOf, dequantize, quantize, takeRows } from "../statistics/fixedRows.ts";
 import type { FeatureConstants, FeatureRows, FixedRows, Posterior, RouterKind } from "../types.ts";
-import { logSoftmax } from "./calibration.ts";
 import type { Readout } from "./readouts/closedForm.ts";
-import { askKernel, type KernelReadout } from "./readouts/kernelModel.ts";
+import { askKernel, type KernelAnswer, type KernelReadout } from "./readouts/kernelModel.ts";
 import { askNetwork, type NetworkReadout } from "./readouts/networkModel.ts";
+import { logSoftmax } from "./scores/calibration.ts";
+import { type ConformalScores, type PredictionSet, predictionSet } from "./scores/conformal.ts";
+import { mixLogs } from "./scores/mixture.ts";
+import {
+  densityEvidence,
+  networkEvidence,
+  type UnknownModel,
+  unknownProbabilities,
+} from "./scores/unknown.ts";
 
 /** A member that is affine in its expansion. */
 export interface AffineMember {
@@ -21,12 +29,36 @@ export interface AffineMember {
   readonly weight: number;
 }
 
-/** A member that is a kernel density. */
+/** A kernel density of every class. */
 export interface FittedKernel {
-  readonly type: "kernel";
   readonly expansion: FeatureMap;
   readonly readout: KernelReadout;
   /** 1/temperature of its logits. */
+  readonly beta: number;
+}
+
+/** A member that is a kernel density, with networks beside it or none. */
+export interface DensityMember {
+  readonly type: "density";
+  /** Of all rows. */
+  readonly kernel: FittedKernel;
+  readonly networks: readonly FittedNetwork[];
+  readonly mixture: {
+    /** How much the networks count, 0 to 1. */
+    readonly share: number;
+    /** Columns of the classes that the networks know. */
+    readonly known: readonly number[];
+    /** (C): the log of the classes' shares among the rows that the networks were trained on. */
+    readonly prior: Float64Array;
+  };
+  readonly unknown: UnknownModel;
+  /** What rows that none of this was fitted to say of sets of labels. */
+  readonly calibration: {
+    /** The density by a fit without those rows, in the place of the one that answers. */
+    readonly kernel: FittedKernel;
+    readonly sets: ConformalScores;
+  };
+  /** 1/temperature of the mixture. */
   readonly beta: number;
   readonly weight: number;
 }
@@ -63,7 +95,7 @@ export interface FittedRegistered {
   readonly weight: number;
 }
 
-export type Member = AffineMember | FittedKernel | FittedNetwork | FittedRegistered;
+export type Member = AffineMember | DensityMember | FittedNetwork | FittedRegistered;
 
 export interface RouterModel {
   readonly kind: RouterKind;
@@ -76,8 +108,13 @@ export interface RouterModel {
   readonly prior?: Float64Array;
 }
 
-/** Rows that go through the products at once. Always as many, so that a text's numbers hang on it alone. */
+/** Rows that go through the products at once. */
 const BLOCK = 64;
+/**
+ * A row's product is the same, bit for bit, beside one other row or 63; the engine adds up a row alone in another order, so a row
+ * alone goes through twice.
+ */
+const LEAST_ROWS = 2;
 
 /** What a member needs to answer. */
 export interface Machinery {
@@ -143,21 +180,57 @@ export async function askRegistered(
   return { rows: rows.rows, columns, values };
 }
 
-/** @param block (BLOCK, F) @returns (BLOCK, C) */
-async function logitsOf(
+/** Log-softmax of a network's calibrated logits less the log of the classes' shares: (n, C). */
+export function networkLogs(logits: Matrix, beta: number, prior: Float64Array): Float64Array {
+  return logSoftmax(logits, beta).values.map((log, place) => log - prior[place % prior.length]!);
+}
+
+/** What the parts of a density member say of rows. */
+interface DensityAnswer {
+  readonly kernel: KernelAnswer;
+  readonly networks: readonly Matrix[];
+}
+
+async function askDensity(
   { algebra, expander }: Machinery,
-  { constants, labels }: RouterModel,
+  { constants }: RouterModel,
+  { kernel, networks }: Pick<DensityMember, "kernel" | "networks">,
+  block: FixedRows,
+): Promise<DensityAnswer> {
+  const expandedBy = (expansion: FeatureMap) => expander(expansion, constants).expand(algebra, block);
+  const answered: Matrix[] = [];
+  for (const network of networks)
+    answered.push(await askNetwork(algebra, network.readout, await expandedBy(network.expansion)));
+  const density = await askKernel(algebra, kernel.readout, await expandedBy(kernel.expansion));
+  return { kernel: density, networks: answered };
+}
+
+/** Log-posteriors before the last temperature, (n, C). */
+function mixtureOf({ kernel, networks, mixture }: DensityMember, answer: DensityAnswer): Matrix {
+  const { rows, columns } = answer.kernel.logits;
+  const logs = {
+    density: logSoftmax(answer.kernel.logits, kernel.beta).values,
+    networks: answer.networks.map((logits, j) => networkLogs(logits, networks[j]!.beta, mixture.prior)),
+  };
+  return { rows, columns, values: mixLogs(logs, columns, mixture.known, mixture.share) };
+}
+
+/** @param block (n, F) @returns (n, C) */
+async function logitsOf(
+  machinery: Machinery,
+  model: RouterModel,
   member: Member,
   block: FixedRows,
 ): Promise<Matrix> {
-  if (member.type === "registered") return await askRegistered(member, block, labels.length);
-  const expanded = await expander(member.expansion, constants).expand(algebra, block);
-  if (member.type === "kernel") return await askKernel(algebra, member.readout, expanded);
+  const { algebra, expander } = machinery;
+  if (member.type === "registered") return await askRegistered(member, block, model.labels.length);
+  if (member.type === "density") return mixtureOf(member, await askDensity(machinery, model, member, block));
+  const expanded = await expander(member.expansion, model.constants).expand(algebra, block);
   if (member.type === "network") return await askNetwork(algebra, member.readout, expanded);
   return await readOut(algebra, { ...expanded, values: new Float64Array(expanded.values) }, member.readout);
 }
 
-/** @param block (BLOCK, F) @returns (BLOCK, C) */
+/** @param block (n, F) @returns (n, C) */
 async function answerBlock(
   machinery: Machinery,
   model: RouterModel,
@@ -180,6 +253,22 @@ export function checkWidth(what: string, features: FeatureRows, { width }: Featu
   });
 }
 
+/** Features in blocks of at most {@link BLOCK} rows and no fewer than {@link LEAST_ROWS}; of a row twice the first counts. */
+async function inBlocks(
+  features: FeatureRows,
+  signal: AbortSignal | undefined,
+  visit: (block: FixedRows, start: number, rows: number) => Promise<void>,
+): Promise<void> {
+  const fixed = quantize(features);
+  for (let start = 0; start < fixed.rows; start += BLOCK) {
+    signal?.throwIfAborted();
+    const end = Math.min(fixed.rows, start + BLOCK);
+    const size = Math.max(LEAST_ROWS, end - start);
+    await visit(takeRows(fixed, blockOf(start, end, size)), start, end - start);
+    await nextTick();
+  }
+}
+
 /**
  * @param features (n, F)
  * @returns log-posteriors (n, C)
@@ -192,15 +281,80 @@ export async function answer(
   signal?: AbortSignal,
 ): Promise<Posterior> {
   checkWidth(`router ${model.kind}`, features, model.constants);
-  const fixed = quantize(features);
   const classes = model.labels.length;
-  const values = new Float64Array(fixed.rows * classes);
-  for (let start = 0; start < fixed.rows; start += BLOCK) {
-    signal?.throwIfAborted();
-    const end = Math.min(fixed.rows, start + BLOCK);
-    const answered = await answerBlock(machinery, model, takeRows(fixed, blockOf(start, end, BLOCK)));
-    values.set(answered.subarray(0, (end - start) * classes), start * classes);
-    await nextTick();
-  }
-  return { rows: fixed.rows, classes, values };
+  const values = new Float64Array(features.rows * classes);
+  await inBlocks(features, signal, async (block, start, rows) => {
+    const answered = await answerBlock(machinery, model, block);
+    values.set(answered.subarray(0, rows * classes), start * classes);
+  });
+  return { rows: features.rows, classes, values };
+}
+
+/** What can be asked beside the posterior. */
+export interface AssessOptions {
+  /** Asks for a set that contains the right label with this probability, 0 to 1. */
+  readonly coverage?: number | undefined;
+  /** π, how many texts are taken to be of no class learned; default {@link UNKNOWN_PRIOR}. */
+  readonly unknownPrior?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** All that a router says of texts. */
+export interface Assessment {
+  readonly posterior: Posterior;
+  /** (n): the probability that a text is of no class learned; absent of kinds that have no density of classes. */
+  readonly unknown?: Float64Array;
+  /** Of each text, where a coverage is asked for; absent of kinds that keep no rows to calibrate. */
+  readonly sets?: readonly PredictionSet[];
+}
+
+/**
+ * Posterior, and what it says of texts of no class and of sets, at no further pass.
+ * @param features (n, F)
+ * @throws DataError if the features are of another width, or coverage is not between 0 and 1
+ */
+export async function assess(
+  machinery: Machinery,
+  model: RouterModel,
+  features: FeatureRows,
+  { coverage, unknownPrior, signal }: AssessOptions = {},
+): Promise<Assessment> {
+  const [member] = model.members;
+  if (member?.type !== "density") return { posterior: await answer(machinery, model, features, signal) };
+  checkWidth(`router ${model.kind}`, features, model.constants);
+  const classes = model.labels.length;
+  const values = new Float64Array(features.rows * classes);
+  const unknown = new Float64Array(features.rows);
+  const sets: PredictionSet[] = [];
+  await inBlocks(features, signal, async (block, start, rows) => {
+    const answered = await askDensity(machinery, model, member, block);
+    const posterior = posteriorOfDensity(model, member, mixtureOf(member, answered));
+    values.set(posterior.values.subarray(0, rows * classes), start * classes);
+    const evidence = [
+      densityEvidence(answered.kernel),
+      ...(answered.networks.length > 0 ? [networkEvidence(answered.networks)] : []),
+    ];
+    unknown.set(unknownProbabilities(member.unknown, evidence, unknownPrior).subarray(0, rows), start);
+    if (coverage === undefined) return;
+    const { kernel, sets: calibration } = member.calibration;
+    const held = { ...(await askDensity(machinery, model, { kernel, networks: [] }, block)) };
+    const logs = posteriorOfDensity(
+      model,
+      member,
+      mixtureOf(member, { kernel: held.kernel, networks: answered.networks }),
+    );
+    for (let row = 0; row < rows; row++)
+      sets.push(
+        predictionSet(logs.values.subarray(row * classes, (row + 1) * classes), coverage, calibration),
+      );
+  });
+  const posterior = { rows: features.rows, classes, values };
+  return { posterior, unknown, ...(coverage !== undefined && { sets }) };
+}
+
+/** As the sum of one member's share. */
+function posteriorOfDensity(model: RouterModel, member: DensityMember, mixed: Matrix): Posterior {
+  const sum = new Float64Array(mixed.values.length);
+  addShare(sum, mixed, member.beta, member.weight);
+  return posteriorOf({ ...mixed, values: sum }, model.beta, model.prior);
 }

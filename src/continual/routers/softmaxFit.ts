@@ -5,12 +5,12 @@ import type { Algebra, Matrix32 } from "../../linalg/algebra.ts";
 import { factorize } from "../../linalg/cholesky.ts";
 import { NarrowSolver } from "../../linalg/narrowSolver.ts";
 import { addSecond } from "../statistics/totals.ts";
-import { fitInverseTemperature } from "./calibration.ts";
 import type { ChosenMember, FitContext } from "./fitContext.ts";
 import { trainingRows } from "./heldOut.ts";
 import { expansionOf, type SoftmaxMember, softmaxSettings } from "./members.ts";
 import type { Readout } from "./readouts/closedForm.ts";
 import { type AffineMember, readOut } from "./routerModel.ts";
+import { fitInverseTemperature } from "./scores/calibration.ts";
 import { heldOutPieces, type Piece, piecesOf, thinPieces, widening } from "./softmaxPieces.ts";
 
 /** Where the classes lie, and the metric that steps are taken in. */

@@ -10,6 +10,7 @@ import {
   type LabelledRows,
   type Totals,
 } from "../statistics/totals.ts";
+import { decodeTotals, encodeTotals } from "../statistics/totalsFile.ts";
 import { splitContribution } from "./heldOut.ts";
 
 /** Totals up to this size are kept: 151 MB of second moments. */
@@ -32,6 +33,8 @@ const rowsOf: { readonly [P in RowPart]: (kept: KeptContribution) => LabelledRow
 };
 
 interface KeptTotals {
+  /** Whether they are worth a file: of all rows, in rounded features. */
+  readonly lasting: boolean;
   readonly totals: Totals;
   /** What is counted in, by identity. */
   readonly counted: Map<string, KeptContribution>;
@@ -78,8 +81,32 @@ export class TotalsKeeper {
     const come = statistics.contributions.filter(({ id }) => !counted.has(id));
     await accumulate(this.algebra, expander, totals, partOf(gone), -1, signal);
     await accumulate(this.algebra, expander, totals, partOf(come), 1, signal);
-    this.kept.set(key, { totals, counted: wanted });
+    const lasting = expander.expansion.kind === "rounded" && part === "all";
+    this.kept.set(key, { lasting, totals, counted: wanted });
     return cloneTotals(totals);
+  }
+
+  /** What was counted of all rows in rounded features, as a file; undefined where nothing was. */
+  encode(): Uint8Array | undefined {
+    for (const [key, { lasting, totals, counted }] of this.kept)
+      if (lasting) return encodeTotals({ key, counted: [...counted.keys()], totals });
+    return undefined;
+  }
+
+  /**
+   * Goes on from a file; from nothing where it is of other rows than those of a state.
+   * @throws StoreError, CheckpointError where it is damaged
+   */
+  restore(bytes: Uint8Array, where: string, { contributions }: Pick<ClassStatistics, "contributions">): void {
+    const saved = decodeTotals(bytes, where);
+    if (saved === undefined || this.kept.has(saved.key)) return;
+    const known = new Map(contributions.map((contribution) => [contribution.id, contribution]));
+    const counted = new Map(
+      saved.counted.flatMap((id) => known.get(id) ?? []).map((each) => [each.id, each]),
+    );
+    // Rows that are not at hand could not be taken away again.
+    if (counted.size === saved.counted.length)
+      this.kept.set(saved.key, { lasting: true, totals: saved.totals, counted });
   }
 
   /** Totals of nothing; of all rows where those of the rows that fit are known, these and the others. */
@@ -88,10 +115,12 @@ export class TotalsKeeper {
     { size, second, signal }: TotalsAsked,
     fit: KeptTotals | undefined,
   ): Promise<KeptTotals> {
-    if (fit === undefined) return { totals: emptyTotals(size, second, "packed"), counted: new Map() };
+    const lasting = false;
+    if (fit === undefined)
+      return { lasting, totals: emptyTotals(size, second, "packed"), counted: new Map() };
     const totals = cloneTotals(fit.totals, "packed");
     const heldOut = [...fit.counted.values()].map(heldOutOf).filter(({ rows }) => rows.rows > 0);
     await accumulate(this.algebra, expander, totals, heldOut, 1, signal);
-    return { totals, counted: fit.counted };
+    return { lasting, totals, counted: fit.counted };
   }
 }

@@ -1,8 +1,10 @@
 /** What routing on statistics has in common for texts and words: constants, one fitter, the router's file. */
 import { z } from "zod";
+import { AccreteError } from "../../core/errors.ts";
 import { sha256, sha256Json } from "../../io/hash.ts";
 import type { AdaptedBackbone } from "../passes/adaptedBackbone.ts";
 import { type FitOptions, type FittedRouter, type FitWatch, RouterFitter } from "../routers/fit.ts";
+import type { StageKinds } from "../routers/stages.ts";
 import { hashAdapter } from "../statistics/adapterHash.ts";
 import {
   ClassStatistics,
@@ -10,11 +12,12 @@ import {
   checkSameConstants,
   distinctContributions,
 } from "../statistics/statistics.ts";
-import type { FeatureConstants, LearnedTask, RoutingFeatureSpec } from "../types.ts";
+import type { FeatureConstants, LearnedTask, RouterStage, RoutingFeatureSpec } from "../types.ts";
 import type { ReadFile, RoutedTask, TaskRows } from "./taskRouting.ts";
 
 export const routingFile = "routing.json";
 export const routerFile = "router.safetensors";
+export const totalsFile = "totals.safetensors";
 
 export interface StatisticsSettings {
   /** Absent: the default for what is routed. */
@@ -53,19 +56,22 @@ export class StatisticsFits implements AsyncDisposable {
   private readonly model: AdaptedBackbone;
   private readonly how: {
     readonly classPrior: NonNullable<FitOptions["classPrior"]>;
-    readonly defaultKind: (statistics: ClassStatistics) => FitOptions["kind"];
+    readonly kinds: (kind: FitOptions["kind"] | undefined, statistics: ClassStatistics) => StageKinds;
     readonly draw: (statistics: ClassStatistics) => ClassStatistics;
   };
-  /** The latest router and what it is a function of: learning a task may ask for it before the state that has it. */
-  private latest: { readonly key: string; readonly router: Promise<FittedRouter> } | undefined;
+  /** The latest routers, by what they are a function of: learning a task may ask for one before the state that has it. */
+  private readonly latest = new Map<
+    RouterStage,
+    { readonly key: string; readonly router: Promise<FittedRouter> }
+  >();
 
   constructor(
     model: AdaptedBackbone,
     settings: StatisticsSettings,
     how: {
       readonly classPrior: NonNullable<FitOptions["classPrior"]>;
-      /** The kind of router where the settings name none. */
-      readonly defaultKind: (statistics: ClassStatistics) => FitOptions["kind"];
+      /** The kinds of routers that go with the kind that the settings name. */
+      readonly kinds: (kind: FitOptions["kind"] | undefined, statistics: ClassStatistics) => StageKinds;
       readonly draw?: (statistics: ClassStatistics) => ClassStatistics;
     },
   ) {
@@ -107,47 +113,54 @@ export class StatisticsFits implements AsyncDisposable {
   }
 
   /** What a router is a function of. */
-  private keyOf(statistics: ClassStatistics): string {
+  private keyOf(statistics: ClassStatistics, stage: RouterStage): string {
     const { seed } = this.settings;
     const rows = statistics.contributions.map(({ id }) => id);
-    return sha256Json({ kind: this.kindFor(statistics), seed, rows, constants: { ...statistics.constants } });
+    const kind = this.kinds(statistics)[stage];
+    return sha256Json({ kind, seed, rows, constants: { ...statistics.constants } });
   }
 
-  private kindFor(statistics: ClassStatistics): FitOptions["kind"] {
-    return this.settings.kind ?? this.how.defaultKind(statistics);
+  private kinds(statistics: ClassStatistics): StageKinds {
+    return this.how.kinds(this.settings.kind, statistics);
+  }
+
+  /** The kinds of both stages for the tasks' statistics. */
+  kindsFor(tasks: readonly RoutedTask[]): StageKinds {
+    return this.kinds(this.statistics(tasks));
   }
 
   async fit(
     tasks: readonly RoutedTask[],
+    stage: RouterStage,
     watch: FitWatch = {},
   ): Promise<{ readonly router: FittedRouter; readonly statistics: ClassStatistics }> {
     const statistics = this.statistics(tasks);
-    const key = this.keyOf(statistics);
-    if (this.latest?.key !== key) {
+    const key = this.keyOf(statistics, stage);
+    let known = this.latest.get(stage);
+    if (known?.key !== key) {
       const { seed } = this.settings;
       const { classPrior } = this.how;
-      const router = this.fitter.fit(statistics, {
-        kind: this.kindFor(statistics),
-        seed,
-        classPrior,
-        ...watch,
-      });
-      this.latest = { key, router };
+      const kind = this.kinds(statistics)[stage];
+      const router = this.fitter.fit(statistics, { kind, seed, classPrior, ...watch });
+      known = { key, router };
+      this.latest.set(stage, known);
       // A fit that failed is no answer for the next one who asks.
       router.catch(() => {
-        if (this.latest?.router === router) this.latest = undefined;
+        if (this.latest.get(stage)?.router === router) this.latest.delete(stage);
       });
     }
-    return { router: await this.latest.router, statistics };
+    return { router: await known.router, statistics };
   }
 
   /**
+   * @param stage that the router was fitted for
    * @param extra what is saved beside the router, as plain data
    * @returns no file where the router comes from an extension that saves nothing
    */
   encode(
     router: FittedRouter,
     statistics: ClassStatistics,
+    stage: RouterStage,
     extra: Readonly<Record<string, unknown>> = {},
   ): ReadonlyMap<string, Uint8Array> {
     const bytes = this.fitter.encode(router);
@@ -157,7 +170,7 @@ export class StatisticsFits implements AsyncDisposable {
     const choice = { kind, settings: { ...settings }, heldOutAccuracy, heldOutRows, retainedBytes };
     const summary: Summary = {
       version: 3,
-      key: this.keyOf(statistics),
+      key: this.keyOf(statistics, stage),
       router: sha256(bytes),
       choice,
       ...extra,
@@ -168,19 +181,37 @@ export class StatisticsFits implements AsyncDisposable {
     ]);
   }
 
+  /** What the fit of a next state goes on from. */
+  encodeTotals(): ReadonlyMap<string, Uint8Array> {
+    const bytes = this.fitter.encodeTotals();
+    return new Map(bytes === undefined ? [] : [[totalsFile, bytes]]);
+  }
+
+  /** Goes on from what another process counted for these tasks; a file that is damaged is as none. */
+  async restoreTotals(tasks: readonly RoutedTask[], read: ReadFile): Promise<void> {
+    const bytes = await read(totalsFile);
+    if (bytes === undefined) return;
+    try {
+      this.fitter.restoreTotals(bytes, totalsFile, this.statistics(tasks));
+    } catch (error) {
+      if (!(error instanceof AccreteError)) throw error;
+    }
+  }
+
   /** @returns undefined unless the files are whole, of this version, and of these very statistics */
-  async open(tasks: readonly RoutedTask[], read: ReadFile) {
+  async open(tasks: readonly RoutedTask[], stage: RouterStage, read: ReadFile) {
     const [json, bytes] = [await read(routingFile), await read(routerFile)];
     if (json === undefined || bytes === undefined) return undefined;
     const parsed = summarySchema.safeParse(parseJson(json));
     if (!parsed.success) return undefined;
     const statistics = this.statistics(tasks);
-    if (parsed.data.key !== this.keyOf(statistics) || parsed.data.router !== sha256(bytes)) return undefined;
+    if (parsed.data.key !== this.keyOf(statistics, stage) || parsed.data.router !== sha256(bytes))
+      return undefined;
     return { router: this.fitter.decode(bytes, routerFile), statistics, summary: parsed.data };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.latest?.router.catch(() => undefined);
+    for (const { router } of this.latest.values()) await router.catch(() => undefined);
     await this.fitter[Symbol.asyncDispose]();
   }
 }

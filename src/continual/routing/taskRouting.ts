@@ -3,7 +3,7 @@ import type { OutOfScopeMetrics, RouterFitting, RouterSummary } from "../../core
 import type { FitWatch } from "../routers/fit.ts";
 import type { KeptContribution } from "../statistics/statistics.ts";
 import type { AnswerOptions, EncodedItems, RoutedItem, TaskToLearn } from "../taskTypes/taskType.ts";
-import type { FeatureConstants, LearnedTask } from "../types.ts";
+import type { FeatureConstants, LearnedTask, RouterStage } from "../types.ts";
 import type { TagCounts } from "./tagCounts.ts";
 
 /** What routers on statistics keep of a task: rows of features, never text. */
@@ -49,8 +49,10 @@ export interface TaskRouting<E extends EncodedItems, R> extends AsyncDisposable 
     known: readonly RoutedTask[],
     watch?: CollectWatch,
   ): Promise<TaskRows>;
+  /** Whether another kind of router takes over from the immediate one. */
+  consolidates(tasks: readonly RoutedTask[]): boolean;
   /** What routes among the tasks: a function of what is kept of them. */
-  fit(tasks: readonly RoutedTask[], watch?: FitWatch): Promise<R>;
+  fit(tasks: readonly RoutedTask[], stage: RouterStage, watch?: FitWatch): Promise<R>;
   /** @returns one an item; other items of the call change no answer */
   route(
     routing: R,
@@ -83,8 +85,12 @@ export interface TaskRouting<E extends EncodedItems, R> extends AsyncDisposable 
     tasks: readonly RoutedTask[],
     watch?: FitWatch,
   ): Promise<ReadonlyMap<string, Uint8Array>>;
+  /** Files that the fit of a next state goes on from, by name: no answer hangs on them. */
+  encodeTotals?(): ReadonlyMap<string, Uint8Array>;
+  /** The inverse of `encodeTotals`, where the files are of these tasks. */
+  restoreTotals?(tasks: readonly RoutedTask[], read: ReadFile): Promise<void>;
   /** The inverse of `encode`; undefined where the files are missing, damaged, or of other tasks. */
-  open(tasks: readonly RoutedTask[], read: ReadFile): Promise<R | undefined>;
+  open(tasks: readonly RoutedTask[], stage: RouterStage, read: ReadFile): Promise<R | undefined>;
 }
 
 export type { RouterFitting };

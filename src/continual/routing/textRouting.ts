@@ -11,6 +11,7 @@ import { Detectors } from "../rejection/detectors.ts";
 import type { OutOfScopeDetector } from "../rejection/outOfScope.ts";
 import { auroc, falsePositiveRateAt95 } from "../rejection/rejection.ts";
 import type { FittedRouter, FitWatch } from "../routers/fit.ts";
+import { stageKindsOf } from "../routers/stages.ts";
 import { contributionsOf } from "../statistics/classRows.ts";
 import { type ClassStatistics, withRoles } from "../statistics/statistics.ts";
 import { labelledItems } from "../taskTypes/taskChecks.ts";
@@ -18,7 +19,7 @@ import type { AnswerOptions, EncodedItems, RoutedItem, TaskToLearn } from "../ta
 import { asExamples, type EncodedTexts } from "../taskTypes/textClassification.ts";
 import type { EncodedPrompts } from "../taskTypes/textGeneration.ts";
 import { goldOf, labelOf } from "../taskTypes/textScores.ts";
-import { type FeatureRows, type LearnedTask, rowOf } from "../types.ts";
+import { type FeatureRows, type LearnedTask, type RouterStage, rowOf } from "../types.ts";
 import { type Fusion, firstPassOnly } from "./fusion.ts";
 import { type AskHeads, askingHeads, type Decision, decide, route } from "./routedPrediction.ts";
 import { StatisticsFits, type StatisticsSettings } from "./statisticsRouting.ts";
@@ -38,6 +39,7 @@ export interface TextRoutingSettings extends StatisticsSettings {
 
 /** What routes texts, and what it rests on. */
 export interface TextRouter {
+  readonly stage: RouterStage;
   readonly router: FittedRouter;
   readonly statistics: ClassStatistics;
   /** Fitted when it is first asked, or read from its file. */
@@ -63,11 +65,7 @@ abstract class ClassRouting<E extends EncodedItems> implements TaskRouting<E, Te
     this.reader = reader;
     this.settings = settings;
     this.texts = texts;
-    this.fits = new StatisticsFits(reader, settings, {
-      classPrior: "uniform",
-      // Right on few rows and on many, and fitted while one waits.
-      defaultKind: () => "kernel-discriminant",
-    });
+    this.fits = new StatisticsFits(reader, settings, { classPrior: "uniform", kinds: stageKindsOf });
     this.detectors = new Detectors(this.fits.fitter);
   }
 
@@ -98,8 +96,21 @@ abstract class ClassRouting<E extends EncodedItems> implements TaskRouting<E, Te
     return this.fits.keep(withRoles(fitted, await rowsOf(validation, task.validation)), among);
   }
 
-  async fit(tasks: readonly RoutedTask[], watch: FitWatch = {}): Promise<TextRouter> {
-    return await this.fits.fit(tasks, watch);
+  consolidates(tasks: readonly RoutedTask[]): boolean {
+    const { immediate, consolidated } = this.fits.kindsFor(tasks);
+    return immediate !== consolidated;
+  }
+
+  async fit(tasks: readonly RoutedTask[], stage: RouterStage, watch: FitWatch = {}): Promise<TextRouter> {
+    return { stage, ...(await this.fits.fit(tasks, stage, watch)) };
+  }
+
+  encodeTotals(): ReadonlyMap<string, Uint8Array> {
+    return this.fits.encodeTotals();
+  }
+
+  async restoreTotals(tasks: readonly RoutedTask[], read: ReadFile): Promise<void> {
+    await this.fits.restoreTotals(tasks, read);
   }
 
   summarize({ router, statistics }: TextRouter): RouterSummary {
@@ -116,19 +127,23 @@ abstract class ClassRouting<E extends EncodedItems> implements TaskRouting<E, Te
   }
 
   async encode(routing: TextRouter, _tasks: readonly RoutedTask[], watch: FitWatch = {}) {
-    const { router, statistics } = routing;
+    const { router, statistics, stage } = routing;
     const { rejectRate } = this.settings;
-    if (rejectRate === undefined) return this.fits.encode(router, statistics);
+    if (rejectRate === undefined) return this.fits.encode(router, statistics, stage);
     const bytes = this.detectors.encode(await this.detector(routing, rejectRate, watch.signal));
-    const files = this.fits.encode(router, statistics, { detector: sha256(bytes), rejectRate });
+    const files = this.fits.encode(router, statistics, stage, { detector: sha256(bytes), rejectRate });
     return files.size === 0 ? files : new Map([...files, [detectorFile, bytes]]);
   }
 
-  async open(tasks: readonly RoutedTask[], read: ReadFile): Promise<TextRouter | undefined> {
-    const opened = await this.fits.open(tasks, read);
+  async open(
+    tasks: readonly RoutedTask[],
+    stage: RouterStage,
+    read: ReadFile,
+  ): Promise<TextRouter | undefined> {
+    const opened = await this.fits.open(tasks, stage, read);
     if (opened === undefined) return undefined;
     const { router, statistics, summary } = opened;
-    const routing: TextRouter = { router, statistics };
+    const routing: TextRouter = { stage, router, statistics };
     const bytes = await read(detectorFile);
     if (
       bytes !== undefined &&

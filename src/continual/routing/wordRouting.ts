@@ -20,7 +20,7 @@ import {
   type TokenClassification,
   typesOf,
 } from "../taskTypes/tokenClassification.ts";
-import type { LearnedTask, Posterior } from "../types.ts";
+import type { LearnedTask, Posterior, RouterStage } from "../types.ts";
 import {
   type AskWordHeads,
   askingWordHeads,
@@ -94,7 +94,11 @@ export class WordRouting implements TaskRouting<EncodedSentences, WordRouter> {
     // How often a tag comes is known, and counts.
     this.fits = new StatisticsFits(this.model, settings, {
       classPrior: "empirical",
-      defaultKind: defaultWordKind,
+      // Held-out sentences are counted by the router that answers: one kind is both.
+      kinds: (named, statistics) => {
+        const kind = named ?? defaultWordKind(statistics);
+        return { immediate: kind, consolidated: kind };
+      },
       draw: drawStatistics,
     });
   }
@@ -138,7 +142,7 @@ export class WordRouting implements TaskRouting<EncodedSentences, WordRouter> {
     { encodings }: EncodedSentences,
     { signal, onProgress }: CollectWatch,
   ): Promise<WordCounts> {
-    const { router, statistics } = await this.fits.fit(tasks, { signal, onProgress });
+    const { router, statistics } = await this.fits.fit(tasks, "consolidated", { signal, onProgress });
     const words = await readWordRows(this.model, encodings, this.features(tasks), signal);
     const priors = priorsOf(router, statistics, parts);
     const heldOut = {
@@ -154,8 +158,12 @@ export class WordRouting implements TaskRouting<EncodedSentences, WordRouter> {
     return countWordFusion(heldOut, typesOf(labels), evidence);
   }
 
-  async fit(tasks: readonly RoutedTask[], watch: FitWatch = {}): Promise<WordRouter> {
-    const { router, statistics } = await this.fits.fit(tasks, watch);
+  consolidates(): boolean {
+    return false;
+  }
+
+  async fit(tasks: readonly RoutedTask[], stage: RouterStage, watch: FitWatch = {}): Promise<WordRouter> {
+    const { router, statistics } = await this.fits.fit(tasks, stage, watch);
     return this.assemble(tasks, router, statistics);
   }
 
@@ -276,11 +284,15 @@ export class WordRouting implements TaskRouting<EncodedSentences, WordRouter> {
   }
 
   encode({ router, statistics }: WordRouter): Promise<ReadonlyMap<string, Uint8Array>> {
-    return Promise.resolve(this.fits.encode(router, statistics));
+    return Promise.resolve(this.fits.encode(router, statistics, "consolidated"));
   }
 
-  async open(tasks: readonly RoutedTask[], read: ReadFile): Promise<WordRouter | undefined> {
-    const opened = await this.fits.open(tasks, read);
+  async open(
+    tasks: readonly RoutedTask[],
+    stage: RouterStage,
+    read: ReadFile,
+  ): Promise<WordRouter | undefined> {
+    const opened = await this.fits.open(tasks, stage, read);
     return opened && this.assemble(tasks, opened.router, opened.statistics);
   }
 

@@ -11,18 +11,23 @@ import { FIXED_SCALE, LENGTH_SLACK } from "./fixedRows.ts";
 
 /** What of the features is read, and what is made of it. */
 export interface FeatureMap {
-  /** `identity`: the features. `relu`: max(0, W·x), W normal (McDonnell et al. 2023, RanPAC). */
-  readonly kind: "identity" | "relu";
+  /**
+   * `identity`: the features. `rounded`: the features in steps of 2^−10, few enough for products that are exact in float32.
+   * `relu`: max(0, W·x), W normal (McDonnell et al. 2023, RanPAC).
+   */
+  readonly kind: "identity" | "rounded" | "relu";
   /** Places in `FeatureConstants.layers`; absent: all. */
   readonly layers?: readonly number[];
   /** M; the identity's is that of its layers. */
   readonly size?: number;
 }
 
+/** Of the features' fixed point in one step of rounded features. */
+export const ROUNDED_STEP = 2 ** 5;
 /** Standard deviation of a random weight before it is rounded to a whole number. */
 const WEIGHT_DEVIATION = 8;
 /** Sums below this are exact in float32. */
-const EXACT_FLOAT32 = 2 ** 24;
+export const EXACT_FLOAT32 = 2 ** 24;
 /** ReLU features: steps of a standard deviation of W·x, in 7 bits: cut at four deviations. */
 const RELU_STEPS = 32;
 /** Random features are at most 127, so that 1,024 products of two sum to less than 2^24. */
@@ -53,7 +58,7 @@ function columnsOf(
 
 /** M: how many numbers an expansion gives. */
 export function expandedSize(expansion: FeatureMap, constants: FeatureConstants): number {
-  if (expansion.kind !== "identity" && expansion.size !== undefined) return expansion.size;
+  if (expansion.kind === "relu" && expansion.size !== undefined) return expansion.size;
   return columnsOf(expansion, constants).reduce((sum, [start, end]) => sum + end - start, 0);
 }
 
@@ -93,7 +98,7 @@ export class FeatureMapper {
     this.columns = columnsOf(expansion, constants);
     this.inputs = this.columns.reduce((sum, [start, end]) => sum + end - start, 0);
     this.size = expandedSize(expansion, constants);
-    if (expansion.kind === "identity") return;
+    if (expansion.kind !== "relu") return;
     const { values, longest } = drawWeights(constants.seed, this.size, this.inputs, expansion);
     this.weights = { rows: this.size, columns: this.inputs, values };
     // |Σ x_i·w_i| ≤ |x|·|w|, for every part of the sum too.
@@ -108,7 +113,7 @@ export class FeatureMapper {
 
   /**
    * @param rows (n, F)
-   * @returns (n, M), whole numbers: within ±2^15 for the identity, 0 to 127 for random features
+   * @returns (n, M), whole numbers: within ±2^15 for the identity, ±2^10 rounded, 0 to 127 for random features
    */
   async expand(algebra: Algebra, rows: FixedRows, size = this.size): Promise<Matrix32> {
     const values = this.gather(rows);
@@ -139,6 +144,8 @@ export class FeatureMapper {
       }
     if (this.shift > 0)
       for (let i = 0; i < gathered.length; i++) gathered[i] = Math.trunc(gathered[i]! / divisor);
+    if (this.expansion.kind === "rounded")
+      for (let i = 0; i < gathered.length; i++) gathered[i] = Math.round(gathered[i]! / ROUNDED_STEP);
     return gathered;
   }
 

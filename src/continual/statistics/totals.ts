@@ -5,7 +5,7 @@ import { EngineError } from "../../core/errors.ts";
 import type { Algebra, Matrix32 } from "../../linalg/algebra.ts";
 import { copyLower, type LowerLayout, lowerRowStarts } from "../../linalg/lower.ts";
 import type { FixedRows } from "../types.ts";
-import { EXACT_ROWS, type FeatureMapper } from "./featureMaps.ts";
+import { EXACT_FLOAT32, EXACT_ROWS, type FeatureMap, type FeatureMapper } from "./featureMaps.ts";
 import { takeRows } from "./fixedRows.ts";
 
 /** Rows whose sums of products of 15-bit numbers are exact in float64. */
@@ -111,10 +111,46 @@ export async function accumulate(
     addSums(totals, chunk, expanded.values, sign);
     if (totals.rows > MOST_ROWS)
       throw new EngineError(`statistics of more than ${MOST_ROWS} rows are not exact`);
-    await addSecond(algebra, totals, expanded, expander.expansion.kind !== "identity", sign);
-    await nextTick();
+    const { kind } = expander.expansion;
+    for (const block of blocksOf[kind](expanded)) {
+      await addSecond(algebra, totals, block, kind !== "identity", sign);
+      await nextTick();
+    }
   }
 }
+
+function whole(expanded: Matrix32): readonly Matrix32[] {
+  return [expanded];
+}
+
+/**
+ * Rows cut so that the squares of every column sum to less than 2^24: then so does every part of a sum of products of two
+ * columns (Cauchy–Schwarz), and float32 holds it exactly.
+ */
+function* exactBlocks({ rows, columns, values }: Matrix32): Generator<Matrix32> {
+  let squares = new Float64Array(columns);
+  let start = 0;
+  for (let row = 0; row < rows; row++) {
+    let largest = 0;
+    for (let i = 0; i < columns; i++)
+      largest = Math.max(largest, squares[i]! + values[row * columns + i]! ** 2);
+    if (largest >= EXACT_FLOAT32) {
+      yield { rows: row - start, columns, values: values.subarray(start * columns, row * columns) };
+      squares = new Float64Array(columns);
+      start = row;
+    }
+    for (let i = 0; i < columns; i++) squares[i]! += values[row * columns + i]! ** 2;
+  }
+  yield { rows: rows - start, columns, values: values.subarray(start * columns) };
+}
+
+/** Rows whose products are summed at once. */
+const blocksOf: { readonly [K in FeatureMap["kind"]]: (expanded: Matrix32) => Iterable<Matrix32> } = {
+  identity: whole,
+  // At most 127 each, so that EXACT_ROWS of them are exact.
+  relu: whole,
+  rounded: exactBlocks,
+};
 
 function addSums(totals: Totals, chunk: readonly LabelledRows[], values: Float32Array, sign: 1 | -1): void {
   const { size } = totals;

@@ -2,6 +2,7 @@
 import type {
   AccuracyMatrix,
   BaselineMetrics,
+  CalibrationMetrics,
   EventOf,
   OutOfScopeMetrics,
   RouterSummary,
@@ -67,6 +68,8 @@ export interface RunFigures {
   readonly routed: ProtocolFigures | undefined;
   /** After the latest evaluation; undefined where nothing tells texts out of scope, or there are none. */
   readonly outOfScope: OutOfScopeMetrics | undefined;
+  /** Of routed answers, after the latest evaluation. */
+  readonly calibration: CalibrationMetrics | undefined;
   /** Undefined while the run goes on, and where there is none. */
   readonly baseline: BaselineMetrics | undefined;
   /** The protocols that a classifier of spellings does better in. */
@@ -101,6 +104,7 @@ export function summarize(record: RunRecord): RunFigures {
     til,
     routed: isRouted && evaluated.length > 0 ? routed : undefined,
     outOfScope: evaluated.at(-1)?.evaluated?.outOfScope,
+    calibration: evaluated.at(-1)?.evaluated?.routed?.calibration,
     baseline,
     belowBaseline: reached.flatMap(([name, value, least]) =>
       value !== undefined && least !== undefined && value < least ? [name] : [],

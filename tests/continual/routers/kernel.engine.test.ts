@@ -57,14 +57,15 @@ describe("a kernel density", () => {
       [3, 2],
     ];
     const readout = {
-      projection: { rows: 2, columns: 2, values: Float64Array.of(2, 0, 1, 1) },
+      projection: { rows: 2, columns: 2, values: Float32Array.of(2, 1, 0, 1) },
       offset: Float64Array.of(0.5, 0),
+      spread: Float64Array.of(4, 1.5),
       rows: { rows: 3, columns: 2, values: Float32Array.from(kept.flat()) },
       starts: Int32Array.of(0, 2, 3),
       bias: Float64Array.of(0.25, 0),
     };
     const expanded = { rows: 2, columns: 2, values: Float32Array.from(asked.flat()) };
-    const { values } = await askKernel(algebra, readout, expanded);
+    const { logits, background } = await askKernel(algebra, readout, expanded);
     const expected = asked.flatMap(([x = 0, y = 0]) => {
       const [a, b] = [2 * x + y - 0.5, y];
       const kernels = kept.map(([k = 0, l = 0]) =>
@@ -73,8 +74,12 @@ describe("a kernel density", () => {
       const [first = 0, second = 0, third = 0] = kernels;
       return [Math.log((first + second) / 2) + 0.25, Math.log(third)];
     });
-    values.forEach((value, i) => {
+    logits.values.forEach((value, i) => {
       expect(value).toBeCloseTo(expected[i]!, digits.float32);
+    });
+    asked.forEach(([x = 0, y = 0], row) => {
+      const squares = (2 * x + y - 0.5) ** 2 / 4 + y ** 2 / 1.5;
+      expect(background[row]).toBeCloseTo(-0.5 * (squares + Math.log(4 * 1.5)), digits.float32);
     });
   });
 
@@ -147,7 +152,7 @@ describe("kernel-discriminant on little", () => {
     const large = [contribution("a", 3000, 1, 0.05), contribution("b", 12, 1, 0.05)];
     const router = await fitter.fit(empty.with(large), { kind: "kernel-discriminant", seed: 1 });
     const [member] = router.model.members;
-    expect(member?.type === "kernel" && [...member.readout.starts]).toEqual([0, 512, 524]);
+    expect(member?.type === "density" && [...member.kernel.readout.starts]).toEqual([0, 512, 524]);
     expect((await answersTo(large, queries)).labels).toEqual(Array(5).fill("b"));
   });
 });

@@ -1,13 +1,13 @@
 import { afterAll, describe, expect, it, vi } from "vitest";
+import { searchGrid } from "../../../src/continual/routers/closedFit.ts";
+import { type FittedRouter, RouterFitter } from "../../../src/continual/routers/fit.ts";
+import type { MemberSpec } from "../../../src/continual/routers/members.ts";
 import {
   accuracyOf,
   fitInverseTemperature,
   logLoss,
   logSoftmax,
-} from "../../../src/continual/routers/calibration.ts";
-import { searchGrid } from "../../../src/continual/routers/closedFit.ts";
-import { type FittedRouter, RouterFitter } from "../../../src/continual/routers/fit.ts";
-import type { MemberSpec } from "../../../src/continual/routers/members.ts";
+} from "../../../src/continual/routers/scores/calibration.ts";
 import { largest } from "../../../src/continual/routing/fusion.ts";
 import { FIXED_SCALE, takeRows } from "../../../src/continual/statistics/fixedRows.ts";
 import { ClassStatistics, type Contribution } from "../../../src/continual/statistics/statistics.ts";
@@ -144,7 +144,9 @@ describe.each(kinds)("router %s", (kind) => {
     expect(read.choice).toEqual(router.choice);
     expect(read.retainedBytes).toBe(router.retainedBytes);
     expect(await read.posterior(queries)).toEqual(await router.posterior(queries));
-    const text = Buffer.from(bytes).toString("latin1").replace('"version":"1"', '"version":"8"');
+    const text = Buffer.from(bytes)
+      .toString("latin1")
+      .replace(/"version":"\d"/, '"version":"8"');
     expect(() => fitter.decode(Buffer.from(text, "latin1"), "here")).toThrow(StoreError);
   });
 

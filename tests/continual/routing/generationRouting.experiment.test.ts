@@ -9,12 +9,14 @@ import type { GenerateOptions } from "../../../src/model/continualModel.ts";
 import { readRunRecord } from "../../../src/report/record/record.ts";
 import { openGenerator } from "../../../src/store/generator.ts";
 import { openRun } from "../../../src/store/openRun.ts";
-import { routerFolder } from "../../../src/workspace/workspace.ts";
+import { routerPlace } from "../../../src/workspace/workspace.ts";
 import { accrete } from "../../support/cli.ts";
 import { folderOfTestFile } from "../../support/folders.ts";
 import { configWith, routedMetrics, runToEnd } from "../../support/runs.ts";
 import { writeTinyDecoder } from "../../support/tinyModels.ts";
 import { jsonl } from "../../support/tinyStreams.ts";
+
+const routerFolder = routerPlace(1, "consolidated");
 
 /** The words of a text name its label. */
 const words = { turn_on: "lamp", off: "stop", play_song: "music", call_mum: "phone" } as const;

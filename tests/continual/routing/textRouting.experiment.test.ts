@@ -13,11 +13,13 @@ import { statisticsFile } from "../../../src/model/taskFiles.ts";
 import { readRunRecord } from "../../../src/report/record/record.ts";
 import { renderTables } from "../../../src/report/terminal.ts";
 import { openRun } from "../../../src/store/openRun.ts";
-import { routerFolder } from "../../../src/workspace/workspace.ts";
+import { routerPlace } from "../../../src/workspace/workspace.ts";
 import { bytesBelow } from "../../support/folders.ts";
 import { isA, routedMetrics, type Settings, TinyRuns } from "../../support/runs.ts";
 import { labels, writeTinyExperiment } from "../../support/tinyStreams.ts";
 import { tolerances } from "../../support/tolerances.ts";
+
+const routerFolder = routerPlace(1, "consolidated");
 
 const runs = new TinyRuns({ "training.epochs": 2 });
 const { root, at } = runs;

@@ -83,7 +83,7 @@ export async function forgetCommand(folder: string, flags: ForgetFlags, terminal
   const { openStore } = await import("../../../store/store.ts");
   const elsewhere = flags.backbone === undefined ? {} : { backbone: flags.backbone };
   await stoppable("forget", async (signal) => {
-    await using store = await openStore(folder, { ...elsewhere, signal });
+    await using store = await openStore(folder, { ...elsewhere, background: false, signal });
     const forgotten = await store.forget(target, { purge: flags.purge === true, signal });
     terminal.out(flags.json === true ? `${JSON.stringify(forgotten)}\n` : toLines(forgotten));
   });

@@ -4,12 +4,14 @@ import { parseOverride } from "../../../config/overrides.ts";
 import type { ModelConfig } from "../../../config/schema.ts";
 import type { RunLevel } from "../../../core/record.ts";
 import type { ChangeEvent, LearnedSummary } from "../../../model/teachable.ts";
-import type { Store, StoreOptions } from "../../../store/store.ts";
+import type { StoreOptions } from "../../../store/opening.ts";
+import type { Store } from "../../../store/store.ts";
 import { StoppedError, UsageError } from "../../terminal/failure.ts";
 import { formatBytes, formatDuration } from "../../terminal/format.ts";
 import { Interrupt } from "../../terminal/interrupt.ts";
 import { StoreProgress } from "../../terminal/storeProgress.ts";
 import type { Terminal } from "../../terminal/terminal.ts";
+import { consolidate } from "./consolidate.ts";
 
 export interface LearnFlags {
   readonly task?: string;
@@ -22,6 +24,8 @@ export interface LearnFlags {
   readonly labels?: string;
   /** Begins the store where there is none; otherwise where the backbone lies now. */
   readonly backbone?: string;
+  /** Fits the router that takes over, too. */
+  readonly consolidate?: boolean;
   readonly set?: readonly string[];
   readonly json?: boolean;
   readonly quiet?: boolean;
@@ -200,10 +204,11 @@ export async function learnCommand(
   try {
     const { openStore } = await import("../../../store/store.ts");
     const teach = await readLesson(wish, flags, await levelOf(folder, opening));
-    await using store = await openStore(folder, { ...opening, signal });
+    await using store = await openStore(folder, { ...opening, background: false, signal });
     const learned = await teach(store, { onEvent, signal });
     progress.clear();
     report(learned, flags, terminal);
+    if (flags.consolidate === true) await consolidate(store, flags, terminal, signal);
   } catch (error) {
     // A store that this command began, and could not teach, was none of the reader's wishes; the first error is told.
     if (opening.create !== undefined)

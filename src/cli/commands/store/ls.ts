@@ -1,3 +1,4 @@
+import type { RouterStage } from "../../../continual/types.ts";
 import type { StoreInfo } from "../../../store/info.ts";
 import { formatBytes, formatCount, formatPairs, formatTable } from "../../terminal/format.ts";
 import { shortPath } from "../../terminal/shell.ts";
@@ -39,6 +40,12 @@ export function classTable({ perClass }: Pick<StoreInfo, "perClass">): string {
   return `\n${formatTable([["class", "rows", "statistics", "task"], ...rows], [1, 2])}`;
 }
 
+const routers: { readonly [S in RouterStage | "none"]: string } = {
+  immediate: "immediate; accrete consolidate fits the one that takes over",
+  consolidated: "consolidated",
+  none: "none fitted yet",
+};
+
 function toText(info: StoreInfo): string {
   const { folder, version, backbone, classes, tasks, versions } = info;
   const facts = formatPairs([
@@ -47,6 +54,7 @@ function toText(info: StoreInfo): string {
     ["backbone", `${backbone.source} (${backbone.hash.slice(0, 12)})`],
     ["classes", `${classes} in ${tasks.length} ${tasks.length === 1 ? "task" : "tasks"}`],
     ["statistics", formatBytes(info.statisticsBytes)],
+    ["router", routers[info.router ?? "none"]],
   ]);
   const past = formatTable(
     versions.map((each) => [String(each.version), each.time ?? "", each.change]),

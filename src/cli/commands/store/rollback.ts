@@ -2,6 +2,7 @@ import type { Terminal } from "../../terminal/terminal.ts";
 
 export interface RollbackFlags {
   readonly to?: number;
+  readonly backbone?: string;
   readonly json?: boolean;
 }
 
@@ -11,7 +12,11 @@ export async function rollbackCommand(
   terminal: Terminal,
 ): Promise<void> {
   const { rollbackStore } = await import("../../../store/store.ts");
-  const { store, tasks } = await rollbackStore(folder, flags.to);
+  const { store, tasks } = await rollbackStore(
+    folder,
+    flags.to,
+    flags.backbone === undefined ? {} : { backbone: flags.backbone },
+  );
   const { version, change } = store;
   terminal.out(
     flags.json === true

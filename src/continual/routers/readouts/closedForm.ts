@@ -80,14 +80,19 @@ export async function withinCovariance(
  * (1 − α)·Σ + α·(tr Σ/M)·I, in a copy's lower triangle; I where no class varies, which is the nearest mean.
  */
 export function shrink(covariance: Float64Array, size: number, shrinkage: number): Float64Array {
-  const shrunk = new Float64Array(covariance.length);
+  const shrunk = covariance.slice();
+  shrinkInPlace(shrunk, size, shrinkage);
+  return shrunk;
+}
+
+/** As {@link shrink}, in the lower triangle that is given. */
+export function shrinkInPlace(covariance: Float64Array, size: number, shrinkage: number): void {
   let trace = 0;
   for (let i = 0; i < size; i++) trace += covariance[i * size + i]!;
   for (let i = 0; i < size; i++) {
-    for (let j = 0; j <= i; j++) shrunk[i * size + j] = (1 - shrinkage) * covariance[i * size + j]!;
-    shrunk[i * size + i]! += trace > 0 ? (shrinkage * trace) / size : 1;
+    for (let j = 0; j <= i; j++) covariance[i * size + j]! *= 1 - shrinkage;
+    covariance[i * size + i]! += trace > 0 ? (shrinkage * trace) / size : 1;
   }
-  return shrunk;
 }
 
 /**

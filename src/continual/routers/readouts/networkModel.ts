@@ -17,15 +17,19 @@ export interface NetworkReadout {
 }
 
 /** Features less their mean, over their root mean square: what the network was trained to read. */
-export function standardize(
-  expanded: Matrix32,
+export function standardize(expanded: Matrix32, how: Pick<NetworkReadout, "offset" | "factor">): Matrix32 {
+  const copy = { ...expanded, values: expanded.values.slice() };
+  standardizeInPlace(copy, how);
+  return copy;
+}
+
+/** As {@link standardize}, in the rows that are given. */
+export function standardizeInPlace(
+  { columns, values }: Matrix32,
   { offset, factor }: Pick<NetworkReadout, "offset" | "factor">,
-): Matrix32 {
-  const { rows, columns } = expanded;
-  const values = new Float32Array(expanded.values.length);
+): void {
   for (let start = 0; start < values.length; start += columns)
-    for (let i = 0; i < columns; i++) values[start + i] = (expanded.values[start + i]! - offset[i]!) * factor;
-  return { rows, columns, values };
+    for (let i = 0; i < columns; i++) values[start + i] = (values[start + i]! - offset[i]!) * factor;
 }
 
 /** Rows brought to length 1; in place. */

@@ -1,7 +1,7 @@
 // Dimensions: n rows, C classes.
 /** Turning logits into probabilities, and judging them, on held-out rows. */
-import type { Matrix } from "../../linalg/algebra.ts";
-import type { Posterior } from "../types.ts";
+import type { Matrix } from "../../../linalg/algebra.ts";
+import type { Posterior } from "../../types.ts";
 
 const NEWTON_STEPS = 40;
 const TOLERANCE = 1e-3;
@@ -149,4 +149,60 @@ export function fitInverseTemperature(all: Matrix, classes: Int32Array, ratio = 
   }
   // A slope that never turns, as of logits that are all alike: any β will do.
   return Math.max(beta, TOLERANCE * scale);
+}
+
+/** Steps of Newton's method for two numbers; each halves until the loss falls. */
+const LOGISTIC_STEPS = 25;
+/** As many rows as would say so weigh what is expected of a slope. */
+const EXPECTED_ROWS = 20;
+
+/**
+ * Logistic regression on one score (Platt 1999): log p(score | high)/p(score | low) = slope · score + intercept, both sides taken for
+ * equally frequent. The slope is drawn to what is expected of it, and the intercept to 0, as if some rows had said that.
+ * @param low scores of rows on the one side
+ * @param high scores of rows on the other side
+ * @param expected a slope above 0
+ */
+export function logisticFit(low: Float64Array, high: Float64Array, expected: number) {
+  const rows = Math.max(1, low.length, high.length);
+  const draw = EXPECTED_ROWS / rows / 4;
+  const sides = [
+    { scores: low, sign: 1 },
+    { scores: high, sign: -1 },
+  ];
+  const loss = (slope: number, intercept: number) => {
+    let sum = draw * ((slope / expected - 1) ** 2 + intercept ** 2);
+    for (const { scores, sign } of sides)
+      for (const score of scores) {
+        const margin = sign * (slope * score + intercept);
+        sum += (Math.max(0, margin) + Math.log1p(Math.exp(-Math.abs(margin)))) / scores.length;
+      }
+    return sum;
+  };
+  let [slope, intercept] = [expected, 0];
+  for (let step = 0; step < LOGISTIC_STEPS; step++) {
+    // The gradient (g, h) and the Hessian (a, b; b, c).
+    let [g, h] = [(2 * draw * (slope / expected - 1)) / expected, 2 * draw * intercept];
+    let [a, b, c] = [(2 * draw) / expected ** 2, 0, 2 * draw];
+    for (const { scores, sign } of sides)
+      for (const score of scores) {
+        const wrong = 1 / (1 + Math.exp(-sign * (slope * score + intercept)));
+        const curvature = (wrong * (1 - wrong)) / scores.length;
+        g += (sign * wrong * score) / scores.length;
+        h += (sign * wrong) / scores.length;
+        a += curvature * score * score;
+        b += curvature * score;
+        c += curvature;
+      }
+    const determinant = a * c - b * b;
+    const [down, across] = [(c * g - b * h) / determinant, (a * h - b * g) / determinant];
+    const before = loss(slope, intercept);
+    let length = 1;
+    while (length > 1e-6 && loss(slope - length * down, intercept - length * across) > before) length /= 2;
+    slope -= length * down;
+    intercept -= length * across;
+    if (Math.abs(length * down) <= 1e-9 * Math.abs(slope) + 1e-12) break;
+  }
+  // Evidence for "unknown" never speaks against it.
+  return slope > 0 ? { slope, intercept } : { slope: 0, intercept: 0 };
 }
