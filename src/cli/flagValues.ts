@@ -15,5 +15,12 @@ function parseInteger(text: string, least: number): number {
   return value;
 }
 
+export function parseProbability(text: string): number {
+  const value = Number(text);
+  if (!(value > 0 && value < 1))
+    throw new InvalidArgumentError("It must be a number between 0 and 1, such as 0.95.");
+  return value;
+}
+
 export const parseCount = (text: string): number => parseInteger(text, 1);
 export const parseSeed = (text: string): number => parseInteger(text, 0);

@@ -1,7 +1,7 @@
 /** The commands and their flags. */
 import { Argument, Command, Option } from "commander";
 import { datasetNames } from "../benchmark/prepare/catalogue.ts";
-import { type AddCommand, collect, parseCount, parseSeed } from "./flagValues.ts";
+import { type AddCommand, collect, parseCount, parseProbability, parseSeed } from "./flagValues.ts";
 import { storeCommands } from "./storeCommands.ts";
 import type { Terminal } from "./terminal/terminal.ts";
 
@@ -120,6 +120,11 @@ const commands: readonly AddCommand[] = [
       .option("--task <name>", "choose among this task's labels only, with its own head")
       .option("--exact", "run every adapter, where a router was learned too")
       .option("--top <n>", "show the n best classes", parseCount)
+      .option(
+        "--coverage <p>",
+        "answer with a set of labels that contains the right one with this probability, e.g. 0.95",
+        parseProbability,
+      )
       .option("--backbone <path>", "where the backbone lies now; its hash must be the run's")
       .option("--json", "print one JSON object a line")
       .action(async (run, texts, flags) =>

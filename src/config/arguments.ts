@@ -28,7 +28,13 @@ const prompts = z.array(z.string()).describe("a list of texts");
 
 const optional = <S extends z.ZodRawShape>(fields: S) => z.strictObject({ ...fields, signal }).optional();
 const changing = { onEvent: callback };
-const answering = { task: name.optional(), exact: flag, top: count, onFitting: callback };
+const answering = {
+  task: name.optional(),
+  exact: flag,
+  top: count,
+  coverage: z.number().gt(0).lt(1).optional(),
+  onFitting: callback,
+};
 const overrides = z.array(z.strictObject({ key: name, value: z.unknown(), source: z.string() }));
 const place = { backbone: name.optional() };
 const opening = { ...place, background: flag };

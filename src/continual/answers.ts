@@ -22,8 +22,15 @@ export interface Prediction extends Omit<ScoredLabel, "label">, Grounds {
   readonly text: string;
   /** Null where the text is taken to be of no known class; only a model with `router.rejectRate` answers so. */
   readonly label: string | null;
-  /** Set with `label: null`. */
-  readonly unknown?: true;
+  /**
+   * The probability that the text is of no class learned, where one text in ten is taken to be so before it is read. Absent where
+   * a task was named, every adapter asked, or the kind of router has no density of classes.
+   */
+  readonly unknown?: number;
+  /** With `coverage`: labels among which the right one is with that probability, the likeliest first. */
+  readonly set?: readonly string[];
+  /** Set where too few texts were held out to promise the coverage asked: `set` then holds every class. */
+  readonly setCalibrated?: false;
   /** The task of the likeliest class: the one whose head gave the label. */
   readonly task: string;
   /** The best classes, best first; `top[0]` is the prediction, or the nearest class of a text of no known class. */
@@ -75,6 +82,8 @@ export interface PredictOptions {
   readonly exact?: boolean | undefined;
   /** How many classes `Prediction.top` holds at most; default 5. */
   readonly top?: number | undefined;
+  /** Asks for `Prediction.set`: the probability, between 0 and 1, with which the right label is in it. */
+  readonly coverage?: number | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 

@@ -120,7 +120,14 @@ export class Model<E extends EncodedItems, R> implements ContinualModel {
   async predict(
     state: ModelState,
     items: readonly Item[],
-    { task, exact = false, top, signal, router = () => this.anyRouter(state) }: ModelPredictOptions = {},
+    {
+      task,
+      exact = false,
+      top,
+      coverage,
+      signal,
+      router = () => this.anyRouter(state),
+    }: ModelPredictOptions = {},
   ): Promise<readonly Answer[]> {
     const { tasks } = state;
     if (tasks.length === 0)
@@ -129,6 +136,10 @@ export class Model<E extends EncodedItems, R> implements ContinualModel {
     const asked = task === undefined ? undefined : findTask(tasks, task);
     const encoded = this.own.encode(items);
     const learned = learnedTasks(state);
+    if (coverage !== undefined && (asked?.learned !== undefined || this.answersExactly(tasks, exact)))
+      throw new ConfigError("coverage: sets of labels come from a router's answers among all classes", {
+        hint: "Leave task and exact out, or learn with a router.",
+      });
     if (asked?.learned !== undefined) {
       const only = learned.indexOf(asked.learned);
       return await this.own.answer(learned, encoded, { only, top, signal });
@@ -137,7 +148,7 @@ export class Model<E extends EncodedItems, R> implements ContinualModel {
       return await this.own.answer(learned, encoded, { top, signal });
     const only = asked === undefined ? undefined : tasks.indexOf(asked);
     const { route } = this.routers.routed(await router());
-    return (await route(tasks, encoded, { only, top, signal })).map(({ answer }) => answer);
+    return (await route(tasks, encoded, { only, top, coverage, signal })).map(({ answer }) => answer);
   }
 
   /** @throws StoreError where nothing compares the classes, or exact answers are asked of tasks without adapters */

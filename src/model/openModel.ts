@@ -5,12 +5,10 @@ import { SelectionRouting } from "../continual/newlora/selectionRouting.ts";
 import { AdaptedBackbone } from "../continual/passes/adaptedBackbone.ts";
 import { GenerativeBackbone } from "../continual/passes/generativeBackbone.ts";
 import { TrunkCache, TrunkMemory, type Trunks } from "../continual/passes/trunkCache.ts";
+import type { TextRoutingSettings } from "../continual/routing/classRouting.ts";
 import { secondPassFusions } from "../continual/routing/fusion.ts";
-import {
-  GenerationRouting,
-  TextRouting,
-  type TextRoutingSettings,
-} from "../continual/routing/textRouting.ts";
+import { GenerationRouting } from "../continual/routing/generationRouting.ts";
+import { TextRouting } from "../continual/routing/textRouting.ts";
 import { WordRouting } from "../continual/routing/wordRouting.ts";
 import type { RestoredTask } from "../continual/taskTypes/savedTask.ts";
 import type { EncodedItems, TaskTypeName } from "../continual/taskTypes/taskType.ts";

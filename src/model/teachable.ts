@@ -19,7 +19,7 @@ import type {
   TaskTypeName,
 } from "../continual/taskTypes/taskType.ts";
 import type { FeatureRows, RouterStage } from "../continual/types.ts";
-import { StoreError } from "../core/errors.ts";
+import { ConfigError, StoreError } from "../core/errors.ts";
 import type { RouterFitting, RunLevel } from "../core/record.ts";
 import type { TaggedSentence } from "../data/files/conll.ts";
 import type { Example, LabelledExample } from "../data/files/types.ts";
@@ -306,6 +306,8 @@ export abstract class Teachable implements AsyncDisposable {
     this.checkOpen();
     checkArguments("findEntities", { texts, options });
     this.requireWords(true, "findEntities", "predict");
+    if (options.coverage !== undefined)
+      throw new ConfigError("coverage: words get tags, for which there are no sets");
     const answers = await this.answers(texts.map(toItem), options);
     return answers.flatMap((answer) => {
       if (!isTagged(answer)) return [];
@@ -323,14 +325,14 @@ export abstract class Teachable implements AsyncDisposable {
 
   protected async answers(items: readonly Item[], options: AnswerOptions): Promise<readonly Answer[]> {
     const { state, version } = this;
-    const { task, exact, top, signal } = options;
+    const { task, exact, top, coverage, signal } = options;
     let stage: RouterStage | undefined;
     const router = async () => {
       const found = await this.router(state, options);
       stage = found?.stage;
       return found;
     };
-    const answers = await this.model.predict(state, items, { task, exact, top, signal, router });
+    const answers = await this.model.predict(state, items, { task, exact, top, coverage, signal, router });
     return answers.map((answer) => ({ ...answer, version, ...(stage && { router: stage }) }));
   }
 

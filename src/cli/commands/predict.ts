@@ -15,6 +15,7 @@ export interface PredictFlags {
   readonly task?: string;
   readonly exact?: boolean;
   readonly top?: number;
+  readonly coverage?: number;
   readonly backbone?: string;
   readonly json?: boolean;
 }
@@ -41,16 +42,19 @@ function questions(
 }
 
 function toJson(prediction: Prediction): string {
-  const { text, label, score, task, top, unknown, passes, version, router } = prediction;
-  return JSON.stringify({ text, label, score, task, top, unknown, passes, version, router });
+  const { text, label, score, task, top, unknown, set, setCalibrated, passes, version, router } = prediction;
+  const rest = { unknown, set, setCalibrated, passes, version, router };
+  return JSON.stringify({ text, label, score, task, top, ...rest });
 }
 
 /** `0.913  label  (task)  text`, then the runners-up where they were asked for. */
 function toLines(prediction: Prediction, showTop: boolean): string {
   const score = (value: number) => value.toFixed(3);
-  const { label, task, text, top, unknown } = prediction;
-  const named = unknown === true ? `unknown, nearest ${top[0]?.label}` : label;
-  const first = `${score(prediction.score)}  ${named}  (${task})  ${text}\n`;
+  const { label, task, text, top, set, setCalibrated } = prediction;
+  const named = label ?? `unknown, nearest ${top[0]?.label}`;
+  const among = set === undefined ? "" : `  one of: ${set.join(", ") || "none learned"}\n`;
+  const doubt = setCalibrated === false ? "  (too few texts were held out to promise less)\n" : "";
+  const first = `${score(prediction.score)}  ${named}  (${task})  ${text}\n${among}${doubt}`;
   if (!showTop) return first;
   return (
     first +
@@ -121,7 +125,14 @@ export async function predictCommand(
     const exact = flags.exact === undefined ? {} : { exact: flags.exact };
     const task = flags.task === undefined ? {} : { task: flags.task };
     const onFitting = (progress: RouterFitting) => line.say(formatFitting(progress));
-    const options: AnswerOptions = { ...task, ...exact, top: flags.top ?? defaultTop, signal, onFitting };
+    const options: AnswerOptions = {
+      ...task,
+      ...exact,
+      ...(flags.coverage !== undefined && { coverage: flags.coverage }),
+      top: flags.top ?? defaultTop,
+      signal,
+      onFitting,
+    };
     for await (const group of grouped(asked, textsAtOnce)) {
       const lines = await answers[predictor.level](predictor, group, options, flags);
       line.clear();

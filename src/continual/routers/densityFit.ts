@@ -25,6 +25,7 @@ import {
   networkEvidence,
   noEvidence,
   type UnknownModel,
+  unknownProbabilities,
 } from "./scores/unknown.ts";
 
 /** As many rows as would say so weigh what a density says of itself: that its temperature is 1. */
@@ -72,6 +73,8 @@ interface Calibrated {
   /** Log-posteriors before the last temperature, (h, C). */
   readonly logits: Matrix;
   readonly unknown: UnknownModel;
+  /** (h), rising: the probability of rows that calibrate that they are of no class. */
+  readonly unknownOfKnown: Float64Array;
 }
 
 /** @param counts of the rows fitted to, by class */
@@ -98,14 +101,19 @@ function weigh(
     networks: kept.map(({ network }) => network),
     mixture: { share, known, prior },
     logits: { rows, columns, values: mixLogs(logs, columns, known, share) },
-    unknown: unknownOf(density, kept, targets),
+    ...unknownOf(density, kept, targets),
   };
 }
 
 /** Evidence on the rows that calibrate, as they are and with their own classes left out. */
-function unknownOf(density: KernelAnswer, trained: readonly Trained[], targets: Int32Array): UnknownModel {
+function unknownOf(
+  density: KernelAnswer,
+  trained: readonly Trained[],
+  targets: Int32Array,
+): Pick<Calibrated, "unknown" | "unknownOfKnown"> {
   // One class alone says nothing of what lies outside it.
-  if (density.logits.columns < 2 || targets.length === 0) return noEvidence;
+  if (density.logits.columns < 2 || targets.length === 0)
+    return { unknown: noEvidence, unknownOfKnown: new Float64Array() };
   const by = (without?: Int32Array) => [
     densityEvidence(density, without),
     ...(trained.length === 0
@@ -117,7 +125,9 @@ function unknownOf(density: KernelAnswer, trained: readonly Trained[], targets: 
           ),
         ]),
   ];
-  return fitUnknown(by(), by(targets));
+  const evidence = by();
+  const unknown = fitUnknown(evidence, by(targets));
+  return { unknown, unknownOfKnown: unknownProbabilities(unknown, evidence).sort() };
 }
 
 /**
@@ -127,7 +137,7 @@ export async function chooseDensity(
   context: FitContext,
   { kernel, networks }: DensitySpec,
 ): Promise<ChosenMember<DensityMember>> {
-  const { algebra, statistics, signal } = context;
+  const { statistics } = context;
   const split = calibrationSplit(statistics);
   const { fit, calibrating } = split;
   const { targets } = calibrating;
@@ -157,7 +167,11 @@ export async function chooseDensity(
       networks: found.networks,
       mixture,
       unknown: found.unknown,
-      calibration: { kernel: fitted(held), sets: conformalScores(logSoftmax(logits, overall), targets) },
+      calibration: {
+        kernel: fitted(held),
+        sets: conformalScores(logSoftmax(logits, overall), targets),
+        unknown: found.unknownOfKnown,
+      },
       beta: overall,
       weight: 1,
     }),

@@ -24,6 +24,7 @@ import {
   type Member,
   posteriorOf,
   type RouterModel,
+  unknownThreshold,
 } from "./routerModel.ts";
 import { accuracyOf, fitInverseTemperature } from "./scores/calibration.ts";
 import { chooseSoftmax } from "./softmaxFit.ts";
@@ -82,6 +83,8 @@ export interface FittedRouter extends Router {
    * go. @param features (n, F)
    */
   assess(features: FeatureRows, options?: AssessOptions): Promise<Assessment>;
+  /** The probability of being of no class from which on a share of texts of known classes is rejected; undefined where there is none. */
+  unknownThreshold(rate: number): number | undefined;
 }
 
 /** How each type of member is fitted: without the held-out rows first. */
@@ -241,6 +244,7 @@ export class RouterFitter implements AsyncDisposable {
       model,
       posterior: (features, signal) => answer(this.machinery, model, features, signal),
       assess: (features, options) => assess(this.machinery, model, features, options),
+      unknownThreshold: (rate) => unknownThreshold(model, rate),
     };
   }
 

@@ -115,6 +115,7 @@ function encodeDensity(
   tensors.set(`${prefix}/prior`, float64(prior, [prior.length]));
   tensors.set(`${prefix}/scores`, float64(scores, [scores.length]));
   tensors.set(`${prefix}/weights`, float64(weights, [weights.length]));
+  tensors.set(`${prefix}/unknown`, float64(calibration.unknown, [calibration.unknown.length]));
   return {
     type: "density",
     beta,
@@ -233,6 +234,7 @@ function decodeDensity(
     calibration: {
       kernel: kernelAt(held, "held"),
       sets: { scores: numbers("scores", rows), weights: numbers("weights", rows) },
+      unknown: numbers("unknown", tensors.get(`${key}/unknown`)?.dims[0] ?? 0),
     },
   };
 }

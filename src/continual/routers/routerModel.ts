@@ -52,11 +52,14 @@ export interface DensityMember {
     readonly prior: Float64Array;
   };
   readonly unknown: UnknownModel;
-  /** What rows that none of this was fitted to say of sets of labels. */
+  /** What rows that none of this was fitted to say. */
   readonly calibration: {
     /** The density by a fit without those rows, in the place of the one that answers. */
     readonly kernel: FittedKernel;
+    /** Of sets of labels. */
     readonly sets: ConformalScores;
+    /** (h), rising: the probability of each that it is of no class learned. */
+    readonly unknown: Float64Array;
   };
   /** 1/temperature of the mixture. */
   readonly beta: number;
@@ -350,6 +353,21 @@ export async function assess(
   });
   const posterior = { rows: features.rows, classes, values };
   return { posterior, unknown, ...(coverage !== undefined && { sets }) };
+}
+
+/** Where no row calibrates, texts are rejected that are likelier of no class than of any. */
+const UNCALIBRATED_THRESHOLD = 0.5;
+
+/**
+ * The probability of being of no class above which texts are rejected, so that at most a share of texts of known classes is.
+ * @param rate the share, 0 to 1
+ * @returns undefined of kinds that have no density of classes
+ */
+export function unknownThreshold({ members: [member] }: RouterModel, rate: number): number | undefined {
+  if (member?.type !== "density") return undefined;
+  const { unknown } = member.calibration;
+  const rejected = Math.min(Math.floor(rate * unknown.length), unknown.length - 1);
+  return unknown[unknown.length - 1 - rejected] ?? UNCALIBRATED_THRESHOLD;
 }
 
 /** As the sum of one member's share. */

@@ -8,8 +8,10 @@
 import type { Encoding } from "../../data/encoding/tokenizer.ts";
 import type { AdaptedBackbone } from "../passes/adaptedBackbone.ts";
 import type { TrunkRows } from "../passes/trunkRows.ts";
-import type { OutOfScopeDetector } from "../rejection/outOfScope.ts";
-import type { FeatureRows, LearnedTask, Posterior, Router, RoutingFeatureSpec } from "../types.ts";
+import type { FittedRouter } from "../routers/fit.ts";
+import type { Assessment } from "../routers/routerModel.ts";
+import type { PredictionSet } from "../routers/scores/conformal.ts";
+import type { FeatureRows, LearnedTask, Posterior, RoutingFeatureSpec } from "../types.ts";
 import {
   type ClassLayout,
   type Fusion,
@@ -33,11 +35,20 @@ export interface RoutedTask {
 
 /** Everything that routes. */
 export interface Routing {
-  readonly router: Router;
+  readonly router: Pick<FittedRouter, "labels" | "assess">;
   readonly features: RoutingFeatureSpec;
   readonly fusion: Fusion;
-  /** Present where a text may be of no known class. */
-  readonly detector?: OutOfScopeDetector;
+  /** Present where a text may get no label. */
+  readonly rejection?: Rejection | undefined;
+}
+
+/** Which texts get no label: those that score above a threshold. */
+export interface Rejection {
+  readonly threshold: number;
+  /** Share of held-out texts of known classes that lie above the threshold. */
+  readonly falseRejectRate: number;
+  /** @param assessed what the router says of the texts, where it was asked already. @returns (n) */
+  score(features: FeatureRows, signal?: AbortSignal, assessed?: Assessment): Promise<Float64Array>;
 }
 
 /** What is found of a text. */
@@ -57,13 +68,18 @@ export interface Decision {
 export interface RoutedAnswer extends Omit<Decision, "asked"> {
   /** Forward passes of the backbone that this text cost. */
   readonly passes: number;
-  /** Set where the text is taken to be of no known class. */
-  readonly unknown?: true;
+  /** The probability that the text is of no class learned. */
+  readonly unknown?: number;
+  /** Set where the text gets no label. */
+  readonly rejected?: true;
+  readonly set?: PredictionSet;
 }
 
 export interface RouteOptions {
   /** Classes that `top` holds at most; default 5. */
   readonly top?: number | undefined;
+  /** Asks for sets of labels. */
+  readonly coverage?: number | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -148,7 +164,7 @@ const unasked: ReadonlyMap<number, number> = new Map();
 export async function decide(
   posterior: Posterior,
   tasks: readonly RoutedTask[],
-  { router, fusion }: Pick<Routing, "router" | "fusion">,
+  { router, fusion }: { readonly router: Pick<FittedRouter, "labels">; readonly fusion: Fusion },
   ask: AskHeads,
   top = 5,
 ): Promise<readonly Decision[]> {
@@ -174,18 +190,24 @@ export async function decide(
   });
 }
 
-/** Marks the texts that are of no known class. */
-export async function reject(
+/** Adds what the router says beside the posterior, and marks the texts that get no label. */
+async function complete(
   answers: readonly RoutedAnswer[],
   features: FeatureRows,
-  detector: OutOfScopeDetector | undefined,
+  assessed: Assessment,
+  rejection: Rejection | undefined,
   signal?: AbortSignal,
 ): Promise<readonly RoutedAnswer[]> {
-  if (detector === undefined || answers.length === 0) return answers;
-  const scores = await detector.score(features, signal);
-  return answers.map((answer, row) =>
-    scores[row]! > detector.threshold ? { ...answer, unknown: true } : answer,
-  );
+  const scores = answers.length === 0 ? undefined : await rejection?.score(features, signal, assessed);
+  const { unknown, sets } = assessed;
+  return answers.map((answer, row) => ({
+    ...answer,
+    ...(unknown && { unknown: unknown[row]! }),
+    ...(sets?.[row] && { set: sets[row] }),
+    ...(scores !== undefined && rejection !== undefined && scores[row]! > rejection.threshold
+      ? { rejected: true as const }
+      : {}),
+  }));
 }
 
 /**
@@ -199,17 +221,17 @@ export async function route(
   tasks: readonly RoutedTask[],
   routing: Routing,
   encodings: readonly Encoding[],
-  { top = 5, signal }: RouteOptions = {},
+  { top = 5, coverage, signal }: RouteOptions = {},
 ): Promise<readonly RoutedAnswer[]> {
-  const { features: spec, router, fusion, detector } = routing;
+  const { features: spec, router, fusion, rejection } = routing;
   const parts: (readonly RoutedAnswer[])[] = [];
   for (const { encodings: part, trunk } of model.twoPassParts(encodings, fusion.topTasks)) {
     const features = await model.routingFeatures(part, spec, signal, trunk);
-    const posterior = await router.posterior(features, signal);
+    const assessed = await router.assess(features, { coverage, signal });
     const heads = askingHeads(model, tasks, part, signal, trunk);
-    const decided = await decide(posterior, tasks, routing, heads, top);
+    const decided = await decide(assessed.posterior, tasks, routing, heads, top);
     const answers = decided.map(({ asked, ...found }) => ({ ...found, passes: model.routedPassesOf(asked) }));
-    parts.push(await reject(answers, features, detector, signal));
+    parts.push(await complete(answers, features, assessed, rejection, signal));
   }
   return parts.flat();
 }

@@ -68,6 +68,8 @@ export interface AnswerOptions {
   readonly only?: number | undefined;
   /** Labels that an answer lists at most. */
   readonly top?: number | undefined;
+  /** Asks for a set of labels that contains the right one with this probability. */
+  readonly coverage?: number | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 

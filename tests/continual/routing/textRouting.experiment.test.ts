@@ -4,8 +4,8 @@ import { join } from "node:path";
 import { beforeAll, describe, expect, test, vi } from "vitest";
 import type { Prediction, PredictOptions } from "../../../src/continual/answers.ts";
 import { Detectors } from "../../../src/continual/rejection/detectors.ts";
+import { detectorFile } from "../../../src/continual/routing/classRouting.ts";
 import { routerFile, routingFile } from "../../../src/continual/routing/statisticsRouting.ts";
-import { detectorFile } from "../../../src/continual/routing/textRouting.ts";
 import { decodeContributions } from "../../../src/continual/statistics/contributionFile.ts";
 import { CheckpointError, ConfigError } from "../../../src/core/errors.ts";
 import type { RunEvent } from "../../../src/core/record.ts";
@@ -217,7 +217,8 @@ describe("texts of no known class", () => {
     const figures = metrics?.level === undefined ? metrics?.outOfScope : undefined;
     const inScope = await predict("outside", texts);
     const outOfScope = await predict("outside", strange);
-    const share = (all: readonly Prediction[]) => all.filter(({ unknown }) => unknown).length / all.length;
+    const share = (all: readonly Prediction[]) =>
+      all.filter(({ label }) => label === null).length / all.length;
     const right = inScope.filter(({ label }, i) => label === texts[i]?.label).length;
     expect(figures).toMatchObject({
       rejectRate: 0.2,
@@ -234,8 +235,8 @@ describe("texts of no known class", () => {
     expect(await predict("outside", strange)).toEqual(outOfScope);
     expect(detect).toHaveBeenCalledOnce();
     expect(right).toBeGreaterThan(0);
-    for (const { label, unknown, top } of [...inScope, ...outOfScope])
-      expect(label).toBe(unknown ? null : top[0]?.label);
+    for (const { label, top } of [...inScope, ...outOfScope])
+      if (label !== null) expect(label).toBe(top[0]?.label);
     const tables = renderTables(await readRunRecord(at("outside")), { color: false, width: 72 });
     expect(tables).toContain(`AUROC ${figures?.auroc.toFixed(4)}`);
     expect(await readFile(at("outside", "report.html"), "utf8")).toContain("out of scope: rejected");

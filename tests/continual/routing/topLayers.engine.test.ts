@@ -115,12 +115,14 @@ describe("a routed answer", () => {
     const labels = tasks.flatMap((task) => task.labels);
     const logPosterior = ({ width, values }: FeatureRows, row: number) =>
       softmax(labels.map((_, c) => 8 * (values[row * width + c] ?? 0))).map(Math.log);
-    const posterior = async (features: FeatureRows) => {
+    const assess = async (features: FeatureRows) => {
       const each = Array.from({ length: features.rows }, (_, row) => logPosterior(features, row));
-      return { rows: features.rows, classes: labels.length, values: Float64Array.from(each.flat()) };
+      return {
+        posterior: { rows: features.rows, classes: labels.length, values: Float64Array.from(each.flat()) },
+      };
     };
     const fusion = { confident: Number.POSITIVE_INFINITY, weight: 1, topTasks };
-    return { router: { kind: "lda", labels, posterior }, features: spec, fusion };
+    return { router: { labels, assess }, features: spec, fusion };
   }
 
   const routed = (tasks: readonly LearnedTask[]) => tasks.map((task) => ({ ...task, learned: task }));
@@ -161,7 +163,7 @@ describe("a routed answer", () => {
     expect(new Set(answers.map(({ label }) => label)).size).toBeGreaterThan(2);
     const features = await model.routingFeatures(encodings, spec);
     const routing = routingAmong(tasks);
-    const posterior = await routing.router.posterior(features);
+    const { posterior } = await routing.router.assess(features);
     const expected = await decide(posterior, routed(tasks), routing, async (of, texts) => {
       const all: Float32Array[] = [];
       for (const [i, text] of texts.entries()) {

@@ -1,0 +1,98 @@
+import { softmax } from "../../core/softmax.ts";
+import { encodeAll } from "../../data/encoding/tokenizer.ts";
+import { type Answer, checkTop, DEFAULT_TOP, rankLabels } from "../answers.ts";
+import type { AdaptedBackbone } from "../passes/adaptedBackbone.ts";
+import type { GenerativeBackbone } from "../passes/generativeBackbone.ts";
+import type { AnswerOptions, RoutedItem } from "../taskTypes/taskType.ts";
+import { asExamples } from "../taskTypes/textClassification.ts";
+import type { EncodedPrompts } from "../taskTypes/textGeneration.ts";
+import type { FeatureRows } from "../types.ts";
+import { ClassRouting, noHeads, type TextRouter, type TextRoutingSettings, toItem } from "./classRouting.ts";
+import { firstPassOnly } from "./fusion.ts";
+import { type Decision, decide } from "./routedPrediction.ts";
+import type { RoutedTask } from "./taskRouting.ts";
+
+/** The router's pass, and the chosen adapter's. */
+const PASSES_OF_AN_ANSWER = 2;
+
+/** The router chooses the task of each text, and that task's adapter the label among its own. */
+export class GenerationRouting extends ClassRouting<EncodedPrompts> {
+  private readonly model: GenerativeBackbone;
+
+  constructor(model: GenerativeBackbone, reader: AdaptedBackbone, settings: TextRoutingSettings) {
+    super(reader, settings, {
+      encodings: ({ items }) => reader.encode(asExamples(items)).encodings,
+      kept: ({ kept }) => kept,
+    });
+    this.model = model;
+  }
+
+  async route(
+    routing: TextRouter,
+    tasks: readonly RoutedTask[],
+    encoded: EncodedPrompts,
+    { top = DEFAULT_TOP, signal }: AnswerOptions = {},
+  ): Promise<readonly RoutedItem[]> {
+    checkTop(top);
+    const chosen = await this.choose(routing, tasks, await this.features(encoded, signal), signal);
+    const texts = asExamples(encoded.items);
+    const items: RoutedItem[] = chosen.map((decision, i) => ({
+      // A task of statistics alone has no adapter that could answer: the router's own label stands.
+      answer: toItem(decision, 1, tasks, encoded, i).answer,
+      task: decision.task,
+      first: toItem(decision, 1, tasks, encoded, i).answer,
+    }));
+    for (const [index, { learned, labels }] of tasks.entries()) {
+      const own = [...items.keys()].filter((i) => chosen[i]?.task === index);
+      if (own.length === 0 || learned === undefined) continue;
+      const prompts = own.map((i) => encoded.prompts[i]!);
+      const scores = await this.model.scores(learned, prompts, labels, signal);
+      own.forEach((i, row) => {
+        const ranked = rankLabels(labels, softmax(scores[row]!), top);
+        const [best = { label: "", score: 0 }] = ranked;
+        const { text } = texts[i]!;
+        const answer: Answer = {
+          text,
+          ...best,
+          task: learned.name,
+          top: ranked,
+          passes: PASSES_OF_AN_ANSWER,
+        };
+        items[i] = { ...items[i]!, answer };
+      });
+    }
+    return items;
+  }
+
+  /**
+   * The router learned from texts inside the prompt; a text that is given whole is what stands there already, so nothing is
+   * put around it.
+   */
+  async chooseTasks(
+    routing: TextRouter,
+    tasks: readonly RoutedTask[],
+    texts: readonly string[],
+    signal?: AbortSignal,
+  ): Promise<readonly (number | undefined)[]> {
+    const { tokenizer, maxTextTokens } = this.reader;
+    const { encodings } = encodeAll(
+      tokenizer,
+      texts.map((text) => ({ text })),
+      maxTextTokens,
+      "prompt",
+    );
+    const { features } = this.settings;
+    const rows = await this.reader.routingFeatures(encodings, features, signal);
+    return (await this.choose(routing, tasks, rows, signal)).map(({ task }) => task);
+  }
+
+  private async choose(
+    { router }: TextRouter,
+    tasks: readonly RoutedTask[],
+    features: FeatureRows,
+    signal?: AbortSignal,
+  ): Promise<readonly Decision[]> {
+    const posterior = await router.posterior(features, signal);
+    return await decide(posterior, tasks, { router, fusion: firstPassOnly }, noHeads, 1);
+  }
+}
