@@ -10,7 +10,7 @@ import {
   type TaggedText,
 } from "../continual/answers.ts";
 import { retainedOf } from "../continual/statistics/statistics.ts";
-import { adapterBackbone, outsideFirst } from "../continual/taskTypes/foreignAdapter.ts";
+import { readAdapterFor } from "../continual/taskTypes/foreignAdapter.ts";
 import type {
   Item,
   LabelledFigures,
@@ -24,7 +24,7 @@ import type { RouterFitting, RunLevel } from "../core/record.ts";
 import type { TaggedSentence } from "../data/files/conll.ts";
 import type { Example, LabelledExample } from "../data/files/types.ts";
 import { writeFolderAtomic } from "../io/atomic.ts";
-import { encodePeftFolder, readPeftFolder } from "../peft/checkpoint.ts";
+import { encodePeftFolder } from "../peft/checkpoint.ts";
 import { comparisonOf } from "./comparing.ts";
 import type {
   Completion,
@@ -59,7 +59,7 @@ export interface LearnClassOptions extends ChangeOptions {
 }
 
 export interface LoadOptions extends ChangeOptions {
-  /** Names of the head's classes in its order. */
+  /** Names of the head's classes in its order, where the folder has none; default: `id2label` of the backbone's config.json. */
   readonly labels?: readonly string[] | undefined;
 }
 
@@ -205,8 +205,6 @@ export abstract class Teachable implements AsyncDisposable {
 
   /**
    * Takes in an adapter that was saved before, here or by peft.
-   * @param options `labels`: names of the head's classes in its order, where the folder has none; default: `id2label` of
-   *   the backbone's config.json
    * @throws CheckpointError if it was trained on another backbone, or is built otherwise than this model's
    * @throws StoreError if a task of that name was learned, or its classes cannot be told apart without their data
    */
@@ -214,12 +212,7 @@ export abstract class Teachable implements AsyncDisposable {
     this.checkOpen();
     checkArguments("learner.loadAdapter", { name, folder, options });
     const { labels } = options;
-    const read = await readPeftFolder(folder, {
-      backbone: adapterBackbone(this.model.loaded),
-      level: this.level,
-      ...(labels !== undefined && { labels }),
-    });
-    const saved = outsideFirst(read);
+    const saved = await readAdapterFor(this.model.loaded, folder, { level: this.level, labels });
     return await this.learnWith(
       async function* (this: Teachable, state: ModelState): AsyncGenerator<LearnEvent, Learned> {
         if (state.tasks.some((task) => task.name === name))

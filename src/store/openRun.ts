@@ -1,9 +1,8 @@
 /** Opening what was learned, to answer with it. */
 import { basename, resolve } from "node:path";
 import { checkArguments } from "../config/arguments.ts";
-import { adapterBackbone, outsideFirst } from "../continual/taskTypes/foreignAdapter.ts";
+import { readAdapterFor } from "../continual/taskTypes/foreignAdapter.ts";
 import { fromSavedAdapter, fromSavedAnswers } from "../continual/taskTypes/savedTask.ts";
-import type { LoadedBackbone } from "../continual/types.ts";
 import { CheckpointError } from "../core/errors.ts";
 import type { RunLevel } from "../core/record.ts";
 import { Learner } from "../model/learner.ts";
@@ -11,7 +10,7 @@ import { openSavedModel } from "../model/openModel.ts";
 import { loadBackbone } from "../model/settings/backbone.ts";
 import type { Teachable } from "../model/teachable.ts";
 import type { Pooling } from "../nn/features.ts";
-import { readAdapterBase, readPeftFolder } from "../peft/checkpoint.ts";
+import { readAdapterBase } from "../peft/checkpoint.ts";
 import type { SavedAdapter } from "../peft/types.ts";
 import type { OpenRunOptions } from "./opening.ts";
 import { openStore } from "./store.ts";
@@ -67,22 +66,7 @@ export async function readSavedAdapter(
   options: Pick<LoadAdapterOptions, "backbone" | "labels" | "level"> = {},
 ): Promise<SavedAdapter> {
   const place = options.backbone ?? (await readAdapterBase(folder));
-  return await readBeside(folder, await loadBackbone(place), options);
-}
-
-async function readBeside(
-  folder: string,
-  loaded: LoadedBackbone,
-  { pooling, normalize, labels, level }: LoadAdapterOptions,
-): Promise<SavedAdapter> {
-  const saved = await readPeftFolder(folder, {
-    backbone: adapterBackbone(loaded),
-    ...(pooling !== undefined && { pooling }),
-    ...(normalize !== undefined && { normalize }),
-    ...(labels !== undefined && { labels }),
-    ...(level !== undefined && { level }),
-  });
-  return outsideFirst(saved);
+  return await readAdapterFor(await loadBackbone(place), folder, options);
 }
 
 /**
@@ -101,7 +85,7 @@ export async function loadAdapter(folder: string, options: LoadAdapterOptions = 
       hint: "Give its folder or hub id with the option `backbone`.",
     });
   const loaded = await loadBackbone(place, undefined, signal);
-  const saved = await readBeside(folder, loaded, options);
+  const saved = await readAdapterFor(loaded, folder, options);
   const restored =
     saved.causal === undefined
       ? fromSavedAdapter(name, saved, loaded, folder)

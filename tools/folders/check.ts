@@ -94,6 +94,7 @@ const mayImport: ImportTable = {
     "continual/passes",
     "continual/statistics",
     "continual/routers",
+    "continual/routers/scores",
     "continual/rejection",
     "continual/taskTypes",
   ],

@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { float32, type HostTensor } from "../../core/tensor.ts";
 import { OUTSIDE } from "../../data/files/conll.ts";
-import type { AdapterBackbone } from "../../peft/checkpoint.ts";
+import { type AdapterBackbone, type ReadPeftOptions, readPeftFolder } from "../../peft/checkpoint.ts";
 import type { SavedAdapter } from "../../peft/types.ts";
 import type { LoadedBackbone } from "../types.ts";
 
@@ -26,7 +26,7 @@ function permuted(tensor: HostTensor<"float32">, order: readonly number[]): Host
 }
 
 /** The same head with `O` in its first slot, where those of Accrete have it. */
-export function outsideFirst(saved: SavedAdapter): SavedAdapter {
+function outsideFirst(saved: SavedAdapter): SavedAdapter {
   const { head, labels } = saved;
   const at = labels.indexOf(OUTSIDE);
   if (saved.level !== "word" || head === undefined || at <= 0) return saved;
@@ -51,4 +51,25 @@ export function adapterBackbone({ folder, backbone }: LoadedBackbone): AdapterBa
     ...(labels && { labels }),
     ...(classifier && { classifier }),
   };
+}
+
+/**
+ * Reads an adapter folder with what its backbone tells of it.
+ * @param options what the caller knows of an adapter that does not say; undefined where nothing
+ * @throws CheckpointError as {@link readPeftFolder}
+ */
+export async function readAdapterFor(
+  loaded: LoadedBackbone,
+  folder: string,
+  options: { readonly [K in "labels" | "level" | "pooling" | "normalize"]?: ReadPeftOptions[K] | undefined },
+): Promise<SavedAdapter> {
+  const { labels, level, pooling, normalize } = options;
+  const saved = await readPeftFolder(folder, {
+    backbone: adapterBackbone(loaded),
+    ...(labels !== undefined && { labels }),
+    ...(level !== undefined && { level }),
+    ...(pooling !== undefined && { pooling }),
+    ...(normalize !== undefined && { normalize }),
+  });
+  return outsideFirst(saved);
 }
