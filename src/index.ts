@@ -1,4 +1,6 @@
 /** The public API of `accrete-lm`. */
+import "./runtime/telemetry.ts";
+
 export { type LoadedConfig, loadConfig, resolveConfig } from "./config/load.ts";
 export type { AppliedOverride, Override } from "./config/overrides.ts";
 export type { DeepReadonly, ModelConfig, ResolvedConfig } from "./config/schema.ts";
@@ -30,6 +32,7 @@ export {
   type ErrorDetails,
   GraphError,
   StoreError,
+  type StoreErrorCode,
 } from "./core/errors.ts";
 export type {
   AccuracyMatrix,
@@ -58,7 +61,7 @@ export type {
 } from "./core/record.ts";
 export { probeKinds } from "./core/record.ts";
 export type { Tokenizer } from "./data/encoding/tokenizer.ts";
-export type { TaggedSentence } from "./data/files/conll.ts";
+export type { TaggedSentence } from "./data/files/tags.ts";
 export type { Example, LabelledExample } from "./data/files/types.ts";
 export type { StreamSpec } from "./data/streamSpec.ts";
 export { computeMetrics, type Run, readRun } from "./experiment/readRun.ts";
@@ -75,6 +78,7 @@ export type {
   ChangeEvent,
   ChangeOptions,
   ConsolidateOptions,
+  EntityOptions,
   Evaluated,
   Forgotten,
   LearnClassOptions,
@@ -109,8 +113,11 @@ export {
   type MergeOptions,
   mergeStores,
   openStore,
-  type Purged,
   type Store,
   type StoreStatus,
 } from "./store/store.ts";
+export { type Collected, cleanStore, type Purged, type WaitOptions } from "./store/upkeep.ts";
 export type { FitEvent } from "./train/trainer.ts";
+export { type BackedUp, backupFolder } from "./workspace/backup.ts";
+export { checkFolder, type FolderCheck, type Problem } from "./workspace/check.ts";
+export { type Repaired, type RepairOptions, repairFolder } from "./workspace/repair.ts";

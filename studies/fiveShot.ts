@@ -30,7 +30,7 @@ import { resolveStructure } from "../src/model/settings/structure.ts";
 import { statisticsFile } from "../src/model/taskFiles.ts";
 import { nodeRuntime } from "../src/runtime/node.ts";
 import { openStore } from "../src/store/store.ts";
-import { readStore } from "../src/workspace/workspace.ts";
+import { readStore } from "../src/workspace/reading.ts";
 
 const { values: flags } = parseArgs({
   options: {

@@ -15,6 +15,14 @@ function parseInteger(text: string, least: number): number {
   return value;
 }
 
+/** From 0 to 1. */
+export function parseShare(text: string): number {
+  const value = Number(text);
+  if (text.trim() === "" || !(value >= 0 && value <= 1))
+    throw new InvalidArgumentError("It must be a number from 0 to 1.");
+  return value;
+}
+
 export function parseProbability(text: string): number {
   const value = Number(text);
   if (!(value > 0 && value < 1))
@@ -24,3 +32,11 @@ export function parseProbability(text: string): number {
 
 export const parseCount = (text: string): number => parseInteger(text, 1);
 export const parseSeed = (text: string): number => parseInteger(text, 0);
+
+/** Seconds, with decimals if need be. */
+export function parseSeconds(text: string): number {
+  const value = Number(text);
+  if (!/^\d+(\.\d+)?$/.test(text) || !Number.isFinite(value))
+    throw new InvalidArgumentError("It must be a number of seconds, e.g. 30.");
+  return value;
+}

@@ -1,10 +1,14 @@
 #!/usr/bin/env node
+// Before anything that may load the engine, here or in a worker.
+import "../runtime/telemetry.ts";
+
 import { realpathSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { CommanderError } from "commander";
 import { packageVersion } from "../core/packageInfo.ts";
 import { buildProgram } from "./program.ts";
 import { formatFailure } from "./terminal/failure.ts";
+import { surviveOutput } from "./terminal/output.ts";
 import { processTerminal, type Terminal } from "./terminal/terminal.ts";
 
 /**
@@ -31,10 +35,6 @@ function isMain(): boolean {
 }
 
 if (isMain()) {
-  // `accrete predict … | head` closes the pipe early: that is no failure.
-  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-    if (error.code === "EPIPE") process.exit(0);
-    throw error;
-  });
+  surviveOutput();
   process.exitCode = await main(process.argv.slice(2), processTerminal());
 }

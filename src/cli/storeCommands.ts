@@ -1,5 +1,11 @@
 /** The commands of a store that goes on learning, and their flags. */
-import { type AddCommand, collect, parseCount } from "./flagValues.ts";
+import { type AddCommand, collect, parseCount, parseSeconds, parseSeed } from "./flagValues.ts";
+
+const waiting = [
+  "--wait <seconds>",
+  "how long another process that is changing the store is waited for (default: 10)",
+  parseSeconds,
+] as const;
 
 export const storeCommands: readonly AddCommand[] = [
   (program, terminal) =>
@@ -27,7 +33,7 @@ export const storeCommands: readonly AddCommand[] = [
       .argument("<store>", "folder of a store or a run")
       .argument(
         "[data...]",
-        "a file of {text, label} lines or CSV, CoNLL where words are tagged; with --class the examples, each in quotes",
+        "a file of {text, label} lines, CSV or Parquet, tagged sentences where words are tagged; with --class the examples, each in quotes",
       )
       .option("--task <name>", "learn a task of that name; with --class the task that the class joins")
       .option("--class <name>", "learn a class from the examples, without training")
@@ -41,6 +47,7 @@ export const storeCommands: readonly AddCommand[] = [
       .option("--consolidate", "fit the router that takes over, too")
       .option("--backbone <model>", "begin the store where there is none; else where the backbone lies now")
       .option("--set <key=value>", "with a new store: a setting it learns with (repeatable)", collect)
+      .option(...waiting)
       .option("--json", "print as JSON")
       .option("--quiet", "no progress")
       .action(async (store, data, flags) =>
@@ -72,6 +79,7 @@ export const storeCommands: readonly AddCommand[] = [
       .option("--task <name>", "task to forget, with its adapter")
       .option("--purge", "delete the earlier versions too, which still hold it: there is no way back then")
       .option("--backbone <path>", "where the backbone lies now; its hash must be the store's")
+      .option(...waiting)
       .option("--json", "print as JSON")
       .action(async (store, flags) =>
         (await import("./commands/store/forget.ts")).forgetCommand(store, flags, terminal),
@@ -109,8 +117,63 @@ export const storeCommands: readonly AddCommand[] = [
       .argument("<store>", "folder of a store")
       .option("--to <version>", "version to go back to (default: the one before)", parseCount)
       .option("--backbone <path>", "where the backbone lies now; its hash must be the store's")
+      .option(...waiting)
       .option("--json", "print as JSON")
       .action(async (store, flags) =>
         (await import("./commands/store/rollback.ts")).rollbackCommand(store, flags, terminal),
+      ),
+  (program, terminal) =>
+    program
+      .command("check")
+      .summary("check every file of a store or a run")
+      .description(
+        "Checks every file of a store or a run against its hash, every value for finiteness, and every version. Changes nothing.",
+      )
+      .argument("<store>", "folder of a store or a run")
+      .option("--json", "print as JSON")
+      .action(async (store, flags) =>
+        (await import("./commands/store/check.ts")).checkCommand(store, flags, terminal),
+      ),
+  (program, terminal) =>
+    program
+      .command("repair")
+      .summary("make a damaged store or run usable again")
+      .description(
+        "Goes back to the newest whole version where the manifest is damaged, does without damaged tasks, and says what is lost. What cannot be read is put aside, not deleted.",
+      )
+      .argument("<store>", "folder of a store or a run")
+      .option(...waiting)
+      .option("--json", "print as JSON")
+      .action(async (store, flags) =>
+        (await import("./commands/store/repair.ts")).repairCommand(store, flags, terminal),
+      ),
+  (program, terminal) =>
+    program
+      .command("backup")
+      .summary("copy a store or a run while it is in use")
+      .description("Copies a store or a run with the versions that are kept, while others use it.")
+      .argument("<store>", "folder of a store or a run")
+      .argument("<folder>", "folder to make")
+      .option("--json", "print as JSON")
+      .action(async (store, folder, flags) =>
+        (await import("./commands/store/backup.ts")).backupCommand(store, folder, flags, terminal),
+      ),
+  (program, terminal) =>
+    program
+      .command("gc")
+      .summary("delete versions that a store need not keep")
+      .description(
+        "Deletes the oldest versions of a store beyond those that it keeps, and what interrupted changes left.",
+      )
+      .argument("<store>", "folder of a store")
+      .option(
+        "--keep <n>",
+        "versions before the present one that stay (default: keepVersions, 20)",
+        parseSeed,
+      )
+      .option(...waiting)
+      .option("--json", "print as JSON")
+      .action(async (store, flags) =>
+        (await import("./commands/store/gc.ts")).gcCommand(store, flags, terminal),
       ),
 ];

@@ -61,7 +61,7 @@ const calls = {
     options: optional({ ...changing, purge: flag }),
   },
   predict: { texts, options: optional(answering) },
-  findEntities: { texts, options: optional(answering) },
+  findEntities: { texts, options: optional({ ...answering, minScore: z.number().min(0).max(1).optional() }) },
   evaluate: { items, options: optional(answering) },
   generate: { prompts, options: optional({ task: name.optional(), exact: flag, maxNewTokens: count }) },
   embed: { texts, options: optional({}) },
@@ -84,6 +84,7 @@ const calls = {
     options: optional({
       ...changing,
       ...opening,
+      waitSeconds: z.number().min(0).optional(),
       create: z.looseObject({}).optional(),
       overrides: overrides.optional(),
     }),
@@ -91,6 +92,14 @@ const calls = {
   mergeStores: { first: name, second: name, out: name, options: optional(opening) },
   openRun: { folder: name, options: optional(opening) },
   describeStore: { folder: name },
+  checkFolder: { folder: name },
+  cleanStore: {
+    folder: name,
+    keep: z.int().min(0).optional(),
+    options: optional({ ...changing, waitSeconds: z.number().min(0).optional() }),
+  },
+  repairFolder: { folder: name, options: optional({ waitSeconds: z.number().min(0).optional() }) },
+  backupFolder: { folder: name, to: name, options: optional({}) },
   readRun: { folder: name },
   computeMetrics: {
     level: z.enum(["sentence", "word"]),

@@ -9,7 +9,8 @@ import { isPrompt, promptNames } from "../data/encoding/prompts.ts";
 import { streamSchema } from "../data/streamSpec.ts";
 import { poolingKinds } from "../nn/features.ts";
 
-const count = z.int().min(1);
+/** A million of anything counted here is a slip of the keyboard, and would only fail for lack of memory. */
+const count = z.int().min(1).max(1_000_000);
 const positive = z.number().positive();
 const fraction = z.number().min(0).max(1);
 
@@ -25,7 +26,7 @@ const selectorSchema = z.union([
 const loraSchema = z.strictObject({
   adapter: z.literal("lora").optional().default("lora"),
   /** r: inner width of the two matrices. */
-  rank: count.default(4),
+  rank: count.max(10_000).default(4),
   /** The update is scaled by alpha/r, with `rslora` by alpha/√r. */
   alpha: positive.default(8),
   /** Of what enters an adapter, in training. */
@@ -45,7 +46,7 @@ const loraSchema = z.strictObject({
 const promptTuningSchema = z.strictObject({
   adapter: z.literal("prompt-tuning"),
   /** Trained vectors before every text. */
-  virtualTokens: count.default(10),
+  virtualTokens: count.max(10_000).default(10),
   /** The first values: drawn by chance, words of the vocabulary, a text's words, or a text chosen by the task. */
   init: z
     .union([z.enum(["auto", "random", "vocab"]), z.strictObject({ text: z.string().min(1) })])
@@ -119,7 +120,7 @@ const trainingSchema = z.strictObject({
   /** Stop a task after `patience` epochs without a better validation accuracy. */
   earlyStopping: z.strictObject({ patience: count }).optional(),
   /** In tokens, special ones included; longer texts are cut. */
-  maxLength: z.int().min(3).default(128),
+  maxLength: z.int().min(3).max(1_000_000).default(128),
   /** Whether the frozen backbone's own dropout is on in training. */
   backboneDropout: z.boolean().default(false),
 });
@@ -140,8 +141,8 @@ const routerKind = nameSchema(routerKinds, () => routerMembers.names());
 export interface RouterConfig {
   /** One of {@link routerKinds}, or a kind that an extension registered. */
   readonly kind: string;
-  /** Tasks whose adapters a second pass asks. */
-  readonly topTasks: number;
+  /** Tasks whose adapters a second pass asks. Default: 1; of words `auto`, as many as do best on validation sentences. */
+  readonly topTasks?: number | "auto" | undefined;
   /**
    * Who gets a second pass, through adapters. Texts: `off` (default) nobody, `unsure` those whose likeliest class is below 0.8,
    * `always` all. Words: `auto` (default) where it gains on validation sentences, `always`, `off`.
@@ -151,22 +152,26 @@ export interface RouterConfig {
   readonly layers?: readonly number[] | undefined;
   /** At word level, whether features are read through the first task's adapter or the frozen backbone alone; default: `first`. */
   readonly featureAdapter?: "first" | "none" | undefined;
+  /** At word level, what entities of earlier types are that a new task's sentences have no tags of; default: `outside`. */
+  readonly unlabelled?: "outside" | "mark" | undefined;
   /** Share of texts of known classes that may be taken for unknown; absent: every text gets a label. */
   readonly rejectRate?: number | undefined;
 }
 
 /** `router: lda` is short for `router: { kind: lda }`. */
-const routerSchema = z.union([
-  routerKind.transform((kind): RouterConfig => ({ kind, topTasks: 1 })),
+const routerForms = [
+  routerKind.transform((kind): RouterConfig => ({ kind })),
   z.strictObject({
     kind: routerKind.default("auto"),
-    topTasks: z.int().min(1).max(2).default(1),
+    topTasks: z.union([z.literal("auto"), z.int().min(1).max(3)]).optional(),
     secondPass: z.enum(secondPassKinds).optional(),
     layers: z.array(z.int().min(0)).min(1).optional(),
     featureAdapter: z.enum(["first", "none"]).optional(),
+    unlabelled: z.enum(["outside", "mark"]).optional(),
     rejectRate: z.number().gt(0).lt(1).optional(),
   }),
-]);
+] as const;
+const routerSchema = z.union(routerForms);
 
 /** Every key; the schema of a whole configuration adds the rules between them. */
 export const configFields = z.strictObject({
@@ -178,8 +183,11 @@ export const configFields = z.strictObject({
   backboneRevision: z.string().min(1).optional(),
   /** What is trained of a task beside its head. */
   method: methodSchema.prefault({}),
-  /** What chooses among tasks beside exact answers; a store and a learner have one by default. */
-  router: routerSchema.optional(),
+  /**
+   * What chooses among tasks beside exact answers; `none`: nothing does. A store and a learner have one by default, and a
+   * run of words.
+   */
+  router: z.union([...routerForms, z.literal("none")]).optional(),
   /** What turns a vector into labels; `none`: the language model answers in words. */
   head: headSchema.prefault("linear"),
   /** What gets a label: a text, or each word. */
@@ -206,6 +214,8 @@ export const configFields = z.strictObject({
   precision: z.literal("float32").default("float32"),
   /** Threads of the engine; default: the physical cores. */
   threads: count.optional(),
+  /** Of a store: versions before the present one that are kept to go back to; default 20. */
+  keepVersions: z.int().min(0).max(1_000_000).optional(),
   /** Of every random choice of training. */
   seed: z.int().min(0).default(1),
   /** The run folder, absolute after loading. */
@@ -215,20 +225,23 @@ export const configFields = z.strictObject({
 export type Fields = z.output<typeof configFields>;
 
 /** The sections that do not speak of data: what a store and a learner are made from. */
-export const modelFields = configFields.pick({
-  extensions: true,
-  backbone: true,
-  backboneRevision: true,
-  method: true,
-  router: true,
-  head: true,
-  level: true,
-  outside: true,
-  feature: true,
-  prompt: true,
-  training: true,
-  threads: true,
-  seed: true,
-});
+export const modelFields = configFields
+  .pick({
+    extensions: true,
+    backbone: true,
+    backboneRevision: true,
+    method: true,
+    router: true,
+    head: true,
+    level: true,
+    outside: true,
+    feature: true,
+    prompt: true,
+    training: true,
+    threads: true,
+    keepVersions: true,
+    seed: true,
+  })
+  .extend({ router: routerSchema.optional() });
 
 export type ModelFields = z.output<typeof modelFields>;

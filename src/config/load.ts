@@ -46,6 +46,25 @@ export function resolveBackbone(source: string, baseDir: string): string {
   return resolvePath(source, baseDir);
 }
 
+/** Larger ones are no configuration. */
+const largestYamlBytes = 16 * 2 ** 20;
+
+/** @throws ConfigError where the text is nested too deeply, or its aliases grow beyond measure */
+function parseYaml(text: string, path: string) {
+  try {
+    if (text.length > largestYamlBytes)
+      throw new RangeError(`has ${text.length} characters, at most ${largestYamlBytes} are read`);
+    const document = parseDocument(text, { version: "1.2" });
+    const value: unknown = document.errors.length > 0 ? undefined : document.toJS({ maxAliasCount: 100 });
+    return { document, value };
+  } catch (cause) {
+    throw new ConfigError(`${path}: cannot be read as YAML: ${messageOf(cause)}`, {
+      cause,
+      hint: "A configuration is nested a few levels deep, and needs no aliases.",
+    });
+  }
+}
+
 /** @throws ConfigError if the file cannot be read, is no YAML, or no mapping */
 export async function readYaml(path: string): Promise<Tree> {
   let text: string;
@@ -62,7 +81,7 @@ export async function readYaml(path: string): Promise<Tree> {
       hint: "Give the path of a YAML file; configs/example.yaml is one to start from.",
     });
   }
-  const document = parseDocument(text, { version: "1.2" });
+  const { document, value } = parseYaml(text, path);
   const problems = [...document.errors, ...document.warnings];
   if (problems.length > 0) {
     const issues = problems.map((problem) => ({
@@ -72,7 +91,6 @@ export async function readYaml(path: string): Promise<Tree> {
     }));
     throw new ConfigError(`${path}: the file is not valid YAML`, { issues });
   }
-  const value: unknown = document.toJS();
   if (!isRecord(value)) {
     const issues = [
       { path: "(file)", expected: "a mapping of settings", received: describe(value ?? undefined) },

@@ -87,15 +87,34 @@ export class EngineError extends AccreteError {
   }
 }
 
+/**
+ * What a {@link StoreError} is about: `STORE_BUSY` another writer holds the folder or was faster, `STORE_NEWER` a later
+ * version of Accrete wrote it, `STORE_DAMAGED` what names everything in it cannot be read, `NO_SUCH_CLASS` no class or task of that name was learned, `NAME_TAKEN` a task or folder
+ * of that name is there already; `STORE` anything else.
+ */
+export type StoreErrorCode =
+  | "STORE"
+  | "STORE_BUSY"
+  | "STORE_NEWER"
+  | "STORE_DAMAGED"
+  | "NO_SUCH_CLASS"
+  | "NAME_TAKEN";
+
 /** A run or store folder is in use, damaged, or in the way. */
 export class StoreError extends AccreteError {
   override readonly exitCode: 1 | 2;
 
-  constructor(message: string, details: ErrorDetails & { readonly exitCode?: 1 | 2 } = {}) {
-    super("STORE", message, details);
+  constructor(
+    message: string,
+    details: ErrorDetails & { readonly exitCode?: 1 | 2; readonly code?: StoreErrorCode } = {},
+  ) {
+    super(details.code ?? "STORE", message, details);
     this.exitCode = details.exitCode ?? 2;
   }
 }
+
+/** A file has its new content and name, but the disk did not confirm that the name lasts: nothing is to be undone. */
+export class UnconfirmedError extends StoreError {}
 
 /** The operating system's code of a failed call (`ENOENT`, `ENOSPC` …), if the error carries one. */
 export function errorCode(error: unknown): string | undefined {

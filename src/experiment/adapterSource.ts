@@ -7,14 +7,14 @@ import { isEvaluation } from "../continual/metrics/runMetrics.ts";
 import type { Evaluation } from "../continual/taskTypes/taskType.ts";
 import { ConfigError, StoreError } from "../core/errors.ts";
 import type { RunEvent } from "../core/record.ts";
-import { OUTSIDE } from "../data/files/conll.ts";
+import { OUTSIDE } from "../data/files/tags.ts";
 import type { LearnTaskOptions } from "../model/continualModel.ts";
 import type { RecordedPrediction } from "../model/evaluator.ts";
 import { configFile } from "../model/settings/settings.ts";
 import { readPeftFolder } from "../peft/checkpoint.ts";
 import { parseEvents } from "../report/record/record.ts";
 import type { Manifest, ManifestHeader } from "../workspace/manifest.ts";
-import { damageHintOf, readStore, verifiedTaskFolder } from "../workspace/workspace.ts";
+import { damageHintOf, readStore, verifiedTaskFolder } from "../workspace/reading.ts";
 import { readPredictions } from "./predictions.ts";
 import type { StreamTask } from "./stream.ts";
 

@@ -4,9 +4,9 @@ import { join } from "node:path";
 import { matrixToCsv } from "../continual/metrics/metrics.ts";
 import { computeFigures, isEvaluation } from "../continual/metrics/runMetrics.ts";
 import type { Evaluation } from "../continual/taskTypes/taskType.ts";
-import { StoreError } from "../core/errors.ts";
+import { errorCode, StoreError } from "../core/errors.ts";
 import type { RunEvent, RunHeader, RunMetrics } from "../core/record.ts";
-import { writeFileAtomic } from "../io/atomic.ts";
+import { appendFlags, writeFileAtomic } from "../io/atomic.ts";
 import type { RecordedPrediction } from "../model/evaluator.ts";
 import { renderHtml } from "../report/html.ts";
 import { parseEvents, readRunRecord } from "../report/record/record.ts";
@@ -54,8 +54,14 @@ export class Recorder implements AsyncDisposable {
    */
   static async open(folder: string, options: RecorderOptions = {}): Promise<Recorder> {
     const path = join(folder, "events.jsonl");
-    const file = await open(path, "a+").catch((cause: unknown) => {
-      throw new StoreError(`${path}: cannot be opened`, { cause });
+    const file = await open(path, appendFlags, 0o666).catch((cause: unknown) => {
+      const link = errorCode(cause) === "ELOOP";
+      throw new StoreError(
+        `${path}: ${link ? "is a link, which is not written through" : "cannot be opened"}`,
+        {
+          cause,
+        },
+      );
     });
     try {
       const bytes = await file.readFile();
@@ -87,7 +93,7 @@ export class Recorder implements AsyncDisposable {
   /** Appends the answers of an evaluation, before the evaluation itself is recorded. */
   async recordPredictions(lines: readonly RecordedPrediction[]): Promise<void> {
     const path = join(this.#folder, predictionsFile);
-    await appendFile(path, encodePredictions(lines)).catch((cause: unknown) => {
+    await appendFile(path, encodePredictions(lines), { flag: appendFlags }).catch((cause: unknown) => {
       throw new StoreError(`${path}: cannot be written`, { cause, exitCode: 1, hint: roomHint });
     });
   }

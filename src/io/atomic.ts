@@ -3,9 +3,15 @@
  * flushed to disk, then renamed. Whatever moment the process or the machine dies at, the target is as before or new.
  */
 import { randomBytes } from "node:crypto";
-import { mkdir, open, rename, rm } from "node:fs/promises";
+import { constants } from "node:fs";
+import { copyFile, link, mkdir, open, readdir, rename, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import { errorCode, messageOf, StoreError } from "../core/errors.ts";
+import { errorCode, messageOf, StoreError, UnconfirmedError } from "../core/errors.ts";
+import { noteOnce } from "../core/notes.ts";
+
+/** Opens a file of ours to append to and to read; a link is refused, since what it points to is somebody else's. */
+export const appendFlags =
+  constants.O_RDWR | constants.O_APPEND | constants.O_CREAT | (constants.O_NOFOLLOW ?? 0);
 
 /** What atomic writing asks of the file system; a test passes one that fails. */
 export interface FileSystem {
@@ -13,6 +19,8 @@ export interface FileSystem {
   writeNew(path: string, content: Uint8Array | string): Promise<void>;
   makeFolder(path: string): Promise<void>;
   rename(from: string, to: string): Promise<void>;
+  /** Gives a file a second name, which must not exist. */
+  link(from: string, to: string): Promise<void>;
   /** Removes a file or a folder with all in it; missing is fine. */
   remove(path: string): Promise<void>;
   /** Flushes a folder's list of names, without which a rename may be lost with the power. */
@@ -25,6 +33,9 @@ export interface WriteOptions {
 
 /** Windows, and some network file systems, cannot flush a folder. */
 const cannotFlush = new Set(["EISDIR", "EPERM", "EINVAL", "ENOTSUP", "EACCES"]);
+
+/** What file systems without hard links answer. */
+const cannotLink = new Set(["EPERM", "ENOTSUP", "ENOSYS", "EMLINK", "EXDEV"]);
 
 export const nodeFileSystem: FileSystem = {
   async writeNew(path, content) {
@@ -40,6 +51,14 @@ export const nodeFileSystem: FileSystem = {
     await mkdir(path, { recursive: true });
   },
   rename,
+  async link(from, to) {
+    try {
+      await link(from, to);
+    } catch (error) {
+      if (!cannotLink.has(errorCode(error) ?? "")) throw error;
+      await copyFile(from, to, constants.COPYFILE_EXCL);
+    }
+  },
   async remove(path) {
     await rm(path, { recursive: true, force: true });
   },
@@ -53,17 +72,24 @@ export const nodeFileSystem: FileSystem = {
       }
     } catch (error) {
       if (!cannotFlush.has(errorCode(error) ?? "")) throw error;
+      // Windows never can; elsewhere it is the file system's, and worth a line.
+      if (process.platform !== "win32")
+        noteOnce(
+          "flush",
+          `${path}: this file system does not flush folders (${errorCode(error)}): what is written just before the power fails may be lost`,
+        );
     }
   },
 };
 
 const reasons: Readonly<Record<string, readonly [reason: string, hint: string]>> = {
-  ENOSPC: ["the disk is full", "Free some space, then go on with --resume."],
-  EDQUOT: ["the disk quota is used up", "Free some space, then go on with --resume."],
+  ENOSPC: ["the disk is full", "Free some space, then try again."],
+  EDQUOT: ["the disk quota is used up", "Free some space, then try again."],
   EROFS: ["the file system is read-only", "Choose another folder."],
   EACCES: ["permission denied", "Choose a folder that you may write to."],
   EPERM: ["permission denied", "Choose a folder that you may write to."],
   ENOENT: ["the folder it lies in is missing", "Make that folder first."],
+  EIO: ["the disk reports an error", "Look after the disk before anything else is written to it."],
 };
 
 /** @param what stands there now, e.g. `the file there before is unchanged` */
@@ -102,6 +128,7 @@ async function writeThrough(
  * Writes or replaces a file atomically; its folder must exist.
  *
  * @throws StoreError (exit 1) if it cannot be written (disk full, no permission): the old file is untouched then.
+ * @throws UnconfirmedError if it is written, but its folder could not be flushed
  */
 export async function writeFileAtomic(
   path: string,
@@ -117,9 +144,35 @@ export async function writeFileAtomic(
   await flushName(fs, path);
 }
 
+/**
+ * Writes a file atomically that must not be there yet.
+ * @returns false where it is there, which stays
+ * @throws StoreError as `writeFileAtomic`
+ */
+export async function writeNewFile(
+  path: string,
+  content: Uint8Array | string,
+  options: WriteOptions = {},
+): Promise<boolean> {
+  const fs = options.fs ?? nodeFileSystem;
+  const temporary = temporaryBeside(path);
+  let made = true;
+  await writeThrough(fs, path, temporary, async () => {
+    await fs.writeNew(temporary, content);
+    await fs.link(temporary, path).catch((error: unknown) => {
+      if (errorCode(error) !== "EEXIST") throw error;
+      made = false;
+    });
+  });
+  // Under its temporary name it harms nothing.
+  await fs.remove(temporary).catch(() => {});
+  if (made) await flushName(fs, path);
+  return made;
+}
+
 /** Where the old folder waits while the new one takes its name. */
 function setAside(path: string): string {
-  return join(dirname(path), `.old-${basename(path)}`);
+  return join(dirname(path), `.accrete-old-${basename(path)}`);
 }
 
 /** Renames where the source exists; says whether it did. */
@@ -138,7 +191,10 @@ async function flushName(fs: FileSystem, path: string): Promise<void> {
   try {
     await fs.flushFolder(dirname(path));
   } catch (cause) {
-    throw new StoreError(`${path}: is written, but the disk did not confirm it`, { cause, exitCode: 1 });
+    throw new UnconfirmedError(`${path}: is written, but the disk did not confirm it`, {
+      cause,
+      exitCode: 1,
+    });
   }
 }
 
@@ -171,18 +227,42 @@ export async function restoreFolder(path: string, options: WriteOptions = {}): P
   }
 }
 
+export interface WriteFolderOptions extends WriteOptions {
+  /** Whether a folder that holds these names may be replaced; default: none, only an empty one. */
+  readonly replaces?: (names: readonly string[]) => boolean;
+}
+
+/** @throws StoreError NAME_TAKEN as `writeFolderAtomic`, before anything is written */
+export async function refuseForeign(
+  path: string,
+  replaces: (names: readonly string[]) => boolean,
+): Promise<void> {
+  const names = await readdir(path).catch((cause: unknown) => {
+    if (errorCode(cause) === "ENOENT") return [];
+    throw new StoreError(`${path}: ${errorCode(cause) === "ENOTDIR" ? "is a file" : "cannot be read"}`, {
+      cause,
+    });
+  });
+  if (names.length === 0 || replaces(names)) return;
+  throw new StoreError(`${path}: exists, and holds what would be lost: ${names.slice(0, 3).join(", ")}`, {
+    code: "NAME_TAKEN",
+    hint: "Choose another folder.",
+  });
+}
+
 /**
- * Writes or replaces a folder atomically, with exactly these files.
+ * Writes a folder atomically, with exactly these files; one that is there is replaced only as `replaces` says.
  *
  * @param files path inside the folder (`/` between parts) → content
- * @throws StoreError (exit 1) as `writeFileAtomic`, and for a path that leads out of the folder.
+ * @throws StoreError (exit 1) as `writeFileAtomic`, and for a path that leads out of the folder; NAME_TAKEN (exit 2)
+ *   where the folder holds something else
  */
 export async function writeFolderAtomic(
   path: string,
   files: ReadonlyMap<string, Uint8Array | string>,
-  options: WriteOptions = {},
+  options: WriteFolderOptions = {},
 ): Promise<void> {
-  const fs = options.fs ?? nodeFileSystem;
+  const { fs = nodeFileSystem, replaces = () => false } = options;
   for (const name of files.keys()) {
     if (name.split("/").some((part) => part === "" || part === "." || part === ".."))
       throw new StoreError(`${path}: ${JSON.stringify(name)} is no path inside the folder`, { exitCode: 1 });
@@ -190,6 +270,9 @@ export async function writeFolderAtomic(
   const temporary = temporaryBeside(path);
   await writeThrough(fs, path, temporary, async () => {
     await restoreFolder(path, { fs });
+  });
+  await refuseForeign(path, replaces);
+  await writeThrough(fs, path, temporary, async () => {
     await fs.makeFolder(temporary);
     const folders = new Set([temporary]);
     for (const [name, content] of files) {

@@ -6,8 +6,19 @@
  */
 import { createHash, randomBytes } from "node:crypto";
 import { createWriteStream, existsSync } from "node:fs";
-import { copyFile, mkdir, readFile, rename, rm, symlink, writeFile } from "node:fs/promises";
-import { dirname, join, relative } from "node:path";
+import {
+  copyFile,
+  mkdir,
+  open,
+  readFile,
+  realpath,
+  rename,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+} from "node:fs/promises";
+import { basename, dirname, join, relative } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import {
@@ -20,6 +31,8 @@ import {
   modelInfo,
 } from "@huggingface/hub";
 import { CheckpointError, errorCode, messageOf } from "../core/errors.ts";
+import { nodeFileSystem } from "./atomic.ts";
+import { readSafetensorsHeader } from "./safetensors.ts";
 import { findWeightFiles } from "./weightFiles.ts";
 
 export interface HubOptions {
@@ -54,6 +67,8 @@ class HubModel {
   readonly revision: string;
   readonly storage: string;
   readonly #options: HubOptions;
+  /** Files of the snapshot that were found cut off or changed. */
+  readonly #damaged = new Set<string>();
 
   constructor(id: string, options: HubOptions) {
     this.id = id;
@@ -78,11 +93,21 @@ class HubModel {
   async state(commit: string): Promise<CacheState> {
     const folder = this.snapshot(commit);
     const has = (name: string, below = folder) => existsSync(join(below, name));
-    const loadable =
-      has("config.json") && has("tokenizer.json") && (await findWeightFiles(folder)) !== undefined;
-    if (!loadable) return "incomplete";
+    const weights = await findWeightFiles(folder);
+    if (!has("config.json") || !has("tokenizer.json") || weights === undefined) return "incomplete";
+    if (!(await this.areWhole(commit, ["config.json", "tokenizer.json", ...weights.names])))
+      return "incomplete";
     const absent = join(this.storage, ".no_exist", commit);
     return optionalFiles.every((name) => has(name) || has(name, absent)) ? "complete" : "usable";
+  }
+
+  /** Whether cached files are as they were fetched; those that are not are fetched again. */
+  async areWhole(commit: string, names: readonly string[]): Promise<boolean> {
+    for (const name of names) {
+      const path = join(this.snapshot(commit), name);
+      if (!(await isWhole(path))) this.#damaged.add(path);
+    }
+    return this.#damaged.size === 0;
   }
 
   get #remote() {
@@ -119,14 +144,16 @@ class HubModel {
 
   async #downloadOne(commit: string, entry: ListFileEntry): Promise<void> {
     const pointer = join(this.snapshot(commit), entry.path);
-    if (existsSync(pointer)) return;
+    const damaged = this.#damaged.has(pointer);
+    if (!damaged && (await sizeOf(pointer)) === entry.size) return;
     const etag = entry.lfs?.oid ?? entry.oid ?? "";
     if (!blobName.test(etag))
       throw new CheckpointError(`${this.id}: the hub names no hash for ${entry.path}`);
     const blob = join(this.storage, "blobs", etag);
     await mkdir(dirname(blob), { recursive: true });
     await mkdir(dirname(pointer), { recursive: true });
-    if (!existsSync(blob)) {
+    // One of another length was cut off, or the disk was full.
+    if (damaged || (await sizeOf(blob)) !== entry.size) {
       this.#options.onDownload?.(entry.path, entry.size);
       // Plain HTTP rather than the hub's chunk protocol: it passes proxies and mirrors.
       const content = await downloadFile({ ...this.#remote, path: entry.path, revision: commit, xet: false });
@@ -170,6 +197,43 @@ function chooseFiles(id: string, files: ReadonlyMap<string, ListFileEntry>): Lis
     .sort((a, b) => a.size - b.size);
 }
 
+/**
+ * Whether a cached file is as it was fetched, as far as that costs little: of small ones the link's target is named by a
+ * hash of its bytes, and the header of weights says how long they are.
+ */
+async function isWhole(path: string): Promise<boolean> {
+  try {
+    if (path.endsWith(".safetensors")) {
+      await readSafetensorsHeader(path);
+      return true;
+    }
+    const oid = basename(await realpath(path));
+    if (!commitHash.test(oid)) return true;
+    const bytes = await readFile(path);
+    // As git names a file.
+    return createHash("sha1").update(`blob ${bytes.length}\0`).update(bytes).digest("hex") === oid;
+  } catch {
+    return false;
+  }
+}
+
+/** Bytes of a file, through links; undefined where there is none. */
+async function sizeOf(path: string): Promise<number | undefined> {
+  return await stat(path).then(
+    ({ size }) => size,
+    () => undefined,
+  );
+}
+
+async function flush(path: string): Promise<void> {
+  const handle = await open(path, "r+");
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
 /** Saves a download under its final name only when it is whole and, where the hub tells a SHA-256, the right bytes. */
 async function saveChecked(
   content: Blob,
@@ -199,7 +263,9 @@ async function saveChecked(
       throw new CheckpointError(`${id}: ${entry.path}: received ${sizeBytes} of ${entry.size} bytes`);
     if (entry.lfs !== undefined && hash.digest("hex") !== entry.lfs.oid)
       throw new CheckpointError(`${id}: ${entry.path}: the bytes received are not those the hub names`);
+    await flush(incomplete);
     await rename(incomplete, path);
+    await nodeFileSystem.flushFolder(dirname(path)).catch(() => {});
   } catch (error) {
     await rm(incomplete, { force: true });
     throw error;
@@ -249,7 +315,9 @@ export function fetchHubModel(id: string, options: HubOptions = {}): Promise<Hub
  */
 export function fetchHubConfig(id: string, options: HubOptions = {}): Promise<HubSnapshot> {
   return fetchSnapshot(id, options, chooseConfig, async (model, commit) =>
-    existsSync(join(model.snapshot(commit), "config.json")) ? "complete" : "incomplete",
+    existsSync(join(model.snapshot(commit), "config.json")) && (await model.areWhole(commit, ["config.json"]))
+      ? "complete"
+      : "incomplete",
   );
 }
 

@@ -1,12 +1,15 @@
-/** One writer a folder: a lock file that names its process and host, and is broken when that process is dead. */
-import { randomBytes } from "node:crypto";
-import { link, open, readFile, rm } from "node:fs/promises";
+/**
+ * One writer a folder: the operating system's lock on a file in it, which ends with the process that holds it, and holds
+ * across containers that share the volume. What stands in the file, process and host, is for messages.
+ */
+import { constants } from "node:fs";
+import { type FileHandle, open, readFile, rm, stat } from "node:fs/promises";
 import { hostname } from "node:os";
-import { basename, dirname, join } from "node:path";
+import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { z } from "zod";
-import { errorCode, StoreError } from "../core/errors.ts";
-import { sha256 } from "./hash.ts";
+import { errorCode, messageOf, StoreError } from "../core/errors.ts";
+import { noteOnce } from "../core/notes.ts";
 
 const ownerSchema = z.object({
   pid: z.number().int().positive(),
@@ -15,6 +18,8 @@ const ownerSchema = z.object({
   startedAt: z.string(),
   /** Boot id and start tick of the process where /proc tells them: a pid comes again, this pair does not. */
   processStart: z.string().optional(),
+  /** The owner also holds the operating system's lock on the file, which ends with the process wherever that runs. */
+  held: z.literal("os").optional(),
 });
 
 export type LockOwner = Readonly<z.infer<typeof ownerSchema>>;
@@ -23,6 +28,8 @@ export interface FolderLock extends AsyncDisposable {
   readonly owner: LockOwner;
   /** The dead owner whose lock was broken, for a line to the user. */
   readonly brokenFrom?: LockOwner;
+  /** Whether the operating system vouches that nobody else holds it. */
+  readonly certain: boolean;
 }
 
 export const lockFile = "lock.json";
@@ -76,85 +83,96 @@ function parseOwner(text: string): LockOwner | undefined {
   }
 }
 
-/** Creates a lock with its content in one step; false where one exists. */
-async function create(path: string, text: string): Promise<boolean> {
-  const unique = `${process.pid}-${randomBytes(4).toString("hex")}`;
-  const temporary = join(dirname(path), `.tmp-lock-${unique}`);
-  const handle = await open(temporary, "wx");
+/** What a writer that died in the middle left of its record, or before it: not somebody else's file. */
+function isTorn(text: string): boolean {
+  const start = '{\n  "pid":';
+  return start.startsWith(text.slice(0, start.length));
+}
+
+type TryLock = (fd: number, offset: number, length: number, options: { readonly shared: boolean }) => boolean;
+
+/** Far behind the record: where locks are mandatory, others read it all the same. */
+const lockedByte = 2 ** 30;
+/** What file systems answer that have no locks. */
+const noLocks = new Set(["ENOLCK", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EINVAL"]);
+
+async function loadTryLock(): Promise<TryLock | undefined> {
   try {
-    await handle.writeFile(text);
-    await handle.sync();
-    // A hard link fails where the name exists, like O_EXCL, but is never seen half-written.
-    await link(temporary, path);
-    return true;
+    return (await import("fs-native-extensions")).tryLock;
+  } catch (cause) {
+    noteOnce("lock", `this platform has no file locks (${messageOf(cause).split("\n")[0]}): ${weaker}`);
+    return undefined;
+  }
+}
+
+const weaker = "that one process alone writes to a folder rests on process ids, which other hosts do not see";
+
+/** @returns whether this handle has the lock now; undefined where there are none */
+async function lockHandle(handle: FileHandle, shared: boolean): Promise<boolean | undefined> {
+  const tryLock = await loadTryLock();
+  try {
+    return tryLock?.(handle.fd, lockedByte, 1, { shared });
   } catch (error) {
-    if (errorCode(error) === "EEXIST") return false;
-    if (["EPERM", "ENOTSUP", "ENOSYS", "EMLINK"].includes(errorCode(error) ?? ""))
-      return createPlainly(path, text);
-    throw error;
+    if (errorCode(error) === "EACCES") return false;
+    if (!noLocks.has(errorCode(error) ?? "")) throw error;
+    noteOnce("lock", `this file system has no locks (${errorCode(error)}): ${weaker}`);
+    return undefined;
+  }
+}
+
+type Attempt =
+  | { readonly handle: FileHandle; readonly locked: boolean; readonly brokenFrom: LockOwner | undefined }
+  | { readonly handle: undefined; readonly text: string; readonly owner: LockOwner | undefined };
+
+const held = (text: string, owner = parseOwner(text)): Attempt => ({ handle: undefined, text, owner });
+
+/** Whether what stands in a file that nobody has locked forbids to take it all the same. */
+async function forbids(text: string, owner: LockOwner | undefined, locked: boolean): Promise<boolean> {
+  if (owner === undefined) return !isTorn(text);
+  // An owner with the system's lock would have it still; one without, an earlier version's, is asked for.
+  return owner.held === "os" && locked ? false : await isAlive(owner);
+}
+
+/** Whether a file still has its name: its last owner may have taken it away between opening and locking. */
+async function hasName(handle: FileHandle, path: string): Promise<boolean> {
+  const [ours, there] = [await handle.stat(), await stat(path).catch(() => undefined)];
+  return there !== undefined && there.ino === ours.ino && there.dev === ours.dev;
+}
+
+// A link is not followed: what it points to is somebody else's.
+const openFlags = constants.O_RDWR | constants.O_CREAT | (constants.O_NOFOLLOW ?? 0);
+
+async function attempt(path: string): Promise<Attempt> {
+  const handle = await open(path, openFlags, 0o666);
+  let kept = false;
+  try {
+    const locked = await lockHandle(handle, false);
+    const text = (await readText(path)) ?? "";
+    if (locked === false) return held(text);
+    // Whoever comes next makes a new file.
+    if (!(await hasName(handle, path))) return held("");
+    const owner = parseOwner(text);
+    if (await forbids(text, owner, locked === true)) return held(text, owner);
+    kept = true;
+    return { handle, locked: locked === true, brokenFrom: owner };
   } finally {
-    await handle.close();
-    await rm(temporary, { force: true });
+    if (!kept) await handle.close();
   }
-}
-
-/** For file systems without hard links. */
-async function createPlainly(path: string, text: string): Promise<boolean> {
-  try {
-    const handle = await open(path, "wx");
-    await handle.writeFile(text);
-    await handle.close();
-    return true;
-  } catch (error) {
-    if (errorCode(error) === "EEXIST") return false;
-    throw error;
-  }
-}
-
-/** Takes a lock away if it still says `text`. Only for its owner, and for who alone may break it. */
-async function removeLock(path: string, text: string): Promise<void> {
-  if ((await readText(path)) === text) await rm(path, { force: true });
-}
-
-/**
- * Takes a dead owner's lock away. Of many that find it at once one alone may: the one that holds a second lock, whose
- * name follows from the first one's and what that says. So nobody takes away what another has put in its place.
- */
-async function breakLock(path: string, held: string, text: string): Promise<void> {
-  const name = sha256(`${basename(path)} ${held}`).slice(0, 16);
-  const breaking = join(dirname(path), `.tmp-lock-${name}`);
-  if ((await take(breaking, text)).state !== "taken") return;
-  await removeLock(path, held);
-  await removeLock(breaking, text);
-}
-
-type Taking =
-  | { readonly state: "taken"; readonly brokenFrom: LockOwner | undefined }
-  | { readonly state: "held"; readonly text: string; readonly owner: LockOwner | undefined }
-  | { readonly state: "contended" };
-
-/** Every round but the last saw a lock vanish or be broken, so a few rounds are many. */
-const ROUNDS = 10;
-
-async function take(path: string, text: string): Promise<Taking> {
-  let brokenFrom: LockOwner | undefined;
-  for (let round = 0; round < ROUNDS; round++) {
-    if (await create(path, text)) return { state: "taken", brokenFrom };
-    const held = await readText(path);
-    if (held === undefined) continue;
-    const owner = parseOwner(held);
-    if (owner === undefined || (await isAlive(owner))) return { state: "held", text: held, owner };
-    await breakLock(path, held, text);
-    brokenFrom = owner;
-    // Where another one is breaking it, it needs a moment.
-    await setTimeout(2 ** round);
-  }
-  return { state: "contended" };
 }
 
 export interface LockOptions {
   /** Whether another folder would do as well, and may be advised; default true. */
   readonly elsewhere?: boolean;
+  /** How long another writer is waited for; default 0: it is not. */
+  readonly waitMs?: number;
+  /** Told once whom this waits for. */
+  readonly onWait?: ((message: string) => void) | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+function nameOf({ pid, hostname: host }: LockOwner): string {
+  const mine = pid === process.pid && host === hostname();
+  return `process ${pid} on ${host}${mine ? " (this very process)" : ""}`;
 }
 
 function inUse(
@@ -164,17 +182,19 @@ function inUse(
   { elsewhere = true }: LockOptions = {},
 ): StoreError {
   const path = join(folder, lockFile);
-  if (owner === undefined)
+  const code = "STORE_BUSY";
+  if (owner === undefined && !isTorn(text))
     return new StoreError(`${path}: cannot be understood: ${JSON.stringify(text.slice(0, 80))}`, {
+      code,
       hint: `If no process is writing to ${folder}, delete ${path}.`,
     });
-  const mine = owner.pid === process.pid && owner.hostname === hostname();
-  const who = `process ${owner.pid} on ${owner.hostname}${mine ? " (this very process)" : ""}`;
-  return new StoreError(`${folder}: is being written by ${who}, since ${owner.startedAt}`, {
-    hint:
-      owner.hostname === hostname()
-        ? `Wait for it${elsewhere ? ", stop it, or choose another folder" : ", or stop it"}.`
-        : `Wait for it${elsewhere ? ", or choose another folder" : ""}. If that process is gone, delete ${path}.`,
+  const who = owner === undefined ? "another process" : `${nameOf(owner)}, since ${owner.startedAt}`;
+  const certain = owner === undefined || owner.held === "os" || owner.hostname === hostname();
+  return new StoreError(`${folder}: is being written by ${who}`, {
+    code,
+    hint: certain
+      ? `Wait for it${elsewhere ? ", stop it, or choose another folder" : ", or stop it"}.`
+      : `Wait for it${elsewhere ? ", or choose another folder" : ""}. If that process is gone, delete ${path}.`,
   });
 }
 
@@ -184,34 +204,91 @@ function inUse(
  * @throws StoreError (exit 2) as `acquireLock`; a dead owner's lock, none, or no folder are fine
  */
 export async function refuseHeld(folder: string): Promise<void> {
-  const held = await readText(join(folder, lockFile));
-  if (held === undefined) return;
-  const holder = parseOwner(held);
-  if (holder === undefined || (await isAlive(holder))) throw inUse(folder, held, holder);
+  const path = join(folder, lockFile);
+  const handle = await open(path, "r").catch((error: unknown) => {
+    if (["ENOENT", "ENOTDIR"].includes(errorCode(error) ?? "")) return undefined;
+    throw new StoreError(`${path}: cannot be opened`, { cause: error, exitCode: 1 });
+  });
+  if (handle === undefined) return;
+  try {
+    const locked = await lockHandle(handle, true);
+    const text = (await readText(path)) ?? "";
+    const owner = parseOwner(text);
+    if (locked === false || (await forbids(text, owner, locked === true))) throw inUse(folder, text, owner);
+  } finally {
+    await handle.close();
+  }
+}
+
+const pollMs = 50;
+/** Whoever only looks holds a lock for an instant, which is no reason to refuse. */
+const leastWaitMs = 3 * pollMs;
+
+async function takeInTime(folder: string, path: string, options: LockOptions) {
+  const { waitMs = 0, onWait, signal } = options;
+  const until = performance.now() + Math.max(waitMs, leastWaitMs);
+  for (let told = waitMs <= leastWaitMs; ; ) {
+    const taken = await attempt(path).catch((cause: unknown) => {
+      const code = errorCode(cause);
+      const readOnly = code === "EROFS" || code === "EACCES" || code === "EPERM";
+      throw new StoreError(`${folder}: cannot be locked${readOnly ? ": it cannot be written to" : ""}`, {
+        cause,
+        exitCode: 1,
+      });
+    });
+    if (taken.handle !== undefined) return taken;
+    if (performance.now() >= until) throw inUse(folder, taken.text, taken.owner, options);
+    if (!told && performance.now() >= until - waitMs + leastWaitMs) {
+      const who = taken.owner === undefined ? "another process" : nameOf(taken.owner);
+      onWait?.(`waiting for ${who}, which is writing to ${folder}`);
+      told = true;
+    }
+    await setTimeout(pollMs, undefined, signal && { signal });
+  }
+}
+
+/** It only serves messages: a full disk is no reason to refuse, since purging a store is what frees it. */
+async function writeRecord(handle: FileHandle, owner: LockOwner): Promise<void> {
+  await handle
+    .truncate(0)
+    .then(() => handle.write(`${JSON.stringify(owner, null, 2)}\n`, 0))
+    .catch(() => {});
+}
+
+/** Where there are no locks: of several that write their record at once, the last one's stays. */
+async function outlastOthers(folder: string, path: string, { pid }: LockOwner): Promise<void> {
+  await setTimeout(2 * pollMs);
+  const text = (await readText(path)) ?? "";
+  const owner = parseOwner(text);
+  if (owner !== undefined && owner.pid !== pid) throw inUse(folder, text, owner);
 }
 
 /**
- * Takes the folder for this process until disposed; the folder must exist. A dead owner's lock is broken.
+ * Takes the folder for this process until disposed; the folder must exist. What a dead owner left is no obstacle.
  *
- * @throws StoreError (exit 2) naming process and host if a live process holds it, or one of another host.
+ * @throws StoreError (exit 2, code STORE_BUSY) naming process and host if a live process still holds it after the wait.
  */
 export async function acquireLock(folder: string, options: LockOptions = {}): Promise<FolderLock> {
   const processStart = await readProcessStart(process.pid);
-  const owner: LockOwner = {
+  const self = {
     pid: process.pid,
     hostname: hostname(),
     startedAt: new Date().toISOString(),
     ...(processStart && { processStart }),
   };
-  const text = `${JSON.stringify(owner, null, 2)}\n`;
   const path = join(folder, lockFile);
-  const taking = await take(path, text).catch((cause: unknown) => {
-    throw new StoreError(`${folder}: cannot be locked`, { cause, exitCode: 1 });
-  });
-  if (taking.state === "held") throw inUse(folder, taking.text, taking.owner, options);
-  if (taking.state === "contended")
-    throw new StoreError(`${folder}: cannot be locked: other processes keep taking and leaving the lock`);
-  const { brokenFrom } = taking;
-  const release = () => removeLock(path, text);
-  return { owner, ...(brokenFrom && { brokenFrom }), [Symbol.asyncDispose]: release };
+  const { handle, locked, brokenFrom } = await takeInTime(folder, path, options);
+  const owner: LockOwner = { ...self, ...(locked && { held: "os" }) };
+  await writeRecord(handle, owner);
+  if (!locked) await outlastOthers(folder, path, owner);
+  // What was done under the lock is done. A file that cannot be removed is nobody's as soon as it is closed.
+  const release = async () => {
+    try {
+      if (await hasName(handle, path)) await rm(path, { force: true });
+    } catch {
+    } finally {
+      await handle.close().catch(() => {});
+    }
+  };
+  return { owner, certain: locked, ...(brokenFrom && { brokenFrom }), [Symbol.asyncDispose]: release };
 }

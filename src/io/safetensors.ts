@@ -115,6 +115,20 @@ export async function readRows(entry: TensorEntry, rows: readonly number[]): Pro
   return decoders[entry.dtype](ownBuffer(bytes), [rows.length, ...rest]);
 }
 
+/** @throws CheckpointError naming the first value that is not a finite number: it would make every answer one */
+export function checkFinite({ data }: HostTensor, where: string): void {
+  if (!(data instanceof Float32Array || data instanceof Float64Array)) return;
+  // A sum is finite where each value is, but for overflow: only then each is looked at.
+  let sum = 0;
+  for (const value of data) sum += value;
+  if (Number.isFinite(sum)) return;
+  const at = data.findIndex((value) => !Number.isFinite(value));
+  if (at >= 0)
+    throw new CheckpointError(`${where}: value ${at} is ${data[at]}, not a finite number`, {
+      hint: "Restore the file from a copy, or make it anew.",
+    });
+}
+
 export interface DecodedSafetensors {
   readonly tensors: ReadonlyMap<string, HostTensor>;
   readonly metadata: ReadonlyMap<string, string>;
@@ -124,14 +138,17 @@ export interface DecodedSafetensors {
  * Decodes a whole file in memory; float16 and bfloat16 are widened to float32.
  *
  * @param path names the file in errors.
- * @throws CheckpointError as `readSafetensorsHeader`.
+ * @throws CheckpointError as `readSafetensorsHeader`, and where a value is no finite number
  */
 export function decodeSafetensors(bytes: Uint8Array, path: string): DecodedSafetensors {
   const length = readHeaderLength(bytes.subarray(0, lengthBytes), bytes.length, path);
   const file = parseHeader(bytes.subarray(lengthBytes, lengthBytes + length), bytes.length, path);
   const tensors = new Map<string, HostTensor>();
-  for (const [name, { dtype, dims, offset, length: size }] of file.tensors)
-    tensors.set(name, decoders[dtype](ownBuffer(bytes.subarray(offset, offset + size)), dims));
+  for (const [name, { dtype, dims, offset, length: size }] of file.tensors) {
+    const tensor = decoders[dtype](ownBuffer(bytes.subarray(offset, offset + size)), dims);
+    checkFinite(tensor, `${path}: ${name}`);
+    tensors.set(name, tensor);
+  }
   return { tensors, metadata: file.metadata };
 }
 

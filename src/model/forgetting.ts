@@ -33,6 +33,7 @@ function unknown(what: "class" | "task", name: string, known: readonly string[])
   return new StoreError(
     `no ${what} called "${name}"${near === undefined ? "" : `; did you mean "${near}"?`}`,
     {
+      code: "NO_SUCH_CLASS",
       hint: `${known.length === 0 ? "It knows nothing." : "accrete ls shows what it knows."} What earlier versions alone still hold goes with accrete forget <store> --purge.`,
     },
   );

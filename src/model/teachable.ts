@@ -10,7 +10,7 @@ import {
   type TaggedText,
 } from "../continual/answers.ts";
 import { retainedOf } from "../continual/statistics/statistics.ts";
-import { readAdapterFor } from "../continual/taskTypes/foreignAdapter.ts";
+import { type AdapterLabels, readAdapterFor } from "../continual/taskTypes/foreignAdapter.ts";
 import type {
   Item,
   LabelledFigures,
@@ -21,10 +21,10 @@ import type {
 import type { FeatureRows, RouterStage } from "../continual/types.ts";
 import { ConfigError, StoreError } from "../core/errors.ts";
 import type { RouterFitting, RunLevel } from "../core/record.ts";
-import type { TaggedSentence } from "../data/files/conll.ts";
+import type { TaggedSentence } from "../data/files/tags.ts";
 import type { Example, LabelledExample } from "../data/files/types.ts";
-import { writeFolderAtomic } from "../io/atomic.ts";
-import { encodePeftFolder } from "../peft/checkpoint.ts";
+import { refuseForeign, writeFolderAtomic } from "../io/atomic.ts";
+import { encodePeftFolder, isSavedAdapter } from "../peft/checkpoint.ts";
 import { comparisonOf } from "./comparing.ts";
 import type {
   Completion,
@@ -35,8 +35,7 @@ import type {
   StateRouter,
 } from "./continualModel.ts";
 import { type ForgetTarget, type Forgotten as ForgottenState, forget } from "./forgetting.ts";
-import { buildDifferences } from "./merging.ts";
-import { learnedTasks } from "./modelParts.ts";
+import { takeIn } from "./merging.ts";
 import { classesOf, type ModelState } from "./state.ts";
 import { encodeTask, hashFiles, slugFor, taskId } from "./taskFiles.ts";
 
@@ -56,11 +55,6 @@ export interface LearnOptions extends ChangeOptions {
 export interface LearnClassOptions extends ChangeOptions {
   /** The task that the class joins; default: the one that has it, else one of the class's own name. */
   readonly task?: string | undefined;
-}
-
-export interface LoadOptions extends ChangeOptions {
-  /** Names of the head's classes in its order, where the folder has none; default: `id2label` of the backbone's config.json. */
-  readonly labels?: readonly string[] | undefined;
 }
 
 export interface Change {
@@ -96,10 +90,14 @@ export type Evaluated = LabelledFigures & { readonly predictions: readonly Predi
 
 /** A text, or what is known of it besides. */
 export type Text = string | Example;
-
 export interface AnswerOptions extends PredictOptions {
   /** Told what a router's fit is at, where one must be fitted before it can answer. */
   readonly onFitting?: ((progress: RouterFitting) => void) | undefined;
+}
+
+export interface EntityOptions extends AnswerOptions {
+  /** Entities of a lower score are left out; default: 0. */
+  readonly minScore?: number | undefined;
 }
 
 export interface ConsolidateOptions {
@@ -208,26 +206,17 @@ export abstract class Teachable implements AsyncDisposable {
    * @throws CheckpointError if it was trained on another backbone, or is built otherwise than this model's
    * @throws StoreError if a task of that name was learned, or its classes cannot be told apart without their data
    */
-  async loadAdapter(name: string, folder: string, options: LoadOptions = {}): Promise<LearnedSummary> {
+  async loadAdapter(
+    name: string,
+    folder: string,
+    options: ChangeOptions & AdapterLabels = {},
+  ): Promise<LearnedSummary> {
     this.checkOpen();
     checkArguments("learner.loadAdapter", { name, folder, options });
-    const { labels } = options;
-    const saved = await readAdapterFor(this.model.loaded, folder, { level: this.level, labels });
+    const given = { level: this.level, labels: options.labels };
+    const saved = await readAdapterFor(this.model.loaded, folder, given);
     return await this.learnWith(
-      async function* (this: Teachable, state: ModelState): AsyncGenerator<LearnEvent, Learned> {
-        if (state.tasks.some((task) => task.name === name))
-          throw new StoreError(`a task called "${name}" was learned already`, {
-            hint: "Give it another name.",
-          });
-        const different = buildDifferences(this.model, saved, learnedTasks(state));
-        if (different !== "")
-          throw new StoreError(`${folder}: is built otherwise than this model's adapters: ${different}`, {
-            hint: "Create the model with the adapter's method, head, feature and prompt.",
-          });
-        const learned = this.model.restore(name, saved, folder);
-        const task = { name, labels: learned.labels, saved, learned };
-        return { state: { tasks: [...state.tasks, task] }, task, truncatedTexts: 0, stoppedEarly: false };
-      }.bind(this),
+      (state) => takeIn(this.model, state, { name, saved, folder }),
       `took in the adapter of task ${name}`,
       options,
     );
@@ -291,21 +280,22 @@ export abstract class Teachable implements AsyncDisposable {
   }
 
   /**
-   * Finds entities of every type learned, or with `task` of that task's own. Texts are split at white space; `words` of an
-   * example are taken as they are.
+   * Finds entities of every type learned, or with `task` of that task's own. Texts are cut into words by the rules of
+   * Unicode, punctuation apart; `words` of an example are taken as they are.
    * @throws StoreError where texts get labels, or nothing was learned yet
    */
-  async findEntities(texts: readonly Text[], options: AnswerOptions = {}): Promise<TaggedText[]> {
+  async findEntities(texts: readonly Text[], options: EntityOptions = {}): Promise<TaggedText[]> {
     this.checkOpen();
     checkArguments("findEntities", { texts, options });
     this.requireWords(true, "findEntities", "predict");
+    const { minScore = 0, ...asked } = options;
     if (options.coverage !== undefined)
       throw new ConfigError("coverage: words get tags, for which there are no sets");
-    const answers = await this.answers(texts.map(toItem), options);
+    const answers = await this.answers(texts.map(toItem), asked);
     return answers.flatMap((answer) => {
       if (!isTagged(answer)) return [];
       const { tags: _, ...tagged } = answer;
-      return tagged;
+      return { ...tagged, entities: tagged.entities.filter(({ score }) => score >= minScore) };
     });
   }
 
@@ -384,28 +374,35 @@ export abstract class Teachable implements AsyncDisposable {
     return { ...type.measure(items, answers), predictions };
   }
 
-  /** Writes a task's adapter, and its head where it has one, as a peft folder, whole or not at all. */
+  /**
+   * Writes a task's adapter, and its head where it has one, as a peft folder, whole or not at all.
+   * @param folder may hold an adapter that was saved before, which is replaced
+   * @throws StoreError NAME_TAKEN where it holds anything else
+   */
   async saveAdapter(task: string, folder: string): Promise<void> {
     this.checkOpen();
     checkArguments("saveAdapter", { task, folder });
     const { saved } = findTask(this.state.tasks, task);
     if (saved === undefined)
       throw new StoreError(`task "${task}" has statistics alone, and no adapter to save`);
-    await writeFolderAtomic(folder, encodePeftFolder(saved));
+    await writeFolderAtomic(folder, encodePeftFolder(saved), { replaces: isSavedAdapter });
   }
 
-  /** Writes every task's adapter to `<folder>/<slug>/`. @returns the folders, in the order of learning */
+  /**
+   * Writes every task's adapter to `<folder>/<slug>/`, as {@link saveAdapter}.
+   * @returns the folders, in the order of learning
+   */
   async save(folder: string): Promise<readonly string[]> {
     this.checkOpen();
     checkArguments("save", { folder });
-    const slugs = new Set<string>();
-    for (const { name, saved } of this.state.tasks) {
-      if (saved === undefined) continue;
-      const slug = slugFor(name, slugs);
-      slugs.add(slug);
-      await this.saveAdapter(name, join(folder, slug));
-    }
-    return [...slugs].map((slug) => join(folder, slug));
+    const places = new Map<string, string>();
+    for (const { name, saved } of this.state.tasks)
+      if (saved !== undefined) places.set(name, slugFor(name, new Set(places.values())));
+    const at = (slug: string) => join(folder, slug);
+    // All are asked for before the first is written.
+    for (const slug of places.values()) await refuseForeign(at(slug), isSavedAdapter);
+    for (const [name, slug] of places) await this.saveAdapter(name, at(slug));
+    return [...places.values()].map(at);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -7,7 +7,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { CheckpointError, errorCode } from "../core/errors.ts";
 import { type HostTensor, isFloat32 } from "../core/tensor.ts";
-import { decodeSafetensors, encodeSafetensors } from "../io/safetensors.ts";
+import { checkFinite, decodeSafetensors, encodeSafetensors } from "../io/safetensors.ts";
 import { architectures, families } from "../nn/families.ts";
 import { readsPooler } from "../nn/features.ts";
 import type { AdapterHost } from "./adapterMethod.ts";
@@ -82,6 +82,8 @@ export function encodePeftFolder(saved: SavedAdapter): Map<string, Uint8Array> {
   const where = `adapter for ${saved.baseModel}`;
   checkAdapter(adapter, where);
   checkLabels(saved.labels, head, where);
+  for (const [name, tensor] of [...adapter.tensors, ...(head?.tensors ?? [])])
+    checkFinite(tensor, `${where}: ${name}`);
   const wrapped = wrappedModel(saved, where);
   const { config, tensors } = encodeAdapter(saved, adapter, wrapped);
   const files = new Map<string, Uint8Array>();
@@ -96,7 +98,7 @@ export function encodePeftFolder(saved: SavedAdapter): Map<string, Uint8Array> {
   const utf8 = new TextEncoder();
   files.set(configFile, utf8.encode(config));
   files.set(weightsFile, encodeSafetensors(tensors, pytorch));
-  files.set(metadataFile, utf8.encode(encodeMetadata(saved)));
+  files.set(metadataFile, utf8.encode(encodeMetadata(saved, where)));
   return files;
 }
 
@@ -154,6 +156,14 @@ async function readMetadata(dir: string): Promise<Metadata | undefined> {
   const path = join(dir, metadataFile);
   const bytes = await readOptional(path);
   return bytes === undefined ? undefined : parseMetadata(bytes.toString("utf8"), path);
+}
+
+/** Every file that {@link encodePeftFolder} may give. */
+const savedFiles: ReadonlySet<string> = new Set([configFile, weightsFile, headFile, metadataFile]);
+
+/** Whether a folder with these names is an adapter that Accrete saved, and nothing else. */
+export function isSavedAdapter(names: readonly string[]): boolean {
+  return names.includes(metadataFile) && names.every((name) => savedFiles.has(name));
 }
 
 interface FileTensors {

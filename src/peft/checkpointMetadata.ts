@@ -26,9 +26,8 @@ const metadataSchema = z.object({
 
 export type Metadata = z.infer<typeof metadataSchema>;
 
-/** The file's text. */
-export function encodeMetadata(saved: SavedAdapter): string {
-  const metadata: Metadata = {
+function describeSaved(saved: SavedAdapter): Metadata {
+  return {
     schemaVersion: 1,
     ...(saved.accreteVersion !== undefined && { accreteVersion: saved.accreteVersion }),
     ...(saved.architecture && { architecture: saved.architecture }),
@@ -41,7 +40,13 @@ export function encodeMetadata(saved: SavedAdapter): string {
     backboneHash: saved.backboneHash,
     tokenizerHash: saved.tokenizerHash,
   };
-  return `${JSON.stringify(metadata, null, 2)}\n`;
+}
+
+/** The file's text. @throws CheckpointError where nobody could read it again */
+export function encodeMetadata(saved: SavedAdapter, where: string): string {
+  const parsed = metadataSchema.safeParse(describeSaved(saved));
+  if (parsed.success) return `${JSON.stringify(parsed.data, null, 2)}\n`;
+  throw new CheckpointError(`${where}: cannot be saved: ${z.prettifyError(parsed.error)}`);
 }
 
 /** @throws CheckpointError if it is not what this version writes */
@@ -54,6 +59,12 @@ export function parseMetadata(text: string, path: string): Metadata {
   }
   const parsed = metadataSchema.safeParse(json);
   if (parsed.success) return parsed.data;
+  const version = z.looseObject({ schemaVersion: z.int() }).safeParse(json).data?.schemaVersion ?? 1;
+  if (version > 1)
+    throw new CheckpointError(
+      `${path}: was written by a later version of Accrete: schema ${version}, this one reads up to 1`,
+      { hint: "Update Accrete: npm install accrete-lm@latest." },
+    );
   throw new CheckpointError(
     `${path}: is not what this version of Accrete writes:\n${z.prettifyError(parsed.error)}`,
   );

@@ -2,6 +2,7 @@
 import { ConfigError } from "../core/errors.ts";
 import { nearest } from "../core/nearest.ts";
 import { type Architecture, families } from "../nn/families.ts";
+import { compileFullMatch } from "./patterns.ts";
 
 /** peft's shorthand for every linear layer below the head. */
 const allLinear = "all-linear";
@@ -9,15 +10,6 @@ const allLinear = "all-linear";
 /** What peft adapts in a family where nobody names a layer; ours for a family that peft has no entry for. */
 export function defaultTargetModules(architecture: Architecture): readonly string[] {
   return families[architecture].targets.modules;
-}
-
-/** @throws ConfigError if the pattern is no regular expression that JavaScript and Python share. */
-function compileFullMatch(pattern: string, before = "", what = "target modules"): RegExp {
-  try {
-    return new RegExp(`^${before}(?:${pattern.replaceAll("(?P<", "(?<")})$`);
-  } catch (cause) {
-    throw new ConfigError(`${what}: ${JSON.stringify(pattern)} is no regular expression`, { cause });
-  }
 }
 
 /**
@@ -30,7 +22,7 @@ export function matchPattern(
   site: string,
 ): number | undefined {
   for (const [pattern, value] of Object.entries(patterns ?? {}))
-    if (compileFullMatch(pattern, "(?:.*\\.)?", "rank or alpha pattern").test(site)) return value;
+    if (compileFullMatch(pattern, "(?:.*\\.)?", "rank or alpha pattern")(site)) return value;
   return undefined;
 }
 
@@ -45,8 +37,7 @@ export function targetMatcher(targets: readonly string[] | string): (site: strin
   if (typeof targets !== "string")
     return (site) => targets.some((target) => site === target || site.endsWith(`.${target}`));
   if (targets.toLowerCase() === allLinear) return () => true;
-  const pattern = compileFullMatch(targets);
-  return (site) => pattern.test(site);
+  return compileFullMatch(targets);
 }
 
 function noMatch(targets: readonly string[] | string, sites: readonly string[]): ConfigError {

@@ -1,3 +1,6 @@
+// First: it must stand in the environment before the engine is loaded.
+import "./telemetry.ts";
+
 import * as ort from "onnxruntime-node";
 import { EngineError, messageOf } from "../core/errors.ts";
 import type { DType, HostTensor } from "../core/tensor.ts";

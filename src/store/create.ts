@@ -25,7 +25,8 @@ import {
 } from "../model/settings/settings.ts";
 import { isTemporary, listBegun, listFolder } from "../workspace/listing.ts";
 import { type ManifestHeader, manifestFile } from "../workspace/manifest.ts";
-import { readStore, routerFolder, Workspace } from "../workspace/workspace.ts";
+import { readStore } from "../workspace/reading.ts";
+import { routerFolder, Workspace } from "../workspace/workspace.ts";
 
 /**
  * Lets through what an interrupted beginning left: settings of a store, without a first version.

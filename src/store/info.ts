@@ -7,7 +7,7 @@ import { decodeContributions } from "../continual/statistics/contributionFile.ts
 import { type Contribution, compareCodeUnits, retainedOf } from "../continual/statistics/statistics.ts";
 import { type RouterStage, routerStages } from "../continual/types.ts";
 import type { RunLevel } from "../core/record.ts";
-import { typeOf } from "../data/files/conll.ts";
+import { typeOf } from "../data/files/tags.ts";
 import { readModelSettings } from "../model/settings/settings.ts";
 import { statisticsFile } from "../model/taskFiles.ts";
 import type { ManifestTask } from "../workspace/manifest.ts";
@@ -16,9 +16,9 @@ import {
   keptVersions,
   readStore,
   readVersion,
-  routerPlace,
   verifiedTaskFolder,
-} from "../workspace/workspace.ts";
+} from "../workspace/reading.ts";
+import { routerPlace } from "../workspace/workspace.ts";
 
 /** A task as a store lists it. */
 export interface StoreTaskInfo {
@@ -122,7 +122,10 @@ async function history(folder: string, present: number): Promise<StoreVersionInf
   const earlier = (await keptVersions(folder)).filter((version) => version !== present);
   const versions: StoreVersionInfo[] = [];
   for (const version of [...earlier, present].reverse()) {
-    const { change, time } = (await readVersion(folder, version)).store;
+    const { change, time } = await readVersion(folder, version).then(
+      ({ store }) => store,
+      () => ({ change: "cannot be read: see accrete check", time: "" }),
+    );
     versions.push({ version, change, ...(time !== "" && { time }) });
   }
   return versions;

@@ -6,16 +6,11 @@ import { CheckpointError } from "../core/errors.ts";
 import type { ContinualModel, StateRouter } from "../model/continualModel.ts";
 import { openModel } from "../model/openModel.ts";
 import { loadBackbone } from "../model/settings/backbone.ts";
-import { readModelSettings, withDefaultRouter } from "../model/settings/settings.ts";
+import { withDefaultRouter } from "../model/settings/settings.ts";
 import type { ModelState } from "../model/state.ts";
 import type { ChangeEvent } from "../model/teachable.ts";
-import {
-  type RouterFiles,
-  readPresent,
-  readStore,
-  routerReader,
-  type StoreManifest,
-} from "../workspace/workspace.ts";
+import { readPresent, readSettings, readStore, type StoreManifest } from "../workspace/reading.ts";
+import { type RouterFiles, routerReader } from "../workspace/workspace.ts";
 
 export interface StoreOptions {
   /** Begins a store with these settings where the folder has none. */
@@ -24,6 +19,8 @@ export interface StoreOptions {
   readonly overrides?: readonly Override[] | undefined;
   /** Where the backbone lies now; its hash must be the one that the store names. */
   readonly backbone?: string | undefined;
+  /** Seconds that a change waits for another process to end its own; default 10. */
+  readonly waitSeconds?: number | undefined;
   /**
    * Whether the consolidated router is fitted in a worker thread once nothing has changed for two seconds; default true.
    * Without it `consolidate` fits one.
@@ -106,8 +103,9 @@ export async function filesOf(
 }
 
 export async function openFolder(path: string, options: StoreOptions): Promise<Opened> {
-  const loaded = await loadNamedBackbone(await readStore(path), options);
-  const settings = withDefaultRouter(await readModelSettings(path));
+  const begun = await readStore(path);
+  const settings = withDefaultRouter(await readSettings(path, begun));
+  const loaded = await loadNamedBackbone(begun, options);
   const model = await openModel(settings, loaded, { trunks: "memory" });
   try {
     return { model, ...(await readAnswering(path, model)) };

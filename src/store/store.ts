@@ -2,7 +2,6 @@
 import { existsSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
 import { checkArguments } from "../config/arguments.ts";
-import { TrunkCache } from "../continual/passes/trunkCache.ts";
 import type { RouterStage } from "../continual/types.ts";
 import { StoreError } from "../core/errors.ts";
 import type { RouterFitting } from "../core/record.ts";
@@ -10,7 +9,7 @@ import type { ContinualModel, StateRouter } from "../model/continualModel.ts";
 import type { ForgetTarget } from "../model/forgetting.ts";
 import { merge } from "../model/merging.ts";
 import { openModel } from "../model/openModel.ts";
-import { readModelSettings, withDefaultRouter } from "../model/settings/settings.ts";
+import { withDefaultRouter } from "../model/settings/settings.ts";
 import type { ModelState } from "../model/state.ts";
 import {
   type AnswerOptions,
@@ -23,15 +22,16 @@ import {
   Teachable,
 } from "../model/teachable.ts";
 import { manifestFile } from "../workspace/manifest.ts";
+import { inTurn } from "../workspace/queue.ts";
 import {
+  asStore,
   keptVersions,
-  type RouterFiles,
+  readSettings,
   readState,
   readStore,
-  routerReader,
   type StoreManifest,
-  Workspace,
-} from "../workspace/workspace.ts";
+} from "../workspace/reading.ts";
+import { type RouterFiles, routerReader, Workspace } from "../workspace/workspace.ts";
 import { recordOf, requireFinished } from "./adopted.ts";
 import { BackgroundConsolidation, type ConsolidationState } from "./background.ts";
 import { buildBeside, createStore, requireSettings, unionOf } from "./create.ts";
@@ -44,6 +44,14 @@ import {
   readAnswering,
   type StoreOptions,
 } from "./opening.ts";
+import {
+  defaultKeepVersions,
+  lockingOf,
+  type Purged,
+  purgeStore,
+  rollbackWith,
+  type WaitOptions,
+} from "./upkeep.ts";
 
 /** What answers for a store, and what is pending. */
 export interface StoreStatus {
@@ -77,13 +85,6 @@ export interface ForgottenInStore extends Forgotten {
   readonly recordFiles: readonly string[];
 }
 
-/** What is gone for good. */
-export interface Purged extends Pick<ForgottenInStore, "deletedStates" | "recordFiles"> {
-  /** The present version, which is the only one now. */
-  readonly version: number;
-  readonly deletedVersions: readonly number[];
-}
-
 export interface MergeOptions extends ChangeOptions {
   /** What messages call the store that takes the other in; default: its folder. */
   readonly called?: string | undefined;
@@ -96,12 +97,14 @@ export class Store extends Teachable {
   readonly path: string;
   protected state: ModelState;
   private manifest: StoreManifest;
+  private readonly waitSeconds: number | undefined;
   private disposed = false;
   private readonly background: BackgroundConsolidation | undefined;
 
   private constructor(path: string, { model, manifest, state }: Opened, options: StoreOptions) {
     super(model);
     this.path = path;
+    this.waitSeconds = options.waitSeconds;
     this.manifest = manifest;
     this.state = state;
     const { backbone, background = true } = options;
@@ -194,7 +197,8 @@ export class Store extends Teachable {
     const router = await model.fitRouter(state, "consolidated", { signal, onProgress: onFitting });
     const first = model.routerStages(state)[0] === "consolidated";
     const files = await filesOf(router, first, signal);
-    if (files !== undefined && !(await this.keepRouter(files, version)))
+    const { waitSeconds } = this;
+    if (files !== undefined && !(await this.keepRouter(files, version, { waitSeconds, signal })))
       throw new StoreError(`${this.path}: was changed while version ${version} was being consolidated`, {
         hint: "Consolidate again.",
       });
@@ -228,7 +232,7 @@ export class Store extends Teachable {
     return await this.change(async (before) => {
       await requireFinished(where);
       const manifest = await readStore(where);
-      const settings = withDefaultRouter(await readModelSettings(where));
+      const settings = withDefaultRouter(await readSettings(where, manifest));
       const theirs = {
         settings,
         backbone: manifest.backbone,
@@ -248,7 +252,7 @@ export class Store extends Teachable {
   async rollback(version?: number): Promise<Change> {
     this.checkOpen();
     checkArguments("rollback", { version });
-    await rollbackWith(this.path, this.model, version);
+    await rollbackWith(this.path, this.model, version, { waitSeconds: this.waitSeconds });
     this.take(await readAnswering(this.path, this.model));
     return { version: this.version };
   }
@@ -259,18 +263,27 @@ export class Store extends Teachable {
    */
   async purge(): Promise<Purged> {
     this.checkOpen();
-    return await purgeStore(this.path);
+    return await purgeStore(this.path, { waitSeconds: this.waitSeconds });
   }
 
   /** One change, from the newest version to the next one, which is seen from here on. */
-  protected async change<T extends object>(
+  protected change<T extends object>(
+    work: (state: ModelState, note: (message: string) => void) => Promise<Changed<T>>,
+    options: ChangeOptions,
+  ): Promise<T & Change> {
+    return inTurn(this.path, () => this.changeNow(work, options));
+  }
+
+  private async changeNow<T extends object>(
     work: (state: ModelState, note: (message: string) => void) => Promise<Changed<T>>,
     options: ChangeOptions,
   ): Promise<T & Change> {
     const { signal, onEvent } = options;
     const { model } = this;
+    signal?.throwIfAborted();
     await requireFinished(this.path);
-    await using workspace = await Workspace.open(this.path, { elsewhere: false });
+    const { waitSeconds } = this;
+    await using workspace = await Workspace.open(this.path, lockingOf({ waitSeconds, onEvent, signal }));
     const note = (message: string) => onEvent?.({ type: "note", message });
     const { brokenLock } = workspace;
     if (brokenLock !== undefined)
@@ -282,8 +295,11 @@ export class Store extends Teachable {
     const { state, change, result } = await work(this.state, note);
     const router = await filesOf(await this.fitImmediate(state, options), true, signal);
     signal?.throwIfAborted();
-    await workspace.commit(state, change, router);
-    this.take({ manifest: await readStore(this.path), state });
+    const manifest = asStore(await workspace.commit(state, change, router));
+    // What is committed is seen as it is: from here on nothing may fail.
+    this.take({ manifest, state });
+    // What cannot be deleted now is deleted after the next change.
+    await workspace.expire(model.settings.keepVersions ?? defaultKeepVersions).catch(() => {});
     return { ...result, version: this.version };
   }
 
@@ -298,16 +314,18 @@ export class Store extends Teachable {
     const fitted = await model.fitRouter(state, "immediate", { signal, onProgress: onFitting });
     const files = await filesOf(fitted, true, signal);
     // Who may read a store need not be allowed to write there: the next process that opens it fits again.
-    if (files !== undefined) await this.keepRouter(files, version).catch(() => {});
+    if (files !== undefined) await this.keepRouter(files, version, { waitSeconds: 0 }).catch(() => {});
     return fitted;
   }
 
   /** @returns false where the store is at another version by now: what was learned may have been forgotten */
-  private async keepRouter(files: RouterFiles, version: number): Promise<boolean> {
-    await using workspace = await Workspace.open(this.path, { elsewhere: false });
-    if ((workspace.manifest?.store?.version ?? 1) !== version) return false;
-    await workspace.writeRouter(files);
-    return true;
+  private keepRouter(files: RouterFiles, version: number, options: WaitOptions): Promise<boolean> {
+    return inTurn(this.path, async () => {
+      await using workspace = await Workspace.open(this.path, lockingOf(options));
+      if ((workspace.manifest?.store?.version ?? 1) !== version) return false;
+      await workspace.writeRouter(files);
+      return true;
+    });
   }
 
   override async [Symbol.asyncDispose](): Promise<void> {
@@ -315,52 +333,6 @@ export class Store extends Teachable {
     await this.background?.[Symbol.asyncDispose]();
     await super[Symbol.asyncDispose]();
   }
-}
-
-async function rollbackWith(path: string, model: ContinualModel, version?: number): Promise<void> {
-  await using workspace = await Workspace.open(path, { elsewhere: false });
-  await workspace.rollback(version, async (manifest) => {
-    const state = await readState(path, manifest, model);
-    return await filesOf(await model.fitRouter(state, "immediate"), true);
-  });
-}
-
-/**
- * Makes a next version that holds what an earlier one held. The present one need not be whole.
- * @param version default: the one before
- * @throws StoreError where there is no store, or no such version is kept
- */
-export async function rollbackStore(
-  folder: string,
-  version?: number,
-  options: OpenRunOptions = {},
-): Promise<StoreManifest> {
-  const path = resolve(folder);
-  const loaded = await loadNamedBackbone(await readStore(path), options);
-  const settings = withDefaultRouter(await readModelSettings(path));
-  await using model = await openModel(settings, loaded, { trunks: "memory" });
-  await rollbackWith(path, model, version);
-  return await readStore(path);
-}
-
-/**
- * Deletes the versions before the present one, with every file that only they need, and what runs on the same backbone
- * have kept of texts in the system's folder for caches. Makes no version; there is no way back.
- * @throws StoreError where there is no store, or another process is changing it
- */
-export async function purgeStore(folder: string): Promise<Purged> {
-  const path = resolve(folder);
-  await requireFinished(path);
-  const { backbone, store } = await readStore(path);
-  await using workspace = await Workspace.open(path, { elsewhere: false });
-  const deletedVersions = await keptVersions(path);
-  await workspace.purge();
-  return {
-    version: store.version,
-    deletedVersions,
-    deletedStates: await TrunkCache.clear({ backboneHash: backbone.hash }),
-    recordFiles: await recordOf(path),
-  };
 }
 
 /**

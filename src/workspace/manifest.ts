@@ -1,9 +1,9 @@
 /** `manifest.json`: what a run or store folder holds, by id and hash. */
 import { readFile } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { z } from "zod";
 import { formatPath } from "../config/issues.ts";
-import { StoreError } from "../core/errors.ts";
+import { errorCode, StoreError } from "../core/errors.ts";
 import { poolingKinds } from "../nn/features.ts";
 
 const hash = z.string().regex(/^[0-9a-f]{64}$/);
@@ -62,6 +62,8 @@ const headerShape = {
   /** Absent in a store that began empty: what it learns comes bit by bit. */
   dataHash: hash.optional(),
   configHash: hash,
+  /** SHA-256 of the bytes of `config.resolved.yaml`; absent in folders of before it was kept. */
+  settingsFile: hash.optional(),
   seed: z.int().min(0),
   feature: z.strictObject({ pooling: z.enum(poolingKinds), normalize: z.boolean() }).readonly(),
 };
@@ -87,13 +89,12 @@ export type StoreVersion = z.infer<typeof storeSchema>;
 
 export const manifestFile = "manifest.json";
 
-async function readIfThere(path: string): Promise<string | undefined> {
+/** The text of a file; undefined where there is none. @throws StoreError where it cannot be read */
+export async function readIfThere(path: string): Promise<string | undefined> {
   try {
     return await readFile(path, "utf8");
   } catch (cause) {
-    if (cause instanceof Error && "code" in cause && (cause.code === "ENOENT" || cause.code === "ENOTDIR")) {
-      return undefined;
-    }
+    if (["ENOENT", "ENOTDIR"].includes(errorCode(cause) ?? "")) return undefined;
     throw new StoreError(`${path}: cannot be read`, { cause });
   }
 }
@@ -106,19 +107,52 @@ export function readManifest(folder: string): Promise<Manifest | undefined> {
 /** As {@link readManifest}, of a file of any name. */
 export async function readManifestFile(path: string): Promise<Manifest | undefined> {
   const text = await readIfThere(path);
-  if (text === undefined) return undefined;
+  return text === undefined ? undefined : parseManifest(text, path);
+}
+
+const newest = 1;
+const anySchema = z.looseObject({ schemaVersion: z.int() });
+
+/**
+ * @param path names the file in errors
+ * @throws StoreError STORE_DAMAGED where it is no manifest, STORE_NEWER where a later Accrete wrote it
+ */
+export function parseManifest(text: string, path: string): Manifest {
+  const hint = `accrete check ${dirname(path)} says what is whole; accrete repair ${dirname(path)} goes back to it.`;
   let json: unknown;
   try {
     json = JSON.parse(text);
   } catch (cause) {
-    throw new StoreError(`${path}: not valid JSON`, {
-      cause,
-      hint: "Restore the file, or run anew into another folder.",
-    });
+    throw new StoreError(`${path}: not valid JSON`, { code: "STORE_DAMAGED", cause, hint });
   }
+  const versioned = anySchema.safeParse(json).data?.schemaVersion ?? newest;
+  if (versioned > newest)
+    throw new StoreError(
+      `${path}: was written by a later version of Accrete: schema ${versioned}, this one reads up to ${newest}`,
+      { code: "STORE_NEWER", hint: "Update Accrete: npm install accrete-lm@latest." },
+    );
   const parsed = manifestSchema.safeParse(json);
   if (parsed.success) return parsed.data;
-  const issue = parsed.error.issues[0];
-  const where = issue === undefined ? "" : ` at ${formatPath(issue.path) || "its root"}: ${issue.message}`;
-  throw new StoreError(`${path}: not a manifest of this version${where}`);
+  throw new StoreError(`${path}: not a manifest of this version${whereOf(parsed.error)}`, {
+    code: "STORE_DAMAGED",
+    hint,
+  });
+}
+
+function whereOf({ issues: [issue] }: z.ZodError): string {
+  return issue === undefined ? "" : ` at ${formatPath(issue.path) || "its root"}: ${issue.message}`;
+}
+
+/**
+ * A manifest as its file has it, once the schema that reads it has let it through.
+ * @throws StoreError where nobody could read it again: nothing is written then
+ */
+export function encodeManifest(manifest: Manifest, path: string): string {
+  const parsed = manifestSchema.safeParse(manifest);
+  if (!parsed.success)
+    throw new StoreError(`${path}: is not written: nobody could read it again${whereOf(parsed.error)}`, {
+      exitCode: 1,
+    });
+  // In the schema's order: equal manifests give equal text, whoever made them.
+  return `${JSON.stringify(parsed.data, null, 2)}\n`;
 }

@@ -6,162 +6,62 @@
 import { readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import type { RouterStage } from "../continual/types.ts";
-import { CheckpointError, StoreError } from "../core/errors.ts";
-import { type FileSystem, nodeFileSystem, writeFileAtomic, writeFolderAtomic } from "../io/atomic.ts";
-import { sha256 } from "../io/hash.ts";
-import { acquireLock, type FolderLock } from "../io/lock.ts";
-import type { ContinualModel } from "../model/continualModel.ts";
-import { emptyState, type ModelState, type TaskState } from "../model/state.ts";
-import { encodeTask, hashFiles, readTask, recordOf, slugFor, taskId } from "../model/taskFiles.ts";
-import { isTemporary, listFolder } from "./listing.ts";
+import { StoreError, UnconfirmedError } from "../core/errors.ts";
+import { noteOnce } from "../core/notes.ts";
 import {
+  type FileSystem,
+  nodeFileSystem,
+  writeFileAtomic,
+  writeFolderAtomic,
+  writeNewFile,
+} from "../io/atomic.ts";
+import { acquireLock, type FolderLock, type LockOptions } from "../io/lock.ts";
+import type { ModelState, TaskState } from "../model/state.ts";
+import { encodeTask, hashFiles, recordOf, slugFor, taskId } from "../model/taskFiles.ts";
+import { adaptersFolder, isOurs, isTemporary, listFolder, markOf } from "./listing.ts";
+import {
+  encodeManifest,
   type Manifest,
   type ManifestHeader,
   type ManifestTask,
   manifestFile,
+  parseManifest,
+  readIfThere,
   readManifest,
   readManifestFile,
-  type StoreVersion,
 } from "./manifest.ts";
+import {
+  adopted,
+  hashSettings,
+  keptVersions,
+  placed,
+  readVersion,
+  type StoreManifest,
+  verifiedTaskFolder,
+  versionPath,
+  versionsFolder,
+} from "./reading.ts";
 
-const versionsFolder = "versions";
-const adaptersFolder = "adapters";
 /** Holds what was fitted to the present version; nothing in it is needed: whoever finds it empty fits anew. */
 export const routerFolder = "router";
-const versionFile = /^(\d{6,})\.json$/;
 
-/** A manifest that has its place in a store's history. */
-export type StoreManifest = Manifest & { readonly store: StoreVersion };
-
-/** What the folder of an experiment is, seen as a store. */
-const adopted: StoreVersion = { version: 1, change: "learned by an experiment", time: "" };
-
-/** @throws StoreError where the folder is neither store nor run */
-export async function readStore(folder: string): Promise<StoreManifest> {
-  const manifest = await readManifest(folder);
-  if (manifest === undefined)
-    throw new StoreError(`${folder}: no run there, and no store: ${manifestFile} is missing`, {
-      hint: "Give the folder that a configuration calls out, e.g. runs/demo, or begin a store: accrete init <store> --backbone <model>, or accrete learn <store> --backbone <model> ….",
-    });
-  return { ...manifest, store: manifest.store ?? adopted };
-}
-
-function digitsOf(version: number): string {
+function routersOf(version: number): string {
   return String(version).padStart(6, "0");
-}
-
-function versionPath(folder: string, version: number): string {
-  return join(folder, versionsFolder, `${digitsOf(version)}.json`);
 }
 
 /** Where the router of a version lies, in the folder. */
 export function routerPlace(version: number, stage: RouterStage): string {
-  return `${routerFolder}/${digitsOf(version)}/${stage}`;
-}
-
-/** Numbers of the versions before the present one that are kept, oldest first. */
-export async function keptVersions(folder: string): Promise<number[]> {
-  const names = await listFolder(join(folder, versionsFolder));
-  return names.flatMap((name) => Number(versionFile.exec(name)?.[1] ?? [])).sort((a, b) => a - b);
-}
-
-/** @throws StoreError naming the versions there are */
-export async function readVersion(folder: string, version: number): Promise<StoreManifest> {
-  const now = await readStore(folder);
-  if (now.store.version === version) return now;
-  const manifest = await readManifestFile(versionPath(folder, version));
-  if (manifest !== undefined) return { ...manifest, store: manifest.store ?? adopted };
-  const kept = await keptVersions(folder);
-  throw new StoreError(`${folder}: version ${version} is not kept`, {
-    hint: `It is at version ${now.store.version}; kept: ${kept.join(", ") || "none before it"}.`,
-  });
-}
-
-/** What to do where a file that a manifest names is missing or damaged. */
-export function damageHintOf({ store }: Pick<Manifest, "store">): string {
-  return store?.parent === undefined
-    ? "Restore it from a copy, or learn anew in another folder."
-    : `Restore it from a copy, or go back to a version that does without it: accrete rollback, to version ${store.parent}, or further with --to.`;
-}
-
-/**
- * The absolute folder of a task, each of its files checked against the manifest.
- * @throws CheckpointError naming the file that is missing or damaged
- */
-export async function verifiedTaskFolder(root: string, task: ManifestTask, hint: string): Promise<string> {
-  const folder = join(root, task.adapter.folder);
-  for (const [name, expected] of Object.entries(task.adapter.files)) {
-    const path = join(folder, name);
-    const bytes = await readFile(path).catch((cause: unknown) => {
-      throw new CheckpointError(`${path}: the file of task ${task.name} is missing`, { hint, cause });
-    });
-    const found = sha256(bytes);
-    if (found !== expected)
-      throw new CheckpointError(
-        `${path}: the file of task ${task.name} is damaged: SHA-256 ${found}, the manifest says ${expected}`,
-        { hint },
-      );
-  }
-  return folder;
-}
-
-/** Which task of a state lies where: what did not change is not written again. */
-const placed = new WeakMap<TaskState, { readonly root: string; readonly entry: ManifestTask }>();
-
-/** Where a task of a state that was read or committed lies. */
-export function entryOf(task: TaskState): ManifestTask | undefined {
-  return placed.get(task)?.entry;
-}
-
-/**
- * Reads the state that a manifest names.
- * @throws CheckpointError where a file is missing or damaged
- */
-export async function readState(
-  root: string,
-  manifest: Manifest,
-  model: Pick<ContinualModel, "restore" | "loaded">,
-): Promise<ModelState> {
-  const hint = damageHintOf(manifest);
-  const tasks = await Promise.all(
-    manifest.tasks.map(async (entry) => {
-      const folder = await verifiedTaskFolder(root, entry, hint);
-      const task = await readTask(model, entry, Object.keys(entry.adapter.files), folder);
-      placed.set(task, { root, entry });
-      return task;
-    }),
-  );
-  return tasks.length === 0 ? emptyState : { tasks };
-}
-
-/**
- * Reads the present state. A purge may take files away between the manifest and them: then there is a newer manifest.
- */
-export async function readPresent(
-  root: string,
-  model: ContinualModel,
-): Promise<{ readonly manifest: StoreManifest; readonly state: ModelState }> {
-  for (let manifest = await readStore(root); ; ) {
-    try {
-      return { manifest, state: await readState(root, manifest, model) };
-    } catch (error) {
-      const now = await readStore(root);
-      if (!(error instanceof CheckpointError) || now.store.version === manifest.store.version) throw error;
-      manifest = now;
-    }
-  }
-}
-
-export interface WorkspaceOptions {
-  readonly fs?: FileSystem | undefined;
-  /** Whether another folder would do as well, and may be advised to whoever finds this one locked; default true. */
-  readonly elsewhere?: boolean | undefined;
+  return `${routerFolder}/${routersOf(version)}/${stage}`;
 }
 
 /** A router as it is kept: its files by name. */
 export interface RouterFiles {
   readonly stage: RouterStage;
   readonly files: ReadonlyMap<string, Uint8Array>;
+}
+
+export interface WorkspaceOptions extends LockOptions {
+  readonly fs?: FileSystem | undefined;
 }
 
 /** A folder of states that is being written. It holds the folder's lock: dispose of it. */
@@ -172,6 +72,8 @@ export class Workspace implements AsyncDisposable {
   private readonly lock: FolderLock;
   private readonly fs: FileSystem;
   private current: Manifest | undefined;
+  /** The manifest's text as it was read or written last: what another one stands there is another writer's. */
+  private seen: string | undefined;
 
   private constructor(path: string, lock: FolderLock, fs: FileSystem, manifest: Manifest | undefined) {
     this.path = path;
@@ -188,17 +90,20 @@ export class Workspace implements AsyncDisposable {
    */
   static async open(
     folder: string,
-    { fs = nodeFileSystem, elsewhere = true }: WorkspaceOptions = {},
+    { fs = nodeFileSystem, ...locking }: WorkspaceOptions = {},
     check: (manifest: Manifest | undefined) => Promise<void> = async () => {},
   ): Promise<Workspace> {
     const path = resolve(folder);
-    const lock = await acquireLock(path, { elsewhere });
+    const lock = await acquireLock(path, locking);
     try {
-      const manifest = await readManifest(path);
+      const file = join(path, manifestFile);
+      const seen = await readIfThere(file);
+      const manifest = seen === undefined ? undefined : parseManifest(seen, file);
       await check(manifest);
       const opened = new Workspace(path, lock, fs, manifest);
+      opened.seen = seen;
       // Whoever leaves of its own accord tidies up; looking through every version each time would take long.
-      if (lock.brokenFrom !== undefined) await opened.removeLeftovers();
+      if (lock.brokenFrom !== undefined) await opened.removeLeftovers().catch(() => {});
       return opened;
     } catch (error) {
       await lock[Symbol.asyncDispose]();
@@ -219,34 +124,57 @@ export class Workspace implements AsyncDisposable {
   async begin(header: ManifestHeader, change?: string): Promise<void> {
     const store =
       change === undefined ? {} : { store: { version: 1, change, time: new Date().toISOString() } };
-    await this.write({ schemaVersion: 1, ...header, tasks: [], ...store });
+    const settingsFile = await hashSettings(this.path);
+    const settings = settingsFile === undefined ? {} : { settingsFile };
+    await this.write({ schemaVersion: 1, ...header, ...settings, tasks: [], ...store });
   }
 
   /**
-   * Saves a state: what is new in it first, then the manifest that names it, each atomically.
+   * Saves a state: what is new in it first, then the manifest that names it, each atomically. Once the manifest is
+   * replaced the change is made, and nothing that fails then undoes it.
    * @param change what was done, in words: the state is then the next version of a store
    * @param router that it is committed with; absent where nothing routes
+   * @throws StoreError where it cannot be written (nothing changed then), or another process changed the folder meanwhile
    */
   async commit(state: ModelState, change?: string, router?: RouterFiles): Promise<Manifest> {
+    const made = new Map<TaskState, ManifestTask>();
     try {
       const entries: ManifestTask[] = [];
-      for (const task of state.tasks) entries.push(await this.place(task, entries));
-      const held = { ...this.begun, tasks: entries };
-      if (change === undefined) await this.write(held);
-      else await this.next(held, { change, router }, (await this.present()).store.version);
-      return this.begun;
+      for (const task of state.tasks) entries.push(await this.place(task, entries, made));
+      const next = { ...this.begun, tasks: entries };
+      if (change === undefined) await this.write(next);
+      else await this.next(next, { change, router }, (await this.present()).store.version);
     } catch (error) {
       // What cannot be removed now is removed with the next purge; the first error is the one to tell.
-      await this.removeLeftovers().catch(() => {});
+      await this.takeBack([...made.values()]).catch(() => {});
       throw error;
     }
+    for (const [task, entry] of made) placed.set(task, { root: this.path, entry });
+    return this.begun;
+  }
+
+  /** Removes what a change wrote that was not made: the manifest on the disk says whether it was. */
+  private async takeBack(written: readonly ManifestTask[]): Promise<void> {
+    const present = await readManifest(this.path);
+    const named = new Set(present?.tasks.map(({ adapter }) => adapter.folder));
+    for (const { adapter } of written)
+      if (!named.has(adapter.folder) && (await isOurs(this.path, adapter.folder)))
+        await this.fs.remove(join(this.path, adapter.folder));
+    // The version that is still the present one was to be set among the earlier ones.
+    const version = present?.store?.version;
+    if (version !== undefined && this.lock.certain) await this.fs.remove(versionPath(this.path, version));
+    await this.removePastRouters();
   }
 
   private present(): Promise<StoreManifest> {
     return Promise.resolve({ ...this.begun, store: this.begun.store ?? adopted });
   }
 
-  private async place(task: TaskState, before: readonly ManifestTask[]): Promise<ManifestTask> {
+  private async place(
+    task: TaskState,
+    before: readonly ManifestTask[],
+    made: Map<TaskState, ManifestTask>,
+  ): Promise<ManifestTask> {
     const known = placed.get(task);
     if (known?.root === this.path) return known.entry;
     const record = recordOf(task);
@@ -259,7 +187,6 @@ export class Workspace implements AsyncDisposable {
     let name = slug;
     for (let n = 2; there.has(name); n++) name = `${slug}-${n}`;
     await this.fs.makeFolder(adapters);
-    await writeFolderAtomic(join(adapters, name), files, { fs: this.fs });
     const hashes = hashFiles(files);
     const entry: ManifestTask = {
       ...record,
@@ -270,7 +197,10 @@ export class Workspace implements AsyncDisposable {
         files: hashes,
       },
     };
-    placed.set(task, { root: this.path, entry });
+    made.set(task, entry);
+    await writeFolderAtomic(join(adapters, name), new Map([...files, markOf(entry.adapter.folder)]), {
+      fs: this.fs,
+    });
     return entry;
   }
 
@@ -282,18 +212,25 @@ export class Workspace implements AsyncDisposable {
    */
   async rollback(
     version?: number,
-    fitRouter: (manifest: StoreManifest) => Promise<RouterFiles | undefined> = () =>
-      Promise.resolve(undefined),
-  ): Promise<void> {
+    fitRouter: (manifest: StoreManifest) => Promise<RouterFiles | undefined> = async () => undefined,
+  ): Promise<Manifest> {
     const { store } = await this.present();
     const target = version ?? store.parent;
-    if (target === undefined)
+    const kept = target !== undefined && (target === store.version || (await this.keeps(target)));
+    if (target === undefined || (version === undefined && !kept))
       throw new StoreError(`${this.path}: nothing to go back to: this is the first version that is kept`);
     if (target === store.version) throw new StoreError(`${this.path}: is at version ${target} already`);
     const found = await readVersion(this.path, target);
-    const router = await fitRouter(found);
     const { store: earlier, ...held } = found;
+    const hint = `accrete check ${this.path} says which versions are whole.`;
+    for (const task of held.tasks) await verifiedTaskFolder(this.path, task, hint);
+    const router = await fitRouter(found);
     await this.next(held, { change: `back to version ${target}`, router }, earlier.parent);
+    return this.begun;
+  }
+
+  private async keeps(version: number): Promise<boolean> {
+    return (await keptVersions(this.path)).includes(version);
   }
 
   private async next(
@@ -304,23 +241,94 @@ export class Workspace implements AsyncDisposable {
     const before = await this.present();
     const { version } = before.store;
     const time = new Date().toISOString();
-    const store = { version: version + 1, ...(parent !== undefined && { parent }), change, time };
+    // Where an older manifest was put back, later numbers are taken.
+    const newest = Math.max(version, ...(await keptVersions(this.path)));
+    const store = { version: newest + 1, ...(parent !== undefined && { parent }), change, time };
+    const next = { ...held, store };
+    // Asked first: what cannot be written must not make the present version an earlier one.
+    const nextText = encodeManifest(next, join(this.path, manifestFile));
+    await this.refuseChanged();
     if (router !== undefined) await this.writeFiles(router.files, routerPlace(store.version, router.stage));
     await this.fs.makeFolder(join(this.path, versionsFolder));
-    await this.writeManifest(versionPath(this.path, version), before);
-    await this.write({ ...held, store });
-    // The change is made: what cannot be removed now goes with the next purge.
+    const path = versionPath(this.path, version);
+    // A store's manifest is set among the earlier ones as it is; that of a run gets its place in the history.
+    const text = (this.begun.store && this.seen) ?? encodeManifest(before, path);
+    // Of all who would make a next version of this one, one alone writes this file.
+    if (!(await writeNewFile(path, text, { fs: this.fs }))) await this.checkClaimed(path, text);
+    await this.write(next, nextText);
+    // The change is made: what cannot be removed now goes with the next one.
     await this.removePastRouters().catch(() => {});
   }
 
-  /** Deletes the versions before the present one, and every file that it does not need. */
+  /** A writer that died in the middle left it: then it says the same, and the lock says that nobody is at it. */
+  private async checkClaimed(path: string, text: string): Promise<void> {
+    if (!this.lock.certain) throw this.changedMeanwhile();
+    if ((await readIfThere(path)) === text) return;
+    throw new StoreError(`${path}: is in the way: it is not the version that ${manifestFile} has`, {
+      hint: `accrete repair ${this.path} puts it aside.`,
+    });
+  }
+
+  /** @throws StoreError STORE_BUSY where another writer was here since the manifest was read */
+  private async refuseChanged(): Promise<void> {
+    if ((await readIfThere(join(this.path, manifestFile))) !== this.seen) throw this.changedMeanwhile();
+  }
+
+  private changedMeanwhile(): StoreError {
+    return new StoreError(`${this.path}: another process changed it meanwhile; nothing was written`, {
+      code: "STORE_BUSY",
+      exitCode: 1,
+      hint: "Type the same command again.",
+    });
+  }
+
+  /**
+   * Deletes the versions before the present one, and every file of ours that it does not need. It rests on the present
+   * manifest alone, and needs no room on the disk.
+   */
   async purge(): Promise<void> {
     const { store, ...held } = await this.present();
+    await this.refuseChanged();
+    const earlier = new Set<string>();
+    for (const version of await keptVersions(this.path)) {
+      const path = versionPath(this.path, version);
+      // Folders of versions before marks were written; a version that cannot be read has none to add.
+      const manifest = await readManifestFile(path).catch(() => undefined);
+      for (const { adapter } of manifest?.tasks ?? []) earlier.add(adapter.folder);
+      await this.fs.remove(path);
+    }
+    await this.removeTemporaries();
+    await this.removeUnnamed(new Set(held.tasks.map(({ adapter }) => adapter.folder)), earlier);
     const { parent, ...alone } = store;
-    if (parent !== undefined) await this.write({ ...held, store: alone });
-    for (const version of await keptVersions(this.path))
-      await this.fs.remove(versionPath(this.path, version));
-    await this.removeLeftovers();
+    if (parent === undefined) return;
+    // The number of a version that is gone harms nobody: on a full disk it stays.
+    await this.write({ ...held, store: alone }).catch(() => {});
+  }
+
+  /**
+   * Deletes the oldest of the versions before the present one, with every file of ours that only they need.
+   * @param keep how many versions before the present one stay
+   * @returns those that went
+   */
+  async expire(keep: number): Promise<readonly number[]> {
+    const kept = await keptVersions(this.path);
+    const gone = kept.slice(0, Math.max(0, kept.length - keep));
+    const alone = new Set<string>();
+    for (const version of gone) {
+      const manifest = await readManifestFile(versionPath(this.path, version)).catch(() => undefined);
+      for (const { adapter } of manifest?.tasks ?? []) alone.add(adapter.folder);
+    }
+    for (const { adapter } of this.begun.tasks) alone.delete(adapter.folder);
+    // Most changes add a task, and nothing but the manifest is left behind: no other version has to be read then.
+    for (const version of alone.size === 0 ? [] : kept.slice(gone.length)) {
+      const manifest = await readManifestFile(versionPath(this.path, version)).catch(() => undefined);
+      // It may name any of them.
+      if (manifest === undefined) alone.clear();
+      for (const { adapter } of manifest?.tasks ?? []) alone.delete(adapter.folder);
+    }
+    for (const version of gone) await this.fs.remove(versionPath(this.path, version));
+    for (const folder of alone) await this.fs.remove(join(this.path, folder));
+    return gone;
   }
 
   /** Replaces files at the top of the folder or below it, each atomically. */
@@ -338,35 +346,63 @@ export class Workspace implements AsyncDisposable {
   /** Takes away what was fitted to other versions than the present one. */
   private async removePastRouters(): Promise<void> {
     // Read anew: where a change failed, the manifest on the disk says whether it was made.
-    const present = digitsOf((await readStore(this.path)).store.version);
+    const { store = adopted } = (await readManifest(this.path)) ?? {};
     for (const name of await listFolder(join(this.path, routerFolder)))
-      if (name !== present) await this.fs.remove(join(this.path, routerFolder, name));
+      if (name !== routersOf(store.version)) await this.fs.remove(join(this.path, routerFolder, name));
   }
 
-  /** Removes what an interrupted change left: temporary names, and folders that no version names. */
+  /** Removes what an interrupted change left: temporary names, and folders of ours that no version names. */
   async removeLeftovers(): Promise<void> {
-    // Read anew: where a change failed, the manifest on the disk says whether it was made.
+    await this.removeTemporaries();
     const present = await readManifest(this.path);
     const named = new Set(present?.tasks.map(({ adapter }) => adapter.folder));
-    for (const version of await keptVersions(this.path))
-      for (const { adapter } of (await readVersion(this.path, version)).tasks) named.add(adapter.folder);
-    const inFolder = async (folder: string) =>
-      (await listFolder(join(this.path, folder))).map((name) => (folder === "" ? name : `${folder}/${name}`));
-    const leftovers = [
-      ...[...(await inFolder("")), ...(await inFolder(versionsFolder))].filter(isTemporary),
-      ...(await inFolder(adaptersFolder)).filter((path) => !named.has(path)),
-    ];
-    for (const leftover of leftovers) await this.fs.remove(join(this.path, leftover));
+    for (const version of await keptVersions(this.path)) {
+      const manifest = await readManifestFile(versionPath(this.path, version)).catch(() => undefined);
+      // It may name any of them.
+      if (manifest === undefined) return;
+      for (const { adapter } of manifest.tasks) named.add(adapter.folder);
+    }
+    await this.removeUnnamed(named);
+  }
+
+  private async removeTemporaries(): Promise<void> {
     await this.removePastRouters();
+    for (const folder of ["", versionsFolder, adaptersFolder])
+      for (const name of await listFolder(join(this.path, folder)))
+        if (isTemporary(name)) await this.fs.remove(join(this.path, folder, name));
   }
 
-  private async write(manifest: Manifest): Promise<void> {
-    await this.writeManifest(join(this.path, manifestFile), manifest);
+  /** @param known folders that are ours without saying so */
+  private async removeUnnamed(
+    named: ReadonlySet<string>,
+    known: ReadonlySet<string> = new Set(),
+  ): Promise<void> {
+    for (const name of await listFolder(join(this.path, adaptersFolder))) {
+      const folder = `${adaptersFolder}/${name}`;
+      if (named.has(folder)) continue;
+      if (known.has(folder) || (await isOurs(this.path, folder)))
+        await this.fs.remove(join(this.path, folder));
+    }
+  }
+
+  private async write(
+    manifest: Manifest,
+    text = encodeManifest(manifest, join(this.path, manifestFile)),
+  ): Promise<void> {
+    const path = join(this.path, manifestFile);
+    await this.refuseChanged();
+    try {
+      await writeFileAtomic(path, text, { fs: this.fs });
+    } catch (error) {
+      // From here on everybody reads the new manifest.
+      if (!(error instanceof UnconfirmedError)) throw error;
+      noteOnce(
+        `unconfirmed ${path}`,
+        `${error.message}: the change is made, but may be lost if the power fails`,
+      );
+    }
+    this.seen = text;
     this.current = manifest;
-  }
-
-  private writeManifest(path: string, manifest: Manifest): Promise<void> {
-    return writeFileAtomic(path, `${JSON.stringify(manifest, null, 2)}\n`, { fs: this.fs });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

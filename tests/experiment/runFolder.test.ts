@@ -6,9 +6,12 @@ import type { ResolvedConfig } from "../../src/config/schema.ts";
 import { findTask } from "../../src/continual/answers.ts";
 import { CheckpointError, ConfigError, StoreError } from "../../src/core/errors.ts";
 import { beginRun, openRunFolder } from "../../src/experiment/runFolder.ts";
+import { writeFolderAtomic } from "../../src/io/atomic.ts";
 import { encodePeftFolder } from "../../src/peft/checkpoint.ts";
+import { markOf } from "../../src/workspace/listing.ts";
 import { readManifest } from "../../src/workspace/manifest.ts";
-import { readState, readStore, verifiedTaskFolder, type Workspace } from "../../src/workspace/workspace.ts";
+import { readState, readStore, verifiedTaskFolder } from "../../src/workspace/reading.ts";
+import type { Workspace } from "../../src/workspace/workspace.ts";
 import { deadOwner, temporaryFolder } from "../support/folders.ts";
 import { header as described } from "../support/records.ts";
 import { configAt } from "../support/runs.ts";
@@ -105,15 +108,15 @@ describe("resume", () => {
 
   test("keeps what the manifest names, and removes what an interruption left", async () => {
     const config = await runWithOneTask(await temporaryFolder());
-    await mkdir(join(config.out, "adapters", "music"));
-    await writeFile(join(config.out, "adapters", "music", "adapter_config.json"), "{");
-    await mkdir(join(config.out, "adapters", ".tmp-music-1-abc"));
-    await writeFile(join(config.out, ".tmp-manifest.json-1-abc"), "");
+    await writeFolderAtomic(join(config.out, "adapters", "music"), new Map([markOf("adapters/music")]));
+    await mkdir(join(config.out, "adapters", "my-backup"));
+    await mkdir(join(config.out, "adapters", ".tmp-music-1-0123abcd"));
+    await writeFile(join(config.out, ".tmp-manifest.json-1-0123abcd"), "");
     const { workspace, resumed } = await resume(config);
     await using run = workspace;
     expect(resumed).toBe(true);
     expect(finished(run)).toEqual([travel.name]);
-    expect(await readdir(join(config.out, "adapters"))).toEqual(["travel-more"]);
+    expect(await readdir(join(config.out, "adapters"))).toEqual(["my-backup", "travel-more"]);
     expect((await readdir(config.out)).filter((name) => name.startsWith(".tmp"))).toEqual([]);
     await beginRun(run, config, header);
     const { tasks } = await readState(run.path, run.manifest ?? expect.unreachable(), anyModel);
@@ -161,7 +164,8 @@ describe("resume", () => {
 
   test.each([
     ["{ torn", /not valid JSON/],
-    ['{"schemaVersion": 2}', /not a manifest of this version/],
+    ['{"schemaVersion": 1}', /not a manifest of this version/],
+    ['{"schemaVersion": 2}', /written by a later version of Accrete: schema 2, this one reads up to 1/],
   ])("of a damaged manifest is refused: %s", async (text, message) => {
     const config = await runWithOneTask(await temporaryFolder());
     await writeFile(join(config.out, "manifest.json"), text);

@@ -108,10 +108,25 @@ describe("writeFolderAtomic", () => {
     ["sub/b", "new b"],
   ]);
 
+  const replacing = { replaces: (names: readonly string[]) => names.includes("gone") };
+
+  test("a folder that holds something is not replaced unless the caller knows it", async () => {
+    const path = join(folder, "mine");
+    await mkdir(path);
+    await writeFile(join(path, "notes"), "precious");
+    for (const options of [{}, replacing])
+      await expect(writeFolderAtomic(path, fresh, options)).rejects.toMatchObject({
+        code: "NAME_TAKEN",
+        exitCode: 2,
+        message: expect.stringMatching(/mine: exists, and holds what would be lost: notes/),
+      });
+    expect(await contents(folder)).toEqual({ "mine/notes": "precious" });
+  });
+
   test("replaces a folder by exactly the new files", async () => {
     const path = join(folder, "task-0");
     await writeFolderAtomic(path, old);
-    await writeFolderAtomic(path, fresh);
+    await writeFolderAtomic(path, fresh, replacing);
     expect(await contents(folder)).toEqual({ "task-0/a": "new a", "task-0/sub/b": "new b" });
     expect(await readdir(folder)).toEqual(["task-0"]);
   });
@@ -119,7 +134,7 @@ describe("writeFolderAtomic", () => {
   test.each([0, 1])("a disk that is full after %i files leaves the old folder", async (files) => {
     const path = join(folder, "task-0");
     await writeFolderAtomic(path, old);
-    const failed = writeFolderAtomic(path, fresh, { fs: fullDisk(files) });
+    const failed = writeFolderAtomic(path, fresh, { ...replacing, fs: fullDisk(files) });
     await expect(failed).rejects.toThrow(/task-0: cannot be written: the disk is full/);
     expect(await contents(folder)).toEqual({ "task-0/a": "old a", "task-0/gone": "old" });
     expect(await readdir(folder)).toEqual(["task-0"]);
@@ -128,7 +143,8 @@ describe("writeFolderAtomic", () => {
   test("where the new folder cannot take its name, the old one gets it back", async () => {
     const path = join(folder, "task-0");
     await writeFolderAtomic(path, old);
-    await expect(writeFolderAtomic(path, fresh, { fs: failingRename(/\.tmp-/, "EACCES") })).rejects.toThrow();
+    const fs = failingRename(/\.tmp-/, "EACCES");
+    await expect(writeFolderAtomic(path, fresh, { ...replacing, fs })).rejects.toThrow();
     expect(await contents(folder)).toEqual({ "task-0/a": "old a", "task-0/gone": "old" });
     expect(await readdir(folder)).toEqual(["task-0"]);
   });
@@ -136,7 +152,7 @@ describe("writeFolderAtomic", () => {
   test("killed between the two renames, the old folder is brought back", async () => {
     const path = join(folder, "task-0");
     await writeFolderAtomic(path, old);
-    await rename(path, join(folder, ".old-task-0"));
+    await rename(path, join(folder, ".accrete-old-task-0"));
     await restoreFolder(path);
     expect(await contents(folder)).toEqual({ "task-0/a": "old a", "task-0/gone": "old" });
   });
@@ -144,8 +160,8 @@ describe("writeFolderAtomic", () => {
   test("killed after the second rename, the old folder is removed", async () => {
     const path = join(folder, "task-0");
     await writeFolderAtomic(path, fresh);
-    await mkdir(join(folder, ".old-task-0"));
-    await writeFile(join(folder, ".old-task-0", "a"), "old a");
+    await mkdir(join(folder, ".accrete-old-task-0"));
+    await writeFile(join(folder, ".accrete-old-task-0", "a"), "old a");
     await restoreFolder(path);
     expect(await contents(folder)).toEqual({ "task-0/a": "new a", "task-0/sub/b": "new b" });
   });

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
-import { lstat, readdir, readFile, rm } from "node:fs/promises";
+import { lstat, readdir, readFile, realpath, rm, writeFile } from "node:fs/promises";
 import { createServer, type Server } from "node:http";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
@@ -40,7 +40,11 @@ describe("the hub", () => {
         type: "file",
         path,
         size: Buffer.byteLength(content),
-        oid: createHash("sha1").update(content).digest("hex"),
+        // As git names a file.
+        oid: createHash("sha1")
+          .update(`blob ${Buffer.byteLength(content)}\0`)
+          .update(content)
+          .digest("hex"),
         ...(path.endsWith(".safetensors") && {
           lfs: { oid: hex(content), size: Buffer.byteLength(content) },
         }),
@@ -140,6 +144,22 @@ describe("the hub", () => {
       expect((await open()).weights.size).toBe(1);
     },
   );
+
+  test.each([
+    ["model.safetensors", (bytes: Buffer) => bytes.subarray(0, -3)],
+    ["config.json", (bytes: Buffer) => bytes.subarray(0, 20)],
+    ["tokenizer.json", (bytes: Buffer) => bytes.with(bytes.length - 2, 0x20)],
+  ])("a %s in the cache that was cut off or changed is fetched again", async (name, damage) => {
+    const { path, hash } = await openModelFolder("org/tiny");
+    const whole = await readFile(join(path, name));
+    await writeFile(await realpath(join(path, name)), damage(whole));
+    requests = [];
+    expect((await openModelFolder("org/tiny")).hash).toBe(hash);
+    expect(await readFile(join(path, name))).toEqual(whole);
+    expect(requests.filter((each) => each.includes("/resolve/")).every((each) => each.endsWith(name))).toBe(
+      true,
+    );
+  });
 
   test("bytes that are not those the hub names are refused", async () => {
     tampered = "model.safetensors";

@@ -126,7 +126,7 @@ describe("what is refused", () => {
     const metadata = join(path, "accrete.json");
     const text = await readFile(metadata, "utf8");
     await writeFile(metadata, text.replace('"schemaVersion": 1', '"schemaVersion": 2'));
-    await expect(readPeftFolder(path)).rejects.toThrow(/accrete.json: is not what this version/);
+    await expect(readPeftFolder(path)).rejects.toThrow(/accrete.json: was written by a later version/);
     await writeFile(metadata, text.slice(0, 40));
     await expect(readPeftFolder(path)).rejects.toThrow(/accrete.json: is not JSON/);
     await writeFile(metadata, text.replace(',\n    "c"', ""));

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { ConfigError } from "../../src/core/errors.ts";
-import { defaultTargetModules, matchTargetModules } from "../../src/peft/targets.ts";
+import { defaultTargetModules, matchTargetModules, targetMatcher } from "../../src/peft/targets.ts";
 
 const sites = [
   "encoder.layer.0.attention.self.query",
@@ -60,4 +60,27 @@ describe("matchTargetModules", () => {
 test("default targets are peft's", () => {
   expect(defaultTargetModules("bert")).toEqual(["query", "value"]);
   expect(defaultTargetModules("gpt_neox")).toEqual(["query_key_value"]);
+});
+
+describe("patterns from files", () => {
+  const long = `${"a".repeat(60)}!`;
+
+  test.each(["(a+)+b", "(a|aa)+$b", "(.*a){25}b"])("%j ends in linear time", (pattern) => {
+    const start = performance.now();
+    expect(targetMatcher(pattern)(long)).toBe(false);
+    expect(performance.now() - start).toBeLessThan(2000);
+  });
+
+  test("that look ahead are matched as Python does", () => {
+    const matches = targetMatcher("^(?!.*patch).*(?:query|value)");
+    expect(["a.query", "patch.query", "a.key"].map(matches)).toEqual([true, false, false]);
+  });
+
+  test("that look ahead and take too long are refused", () => {
+    expect(() => targetMatcher("(?=a)(a+)+b")(long)).toThrow(/takes more than 500 ms to match/);
+  });
+
+  test("that are too long are refused", () => {
+    expect(() => targetMatcher("a".repeat(10_001))).toThrow(/has more than 10000 characters/);
+  });
 });

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { describeStore } from "../../src/store/info.ts";
 import { mergeStores, openStore } from "../../src/store/store.ts";
-import { readStore } from "../../src/workspace/workspace.ts";
+import { readStore } from "../../src/workspace/reading.ts";
 import {
   answers,
   questions,

@@ -8,7 +8,7 @@ import { TrunkMemory } from "../../src/continual/passes/trunkCache.ts";
 import { loadStream } from "../../src/data/stream.ts";
 import { runExperiment } from "../../src/experiment/runExperiment.ts";
 import { openStore } from "../../src/store/store.ts";
-import { readStore } from "../../src/workspace/workspace.ts";
+import { readStore } from "../../src/workspace/reading.ts";
 import { temporaryFolder } from "../support/folders.ts";
 import { writeTinyFamily } from "../support/tinyModels.ts";
 import { writeTinyExperiment } from "../support/tinyStreams.ts";

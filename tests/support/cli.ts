@@ -21,6 +21,9 @@ export function listeningTerminal(tty = false): Terminal & { heard(): Heard } {
     err: (text) => {
       err += text;
     },
+    clearErrLine: () => {
+      err += "\r\u001b[K";
+    },
     outIsTty: tty,
     errIsTty: tty,
     color: false,

@@ -7,7 +7,7 @@ import { decodeContributions } from "../../src/continual/statistics/contribution
 import { ClassStatistics } from "../../src/continual/statistics/statistics.ts";
 import { statisticsFile } from "../../src/model/taskFiles.ts";
 import { openStore, type Store } from "../../src/store/store.ts";
-import { readStore } from "../../src/workspace/workspace.ts";
+import { readStore } from "../../src/workspace/reading.ts";
 import { temporaryFolder } from "./folders.ts";
 import { writeTinyModel } from "./tinyModels.ts";
 import { jsonl, texts } from "./tinyStreams.ts";

@@ -3,8 +3,9 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { AccreteError } from "../../src/core/errors.ts";
 import { beginRun, openRunFolder } from "../../src/experiment/runFolder.ts";
-import { type FileSystem, nodeFileSystem } from "../../src/io/atomic.ts";
-import { purgeStore, rollbackStore } from "../../src/store/store.ts";
+import { type FileSystem, nodeFileSystem, writeFolderAtomic } from "../../src/io/atomic.ts";
+import { purgeStore, rollbackStore } from "../../src/store/upkeep.ts";
+import { markOf } from "../../src/workspace/listing.ts";
 import { manifestFile } from "../../src/workspace/manifest.ts";
 import {
   keptVersions,
@@ -12,35 +13,17 @@ import {
   readStore,
   readVersion,
   verifiedTaskFolder,
-  Workspace,
-} from "../../src/workspace/workspace.ts";
+} from "../../src/workspace/reading.ts";
+import { Workspace } from "../../src/workspace/workspace.ts";
 import { deadOwner, temporaryFolder } from "../support/folders.ts";
 import { header } from "../support/records.ts";
 import { configAt } from "../support/runs.ts";
 import { adapterTask, anyModel, statisticsTask } from "../support/states.ts";
-
-async function begun(): Promise<string> {
-  const folder = await temporaryFolder();
-  const { dataHash: _, ...own } = header;
-  await using workspace = await Workspace.open(folder);
-  await workspace.begin({ ...own, configHash: "d".repeat(64), seed: 1 }, "begun");
-  return folder;
-}
-
-/** One change: a task called `name` joins. */
-async function addTask(folder: string, name: string, fs?: FileSystem): Promise<void> {
-  await using workspace = await Workspace.open(folder, { fs, elsewhere: false });
-  const { tasks } = await readState(folder, await readStore(folder), anyModel);
-  await workspace.commit({ tasks: [...tasks, statisticsTask(name)] }, `learned ${name}`);
-}
-
-async function namesIn(folder: string): Promise<readonly string[]> {
-  return (await readStore(folder)).tasks.map(({ name }) => name);
-}
+import { addTask, begunStore, namesIn } from "../support/workspaces.ts";
 
 describe("versions", () => {
   test("every change makes one, the ones before are kept, and each names whole files", async () => {
-    const folder = await begun();
+    const folder = await begunStore();
     for (const name of ["one", "two", "three"]) await addTask(folder, name);
     expect(await keptVersions(folder)).toEqual([1, 2, 3]);
     for (const [version, count] of [
@@ -54,11 +37,16 @@ describe("versions", () => {
       expect(tasks).toHaveLength(count);
       for (const task of tasks) await verifiedTaskFolder(folder, task, "");
     }
-    expect((await readdir(folder)).sort()).toEqual(["adapters", manifestFile, "versions"]);
+    expect((await readdir(folder)).sort()).toEqual([
+      "adapters",
+      "config.resolved.yaml",
+      manifestFile,
+      "versions",
+    ]);
   });
 
   test("a state is read as it was committed, and a task that did not change is not written again", async () => {
-    const folder = await begun();
+    const folder = await begunStore();
     const [one, two] = [adapterTask("one"), statisticsTask("two", ["dd", "cc"])];
     {
       await using workspace = await Workspace.open(folder);
@@ -83,7 +71,7 @@ describe("versions", () => {
   });
 
   test("going back makes a next version that holds what was before, and goes on from there", async () => {
-    const folder = await begun();
+    const folder = await begunStore();
     for (const name of ["one", "two", "three"]) await addTask(folder, name);
     const back = async (version?: number) => {
       await using workspace = await Workspace.open(folder);
@@ -110,7 +98,7 @@ describe("versions", () => {
   });
 
   test("a purge leaves the present version alone, with its files and no others", async () => {
-    const folder = await begun();
+    const folder = await begunStore();
     for (const name of ["one", "two"]) await addTask(folder, name);
     const { tasks } = await readState(folder, await readStore(folder), anyModel);
     await using workspace = await Workspace.open(folder);
@@ -148,7 +136,7 @@ describe("versions", () => {
 
 describe("writers and readers", () => {
   test("a second writer is told who is writing; a reader sees the version before meanwhile", async () => {
-    const folder = await begun();
+    const folder = await begunStore();
     await addTask(folder, "one");
     let looked = 0;
     const look = async (path: string) => {
@@ -172,18 +160,23 @@ describe("writers and readers", () => {
   });
 
   test("what a dead writer left is tidied up by the next", async () => {
-    const folder = await begun();
+    const folder = await begunStore();
     await addTask(folder, "one");
     await writeFile(join(folder, "lock.json"), JSON.stringify(deadOwner()));
-    await writeFile(join(folder, ".tmp-manifest.json-1-ab"), "{");
-    await nodeFileSystem.makeFolder(join(folder, "adapters", "half"));
+    await writeFile(join(folder, ".tmp-manifest.json-1-0123abcd"), "{");
+    await writeFolderAtomic(join(folder, "adapters", "half"), new Map([markOf("adapters/half")]));
     await addTask(folder, "two");
     expect((await readdir(join(folder, "adapters"))).sort()).toEqual(["one", "two"]);
-    expect((await readdir(folder)).sort()).toEqual(["adapters", manifestFile, "versions"]);
+    expect((await readdir(folder)).sort()).toEqual([
+      "adapters",
+      "config.resolved.yaml",
+      manifestFile,
+      "versions",
+    ]);
   });
 
   test("a change that cannot be written takes its files away again", async () => {
-    const folder = await begun();
+    const folder = await begunStore();
     await addTask(folder, "one");
     const full = new AccreteError("FULL", "no room");
     const changing = addTask(folder, "two", {
@@ -194,7 +187,12 @@ describe("writers and readers", () => {
     await expect(changing).rejects.toThrow("no room");
     expect(await namesIn(folder)).toEqual(["one"]);
     expect(await readdir(join(folder, "adapters"))).toEqual(["one"]);
-    expect((await readdir(folder)).sort()).toEqual(["adapters", manifestFile, "versions"]);
+    expect((await readdir(folder)).sort()).toEqual([
+      "adapters",
+      "config.resolved.yaml",
+      manifestFile,
+      "versions",
+    ]);
   });
 
   test("a folder without a store is refused, with the way to begin one", async () => {
@@ -224,6 +222,7 @@ function dyingAt(step: number, when: "before" | "after"): FileSystem {
     writeNew: guard(nodeFileSystem.writeNew),
     makeFolder: guard(nodeFileSystem.makeFolder),
     rename: guard(nodeFileSystem.rename),
+    link: guard(nodeFileSystem.link),
     remove: guard(nodeFileSystem.remove),
     flushFolder: guard(nodeFileSystem.flushFolder),
   };
@@ -250,7 +249,7 @@ describe("a crash at any step", () => {
     async (when) => {
       let reached = 0;
       for (let step = 1; ; step++) {
-        const folder = await begun();
+        const folder = await begunStore();
         await addTask(folder, "one");
         const died = await addTask(folder, "two", dyingAt(step, when)).then(
           () => false,
@@ -263,7 +262,7 @@ describe("a crash at any step", () => {
           break;
         }
       }
-      expect(reached).toBeGreaterThan(1);
+      expect(reached).toBeGreaterThan(0);
     },
   );
 });

@@ -31,7 +31,7 @@ export async function printReport(folder: string, flags: ReportFlags, terminal: 
   }
   if (flags.html !== true) {
     const tables = renderTables(record, { color: terminal.color, width: terminal.width });
-    terminal.out(tables.endsWith("\n") ? tables : `${tables}\n`);
+    terminal.out(tables.endsWith("\n") ? tables : `${tables}\n`, true);
   }
   if (existsSync(page)) terminal.out(`Report: ${shortPath(page)}\n`);
 }

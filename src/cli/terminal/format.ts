@@ -1,4 +1,5 @@
 import type { EventOf, RouterFitting } from "../../core/record.ts";
+import { escapeLine } from "./controls.ts";
 
 /** `48 s`, `3 min 05 s`, `2 h 04 min`. */
 export function formatDuration(seconds: number): string {
@@ -33,11 +34,12 @@ export function formatPercent(fraction: number): string {
 /** Rows of two columns, the first padded: `name   value`. */
 export function formatPairs(pairs: readonly (readonly [string, string])[], indent = ""): string {
   const width = Math.max(0, ...pairs.map(([name]) => name.length));
-  return pairs.map(([name, value]) => `${indent}${name.padEnd(width)}  ${value}\n`).join("");
+  return pairs.map(([name, value]) => `${indent}${name.padEnd(width)}  ${escapeLine(value)}\n`).join("");
 }
 
 /** Columns aligned on their widest cell; the columns named in `right` to the right. */
-export function formatTable(rows: readonly (readonly string[])[], right: readonly number[] = []): string {
+export function formatTable(texts: readonly (readonly string[])[], right: readonly number[] = []): string {
+  const rows = texts.map((row) => row.map(escapeLine));
   const widths: number[] = [];
   for (const row of rows)
     for (const [i, cell] of row.entries()) widths[i] = Math.max(widths[i] ?? 0, cell.length);

@@ -1,4 +1,5 @@
 import type { ResolvedConfig } from "../../config/load.ts";
+import { errorCode, StoreError } from "../../core/errors.ts";
 import { ProgressPrinter } from "./progress.ts";
 import { stoppable } from "./stoppable.ts";
 import type { Terminal } from "./terminal.ts";
@@ -12,6 +13,18 @@ export interface RunToEndOptions {
   readonly resumeCommand: string;
   /** Called with the run folder whenever a task was saved, and once at the end: a resumed run may have missed some. */
   readonly afterTask?: (out: string) => Promise<void>;
+}
+
+/** A run goes on where the disk became full; other commands are typed again. */
+function withResumeHint(error: unknown): unknown {
+  if (!(error instanceof StoreError) || !["ENOSPC", "EDQUOT"].includes(errorCode(error.cause) ?? ""))
+    return error;
+  const { message, cause } = error;
+  return new StoreError(message, {
+    cause,
+    exitCode: 1,
+    hint: "Free some space, then go on with --resume.",
+  });
 }
 
 /** Runs one experiment to its end and tells how it goes. @throws StoppedError where it was interrupted */
@@ -32,6 +45,8 @@ export async function runToEnd(
       }
       await afterTask?.(config.out);
       signal.throwIfAborted();
+    } catch (error) {
+      throw withResumeHint(error);
     } finally {
       progress.clear();
     }

@@ -1,7 +1,12 @@
+import { escapeControls } from "./controls.ts";
+
 /** Where a command writes: data to `out`, chatter and progress to `err`. */
 export interface Terminal {
-  out(text: string): void;
+  /** @param styled whether colours in it are ours, and nobody else's text is in it unescaped */
+  out(text: string, styled?: boolean): void;
   err(text: string): void;
+  /** Takes away what stands on the last line of `err`, where a person sees it. */
+  clearErrLine(): void;
   /** Whether `out` and `err` are seen by a person as they are written. */
   readonly outIsTty: boolean;
   readonly errIsTty: boolean;
@@ -13,8 +18,12 @@ export interface Terminal {
 export function processTerminal(): Terminal {
   const outIsTty = process.stdout.isTTY === true;
   return {
-    out: (text) => void process.stdout.write(text),
-    err: (text) => void process.stderr.write(text),
+    // To a file or another program data goes as it is.
+    out: (text, styled = false) => {
+      process.stdout.write(outIsTty ? escapeControls(text, { styled }) : text);
+    },
+    err: (text) => void process.stderr.write(escapeControls(text)),
+    clearErrLine: () => void process.stderr.write("\r\u001b[K"),
     outIsTty,
     errIsTty: process.stderr.isTTY === true,
     color: outIsTty && !process.env.NO_COLOR && process.env.TERM !== "dumb",

@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { AccreteError } from "../../core/errors.ts";
 import { sha256, sha256Json } from "../../io/hash.ts";
+import { openSealed, sealJson } from "../../io/sealed.ts";
 import type { AdaptedBackbone } from "../passes/adaptedBackbone.ts";
 import { type FitOptions, type FittedRouter, type FitWatch, RouterFitter } from "../routers/fit.ts";
 import type { StageKinds } from "../routers/stages.ts";
@@ -177,7 +178,7 @@ export class StatisticsFits implements AsyncDisposable {
     };
     return new Map([
       [routerFile, bytes],
-      [routingFile, new TextEncoder().encode(`${JSON.stringify(summary, null, 2)}\n`)],
+      [routingFile, sealJson(summary)],
     ]);
   }
 
@@ -202,7 +203,7 @@ export class StatisticsFits implements AsyncDisposable {
   async open(tasks: readonly RoutedTask[], stage: RouterStage, read: ReadFile) {
     const [json, bytes] = [await read(routingFile), await read(routerFile)];
     if (json === undefined || bytes === undefined) return undefined;
-    const parsed = summarySchema.safeParse(parseJson(json));
+    const parsed = summarySchema.safeParse(openSealed(json));
     if (!parsed.success) return undefined;
     const statistics = this.statistics(tasks);
     if (parsed.data.key !== this.keyOf(statistics, stage) || parsed.data.router !== sha256(bytes))
@@ -213,13 +214,5 @@ export class StatisticsFits implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     for (const { router } of this.latest.values()) await router.catch(() => undefined);
     await this.fitter[Symbol.asyncDispose]();
-  }
-}
-
-function parseJson(bytes: Uint8Array): unknown {
-  try {
-    return JSON.parse(new TextDecoder().decode(bytes));
-  } catch {
-    return undefined;
   }
 }

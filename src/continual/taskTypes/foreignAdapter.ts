@@ -1,7 +1,7 @@
 /** What a backbone tells of an adapter that was made elsewhere. */
 import { z } from "zod";
 import { float32, type HostTensor } from "../../core/tensor.ts";
-import { OUTSIDE } from "../../data/files/conll.ts";
+import { OUTSIDE } from "../../data/files/tags.ts";
 import { type AdapterBackbone, type ReadPeftOptions, readPeftFolder } from "../../peft/checkpoint.ts";
 import type { SavedAdapter } from "../../peft/types.ts";
 import type { LoadedBackbone } from "../types.ts";
@@ -38,6 +38,12 @@ function outsideFirst(saved: SavedAdapter): SavedAdapter {
     labels: order.map((slot) => labels[slot] ?? ""),
     head: { ...head, tensors: new Map([...head.tensors].map(perClass)) },
   };
+}
+
+/** What a caller says of an adapter that does not say it. */
+export interface AdapterLabels {
+  /** Names of the head's classes in its order; default: `id2label` of the backbone's config.json. */
+  readonly labels?: readonly string[] | undefined;
 }
 
 /** What {@link readPeftFolder} asks of the backbone. */

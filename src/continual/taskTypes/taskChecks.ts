@@ -1,6 +1,6 @@
 /** What every task type asks of a new task. */
 import { DataError, StoreError } from "../../core/errors.ts";
-import type { TaggedSentence } from "../../data/files/conll.ts";
+import type { TaggedSentence } from "../../data/files/tags.ts";
 import type { LabelledExample } from "../../data/files/types.ts";
 import type { Item, NewTask } from "./taskType.ts";
 
@@ -17,6 +17,7 @@ export function checkNewTask({ name, train }: NewTask, known: readonly { readonl
   if (name.trim() === "") throw new DataError("a task needs a name");
   if (known.some((task) => task.name === name))
     throw new StoreError(`a task called "${name}" was learned already`, {
+      code: "NAME_TAKEN",
       hint: "Give the new task another name, or forget the old one first.",
     });
   if (train.length === 0) throw new DataError(`task "${name}": has no training examples`);

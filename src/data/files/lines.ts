@@ -1,6 +1,8 @@
 import { constants } from "node:buffer";
 import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
+import { pipeline } from "node:stream";
+import { createGunzip } from "node:zlib";
 import { z } from "zod";
 import { DataError, errorCode, messageOf } from "../../core/errors.ts";
 import { readLargeJson } from "./largeJson.ts";
@@ -42,17 +44,31 @@ function decode(where: string, number: number, bytes: Uint8Array): string {
   }
 }
 
-/** Reads a text file line by line, holding one line at a time. @throws DataError as `linesOf` */
-export function readLines(path: string): AsyncGenerator<Line> {
-  return linesOf(createReadStream(path), path);
+/** A longer line is no example, and would take its multiple in memory. */
+export const longestLineBytes = 16 * 2 ** 20;
+
+/**
+ * Reads a text file line by line, holding one line at a time; one whose name ends in `.gz` is unpacked.
+ * @throws DataError as `linesOf`
+ */
+export function readLines(path: string, maxBytes = longestLineBytes): AsyncGenerator<Line> {
+  const file = createReadStream(path);
+  // What goes wrong reaches whoever reads the lines.
+  const text = path.toLowerCase().endsWith(".gz") ? pipeline(file, createGunzip(), () => {}) : file;
+  return linesOf(text, path, maxBytes);
 }
 
 /**
  * The lines of a stream of bytes, as they come in.
- * @throws DataError naming the line that is not UTF-8, or why nothing can be read
+ * @throws DataError naming the line that is not UTF-8 or longer than `maxBytes`, or why nothing can be read
  */
-export async function* linesOf(chunks: AsyncIterable<Buffer>, where: string): AsyncGenerator<Line> {
+export async function* linesOf(
+  chunks: AsyncIterable<Buffer>,
+  where: string,
+  maxBytes = longestLineBytes,
+): AsyncGenerator<Line> {
   let number = 0;
+  let openBytes = 0;
   let open: Buffer[] = [];
   try {
     for await (const chunk of chunks) {
@@ -62,9 +78,16 @@ export async function* linesOf(chunks: AsyncIterable<Buffer>, where: string): As
         number++;
         yield { number, text: decode(where, number, Buffer.concat(open)) };
         open = [];
+        openBytes = 0;
         start = end + 1;
       }
-      if (start < chunk.length) open.push(chunk.subarray(start));
+      if (start === chunk.length) continue;
+      open.push(chunk.subarray(start));
+      openBytes += chunk.length - start;
+      if (openBytes > maxBytes)
+        throw new DataError(`${where}, line ${number + 1}: is longer than ${maxBytes} bytes`, {
+          hint: "One example stands on a line; is the file what it should be?",
+        });
     }
   } catch (cause) {
     throw cause instanceof DataError ? cause : unreadable(where, cause);
@@ -85,7 +108,7 @@ export async function readJson(path: string, maxBytes = constants.MAX_STRING_LEN
   // A text has at most as many UTF-16 code units as UTF-8 bytes.
   if (found.size > maxBytes) return await readLargeJson(path, maxBytes);
   const lines: string[] = [];
-  for await (const { text } of readLines(path)) lines.push(text);
+  for await (const { text } of readLines(path, maxBytes)) lines.push(text);
   try {
     const json: unknown = JSON.parse(lines.join("\n"));
     return json;

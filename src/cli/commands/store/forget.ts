@@ -1,5 +1,7 @@
 import type { ForgetTarget } from "../../../model/forgetting.ts";
-import type { ForgottenInStore, Purged } from "../../../store/store.ts";
+import type { ChangeEvent } from "../../../model/teachable.ts";
+import type { ForgottenInStore } from "../../../store/store.ts";
+import type { Purged } from "../../../store/upkeep.ts";
 import { UsageError } from "../../terminal/failure.ts";
 import { stoppable } from "../../terminal/stoppable.ts";
 import type { Terminal } from "../../terminal/terminal.ts";
@@ -8,6 +10,7 @@ export interface ForgetFlags {
   readonly class?: string;
   readonly task?: string;
   readonly purge?: boolean;
+  readonly wait?: number;
   readonly backbone?: string;
   readonly json?: boolean;
 }
@@ -71,9 +74,13 @@ function toLines(forgotten: ForgottenInStore): string {
   return `${lines.join("\n")}\n`;
 }
 
-async function purge(folder: string, { json }: ForgetFlags, terminal: Terminal): Promise<void> {
-  const { purgeStore } = await import("../../../store/store.ts");
-  const purged = await purgeStore(folder);
+const onEventOf = (terminal: Terminal) => (event: ChangeEvent) => {
+  if (event.type === "note") terminal.err(`note: ${event.message}\n`);
+};
+
+async function purge(folder: string, { json, wait }: ForgetFlags, terminal: Terminal): Promise<void> {
+  const { purgeStore } = await import("../../../store/upkeep.ts");
+  const purged = await purgeStore(folder, { waitSeconds: wait, onEvent: onEventOf(terminal) });
   terminal.out(json === true ? `${JSON.stringify(purged)}\n` : purgedLines(purged));
 }
 
@@ -83,8 +90,17 @@ export async function forgetCommand(folder: string, flags: ForgetFlags, terminal
   const { openStore } = await import("../../../store/store.ts");
   const elsewhere = flags.backbone === undefined ? {} : { backbone: flags.backbone };
   await stoppable("forget", async (signal) => {
-    await using store = await openStore(folder, { ...elsewhere, background: false, signal });
-    const forgotten = await store.forget(target, { purge: flags.purge === true, signal });
+    await using store = await openStore(folder, {
+      ...elsewhere,
+      background: false,
+      waitSeconds: flags.wait,
+      signal,
+    });
+    const forgotten = await store.forget(target, {
+      purge: flags.purge === true,
+      onEvent: onEventOf(terminal),
+      signal,
+    });
     terminal.out(flags.json === true ? `${JSON.stringify(forgotten)}\n` : toLines(forgotten));
   });
 }

@@ -27,6 +27,7 @@ export interface LearnFlags {
   /** Fits the router that takes over, too. */
   readonly consolidate?: boolean;
   readonly set?: readonly string[];
+  readonly wait?: number;
   readonly json?: boolean;
   readonly quiet?: boolean;
 }
@@ -105,7 +106,7 @@ function readWish(words: readonly string[], flags: LearnFlags): Wish {
 async function levelOf(folder: string, { create, overrides = [] }: StoreOptions): Promise<RunLevel> {
   const { loadModelSettings, readModelSettings } = await import("../../../model/settings/settings.ts");
   if (create !== undefined) return (await loadModelSettings(create, "the store's settings", overrides)).level;
-  await (await import("../../../workspace/workspace.ts")).readStore(folder);
+  await (await import("../../../workspace/reading.ts")).readStore(folder);
   return (await readModelSettings(folder)).level;
 }
 
@@ -204,7 +205,12 @@ export async function learnCommand(
   try {
     const { openStore } = await import("../../../store/store.ts");
     const teach = await readLesson(wish, flags, await levelOf(folder, opening));
-    await using store = await openStore(folder, { ...opening, background: false, signal });
+    await using store = await openStore(folder, {
+      ...opening,
+      background: false,
+      waitSeconds: flags.wait,
+      signal,
+    });
     const learned = await teach(store, { onEvent, signal });
     progress.clear();
     report(learned, flags, terminal);

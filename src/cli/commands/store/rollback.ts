@@ -3,6 +3,7 @@ import type { Terminal } from "../../terminal/terminal.ts";
 export interface RollbackFlags {
   readonly to?: number;
   readonly backbone?: string;
+  readonly wait?: number;
   readonly json?: boolean;
 }
 
@@ -11,12 +12,14 @@ export async function rollbackCommand(
   flags: RollbackFlags,
   terminal: Terminal,
 ): Promise<void> {
-  const { rollbackStore } = await import("../../../store/store.ts");
-  const { store, tasks } = await rollbackStore(
-    folder,
-    flags.to,
-    flags.backbone === undefined ? {} : { backbone: flags.backbone },
-  );
+  const { rollbackStore } = await import("../../../store/upkeep.ts");
+  const { store, tasks } = await rollbackStore(folder, flags.to, {
+    backbone: flags.backbone,
+    waitSeconds: flags.wait,
+    onEvent: (event) => {
+      if (event.type === "note") terminal.err(`note: ${event.message}\n`);
+    },
+  });
   const { version, change } = store;
   terminal.out(
     flags.json === true

@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { HostTensor } from "../../../core/tensor.ts";
 import type { AdapterKind, AdapterSpecs } from "../../../peft/types.ts";
-import { damageHintOf, readStore, verifiedTaskFolder } from "../../../workspace/workspace.ts";
+import { damageHintOf, readStore, verifiedTaskFolder } from "../../../workspace/reading.ts";
 import { formatBytes, formatCount, formatPairs, formatTable } from "../../terminal/format.ts";
 import type { Terminal } from "../../terminal/terminal.ts";
 

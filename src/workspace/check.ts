@@ -1,0 +1,190 @@
+/** Whether everything that lies in a folder of states is as it was written. */
+import { readFile } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { checkArguments } from "../config/arguments.ts";
+import { messageOf, StoreError } from "../core/errors.ts";
+import { sha256 } from "../io/hash.ts";
+import { decodeSafetensors } from "../io/safetensors.ts";
+import { configFile } from "../model/settings/settings.ts";
+import { adaptersFolder, isOurs, isTemporary, listFolder } from "./listing.ts";
+import {
+  type Manifest,
+  type ManifestTask,
+  manifestFile,
+  readIfThere,
+  readManifest,
+  readManifestFile,
+} from "./manifest.ts";
+import { keptVersions, versionPath, versionsFolder } from "./reading.ts";
+
+export interface Problem {
+  /** Inside the folder. */
+  readonly path: string;
+  readonly problem: string;
+  /** Versions that name it; empty of what belongs to all of them. */
+  readonly versions: readonly number[];
+}
+
+export interface FolderCheck {
+  readonly folder: string;
+  /** The present version, 1 of a run; absent where its manifest cannot be read. */
+  readonly version?: number;
+  readonly files: number;
+  readonly bytes: number;
+  readonly problems: readonly Problem[];
+  /** What an interrupted change left, which the next clean-up removes. */
+  readonly leftovers: readonly string[];
+}
+
+/** Whatever is wrong with one file of a task; undefined where it is whole. */
+export async function problemOf(
+  root: string,
+  { adapter }: ManifestTask,
+  name: string,
+): Promise<{ readonly problem: string | undefined; readonly bytes: number }> {
+  const path = join(root, adapter.folder, name);
+  let bytes: Uint8Array;
+  try {
+    bytes = await readFile(path);
+  } catch (error) {
+    return { problem: `cannot be read: ${messageOf(error)}`, bytes: 0 };
+  }
+  const found = sha256(bytes);
+  const expected = adapter.files[name];
+  if (found !== expected)
+    return { problem: `is damaged: SHA-256 ${found}, the manifest says ${expected}`, bytes: bytes.length };
+  try {
+    if (name.endsWith(".safetensors")) decodeSafetensors(bytes, name);
+  } catch (error) {
+    return { problem: messageOf(error), bytes: bytes.length };
+  }
+  return { problem: undefined, bytes: bytes.length };
+}
+
+/** Lines of JSON that cannot be read; the last one may be torn. */
+async function damagedLines(path: string): Promise<string[]> {
+  const lines = ((await readIfThere(path)) ?? "").split("\n").slice(0, -1);
+  return lines.flatMap((line, i) => {
+    try {
+      JSON.parse(line);
+      return [];
+    } catch {
+      return [`line ${i + 1} is not JSON`];
+    }
+  });
+}
+
+/** @returns undefined where the settings are as they were written, or the manifest is of before they were hashed */
+async function settingsProblem(root: string, { settingsFile }: Manifest): Promise<string | undefined> {
+  const bytes = await readFile(join(root, configFile)).catch(() => undefined);
+  if (bytes === undefined) return "is missing";
+  if (settingsFile === undefined || sha256(bytes) === settingsFile) return undefined;
+  return `was changed since it was written: SHA-256 ${sha256(bytes)}, the manifest says ${settingsFile}`;
+}
+
+class Checking {
+  readonly problems: Problem[] = [];
+  /** Every manifest that can be read, by its version. */
+  readonly manifests = new Map<number, Manifest>();
+  present: Manifest | undefined;
+  files = 0;
+  bytes = 0;
+  private readonly root: string;
+
+  constructor(root: string) {
+    this.root = root;
+  }
+
+  private say(path: string, problem: string, versions: readonly number[] = []): void {
+    this.problems.push({ path, problem, versions });
+  }
+
+  async readManifests(): Promise<void> {
+    try {
+      this.present = await readManifest(this.root);
+      if (this.present === undefined) this.say(manifestFile, "is missing");
+      else this.manifests.set(this.present.store?.version ?? 1, this.present);
+    } catch (error) {
+      if (error instanceof StoreError && error.code === "STORE_NEWER") throw error;
+      this.say(manifestFile, messageOf(error));
+    }
+    for (const version of await keptVersions(this.root)) {
+      const path = versionPath(this.root, version);
+      try {
+        const manifest = await readManifestFile(path);
+        if (manifest !== undefined && !this.manifests.has(version)) this.manifests.set(version, manifest);
+      } catch (error) {
+        this.say(path.slice(this.root.length + 1), messageOf(error), [version]);
+      }
+    }
+  }
+
+  async checkTasks(): Promise<void> {
+    const seen = new Map<string, { readonly task: ManifestTask; readonly versions: number[] }>();
+    for (const [version, { tasks }] of this.manifests)
+      for (const task of tasks) {
+        const known = seen.get(`${task.adapter.folder} ${task.adapter.id}`);
+        if (known === undefined)
+          seen.set(`${task.adapter.folder} ${task.adapter.id}`, { task, versions: [version] });
+        else known.versions.push(version);
+      }
+    for (const { task, versions } of seen.values())
+      for (const name of Object.keys(task.adapter.files)) {
+        const { problem, bytes } = await problemOf(this.root, task, name);
+        this.files += 1;
+        this.bytes += bytes;
+        if (problem !== undefined) this.say(`${task.adapter.folder}/${name}`, problem, versions);
+      }
+  }
+
+  async checkRest(): Promise<void> {
+    const [manifest = this.present] = this.manifests.values();
+    const settings = manifest && (await settingsProblem(this.root, manifest));
+    if (settings !== undefined) this.say(configFile, settings);
+    for (const name of ["events.jsonl", "predictions.jsonl"])
+      for (const problem of await damagedLines(join(this.root, name))) this.say(name, problem);
+  }
+
+  async leftovers(): Promise<string[]> {
+    const named = new Set(
+      [...this.manifests.values()].flatMap(({ tasks }) => tasks.map((t) => t.adapter.folder)),
+    );
+    const found: string[] = [];
+    for (const folder of ["", versionsFolder, adaptersFolder])
+      for (const name of await listFolder(join(this.root, folder))) {
+        const path = folder === "" ? name : `${folder}/${name}`;
+        if (isTemporary(name)) found.push(path);
+        else if (folder === adaptersFolder && !named.has(path) && (await isOurs(this.root, path)))
+          found.push(path);
+      }
+    return found;
+  }
+}
+
+/**
+ * Checks every file of a store or a run against its hash, every value for finiteness, and every manifest against its
+ * schema. Changes nothing, and needs no backbone.
+ * @throws StoreError where there is neither store nor run, or a later version of Accrete wrote it
+ */
+export async function checkFolder(folder: string): Promise<FolderCheck> {
+  checkArguments("checkFolder", { folder });
+  const root = resolve(folder);
+  const checking = new Checking(root);
+  const names = await listFolder(root);
+  if (![manifestFile, configFile, versionsFolder].some((name) => names.includes(name)))
+    throw new StoreError(`${folder}: no run there, and no store`, {
+      hint: "Give the folder of a store, or the one that a configuration calls out.",
+    });
+  await checking.readManifests();
+  await checking.checkTasks();
+  await checking.checkRest();
+  const { present, files, bytes, problems } = checking;
+  return {
+    folder: root,
+    ...(present && { version: present.store?.version ?? 1 }),
+    files,
+    bytes,
+    problems,
+    leftovers: await checking.leftovers(),
+  };
+}

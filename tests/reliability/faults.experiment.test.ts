@@ -1,0 +1,123 @@
+/** A fault at every change of the file system, for every command that changes a folder of states. */
+import { cp, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { FileSystem } from "../../src/io/atomic.ts";
+import { checkFolder } from "../../src/workspace/check.ts";
+import { keptVersions, readState, readStore } from "../../src/workspace/reading.ts";
+import { Workspace } from "../../src/workspace/workspace.ts";
+import { faultKinds, faultyFileSystem } from "../support/faults.ts";
+import { deadOwner } from "../support/folders.ts";
+import { adapterTask, anyModel, statisticsTask } from "../support/states.ts";
+import { addTask, beginStoreAt } from "../support/workspaces.ts";
+
+let root = "";
+let template = "";
+beforeAll(async () => {
+  root = await mkdtemp(join(tmpdir(), "accrete-faults-"));
+  template = join(root, "template");
+  await beginStoreAt(template);
+  for (const name of ["one", "two", "three"]) await addTask(template, name);
+});
+afterAll(() => rm(root, { recursive: true, force: true }));
+
+type Command = (workspace: Workspace, folder: string) => Promise<void>;
+
+/** What every command of a store asks of its folder. */
+const commands: Readonly<Record<string, Command>> = {
+  "learn a task": async (workspace, folder) => {
+    const { tasks } = await readState(folder, await readStore(folder), anyModel);
+    await workspace.commit({ tasks: [...tasks, adapterTask("four")] }, "learned task four");
+  },
+  "learn a class into a task": async (workspace, folder) => {
+    const { tasks } = await readState(folder, await readStore(folder), anyModel);
+    await workspace.commit(
+      { tasks: tasks.map((task) => (task.name === "two" ? statisticsTask("two", ["two", "more"]) : task)) },
+      "learned class more",
+    );
+    await workspace.expire(2);
+  },
+  forget: async (workspace, folder) => {
+    const { tasks } = await readState(folder, await readStore(folder), anyModel);
+    await workspace.commit({ tasks: tasks.filter(({ name }) => name !== "two") }, "forgot a task");
+  },
+  rollback: async (workspace) => {
+    await workspace.rollback();
+  },
+  "forget --purge": async (workspace, folder) => {
+    const { tasks } = await readState(folder, await readStore(folder), anyModel);
+    await workspace.commit({ tasks: tasks.filter(({ name }) => name !== "two") }, "forgot a task");
+    await workspace.purge();
+  },
+  gc: async (workspace) => {
+    await workspace.expire(1);
+    await workspace.removeLeftovers();
+  },
+};
+
+async function contentOf(folder: string): Promise<string> {
+  const { tasks } = await readStore(folder);
+  return tasks.map(({ name, labels }) => `${name}: ${labels.join()}`).join("; ");
+}
+
+async function run(command: Command, folder: string, fs: FileSystem | undefined): Promise<void> {
+  await using workspace = await Workspace.open(folder, { fs, elsewhere: false });
+  await command(workspace, folder);
+}
+
+/** Names that the whole store does not have: temporaries, and folders that no version names. */
+async function litterOf(folder: string): Promise<string[]> {
+  return [...(await checkFolder(folder)).leftovers];
+}
+
+describe.each(faultKinds)("where the disk %s", (kind) => {
+  test.each(Object.keys(commands))("%s leaves the version before or after, whole", async (name) => {
+    const command = commands[name]!;
+    const whole = join(root, `${kind} ${name}`);
+    await cp(template, whole, { recursive: true });
+    const counting = faultyFileSystem(kind, 0);
+    await run(command, whole, counting.fs);
+    const [before, after] = [await contentOf(template), await contentOf(whole)];
+    const steps = counting.changes();
+    expect(steps).toBeGreaterThan(1);
+    const codes = kind.startsWith("dies") ? ["EIO"] : ["EIO", "ENOSPC"];
+    for (const code of codes)
+      for (let at = 1; at <= steps; at++) {
+        const folder = join(root, `${kind} ${name} ${code} ${at}`);
+        await cp(template, folder, { recursive: true });
+        const failed = await run(command, folder, faultyFileSystem(kind, at, code).fs).then(
+          () => false,
+          () => true,
+        );
+        const there = await contentOf(folder);
+        expect([before, after], `${code} at ${at}`).toContain(there);
+        if (!failed) expect(there).toBe(after);
+        expect((await checkFolder(folder)).problems, `${code} at ${at}`).toEqual([]);
+        // A process that died holds no lock; its record is still there.
+        if (kind.startsWith("dies"))
+          await writeFile(join(folder, "lock.json"), JSON.stringify({ ...deadOwner(), held: "os" }));
+        await addTask(folder, "next");
+        expect(await contentOf(folder)).toBe(there === "" ? "next: next" : `${there}; next: next`);
+        {
+          await using workspace = await Workspace.open(folder);
+          await workspace.removeLeftovers();
+        }
+        expect(await litterOf(folder)).toEqual([]);
+        expect(await keptVersions(folder)).not.toEqual([]);
+        await rm(folder, { recursive: true });
+      }
+  });
+});
+
+test.each(faultKinds)("where the disk %s, a store that is begun is there or can be begun", async (kind) => {
+  const counting = faultyFileSystem(kind, 0);
+  await beginStoreAt(join(root, `begin ${kind}`), { fs: counting.fs });
+  for (let at = 1; at <= counting.changes(); at++) {
+    const folder = join(root, `begin ${kind} ${at}`);
+    await beginStoreAt(folder, { fs: faultyFileSystem(kind, at).fs }).catch(() => {});
+    if (!(await readdir(folder)).includes("manifest.json")) await beginStoreAt(folder);
+    await addTask(folder, "first");
+    expect(await contentOf(folder)).toBe("first: first");
+  }
+});

@@ -1,0 +1,57 @@
+/** File systems that fail, tear or die at the n-th change. */
+import { writeFile } from "node:fs/promises";
+import { StoreError } from "../../src/core/errors.ts";
+import { type FileSystem, nodeFileSystem } from "../../src/io/atomic.ts";
+
+/** An error as Node's file calls throw it. */
+export class SystemError extends StoreError {
+  override readonly code: string;
+  constructor(code: string) {
+    super(code);
+    this.code = code;
+  }
+}
+
+/**
+ * `fails`: the n-th change is refused; `fails on`: it and all after it; `tears`: of a file's content half is written, then
+ * it is refused; `dies`: the process is gone before the change, or with `dies after` just behind it. What is dead changes
+ * nothing more.
+ */
+export const faultKinds = ["fails", "fails on", "tears", "dies", "dies after"] as const;
+export type FaultKind = (typeof faultKinds)[number];
+
+export interface Faulty {
+  readonly fs: FileSystem;
+  /** Changes that were asked for. */
+  readonly changes: () => number;
+}
+
+/** @param at counts from 1; 0: no fault */
+export function faultyFileSystem(kind: FaultKind, at: number, code = "EIO"): Faulty {
+  let changes = 0;
+  const refuse = () => new SystemError(kind.startsWith("dies") ? "DEAD" : code);
+  const guard =
+    <A extends readonly unknown[]>(
+      call: (...args: A) => Promise<void>,
+      tear?: (...args: A) => Promise<void>,
+    ) =>
+    async (...args: A): Promise<void> => {
+      changes += 1;
+      if (at === 0 || changes < at) return await call(...args);
+      if (changes > at && (kind === "fails" || kind === "tears")) return await call(...args);
+      if (changes === at && kind === "dies after") await call(...args);
+      if (changes === at && kind === "tears") await tear?.(...args);
+      throw refuse();
+    };
+  const fs: FileSystem = {
+    writeNew: guard(nodeFileSystem.writeNew, (path, content) =>
+      writeFile(path, content.slice(0, content.length >> 1)),
+    ),
+    makeFolder: guard(nodeFileSystem.makeFolder),
+    rename: guard(nodeFileSystem.rename),
+    link: guard(nodeFileSystem.link),
+    remove: guard(nodeFileSystem.remove),
+    flushFolder: guard(nodeFileSystem.flushFolder),
+  };
+  return { fs, changes: () => changes };
+}
