@@ -16,7 +16,7 @@ import { float32, sizeOf } from "../src/core/tensor.ts";
 import type { Encoding } from "../src/data/encoding/tokenizer.ts";
 import { loadBackbone } from "../src/model/settings/backbone.ts";
 import { defaultHeads, initHead } from "../src/nn/heads.ts";
-import { noDropout } from "../src/nn/layers.ts";
+import { noDropout } from "../src/nn/layers/layers.ts";
 import { adapterMethod } from "../src/peft/adapters.ts";
 import { defaultTargetModules } from "../src/peft/targets.ts";
 import type { AdapterSpec, LoraSpec } from "../src/peft/types.ts";

@@ -24,7 +24,7 @@ import { loadBackbone } from "../src/model/settings/backbone.ts";
 import { settingsOf } from "../src/model/settings/settings.ts";
 import { resolveStructure } from "../src/model/settings/structure.ts";
 import { initHead } from "../src/nn/heads.ts";
-import { noDropout } from "../src/nn/layers.ts";
+import { noDropout } from "../src/nn/layers/layers.ts";
 import { adapterMethod } from "../src/peft/adapters.ts";
 import { nodeRuntime } from "../src/runtime/node.ts";
 import { adapterHost, type ModelStructure } from "../src/train/graphs.ts";

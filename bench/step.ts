@@ -13,10 +13,11 @@ import { ConfigError } from "../src/core/errors.ts";
 import { createRng } from "../src/core/random.ts";
 import { float32, type HostTensor, sizeOf } from "../src/core/tensor.ts";
 import { encodeSafetensors } from "../src/io/safetensors.ts";
-import { buildEncoder, declareTokenInputs } from "../src/nn/encoder.ts";
-import { parseEncoderConfig } from "../src/nn/encoderConfig.ts";
-import { noDropout, noTransform } from "../src/nn/layers.ts";
-import { inputParameters } from "../src/nn/parameters.ts";
+import { openBert } from "../src/nn/encoders/bert.ts";
+import { buildEncoder } from "../src/nn/encoders/encoderNetwork.ts";
+import { noDropout, noTransform } from "../src/nn/layers/layers.ts";
+import { inputParameters } from "../src/nn/layers/parameters.ts";
+import { declareTokenInputs } from "../src/nn/layers/tokens.ts";
 import { takeTurns, Worker } from "./sideBySide.ts";
 
 const { values: flags } = parseArgs({
@@ -47,7 +48,7 @@ function writeBertBase(folder: string): void {
   };
   const parameters = inputParameters();
   const context = { parameters, transform: noTransform, dropout: noDropout };
-  buildEncoder(parseEncoderConfig(config, "BERT-base"), context, declareTokenInputs());
+  buildEncoder(openBert(config, "BERT-base"), context, declareTokenInputs());
   const rng = createRng(1);
   const tensors = new Map<string, HostTensor>(
     parameters.declared.map(({ name, dims }) => {

@@ -25,10 +25,10 @@ export const storeCommands: readonly AddCommand[] = [
       .command("learn")
       .summary("teach a store one more task or class")
       .description(
-        "Teaches a store, or a finished run, one more task from a file, or one more class from a few examples.",
+        "Teaches a store, or a finished run, one more task from a file or an adapter, or one more class from a few examples.",
       )
       .usage(
-        '[options] <store> --task <name> <data>\n       accrete learn [options] <store> --class <name> "<example>"...',
+        '[options] <store> --task <name> <data>\n       accrete learn [options] <store> --class <name> "<example>"...\n       accrete learn [options] <store> --adapter <folder>',
       )
       .argument("<store>", "folder of a store or a run")
       .argument(
@@ -37,6 +37,11 @@ export const storeCommands: readonly AddCommand[] = [
       )
       .option("--task <name>", "learn a task of that name; with --class the task that the class joins")
       .option("--class <name>", "learn a class from the examples, without training")
+      .option("--adapter <folder>", "take in an adapter that was saved here or by peft, as a task")
+      .option(
+        "--labels <names>",
+        "of an adapter: its classes in the order of its head, between commas or one a line of a file",
+      )
       .option("--statistics-only", "train no adapter: seconds; classes are told apart from frozen features")
       .option("--validation <file>", "of a task: held-out examples (default: a tenth of every class)")
       .option("--consolidate", "fit the router that takes over, too")

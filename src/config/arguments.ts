@@ -69,7 +69,11 @@ const calls = {
   save: { folder: name },
   rollback: { version: count },
   consolidate: { options: optional({ onFitting: callback }) },
-  "learner.loadAdapter": { name, folder: name, options: optional(changing) },
+  "learner.loadAdapter": {
+    name,
+    folder: name,
+    options: optional({ ...changing, labels: z.array(name).optional() }),
+  },
   "learner.merge": {
     other: z.custom((value) => value instanceof Object && "learnClass" in value).describe("a learner"),
     options: optional(changing),
@@ -110,6 +114,8 @@ const calls = {
       name: name.optional(),
       pooling: z.enum(poolingKinds).optional(),
       normalize: flag,
+      labels: z.array(name).optional(),
+      level: z.enum(["sentence", "word"]).optional(),
       maxLength: z.int().min(3).optional(),
       threads: count,
     }),

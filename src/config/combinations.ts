@@ -1,7 +1,8 @@
 /** Which backbones, adapters, heads and levels go together. What this table refuses is refused before anything is loaded. */
 import { ConfigError } from "../core/errors.ts";
 import type { RunLevel } from "../core/record.ts";
-import type { Architecture, Backbone } from "../nn/backbone.ts";
+import type { Backbone } from "../nn/backbone.ts";
+import { type Architecture, architectures, families } from "../nn/families.ts";
 import type { AdapterKind } from "../peft/types.ts";
 import type { HeadConfig } from "./fields.ts";
 
@@ -24,17 +25,6 @@ interface Refused {
 }
 
 export type Verdict = Allowed | Refused;
-
-/** Every family of backbones, by Hugging Face's `model_type`. */
-export const families: { readonly [A in Architecture]: Backbone["kind"] } = {
-  bert: "encoder",
-  roberta: "encoder",
-  gpt2: "decoder",
-  gpt_neox: "decoder",
-  llama: "decoder",
-  mistral: "decoder",
-  qwen2: "decoder",
-};
 
 const runs: Allowed = { allowed: true };
 
@@ -65,18 +55,20 @@ const verdicts: { readonly [L in RunLevel]: { readonly [H in HeadConfig["kind"]]
   sentence: {
     linear: withAnyBackbone(runs),
     cosine: withAnyBackbone(runs),
+    own: withAnyBackbone(runs),
     none: { encoder: withAnyAdapter(encoderWritesNothing), decoder: withAnyAdapter(runs) },
   },
   word: {
     linear: withAnyBackbone(runs),
     cosine: withAnyBackbone(runs),
+    own: withAnyBackbone(runs),
     none: withAnyBackbone(wordsWantHead),
   },
 };
 
 /** Whether a combination runs, and why not. */
 export function checkCombination({ family, adapter, head, level }: Combination): Verdict {
-  return verdicts[level][head][families[family]][adapter];
+  return verdicts[level][head][families[family].kind][adapter];
 }
 
 /** What no backbone can help: the settings refuse each other. */
@@ -111,7 +103,7 @@ export function allCombinations(): Combination[] {
   return keysOf(verdicts).flatMap((level) =>
     keysOf(verdicts[level]).flatMap((head) =>
       keysOf(verdicts[level][head].encoder).flatMap((adapter) =>
-        keysOf(families).map((family) => ({ family, adapter, head, level })),
+        architectures.map((family) => ({ family, adapter, head, level })),
       ),
     ),
   );

@@ -64,10 +64,11 @@ const cosineScale = z.union([z.literal("learnable"), positive]);
 
 /** `head: cosine` is short for `head: { kind: cosine, scale: learnable }`. */
 const headSchema = z.union([
-  z.enum(["linear", "cosine", "none"]).transform(expandHead),
+  z.enum(["linear", "cosine", "own", "none"]).transform(expandHead),
   z.discriminatedUnion("kind", [
     z.strictObject({ kind: z.literal("none") }),
     z.strictObject({ kind: z.literal("linear") }),
+    z.strictObject({ kind: z.literal("own") }),
     z.strictObject({ kind: z.literal("cosine"), scale: cosineScale.default("learnable") }),
   ]),
 ]);
@@ -78,6 +79,8 @@ export type HeadConfig =
   /** The model's own language-modelling head answers with the label's words. */
   | { readonly kind: "none" }
   | { readonly kind: "linear" }
+  /** The head that transformers has for the backbone's family, on the feature that it reads. */
+  | { readonly kind: "own" }
   | { readonly kind: "cosine"; readonly scale: number | "learnable" };
 
 function expandHead(kind: HeadConfig["kind"]): HeadConfig {

@@ -1,8 +1,8 @@
 // Dimensions: B batch, K key-value heads, C capacity in tokens, T new tokens, d head width.
 import { EngineError } from "../core/errors.ts";
 import { float32, type HostTensor, int64 } from "../core/tensor.ts";
-import { pastInput } from "../nn/decoder.ts";
-import type { DecoderConfig } from "../nn/decoderConfig.ts";
+import { PAST_POSITIONS, pastInput } from "../nn/decoders/decoder.ts";
+import { type DecoderConfig, hasWindow } from "../nn/decoders/decoderConfig.ts";
 import type { Tensors } from "../runtime/types.ts";
 import { newKeyValue } from "./graphs.ts";
 
@@ -25,6 +25,10 @@ export class KeyValueCache {
   private readonly batch: number;
   private readonly capacity: number;
   private readonly mask: BigInt64Array;
+  /** The place of each token in its text; fed where a layer has a window. */
+  private readonly positions: BigInt64Array;
+  /** Real tokens of each text so far. */
+  private readonly lengths: BigInt64Array;
   private readonly buffers: ReadonlyMap<string, Float32Array>;
   private used = 0;
 
@@ -35,6 +39,8 @@ export class KeyValueCache {
     // The graph wants a past of at least one place, be it masked.
     this.capacity = Math.max(1, capacity);
     this.mask = new BigInt64Array(batch * this.capacity);
+    this.positions = new BigInt64Array(batch * this.capacity);
+    this.lengths = new BigInt64Array(batch);
     const size = batch * config.keyValueHeads * this.capacity * config.headWidth;
     const buffers = new Map<string, Float32Array>();
     for (let layer = 0; layer < config.layers; layer++)
@@ -46,7 +52,9 @@ export class KeyValueCache {
   feeds(): Record<string, HostTensor> {
     const { keyValueHeads, headWidth } = this.config;
     const dims = [this.batch, keyValueHeads, this.capacity, headWidth];
-    const feeds: Record<string, HostTensor> = { past_mask: int64(this.mask, [this.batch, this.capacity]) };
+    const places = [this.batch, this.capacity];
+    const feeds: Record<string, HostTensor> = { past_mask: int64(this.mask, places) };
+    if (hasWindow(this.config)) feeds[PAST_POSITIONS] = int64(this.positions, places);
     for (const [name, buffer] of this.buffers) feeds[name] = float32(buffer, dims);
     return feeds;
   }
@@ -62,7 +70,7 @@ export class KeyValueCache {
     if (this.used + tokens > this.capacity)
       throw new EngineError(`the cache holds ${this.capacity} tokens; ${this.used} + ${tokens} do not fit`);
     for (let b = 0; b < this.batch; b++)
-      this.mask.set(mask.data.subarray(b * tokens, (b + 1) * tokens), b * this.capacity + this.used);
+      this.place(b, mask.data.subarray(b * tokens, (b + 1) * tokens), b * this.capacity + this.used);
     const length = tokens * headWidth;
     for (let layer = 0; layer < layers; layer++)
       for (const part of parts) {
@@ -75,5 +83,13 @@ export class KeyValueCache {
           );
       }
     this.used += tokens;
+  }
+
+  /** Marks new tokens of a text, and counts the real ones. */
+  private place(text: number, mask: BigInt64Array, at: number): void {
+    this.mask.set(mask, at);
+    let next = this.lengths[text] ?? 0n;
+    for (const [t, bit] of mask.entries()) if (bit === 1n) this.positions[at + t] = next++;
+    this.lengths[text] = next;
   }
 }

@@ -8,6 +8,7 @@ import { sha256 } from "./hash.ts";
 import { cachedFileHash } from "./hashCache.ts";
 import { fetchHubConfig, fetchHubModel, type HubOptions } from "./hubCache.ts";
 import { parseJson, readIfThere } from "./jsonFile.ts";
+import { refuseQuantised } from "./quantised.ts";
 import { readSafetensorsHeader, type TensorEntry } from "./safetensors.ts";
 import { readSentenceModules, type SentencePooling } from "./sentenceModules.ts";
 import { indexFile, requireWeightFiles, type WeightFiles } from "./weightFiles.ts";
@@ -142,6 +143,7 @@ export async function openModelFolder(source: string, options: OpenModelOptions 
   const { transformer, poolingConfig, prefix, notes: moduleNotes } = await readSentenceModules(root);
   const path = await transformerFolder(root, transformer);
   const { config, bytes: configBytes } = await readConfig(path);
+  refuseQuantised(config, path);
   const files = await requireWeightFiles(path);
   const tokenizerHint =
     "Make it with transformers: AutoTokenizer.from_pretrained(folder).save_pretrained(folder).";

@@ -6,6 +6,7 @@
 import { z } from "zod";
 import { CheckpointError } from "../core/errors.ts";
 import { bytesPerElement, type StorageDType, sizeOf } from "../core/tensor.ts";
+import { quantisedHint, quantisedTypes } from "./quantised.ts";
 
 /** Where a tensor's bytes lie. */
 export interface TensorEntry {
@@ -87,6 +88,12 @@ function parseEntry(name: string, value: unknown, dataStart: number, path: strin
     throw new CheckpointError(`${path}: tensor ${name}: malformed header entry`, { cause: parsed.error });
   const { shape: dims, data_offsets: offsets } = parsed.data;
   const dtype = storageTypes.get(parsed.data.dtype);
+  const quantised = quantisedTypes[parsed.data.dtype];
+  if (quantised !== undefined)
+    throw new CheckpointError(
+      `${path}: tensor ${name}: is of type ${parsed.data.dtype}, ${quantised}: these weights are quantised`,
+      { hint: quantisedHint },
+    );
   if (dtype === undefined)
     throw new CheckpointError(
       `${path}: tensor ${name}: type ${parsed.data.dtype} is not supported (supported: ${[...storageTypes.keys()].join(", ")})`,

@@ -64,6 +64,20 @@ export async function findWeightFiles(folder: string): Promise<WeightFiles | und
   return shards?.missing.length === 0 ? shards : undefined;
 }
 
+const convert = "Convert it with transformers: AutoModel.from_pretrained(folder).save_pretrained(folder).";
+
+/** Files that others keep weights in, and what to do. */
+const otherFormats: readonly (readonly [string, string])[] = [
+  ["pytorch_model.bin", convert],
+  ["pytorch_model.bin.index.json", convert],
+  ["tf_model.h5", "Take the PyTorch or safetensors files of the model."],
+  ["flax_model.msgpack", "Take the PyTorch or safetensors files of the model."],
+  [
+    "adapter_model.safetensors",
+    "This is an adapter's folder: give the folder of the model that it was trained on.",
+  ],
+];
+
 /** @throws CheckpointError saying which files were looked for, and what to do where only others are there. */
 export async function requireWeightFiles(folder: string): Promise<WeightFiles> {
   const found = await findWeightFiles(folder);
@@ -76,13 +90,13 @@ export async function requireWeightFiles(folder: string): Promise<WeightFiles> {
         hint: "Download or copy them into the folder.",
       },
     );
-  const pickled = await isFile(join(folder, "pytorch_model.bin"));
-  throw new CheckpointError(
-    `${folder}: no weights: looked for ${singleFile} and ${indexFile}${pickled ? "; there is only pytorch_model.bin" : ""}`,
-    {
-      hint: pickled
-        ? "Convert it with transformers: AutoModel.from_pretrained(folder).save_pretrained(folder)."
-        : "Is this the folder of a Hugging Face model?",
-    },
-  );
+  for (const [name, hint] of otherFormats)
+    if (await isFile(join(folder, name)))
+      throw new CheckpointError(
+        `${folder}: no weights: looked for ${singleFile} and ${indexFile}; there is only ${name}`,
+        { hint },
+      );
+  throw new CheckpointError(`${folder}: no weights: looked for ${singleFile} and ${indexFile}`, {
+    hint: "Is this the folder of a Hugging Face model?",
+  });
 }

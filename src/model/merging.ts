@@ -5,7 +5,8 @@ import { StoreError } from "../core/errors.ts";
 import { canonicalJson } from "../io/hash.ts";
 import { adapterMethod } from "../peft/adapters.ts";
 import type { SavedAdapter } from "../peft/types.ts";
-import type { ContinualModel } from "./continualModel.ts";
+import type { ContinualModel, LearnEvent, Learned } from "./continualModel.ts";
+import { learnedTasks } from "./modelParts.ts";
 import { entanglementOf, type ModelSettings } from "./settings/settings.ts";
 import type { ModelState, TaskState } from "./state.ts";
 import { encodeTask, hashFiles } from "./taskFiles.ts";
@@ -198,4 +199,36 @@ export function merge(
 function renamed(model: ContinualModel, task: TaskState, name: string): TaskState {
   const { saved } = task;
   return { ...task, name, ...(saved && { learned: model.restore(name, saved, task.name) }) };
+}
+
+/** An adapter as it was read from a folder, and what the task is to be called. */
+export interface FoundAdapter {
+  readonly name: string;
+  readonly saved: SavedAdapter;
+  readonly folder: string;
+}
+
+/**
+ * The state with an adapter that was saved elsewhere as one more task.
+ * @throws StoreError if a task of that name is there, or the adapter is built otherwise than the model's
+ */
+export async function* takeIn(
+  model: ContinualModel,
+  state: ModelState,
+  found: FoundAdapter,
+): AsyncGenerator<LearnEvent, Learned> {
+  const { name, saved, folder } = found;
+  if (state.tasks.some((task) => task.name === name))
+    throw new StoreError(`a task called "${name}" was learned already`, {
+      code: "NAME_TAKEN",
+      hint: "Give it another name.",
+    });
+  const different = buildDifferences(model, saved, learnedTasks(state));
+  if (different !== "")
+    throw new StoreError(`${folder}: is built otherwise than this model's adapters: ${different}`, {
+      hint: "Create the model with the adapter's method, head, feature and prompt.",
+    });
+  const learned = model.restore(name, saved, folder);
+  const task = { name, labels: learned.labels, saved, learned };
+  return { state: { tasks: [...state.tasks, task] }, task, truncatedTexts: 0, stoppedEarly: false };
 }

@@ -10,6 +10,7 @@ import {
   type TaggedText,
 } from "../continual/answers.ts";
 import { retainedOf } from "../continual/statistics/statistics.ts";
+import { type AdapterLabels, readAdapterFor } from "../continual/taskTypes/foreignAdapter.ts";
 import type {
   Item,
   LabelledFigures,
@@ -23,7 +24,7 @@ import type { RouterFitting, RunLevel } from "../core/record.ts";
 import type { TaggedSentence } from "../data/files/tags.ts";
 import type { Example, LabelledExample } from "../data/files/types.ts";
 import { refuseForeign, writeFolderAtomic } from "../io/atomic.ts";
-import { encodePeftFolder, isSavedAdapter, readPeftFolder } from "../peft/checkpoint.ts";
+import { encodePeftFolder, isSavedAdapter } from "../peft/checkpoint.ts";
 import { comparisonOf } from "./comparing.ts";
 import type {
   Completion,
@@ -34,8 +35,7 @@ import type {
   StateRouter,
 } from "./continualModel.ts";
 import { type ForgetTarget, type Forgotten as ForgottenState, forget } from "./forgetting.ts";
-import { buildDifferences } from "./merging.ts";
-import { learnedTasks } from "./modelParts.ts";
+import { takeIn } from "./merging.ts";
 import { classesOf, type ModelState } from "./state.ts";
 import { encodeTask, hashFiles, slugFor, taskId } from "./taskFiles.ts";
 
@@ -90,7 +90,6 @@ export type Evaluated = LabelledFigures & { readonly predictions: readonly Predi
 
 /** A text, or what is known of it besides. */
 export type Text = string | Example;
-
 export interface AnswerOptions extends PredictOptions {
   /** Told what a router's fit is at, where one must be fitted before it can answer. */
   readonly onFitting?: ((progress: RouterFitting) => void) | undefined;
@@ -207,26 +206,17 @@ export abstract class Teachable implements AsyncDisposable {
    * @throws CheckpointError if it was trained on another backbone, or is built otherwise than this model's
    * @throws StoreError if a task of that name was learned, or its classes cannot be told apart without their data
    */
-  async loadAdapter(name: string, folder: string, options: ChangeOptions = {}): Promise<LearnedSummary> {
+  async loadAdapter(
+    name: string,
+    folder: string,
+    options: ChangeOptions & AdapterLabels = {},
+  ): Promise<LearnedSummary> {
     this.checkOpen();
     checkArguments("learner.loadAdapter", { name, folder, options });
-    const saved = await readPeftFolder(folder);
+    const given = { level: this.level, labels: options.labels };
+    const saved = await readAdapterFor(this.model.loaded, folder, given);
     return await this.learnWith(
-      async function* (this: Teachable, state: ModelState): AsyncGenerator<LearnEvent, Learned> {
-        if (state.tasks.some((task) => task.name === name))
-          throw new StoreError(`a task called "${name}" was learned already`, {
-            code: "NAME_TAKEN",
-            hint: "Give it another name.",
-          });
-        const different = buildDifferences(this.model, saved, learnedTasks(state));
-        if (different !== "")
-          throw new StoreError(`${folder}: is built otherwise than this model's adapters: ${different}`, {
-            hint: "Create the model with the adapter's method, head, feature and prompt.",
-          });
-        const learned = this.model.restore(name, saved, folder);
-        const task = { name, labels: learned.labels, saved, learned };
-        return { state: { tasks: [...state.tasks, task] }, task, truncatedTexts: 0, stoppedEarly: false };
-      }.bind(this),
+      (state) => takeIn(this.model, state, { name, saved, folder }),
       `took in the adapter of task ${name}`,
       options,
     );

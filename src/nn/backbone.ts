@@ -2,37 +2,41 @@
 import { CheckpointError } from "../core/errors.ts";
 import * as op from "../graph/ops.ts";
 import type { Value, WeightSource } from "../graph/types.ts";
-import { modelTypeOf } from "./configFile.ts";
 import {
   buildDecoder,
   type DecoderInputs,
   type DecoderOutputs,
   declarePast,
-  decoders,
   languageModelLogits,
-} from "./decoder.ts";
-import type { Past } from "./decoderAttention.ts";
-import { type DecoderArchitecture, type DecoderConfig, maxDecoderTokens } from "./decoderConfig.ts";
-import { type DecoderNetwork, decoderBiases, decoderSites } from "./decoderNetwork.ts";
+} from "./decoders/decoder.ts";
+import type { Past } from "./decoders/decoderAttention.ts";
+import type { DecoderConfig } from "./decoders/decoderConfig.ts";
+import { type DecoderNetwork, decoderBiases, decoderSites } from "./decoders/decoderNetwork.ts";
 import {
   buildEncoder,
-  declareTokenInputs,
-  type EncoderOutputs,
-  encoderBiases,
-  encoderSites,
-  type TokenInputs,
-  type Trunk,
-} from "./encoder.ts";
-import { type EncoderConfig, maxTokens, parseEncoderConfig } from "./encoderConfig.ts";
-import { type LayerContext, noDropout, noTransform } from "./layers.ts";
-import { frozenParameters, type Parameters } from "./parameters.ts";
+  type ClassifierSettings,
+  type EncoderConfig,
+  maxTokens,
+} from "./encoders/encoderNetwork.ts";
+import {
+  type Architecture,
+  architectureOf,
+  type DecoderFamily,
+  type EncoderFamily,
+  families,
+} from "./families.ts";
+import { nameWeights, type Weights } from "./layers/checkpointNames.ts";
+import { type LayerContext, noDropout, noTransform } from "./layers/layers.ts";
+import { frozenParameters, type Parameters } from "./layers/parameters.ts";
+import { declareTokenInputs, type HiddenStates, type TokenInputs, type Trunk } from "./layers/tokens.ts";
 
-/** Hugging Face's `model_type`. */
-export type Architecture = EncoderConfig["architecture"] | DecoderArchitecture;
+export { type Architecture, architectureOf } from "./families.ts";
 
 /** What encoders and decoders have in common: sizes, the weights' places, and how to build the graph. */
 interface BackboneFrame {
   readonly width: number;
+  /** Width of the word embeddings: the same, but in some encoders. */
+  readonly embeddingWidth: number;
   /** Longest text in tokens, special tokens and generated ones included. */
   readonly maxTokens: number;
   /** Where a batch is padded. Either side gives the same values; a continuation needs its texts to end together. */
@@ -40,7 +44,9 @@ interface BackboneFrame {
   readonly parameters: Parameters;
   /** The weights by AutoModel name, for reading single tensors on the host. */
   readonly weights: ReadonlyMap<string, WeightSource>;
-  /** The word embedding table's AutoModel name; (V, D). */
+  /** Those of a head that the file has, by Hugging Face's names: `classifier.weight`. */
+  readonly headWeights: ReadonlyMap<string, WeightSource>;
+  /** The word embedding table's AutoModel name; (V, embedding width). */
   readonly wordEmbeddings: string;
   /** Linear layers an adapter can hook into: AutoModel path → (in, out). */
   readonly sites: ReadonlyMap<string, readonly [number, number]>;
@@ -50,17 +56,20 @@ interface BackboneFrame {
   /** Linear layers store their weight (in, out), as peft's `fan_in_fan_out`: a merged ΔW is (B·A)ᵀ·s. */
   readonly fanInFanOut: boolean;
   readonly hasPooler: boolean;
+  /** Some linear layers read, beside tokens, rows that all texts share. */
+  readonly sharesRows: boolean;
   readonly parameterCount: number;
   declareInputs(): TokenInputs;
   /** The layers above a trunk that was computed before; the hidden states begin with its own. */
-  buildAbove(context: LayerContext, inputs: TokenInputs, trunk: Trunk): EncoderOutputs;
+  buildAbove(context: LayerContext, inputs: TokenInputs, trunk: Trunk): HiddenStates;
 }
 
 /** A frozen BERT-type model. */
 export interface EncoderBackbone extends BackboneFrame {
   readonly kind: "encoder";
+  readonly classifier?: ClassifierSettings;
   readonly config: EncoderConfig;
-  build(context: LayerContext, inputs: TokenInputs): EncoderOutputs;
+  build(context: LayerContext, inputs: TokenInputs): HiddenStates;
 }
 
 /** A frozen causal language model. */
@@ -84,30 +93,6 @@ export interface DecoderBackbone extends BackboneFrame {
 /** A frozen language model. */
 export type Backbone = EncoderBackbone | DecoderBackbone;
 
-type Weights = ReadonlyMap<string, WeightSource>;
-
-/** Which names a checkpoint uses for the tensor `probe`: bare, or with the prefix of a model saved with a head. */
-function findPrefix(probe: string, headedPrefix: string, weights: Weights, where: string): string {
-  for (const prefix of ["", headedPrefix]) if (weights.has(prefix + probe)) return prefix;
-  throw new CheckpointError(
-    `${where}: model.safetensors has no "${probe}", bare or under "${headedPrefix}"`,
-    {
-      hint: "the file does not hold this architecture's weights",
-    },
-  );
-}
-
-/** Masks and frequencies that old checkpoints store beside the weights. */
-const buffers = /\.(attn|attention)\.(masked_)?bias$|\.rotary_emb\.inv_freq$/;
-
-/** The model's own tensors by AutoModel name. */
-function namedWeights(weights: Weights, prefix: string): Weights {
-  const named = new Map<string, WeightSource>();
-  for (const [name, source] of weights)
-    if (name.startsWith(prefix) && !buffers.test(name)) named.set(name.slice(prefix.length), source);
-  return named;
-}
-
 function countParameters(named: Weights): number {
   let count = 0;
   for (const [, source] of named)
@@ -121,117 +106,109 @@ const bareContext = (parameters: Parameters): LayerContext => ({
   dropout: noDropout,
 });
 
-function describeEncoder(json: unknown, weights: Weights, where: string): EncoderBackbone {
-  const config = parseEncoderConfig(json, where);
-  const headedPrefix = `${config.architecture}.`;
-  const wordEmbeddings = "embeddings.word_embeddings.weight";
-  const prefix = findPrefix(wordEmbeddings, headedPrefix, weights, where);
-  const parameters = frozenParameters(weights, prefix, where);
+function describeEncoder(
+  { open, prefix: headedPrefix }: EncoderFamily,
+  json: unknown,
+  weights: Weights,
+  where: string,
+): EncoderBackbone {
+  const network = open(json, where);
+  const { config, wordEmbeddings } = network;
+  const { own, heads, prefix } = nameWeights(weights, { tensor: wordEmbeddings, headedPrefix }, where);
+  const parameters = frozenParameters(own, prefix, where);
   // Asks for every weight once, so that a missing or misshapen one is told here and not in the middle of a run.
-  buildEncoder(config, bareContext(parameters), declareTokenInputs());
-  const named = namedWeights(weights, prefix);
+  buildEncoder(network, bareContext(parameters), declareTokenInputs());
   return {
     kind: "encoder",
     config,
     width: config.width,
+    embeddingWidth: config.embeddingWidth,
     maxTokens: maxTokens(config),
     paddingSide: "right",
     parameters,
-    weights: named,
+    weights: own,
+    headWeights: heads,
     wordEmbeddings,
-    sites: encoderSites(config),
-    biases: encoderBiases(config),
+    sites: network.sites,
+    biases: network.biases,
     headedPrefix,
     fanInFanOut: false,
     hasPooler: parameters.has("pooler.dense.weight"),
-    parameterCount: countParameters(named),
+    sharesRows: network.sharesRows ?? false,
+    ...(network.classifier && { classifier: network.classifier }),
+    parameterCount: countParameters(own),
     declareInputs: declareTokenInputs,
-    build: (context, inputs) => buildEncoder(config, context, inputs),
-    buildAbove: (context, inputs, trunk) => buildEncoder(config, context, inputs, trunk),
+    build: (context, inputs) => buildEncoder(network, context, inputs),
+    buildAbove: (context, inputs, trunk) => buildEncoder(network, context, inputs, trunk),
   };
 }
 
-/** The head's name has no prefix; under the model's own prefix it is found as every other tensor is. */
-function withHead(weights: Weights, head: string, prefix: string): Weights {
-  const source = weights.get(head);
-  return source === undefined ? weights : new Map(weights).set(prefix + head, source);
+/** A head that the file has of its own goes before the word embeddings, whatever config.json says of tying them. */
+function headOf(network: DecoderNetwork, config: DecoderConfig, heads: Weights, own: Weights) {
+  const source = heads.get(network.head) ?? own.get(network.head);
+  if (source !== undefined) return { tiedHead: false, source };
+  return { tiedHead: config.tiedHead };
 }
 
 function describeDecoder(
+  { prefix: headedPrefix }: DecoderFamily,
   network: DecoderNetwork,
   json: unknown,
   weights: Weights,
   where: string,
 ): DecoderBackbone {
-  const config = network.parse(json, where);
-  const prefix = findPrefix(network.wordEmbeddings, network.prefix, weights, where);
-  const all = config.tiedHead ? weights : withHead(weights, network.head, prefix);
+  const parsed = network.parse(json, where);
+  const { wordEmbeddings, head } = network;
+  const probe = { tensor: wordEmbeddings, headedPrefix, ...(parsed.tiedHead && { tied: head }) };
+  const { own, heads, prefix } = nameWeights(weights, probe, where);
+  const { tiedHead, source } = headOf(network, parsed, heads, own);
+  const shared = source !== undefined && own.get(wordEmbeddings) === source;
+  const config = { ...parsed, tiedHead: tiedHead || shared };
+  const all = source === undefined || shared ? own : new Map(own).set(head, source);
   const parameters = frozenParameters(all, prefix, where);
-  const hasLanguageModelHead = config.tiedHead || parameters.has(network.head);
+  const hasLanguageModelHead = config.tiedHead || parameters.has(head);
   const lmLogits = (context: LayerContext, rows: Value) => {
     if (!hasLanguageModelHead)
-      throw new CheckpointError(`${where}: the model has no language-modelling head ("${network.head}")`, {
+      throw new CheckpointError(`${where}: the model has no language-modelling head ("${head}")`, {
         hint: "Save it with transformers: AutoModelForCausalLM.from_pretrained(folder).save_pretrained(folder).",
       });
-    return languageModelLogits(config, context, rows);
+    return languageModelLogits(network, config, context, rows);
   };
   // Asks for every weight once, so that a missing or misshapen one is told here and not in the middle of a run.
-  buildDecoder(config, bareContext(parameters), declareTokenInputs());
+  buildDecoder(network, config, bareContext(parameters), declareTokenInputs());
   if (hasLanguageModelHead)
     lmLogits(bareContext(parameters), op.input("rows", "float32", ["M", config.width]));
-  const named = namedWeights(all, prefix);
   return {
     kind: "decoder",
     config,
     width: config.width,
-    maxTokens: maxDecoderTokens(config),
+    embeddingWidth: config.width,
+    maxTokens: config.positions,
     paddingSide: "left",
     parameters,
-    weights: named,
-    wordEmbeddings: network.wordEmbeddings,
+    weights: all,
+    headWeights: heads,
+    wordEmbeddings,
     sites: decoderSites(network, config),
     biases: decoderBiases(network, config),
-    headedPrefix: network.prefix,
+    headedPrefix,
     fanInFanOut: network.fanInFanOut,
     hasPooler: false,
-    parameterCount: countParameters(named),
+    sharesRows: false,
+    parameterCount: countParameters(all),
     hasLanguageModelHead,
     declareInputs: declareTokenInputs,
     declarePast: () => declarePast(config),
-    build: (context, inputs, past) => buildDecoder(config, context, inputs, past),
-    buildAbove: (context, inputs, trunk) => buildDecoder(config, context, inputs, undefined, trunk),
+    build: (context, inputs, past) => buildDecoder(network, config, context, inputs, past),
+    buildAbove: (context, inputs, trunk) => buildDecoder(network, config, context, inputs, undefined, trunk),
     lmLogits,
   };
 }
 
-type Describe = (config: unknown, weights: Weights, where: string) => Backbone;
-
-const decoder =
-  (architecture: DecoderArchitecture): Describe =>
-  (config, weights, where) =>
-    describeDecoder(decoders[architecture], config, weights, where);
-
-const architectures: { readonly [A in Architecture]: Describe } = {
-  bert: describeEncoder,
-  roberta: describeEncoder,
-  gpt2: decoder("gpt2"),
-  gpt_neox: decoder("gpt_neox"),
-  llama: decoder("llama"),
-  mistral: decoder("mistral"),
-  qwen2: decoder("qwen2"),
-};
-
-function isArchitecture(name: string): name is Architecture {
-  return Object.hasOwn(architectures, name);
-}
-
-/**
- * The architecture that a Hugging Face config.json names.
- * @param where the folder, for messages
- * @throws CheckpointError if it names none, or one that is unknown
- */
-export function architectureOf(config: unknown, where: string): Architecture {
-  return modelTypeOf(config, Object.keys(architectures).filter(isArchitecture), where);
+function describe(architecture: Architecture, config: unknown, weights: Weights, where: string): Backbone {
+  const family = families[architecture];
+  if (family.kind === "encoder") return describeEncoder(family, config, weights, where);
+  return describeDecoder(family, family.network, config, weights, where);
 }
 
 /**
@@ -240,5 +217,5 @@ export function architectureOf(config: unknown, where: string): Architecture {
  * @throws CheckpointError if the architecture is unknown or the weights do not fit the config
  */
 export function createBackbone(config: unknown, weights: Weights, where: string): Backbone {
-  return architectures[architectureOf(config, where)](config, weights, where);
+  return describe(architectureOf(config, where), config, weights, where);
 }

@@ -2,7 +2,7 @@
 import { float32, type HostTensor, int64 } from "../core/tensor.ts";
 import * as op from "../graph/ops.ts";
 import type { Value } from "../graph/types.ts";
-import { type LayerContext, linear, MASKED } from "./layers.ts";
+import { type LayerContext, linear, MASKED } from "./layers/layers.ts";
 
 /**
  * Which vector stands for a sentence: that of its own [CLS] (or first token), of the last token, all tokens' mean, the

@@ -7,7 +7,20 @@ import { type Dim, divideDim } from "../graph/shape.ts";
 import type { Value } from "../graph/types.ts";
 import { normalize } from "./features.ts";
 
-export type HeadKind = "linear" | "cosine" | "dense";
+/**
+ * `dense…` are Hugging Face's heads of two layers, with tanh between them (RoBERTa, MPNet), ReLU (DistilBERT), GELU
+ * (ELECTRA, DeBERTa), or GELU and a normalisation (ModernBERT).
+ */
+export const headKinds = [
+  "linear",
+  "cosine",
+  "dense",
+  "dense-relu",
+  "dense-gelu",
+  "dense-gelu-norm",
+] as const;
+
+export type HeadKind = (typeof headKinds)[number];
 
 export interface HeadSpec {
   readonly kind: HeadKind;
@@ -21,6 +34,9 @@ export const defaultHeads: { readonly [K in HeadKind]: HeadSpec } = {
   // Cosines lie within ±1: at a scale of 1 the softmax of ten classes cannot come near a one-hot.
   cosine: { kind: "cosine", scale: 16, scaleLearnable: true },
   dense: { kind: "dense", scale: 1, scaleLearnable: false },
+  "dense-relu": { kind: "dense-relu", scale: 1, scaleLearnable: false },
+  "dense-gelu": { kind: "dense-gelu", scale: 1, scaleLearnable: false },
+  "dense-gelu-norm": { kind: "dense-gelu-norm", scale: 1, scaleLearnable: false },
 };
 
 interface HeadDefinition {
@@ -41,6 +57,31 @@ function linearLogits(feature: Value, parameter: (name: string) => Value): Value
   return product(feature, parameter("weight"), parameter("bias"));
 }
 
+/** z = W φ(W₀ f + b₀) + b */
+function denseHead(between: (x: Value) => Value): HeadDefinition {
+  return {
+    shapes: (width, classes) => ({
+      "dense.weight": [width, width],
+      "dense.bias": [width],
+      weight: [classes, width],
+      bias: [classes],
+    }),
+    logits: (feature, parameter) =>
+      linearLogits(between(product(feature, parameter("dense.weight"), parameter("dense.bias"))), parameter),
+  };
+}
+
+/** torch's epsilon of a normalisation. */
+const EPSILON = 1e-5;
+
+/** γ·(x − mean)/√(variance + ε) over the last axis; γ (D), or one an example, (B, 1, D). */
+function scaledNorm(x: Value, gamma: Value): Value {
+  const width = x.shape.at(-1);
+  const size = typeof width === "number" ? width : 1;
+  const flat = (value: number) => op.constant(float32(new Float32Array(size).fill(value), [size]));
+  return op.mul(op.layerNorm(x, flat(1), flat(0), EPSILON), gamma);
+}
+
 /** Every kind of head. */
 export const heads: { readonly [K in HeadKind]: HeadDefinition } = {
   // z = W f + b
@@ -54,16 +95,24 @@ export const heads: { readonly [K in HeadKind]: HeadDefinition } = {
     logits: (feature, parameter) =>
       op.mul(product(normalize(feature), normalize(parameter("weight"))), parameter("scale")),
   },
-  // z = W tanh(W₀ f + b₀) + b, Hugging Face's RobertaClassificationHead
-  dense: {
+  // Hugging Face's RobertaClassificationHead
+  dense: denseHead(op.tanh),
+  // DistilBertForSequenceClassification
+  "dense-relu": denseHead(op.relu),
+  // ElectraClassificationHead; DebertaV2's pooler and classifier
+  "dense-gelu": denseHead(op.gelu),
+  // ModernBertPredictionHead and classifier: z = W norm(gelu(W₀ f)) + b
+  "dense-gelu-norm": {
     shapes: (width, classes) => ({
       "dense.weight": [width, width],
-      "dense.bias": [width],
+      "norm.weight": [width],
       weight: [classes, width],
       bias: [classes],
     }),
-    logits: (feature, parameter) =>
-      linearLogits(op.tanh(product(feature, parameter("dense.weight"), parameter("dense.bias"))), parameter),
+    logits: (feature, parameter) => {
+      const inner = op.gelu(product(feature, parameter("dense.weight")));
+      return linearLogits(scaledNorm(inner, parameter("norm.weight")), parameter);
+    },
   },
 };
 
@@ -122,7 +171,8 @@ export function initHead(
   for (const [name, shape] of Object.entries(heads[spec.kind].shapes(width, classes))) {
     const dims = shape.map((dim) => (typeof dim === "number" ? dim : classes));
     const draw = rng.fork(name);
-    const fill = name === "scale" ? () => spec.scale : () => (2 * draw.uniform() - 1) * bound;
+    const fixed = name === "scale" ? spec.scale : name === "norm.weight" ? 1 : undefined;
+    const fill = fixed !== undefined ? () => fixed : () => (2 * draw.uniform() - 1) * bound;
     tensors.set(name, float32(Float32Array.from({ length: sizeOf(dims) }, fill), dims));
   }
   return tensors;

@@ -3,8 +3,8 @@ import type { Rng } from "../core/random.ts";
 import type { HostTensor } from "../core/tensor.ts";
 import type { Value } from "../graph/types.ts";
 import type { TokenBatch } from "../nn/features.ts";
-import type { Dropout, EmbeddingTransform, SiteTransform } from "../nn/layers.ts";
-import type { ParameterShape } from "../nn/parameters.ts";
+import type { Dropout, EmbeddingTransform, SiteTransform } from "../nn/layers/layers.ts";
+import type { ParameterShape, Parameters } from "../nn/layers/parameters.ts";
 
 /** What of a model an adapter has to know: its sizes, linear layers, path → (in, out), and biases, name → size. */
 export interface AdapterHost {
@@ -13,6 +13,14 @@ export interface AdapterHost {
   readonly biases: ReadonlyMap<string, number>;
   /** Those of the sites that read a sentence's one vector, (B, in), and not every token's. */
   readonly sentenceSites?: ReadonlySet<string>;
+  /** The backbone's own weights by AutoModel name, for adapters that compute with them. */
+  readonly parameters?: Parameters;
+  /** Linear layers store their weight (in, out). */
+  readonly fanInFanOut?: boolean;
+  /** Width of the word embeddings, where it is another than that of the layers. */
+  readonly embeddingWidth?: number;
+  /** Some sites read, beside tokens, rows that all texts share. */
+  readonly sharesRows?: boolean;
 }
 
 /** An adapter as part of a graph: its parameters are inputs, so one compiled graph serves every task. */

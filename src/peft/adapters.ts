@@ -1,5 +1,5 @@
 /** Every kind of adapter, in one table. */
-import { noTransform } from "../nn/layers.ts";
+import { noTransform } from "../nn/layers/layers.ts";
 import { type AdapterGraph, type AdapterMethod, adaptNothing } from "./adapterMethod.ts";
 import { loraMethod } from "./lora.ts";
 import { promptTuningMethod } from "./promptTuning.ts";

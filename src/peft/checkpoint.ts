@@ -5,11 +5,11 @@
  */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { z } from "zod";
 import { CheckpointError, errorCode } from "../core/errors.ts";
-import { float32, type HostTensor, isFloat32 } from "../core/tensor.ts";
+import { type HostTensor, isFloat32 } from "../core/tensor.ts";
 import { checkFinite, decodeSafetensors, encodeSafetensors } from "../io/safetensors.ts";
-import { poolingKinds, readsPooler } from "../nn/features.ts";
+import { architectures, families } from "../nn/families.ts";
+import { readsPooler } from "../nn/features.ts";
 import type { AdapterHost } from "./adapterMethod.ts";
 import { checkHead, listed, type Tensors } from "./checkpointChecks.ts";
 import type { TaskType } from "./checkpointConfig.ts";
@@ -20,41 +20,27 @@ import {
   parseAdapterConfig,
   type Wrapped,
 } from "./checkpointFormats.ts";
+import { type AdapterBackbone, classifying, innerHead, keepsHead, taskTypeOf } from "./checkpointHead.ts";
 import {
   architectureOfHead,
   architectureOfPrefix,
-  architectures,
-  headedPrefixes,
   headPrefixes,
+  headTensorNames,
   innerHeadOf,
-  innerHeadOfNames,
+  type Level,
   parseFileKey,
+  plainNames,
   prefixOfKeys,
 } from "./checkpointKeys.ts";
+import { encodeMetadata, type Metadata, metadataFile, parseMetadata } from "./checkpointMetadata.ts";
 import type { AdapterKind, Architecture, Head, HeadKind, Pooling, SavedAdapter } from "./types.ts";
+
+export type { AdapterBackbone } from "./checkpointHead.ts";
 
 const configFile = "adapter_config.json";
 const weightsFile = "adapter_model.safetensors";
 const headFile = "head.safetensors";
-const metadataFile = "accrete.json";
 const pytorch = { format: "pt" };
-
-const metadataSchema = z.object({
-  schemaVersion: z.literal(1),
-  /** The version of Accrete that wrote it. */
-  accreteVersion: z.string().optional(),
-  architecture: z.enum(architectures).optional(),
-  prompt: z.string().optional(),
-  /** Of an adapter whose head classifies every token. */
-  level: z.literal("word").optional(),
-  labels: z.array(z.string()),
-  pooling: z.enum(poolingKinds),
-  normalize: z.boolean(),
-  head: z.enum(["linear", "cosine", "dense"]).nullable(),
-  backboneHash: z.string(),
-  tokenizerHash: z.string(),
-});
-type Metadata = z.infer<typeof metadataSchema>;
 
 /** Whether the head is the one that Hugging Face has for the architecture. */
 function isInner({ head, architecture, pooling, normalize, adapter, level }: SavedAdapter): boolean {
@@ -62,13 +48,6 @@ function isInner({ head, architecture, pooling, normalize, adapter, level }: Sav
   if (inner === undefined || head?.kind !== inner.kind) return false;
   const hasBias = head.tensors.get("bias")?.data.some((value) => value !== 0) ?? false;
   return pooling === inner.pooling[adapter.kind] && !normalize && !(inner.biasFree && hasBias);
-}
-
-/** The task types that keep a head inside. */
-const classifying = { sentence: "SEQ_CLS", word: "TOKEN_CLS" } as const;
-
-function keepsHead(taskType: TaskType): boolean {
-  return taskType === classifying.sentence || taskType === classifying.word;
 }
 
 /** @throws CheckpointError if nobody says what the model is, where its paths depend on it. */
@@ -79,7 +58,7 @@ function wrappedModel(saved: SavedAdapter, where: string): Wrapped {
     throw new CheckpointError(`${where}: does not say which architecture it is for`);
   return {
     taskType: causal === undefined ? classifying[level] : "CAUSAL_LM",
-    prefix: headedPrefixes[architecture],
+    prefix: families[architecture].prefix,
   };
 }
 
@@ -119,40 +98,23 @@ export function encodePeftFolder(saved: SavedAdapter): Map<string, Uint8Array> {
   const utf8 = new TextEncoder();
   files.set(configFile, utf8.encode(config));
   files.set(weightsFile, encodeSafetensors(tensors, pytorch));
-  files.set(metadataFile, utf8.encode(`${JSON.stringify(metadataOf(saved, where), null, 2)}\n`));
+  files.set(metadataFile, utf8.encode(encodeMetadata(saved, where)));
   return files;
-}
-
-/** @throws CheckpointError where nobody could read it again */
-function metadataOf(saved: SavedAdapter, where: string): Metadata {
-  const parsed = metadataSchema.safeParse(describeSaved(saved));
-  if (parsed.success) return parsed.data;
-  throw new CheckpointError(`${where}: cannot be saved: ${z.prettifyError(parsed.error)}`);
-}
-
-function describeSaved(saved: SavedAdapter): Metadata {
-  return {
-    schemaVersion: 1,
-    ...(saved.accreteVersion !== undefined && { accreteVersion: saved.accreteVersion }),
-    ...(saved.architecture && { architecture: saved.architecture }),
-    ...(saved.level && { level: saved.level }),
-    labels: [...saved.labels],
-    pooling: saved.pooling,
-    normalize: saved.normalize,
-    head: saved.head?.kind ?? null,
-    ...(saved.prompt !== undefined && { prompt: saved.prompt }),
-    backboneHash: saved.backboneHash,
-    tokenizerHash: saved.tokenizerHash,
-  };
 }
 
 export interface ReadPeftOptions {
   /** The backbone's layers: with them, missing, surplus and misshapen tensors are named. */
   readonly host?: AdapterHost;
+  /** The backbone that the adapter is for. */
+  readonly backbone?: AdapterBackbone;
   /** For adapters made elsewhere, which do not say; what the folder says goes first. */
   readonly architecture?: Architecture;
   readonly pooling?: Pooling;
   readonly normalize?: boolean;
+  /** What the head gives a label, where the folder does not say. */
+  readonly level?: Level;
+  /** Names of the classes by slot, where the folder has none. */
+  readonly labels?: readonly string[];
 }
 
 async function readOptional(path: string): Promise<Buffer | undefined> {
@@ -193,24 +155,7 @@ function decodeFloats(bytes: Uint8Array, path: string): Tensors {
 async function readMetadata(dir: string): Promise<Metadata | undefined> {
   const path = join(dir, metadataFile);
   const bytes = await readOptional(path);
-  if (bytes === undefined) return undefined;
-  let json: unknown;
-  try {
-    json = JSON.parse(bytes.toString("utf8"));
-  } catch (cause) {
-    throw new CheckpointError(`${path}: is not JSON`, { cause });
-  }
-  const parsed = metadataSchema.safeParse(json);
-  if (parsed.success) return parsed.data;
-  const version = z.looseObject({ schemaVersion: z.int() }).safeParse(json).data?.schemaVersion ?? 1;
-  if (version > 1)
-    throw new CheckpointError(
-      `${path}: was written by a later version of Accrete: schema ${version}, this one reads up to 1`,
-      { hint: "Update Accrete: npm install accrete-lm@latest." },
-    );
-  throw new CheckpointError(
-    `${path}: is not what this version of Accrete writes:\n${z.prettifyError(parsed.error)}`,
-  );
+  return bytes === undefined ? undefined : parseMetadata(bytes.toString("utf8"), path);
 }
 
 /** Every file that {@link encodePeftFolder} may give. */
@@ -232,17 +177,24 @@ const kindNames: { readonly [K in AdapterKind]: string } = {
   "prompt-tuning": "prompt tuning",
 };
 
-/** @param inside whether the configuration says that a head is inside */
-function sortTensors(tensors: Tensors, kind: AdapterKind, inside: boolean, path: string): FileTensors {
+/** @param heads names of tensors that a head inside may have */
+function sortTensors(
+  tensors: Tensors,
+  kind: AdapterKind,
+  heads: ReadonlySet<string>,
+  path: string,
+): FileTensors {
   const adapter = new Map<string, HostTensor<"float32">>();
   const head = new Map<string, HostTensor<"float32">>();
   const unknown: string[] = [];
   for (const [key, tensor] of tensors) {
-    const parsed = parseFileKey(key, kind);
-    if (parsed.kind === "adapter") adapter.set(parsed.name, tensor);
-    else if (parsed.kind === "head" && inside) head.set(parsed.name, tensor);
-    else if (parsed.kind !== "copy") unknown.push(key);
+    const parsed = parseFileKey(key, kind, heads);
+    if (parsed.kind === "adapter" || parsed.kind === "table") adapter.set(parsed.name, tensor);
+    else if (parsed.kind === "head") head.set(parsed.name, tensor);
+    else unknown.push(key);
   }
+  if (unknown.some((key) => key.includes("lora_embedding_")))
+    throw new CheckpointError(`${path}: not supported: LoRA on the word embeddings: ${listed(unknown)}`);
   if (unknown.length > 0)
     throw new CheckpointError(
       `${path}: tensors that are no part of a ${kindNames[kind]} adapter: ${listed(unknown)}`,
@@ -250,32 +202,9 @@ function sortTensors(tensors: Tensors, kind: AdapterKind, inside: boolean, path:
   return { adapter, head };
 }
 
-function innerHead(
-  tensors: Tensors,
-  { kind, taskType }: Pick<AdapterConfig, "kind" | "taskType">,
-  architecture: Architecture | undefined,
-  path: string,
-): Head & { readonly pooling: Pooling } {
-  const level = taskType === "TOKEN_CLS" ? "word" : "sentence";
-  const inner = innerHeadOf(architecture, level) ?? innerHeadOfNames(new Set(tensors.keys()), level);
-  if (inner === undefined)
-    throw new CheckpointError(`${path}: does not say which architecture it is for, nor does its head`, {
-      hint: "Say so with the option `architecture`.",
-    });
-  const missing = [...inner.names.values()].filter((name) => !tensors.has(name));
-  if (missing.length > 0)
-    throw new CheckpointError(
-      `${path}: task_type ${taskType} with ${architecture ?? "this head"} needs ${missing.map((name) => headPrefixes[kind] + name).join(", ")}`,
-    );
-  const ours = new Map([...inner.names].map(([name, theirs]) => [theirs, name]));
-  const head = new Map([...tensors].map(([name, tensor]) => [ours.get(name) ?? name, tensor]));
-  const classes = head.get("weight")?.dims[0] ?? 0;
-  if (inner.biasFree && !head.has("bias")) head.set("bias", float32(new Float32Array(classes), [classes]));
-  return { kind: inner.kind, tensors: head, pooling: inner.pooling[kind] };
-}
-
 function guessHeadKind(tensors: Tensors): HeadKind {
   if (tensors.has("scale")) return "cosine";
+  if (tensors.has("norm.weight")) return "dense-gelu-norm";
   return tensors.has("dense.weight") ? "dense" : "linear";
 }
 
@@ -294,14 +223,22 @@ async function outerHead(dir: string, metadata: Metadata | undefined): Promise<H
   return { kind: kind ?? guessHeadKind(tensors), tensors };
 }
 
+/** The families that transformers' classes begin with, the longest name first. */
+const byClassName = [...architectures].sort(
+  (a, b) => families[b].className.length - families[a].className.length,
+);
+
 function architectureOf(
   config: AdapterConfig,
   prefix: string,
   options: ReadPeftOptions,
 ): Architecture | undefined {
-  const byClass = /^(Bert|Roberta|XLMRoberta)/.exec(config.baseModelClass ?? "")?.[1];
-  const named = byClass === undefined ? undefined : byClass === "Bert" ? "bert" : "roberta";
-  return architectureOfPrefix(prefix) ?? named ?? options.architecture;
+  const { baseModelClass } = config;
+  const named = byClassName.find((name) => baseModelClass?.startsWith(families[name].className));
+  const of = options.backbone?.architecture;
+  // The backbone's family, where nothing in the file speaks against it.
+  const fits = of !== undefined && (prefix === "" || families[of].prefix === prefix);
+  return fits ? of : (architectureOfPrefix(prefix) ?? named ?? options.architecture);
 }
 
 /** peft adapts and trains the pooler too where targets or `bias: all` reach it; no other pooling reads it. */
@@ -310,12 +247,49 @@ function dropUnusedPooler(tensors: Map<string, HostTensor<"float32">>, pooling: 
   for (const name of [...tensors.keys()]) if (name.startsWith("pooler.")) tensors.delete(name);
 }
 
+/** Names of tensors that a head inside may have, in a file whose configuration says that. */
+function headNames(config: AdapterConfig, architecture: Architecture | undefined): ReadonlySet<string> {
+  const bare = config.taskType !== undefined && !keepsHead(config.taskType);
+  return bare || config.baseModelClass?.endsWith("Model") === true
+    ? new Set()
+    : headTensorNames(architecture);
+}
+
+/** @throws CheckpointError if there are not as many as classes */
+function labelsOf(
+  classes: number,
+  metadata: Metadata | undefined,
+  { labels, backbone }: ReadPeftOptions,
+  dir: string,
+): readonly string[] {
+  if (metadata !== undefined) return metadata.labels;
+  if (labels !== undefined) {
+    if (labels.length !== classes)
+      throw new CheckpointError(
+        `${dir}: its head has ${classes} classes, and ${labels.length} labels were given`,
+      );
+    return labels;
+  }
+  if (backbone?.labels?.length === classes) return backbone.labels;
+  return Array.from({ length: classes }, (_, slot) => `LABEL_${slot}`);
+}
+
 /**
- * Reads an adapter folder, ours or one that peft wrote. Without `accrete.json` labels are numbered `LABEL_0`, … as
- * Hugging Face does, and the hashes are empty: unknown.
+ * The backbone that an adapter folder names, as its maker did: a path or a hub id; empty where it names none.
+ * @throws CheckpointError if the configuration is missing, damaged, or of a kind that Accrete does not have
+ */
+export async function readAdapterBase(dir: string): Promise<string> {
+  const path = join(dir, configFile);
+  return parseAdapterConfig((await requireFile(dir, configFile)).toString("utf8"), path).baseModel;
+}
+
+/**
+ * Reads an adapter folder, ours or one that peft wrote. Without `accrete.json` labels are those of the options, else of the
+ * backbone's config.json, else numbered `LABEL_0`, … as Hugging Face does; and the hashes are empty: unknown.
  *
  * @param dir the folder
- * @throws CheckpointError if a file is missing or damaged, the adapter is of another kind (DoRA, prefix tuning …), or tensors are missing, surplus or misshapen: the message names them.
+ * @throws CheckpointError if a file is missing or damaged, the adapter is of another kind (prefix tuning, LoRA of
+ *   experts …), or tensors are missing, surplus or misshapen: the message names them.
  */
 export async function readPeftFolder(dir: string, options: ReadPeftOptions = {}): Promise<SavedAdapter> {
   const config = parseAdapterConfig(
@@ -323,29 +297,32 @@ export async function readPeftFolder(dir: string, options: ReadPeftOptions = {})
     join(dir, configFile),
   );
   const path = join(dir, weightsFile);
-  const stored = decodeFloats(await requireFile(dir, weightsFile), path);
+  const stored = plainNames(decodeFloats(await requireFile(dir, weightsFile), path));
   const metadata = await readMetadata(dir);
-  const inside = keepsHead(config.taskType);
-  const level = config.taskType === "TOKEN_CLS" ? "word" : metadata?.level;
-  const tensors = sortTensors(stored, config.kind, inside, path);
   const prefix = prefixOfKeys(stored.keys());
-  const architecture =
-    metadata?.architecture ??
-    architectureOf(config, prefix, options) ??
-    // A head over tokens has the same names everywhere.
-    (level === "word" ? undefined : architectureOfHead(new Set(tensors.head.keys())));
-  const inner = inside ? innerHead(tensors.head, config, architecture, path) : undefined;
+  const known = metadata?.architecture ?? architectureOf(config, prefix, options);
+  const tensors = sortTensors(stored, config.kind, headNames(config, known), path);
+  const names = new Set(tensors.head.keys());
+  const untyped = { architecture: known, prefix, head: names, level: options.level };
+  const taskType = taskTypeOf(config, untyped, path);
+  const level = taskType === "TOKEN_CLS" ? "word" : (metadata?.level ?? besideLevel(taskType, options));
+  // A head over tokens has the same names everywhere.
+  const architecture = known ?? (level === "word" ? undefined : architectureOfHead(names));
+  const inside = keepsHead(taskType);
+  const { backbone } = options;
+  const inner = inside
+    ? await innerHead(tensors.head, { config, taskType, architecture, backbone, prefix, path })
+    : undefined;
   const head =
     inner === undefined ? await outerHead(dir, metadata) : { kind: inner.kind, tensors: inner.tensors };
-  const ownPooling = inner?.pooling;
-  const causal = config.taskType === "CAUSAL_LM";
-  const defaultPooling = ownPooling ?? options.pooling ?? (causal ? "last" : "cls");
+  const causal = taskType === "CAUSAL_LM";
+  const defaultPooling = inner?.pooling ?? options.pooling ?? (causal ? "last" : "cls");
   const pooling = metadata?.pooling ?? defaultPooling;
   dropUnusedPooler(tensors.adapter, pooling);
   const adapter = config.toAdapter(tensors.adapter, prefix);
   checkAdapter(adapter, path, options.host);
   const classes = head === undefined ? 0 : checkHead(head, dir);
-  const labels = metadata?.labels ?? Array.from({ length: classes }, (_, slot) => `LABEL_${slot}`);
+  const labels = labelsOf(classes, metadata, options, dir);
   checkLabels(labels, head, dir);
   return {
     adapter,
@@ -363,4 +340,9 @@ export async function readPeftFolder(dir: string, options: ReadPeftOptions = {})
     tokenizerHash: metadata?.tokenizerHash ?? "",
     ...(metadata?.accreteVersion !== undefined && { accreteVersion: metadata.accreteVersion }),
   };
+}
+
+/** A head in a file beside the adapter may be one of words, which nothing but the caller tells. */
+function besideLevel(taskType: TaskType, { level }: ReadPeftOptions): "word" | undefined {
+  return taskType === "FEATURE_EXTRACTION" && level === "word" ? "word" : undefined;
 }

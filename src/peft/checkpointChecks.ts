@@ -1,9 +1,10 @@
 /** Whether an adapter's and a head's tensors are all there and fit together. R = rank, D = width, C = classes. */
 import { CheckpointError } from "../core/errors.ts";
 import type { HostTensor } from "../core/tensor.ts";
+import { heads } from "../nn/heads.ts";
 import type { AdapterHost } from "./adapterMethod.ts";
 import { parseLoraName } from "./checkpointKeys.ts";
-import { loraMatcher, loraSites, siteRank } from "./lora.ts";
+import { loraMatcher, loraSites, MAGNITUDE, siteRank } from "./lora.ts";
 import { PROMPT_EMBEDDINGS } from "./promptTuning.ts";
 import type { Head, HeadKind, LoraSpec, PromptTuningSpec } from "./types.ts";
 
@@ -87,7 +88,9 @@ export function checkLora(spec: LoraSpec, tensors: Tensors, where: string, host?
     const rank = siteRank(spec, site);
     expected.set(`${site}.lora_A.weight`, [rank, inFeatures]);
     expected.set(`${site}.lora_B.weight`, [outFeatures, rank]);
+    if (spec.dora) expected.set(`${site}.${MAGNITUDE}`, [outFeatures]);
   }
+  for (const { name, dims } of spec.replaced ?? []) expected.set(name, dims);
   for (const name of expectedBiases(spec, sites, tensors, host)) expected.set(name, [host?.biases.get(name)]);
   checkTensors(tensors, expected, where);
 }
@@ -102,22 +105,21 @@ export function checkPrompt(
   checkTensors(tensors, new Map([[PROMPT_EMBEDDINGS, [virtualTokens, host?.width]]]), where);
 }
 
-const headShapes: {
-  readonly [K in HeadKind]: (classes?: number, width?: number) => Readonly<Record<string, Shape>>;
-} = {
-  linear: (classes, width) => ({ weight: [classes, width], bias: [classes] }),
-  cosine: (classes, width) => ({ weight: [classes, width], scale: [1] }),
-  dense: (classes, width) => ({
-    "dense.weight": [width, width],
-    "dense.bias": [width],
-    weight: [classes, width],
-    bias: [classes],
-  }),
-};
+/** The shapes of a head, any size where one is not known. */
+function headShapes(kind: HeadKind, classes?: number, width?: number): ReadonlyMap<string, Shape> {
+  const unknown = -1;
+  const shapes = Object.entries(heads[kind].shapes(width ?? unknown, classes ?? unknown));
+  return new Map(
+    shapes.map(([name, dims]) => [
+      name,
+      dims.map((size) => (size === unknown || typeof size === "string" ? undefined : size)),
+    ]),
+  );
+}
 
 /** Number of classes of a head. @throws CheckpointError naming missing, surplus and misshapen tensors. */
 export function checkHead(head: Head, where: string): number {
   const [classes, width] = head.tensors.get("weight")?.dims ?? [];
-  checkTensors(head.tensors, new Map(Object.entries(headShapes[head.kind](classes, width))), where);
+  checkTensors(head.tensors, headShapes(head.kind, classes, width), where);
   return classes ?? 0;
 }

@@ -1,6 +1,8 @@
 /** LoRA in peft's `adapter_config.json`: what we write into it, and what we accept from it. */
 import { z } from "zod";
 import { CheckpointError } from "../core/errors.ts";
+import { ownHead } from "../nn/families.ts";
+import { headTensorNames, isTable } from "./checkpointKeys.ts";
 import { defaultTargetModules } from "./targets.ts";
 import type { LoraSpec, SavedAdapter } from "./types.ts";
 
@@ -9,12 +11,29 @@ export const taskTypes = ["SEQ_CLS", "TOKEN_CLS", "CAUSAL_LM", "FEATURE_EXTRACTI
 export type TaskType = (typeof taskTypes)[number];
 
 /** The modules that peft saves beside the adapter, by its own rule for the type. */
-export const modulesToSave: { readonly [T in TaskType]: readonly string[] | null } = {
+const ownModules: { readonly [T in TaskType]: readonly string[] | null } = {
   SEQ_CLS: ["classifier", "score"],
   TOKEN_CLS: ["classifier", "score"],
   CAUSAL_LM: null,
   FEATURE_EXTRACTION: null,
 };
+
+/** The same, with the parts of a family's head that peft would leave in the model. */
+export function modulesToSave(
+  taskType: TaskType,
+  architecture: SavedAdapter["architecture"],
+): readonly string[] | null {
+  const own = ownModules[taskType];
+  if (own === null || architecture === undefined) return own;
+  const names = ownHead(architecture, taskType === "TOKEN_CLS" ? "word" : "sentence")?.names.values() ?? [];
+  const modules = new Set([...names].map(moduleOf));
+  return [...[...modules].filter((name) => !own.includes(name)), ...own];
+}
+
+/** The module at the top of a model that a head's tensor belongs to. */
+export function moduleOf(name: string): string {
+  return name.slice(0, name.indexOf("."));
+}
 
 /** The peft whose fields these are. */
 export const peftVersion = "0.21.2";
@@ -52,7 +71,6 @@ const constantFields = {
   target_parameters: null,
   trainable_token_indices: null,
   use_bdlora: null,
-  use_dora: false,
   use_qalora: false,
   velora_config: null,
 };
@@ -94,11 +112,12 @@ export function encodeLoraConfig(
     layers_to_transform: spec.layers ?? null,
     lora_alpha: spec.alpha,
     lora_dropout: spec.dropout,
-    modules_to_save: modulesToSave[taskType],
+    modules_to_save: modulesToSave(taskType, architecture),
     r: spec.rank,
     rank_pattern: spec.rankPattern ?? {},
     target_modules: spec.targetModules,
     task_type: taskType,
+    use_dora: spec.dora ?? false,
     use_rslora: spec.rslora,
   };
   return dumpsLikePython(fields, new Set(["lora_dropout"]));
@@ -111,6 +130,7 @@ const schema = z.looseObject({
   bias: z.enum(["none", "all", "lora_only"]).default("none"),
   target_modules: z.union([z.array(z.string()), z.string()]).nullish(),
   use_rslora: z.boolean().nullish(),
+  use_dora: z.boolean().nullish(),
   rank_pattern: z.record(z.string(), z.number().int().positive()).nullish(),
   alpha_pattern: z.record(z.string(), z.number()).nullish(),
   layers_to_transform: z.union([z.number().int(), z.array(z.number().int())]).nullish(),
@@ -123,23 +143,28 @@ function isUnset(value: unknown): boolean {
 
 /** peft repeats the others at loading, and they change the base's own weights. */
 const harmlessInits: readonly unknown[] = [undefined, true, false, "gaussian", "eva", "orthogonal"];
-const headModules: readonly unknown[] = ["classifier", "score"];
+
+/** Modules of heads, by the first part of their tensors' names; and tables, which are applied where they were saved. */
+const headModules: ReadonlySet<string> = new Set([...headTensorNames(undefined)].map(moduleOf));
 
 function areHeadModules(value: unknown): boolean {
-  return isUnset(value) || (Array.isArray(value) && value.every((name) => headModules.includes(name)));
+  if (isUnset(value)) return true;
+  if (!Array.isArray(value)) return false;
+  return value.every(
+    (name) => headModules.has(name) || (typeof name === "string" && isTable(`${name}.weight`)),
+  );
 }
 
 /** @throws CheckpointError if an adapter trained more of the backbone than its head. */
 export function checkHeadModules(value: unknown, path: string): void {
   if (!areHeadModules(value))
     throw new CheckpointError(
-      `${path}: not supported: modules_to_save: ${JSON.stringify(value)} (trained modules other than the head)`,
+      `${path}: not supported: modules_to_save: ${JSON.stringify(value)} (trained modules other than the head and the word embeddings)`,
     );
 }
 
 /** Fields that change what the adapter computes in a way that Accrete does not have; anything else is let through. */
 const refusals: Readonly<Record<string, readonly [allowed: (value: unknown) => boolean, what: string]>> = {
-  use_dora: [isUnset, "DoRA"],
   layer_replication: [isUnset, "replicated layers"],
   target_parameters: [isUnset, "LoRA on bare parameters"],
   trainable_token_indices: [isUnset, "trained token embeddings"],
@@ -154,7 +179,7 @@ const refusals: Readonly<Record<string, readonly [allowed: (value: unknown) => b
     (value) => harmlessInits.includes(value),
     "an initialisation that changes the base's weights",
   ],
-  modules_to_save: [areHeadModules, "trained modules other than the head"],
+  modules_to_save: [areHeadModules, "trained modules other than the head and the word embeddings"],
 };
 
 function checkSupported(fields: Readonly<Record<string, unknown>>, path: string): void {
@@ -163,7 +188,7 @@ function checkSupported(fields: Readonly<Record<string, unknown>>, path: string)
     .map(([key, [, what]]) => `${key}: ${JSON.stringify(fields[key])} (${what})`);
   if (refused.length > 0)
     throw new CheckpointError(`${path}: not supported: ${refused.join("; ")}`, {
-      hint: "Accrete reads plain LoRA, optionally rank-stabilised, with ranks and alphas by layer.",
+      hint: "Accrete reads LoRA and DoRA, optionally rank-stabilised, with ranks and alphas by layer.",
     });
 }
 
@@ -183,6 +208,7 @@ export function parseLoraConfig(json: unknown, path: string): LoraConfig {
       bias: fields.bias,
       targetModules: fields.target_modules ?? defaultTargetModules("bert"),
       rslora: fields.use_rslora ?? false,
+      ...(fields.use_dora === true && { dora: true }),
       ...(layers.length > 0 && { layers }),
       ...(!isUnset(fields.rank_pattern) && { rankPattern: fields.rank_pattern ?? {} }),
       ...(!isUnset(fields.alpha_pattern) && { alphaPattern: fields.alpha_pattern ?? {} }),

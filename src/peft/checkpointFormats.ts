@@ -5,7 +5,7 @@ import type { HostTensor } from "../core/tensor.ts";
 import type { AdapterHost } from "./adapterMethod.ts";
 import { adaptedSites, checkLora, checkPrompt, type Tensors } from "./checkpointChecks.ts";
 import { encodeLoraConfig, parseLoraConfig, type TaskType, taskTypes } from "./checkpointConfig.ts";
-import { fileKey } from "./checkpointKeys.ts";
+import { fileKey, isTable } from "./checkpointKeys.ts";
 import { encodePromptConfig, parsePromptConfig } from "./checkpointPrompt.ts";
 import { specForFile, specFromFile } from "./checkpointSpec.ts";
 import type { Adapter, AdapterKind, AdapterOfKind, SavedAdapter } from "./types.ts";
@@ -13,7 +13,8 @@ import type { Adapter, AdapterKind, AdapterOfKind, SavedAdapter } from "./types.
 /** What a configuration tells, before the tensors are read. */
 export interface AdapterConfig {
   readonly kind: AdapterKind;
-  readonly taskType: TaskType;
+  /** Absent where the configuration names none. */
+  readonly taskType?: TaskType;
   readonly baseModel: string;
   /** `BertModel` and the like, where peft noted it. */
   readonly baseModelClass?: string;
@@ -60,7 +61,10 @@ const formats: { readonly [K in AdapterKind]: AdapterFormat<K> } = {
       return {
         toAdapter: (tensors, prefix) => {
           const spec = specFromFile(config, adaptedSites(tensors.keys()), prefix);
-          return { kind: "lora", spec, tensors };
+          const replaced = [...tensors]
+            .filter(([name]) => isTable(name))
+            .map(([name, { dims }]) => ({ name, dims }));
+          return { kind: "lora", spec: { ...spec, ...(replaced.length > 0 && { replaced }) }, tensors };
         },
       };
     },
@@ -115,9 +119,8 @@ const frameSchema = z.looseObject({
   auto_mapping: z.looseObject({ base_model_class: z.string().nullish() }).nullish(),
 });
 
-function parseTaskType(value: string | null | undefined, path: string): TaskType {
-  // Without a type peft wraps the bare model, as for feature extraction.
-  if (value === undefined || value === null) return "FEATURE_EXTRACTION";
+function parseTaskType(value: string | null | undefined, path: string): TaskType | undefined {
+  if (value === undefined || value === null) return undefined;
   const known = taskTypes.find((each) => each === value);
   if (known !== undefined) return known;
   throw new CheckpointError(
@@ -144,10 +147,11 @@ export function parseAdapterConfig(text: string, path: string): AdapterConfig {
     );
   const own = formats[kind].parseConfig(json, path);
   const baseModelClass = frame.auto_mapping?.base_model_class;
+  const taskType = parseTaskType(frame.task_type, path);
   return {
     ...own,
     kind,
-    taskType: parseTaskType(frame.task_type, path),
+    ...(taskType && { taskType }),
     baseModel: frame.base_model_name_or_path ?? "",
     ...(baseModelClass && { baseModelClass }),
   };

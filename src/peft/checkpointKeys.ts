@@ -1,6 +1,7 @@
 /** The names of tensors in peft's `adapter_model.safetensors`, and ours. */
+import { architectures, families, type OwnHead, ownHead } from "../nn/families.ts";
 import { PROMPT_EMBEDDINGS } from "./promptTuning.ts";
-import type { AdapterKind, Architecture, HeadKind, Pooling } from "./types.ts";
+import type { AdapterKind, Architecture, Pooling } from "./types.ts";
 
 /** What peft's wrapper puts before the names of a model with adapted layers. */
 const wrapperPrefix = "base_model.model.";
@@ -11,145 +12,121 @@ export const headPrefixes: { readonly [K in AdapterKind]: string } = {
   "prompt-tuning": "base_model.",
 };
 
-/** The classification head that Hugging Face has for an architecture, and the only case where a head goes inside. */
-export interface InnerHead {
-  readonly kind: HeadKind;
+/** The classification head that Hugging Face has for a family, and the only case where a head goes inside. */
+export interface InnerHead extends Omit<OwnHead, "pooling"> {
   /** The feature it reads, never normalised: an encoder's position 0, under prompt tuning the first virtual token. */
   readonly pooling: { readonly [K in AdapterKind]: Pooling };
-  /** Our name of a head's tensor → Hugging Face's. */
-  readonly names: ReadonlyMap<string, string>;
-  /** Whether Hugging Face's head has no bias: ours, which has one, is that head where it is zero. */
-  readonly biasFree?: true;
 }
 
-const classifier: ReadonlyMap<string, string> = new Map([
-  ["weight", "classifier.weight"],
-  ["bias", "classifier.bias"],
-]);
-
-/** Decoders share one head over the last token. peft's reads a prompt's text at its end, where no padding may stand. */
-const score: InnerHead = {
-  kind: "linear",
-  pooling: { lora: "last", "prompt-tuning": "last" },
-  names: new Map([["weight", "score.weight"]]),
-  biasFree: true,
+/** What a head of Hugging Face's reads behind virtual tokens: the first of them, where it reads the first token. */
+const behindPrompt: { readonly [P in OwnHead["pooling"]]: Pooling } = {
+  cls: "peft-first",
+  pooler: "peft-first-pooler",
+  last: "last",
+  mean: "mean",
 };
 
-const innerHeads: { readonly [A in Architecture]: InnerHead } = {
-  bert: {
-    kind: "linear",
-    pooling: { lora: "pooler", "prompt-tuning": "peft-first-pooler" },
-    names: classifier,
-  },
-  roberta: {
-    kind: "dense",
-    pooling: { lora: "cls", "prompt-tuning": "peft-first" },
-    names: new Map([
-      ["dense.weight", "classifier.dense.weight"],
-      ["dense.bias", "classifier.dense.bias"],
-      ["weight", "classifier.out_proj.weight"],
-      ["bias", "classifier.out_proj.bias"],
-    ]),
-  },
-  gpt2: score,
-  gpt_neox: score,
-  llama: score,
-  mistral: score,
-  qwen2: score,
-};
-
-/** A linear head over tokens; the pooling only says that nothing is pooled. */
-function tokenHead(names: InnerHead["names"]): InnerHead {
-  return { kind: "linear", pooling: { lora: "cls", "prompt-tuning": "cls" }, names };
-}
-
-const tokenClassifier = tokenHead(classifier);
-
-const tokenScore = tokenHead(
-  new Map([
-    ["weight", "score.weight"],
-    ["bias", "score.bias"],
-  ]),
-);
-
-const tokenHeads: { readonly [A in Architecture]: InnerHead } = {
-  bert: tokenClassifier,
-  roberta: tokenClassifier,
-  gpt2: tokenClassifier,
-  gpt_neox: tokenClassifier,
-  llama: tokenScore,
-  mistral: tokenScore,
-  qwen2: tokenScore,
-};
-
-/** Hugging Face's own head of an architecture, for the task types that keep a head inside. */
+/**
+ * Hugging Face's own head of a family, for the task types that keep a head inside.
+ * @param pooling what config.json says that the head reads, where it says so
+ */
 export function innerHeadOf(
   architecture: Architecture | undefined,
-  level: "sentence" | "word" = "sentence",
+  level: Level = "sentence",
+  pooling?: OwnHead["pooling"],
 ): InnerHead | undefined {
-  return architecture === undefined ? undefined : tables[level][architecture];
+  if (architecture === undefined) return undefined;
+  const own = ownHead(architecture, level);
+  if (own === undefined) return undefined;
+  // Over tokens nothing is pooled.
+  if (level === "word") return { ...own, pooling: { lora: "cls", "prompt-tuning": "cls" } };
+  const read = pooling ?? own.pooling;
+  return { ...own, pooling: { lora: read, "prompt-tuning": behindPrompt[read] } };
 }
 
-const tables = { sentence: innerHeads, word: tokenHeads };
+export type Level = "sentence" | "word";
 
-/** The heads that have a tensor of one of these names, each once. */
-function headsWith(names: ReadonlySet<string>, level: keyof typeof tables): InnerHead[] {
-  const fitting = Object.values(tables[level]).filter((head) =>
-    [...head.names.values()].some((name) => names.has(name)),
-  );
-  return [...new Set(fitting)];
+/** Every tensor of a head by Hugging Face's names, of a family or of all of them. */
+export function headTensorNames(architecture: Architecture | undefined): ReadonlySet<string> {
+  const of = architecture === undefined ? architectures : [architecture];
+  const heads = of.flatMap((name) => [ownHead(name, "sentence"), ownHead(name, "word")]);
+  return new Set(heads.flatMap((head) => [...(head?.names.values() ?? [])]));
 }
 
-/** Beside a prompt nothing but the names of Hugging Face's own heads tells the architecture, and decoders share theirs. */
+/**
+ * The families whose own head has tensors of exactly these names.
+ * @param prefix what stands before AutoModel's paths in the file; empty where nothing tells
+ */
+export function familiesOfHead(
+  names: ReadonlySet<string>,
+  level: Level,
+  prefix = "",
+): readonly Architecture[] {
+  return architectures.filter((architecture) => {
+    if (prefix !== "" && families[architecture].prefix !== prefix) return false;
+    const own = [...(ownHead(architecture, level)?.names.values() ?? [])];
+    return own.length > 0 && own.length === names.size && own.every((name) => names.has(name));
+  });
+}
+
+/** Beside a prompt nothing but the names of a head tells the family, and many share theirs. */
 export function architectureOfHead(names: ReadonlySet<string>): Architecture | undefined {
-  const [head] = headsWith(names, "sentence");
-  const fitting = architectures.filter(
-    (architecture) => head !== undefined && innerHeads[architecture] === head,
-  );
+  const fitting = familiesOfHead(names, "sentence");
   return fitting.length === 1 ? fitting[0] : undefined;
 }
 
-/** The head that the names of its tensors tell, where they tell one alone. */
+/** Tensors of a family's own head that are not there; infinite where others are. */
+function missingOf(names: ReadonlySet<string>, level: Level, architecture: Architecture): number {
+  const own = new Set(ownHead(architecture, level)?.names.values());
+  const surplus = [...names].some((name) => !own.has(name));
+  return surplus || names.size === 0 ? Number.POSITIVE_INFINITY : own.size - names.size;
+}
+
+/**
+ * The head that the names of its tensors tell: that of which the least is missing, where all families that have it agree.
+ * @param prefix what stands before AutoModel's paths in the file; empty where nothing tells
+ */
 export function innerHeadOfNames(
   names: ReadonlySet<string>,
-  level: "sentence" | "word",
+  level: Level,
+  prefix: string,
 ): InnerHead | undefined {
-  const fitting = headsWith(names, level);
-  return fitting.length === 1 ? fitting[0] : undefined;
+  const candidates = architectures.filter((name) => prefix === "" || families[name].prefix === prefix);
+  const least = Math.min(...candidates.map((name) => missingOf(names, level, name)));
+  if (!Number.isFinite(least)) return undefined;
+  const [first, ...more] = candidates
+    .filter((name) => missingOf(names, level, name) === least)
+    .map((name) => innerHeadOf(name, level));
+  const same = (other: InnerHead | undefined) =>
+    other?.kind === first?.kind && other?.pooling.lora === first?.pooling.lora;
+  return more.every(same) ? first : undefined;
 }
 
-/** What stands before AutoModel's paths in a model that has a head. */
-export const headedPrefixes: { readonly [A in Architecture]: string } = {
-  bert: "bert.",
-  roberta: "roberta.",
-  gpt2: "transformer.",
-  gpt_neox: "gpt_neox.",
-  llama: "model.",
-  mistral: "model.",
-  qwen2: "model.",
-};
-
-const prefixes = [...new Set(Object.values(headedPrefixes))];
+/** What stands before AutoModel's paths in a model that has a head, the longest first. */
+const prefixes = [...new Set(Object.values(families).map(({ prefix }) => prefix))].sort(
+  (a, b) => b.length - a.length,
+);
 const headed = new RegExp(`^(${prefixes.map(escaped).join("|")})`);
 
-export const architectures: readonly Architecture[] = [
-  "bert",
-  "roberta",
-  "gpt2",
-  "gpt_neox",
-  "llama",
-  "mistral",
-  "qwen2",
-];
-
 const loraKey = /^(.+)\.(lora_A|lora_B)\.weight$/;
+const magnitudeKey = /^(.+)\.lora_magnitude_vector$/;
 
-/** The site and the half that a LoRA tensor's name tells. */
+/** The site and the part that a LoRA tensor's name tells. */
 export function parseLoraName(
   name: string,
-): { readonly site: string; readonly half: "lora_A" | "lora_B" } | undefined {
+): { readonly site: string; readonly half: "lora_A" | "lora_B" | "magnitude" } | undefined {
   const [, site, half] = loraKey.exec(name) ?? [];
-  return site !== undefined && (half === "lora_A" || half === "lora_B") ? { site, half } : undefined;
+  if (site !== undefined && (half === "lora_A" || half === "lora_B")) return { site, half };
+  const decomposed = magnitudeKey.exec(name)?.[1];
+  return decomposed === undefined ? undefined : { site: decomposed, half: "magnitude" };
+}
+
+/** Tables that are saved whole: word embeddings, and the head over them. */
+const tableKey =
+  /(^|\.)(word_embeddings|tok_embeddings|embed_tokens|embed_in|wte|lm_head|embed_out)\.weight$/;
+
+export function isTable(name: string): boolean {
+  return tableKey.test(name);
 }
 
 /**
@@ -159,17 +136,37 @@ export function parseLoraName(
  */
 export function fileKey(name: string, adapted: ReadonlySet<string>, prefix: string): string {
   const site = name.endsWith(".bias") ? name.slice(0, -".bias".length) : "";
+  if (/^(lm_head|embed_out)\./.test(name)) return wrapperPrefix + name;
   return wrapperPrefix + prefix + (adapted.has(site) ? `${site}.base_layer.bias` : name);
 }
 
 export type FileTensor =
   | { readonly kind: "adapter"; readonly name: string }
   | { readonly kind: "head"; readonly name: string }
-  /** With `bias: all`, peft also writes its bookkeeping copies of the head's biases. */
-  | { readonly kind: "copy" }
+  /** A table that was trained or saved whole. */
+  | { readonly kind: "table"; readonly name: string }
   | { readonly kind: "unknown" };
 
-const copyKey = /\.(original_module|modules_to_save)\./;
+/**
+ * A file's names as peft's `save_pretrained` writes them, whatever saved it: a state dict's have the adapter's name
+ * (`lora_A.default.weight`) and peft's wrappers (`modules_to_save.default.`). With `bias: all` peft itself writes copies of
+ * the head's biases under such names, and with others copies of what it replaced; those are dropped.
+ */
+export function plainNames<T>(tensors: ReadonlyMap<string, T>): Map<string, T> {
+  const plain = new Map<string, T>();
+  const wrapped = new Map<string, T>();
+  for (const [key, tensor] of tensors) {
+    if (/\.original_module\./.test(key)) continue;
+    const name = key
+      .replace(/\.(lora_A|lora_B)\.[^.]+\.weight$/, ".$1.weight")
+      .replace(/\.lora_magnitude_vector(\.[^.]+)?(\.weight)?$/, ".lora_magnitude_vector");
+    const unwrapped = name.replace(/\.modules_to_save(\.default)?\./, ".");
+    if (unwrapped === name) plain.set(name, tensor);
+    else wrapped.set(unwrapped, tensor);
+  }
+  for (const [name, tensor] of wrapped) if (!plain.has(name)) plain.set(name, tensor);
+  return plain;
+}
 
 /** Our name of an adapter's tensor, its architecture prefix dropped; undefined for what is none. */
 const adapterNames: { readonly [K in AdapterKind]: (key: string) => string | undefined } = {
@@ -182,13 +179,16 @@ const adapterNames: { readonly [K in AdapterKind]: (key: string) => string | und
   "prompt-tuning": (key) => (key === PROMPT_EMBEDDINGS ? key : undefined),
 };
 
-/** What a file's tensor is in a file of that kind of adapter. */
-export function parseFileKey(key: string, kind: AdapterKind): FileTensor {
+/**
+ * What a file's tensor is in a file of that kind of adapter.
+ * @param heads names of tensors that a head may have, in a model that has one
+ */
+export function parseFileKey(key: string, kind: AdapterKind, heads: ReadonlySet<string>): FileTensor {
   const prefix = headPrefixes[kind];
   if (key.startsWith(prefix)) {
     const inner = key.slice(prefix.length);
-    if (copyKey.test(inner)) return { kind: "copy" };
-    if (/^(classifier|score)\./.test(inner)) return { kind: "head", name: inner };
+    if (heads.has(inner)) return { kind: "head", name: inner };
+    if (kind === "lora" && isTable(inner)) return { kind: "table", name: inner.replace(headed, "") };
   }
   const name = adapterNames[kind](key);
   return name === undefined ? { kind: "unknown" } : { kind: "adapter", name };
@@ -205,7 +205,7 @@ export function prefixOfKeys(keys: Iterable<string>): string {
 
 /** The architecture that a prefix tells, if it is that of only one. */
 export function architectureOfPrefix(prefix: string): Architecture | undefined {
-  const fitting = architectures.filter((architecture) => headedPrefixes[architecture] === prefix);
+  const fitting = architectures.filter((architecture) => families[architecture].prefix === prefix);
   return fitting.length === 1 ? fitting[0] : undefined;
 }
 

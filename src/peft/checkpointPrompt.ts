@@ -30,7 +30,7 @@ export function encodePromptConfig(
     auto_mapping: null,
     base_model_name_or_path: baseModel,
     inference_mode: true,
-    modules_to_save: modulesToSave[taskType],
+    modules_to_save: modulesToSave(taskType, saved.architecture),
     num_attention_heads: saved.depth?.heads ?? null,
     num_layers: saved.depth?.layers ?? null,
     num_transformer_submodules: 1,

@@ -9,7 +9,7 @@ import * as op from "../graph/ops.ts";
 import { multiplyDims } from "../graph/shape.ts";
 import type { Value } from "../graph/types.ts";
 import type { TokenBatch } from "../nn/features.ts";
-import { noTransform } from "../nn/layers.ts";
+import { noTransform } from "../nn/layers/layers.ts";
 import type { AdaptedBatch, AdapterGraph, AdapterHost, AdapterMethod, InitSource } from "./adapterMethod.ts";
 import type { PromptTuningSpec } from "./types.ts";
 
@@ -63,7 +63,17 @@ function promptGraph(
   };
 }
 
+/** peft makes prompts as wide as the layers, whatever the words are. @throws ConfigError where the words are narrower */
+function checkWidth({ width, embeddingWidth = width }: AdapterHost): void {
+  if (embeddingWidth !== width)
+    throw new ConfigError(
+      `method.adapter: prompt-tuning: this backbone's words are ${embeddingWidth} wide and its layers ${width}`,
+      { hint: "Set method.adapter to lora, or take a backbone whose words are as wide as its layers." },
+    );
+}
+
 function buildPrompt(spec: PromptTuningSpec, host: AdapterHost): AdapterGraph {
+  checkWidth(host);
   const prompt = op.input(PROMPT_EMBEDDINGS, "float32", [spec.virtualTokens, host.width]);
   return promptGraph(spec, host, prompt, prompt);
 }

@@ -1,40 +1,15 @@
 /** Which layers an adapter sits on, by peft's rules. */
 import { ConfigError } from "../core/errors.ts";
 import { nearest } from "../core/nearest.ts";
+import { type Architecture, families } from "../nn/families.ts";
 import { compileFullMatch } from "./patterns.ts";
 
 /** peft's shorthand for every linear layer below the head. */
 const allLinear = "all-linear";
 
-/** peft's default target modules by Hugging Face `model_type`. */
-const defaults: Readonly<Record<string, readonly string[]>> = {
-  bert: ["query", "value"],
-  roberta: ["query", "value"],
-  "xlm-roberta": ["query", "value"],
-  electra: ["query", "value"],
-  gpt2: ["c_attn"],
-  gpt_neox: ["query_key_value"],
-  bloom: ["query_key_value"],
-  falcon: ["query_key_value"],
-  llama: ["q_proj", "v_proj"],
-  mistral: ["q_proj", "v_proj"],
-  gemma: ["q_proj", "v_proj"],
-  qwen2: ["q_proj", "v_proj"],
-  opt: ["q_proj", "v_proj"],
-  gpt_neo: ["q_proj", "v_proj"],
-  phi: ["q_proj", "v_proj", "fc1", "fc2"],
-  t5: ["q", "v"],
-  "deberta-v2": ["query_proj", "value_proj"],
-};
-
-/** @throws ConfigError if peft has no default for the model type. */
-export function defaultTargetModules(modelType: string): readonly string[] {
-  const found = Object.hasOwn(defaults, modelType) ? defaults[modelType] : undefined;
-  if (found === undefined)
-    throw new ConfigError(`no default target modules for model type ${JSON.stringify(modelType)}`, {
-      hint: `Name them in method.targetModules. Known model types: ${Object.keys(defaults).join(", ")}.`,
-    });
-  return found;
+/** What peft adapts in a family where nobody names a layer; ours for a family that peft has no entry for. */
+export function defaultTargetModules(architecture: Architecture): readonly string[] {
+  return families[architecture].targets.modules;
 }
 
 /**

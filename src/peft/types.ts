@@ -4,9 +4,12 @@
 import type { HostTensor } from "../core/tensor.ts";
 import type { Architecture } from "../nn/backbone.ts";
 import type { Pooling } from "../nn/features.ts";
+import type { HeadKind } from "../nn/heads.ts";
+import type { ParameterShape } from "../nn/layers/parameters.ts";
 
 export type { Architecture } from "../nn/backbone.ts";
 export type { Pooling } from "../nn/features.ts";
+export type { HeadKind } from "../nn/heads.ts";
 
 /** Which of the backbone's biases train with the adapter, in peft's words. */
 export type LoraBias = "none" | "all" | "lora_only";
@@ -26,6 +29,10 @@ export interface LoraSpec {
   readonly rankPattern?: Readonly<Record<string, number>>;
   /** Sites of another alpha, matched as in `rankPattern`. */
   readonly alphaPattern?: Readonly<Record<string, number>>;
+  /** Weight-decomposed (DoRA: Liu et al. 2024): every output has a trained magnitude. */
+  readonly dora?: true;
+  /** Whole tables that were trained or saved along, in place of the backbone's: word embeddings, the language-modelling head. */
+  readonly replaced?: readonly ParameterShape[];
 }
 
 /** Where the first values of a prompt come from: N(0, 1), embeddings of a text's words, or of words drawn by chance. */
@@ -62,7 +69,8 @@ export interface AdapterOfKind<K extends AdapterKind> extends SpecOfKind<K> {
 export interface LoraAdapter extends AdapterOfKind<"lora"> {
   /**
    * Keyed by AutoModel module path: `encoder.layer.0.attention.self.query.lora_A.weight` (R, in),
-   * `….lora_B.weight` (out, R), and where bias is not `none` the trained bias, `….query.bias` (out).
+   * `….lora_B.weight` (out, R), and where bias is not `none` the trained bias, `….query.bias` (out). With DoRA
+   * `….query.lora_magnitude_vector` (out); replaced tables by their AutoModel name.
    */
   readonly tensors: ReadonlyMap<string, HostTensor<"float32">>;
 }
@@ -74,14 +82,12 @@ export interface PromptTuningAdapter extends AdapterOfKind<"prompt-tuning"> {
 
 export type Adapter = LoraAdapter | PromptTuningAdapter;
 
-/** `dense` is Hugging Face's RoBERTa head: dense → tanh → out_proj. */
-export type HeadKind = "linear" | "cosine" | "dense";
-
 export interface Head {
   readonly kind: HeadKind;
   /**
    * linear: `weight` (C, D), `bias` (C). cosine: `weight` (C, D), `scale` (1).
-   * dense: `dense.weight` (D, D), `dense.bias` (D), `weight` (C, D), `bias` (C).
+   * dense, dense-relu, dense-gelu: `dense.weight` (D, D), `dense.bias` (D), `weight` (C, D), `bias` (C).
+   * dense-gelu-norm: `dense.weight` (D, D), `norm.weight` (D), `weight` (C, D), `bias` (C).
    */
   readonly tensors: ReadonlyMap<string, HostTensor<"float32">>;
 }

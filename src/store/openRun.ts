@@ -1,14 +1,17 @@
 /** Opening what was learned, to answer with it. */
 import { basename, resolve } from "node:path";
 import { checkArguments } from "../config/arguments.ts";
+import { readAdapterFor } from "../continual/taskTypes/foreignAdapter.ts";
 import { fromSavedAdapter, fromSavedAnswers } from "../continual/taskTypes/savedTask.ts";
 import { CheckpointError } from "../core/errors.ts";
+import type { RunLevel } from "../core/record.ts";
 import { Learner } from "../model/learner.ts";
 import { openSavedModel } from "../model/openModel.ts";
 import { loadBackbone } from "../model/settings/backbone.ts";
 import type { Teachable } from "../model/teachable.ts";
 import type { Pooling } from "../nn/features.ts";
-import { readPeftFolder } from "../peft/checkpoint.ts";
+import { readAdapterBase } from "../peft/checkpoint.ts";
+import type { SavedAdapter } from "../peft/types.ts";
 import type { OpenRunOptions } from "./opening.ts";
 import { openStore } from "./store.ts";
 
@@ -38,6 +41,10 @@ export interface LoadAdapterOptions {
   /** How the head's sentence vector is made, where the adapter does not say: a head beside it, made elsewhere. */
   readonly pooling?: Pooling | undefined;
   readonly normalize?: boolean | undefined;
+  /** Names of the head's classes in its order, where the folder has none; default: `id2label` of the backbone's config.json. */
+  readonly labels?: readonly string[] | undefined;
+  /** What the head labels, where peft was told no task type and the head's names do not say. */
+  readonly level?: RunLevel | undefined;
   /** Tokens a text may have; default: as many as the backbone takes. */
   readonly maxLength?: number | undefined;
   readonly threads?: number | undefined;
@@ -51,6 +58,18 @@ export interface LoadedAdapter extends Predictor {
 }
 
 /**
+ * Reads an adapter folder with what its backbone tells of it.
+ * @throws CheckpointError if it is damaged, of a kind that Accrete does not have, or names no backbone and none is given
+ */
+export async function readSavedAdapter(
+  folder: string,
+  options: Pick<LoadAdapterOptions, "backbone" | "labels" | "level"> = {},
+): Promise<SavedAdapter> {
+  const place = options.backbone ?? (await readAdapterBase(folder));
+  return await readAdapterFor(await loadBackbone(place), folder, options);
+}
+
+/**
  * Opens one adapter folder for prediction: ours, or one that Hugging Face's peft saved for a classifier
  * or a language model.
  * @param folder holds `adapter_config.json`, `adapter_model.safetensors`, and a head inside or beside
@@ -59,25 +78,14 @@ export interface LoadedAdapter extends Predictor {
  */
 export async function loadAdapter(folder: string, options: LoadAdapterOptions = {}): Promise<LoadedAdapter> {
   checkArguments("loadAdapter", { folder, options });
-  const {
-    name = basename(resolve(folder)),
-    maxLength,
-    threads,
-    signal,
-    backbone,
-    pooling,
-    normalize,
-  } = options;
-  const saved = await readPeftFolder(folder, {
-    ...(pooling !== undefined && { pooling }),
-    ...(normalize !== undefined && { normalize }),
-  });
-  const place = backbone ?? saved.baseModel;
+  const { name = basename(resolve(folder)), maxLength, threads, signal, backbone } = options;
+  const place = backbone ?? (await readAdapterBase(folder));
   if (place === "")
     throw new CheckpointError(`${folder}: does not name its backbone`, {
       hint: "Give its folder or hub id with the option `backbone`.",
     });
   const loaded = await loadBackbone(place, undefined, signal);
+  const saved = await readAdapterFor(loaded, folder, options);
   const restored =
     saved.causal === undefined
       ? fromSavedAdapter(name, saved, loaded, folder)

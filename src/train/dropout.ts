@@ -2,7 +2,7 @@ import type { Rng } from "../core/random.ts";
 import { type HostTensor, sizeOf, uint8 } from "../core/tensor.ts";
 import * as op from "../graph/ops.ts";
 import { evaluateDim, type Shape } from "../graph/shape.ts";
-import type { Dropout } from "../nn/layers.ts";
+import type { Dropout } from "../nn/layers/layers.ts";
 
 /** One dropout of a training graph: an input of zeros and ones, filled anew at every step. */
 export interface DropoutMask {
@@ -19,8 +19,13 @@ export interface DropoutMask {
  */
 export function maskedDropout(): { readonly dropout: Dropout; readonly masks: readonly DropoutMask[] } {
   const masks: DropoutMask[] = [];
-  const dropout: Dropout = (site, x, rate) => {
+  const uses = new Map<string, number>();
+  const dropout: Dropout = (place, x, rate) => {
     if (rate === 0) return x;
+    const use = (uses.get(place) ?? 0) + 1;
+    uses.set(place, use);
+    // A layer may read two inputs, each with a mask of its own.
+    const site = use === 1 ? place : `${place}#${use}`;
     const name = `dropout/${site}`;
     masks.push({ input: name, site, shape: x.shape, rate });
     const mask = op.cast(op.input(name, "uint8", x.shape), x.dtype);

@@ -8,8 +8,8 @@ import type { Graph, Value } from "../graph/types.ts";
 import type { Backbone } from "../nn/backbone.ts";
 import { declarePoolingWeights, type FeatureSpec, featureSites, sentenceFeature } from "../nn/features.ts";
 import { declareHead, HEAD_PREFIX, type HeadSpec } from "../nn/heads.ts";
-import { type Dropout, type LayerContext, noDropout } from "../nn/layers.ts";
-import { overrideParameters, type ParameterShape } from "../nn/parameters.ts";
+import { type Dropout, type LayerContext, noDropout } from "../nn/layers/layers.ts";
+import { overrideParameters, type ParameterShape } from "../nn/layers/parameters.ts";
 import type { AdapterGraph, AdapterHost } from "../peft/adapterMethod.ts";
 import { adapterMethod } from "../peft/adapters.ts";
 import type { AdapterSpec } from "../peft/types.ts";
@@ -42,6 +42,10 @@ export function adapterHost({
     sites: new Map([...backbone.sites, ...added]),
     biases: new Map([...backbone.biases, ...biases]),
     sentenceSites: new Set(added.keys()),
+    parameters: backbone.parameters,
+    fanInFanOut: backbone.fanInFanOut,
+    embeddingWidth: backbone.embeddingWidth,
+    sharesRows: backbone.sharesRows,
   };
 }
 

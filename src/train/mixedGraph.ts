@@ -5,7 +5,7 @@ import { createGraph } from "../graph/graph.ts";
 import * as op from "../graph/ops.ts";
 import type { Graph } from "../graph/types.ts";
 import { declareStackedHead } from "../nn/heads.ts";
-import { noDropout } from "../nn/layers.ts";
+import { noDropout } from "../nn/layers/layers.ts";
 import { adapterMethod } from "../peft/adapters.ts";
 import { adapterHost, assembleModel, classifiedRows, type ModelStructure } from "./graphs.ts";
 import { parameterFeeds, type TrainableState } from "./trainer.ts";

@@ -5,7 +5,7 @@ import { createGraph } from "../graph/graph.ts";
 import * as op from "../graph/ops.ts";
 import type { Graph, Value } from "../graph/types.ts";
 import { declarePoolingWeights, normalize, pooledRows } from "../nn/features.ts";
-import { noDropout } from "../nn/layers.ts";
+import { noDropout } from "../nn/layers/layers.ts";
 import { buildModel, type ModelStructure } from "./graphs.ts";
 
 /** @throws ConfigError unless they name layers of the backbone, each once */

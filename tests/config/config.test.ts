@@ -245,7 +245,7 @@ describe("what is wrong is named", () => {
       'method.alpha: a number / "8"',
       "method.dropout: less than 1 / 1",
       'method.bias: one of none, all, lora_only / "some"',
-      'head: one of linear, cosine, none, or a mapping / "liner"',
+      'head: one of linear, cosine, own, none, or a mapping / "liner"',
       "training.epochs: a whole number / 1.5",
       "training.betas: a list of at least 2 / a list of 1",
       "training.schedule: one of linear, cosine, constant / null",

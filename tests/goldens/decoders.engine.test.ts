@@ -17,8 +17,11 @@ import { expectSteps } from "../support/goldenSteps.ts";
 import { expectClose } from "../support/tolerances.ts";
 import { compileUntilEnd, untilEnd } from "../support/untilEnd.ts";
 
-const models = ["gpt2", "gpt_neox", "llama", "qwen2"] as const;
+const models = ["gpt2", "gpt_neox", "llama", "qwen2", "qwen3", "smollm3", "phi3", "gemma3_text"] as const;
+/** Rotary scalings, of which there is the forward pass alone. */
+const scalings = ["rope-llama3", "rope-yarn", "rope-dynamic", "rope-longrope"] as const;
 const files = ["golden-forward", "golden-lora"] as const;
+const trained = models.flatMap((model) => files.map((file) => ({ model, file })));
 
 interface Setup {
   readonly precision: golden.Precision;
@@ -26,12 +29,19 @@ interface Setup {
   readonly tolerance: (model: string) => number;
 }
 
+/** In float64, other than rotary positions have it. */
+const exact: Readonly<Record<string, number>> = {
+  gpt2: tolerances.goldenFloat64,
+  phi3: tolerances.goldenFloat64Packed,
+  gemma3_text: tolerances.goldenFloat64Packed,
+};
+
 const setups: readonly Setup[] = [
   { precision: "f32", runtime: nodeRuntime, tolerance: () => tolerances.float32 },
   {
     precision: "f64",
     runtime: referenceRuntime,
-    tolerance: (model) => (model === "gpt2" ? tolerances.goldenFloat64 : tolerances.goldenFloat64Rotary),
+    tolerance: (model) => exact[model] ?? tolerances.goldenFloat64Rotary,
   },
 ];
 
@@ -63,7 +73,7 @@ function allRows(mask: HostTensor): HostTensor<"int64"> {
 }
 
 describe.each(setups)("against transformers, $precision", ({ precision, runtime, tolerance }) => {
-  it.each(models.flatMap((model) => files.map((file) => ({ model, file }))))(
+  it.each([...trained, ...scalings.map((model) => ({ model, file: "golden-forward" }))])(
     "$model $file: every layer and the logits of every real token",
     async ({ model, file }) => {
       const structure = await structureOf(model, file);
@@ -175,7 +185,7 @@ async function withoutCache(
   return text.slice(prompt.length);
 }
 
-describe.each(models.flatMap((model) => files.map((file) => ({ model, file }))))(
+describe.each([...trained, ...scalings.map((model) => ({ model, file: "golden-forward" }))])(
   "greedy decoding against transformers: $model $file",
   ({ model, file }) => {
     async function prepare() {

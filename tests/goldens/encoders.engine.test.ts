@@ -6,8 +6,8 @@ import * as op from "../../src/graph/ops.ts";
 import type { Value } from "../../src/graph/types.ts";
 import { declarePoolingWeights, sentenceFeature } from "../../src/nn/features.ts";
 import { declareHead, defaultHeads, HEAD_PREFIX } from "../../src/nn/heads.ts";
-import { noDropout, noTransform } from "../../src/nn/layers.ts";
-import { inputParameters } from "../../src/nn/parameters.ts";
+import { noDropout, noTransform } from "../../src/nn/layers/layers.ts";
+import { inputParameters } from "../../src/nn/layers/parameters.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
 import { referenceRuntime } from "../../src/runtime/reference.ts";
 import type { Runtime } from "../../src/runtime/types.ts";
@@ -18,17 +18,31 @@ import { expectSteps } from "../support/goldenSteps.ts";
 import { expectClose } from "../support/tolerances.ts";
 import { compileUntilEnd } from "../support/untilEnd.ts";
 
-const runtimes: readonly { readonly precision: golden.Precision; readonly runtime: Runtime; readonly tolerance: number }[] = [
-  { precision: "f32", runtime: nodeRuntime, tolerance: tolerances.float32 },
-  { precision: "f64", runtime: referenceRuntime, tolerance: tolerances.goldenFloat64 },
+/** Those for which transformers computes something in float32 whatever the model's type. */
+const half: ReadonlySet<string> = new Set(["modernbert", "deberta-v2"]);
+
+const runtimes: readonly {
+  readonly precision: golden.Precision;
+  readonly runtime: Runtime;
+  readonly toleranceOf: (model: string) => number;
+}[] = [
+  { precision: "f32", runtime: nodeRuntime, toleranceOf: () => tolerances.float32 },
+  {
+    precision: "f64",
+    runtime: referenceRuntime,
+    toleranceOf: (model) => (half.has(model) ? tolerances.goldenFloat64Rotary : tolerances.goldenFloat64),
+  },
 ];
 
-const models = ["bert", "bert-seqcls", "bert-sharded", "bert-f16", "bert-bf16", "roberta", "roberta-seqcls"];
-describe.each(runtimes)("against transformers, $precision", ({ precision, runtime, tolerance }) => {
+const families = ["xlm-roberta", "camembert", "distilbert", "electra", "mpnet", "modernbert", "deberta-v2"];
+const stored = ["bert-seqcls", "bert-sharded", "bert-f16", "bert-bf16", "roberta-seqcls"];
+const models = ["bert", "roberta", ...stored, ...families];
+describe.each(runtimes)("against transformers, $precision", ({ precision, runtime, toleranceOf }) => {
   it.each(models)("%s: embeddings, every layer and every feature", async (model) => {
     const backbone = await golden.goldenBackbone(model);
     const tensors = await golden.goldenTensors(model, "golden-forward", precision);
     const mask = golden.need(tensors, "attention_mask");
+    const tolerance = toleranceOf(model);
     let compared = 0;
     for (const [name, feature] of Object.entries(golden.features)) {
       const expected = tensors.get(`feature.${name}`);
@@ -45,11 +59,11 @@ describe.each(runtimes)("against transformers, $precision", ({ precision, runtim
       }
       compared += 1;
     }
-    expect(compared).toBeGreaterThanOrEqual(3);
+    expect(compared).toBeGreaterThanOrEqual(2);
   });
 });
 
-const cases = ["bert", "roberta"].flatMap((model) =>
+const cases = ["bert", "roberta", ...families].flatMap((model) =>
   Object.entries(golden.goldenInfo(model).cases)
     .filter(([name]) => name.startsWith("lora-"))
     .map(([name, info]) => ({ model, name, info })),
@@ -64,9 +78,10 @@ async function caseStructure(model: string, info: golden.GoldenCase) {
   };
 }
 
-describe.each(runtimes)("loss and gradients against torch and peft, $precision", ({ precision, runtime, tolerance }) => {
+describe.each(runtimes)("loss and gradients against torch and peft, $precision", ({ precision, runtime, toleranceOf }) => {
   it.each(cases)("$model $name", async ({ model, name, info }) => {
     const structure = await caseStructure(model, info);
+    const tolerance = toleranceOf(model);
     const tensors = await golden.goldenTensors(model, `golden-${name}`, precision);
     const executable = await compileUntilEnd(runtime, buildTrainingGraph(structure, false).graph);
     const parameters = golden.underPrefix(tensors, "param.");
@@ -82,7 +97,7 @@ describe.each(runtimes)("loss and gradients against torch and peft, $precision",
     );
     expectClose(outputs.loss, golden.need(tensors, "loss"), tolerance, "loss");
     const expected = golden.underPrefix(tensors, "grad.");
-    expect(expected.size).toBeGreaterThanOrEqual(14);
+    expect(expected.size).toBeGreaterThanOrEqual(8);
     for (const [parameter, gradient] of expected)
       expectClose(outputs[GRADIENT_PREFIX + parameter], gradient, tolerance, parameter);
     const ours = Object.keys(outputs).filter((key) => key.startsWith(GRADIENT_PREFIX));
@@ -92,6 +107,7 @@ describe.each(runtimes)("loss and gradients against torch and peft, $precision",
   });
 
   it("bert, every parameter of the backbone", async () => {
+    const tolerance = toleranceOf("bert");
     const tensors = await golden.goldenTensors("bert", "golden-full-mean-linear", precision);
     const backbone = await golden.goldenBackbone("bert");
     const parameters = inputParameters();
@@ -127,7 +143,7 @@ describe.each(runtimes)("loss and gradients against torch and peft, $precision",
 
 const stepCases = cases.flatMap(({ model, info }) => (info.steps ?? []).map((file) => ({ model, info, file })));
 
-describe.each(runtimes)("ten AdamW steps against torch, $precision", ({ precision, runtime, tolerance }) => {
+describe.each(runtimes)("ten AdamW steps against torch, $precision", ({ precision, runtime, toleranceOf }) => {
   it.each(stepCases)("$model $file", async ({ model, info, file }) => {
     const { adamw } = golden.goldenInfo(model);
     const structure = await caseStructure(model, info);
@@ -141,7 +157,7 @@ describe.each(runtimes)("ten AdamW steps against torch, $precision", ({ precisio
       adamw,
       ...(file.endsWith("-clip") && { maxNorm: adamw.maxNormWhereClipped }),
       precision,
-      tolerance,
+      tolerance: toleranceOf(model),
     });
   });
 });

@@ -178,7 +178,7 @@ describe("damaged files", () => {
     [
       "unsupported type",
       craft({ w: { dtype: "F8_E4M3", shape: [4], data_offsets: [0, 4] } }, 4),
-      /tensor w: type F8_E4M3 is not supported/,
+      /tensor w: is of type F8_E4M3, an 8-bit float: these weights are quantised/,
     ],
     [
       "wrong size",

@@ -6,13 +6,13 @@ import * as op from "../../src/graph/ops.ts";
 import type { WeightSource } from "../../src/graph/types.ts";
 import { readSafetensorsHeader } from "../../src/io/safetensors.ts";
 import { createBackbone, type DecoderBackbone } from "../../src/nn/backbone.ts";
-import { decoders } from "../../src/nn/decoder.ts";
-import {
-  type DecoderArchitecture,
-  type DecoderConfig,
-  maxDecoderTokens,
-} from "../../src/nn/decoderConfig.ts";
-import { noDropout, noTransform } from "../../src/nn/layers.ts";
+import type {
+  DecoderArchitecture,
+  DecoderConfig,
+  LayerAttention,
+} from "../../src/nn/decoders/decoderConfig.ts";
+import { families } from "../../src/nn/families.ts";
+import { noDropout, noTransform } from "../../src/nn/layers/layers.ts";
 import { goldensFolder } from "../support/goldens.ts";
 
 type Json = Readonly<Record<string, unknown>>;
@@ -41,10 +41,19 @@ const samples: { readonly [A in DecoderArchitecture]: Json } = {
   llama: { model_type: "llama", ...llamaSizes },
   mistral: { model_type: "mistral", ...llamaSizes },
   qwen2: { model_type: "qwen2", ...llamaSizes },
+  qwen3: { model_type: "qwen3", ...llamaSizes },
+  smollm3: { model_type: "smollm3", ...llamaSizes },
+  phi3: { model_type: "phi3", ...llamaSizes },
+  gemma3_text: { model_type: "gemma3_text", ...llamaSizes },
 };
 
+/** What every layer has, where all have the same. */
+const inEvery = (attention: LayerAttention): Partial<DecoderConfig> => ({
+  attention: [attention, attention],
+});
+
 function parse(architecture: DecoderArchitecture, changes: Json = {}): DecoderConfig {
-  return decoders[architecture].parse({ ...samples[architecture], ...changes }, "a model");
+  return families[architecture].network.parse({ ...samples[architecture], ...changes }, "a model");
 }
 
 describe("config.json of decoders", () => {
@@ -54,33 +63,33 @@ describe("config.json of decoders", () => {
       "Pythia before transformers 5",
       "gpt_neox",
       { rotary_pct: 0.5, rotary_emb_base: 500 },
-      { rotary: { theta: 500, width: 4, factor: 1 } },
+      inEvery({ rotary: { theta: 500, width: 4 } }),
     ],
     [
       "GPT-NeoX's default part",
       "gpt_neox",
       {},
-      { rotary: { theta: 10_000, width: 2, factor: 1 }, parallelResidual: true },
+      { ...inEvery({ rotary: { theta: 10_000, width: 2 } }), parallelResidual: true },
     ],
     ["GPT-NeoX in sequence", "gpt_neox", { use_parallel_residual: false }, { parallelResidual: false }],
     [
       "Llama before transformers 5",
       "llama",
       { rope_theta: 500_000 },
-      { rotary: { theta: 500_000, width: 8, factor: 1 } },
+      inEvery({ rotary: { theta: 500_000, width: 8 } }),
     ],
-    ["no scaling", "llama", { rope_scaling: null }, { rotary: { theta: 10_000, width: 8, factor: 1 } }],
+    ["no scaling", "llama", { rope_scaling: null }, inEvery({ rotary: { theta: 10_000, width: 8 } })],
     [
       "linear scaling, its old name",
       "llama",
       { rope_scaling: { type: "linear", factor: 4 } },
-      { rotary: { theta: 10_000, width: 8, factor: 4 } },
+      inEvery({ rotary: { theta: 10_000, width: 8, scaling: { kind: "linear", factor: 4 } } }),
     ],
     [
       "the parameters of transformers 5",
       "llama",
       { rope_parameters: { rope_type: "default", rope_theta: 7 }, rope_theta: 8 },
-      { rotary: { theta: 7, width: 8, factor: 1 } },
+      inEvery({ rotary: { theta: 7, width: 8 } }),
     ],
     ["heads of a width of their own", "llama", { head_dim: 16 }, { headWidth: 16 }],
     ["no grouping", "llama", { num_key_value_heads: null }, { keyValueHeads: 4 }],
@@ -102,14 +111,14 @@ describe("config.json of decoders", () => {
     [
       "scaling of other kinds, by name",
       "llama",
-      { rope_scaling: { rope_type: "llama3", factor: 8 } },
-      'rotary scaling "llama3"',
+      { rope_scaling: { rope_type: "proportional", factor: 8 } },
+      'rotary scaling "proportional"',
     ],
     [
-      "scaling of other kinds, as transformers 5 writes it",
-      "qwen2",
-      { rope_parameters: { rope_type: "yarn" } },
-      'rotary scaling "yarn"',
+      "scaling without its numbers",
+      "llama",
+      { rope_parameters: { rope_type: "llama3", factor: 8 } },
+      'rotary scaling "llama3" without its "low_freq_factor"',
     ],
     ["an activation that is not known", "llama", { hidden_act: "swish9" }, 'unknown hidden_act "swish9"'],
     ["heads that do not share the width", "gpt2", { n_head: 5 }, "n_embd 24 is no multiple of n_head 5"],
@@ -134,12 +143,32 @@ describe("config.json of decoders", () => {
     expect(() => parse(architecture, changes)).toThrow(message);
   });
 
-  it("keeps texts within a sliding window, where there is one", () => {
-    expect(maxDecoderTokens(parse("mistral", { sliding_window: 16 }))).toBe(16);
-    expect(maxDecoderTokens(parse("mistral", { sliding_window: null }))).toBe(64);
-    expect(maxDecoderTokens(parse("mistral", { sliding_window: 4096 }))).toBe(64);
-    expect(maxDecoderTokens(parse("qwen2", { sliding_window: 16 }))).toBe(64);
-    expect(maxDecoderTokens(parse("qwen2", { sliding_window: 16, use_sliding_window: true }))).toBe(16);
+  it("hides what lies behind a sliding window, in the layers that have one", () => {
+    const windows = (architecture: DecoderArchitecture, changes: Json) =>
+      parse(architecture, changes).attention.map(({ window }) => window);
+    const none = [undefined, undefined];
+    expect(windows("mistral", { sliding_window: 16 })).toEqual([16, 16]);
+    expect(windows("mistral", { sliding_window: null })).toEqual(none);
+    expect(windows("qwen2", { sliding_window: 16 })).toEqual(none);
+    const used = { sliding_window: 16, use_sliding_window: true };
+    expect(windows("qwen2", { ...used, max_window_layers: 1 })).toEqual([undefined, 16]);
+    const kinds = ["sliding_attention", "full_attention"];
+    expect(windows("qwen3", { ...used, layer_types: kinds })).toEqual([16, undefined]);
+    expect(windows("gemma3_text", { sliding_window: 8, layer_types: kinds })).toEqual([8, undefined]);
+    expect(windows("phi3", { sliding_window: 8 })).toEqual([8, 8]);
+  });
+
+  it("knows which layers of SmolLM3 know no positions", () => {
+    const rotates = parse("smollm3", { num_hidden_layers: 5 }).attention.map(
+      ({ rotary }) => rotary !== undefined,
+    );
+    expect(rotates).toEqual([true, true, true, false, true]);
+  });
+
+  it("cuts texts where LongRoPE's other divisors would begin", () => {
+    const rope_parameters = { rope_type: "longrope", short_factor: [1, 1, 1, 1], long_factor: [2, 2, 2, 2] };
+    const changes = { rope_parameters, max_position_embeddings: 64, original_max_position_embeddings: 16 };
+    expect(parse("phi3", changes).positions).toBe(16);
   });
 });
 

@@ -8,8 +8,8 @@ import {
   poolingWeights,
   sentenceFeature,
 } from "../../src/nn/features.ts";
-import { noDropout, noTransform } from "../../src/nn/layers.ts";
-import { inputParameters } from "../../src/nn/parameters.ts";
+import { noDropout, noTransform } from "../../src/nn/layers/layers.ts";
+import { inputParameters } from "../../src/nn/layers/parameters.ts";
 import { referenceRuntime } from "../../src/runtime/reference.ts";
 
 // Two texts of three positions, width 2: the second has two tokens, and large numbers where its padding is.

@@ -180,7 +180,7 @@ describe("what peft saved", () => {
       backboneHash: "",
     });
     const roberta = await readPeftFolder(join(goldens, "roberta-seq-cls-none"));
-    expect(roberta).toMatchObject({ pooling: "cls", head: { kind: "dense" }, architecture: "roberta" });
+    expect(roberta).toMatchObject({ pooling: "cls", head: { kind: "dense" } });
     expect([...(roberta.head?.tensors.keys() ?? [])].sort()).toEqual([
       "bias",
       "dense.bias",

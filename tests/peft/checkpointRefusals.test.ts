@@ -19,11 +19,11 @@ const golden = (name: string) => copyGolden("peft", name);
 
 describe("what is refused", () => {
   test.each<[string, Record<string, unknown>, RegExp]>([
-    ["DoRA", { use_dora: true }, /use_dora: true \(DoRA\)/],
+    ["DoRA without its magnitudes", { use_dora: true }, /missing: .*query.lora_magnitude_vector/],
     ["ranks that the tensors do not have", { rank_pattern: { query: 8 } }, /expected shape \(8, any\)/],
     ["a rank of nothing", { rank_pattern: { query: 0 } }, /rank_pattern/],
     ["an alpha in words", { alpha_pattern: { query: "8" } }, /alpha_pattern/],
-    ["two things at once", { use_dora: true, lora_bias: true }, /use_dora.*lora_bias/],
+    ["two things at once", { use_qalora: true, lora_bias: true }, /lora_bias.*use_qalora/],
     ["PiSSA", { init_lora_weights: "pissa" }, /init_lora_weights: "pissa"/],
     ["a trained embedding", { modules_to_save: ["classifier", "embeddings"] }, /modules_to_save/],
     [
@@ -75,7 +75,7 @@ describe("what is refused", () => {
     [
       "DoRA's magnitudes",
       (t) => t.set(`${query}.lora_magnitude_vector`, random(width)),
-      /no part of a LoRA adapter.*magnitude/,
+      /nothing in the configuration asks for: .*query.lora_magnitude_vector/,
     ],
     [
       "integers",

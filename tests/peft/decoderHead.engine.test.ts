@@ -179,7 +179,9 @@ describe("through the library's doors", () => {
     const method = { rank: 3, alpha: 6, dropout: 0, targetModules: ["c_attn"] };
     await using learner = await createLearner({ backbone, method, feature: { pooling: "last" }, threads: 1 });
     await learner.loadAdapter("peft-seqcls", theirs);
-    expect(await learner.predict(texts, { task: "peft-seqcls", top: 4 })).toEqual(predictions);
+    // The learner has made a version of the adapter; the predictor opened it as it is.
+    const ofFirstVersion = predictions.map((prediction) => ({ ...prediction, version: 1 }));
+    expect(await learner.predict(texts, { task: "peft-seqcls", top: 4 })).toEqual(ofFirstVersion);
     const ours = join(await temporaryFolder(), "ours");
     await learner.saveAdapter("peft-seqcls", ours);
     expect(new Map([...(await tensorsOf(ours))].sort())).toEqual(

@@ -9,7 +9,7 @@ import type { Graph } from "../../src/graph/types.ts";
 import type { DecoderBackbone } from "../../src/nn/backbone.ts";
 import type { Pooling } from "../../src/nn/features.ts";
 import { defaultHeads } from "../../src/nn/heads.ts";
-import { noDropout } from "../../src/nn/layers.ts";
+import { noDropout } from "../../src/nn/layers/layers.ts";
 import { readPeftFolder } from "../../src/peft/checkpoint.ts";
 import { PROMPT_EMBEDDINGS, promptTuningMethod } from "../../src/peft/promptTuning.ts";
 import type { Runtime } from "../../src/runtime/types.ts";
@@ -80,7 +80,8 @@ describe.each(setups)("encoders against peft, $precision", ({ precision, runtime
 
   test.each(encoders)("%s: the logits of a sequence classifier that peft made", async (model) => {
     const backbone = await golden.goldenBackbone(model);
-    const saved = await readPeftFolder(join(prompts, model, "peft-seqcls"));
+    const { architecture } = backbone.config;
+    const saved = await readPeftFolder(join(prompts, model, "peft-seqcls"), { architecture });
     expect(saved.pooling).toBe(model === "bert" ? "peft-first-pooler" : "peft-first");
     const tensors = await golden.goldenTensors(join("prompt", model), "golden-seqcls", precision);
     const feature = { pooling: saved.pooling, normalize: saved.normalize };

@@ -5,6 +5,7 @@ import { createRng } from "../../src/core/random.ts";
 import { float32, type HostTensor, sizeOf } from "../../src/core/tensor.ts";
 import { writeFolderAtomic } from "../../src/io/atomic.ts";
 import { decodeSafetensors, encodeSafetensors } from "../../src/io/safetensors.ts";
+import { type HeadKind, heads } from "../../src/nn/heads.ts";
 import type { AdapterHost } from "../../src/peft/adapterMethod.ts";
 import { encodePeftFolder } from "../../src/peft/checkpoint.ts";
 import type { Head, LoraAdapter, LoraSpec, SavedAdapter } from "../../src/peft/types.ts";
@@ -61,30 +62,20 @@ function makeTensors(spec: LoraSpec): Map<string, HostTensor<"float32">> {
   return tensors;
 }
 
-export const makeHead: { readonly [K in Head["kind"]]: () => Head } = {
-  linear: () => ({
-    kind: "linear",
-    tensors: new Map([
-      ["weight", random(3, width)],
-      ["bias", random(3)],
-    ]),
-  }),
-  cosine: () => ({
-    kind: "cosine",
-    tensors: new Map([
-      ["weight", random(3, width)],
-      ["scale", random(1)],
-    ]),
-  }),
-  dense: () => ({
-    kind: "dense",
-    tensors: new Map([
-      ["dense.weight", random(width, width)],
-      ["dense.bias", random(width)],
-      ["weight", random(3, width)],
-      ["bias", random(3)],
-    ]),
-  }),
+const makeHeadOf = (kind: HeadKind) => (): Head => ({
+  kind,
+  tensors: new Map(
+    Object.entries(heads[kind].shapes(width, 3)).map(([name, dims]) => [name, random(...dims.map(Number))]),
+  ),
+});
+
+export const makeHead: { readonly [K in HeadKind]: () => Head } = {
+  linear: makeHeadOf("linear"),
+  cosine: makeHeadOf("cosine"),
+  dense: makeHeadOf("dense"),
+  "dense-relu": makeHeadOf("dense-relu"),
+  "dense-gelu": makeHeadOf("dense-gelu"),
+  "dense-gelu-norm": makeHeadOf("dense-gelu-norm"),
 };
 
 export function makeSaved(change: Partial<SavedAdapter> = {}, spec: Partial<LoraSpec> = {}): SavedAdapter {

@@ -5,7 +5,7 @@ import { createRng } from "../../src/core/random.ts";
 import { float32, type HostTensor, sizeOf } from "../../src/core/tensor.ts";
 import type { Architecture } from "../../src/nn/backbone.ts";
 import { defaultHeads, initHead } from "../../src/nn/heads.ts";
-import { noDropout } from "../../src/nn/layers.ts";
+import { noDropout } from "../../src/nn/layers/layers.ts";
 import { adapterMethod } from "../../src/peft/adapters.ts";
 import type { LoraSpec } from "../../src/peft/types.ts";
 import { adapterHost, type ModelStructure } from "../../src/train/graphs.ts";

@@ -3,10 +3,11 @@ import { copyFile, mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { packageRoot } from "../../src/core/packageInfo.ts";
-import { createRng } from "../../src/core/random.ts";
+import { createRng, type Rng } from "../../src/core/random.ts";
 import { float32, type HostTensor, sizeOf } from "../../src/core/tensor.ts";
 import { decodeSafetensors, encodeSafetensors } from "../../src/io/safetensors.ts";
 import type { Architecture } from "../../src/nn/backbone.ts";
+import { defaultConfig, shapesOf } from "./defaultConfigs.ts";
 
 /** Writes a model folder with a copy of a golden tokenizer. */
 async function writeModel(
@@ -130,6 +131,17 @@ const origins: { readonly [A in Architecture]: Origin } = {
   llama: { golden: "llama", tokenizer: "roberta" },
   mistral: { golden: "llama", tokenizer: "roberta" },
   qwen2: { golden: "qwen2", tokenizer: "roberta" },
+  "xlm-roberta": { golden: "xlm-roberta", tokenizer: "roberta" },
+  camembert: { golden: "camembert", tokenizer: "roberta" },
+  distilbert: { golden: "distilbert", tokenizer: "bert-uncased" },
+  electra: { golden: "electra", tokenizer: "bert-uncased" },
+  mpnet: { golden: "mpnet", tokenizer: "bert-uncased" },
+  modernbert: { golden: "modernbert", tokenizer: "roberta" },
+  "deberta-v2": { golden: "deberta-v2", tokenizer: "roberta" },
+  qwen3: { golden: "qwen3", tokenizer: "roberta" },
+  smollm3: { golden: "smollm3", tokenizer: "roberta" },
+  phi3: { golden: "phi3", tokenizer: "roberta" },
+  gemma3_text: { golden: "gemma3_text", tokenizer: "roberta" },
 };
 
 /** At least as many as the tokenizers have. */
@@ -164,4 +176,36 @@ export async function writeTinyFamily(family: Architecture, folder: string): Pro
   });
   const changed = { ...config, model_type: family, vocab_size: vocabularySize };
   await writeModel(folder, changed, new Map(widened), tokenizer);
+}
+
+/** Values of spread 0.02, the same few thousand again and again: large models are written in no time. */
+function repeated(dims: readonly number[], rng: Rng, ones: boolean): HostTensor<"float32"> {
+  const values = new Float32Array(sizeOf(dims));
+  if (ones) return float32(values.fill(1), dims);
+  const block = Float32Array.from({ length: 4099 }, () => 0.02 * rng.normal());
+  for (let at = 0; at < values.length; at += block.length)
+    values.set(block.subarray(0, values.length - at), at);
+  return float32(values, dims);
+}
+
+function defaultOf(family: Architecture): Record<string, unknown> {
+  return { ...defaultConfig(family), vocab_size: vocabularySize, pad_token_id: 1 };
+}
+
+/** Parameters of {@link writeDefaultModel}'s model. */
+export function defaultParameters(family: Architecture): number {
+  return shapesOf(family, defaultOf(family)).reduce((sum, { dims }) => sum + sizeOf(dims), 0);
+}
+
+/**
+ * Writes a family's model of the size that transformers' own configuration class has by default, cut to two layers and to
+ * the tokenizer's vocabulary.
+ */
+export async function writeDefaultModel(family: Architecture, folder: string): Promise<void> {
+  const rng = createRng(9);
+  const tensors = shapesOf(family, defaultOf(family)).map(({ name, dims }) => {
+    const norm = /norm|ln_/i.test(name) && name.endsWith(".weight");
+    return [name, repeated(dims, rng.fork(name), norm)] as const;
+  });
+  await writeModel(folder, defaultOf(family), new Map(tensors), origins[family].tokenizer);
 }

@@ -17,7 +17,7 @@ import { collate, planBatches } from "../../src/data/encoding/batching.ts";
 import { loadTokenizer } from "../../src/data/encoding/tokenizer.ts";
 import { writeFileAtomic } from "../../src/io/atomic.ts";
 import { encodeSafetensors } from "../../src/io/safetensors.ts";
-import { parseEncoderConfig } from "../../src/nn/encoderConfig.ts";
+import { openBert } from "../../src/nn/encoders/bert.ts";
 import { poolingWeights, tokenFeeds } from "../../src/nn/features.ts";
 import { AdamW, clipGradients } from "../../src/optim/adamw.ts";
 import { scheduleFactor } from "../../src/optim/schedule.ts";
@@ -80,7 +80,8 @@ const poolingConfig = {
   pooling_mode_max_tokens: false,
   pooling_mode_mean_sqrt_len_tokens: false,
 };
-const config = parseEncoderConfig(hfConfig, "the student");
+const network = openBert(hfConfig, "the student");
+const { config } = network;
 
 const sentences = readFileSync(flags.corpus, "utf8")
   .split("\n")
@@ -98,7 +99,7 @@ function teacherRows(indices: readonly number[]): HostTensor<"float32"> {
   return float32(rows, [indices.length, TEACHER_WIDTH]);
 }
 
-const { graph, shapes } = buildStudentGraph(config, TEACHER_WIDTH, Number(flags.similarity));
+const { graph, shapes } = buildStudentGraph(network, TEACHER_WIDTH, Number(flags.similarity));
 await using executable = await nodeRuntime.compile(graph);
 const parameters = initStudent(shapes, rng.fork("init"));
 if (flags.entries !== undefined) startFromEntries(flags.entries);

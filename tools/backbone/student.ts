@@ -5,11 +5,11 @@ import { float32, type HostTensor, sizeOf } from "../../src/core/tensor.ts";
 import { createGraph } from "../../src/graph/graph.ts";
 import * as op from "../../src/graph/ops.ts";
 import type { Graph, Value } from "../../src/graph/types.ts";
-import { buildEncoder, declareTokenInputs } from "../../src/nn/encoder.ts";
-import type { EncoderConfig } from "../../src/nn/encoderConfig.ts";
+import { buildEncoder, type EncoderNetwork } from "../../src/nn/encoders/encoderNetwork.ts";
 import { declarePoolingWeights, normalize, sentenceFeature } from "../../src/nn/features.ts";
-import { noDropout, noTransform } from "../../src/nn/layers.ts";
-import { inputParameters, type ParameterShape } from "../../src/nn/parameters.ts";
+import { noDropout, noTransform } from "../../src/nn/layers/layers.ts";
+import { inputParameters, type ParameterShape } from "../../src/nn/layers/parameters.ts";
+import { declareTokenInputs } from "../../src/nn/layers/tokens.ts";
 import { GRADIENT_PREFIX } from "../../src/train/graphs.ts";
 
 /** The linear map to the teacher's space; used while distilling, not part of the model. */
@@ -27,13 +27,14 @@ export interface StudentGraph {
  * not only its projection, has the teacher's geometry.
  */
 export function buildStudentGraph(
-  config: EncoderConfig,
+  network: EncoderNetwork,
   teacherWidth: number,
   similarity: number,
 ): StudentGraph {
   const parameters = inputParameters();
   const context = { parameters, transform: noTransform, dropout: noDropout };
-  const { last } = buildEncoder(config, context, declareTokenInputs());
+  const { config } = network;
+  const { last } = buildEncoder(network, context, declareTokenInputs());
   const spec = { pooling: "mean", normalize: false } as const;
   const feature = sentenceFeature(config, context, spec, last, declarePoolingWeights()); // (B, D)
   const projection = parameters.get(PROJECTION, [teacherWidth, config.width]);

@@ -1,13 +1,9 @@
 /** Writes the table of docs/combinations.md from the code that refuses: `npx tsx tools/docs/combinations.ts`. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import {
-  allCombinations,
-  type Combination,
-  checkCombination,
-  families,
-} from "../../src/config/combinations.ts";
+import { allCombinations, type Combination, checkCombination } from "../../src/config/combinations.ts";
 import { packageRoot } from "../../src/core/packageInfo.ts";
+import { architectures, families } from "../../src/nn/families.ts";
 
 export const combinationsPage = join(packageRoot, "docs", "combinations.md");
 
@@ -21,20 +17,27 @@ function cellOf(combination: Combination, reasons: string[]): string {
   return `– (${reasons.indexOf(verdict.reason) + 1})`;
 }
 
+/** What a kind of backbone goes with does not depend on the family. */
+const kinds = ["encoder", "decoder"] as const;
+
 function table(): string {
-  const rows = new Map<string, string[]>();
+  const rows = new Map<string, Map<string, string>>();
   const reasons: string[] = [];
   for (const combination of allCombinations()) {
-    const { level, head, adapter } = combination;
+    const { level, head, adapter, family } = combination;
     const row = [level, head, adapter].map(code).join(" | ");
-    rows.set(row, [...(rows.get(row) ?? []), cellOf(combination, reasons)]);
+    const cells = rows.get(row) ?? new Map<string, string>();
+    rows.set(row, cells.set(families[family].kind, cellOf(combination, reasons)));
   }
-  const names = Object.keys(families);
-  const head = ["level", "head", "adapter", ...names.map(code)];
+  const named = (kind: (typeof kinds)[number]) =>
+    architectures.filter((name) => families[name].kind === kind).map(code);
+  const head = ["level", "head", "adapter", ...kinds];
   return [
+    `Encoders are ${named("encoder").join(", ")}; decoders ${named("decoder").join(", ")}.`,
+    "",
     `| ${head.join(" | ")} |`,
     `| ${head.map(() => "---").join(" | ")} |`,
-    ...[...rows].map(([row, cells]) => `| ${row} | ${cells.join(" | ")} |`),
+    ...[...rows].map(([row, cells]) => `| ${row} | ${kinds.map((kind) => cells.get(kind)).join(" | ")} |`),
     "",
     ...reasons.map((reason, i) => `${i + 1}. Refused: ${reason}.`),
   ].join("\n");

@@ -38,7 +38,9 @@ export const sections: Readonly<Record<string, { readonly title: string; readonl
     title: "head",
     text:
       "One head a task, sized by the task's labels. `head: linear` and `head: cosine` are short for\n" +
-      "`head: { kind: linear }` and `head: { kind: cosine }`; without the key it is `linear`. `head: none` has no head: a\n" +
+      "`head: { kind: linear }` and `head: { kind: cosine }`; without the key it is `linear`. `head: own` is the head that\n" +
+      "transformers has for the family ([models](models.md)), on the feature that it reads, so that the adapter's folder is\n" +
+      "a whole classifier for peft. `head: none` has no head: a\n" +
       "decoder answers with the label's words (`_` becomes a space) through its own language-modelling head.",
   },
   feature: { title: "feature", text: "How a sentence becomes one vector. Padding never enters it." },
@@ -111,7 +113,7 @@ export const descriptions: Readonly<Record<string, string>> = {
     "Share of texts of known classes that may be taken for unknown, on held-out rows; `predict` then answers `unknown` above that threshold. Without it every text gets a label, and rejection is only measured, at 0.05.",
 
   "head.kind":
-    "`linear`: Wf + b. `cosine`: scale · cos(w, f), no bias. `none`: the decoder's own language-modelling head.",
+    "`linear`: Wf + b. `cosine`: scale · cos(w, f), no bias. `own`: the head that transformers has for the family. `none`: the decoder's own language-modelling head.",
   "head.scale": "Of the cosine head: learned from 16 on, or fixed at this number.",
 
   "feature.pooling":

@@ -27,13 +27,16 @@ export type Sources = ReadonlyMap<string, string>;
 export type ImportTable = Readonly<Record<string, readonly string[]>>;
 
 const data = ["data", "data/encoding", "data/files"];
+/** Networks, and what they are made of. */
+const networks = ["nn/layers", "nn/encoders", "nn/decoders"];
+const nn = ["nn", ...networks];
 /** The lower half: what computes, and what is read from files. */
 const lower = [
   "core",
   "io",
   "graph",
   "runtime",
-  "nn",
+  ...nn,
   "peft",
   "optim",
   "linalg",
@@ -54,14 +57,17 @@ const mayImport: ImportTable = {
   onnx: ["core", "graph", "onnx/generated"],
   runtime: ["core", "graph", "io", "onnx"],
   linalg: ["core", "graph", "runtime"],
-  nn: ["core", "graph"],
-  peft: ["core", "graph", "io", "nn"],
+  "nn/layers": ["core", "graph"],
+  "nn/encoders": ["core", "graph", "nn/layers"],
+  "nn/decoders": ["core", "graph", "nn/layers"],
+  nn: ["core", "graph", ...networks],
+  peft: ["core", "graph", "io", ...nn],
   optim: ["core"],
   "data/files": ["core", "io"],
   "data/encoding": ["core", "io", "data/files"],
   data: ["core", "io", "data/files"],
-  train: ["core", "graph", "autodiff", "runtime", "nn", "peft", "optim", "data/encoding"],
-  generate: ["core", "graph", "autodiff", "runtime", "nn", "peft", "train", "data/encoding"],
+  train: ["core", "graph", "autodiff", "runtime", ...nn, "peft", "optim", "data/encoding"],
+  generate: ["core", "graph", "autodiff", "runtime", ...nn, "peft", "train", "data/encoding"],
   continual: lower,
   "continual/passes": [...lower, "continual"],
   "continual/statistics": [...lower, "continual", "continual/passes"],
@@ -108,7 +114,7 @@ const mayImport: ImportTable = {
     "continual/routing",
     "continual/taskTypes",
   ],
-  config: ["core", "io", "nn", "peft", "continual", "continual/routers", ...data],
+  config: ["core", "io", ...nn, "peft", "continual", "continual/routers", ...data],
   "model/settings": [...lower, "config", "continual", "continual/taskTypes"],
   model: [
     ...lower,
@@ -126,7 +132,7 @@ const mayImport: ImportTable = {
   workspace: [
     "core",
     "io",
-    "nn",
+    ...nn,
     "config",
     "continual",
     "model",

@@ -1,11 +1,13 @@
-"""Goldens of tiny random GPT-2, GPT-NeoX, Llama and Qwen2 (grouped-query attention), made with real transformers and peft.
+"""Goldens of tiny random decoders, made with real transformers and peft.
 
-    ~/venv-accrete/bin/python tools/goldens/make_decoders.py
+    ~/venv-accrete/bin/python tools/goldens/make_decoders.py [name ...]
 
-Writes tests/goldens/{gpt2,gpt_neox,llama,qwen2}. What each file holds: tests/goldens/README.md.
+Writes tests/goldens/{gpt2,gpt_neox,llama,qwen2,qwen3,smollm3,phi3,gemma3_text} and, of rotary scalings, the forward pass
+alone, rope-{llama3,yarn,dynamic,longrope}; with names those alone. What each file holds: tests/goldens/README.md.
 Shapes: B rows, T tokens, D width, V vocabulary, N new tokens.
 """
 
+import sys
 from pathlib import Path
 
 from common import (
@@ -36,9 +38,20 @@ LORA = {"r": 3, "lora_alpha": 6, "lora_dropout": 0.0}
 RATE = 1e-2
 # AdamW's first step shows a gradient's sign alone: a start where none is so near zero that rounding turns it.
 STEP_SEED = 42
-TARGETS = {"gpt2": ["c_attn"], "gpt_neox": ["query_key_value"], "llama": ["q_proj", "v_proj"], "qwen2": ["q_proj", "v_proj"]}
+TARGETS = {"gpt2": ["c_attn"], "gpt_neox": ["query_key_value"], "phi3": ["qkv_proj"]}
+TARGETS |= {name: ["q_proj", "v_proj"] for name in ("llama", "qwen2", "qwen3", "smollm3", "gemma3_text")}
 
 SPECIAL = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
+LLAMA_LIKE = {
+    "vocab_size": 60,
+    "hidden_size": 32,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "intermediate_size": 40,
+    "max_position_embeddings": 40,
+    **SPECIAL,
+}
 CONFIGS = {
     "gpt2": transformers.GPT2Config(
         vocab_size=60, n_embd=24, n_layer=3, n_head=3, n_inner=40, n_positions=40, **SPECIAL
@@ -76,9 +89,65 @@ CONFIGS = {
         rope_parameters={"rope_type": "linear", "factor": 2.0, "rope_theta": 500.0},
         **SPECIAL,
     ),
+    # Heads wider than their share; the last layer sees five tokens.
+    "qwen3": transformers.Qwen3Config(
+        **LLAMA_LIKE, head_dim=12, use_sliding_window=True, sliding_window=5, max_window_layers=2
+    ),
+    # The second layer knows no positions.
+    "smollm3": transformers.SmolLM3Config(**LLAMA_LIKE, no_rope_layer_interval=2),
+    "phi3": transformers.Phi3Config(
+        **LLAMA_LIKE, rope_parameters={"rope_theta": 1e4, "rope_type": "default", "partial_rotary_factor": 0.5}
+    ),
+    # Layers 0 and 1 see four tokens and have a base of their own, layer 2 sees all.
+    "gemma3_text": transformers.Gemma3TextConfig(
+        **LLAMA_LIKE,
+        head_dim=12,
+        query_pre_attn_scalar=20,
+        # Tied, it would repeat the last token for ever: words come in scaled by the root of the width.
+        tie_word_embeddings=False,
+        sliding_window=4,
+        layer_types=["sliding_attention", "sliding_attention", "full_attention"],
+    ),
+    "rope-llama3": transformers.LlamaConfig(
+        **LLAMA_LIKE,
+        rope_parameters={
+            "rope_type": "llama3",
+            "factor": 8.0,
+            "low_freq_factor": 1.0,
+            "high_freq_factor": 4.0,
+            "original_max_position_embeddings": 16,
+            "rope_theta": 100.0,
+        },
+    ),
+    "rope-yarn": transformers.LlamaConfig(
+        **LLAMA_LIKE,
+        rope_parameters={
+            "rope_type": "yarn",
+            "factor": 4.0,
+            "original_max_position_embeddings": 10,
+            "beta_fast": 2.0,
+            "beta_slow": 0.5,
+            "rope_theta": 100.0,
+        },
+    ),
+    "rope-dynamic": transformers.LlamaConfig(
+        **LLAMA_LIKE, rope_parameters={"rope_type": "dynamic", "factor": 4.0, "rope_theta": 100.0}
+    ),
+    "rope-longrope": transformers.Phi3Config(
+        **{**LLAMA_LIKE, "max_position_embeddings": 160},
+        original_max_position_embeddings=40,
+        rope_parameters={
+            "rope_type": "longrope",
+            "rope_theta": 100.0,
+            "short_factor": [1.0, 1.5, 2.0, 3.0],
+            "long_factor": [1.0, 4.0, 8.0, 16.0],
+        },
+    ),
 }
 # Chosen so that greedy decoding neither loops at once nor meets a near tie.
 SEEDS = {"gpt2": 30, "gpt_neox": 28, "llama": 22, "qwen2": 1}
+SEEDS |= {"qwen3": 6, "smollm3": 1, "phi3": 1, "gemma3_text": 1}
+SEEDS |= {"rope-llama3": 1, "rope-yarn": 1, "rope-dynamic": 1, "rope-longrope": 1}
 
 
 def make_inputs(config: transformers.PretrainedConfig) -> Tensors:
@@ -227,16 +296,23 @@ def classifier_golden(folder: Path, inputs: Tensors, task_type: str) -> None:
 
 
 def main() -> None:
-    for name, config in CONFIGS.items():
+    for name in sys.argv[1:] or CONFIGS:
+        config = CONFIGS[name]
         folder = fresh_folder(GOLDENS / name)
         model = transformers.AutoModelForCausalLM.from_config(config).eval()
         randomise(model, SEEDS[name])
         model.save_pretrained(folder)
         inputs = make_inputs(config)
         forward_golden(folder, inputs)
+        if name.startswith("rope-"):
+            write_record(folder / "golden.json", {"lengths": LENGTHS, "newTokens": NEW_TOKENS})
+            continue
         lora_golden(folder, inputs)
         steps_golden(folder, inputs)
         for task_type in HEADS:
+            # transformers has no token classifier of Gemma 3.
+            if name == "gemma3_text" and task_type == "TOKEN_CLS":
+                continue
             classifier_golden(folder, inputs, task_type)
         scalars = {"classes": CLASSES, "lengths": LENGTHS, "promptLengths": PROMPT_LENGTHS, "newTokens": NEW_TOKENS}
         lora = {"rank": LORA["r"], "alpha": LORA["lora_alpha"], "targetModules": TARGETS[name]}

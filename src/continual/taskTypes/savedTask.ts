@@ -74,6 +74,39 @@ export function checkOrigin(saved: SavedAdapter, loaded: LoadedBackbone, where: 
   return [`${where}: made elsewhere: whether it was trained on this ${unknown.join(" and ")} is not known`];
 }
 
+/** @throws CheckpointError if tables that were saved along cannot take the place of the backbone's */
+function checkReplaced({ adapter }: SavedAdapter, { backbone, folder }: LoadedBackbone, where: string): void {
+  if (adapter.kind !== "lora") return;
+  const { config, wordEmbeddings, embeddingWidth } = backbone;
+  for (const { name, dims } of adapter.spec.replaced ?? []) {
+    const wide = name === wordEmbeddings ? embeddingWidth : config.width;
+    if (dims.join() !== [config.vocabularySize, wide].join())
+      throw new CheckpointError(
+        `${where}: ${name} is (${dims.join(", ")}), ${folder.path} has (${config.vocabularySize}, ${wide})`,
+        {
+          hint: "Its words were added to or taken from: save the model with them, and give that as backbone.",
+        },
+      );
+    if (name !== wordEmbeddings && backbone.kind === "decoder" && backbone.config.tiedHead)
+      throw new CheckpointError(
+        `${where}: saves ${name} apart, but the head of ${folder.path} is its word embeddings`,
+        { hint: "Save the model with that head, and give it as backbone." },
+      );
+  }
+}
+
+/** @throws CheckpointError if an adapter made elsewhere does not say which of its classes are which tags */
+function checkTags({ labels, backboneHash }: SavedAdapter, where: string): void {
+  const tags = labels.every((label) => label === "O" || /^[A-Z]-./.test(label));
+  if (tags || backboneHash !== "") return;
+  throw new CheckpointError(
+    `${where}: its classes are called ${labels.slice(0, 3).join(", ")}${labels.length > 3 ? ", …" : ""}, which are no tags of words (O, B-…, I-…)`,
+    {
+      hint: "Name them in the order of the head: with the option `labels` (--labels), or as id2label in the backbone's config.json.",
+    },
+  );
+}
+
 export interface RestoredTask<S = ModelStructure> {
   readonly task: LearnedTask;
   readonly structure: S;
@@ -105,11 +138,13 @@ export function fromSavedAdapter(
     throw new CheckpointError(
       `${where}: its head labels ${level === "word" ? "texts, not words" : "words, not texts"}`,
     );
+  if (level === "word") checkTags(saved, where);
   const head: HeadSpec = { kind: saved.head.kind, scale: 1, scaleLearnable: false };
   const feature = { pooling: saved.pooling, normalize: saved.normalize };
   const { backbone } = loaded;
   if (readsPooler(feature) && !backbone.hasPooler)
     throw new CheckpointError(`${where}: reads the pooler, but ${loaded.folder.path} has no pooler weights`);
+  checkReplaced(saved, loaded, where);
   checkAdapter(saved.adapter, where, adapterHost({ backbone, feature }));
   const { tensors, ...adapter } = saved.adapter;
   return {
@@ -137,6 +172,7 @@ export function fromSavedAnswers(
     throw new CheckpointError(`${where}: was not trained to answer in words`, {
       hint: "An adapter that answers in words has task_type CAUSAL_LM, and a decoder for its backbone.",
     });
+  checkReplaced(saved, loaded, where);
   checkAdapter(saved.adapter, where, backbone);
   const { tensors, ...adapter } = saved.adapter;
   return {

@@ -1,13 +1,16 @@
 import { combinationError, encoderWritesNothing } from "../../config/combinations.ts";
+import { adapterBackbone } from "../../continual/taskTypes/foreignAdapter.ts";
 import { noFeature } from "../../continual/taskTypes/savedTask.ts";
 import type { LoadedBackbone } from "../../continual/types.ts";
 import { ConfigError } from "../../core/errors.ts";
 import { sizeOf } from "../../core/tensor.ts";
 import { buildCausalGraph, type CausalStructure } from "../../generate/graphs.ts";
+import { ownHead } from "../../nn/families.ts";
 import { type FeatureSpec, readsPooler, readsVirtualTokens } from "../../nn/features.ts";
 import { defaultHeads, type HeadSpec } from "../../nn/heads.ts";
-import { noDropout } from "../../nn/layers.ts";
+import { noDropout } from "../../nn/layers/layers.ts";
 import { adapterMethod } from "../../peft/adapters.ts";
+import { innerHeadOf } from "../../peft/checkpointKeys.ts";
 import { autoPromptText, type PromptTask } from "../../peft/promptTuning.ts";
 import { defaultTargetModules } from "../../peft/targets.ts";
 import type { AdapterKind, AdapterSpec } from "../../peft/types.ts";
@@ -60,6 +63,29 @@ function adapterSpec<K extends AdapterKind>(
   return adapterSpecs[method.adapter](method, context);
 }
 
+/**
+ * What the head reads of a text: with `head: own` what transformers' does.
+ * @throws ConfigError if it is to be another, or that head cannot be run
+ */
+function featureOf({ head, feature, method }: ModelSettings, loaded: LoadedBackbone): FeatureSpec {
+  if (head.kind !== "own") return resolveFeature(loaded, feature);
+  const { classifier, architecture, where } = adapterBackbone(loaded);
+  if (classifier?.refused !== undefined)
+    throw new ConfigError(
+      `head: own: this head cannot be run: ${where}: config.json has ${classifier.refused}`,
+      {
+        hint: "Use head: linear or cosine.",
+      },
+    );
+  const pooling =
+    innerHeadOf(architecture, "sentence", classifier?.pooling)?.pooling[method.adapter] ?? "cls";
+  if ((feature.pooling ?? pooling) !== pooling || feature.normalize === true)
+    throw new ConfigError(`head: own reads ${pooling}, not normalised, of ${where}`, {
+      hint: "Leave feature out, or use head: linear or cosine.",
+    });
+  return { pooling, normalize: false };
+}
+
 /** @throws ConfigError if the feature reads a virtual token where there is none. */
 function checkFeature(feature: FeatureSpec, virtualTokens: number): void {
   if (virtualTokens > 0 || !readsVirtualTokens(feature)) return;
@@ -89,11 +115,17 @@ function checkVirtualTokens(virtualTokens: number, loaded: LoadedBackbone): void
 }
 
 /** @throws ConfigError for `none`: whoever asks for a head must have one. */
-function headSpec({ head }: Pick<ModelSettings, "head">): HeadSpec {
+function headSpec(
+  { head, level }: Pick<ModelSettings, "head" | "level">,
+  { backbone }: LoadedBackbone,
+): HeadSpec {
   if (head.kind === "none")
     throw new ConfigError("head: none answers in words, and here a head is asked for", {
-      hint: "Use linear or cosine; accrete run and createLearner learn to answer in words.",
+      hint: "Use linear, cosine or own; accrete run and createLearner learn to answer in words.",
     });
+  // A family without a head of words has the usual one.
+  if (head.kind === "own")
+    return defaultHeads[ownHead(backbone.config.architecture, level)?.kind ?? "linear"];
   const base = defaultHeads[head.kind];
   if (head.kind === "linear" || head.scale === "learnable") return base;
   return { ...base, scale: head.scale, scaleLearnable: false };
@@ -105,13 +137,13 @@ function headSpec({ head }: Pick<ModelSettings, "head">): HeadSpec {
  */
 export function resolveStructure(config: ModelSettings, loaded: LoadedBackbone): ModelStructure {
   const { level, promptTask } = config;
-  const feature = level === "word" ? noFeature : resolveFeature(loaded, config.feature);
+  const feature = level === "word" ? noFeature : featureOf(config, loaded);
   if (readsPooler(feature) && !loaded.backbone.hasPooler)
     throw new ConfigError(`feature.pooling: pooler, but ${loaded.folder.path} has no pooler weights`, {
       hint: "use cls, mean or last",
     });
   const adapter = adapterSpec(config.method, { loaded, promptTask });
-  const structure = { backbone: loaded.backbone, adapter, feature, head: headSpec(config), level };
+  const structure = { backbone: loaded.backbone, adapter, feature, head: headSpec(config, loaded), level };
   const method = adapterMethod(adapter);
   checkFeature(feature, method.virtualTokens);
   checkVirtualTokens(method.virtualTokens, loaded);

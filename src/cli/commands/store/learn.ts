@@ -1,6 +1,7 @@
-import { existsSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, readFileSync } from "node:fs";
+import { basename, join, resolve } from "node:path";
 import { parseOverride } from "../../../config/overrides.ts";
+import type { ModelConfig } from "../../../config/schema.ts";
 import type { RunLevel } from "../../../core/record.ts";
 import type { ChangeEvent, LearnedSummary } from "../../../model/teachable.ts";
 import type { StoreOptions } from "../../../store/opening.ts";
@@ -17,6 +18,10 @@ export interface LearnFlags {
   readonly class?: string;
   readonly validation?: string;
   readonly statisticsOnly?: boolean;
+  /** An adapter's folder, taken in as a task. */
+  readonly adapter?: string;
+  /** Names of its classes: between commas, or a file with one a line. */
+  readonly labels?: string;
   /** Begins the store where there is none; otherwise where the backbone lies now. */
   readonly backbone?: string;
   /** Fits the router that takes over, too. */
@@ -35,13 +40,44 @@ type Wish =
       readonly data: string;
     }
   | {
+      readonly what: "adapter";
+      readonly name: string;
+      readonly folder: string;
+      readonly labels?: readonly string[];
+    }
+  | {
       readonly what: "class";
       readonly label: string;
       readonly texts: readonly string[];
       readonly task?: string;
     };
 
+/** One label a line, or between commas. */
+function readLabels(text: string): readonly string[] {
+  const lines = existsSync(text) ? readFileSync(text, "utf8").split("\n") : text.split(",");
+  return lines.map((line) => line.trim()).filter((line) => line !== "");
+}
+
+function readAdapterWish(words: readonly string[], flags: LearnFlags, folder: string): Wish {
+  const { class: label, validation, statisticsOnly } = flags;
+  if (words.length > 0 || label !== undefined || validation !== undefined || statisticsOnly === true)
+    throw new UsageError("learn --adapter: takes an adapter as it is, and no data", {
+      hint: "accrete learn <store> --adapter <folder> --task name --labels a,b,c",
+    });
+  return {
+    what: "adapter",
+    name: flags.task ?? basename(resolve(folder)),
+    folder,
+    ...(flags.labels !== undefined && { labels: readLabels(flags.labels) }),
+  };
+}
+
 function readWish(words: readonly string[], flags: LearnFlags): Wish {
+  if (flags.adapter !== undefined) return readAdapterWish(words, flags, flags.adapter);
+  if (flags.labels !== undefined)
+    throw new UsageError("learn --labels: names the classes of an adapter", {
+      hint: "Add --adapter <folder>, or leave --labels out: data has its own labels.",
+    });
   if (flags.class !== undefined) {
     if (flags.validation !== undefined || flags.statisticsOnly === true)
       throw new UsageError("learn --class: takes examples as words, and trains nothing", {
@@ -55,7 +91,7 @@ function readWish(words: readonly string[], flags: LearnFlags): Wish {
     return { what: "class", label: flags.class, texts: words, ...(task !== undefined && { task }) };
   }
   if (flags.task === undefined)
-    throw new UsageError("learn: neither --task nor --class", {
+    throw new UsageError("learn: neither --task nor --class nor --adapter", {
       hint: 'accrete learn <store> --task name data.jsonl, or --class name "an example" "another"',
     });
   const [data, ...more] = words;
@@ -74,7 +110,20 @@ async function levelOf(folder: string, { create, overrides = [] }: StoreOptions)
   return (await readModelSettings(folder)).level;
 }
 
-function openFlags(folder: string, { backbone, set = [] }: LearnFlags): StoreOptions {
+/** The settings of a new store that takes in an adapter. */
+async function adapterSettings(wish: Wish, backbone: string): Promise<Partial<ModelConfig>> {
+  if (wish.what !== "adapter") return {};
+  const { readSavedAdapter } = await import("../../../store/openRun.ts");
+  const { settingsOfAdapter } = await import("../../../model/settings/adapterSettings.ts");
+  const { folder, labels } = wish;
+  return settingsOfAdapter(await readSavedAdapter(folder, { backbone, ...(labels && { labels }) }), folder);
+}
+
+async function openFlags(
+  folder: string,
+  wish: Wish,
+  { backbone, set = [] }: LearnFlags,
+): Promise<StoreOptions> {
   if (existsSync(join(folder, "manifest.json"))) {
     if (set.length > 0)
       throw new UsageError("learn --set: the store's settings were fixed when it was begun", {
@@ -83,7 +132,8 @@ function openFlags(folder: string, { backbone, set = [] }: LearnFlags): StoreOpt
     return backbone === undefined ? {} : { backbone };
   }
   if (backbone === undefined) return {};
-  return { create: { backbone }, overrides: set.map((text) => parseOverride(text)) };
+  const settings = await adapterSettings(wish, backbone);
+  return { create: { ...settings, backbone }, overrides: set.map((text) => parseOverride(text)) };
 }
 
 interface Watch {
@@ -97,6 +147,10 @@ async function readLesson(
   flags: LearnFlags,
   level: RunLevel,
 ): Promise<(store: Store, watch: Watch) => Promise<LearnedSummary>> {
+  if (wish.what === "adapter") {
+    const { name, folder, labels } = wish;
+    return (store, watch) => store.loadAdapter(name, folder, { ...watch, ...(labels && { labels }) });
+  }
   if (wish.what === "class") {
     if (level === "word")
       throw new UsageError(
@@ -141,7 +195,7 @@ export async function learnCommand(
   terminal: Terminal,
 ): Promise<void> {
   const wish = readWish(words, flags);
-  const opening = openFlags(folder, flags);
+  const opening = await openFlags(folder, wish, flags);
   using interrupt = new Interrupt();
   const { signal } = interrupt;
   const progress = new StoreProgress(terminal);
