@@ -10,7 +10,7 @@ import { collate } from "../src/data/encoding/batching.ts";
 import { answerFeeds, IGNORED_LABEL } from "../src/generate/feeds.ts";
 import { buildCausalTrainingGraph, type CausalStructure } from "../src/generate/graphs.ts";
 import { generateGreedy, openCausalModel } from "../src/generate/greedy.ts";
-import { openModelFolder } from "../src/io/modelFolder.ts";
+import { openModelFolder } from "../src/io/models/modelFolder.ts";
 import { createBackbone } from "../src/nn/backbone.ts";
 import { tokenFeeds } from "../src/nn/features.ts";
 import { AdamW, defaultAdamW } from "../src/optim/adamw.ts";

@@ -66,7 +66,7 @@ export type { Example, LabelledExample } from "./data/files/types.ts";
 export type { StreamSpec } from "./data/streamSpec.ts";
 export { computeMetrics, type Run, readRun } from "./experiment/readRun.ts";
 export { type RunOptions, runExperiment } from "./experiment/runExperiment.ts";
-export type { ModelFolder } from "./io/modelFolder.ts";
+export type { ModelFolder } from "./io/models/modelFolder.ts";
 export type { Completion, GenerateOptions, LearnEvent } from "./model/continualModel.ts";
 export type { Protocol, RecordedPrediction } from "./model/evaluator.ts";
 export type { ForgetTarget } from "./model/forgetting.ts";

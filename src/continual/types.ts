@@ -2,7 +2,7 @@
 /** Plain types and tiny helpers that every part of continual learning shares; this file imports no other of them. */
 import type { OneOf } from "../core/registry.ts";
 import type { Tokenizer } from "../data/encoding/tokenizer.ts";
-import type { ModelFolder } from "../io/modelFolder.ts";
+import type { ModelFolder } from "../io/models/modelFolder.ts";
 import type { Backbone } from "../nn/backbone.ts";
 import type { TrainableState } from "../train/trainer.ts";
 

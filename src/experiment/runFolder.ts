@@ -8,7 +8,8 @@ import { lockFile, refuseHeld } from "../io/lock.ts";
 import { configFile } from "../model/settings/settings.ts";
 import { listBegun } from "../workspace/listing.ts";
 import { type Manifest, type ManifestHeader, manifestFile, readManifest } from "../workspace/manifest.ts";
-import { routerFolder, Workspace } from "../workspace/workspace.ts";
+import { routerFolder } from "../workspace/routers.ts";
+import { Workspace } from "../workspace/workspace.ts";
 
 /** Everything that a run writes at the top of its folder. */
 export const runFiles: ReadonlySet<string> = new Set([

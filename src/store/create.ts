@@ -26,7 +26,8 @@ import {
 import { isTemporary, listBegun, listFolder } from "../workspace/listing.ts";
 import { type ManifestHeader, manifestFile } from "../workspace/manifest.ts";
 import { readStore } from "../workspace/reading.ts";
-import { routerFolder, Workspace } from "../workspace/workspace.ts";
+import { routerFolder } from "../workspace/routers.ts";
+import { Workspace } from "../workspace/workspace.ts";
 
 /**
  * Lets through what an interrupted beginning left: settings of a store, without a first version.

@@ -18,7 +18,7 @@ import {
   readVersion,
   verifiedTaskFolder,
 } from "../workspace/reading.ts";
-import { routerPlace } from "../workspace/workspace.ts";
+import { routerPlace } from "../workspace/routers.ts";
 
 /** A task as a store lists it. */
 export interface StoreTaskInfo {

@@ -10,7 +10,7 @@ import { withDefaultRouter } from "../model/settings/settings.ts";
 import type { ModelState } from "../model/state.ts";
 import type { ChangeEvent } from "../model/teachable.ts";
 import { readPresent, readSettings, readStore, type StoreManifest } from "../workspace/reading.ts";
-import { type RouterFiles, routerReader } from "../workspace/workspace.ts";
+import { type RouterFiles, routerReader } from "../workspace/routers.ts";
 
 export interface StoreOptions {
   /** Begins a store with these settings where the folder has none. */

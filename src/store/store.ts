@@ -30,7 +30,8 @@ import {
   readStore,
   type StoreManifest,
 } from "../workspace/reading.ts";
-import { type RouterFiles, routerReader, Workspace } from "../workspace/workspace.ts";
+import { type RouterFiles, routerReader } from "../workspace/routers.ts";
+import { Workspace } from "../workspace/workspace.ts";
 import { recordOf, requireFinished } from "./adopted.ts";
 import { BackgroundConsolidation, type ConsolidationState } from "./background.ts";
 import { changeSettings, openVersion, sameSettings } from "./changeSettings.ts";

@@ -3,9 +3,7 @@
  * named them; in a store earlier manifests beside it. So whatever moment the process dies at, the folder is as before a
  * change or has it whole, and whoever read a manifest finds its files.
  */
-import { readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
-import type { RouterStage } from "../continual/types.ts";
 import { StoreError, UnconfirmedError } from "../core/errors.ts";
 import {
   type FileSystem,
@@ -42,26 +40,7 @@ import {
   versionPath,
   versionsFolder,
 } from "./reading.ts";
-
-/** Holds what was fitted to the present version; nothing in it is needed: whoever finds it empty fits anew. */
-export const routerFolder = "router";
-/** What lies there that is ours: a folder a version, and what earlier versions of Accrete wrote. */
-const routerEntry = /^(\d{6,}|routing\.json|router\.safetensors|detector\.safetensors)$/;
-
-function routersOf(version: number): string {
-  return String(version).padStart(6, "0");
-}
-
-/** Where the router of a version lies, in the folder. */
-export function routerPlace(version: number, stage: RouterStage): string {
-  return `${routerFolder}/${routersOf(version)}/${stage}`;
-}
-
-/** A router as it is kept: its files by name. */
-export interface RouterFiles {
-  readonly stage: RouterStage;
-  readonly files: ReadonlyMap<string, Uint8Array>;
-}
+import { type RouterFiles, routerEntry, routerFolder, routerPlace, routersOf } from "./routers.ts";
 
 export interface WorkspaceOptions extends LockOptions {
   readonly fs?: FileSystem | undefined;
@@ -428,11 +407,4 @@ export class Workspace implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.lock[Symbol.asyncDispose]();
   }
-}
-
-/** Reads files of a version's router; undefined where one is not there. */
-export function routerReader(root: string, version: number, stage: RouterStage) {
-  const folder = join(root, routerPlace(version, stage));
-  return (name: string): Promise<Uint8Array | undefined> =>
-    readFile(join(folder, name)).catch(() => undefined);
 }

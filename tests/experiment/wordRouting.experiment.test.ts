@@ -15,7 +15,7 @@ import { readRunRecord } from "../../src/report/record/record.ts";
 import { renderTables } from "../../src/report/terminal.ts";
 import { openRun } from "../../src/store/openRun.ts";
 import { openStore } from "../../src/store/store.ts";
-import { routerPlace } from "../../src/workspace/workspace.ts";
+import { routerPlace } from "../../src/workspace/routers.ts";
 import { bytesBelow } from "../support/folders.ts";
 import { isA, type Settings, TinyRuns } from "../support/runs.ts";
 import { writeTinyWords } from "../support/tinyStreams.ts";

@@ -11,7 +11,7 @@ import { answerFeeds, lastTokenRows } from "../../src/generate/feeds.ts";
 import { buildCausalGraph, type CausalStructure, newKeyValue } from "../../src/generate/graphs.ts";
 import { generateGreedy, openCausalModel } from "../../src/generate/greedy.ts";
 import { KeyValueCache } from "../../src/generate/keyValueCache.ts";
-import { openModelFolder } from "../../src/io/modelFolder.ts";
+import { openModelFolder } from "../../src/io/models/modelFolder.ts";
 import { createBackbone, type DecoderBackbone } from "../../src/nn/backbone.ts";
 import { tokenFeeds } from "../../src/nn/features.ts";
 import { adapterMethod } from "../../src/peft/adapters.ts";

@@ -12,7 +12,7 @@ import { lastTokenRows } from "../../src/generate/feeds.ts";
 import { type CausalModel, generateGreedy, openCausalModel } from "../../src/generate/greedy.ts";
 import { KeyValueCache } from "../../src/generate/keyValueCache.ts";
 import { sha256File } from "../../src/io/hash.ts";
-import { openModelFolder } from "../../src/io/modelFolder.ts";
+import { openModelFolder } from "../../src/io/models/modelFolder.ts";
 import { readSafetensorsHeader, readTensor } from "../../src/io/safetensors.ts";
 import { createBackbone } from "../../src/nn/backbone.ts";
 import { tokenFeeds } from "../../src/nn/features.ts";

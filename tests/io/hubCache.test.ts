@@ -5,7 +5,7 @@ import { createServer, type Server } from "node:http";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { CheckpointError } from "../../src/core/errors.ts";
-import { openModelFolder, readModelConfig } from "../../src/io/modelFolder.ts";
+import { openModelFolder, readModelConfig } from "../../src/io/models/modelFolder.ts";
 import { encodeSafetensors } from "../../src/io/safetensors.ts";
 import { failureOf } from "../support/errors.ts";
 import { temporaryFolder } from "../support/folders.ts";

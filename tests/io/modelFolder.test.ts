@@ -4,7 +4,7 @@ import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { CheckpointError } from "../../src/core/errors.ts";
 import { float32 } from "../../src/core/tensor.ts";
-import { openModelFolder, readModelConfig, SHIPPED_MODEL } from "../../src/io/modelFolder.ts";
+import { openModelFolder, readModelConfig, SHIPPED_MODEL } from "../../src/io/models/modelFolder.ts";
 import { encodeSafetensors, readTensor } from "../../src/io/safetensors.ts";
 import { failureOf } from "../support/errors.ts";
 import { temporaryFolder } from "../support/folders.ts";

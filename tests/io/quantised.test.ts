@@ -2,7 +2,7 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { CheckpointError } from "../../src/core/errors.ts";
-import { openModelFolder } from "../../src/io/modelFolder.ts";
+import { openModelFolder } from "../../src/io/models/modelFolder.ts";
 import { temporaryFolder } from "../support/folders.ts";
 import { modelFiles } from "../support/modelFiles.ts";
 

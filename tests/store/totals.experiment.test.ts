@@ -5,7 +5,7 @@ import { expect, test, vi } from "vitest";
 import { totalsFile } from "../../src/continual/routing/statisticsRouting.ts";
 import { FeatureMapper } from "../../src/continual/statistics/featureMaps.ts";
 import { openStore } from "../../src/store/store.ts";
-import { routerPlace } from "../../src/workspace/workspace.ts";
+import { routerPlace } from "../../src/workspace/routers.ts";
 import { statisticsOnly, workshop } from "../support/stores.ts";
 import { texts } from "../support/tinyStreams.ts";
 

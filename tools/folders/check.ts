@@ -34,6 +34,7 @@ const nn = ["nn", ...networks];
 const lower = [
   "core",
   "io",
+  "io/models",
   "graph",
   "runtime",
   ...nn,
@@ -51,6 +52,7 @@ const report = ["report/charts", "report/record"];
 const mayImport: ImportTable = {
   core: [],
   io: ["core"],
+  "io/models": ["core", "io"],
   graph: ["core"],
   autodiff: ["core", "graph"],
   "onnx/generated": [],

@@ -2,7 +2,7 @@ import { checkArguments } from "../../config/arguments.ts";
 import type { LoadedBackbone } from "../../continual/types.ts";
 import { CheckpointError } from "../../core/errors.ts";
 import { loadTokenizer, type Tokenizer } from "../../data/encoding/tokenizer.ts";
-import { openModelFolder, readModelConfig } from "../../io/modelFolder.ts";
+import { openModelFolder, readModelConfig } from "../../io/models/modelFolder.ts";
 import { type Architecture, architectureOf, type Backbone, createBackbone } from "../../nn/backbone.ts";
 import type { FeatureSpec, Pooling } from "../../nn/features.ts";
 

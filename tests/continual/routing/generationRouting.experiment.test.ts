@@ -10,7 +10,7 @@ import type { GenerateOptions } from "../../../src/model/continualModel.ts";
 import { readRunRecord } from "../../../src/report/record/record.ts";
 import { openGenerator } from "../../../src/store/generator.ts";
 import { openRun } from "../../../src/store/openRun.ts";
-import { routerPlace } from "../../../src/workspace/workspace.ts";
+import { routerPlace } from "../../../src/workspace/routers.ts";
 import { accrete } from "../../support/cli.ts";
 import { folderOfTestFile } from "../../support/folders.ts";
 import { configWith, routedMetrics, runToEnd } from "../../support/runs.ts";

@@ -13,7 +13,7 @@ import { statisticsFile } from "../../../src/model/taskFiles.ts";
 import { readRunRecord } from "../../../src/report/record/record.ts";
 import { renderTables } from "../../../src/report/terminal.ts";
 import { openRun } from "../../../src/store/openRun.ts";
-import { routerPlace } from "../../../src/workspace/workspace.ts";
+import { routerPlace } from "../../../src/workspace/routers.ts";
 import { bytesBelow } from "../../support/folders.ts";
 import { isA, routedMetrics, type Settings, TinyRuns } from "../../support/runs.ts";
 import { labels, writeTinyExperiment } from "../../support/tinyStreams.ts";

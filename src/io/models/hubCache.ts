@@ -30,9 +30,9 @@ import {
   listFiles,
   modelInfo,
 } from "@huggingface/hub";
-import { CheckpointError, errorCode, messageOf } from "../core/errors.ts";
-import { nodeFileSystem } from "./atomic.ts";
-import { readSafetensorsHeader } from "./safetensors.ts";
+import { CheckpointError, errorCode, messageOf } from "../../core/errors.ts";
+import { nodeFileSystem } from "../atomic.ts";
+import { readSafetensorsHeader } from "../safetensors.ts";
 import { findWeightFiles } from "./weightFiles.ts";
 
 export interface HubOptions {

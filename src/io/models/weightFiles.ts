@@ -2,7 +2,7 @@
 import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
-import { CheckpointError, errorCode } from "../core/errors.ts";
+import { CheckpointError, errorCode } from "../../core/errors.ts";
 
 export interface WeightFiles {
   /** Names inside the folder, sorted. */

@@ -4,8 +4,8 @@
  */
 import { join, normalize } from "node:path";
 import { z } from "zod";
-import { CheckpointError } from "../core/errors.ts";
-import { readJsonIfThere } from "./jsonFile.ts";
+import { CheckpointError } from "../../core/errors.ts";
+import { readJsonIfThere } from "../jsonFile.ts";
 
 /** What sentence-transformers' own files say about the sentence vector. */
 export interface SentencePooling {
