@@ -10,6 +10,6 @@ export {
 export type { RegisteredRouter } from "./continual/routers/routerModel.ts";
 export type { FeatureRows } from "./continual/types.ts";
 export type { AccuracyMatrix, RunLevel, TaskHeader } from "./core/record.ts";
-export { type ExampleReader, registerReader } from "./data/files/readers.ts";
+export { type ExampleReader, registerReader } from "./data/files/rows.ts";
 export { type Metric, type MetricInput, registerMetric } from "./experiment/extraMetrics.ts";
 export type { RecordedPrediction } from "./model/evaluator.ts";

@@ -61,7 +61,7 @@ export type {
 } from "./core/record.ts";
 export { probeKinds } from "./core/record.ts";
 export type { Tokenizer } from "./data/encoding/tokenizer.ts";
-export type { TaggedSentence } from "./data/files/conll.ts";
+export type { TaggedSentence } from "./data/files/tags.ts";
 export type { Example, LabelledExample } from "./data/files/types.ts";
 export type { StreamSpec } from "./data/streamSpec.ts";
 export { computeMetrics, type Run, readRun } from "./experiment/readRun.ts";
@@ -78,6 +78,7 @@ export type {
   ChangeEvent,
   ChangeOptions,
   ConsolidateOptions,
+  EntityOptions,
   Evaluated,
   Forgotten,
   LearnClassOptions,

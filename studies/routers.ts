@@ -7,19 +7,14 @@
  * the clock, and of the processor) and bytes.
  * Features of all layers are kept in the system's temporary folder.
  */
-import { mkdir, readFile, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { resolveConfig } from "../src/config/load.ts";
-import { AdaptedBackbone } from "../src/continual/passes/adaptedBackbone.ts";
 import { scoreRows } from "../src/continual/rejection/detectorModel.ts";
 import { Detectors } from "../src/continual/rejection/detectors.ts";
 import { auroc, falsePositiveRateAt95 } from "../src/continual/rejection/rejection.ts";
 import { RouterFitter } from "../src/continual/routers/fit.ts";
 import { readOut } from "../src/continual/routers/routerModel.ts";
 import { type FeatureMap, FeatureMapper, featureMapKey } from "../src/continual/statistics/featureMaps.ts";
-import { quantize, takeRows } from "../src/continual/statistics/fixedRows.ts";
+import { quantize } from "../src/continual/statistics/fixedRows.ts";
 import { ClassStatistics, type Contribution, withRoles } from "../src/continual/statistics/statistics.ts";
 import {
   type FeatureConstants,
@@ -28,15 +23,9 @@ import {
   type RouterKind,
   routerKinds,
 } from "../src/continual/types.ts";
-import { ConfigError } from "../src/core/errors.ts";
-import type { Example } from "../src/data/files/types.ts";
-import { loadStream } from "../src/data/stream.ts";
-import { sha256 } from "../src/io/hash.ts";
 import { Algebra, type Matrix } from "../src/linalg/algebra.ts";
-import { loadBackbone } from "../src/model/settings/backbone.ts";
-import { settingsOf } from "../src/model/settings/settings.ts";
-import { resolveStructure } from "../src/model/settings/structure.ts";
 import { nodeRuntime } from "../src/runtime/node.ts";
+import { contributionsOf, cutLayers, type Part, readMaterial } from "./material.ts";
 
 const { values: flags, positionals } = parseArgs({
   allowPositionals: true,
@@ -53,106 +42,7 @@ const { values: flags, positionals } = parseArgs({
   },
 });
 const threads = Number(flags.threads);
-const ALL_LAYERS = [0, 1, 2, 3, 4, 5, 6];
-const tasksOf: Readonly<Record<string, number>> = { clinc150: 15, banking77: 7 };
-const parts = ["train", "validation", "test", "oosValidation", "oosTest"] as const;
-type Part = (typeof parts)[number];
-
-interface Material {
-  readonly features: Readonly<Record<Part, FeatureRows>>;
-  readonly labels: Readonly<Record<Part, readonly string[]>>;
-}
-
-async function readMaterial(recipe: string): Promise<Material> {
-  const tasks = tasksOf[recipe];
-  if (tasks === undefined)
-    throw new ConfigError(`unknown data "${recipe}"`, { hint: "clinc150 or banking77" });
-  const config = resolveConfig(
-    {
-      backbone: join(flags.shared, "models/minilm-l6"),
-      stream: {
-        recipe,
-        path: join(flags.shared, "data", recipe),
-        tasks,
-        classOrder: "shuffled",
-        validationFraction: flags.validation || flags["unknown-classes"] ? 0.1 : 0,
-      },
-      threads,
-      seed: 1,
-      out: "unused",
-    },
-    process.cwd(),
-  );
-  const stream = await loadStream(config.stream, 1);
-  const loaded = await loadBackbone(config.backbone);
-  const { maxLength } = config.training;
-  const structure = resolveStructure(settingsOf(config), loaded);
-  const model = new AdaptedBackbone({
-    structure,
-    tokenizer: loaded.tokenizer,
-    runtime: nodeRuntime,
-    maxLength,
-    threads,
-  });
-  await using _model = model;
-  const folder = join(tmpdir(), "accrete-bench-routers");
-  await mkdir(folder, { recursive: true });
-  const read = async (part: Part, examples: readonly Example[]) => {
-    const path = join(
-      folder,
-      `${recipe}-${part}-${sha256(`${stream.dataHash} ${maxLength} ${examples.length}`).slice(0, 16)}.bin`,
-    );
-    const width = ALL_LAYERS.length * structure.backbone.width;
-    const cached = await readFile(path).catch(() => undefined);
-    if (cached !== undefined)
-      return { rows: examples.length, width, values: new Float32Array(new Uint8Array(cached).buffer) };
-    const features = await model.routingFeatures(model.encode(examples).encodings, { layers: ALL_LAYERS });
-    await writeFile(path, new Uint8Array(features.values.buffer));
-    return features;
-  };
-  const all = (part: "train" | "validation" | "test") => stream.tasks.flatMap((task) => task[part]);
-  const oos = stream.outOfScope ?? { validation: [], test: [] };
-  const labelsOf = (part: "train" | "validation" | "test") => all(part).map(({ label }) => label);
-  return {
-    features: {
-      train: await read("train", all("train")),
-      validation: await read("validation", all("validation")),
-      test: await read("test", all("test")),
-      oosValidation: await read("oosValidation", oos.validation),
-      oosTest: await read("oosTest", oos.test),
-    },
-    labels: {
-      train: labelsOf("train"),
-      validation: labelsOf("validation"),
-      test: labelsOf("test"),
-      oosValidation: [],
-      oosTest: [],
-    },
-  };
-}
-
-/** The columns of some layers. */
-function cutLayers({ rows, width, values }: FeatureRows, layers: readonly number[]): FeatureRows {
-  const each = width / ALL_LAYERS.length;
-  const cut = new Float32Array(rows * each * layers.length);
-  for (let row = 0; row < rows; row++)
-    layers.forEach((layer, i) => {
-      const start = row * width + layer * each;
-      cut.set(values.subarray(start, start + each), (row * layers.length + i) * each);
-    });
-  return { rows, width: each * layers.length, values: cut };
-}
-
-function contributionsOf(features: FeatureRows, labels: readonly string[]): Contribution[] {
-  const fixed = quantize(features);
-  return [...new Set(labels)].map((label) => ({
-    label,
-    rows: takeRows(
-      fixed,
-      labels.flatMap((own, row) => (own === label ? [row] : [])),
-    ),
-  }));
-}
+const validationFraction = flags.validation || flags["unknown-classes"] ? 0.1 : 0;
 
 function accuracy(values: Float64Array, classes: readonly string[], labels: readonly string[]): number {
   let right = 0;
@@ -302,11 +192,12 @@ async function measureUnknownClasses(
 const isKind = (name: string): name is RouterKind => routerKinds.some((kind) => kind === name);
 
 for (const recipe of positionals.length > 0 ? positionals : ["clinc150", "banking77"]) {
-  const { features, labels } = await readMaterial(recipe);
+  const material = await readMaterial(recipe, { shared: flags.shared, threads, validationFraction });
+  const { features, labels } = material;
   for (const chosen of flags.layers.split(",")) {
     const layers = chosen.split("-").map(Number);
-    const train = cutLayers(features.train, layers);
-    const test = cutLayers(features.test, layers);
+    const train = cutLayers(features.train, layers, material.layers);
+    const test = cutLayers(features.test, layers, material.layers);
     const constants: FeatureConstants = {
       backbone: "minilm-l6",
       layers,
@@ -314,7 +205,7 @@ for (const recipe of positionals.length > 0 ? positionals : ["clinc150", "bankin
       seed: Number(flags.seed),
     };
     const rows = contributionsOf(train, labels.train);
-    const held = contributionsOf(cutLayers(features.validation, layers), labels.validation);
+    const held = contributionsOf(cutLayers(features.validation, layers, material.layers), labels.validation);
     const judging = flags.validation ? held : [];
     const statistics = ClassStatistics.empty(constants).with(withRoles(rows, judging));
     const kinds = flags.kinds.split(",").filter(isKind);
@@ -322,7 +213,7 @@ for (const recipe of positionals.length > 0 ? positionals : ["clinc150", "bankin
       for (const kind of kinds) await measureFiveShot(kind, statistics, train, labels.train);
     if (flags["unknown-classes"]) await measureUnknownClasses(constants, rows, held);
     if (flags["out-of-scope"] && features.oosTest.rows > 0)
-      await measureOutOfScope(statistics, (part) => cutLayers(features[part], layers));
+      await measureOutOfScope(statistics, (part) => cutLayers(features[part], layers, material.layers));
     for (const kind of flags["five-shot"] ? [] : kinds) {
       await using fitter = new RouterFitter((graph) => nodeRuntime.compile(graph, { threads }));
       const [router, fitTime] = await timed(() => fitter.fit(statistics, { kind, seed: Number(flags.seed) }));

@@ -15,6 +15,14 @@ function parseInteger(text: string, least: number): number {
   return value;
 }
 
+/** From 0 to 1. */
+export function parseShare(text: string): number {
+  const value = Number(text);
+  if (text.trim() === "" || !(value >= 0 && value <= 1))
+    throw new InvalidArgumentError("It must be a number from 0 to 1.");
+  return value;
+}
+
 export function parseProbability(text: string): number {
   const value = Number(text);
   if (!(value > 0 && value < 1))

@@ -1,7 +1,14 @@
 /** The commands and their flags. */
 import { Argument, Command, Option } from "commander";
 import { datasetNames } from "../benchmark/prepare/catalogue.ts";
-import { type AddCommand, collect, parseCount, parseProbability, parseSeed } from "./flagValues.ts";
+import {
+  type AddCommand,
+  collect,
+  parseCount,
+  parseProbability,
+  parseSeed,
+  parseShare,
+} from "./flagValues.ts";
 import { storeCommands } from "./storeCommands.ts";
 import type { Terminal } from "./terminal/terminal.ts";
 
@@ -125,6 +132,14 @@ const commands: readonly AddCommand[] = [
         "answer with a set of labels that contains the right one with this probability, e.g. 0.95",
         parseProbability,
       )
+      .option("--pre-tokenized", "entities: the texts are words already, with blanks between them")
+      .option("--min-score <p>", "entities: leave out those of a lower score, from 0 to 1", parseShare)
+      .addOption(
+        new Option(
+          "--spans",
+          'entities: print {"text", "entities": [{"start", "end", "label"}]} a line, places in characters',
+        ).conflicts("json"),
+      )
       .option("--backbone <path>", "where the backbone lies now; its hash must be the run's")
       .option("--json", "print one JSON object a line")
       .action(async (run, texts, flags) =>
@@ -138,7 +153,7 @@ const commands: readonly AddCommand[] = [
         "Answers a labelled file as predict does, and prints accuracy or F1, and figures by class or type.",
       )
       .argument("<run>", "folder of a run or a store")
-      .argument("<file>", "{text, label} lines or CSV; CoNLL where words are tagged")
+      .argument("<file>", "{text, label} lines, CSV or Parquet; tagged sentences where words are tagged")
       .option("--task <name>", "choose among this task's labels only, with its own head")
       .option("--exact", "run every adapter, where a router was learned too")
       .option("--backbone <path>", "where the backbone lies now; its hash must be the run's")

@@ -33,7 +33,7 @@ export const storeCommands: readonly AddCommand[] = [
       .argument("<store>", "folder of a store or a run")
       .argument(
         "[data...]",
-        "a file of {text, label} lines or CSV, CoNLL where words are tagged; with --class the examples, each in quotes",
+        "a file of {text, label} lines, CSV or Parquet, tagged sentences where words are tagged; with --class the examples, each in quotes",
       )
       .option("--task <name>", "learn a task of that name; with --class the task that the class joins")
       .option("--class <name>", "learn a class from the examples, without training")

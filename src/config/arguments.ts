@@ -61,7 +61,7 @@ const calls = {
     options: optional({ ...changing, purge: flag }),
   },
   predict: { texts, options: optional(answering) },
-  findEntities: { texts, options: optional(answering) },
+  findEntities: { texts, options: optional({ ...answering, minScore: z.number().min(0).max(1).optional() }) },
   evaluate: { items, options: optional(answering) },
   generate: { prompts, options: optional({ task: name.optional(), exact: flag, maxNewTokens: count }) },
   embed: { texts, options: optional({}) },

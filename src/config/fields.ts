@@ -138,8 +138,8 @@ const routerKind = nameSchema(routerKinds, () => routerMembers.names());
 export interface RouterConfig {
   /** One of {@link routerKinds}, or a kind that an extension registered. */
   readonly kind: string;
-  /** Tasks whose adapters a second pass asks. */
-  readonly topTasks: number;
+  /** Tasks whose adapters a second pass asks. Default: 1; of words `auto`, as many as do best on validation sentences. */
+  readonly topTasks?: number | "auto" | undefined;
   /**
    * Who gets a second pass, through adapters. Texts: `off` (default) nobody, `unsure` those whose likeliest class is below 0.8,
    * `always` all. Words: `auto` (default) where it gains on validation sentences, `always`, `off`.
@@ -149,22 +149,26 @@ export interface RouterConfig {
   readonly layers?: readonly number[] | undefined;
   /** At word level, whether features are read through the first task's adapter or the frozen backbone alone; default: `first`. */
   readonly featureAdapter?: "first" | "none" | undefined;
+  /** At word level, what entities of earlier types are that a new task's sentences have no tags of; default: `outside`. */
+  readonly unlabelled?: "outside" | "mark" | undefined;
   /** Share of texts of known classes that may be taken for unknown; absent: every text gets a label. */
   readonly rejectRate?: number | undefined;
 }
 
 /** `router: lda` is short for `router: { kind: lda }`. */
-const routerSchema = z.union([
-  routerKind.transform((kind): RouterConfig => ({ kind, topTasks: 1 })),
+const routerForms = [
+  routerKind.transform((kind): RouterConfig => ({ kind })),
   z.strictObject({
     kind: routerKind.default("auto"),
-    topTasks: z.int().min(1).max(2).default(1),
+    topTasks: z.union([z.literal("auto"), z.int().min(1).max(3)]).optional(),
     secondPass: z.enum(secondPassKinds).optional(),
     layers: z.array(z.int().min(0)).min(1).optional(),
     featureAdapter: z.enum(["first", "none"]).optional(),
+    unlabelled: z.enum(["outside", "mark"]).optional(),
     rejectRate: z.number().gt(0).lt(1).optional(),
   }),
-]);
+] as const;
+const routerSchema = z.union(routerForms);
 
 /** Every key; the schema of a whole configuration adds the rules between them. */
 export const configFields = z.strictObject({
@@ -176,8 +180,11 @@ export const configFields = z.strictObject({
   backboneRevision: z.string().min(1).optional(),
   /** What is trained of a task beside its head. */
   method: methodSchema.prefault({}),
-  /** What chooses among tasks beside exact answers; a store and a learner have one by default. */
-  router: routerSchema.optional(),
+  /**
+   * What chooses among tasks beside exact answers; `none`: nothing does. A store and a learner have one by default, and a
+   * run of words.
+   */
+  router: z.union([...routerForms, z.literal("none")]).optional(),
   /** What turns a vector into labels; `none`: the language model answers in words. */
   head: headSchema.prefault("linear"),
   /** What gets a label: a text, or each word. */
@@ -215,21 +222,23 @@ export const configFields = z.strictObject({
 export type Fields = z.output<typeof configFields>;
 
 /** The sections that do not speak of data: what a store and a learner are made from. */
-export const modelFields = configFields.pick({
-  extensions: true,
-  backbone: true,
-  backboneRevision: true,
-  method: true,
-  router: true,
-  head: true,
-  level: true,
-  outside: true,
-  feature: true,
-  prompt: true,
-  training: true,
-  threads: true,
-  keepVersions: true,
-  seed: true,
-});
+export const modelFields = configFields
+  .pick({
+    extensions: true,
+    backbone: true,
+    backboneRevision: true,
+    method: true,
+    router: true,
+    head: true,
+    level: true,
+    outside: true,
+    feature: true,
+    prompt: true,
+    training: true,
+    threads: true,
+    keepVersions: true,
+    seed: true,
+  })
+  .extend({ router: routerSchema.optional() });
 
 export type ModelFields = z.output<typeof modelFields>;

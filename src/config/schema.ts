@@ -8,6 +8,7 @@ import {
   type Fields,
   type ModelFields,
   modelFields,
+  type RouterConfig,
   type SelectorKind,
 } from "./fields.ts";
 
@@ -33,8 +34,8 @@ function refusedKeys(keys: readonly (keyof Fields["stream"])[], message: (key: s
 /** Which keys of a stream go with which level. */
 const streamRules: { readonly [L in Level]: readonly RunRule[] } = {
   sentence: refusedKeys(
-    ["base", "increment", "typeOrder", "sampling"],
-    (key) => `${key} divides entity types: it goes with level: word`,
+    ["base", "increment", "typeOrder", "sampling", "wordColumn"],
+    (key) => `${key} is about tagged words: it goes with level: word`,
   ),
   word: [
     ...refusedKeys(
@@ -49,21 +50,23 @@ const streamRules: { readonly [L in Level]: readonly RunRule[] } = {
     {
       path: ["stream", "test"],
       broken: ({ stream }) => stream.path === undefined && stream.test === undefined,
-      message: "level: word needs test, a CoNLL file",
+      message: "level: word needs test, a file of tagged sentences",
     },
     {
       path: ["stream", "format"],
       broken: ({ stream }) =>
         stream.format !== undefined && (stream.path === undefined || stream.format !== "continual"),
-      message: "at level: word train and test are CoNLL files, or path is a folder of the two-file layout",
+      message:
+        "at level: word the files of train and test say what they are; path is a folder of the two-file layout",
     },
     {
       path: ["stream", "path"],
       broken: ({ stream }) =>
         stream.path !== undefined &&
-        (stream.base ?? stream.increment ?? stream.typeOrder ?? stream.sampling) !== undefined,
+        (stream.base ?? stream.increment ?? stream.typeOrder ?? stream.sampling ?? stream.wordColumn) !==
+          undefined,
       message:
-        "at level: word the folder of path has a division of its own: leave base, increment, typeOrder and sampling out",
+        "at level: word the folder of path has a division of its own: leave base, increment, typeOrder, sampling and wordColumn out",
     },
   ],
 };
@@ -85,11 +88,21 @@ const levelRules: { readonly [L in Level]: readonly ModelRule[] } = {
       message: "a router of sentences reads the frozen backbone alone: featureAdapter goes with level: word",
     },
     {
+      path: ["router", "unlabelled"],
+      broken: ({ router }) => router?.unlabelled !== undefined,
+      message: "entities without tags are a matter of words: unlabelled goes with level: word",
+    },
+    {
       path: ["outside"],
       broken: ({ outside }) => outside === "first",
       message: "O is a tag of words: outside goes with level: word",
     },
     secondPassAmong(["off", "unsure", "always"], "at level: sentence one of off, unsure, always"),
+    {
+      path: ["router", "topTasks"],
+      broken: ({ router }) => router?.topTasks === "auto" || router?.topTasks === 3,
+      message: "at level: sentence 1 or 2",
+    },
   ],
   word: [
     {
@@ -236,11 +249,13 @@ function withSelector<C extends Pick<ModelFields, "method" | "router">>(config: 
 
 /** When a router asks adapters where it is not said. */
 const defaultSecondPass = { sentence: "off", word: "auto" } as const;
+const defaultTopTasks = { sentence: 1, word: "auto" } as const;
 
 function withSecondPass<C extends Pick<ModelFields, "level" | "router">>(config: C): C {
   const { level, router } = config;
   if (router === undefined) return config;
-  return { ...config, router: { ...router, secondPass: router.secondPass ?? defaultSecondPass[level] } };
+  const { secondPass = defaultSecondPass[level], topTasks = defaultTopTasks[level] } = router;
+  return { ...config, router: { ...router, topTasks, secondPass } };
 }
 
 function withDefaults<C extends Pick<ModelFields, "method" | "training" | "level" | "router">>(config: C) {
@@ -274,13 +289,30 @@ export const modelSchema = modelFields.superRefine(checkModel).transform((config
 export type ModelConfig = z.input<typeof modelFields>;
 export type ModelSettings = DeepReadonly<z.output<typeof modelSchema>>;
 
+/** What routes words in a run that does not say: what can forget and merge, should the run become a store. */
+const wordRouter: RouterConfig = { kind: "lda", featureAdapter: "none" };
+
+/** The router of a run; `none` is none, and stays in what was resolved, lest it become the default. */
+function routerOf({ level, router }: Pick<Fields, "level" | "router">): RouterConfig | undefined {
+  if (router === "none") return undefined;
+  return router ?? (level === "word" ? wordRouter : undefined);
+}
+
+function withRouter({ router: asked, ...config }: Fields) {
+  const router = routerOf({ ...config, router: asked });
+  return { ...config, ...(router && { router }) };
+}
+
 /** The configuration of a run. */
 export const configSchema = configFields
   .superRefine((config, context) => {
-    checkModel(config, context);
+    checkModel(withRouter(config), context);
     applyRules([...streamRules[config.level], ...probingRules], config, context);
   })
-  .transform((config) => withDefaults(config));
+  .transform((config) => {
+    const filled = withDefaults(withRouter(config));
+    return { ...filled, ...(config.router === "none" && { router: config.router }) };
+  });
 
 /** Read-only all the way down. */
 export type DeepReadonly<T> = T extends (...args: never[]) => unknown

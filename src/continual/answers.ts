@@ -53,7 +53,7 @@ export interface FoundEntity {
 
 /** The entities of a text. */
 export interface TaggedText extends Grounds {
-  /** As it was given; words that came split, joined by one space. */
+  /** As it was given; words that came without it, or do not stand in it, joined by one space. */
   readonly text: string;
   /** In the order of the text. */
   readonly entities: readonly FoundEntity[];

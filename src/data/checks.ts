@@ -1,7 +1,7 @@
 /** Checks that texts and tagged sentences share: lists of their names (labels, entity types), and what train and test share. */
 import { DataError } from "../core/errors.ts";
 import { nearest } from "../core/nearest.ts";
-import type { TaggedSentence } from "./files/conll.ts";
+import type { TaggedSentence } from "./files/tags.ts";
 import type { Example, LabelledExample, PublishedSplits } from "./files/types.ts";
 
 export function quoted(names: readonly string[], most = 5): string {
@@ -142,4 +142,21 @@ export function withoutOverlap<T>(
   }
   notes.push(`Train keeps ${countOf(shared.size, one)} whose text is in test, as allowOverlap says.`);
   return train;
+}
+
+/** Says of how many texts train has two labels: no classifier can be right about both. */
+export function noteContradictions(train: readonly LabelledExample[], notes: string[]): void {
+  const labels = new Map<string, Set<string>>();
+  for (const example of train) {
+    const key = textKey(example);
+    labels.set(key, (labels.get(key) ?? new Set()).add(example.label));
+  }
+  const torn = train.filter((example) => (labels.get(textKey(example))?.size ?? 0) > 1);
+  const [first] = torn;
+  if (first === undefined) return;
+  const several = [...(labels.get(textKey(first)) ?? [])];
+  const count = new Set(torn.map(textKey)).size;
+  notes.push(
+    `Train has ${countOf(count, "text")} under several labels, e.g. ${JSON.stringify(first.text)} as ${quoted(several)}.`,
+  );
 }

@@ -21,6 +21,8 @@ const configSchema = z.looseObject({
   PRE_ACCUM_NUM_CLASS: z.array(index),
   label2idx: z.record(z.string(), index),
   idx2label: z.array(z.string().min(1)),
+  /** The name of the set, where `accrete prepare` made the files. */
+  DATASET: z.string().min(1).optional(),
 });
 type ContinualConfig = z.infer<typeof configSchema>;
 
@@ -59,6 +61,11 @@ export async function readClasses(folder: string): Promise<readonly (readonly st
     const first = config.PRE_ACCUM_NUM_CLASS[task] ?? 0;
     return config.idx2label.slice(first, first + size);
   });
+}
+
+/** The name of the set that the files were made of; undefined where they do not say. @throws DataError as `readClasses` */
+export async function readDatasetName(folder: string): Promise<string | undefined> {
+  return (await readJsonAs(configSchema, join(folder, CONTINUAL_CONFIG), hint)).DATASET;
 }
 
 /** @returns the paths of both files, in the order in which they are hashed */

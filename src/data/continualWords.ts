@@ -7,7 +7,7 @@ import { DataError } from "../core/errors.ts";
 import { sha256Files } from "../io/hash.ts";
 import { type Overlap, taggedSentences, withoutOverlap } from "./checks.ts";
 import { damaged, filesOf, readClasses, readTaskData } from "./continual.ts";
-import { OUTSIDE, type TaggedSentence, toIob2, typeOf } from "./files/conll.ts";
+import { OUTSIDE, type TaggedSentence, toIob2, typeOf } from "./files/tags.ts";
 import { checkTask, maskTypes, type WordStream, type WordTask } from "./wordStream.ts";
 
 const splitSchema = z.looseObject({

@@ -3,7 +3,8 @@ import { join } from "node:path";
 import { ConfigError, DataError } from "../core/errors.ts";
 import { CONTINUAL_CONFIG, CONTINUAL_DATA, readContinual } from "./continual.ts";
 import { unreadable } from "./files/lines.ts";
-import { collect, type RowFormat, readExamples, readTexts, rowExtensions } from "./files/readers.ts";
+import { collect, readExamples, readTexts } from "./files/readers.ts";
+import { type RowFormat, rowExtensions } from "./files/rows.ts";
 import type { LabelledExample, OutOfScope, PublishedSplits } from "./files/types.ts";
 import type { StreamSpec } from "./streamSpec.ts";
 
@@ -18,6 +19,8 @@ export interface Source extends PublishedSplits<LabelledExample> {
   /** The division that the source itself prescribes, if none is asked for. */
   readonly tasks?: number | readonly TaskPlan[];
   readonly files: readonly string[];
+  /** What the reader should know of the files, one sentence each. */
+  readonly notes?: readonly string[];
   /** What becomes of train rows whose text is in test. */
   readonly overlap: "drop" | "refuse";
 }
@@ -49,7 +52,9 @@ async function locateSplits(folder: string, spec: StreamSpec): Promise<SplitFile
   const names = await readdir(folder);
   const extensions = rowExtensions(rowFormat(spec));
   const find = (split: SplitName): string | undefined => {
-    const wanted = splitNames[split].flatMap((stem) => extensions.map((extension) => stem + extension));
+    const wanted = splitNames[split].flatMap((stem) =>
+      extensions.flatMap((extension) => [stem + extension, `${stem}${extension}.gz`]),
+    );
     const found = names.filter((name) => wanted.includes(name));
     if (found.length > 1)
       throw new DataError(`${folder} has several ${split} files: ${found.join(", ")}`, {
@@ -101,13 +106,15 @@ async function readRows(path: string, folder: string | undefined, spec: StreamSp
   const train = (located === undefined ? path : located.train) ?? missing(folder, "train");
   const validation = spec.validation ?? located?.validation;
   const test = spec.test ?? located?.test ?? missing(folder, "test");
-  const read = (file: string) => collect(readExamples(file, rowFormat(spec)));
+  const notes: string[] = [];
+  const read = (file: string) => collect(readExamples(file, rowFormat(spec), notes));
   return {
     train: await read(train),
     ...(validation !== undefined && { validation: await read(validation) }),
     test: await read(test),
     files: [train, validation, test].filter((file) => file !== undefined),
     overlap: "refuse",
+    notes,
   };
 }
 

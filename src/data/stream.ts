@@ -2,7 +2,7 @@ import { z } from "zod";
 import { ConfigError, DataError } from "../core/errors.ts";
 import { createRng, type Rng, shuffled } from "../core/random.ts";
 import { sha256Files } from "../io/hash.ts";
-import { checkSeen, countOf, texts, withoutOverlap } from "./checks.ts";
+import { checkSeen, countOf, noteContradictions, texts, withoutOverlap } from "./checks.ts";
 import { readJsonAs } from "./files/lines.ts";
 import type { LabelledExample, Task, TaskStream } from "./files/types.ts";
 import { readRecipe } from "./recipes.ts";
@@ -107,7 +107,7 @@ export async function buildStream(
     throw new DataError(`${source.files[0]} has no examples`, {
       hint: "Train needs rows of text and label.",
     });
-  const notes: string[] = [];
+  const notes: string[] = [...(source.notes ?? [])];
   const known = [...countLabels(source.train).keys()];
   checkSeen(texts, "test", countLabels(source.test), known);
   checkSeen(texts, "validation", countLabels(source.validation ?? []), known);
@@ -122,6 +122,7 @@ export async function buildStream(
     });
   const overlap = source.overlap === "refuse" && spec.allowOverlap ? "allow" : source.overlap;
   const train = withoutOverlap(source, overlap, texts, notes);
+  noteContradictions(train, notes);
   const tasks = buildTasks(spec, source, train, plans.slice(0, firstTasks), rng);
   if (source.validation === undefined && spec.validationFraction > 0) noteValidation(tasks, notes);
   return { tasks, ...(source.outOfScope === undefined ? {} : { outOfScope: source.outOfScope }), notes };

@@ -3,7 +3,8 @@ import { join, resolve } from "node:path";
 import { z } from "zod";
 import type { ReadonlyDeep } from "../core/readonlyDeep.ts";
 import { nameSchema } from "../core/registry.ts";
-import { rowFormats } from "./files/readers.ts";
+import { rowFormats } from "./files/rows.ts";
+import { samplings } from "./wordSampling.ts";
 
 const path = z.string().min(1);
 // YAML reads a label such as 3 as a number; in the data it is the text "3".
@@ -13,7 +14,7 @@ const labels = z.array(label).min(1);
 export const recipeNames = ["clinc150", "banking77", "fewrel"] as const;
 export type RecipeName = (typeof recipeNames)[number];
 
-const streamFormats = ["jsonl", "csv", "continual"] as const;
+const streamFormats = ["jsonl", "csv", "parquet", "continual"] as const;
 
 const fields = z.strictObject({
   /** A file, or a folder that holds train, validation and test files. */
@@ -44,8 +45,10 @@ const fields = z.strictObject({
   increment: z.int().min(1).max(1_000_000).optional(),
   /** Word level: how entity types are ordered before they are divided; default: alphabetical. */
   typeOrder: z.union([z.enum(["alphabetical", "frequency"]), labels]).optional(),
-  /** Word level: each sentence trains one task, or every task whose types it holds; default: greedy. */
-  sampling: z.enum(["greedy", "all"]).optional(),
+  /** Word level: each sentence trains one task, every task whose types it holds, or every task; default: greedy. */
+  sampling: z.enum(samplings).optional(),
+  /** Word level: the column of the words in CoNLL files, from 1; default: 2 where the first numbers them, else 1. */
+  wordColumn: z.int().min(1).optional(),
   /** Of each task's test texts only that many, drawn by the seed; default: all. */
   testTexts: z.int().min(1).max(1_000_000).optional(),
   /** Seed of class order and splits; default: the run's. */

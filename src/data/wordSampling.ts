@@ -1,5 +1,9 @@
 import type { Rng } from "../core/random.ts";
-import { type TaggedSentence, typeOf } from "./files/conll.ts";
+import { type TaggedSentence, typeOf } from "./files/tags.ts";
+
+/** How the sentences of train are dealt out to tasks. */
+export const samplings = ["greedy", "all", "every"] as const;
+export type Sampling = (typeof samplings)[number];
 
 function typesIn({ tags }: TaggedSentence): Set<string> {
   return new Set(tags.map(typeOf).filter((type) => type !== undefined));

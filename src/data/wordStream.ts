@@ -10,10 +10,11 @@ import {
   taggedSentences,
   withoutOverlap,
 } from "./checks.ts";
-import { OUTSIDE, readConll, type TaggedSentence, typeOf } from "./files/conll.ts";
+import { readTagged } from "./files/items.ts";
+import { OUTSIDE, type TaggedSentence, typeOf } from "./files/tags.ts";
 import type { PublishedSplits, Splits, Stream } from "./files/types.ts";
 import type { StreamSpec } from "./streamSpec.ts";
-import { sampleAll, sampleGreedily } from "./wordSampling.ts";
+import { type Sampling, sampleAll, sampleGreedily } from "./wordSampling.ts";
 
 /**
  * One task of a word-level stream: some entity types, and sentences to learn and measure them on. In train and validation,
@@ -115,11 +116,19 @@ export function checkTask(task: WordTask): void {
     });
 }
 
+const dealers: {
+  readonly [S in Sampling]: (...of: Parameters<typeof sampleGreedily>) => ReturnType<typeof sampleGreedily>;
+} = {
+  greedy: (train, division, counts, rng) => sampleGreedily(train, division, counts, rng.fork("greedy")),
+  all: sampleAll,
+  every: (train, division) => division.map(() => train),
+};
+
 function describeDivision(
   source: WordSource,
   train: readonly TaggedSentence[],
   tasks: readonly WordTask[],
-  { increment }: WordStreamSpec,
+  { increment, sampling }: WordStreamSpec,
 ): string[] {
   const last = tasks[tasks.length - 1]!;
   const made = tasks.reduce((sum, { validation }) => sum + validation.length, 0);
@@ -133,7 +142,7 @@ function describeDivision(
     ...(source.validation === undefined && made > 0
       ? [`There is no validation file: set ${countOf(made, "train sentence")} aside.`]
       : []),
-    `Training sentences of the tasks: ${sizes}, of ${countOf(train.length, "sentence")}.`,
+    `Sampling ${sampling}: the tasks train on ${sizes} of ${countOf(train.length, "sentence")}.`,
     ...(untested.length > 0 ? [`Test has no entity of ${quoted(untested)}.`] : []),
   ];
 }
@@ -160,10 +169,7 @@ export function buildWordStream(
   checkSeen(taggedSentences, "test", countTypes(source.test), order);
   checkSeen(taggedSentences, "validation", countTypes(source.validation ?? []), order);
   const division = divideTypes(order, spec);
-  const sampled =
-    spec.sampling === "all"
-      ? sampleAll(train, division)
-      : sampleGreedily(train, division, counts, rng.fork("greedy"));
+  const sampled = dealers[spec.sampling](train, division, counts, rng);
   const tasks = division.map((types, i): WordTask => {
     const name = `task-${i}`;
     const masked = maskTypes(sampled[i]!, types);
@@ -185,16 +191,20 @@ export function buildWordStream(
   return { tasks, notes: [...notes, ...describeDivision(source, train, tasks, spec)] };
 }
 
-export type WordFiles = { readonly [S in "train" | "test"]: string } & { readonly validation?: string };
+export type WordFiles = { readonly [S in "train" | "test"]: string } & {
+  readonly validation?: string;
+  /** Of the words in CoNLL files, from 1; default: as `readConll` finds it. */
+  readonly wordColumn?: number;
+};
 
 export async function loadWordStream(
-  { train, validation, test }: WordFiles,
+  { train, validation, test, wordColumn }: WordFiles,
   spec: WordStreamSpec,
   seed: number,
 ): Promise<WordStream> {
   const read: string[] = [];
   const load = async (path: string) => {
-    const file = await readConll(path);
+    const file = await readTagged(path, { wordColumn });
     read.push(...file.notes);
     return file.sentences;
   };

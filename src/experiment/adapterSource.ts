@@ -7,7 +7,7 @@ import { isEvaluation } from "../continual/metrics/runMetrics.ts";
 import type { Evaluation } from "../continual/taskTypes/taskType.ts";
 import { ConfigError, StoreError } from "../core/errors.ts";
 import type { RunEvent } from "../core/record.ts";
-import { OUTSIDE } from "../data/files/conll.ts";
+import { OUTSIDE } from "../data/files/tags.ts";
 import type { LearnTaskOptions } from "../model/continualModel.ts";
 import type { RecordedPrediction } from "../model/evaluator.ts";
 import { configFile } from "../model/settings/settings.ts";

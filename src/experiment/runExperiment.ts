@@ -171,11 +171,11 @@ async function* evaluate(
   state: ModelState,
   index: number,
 ): AsyncGenerator<RunEventBody, Evaluation> {
-  const { stream, model, evaluator, time, source, workspace, recorder, config, signal } = context;
+  const { stream, model, evaluator, time, source, workspace, recorder, signal } = context;
   const router = yield* fitRouter(context, state, index);
   const last = index === stream.tasks.length - 1;
   // What tells unknown texts is fitted for the last state alone.
-  if (router !== undefined && (last || config.router?.rejectRate === undefined))
+  if (router !== undefined && (last || model.settings.router?.rejectRate === undefined))
     await workspace.writeRouter({ stage: router.stage, files: await router.files({ signal }) });
   const tested = stream.tasks.slice(0, index + 1);
   const known = model.routesByAdapters ? undefined : source?.evaluationOf(index);
@@ -238,14 +238,20 @@ async function* learnStream(context: RunContext, saved: ModelState): AsyncGenera
 }
 
 /** What the user is told before the first task. */
-function notesOf({ stream, model, workspace, source }: Omit<RunContext, "time">): string[] {
+function notesOf({ config, stream, model, workspace, source }: Omit<RunContext, "time">): string[] {
   const { brokenLock } = workspace;
+  const { folder } = model.loaded;
   return [
     ...(brokenLock === undefined
       ? []
       : [`broke the lock that process ${brokenLock.pid} on ${brokenLock.hostname} had left when it died`]),
     ...stream.notes,
-    ...model.loaded.folder.notes,
+    ...folder.notes,
+    ...(config.feature.pooling === "cls" && folder.poolingConfig?.pooling === "mean"
+      ? [
+          `feature.pooling is cls, but ${folder.path} was made to pool by mean: its first token does not stand for the text.`,
+        ]
+      : []),
     ...(source === undefined
       ? []
       : [

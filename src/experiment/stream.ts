@@ -51,6 +51,7 @@ function loadWords({ stream, seed: runSeed }: ResolvedConfig): Promise<WordStrea
     train: required(stream.train, "train"),
     ...(validation !== undefined && { validation }),
     test: required(stream.test, "test"),
+    ...(stream.wordColumn !== undefined && { wordColumn: stream.wordColumn }),
   };
   const base = required(stream.base, "base");
   const spec: WordStreamSpec = {

@@ -13,6 +13,7 @@ import { adapterMethod } from "../peft/adapters.ts";
 import type { AdapterSpec } from "../peft/types.ts";
 import { maskedDropout } from "../train/dropout.ts";
 import { crossEntropy, GRADIENT_PREFIX, type TrainingGraph } from "../train/graphs.ts";
+import { TASK_OF } from "../train/mixedGraph.ts";
 
 /** A decoder, bare or with an adapter. Equal structures share a compiled graph. */
 export interface CausalStructure {
@@ -30,18 +31,25 @@ export function newKeyValue(layer: number, part: keyof KeyValue): string {
 }
 
 function adaptedContext(
-  { backbone, adapter }: CausalStructure,
+  structure: CausalStructure,
   onAdapter: Dropout,
   onBackbone: Dropout,
 ): { readonly built: AdapterGraph; readonly context: LayerContext } {
-  const built = adapterMethod(adapter).build(backbone, onAdapter);
-  const context: LayerContext = {
+  const built = adapterMethod(structure.adapter).build(structure.backbone, onAdapter);
+  return { built, context: contextOf(structure, built, onBackbone) };
+}
+
+function contextOf(
+  { backbone }: CausalStructure,
+  built: AdapterGraph,
+  dropout: Dropout = noDropout,
+): LayerContext {
+  return {
     parameters: overrideParameters(backbone.parameters, built.overrides),
     transform: built.transform,
-    dropout: onBackbone,
+    dropout,
     ...(built.embed && { embed: built.embed }),
   };
-  return { built, context };
 }
 
 /** Logits (M, V) at the rows that `logit_rows` names: only these pass through the vocabulary's product. */
@@ -101,7 +109,20 @@ export function buildCausalGraph(structure: CausalStructure, withHidden = false)
  * `present` of an export for other programs they do not repeat the past, which would be copied at every token.
  */
 export function buildContinuationGraph(structure: CausalStructure): Graph {
-  const { context } = adaptedContext(structure, noDropout, noDropout);
+  return continuationGraph(structure, adaptedContext(structure, noDropout, noDropout).context);
+}
+
+/**
+ * The same for texts of several tasks in one batch: `task_of` int64 (B) says which of the S adapters, stacked as
+ * `stackParameters` does, a text goes through.
+ */
+export function buildMixedContinuationGraph(structure: CausalStructure): Graph {
+  const taskOf = op.input(TASK_OF, "int64", ["B"]);
+  const built = adapterMethod(structure.adapter).buildStacked(structure.backbone, taskOf);
+  return continuationGraph(structure, contextOf(structure, built));
+}
+
+function continuationGraph(structure: CausalStructure, context: LayerContext): Graph {
   const { backbone } = structure;
   const { last, keyValues } = backbone.build(context, backbone.declareInputs(), backbone.declarePast());
   const outputs: Record<string, Value> = { logits: logitsAtRows(structure, context, last) };

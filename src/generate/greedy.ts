@@ -3,6 +3,7 @@ import { setImmediate as nextTick } from "node:timers/promises";
 import { ConfigError, DataError, EngineError } from "../core/errors.ts";
 import { type HostTensor, int64 } from "../core/tensor.ts";
 import { collate, planEvaluationBatches } from "../data/encoding/batching.ts";
+import type { Graph } from "../graph/types.ts";
 import { type TokenBatch, tokenFeeds } from "../nn/features.ts";
 import type { AdapterMethod } from "../peft/adapterMethod.ts";
 import { adapterMethod } from "../peft/adapters.ts";
@@ -19,14 +20,16 @@ export interface CausalModel extends AsyncDisposable {
 
 /**
  * Compiles a decoder for reading, continuing and scoring texts; the adapter's values are fed with each call.
+ * @param build the graph; `buildMixedContinuationGraph` takes several adapters
  * @throws CheckpointError if the model has no language-modelling head
  */
 export async function openCausalModel(
   structure: CausalStructure,
   runtime: Runtime,
   options: { readonly threads?: number } = {},
+  build: (structure: CausalStructure) => Graph = buildContinuationGraph,
 ): Promise<CausalModel> {
-  const continuation = await runtime.compile(buildContinuationGraph(structure), options);
+  const continuation = await runtime.compile(build(structure), options);
   return { structure, continuation, [Symbol.asyncDispose]: () => continuation[Symbol.asyncDispose]() };
 }
 
@@ -38,6 +41,8 @@ export interface GreedyOptions {
   readonly batchSize?: number;
   /** The adapter's parameters by input name. */
   readonly parameters?: Tensors;
+  /** What is fed beside for some of the prompts, by their places: which adapter each goes through. */
+  readonly perBatch?: (indices: readonly number[]) => Tensors;
   /** Tell how likely each continuation is. */
   readonly likelihoods?: boolean;
   readonly signal?: AbortSignal;
@@ -190,6 +195,7 @@ function promptBatch(
 async function continueBatch(
   model: CausalModel,
   prompts: readonly (readonly number[])[],
+  beside: Tensors,
   options: GreedyOptions,
 ): Promise<Continuation[]> {
   const { backbone, adapter } = model.structure;
@@ -203,7 +209,7 @@ async function continueBatch(
 
   for (let step = 0; step < maxNewTokens; step++) {
     options.signal?.throwIfAborted();
-    const outputs = await model.continuation.run({ ...feeds, ...cache.feeds(), ...parameters });
+    const outputs = await model.continuation.run({ ...feeds, ...cache.feeds(), ...parameters, ...beside });
     const best = bestTokens(outputs.logits, size, likelihoods);
     texts.forEach((text, row) => {
       text.append(best[row]!, stops);
@@ -239,6 +245,7 @@ export async function generateGreedy(
     const continued = await continueBatch(
       model,
       indices.map((index) => prompts[index]!),
+      options.perBatch?.(indices) ?? {},
       options,
     );
     indices.forEach((index, row) => {

@@ -193,16 +193,8 @@ export class Model<E extends EncodedItems, R> implements ContinualModel {
       one !== undefined || exact || this.answersExactly(state.tasks, false)
         ? texts.map(() => newest)
         : await this.chooseTasks(state, texts, newest, await router(), signal);
-    const completions: Completion[] = texts.map(() => ({ completion: "" }));
-    for (const adapter of new Set(chosen)) {
-      const places = [...texts.keys()].filter((i) => chosen[i] === adapter);
-      const given = places.map((i) => texts[i]!);
-      const continued = await own.continueTexts(adapter, given, { maxNewTokens, signal });
-      places.forEach((i, row) => {
-        completions[i] = { completion: continued[row] ?? "", task: adapter.name };
-      });
-    }
-    return completions;
+    const continued = await own.continueTexts(chosen, texts, { maxNewTokens, signal });
+    return continued.map((completion, i) => ({ completion, task: (chosen[i] ?? newest).name }));
   }
 
   private async chooseTasks(

@@ -181,7 +181,7 @@ const openers: {
     const type = asType(model);
     const routing = statisticsSettings(opening, model, true);
     const secondPass = settings.router?.secondPass ?? "auto";
-    const { topTasks = 1 } = settings.router ?? {};
+    const { topTasks = "auto", unlabelled = "outside" } = settings.router ?? {};
     return assemble(opening, {
       type,
       openTeacher: () => sameOrNew(model, openTeacher(), type, asType),
@@ -189,6 +189,7 @@ const openers: {
         statistics: new WordRouting(type, {
           ...routing,
           topTasks,
+          unlabelled,
           secondPass: secondPass === "unsure" ? "auto" : secondPass,
         }),
       }),
@@ -257,11 +258,12 @@ function textSettings(
   statistics: NonNullable<ReturnType<typeof statisticsSettings>>,
 ): TextRoutingSettings {
   const { topTasks = 1, secondPass = "off", rejectRate } = router ?? {};
+  const asked = topTasks === "auto" ? 1 : topTasks;
   // Without heads there is no evidence to weigh: the adapter that the router chooses answers.
   const passes = head.kind === "none" || secondPass === "auto" ? "off" : secondPass;
   return {
     ...statistics,
-    secondPass: secondPassFusions[passes](topTasks),
+    secondPass: secondPassFusions[passes](asked),
     ...(rejectRate !== undefined && { rejectRate }),
   };
 }

@@ -20,7 +20,7 @@ import type {
 import type { FeatureRows, RouterStage } from "../continual/types.ts";
 import { ConfigError, StoreError } from "../core/errors.ts";
 import type { RouterFitting, RunLevel } from "../core/record.ts";
-import type { TaggedSentence } from "../data/files/conll.ts";
+import type { TaggedSentence } from "../data/files/tags.ts";
 import type { Example, LabelledExample } from "../data/files/types.ts";
 import { refuseForeign, writeFolderAtomic } from "../io/atomic.ts";
 import { encodePeftFolder, isSavedAdapter, readPeftFolder } from "../peft/checkpoint.ts";
@@ -94,6 +94,11 @@ export type Text = string | Example;
 export interface AnswerOptions extends PredictOptions {
   /** Told what a router's fit is at, where one must be fitted before it can answer. */
   readonly onFitting?: ((progress: RouterFitting) => void) | undefined;
+}
+
+export interface EntityOptions extends AnswerOptions {
+  /** Entities of a lower score are left out; default: 0. */
+  readonly minScore?: number | undefined;
 }
 
 export interface ConsolidateOptions {
@@ -285,21 +290,22 @@ export abstract class Teachable implements AsyncDisposable {
   }
 
   /**
-   * Finds entities of every type learned, or with `task` of that task's own. Texts are split at white space; `words` of an
-   * example are taken as they are.
+   * Finds entities of every type learned, or with `task` of that task's own. Texts are cut into words by the rules of
+   * Unicode, punctuation apart; `words` of an example are taken as they are.
    * @throws StoreError where texts get labels, or nothing was learned yet
    */
-  async findEntities(texts: readonly Text[], options: AnswerOptions = {}): Promise<TaggedText[]> {
+  async findEntities(texts: readonly Text[], options: EntityOptions = {}): Promise<TaggedText[]> {
     this.checkOpen();
     checkArguments("findEntities", { texts, options });
     this.requireWords(true, "findEntities", "predict");
+    const { minScore = 0, ...asked } = options;
     if (options.coverage !== undefined)
       throw new ConfigError("coverage: words get tags, for which there are no sets");
-    const answers = await this.answers(texts.map(toItem), options);
+    const answers = await this.answers(texts.map(toItem), asked);
     return answers.flatMap((answer) => {
       if (!isTagged(answer)) return [];
       const { tags: _, ...tagged } = answer;
-      return tagged;
+      return { ...tagged, entities: tagged.entities.filter(({ score }) => score >= minScore) };
     });
   }
 
@@ -403,7 +409,6 @@ export abstract class Teachable implements AsyncDisposable {
     for (const { name, saved } of this.state.tasks)
       if (saved !== undefined) places.set(name, slugFor(name, new Set(places.values())));
     const at = (slug: string) => join(folder, slug);
-    // All are asked for before the first is written.
     for (const slug of places.values()) await refuseForeign(at(slug), isSavedAdapter);
     for (const [name, slug] of places) await this.saveAdapter(name, at(slug));
     return [...places.values()].map(at);

@@ -7,7 +7,7 @@ import { decodeContributions } from "../continual/statistics/contributionFile.ts
 import { type Contribution, compareCodeUnits, retainedOf } from "../continual/statistics/statistics.ts";
 import { type RouterStage, routerStages } from "../continual/types.ts";
 import type { RunLevel } from "../core/record.ts";
-import { typeOf } from "../data/files/conll.ts";
+import { typeOf } from "../data/files/tags.ts";
 import { readModelSettings } from "../model/settings/settings.ts";
 import { statisticsFile } from "../model/taskFiles.ts";
 import type { ManifestTask } from "../workspace/manifest.ts";

@@ -237,7 +237,10 @@ async function learnStream(scenario: RunScenario, bench: Bench): Promise<string>
 
 function isRouted({ settings }: RunScenario): boolean {
   const { method, router } = settings;
-  return router !== undefined || (method.adapter === "lora" && method.selector !== undefined);
+  return (
+    (router !== undefined && router !== "none") ||
+    (method.adapter === "lora" && method.selector !== undefined)
+  );
 }
 
 async function performRun(scenario: RunScenario, bench: Bench): Promise<Outcome> {

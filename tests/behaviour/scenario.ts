@@ -40,7 +40,7 @@ export interface Settings {
   outside?: "own" | "first";
   feature?: { pooling: "cls" | "mean" | "last" | "pooler" | "peft-first"; normalize: boolean };
   prompt?: string;
-  router?: StatisticsRouter | { kind: "newlora" | "newlora-frozen"; topTasks: number };
+  router?: "none" | StatisticsRouter | { kind: "newlora" | "newlora-frozen"; topTasks: number };
   training: {
     epochs: number;
     batchSize: number;

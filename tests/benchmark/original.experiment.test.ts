@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { beforeAll, expect, test } from "vitest";
 import { exportTaskFolders } from "../../src/benchmark/original/checkpoints.ts";
 import { encodeSentenceTasks } from "../../src/benchmark/prepare/encode.ts";
+import { readDatasetName } from "../../src/data/continual.ts";
 import { readPeftFolder } from "../../src/peft/checkpoint.ts";
 import { accrete } from "../support/cli.ts";
 import { bytesBelow, folderOfTestFile } from "../support/folders.ts";
@@ -20,6 +21,9 @@ function rows(part: string, own: readonly string[], count: number) {
 
 beforeAll(async () => {
   await writeTinyModel(at("model"));
+  await mkdir(at("model", "1_Pooling"));
+  const pooling = { pooling_mode_mean_tokens: true };
+  await writeFile(at("model", "1_Pooling", "config.json"), JSON.stringify(pooling));
   const tasks = [0, 2, 4].map((first) => {
     const own = labels.slice(first, first + 2);
     return {
@@ -55,6 +59,7 @@ test("a run with the original's flags, and its folders of adapters", async () =>
   expect({ exitCode, err: exitCode === 0 ? "" : err }).toEqual({ exitCode: 0, err: "" });
   expect(err).toContain("\n--training_epochs 2\n");
   expect(err).toContain("differs from the original: Sub_PEFT_type is absent");
+  expect(err).toMatch(/feature\.pooling is cls, but .*model was made to pool by mean/);
 
   const exported = (await readdir(at("run"))).filter((name) => name.startsWith("lora_task_"));
   expect(exported.sort()).toEqual(["lora_task_0", "lora_task_1", "lora_task_2"]);
@@ -82,13 +87,14 @@ test("words: a prepared set and the original's flags", async () => {
   await writeFile(join(raw, "train.txt"), conll(0, 40));
   await writeFile(join(raw, "dev.txt"), conll(1000, 8, " "));
   await writeFile(join(raw, "test.txt"), conll(2000, 12));
-  const data = at("tiny_task2_base2_inc2");
+  const data = at("prepared");
   const division = ["--base", "2", "--increment", "2"];
   const made = await accrete("prepare", "conll2003", "--from", raw, "--to", data, ...division);
   expect({ exitCode: made.exitCode, err: made.exitCode === 0 ? "" : made.err }).toEqual({
     exitCode: 0,
     err: "",
   });
+  expect(await readDatasetName(data)).toBe("conll2003");
   expect(made.out).toMatch(/task-1\s+2\s+20\s+8\s+12\n/);
   const { exitCode, out, err } = await accrete(
     ...["run", "--cfg", "None", "--method", "PEFT", "--PEFT_type", "LoRA", "--dataset", data],

@@ -330,6 +330,16 @@ describe("translation", () => {
     expect(prompt({ dataset: "some/where/fewrel_task8" })).toBe("relation");
     expect(prompt({ prompt_type: "relation_classification_state_no_pos" })).toBe("relation-no-pos");
     expect(raw({ dataset: "mine" }).issues).toMatchObject([{ flag: "prompt_type", received: "auto" }]);
+    const headed = raw({ dataset: "mine", classifier: "Linear" });
+    expect(headed.issues).toEqual([]);
+    expect(headed.raw).not.toHaveProperty("prompt");
+    expect(headed.deviations).toContainEqual(
+      expect.stringContaining("prompt_type auto goes by the dataset's name"),
+    );
+    // What accrete prepare recorded says which set a folder of any name holds.
+    const recorded = raw({ dataset: "prepared" }, { recorded: "fewrel" });
+    expect(recorded.issues).toEqual([]);
+    expect(recorded.raw).toMatchObject({ prompt: "relation", training: { maxLength: 100 } });
   });
 
   test("the run folder is named by prefix and file", () => {

@@ -33,7 +33,7 @@ test("predict prints a line an entity, as JSON one object a text", async () => {
     .trimEnd()
     .split("\n")
     .map((line) => JSON.parse(line));
-  expect(Object.keys(first)).toEqual(["text", "entities", "passes"]);
+  expect(Object.keys(first)).toEqual(["text", "entities", "passes", "version"]);
   expect(first.entities[0]).toEqual({
     type: "animal",
     score: expect.any(Number),
@@ -41,7 +41,7 @@ test("predict prints a line an entity, as JSON one object a text", async () => {
     start: 6,
     end: 9,
   });
-  expect(second).toEqual({ text: "text end", entities: [], passes: 3 });
+  expect(second).toMatchObject({ text: "text end", entities: [], passes: 3 });
 });
 
 test("predict --task looks for one task's types; --top has no meaning", async () => {
@@ -50,6 +50,33 @@ test("predict --task looks for one task's types; --top has no meaning", async ()
   const top = await accrete("predict", run(), "a", "--top", "3");
   expect(top).toMatchObject({ exitCode: 2, out: "" });
   expect(top.err).toContain("finds entities");
+});
+
+test("predict cuts words by Unicode's rules, or takes them as they are split", async () => {
+  const text = "👩‍🚀 a g, number 2004 c.";
+  const cut = await accrete("predict", run(), text, "--json");
+  const { entities } = JSON.parse(cut.out);
+  expect(entities.map(({ word }: { word: string }) => word)).toContain("a g");
+  for (const { word, start, end } of entities) expect(text.slice(start, end)).toBe(word);
+  const split = await accrete("predict", run(), text, "--pre-tokenized", "--json");
+  expect(JSON.parse(split.out).text).toBe(text);
+  expect(JSON.parse(split.out).entities).not.toEqual(entities);
+  const spans = await accrete("predict", run(), text, "--spans");
+  const [first] = JSON.parse(spans.out).entities;
+  const { type, start, end } = entities[0];
+  expect(first).toEqual({ label: type, start: start - 2, end: end - 2 });
+});
+
+test("predict --min-score leaves out what is less sure; texts with labels have no entities", async () => {
+  const text = "text a g number 2004 c end";
+  const all = JSON.parse((await accrete("predict", run(), text, "--json")).out).entities;
+  const scores: number[] = all.map(({ score }: { score: number }) => score);
+  const least = Math.max(...scores);
+  const some = await accrete("predict", run(), text, "--json", "--min-score", String(least));
+  expect(JSON.parse(some.out).entities).toEqual(all.filter(({ score }: { score: number }) => score >= least));
+  expect(JSON.parse(some.out).entities.length).toBeLessThan(all.length);
+  const wrong = await accrete("predict", run(), text, "--min-score", "2");
+  expect(wrong.exitCode).toBe(2);
 });
 
 test("several seeds are summarised by their own figures", async () => {

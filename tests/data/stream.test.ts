@@ -117,6 +117,19 @@ describe("the division into tasks", () => {
     expect(file.dataHash).not.toBe(inline.dataHash);
   });
 
+  it("says which texts train has under several labels", async () => {
+    const train = [
+      ...rowsOf("train", { a: 3, b: 3 }),
+      { text: "Twice", label: "a" },
+      { text: "twice ", label: "b" },
+    ];
+    const { notes } = await stream(
+      { tasks: 1, validationFraction: 0 },
+      { train, test: rowsOf("test", { a: 1, b: 1 }) },
+    );
+    expect(notes).toEqual(['Train has 1 text under several labels, e.g. "Twice" as "a", "b".']);
+  });
+
   it("shares a label of several tasks out evenly, in every split", async () => {
     const taskList = [
       { name: "one", labels: ["a", "b"] },

@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { DataError } from "../../src/core/errors.ts";
 import { createRng } from "../../src/core/random.ts";
-import type { TaggedSentence } from "../../src/data/files/conll.ts";
+import type { TaggedSentence } from "../../src/data/files/tags.ts";
 import { sampleAll, sampleGreedily } from "../../src/data/wordSampling.ts";
 import {
   buildWordStream,
@@ -126,6 +126,17 @@ describe("a task", () => {
   });
 });
 
+it("with sampling: every each task trains on all sentences, its own types labelled", () => {
+  const given = source(["B-x O", "B-y", "O"], ["B-x"]);
+  const asked = { ...spec, base: 1, increment: 1, sampling: "every", validationFraction: 0 } as const;
+  const { tasks, notes } = buildWordStream(given, asked, 1);
+  expect(tasks.map(({ train }) => tagsOf(train))).toEqual([
+    ["B-x O", "O", "O"],
+    ["O O", "B-y", "O"],
+  ]);
+  expect(notes).toContain("Sampling every: the tasks train on 3, 3 of 3 sentences.");
+});
+
 describe("greedy sampling", () => {
   it("gives a sentence to the rarest of its types with room, and others by chance", () => {
     // Two shares of three: b is the rarer type.
@@ -241,7 +252,7 @@ describe("a stream from files", () => {
     expect(stream.notes).toEqual([
       `${files.train}: 1 I- tag without a beginning before, the first in line 3; read as B-.`,
       "The last task has 2 types, fewer than increment asks for.",
-      "Training sentences of the tasks: 2, 2, of 4 sentences.",
+      "Sampling all: the tasks train on 2, 2 of 4 sentences.",
       'Test has no entity of "y", "z".',
     ]);
     const other = folderWith({ "train.conll": "a B-x\nb O\n", "test.conll": "f B-x\n" });

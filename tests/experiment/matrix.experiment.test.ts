@@ -21,7 +21,8 @@ import { type LearnedTask, type LoadedBackbone, rowOf } from "../../src/continua
 import { ConfigError } from "../../src/core/errors.ts";
 import { float32 } from "../../src/core/tensor.ts";
 import { promptTemplate } from "../../src/data/encoding/prompts.ts";
-import { OUTSIDE, readConll } from "../../src/data/files/conll.ts";
+import { readConll } from "../../src/data/files/conll.ts";
+import { OUTSIDE } from "../../src/data/files/tags.ts";
 import type { LabelledExample } from "../../src/data/files/types.ts";
 import { runExperiment } from "../../src/experiment/runExperiment.ts";
 import { loadBackbone } from "../../src/model/settings/backbone.ts";

@@ -4,15 +4,17 @@ import { join } from "node:path";
 import { beforeAll, expect, test } from "vitest";
 import type { PredictOptions, TaggedText } from "../../src/continual/answers.ts";
 import { routerFile, routingFile } from "../../src/continual/routing/statisticsRouting.ts";
-import { tagCountsFile } from "../../src/continual/routing/tagCounts.ts";
+import { decodeTagCounts, tagCountsFile } from "../../src/continual/routing/tagCounts.ts";
 import { countEntities, scoreCounts } from "../../src/continual/taskTypes/entityMetrics.ts";
 import type { RoutedWordMetrics } from "../../src/core/record.ts";
-import { readConll, type TaggedSentence } from "../../src/data/files/conll.ts";
+import { readConll } from "../../src/data/files/conll.ts";
+import type { TaggedSentence } from "../../src/data/files/tags.ts";
 import { statisticsFile } from "../../src/model/taskFiles.ts";
 import { compareRuns } from "../../src/report/comparison.ts";
 import { readRunRecord } from "../../src/report/record/record.ts";
 import { renderTables } from "../../src/report/terminal.ts";
 import { openRun } from "../../src/store/openRun.ts";
+import { openStore } from "../../src/store/store.ts";
 import { routerPlace } from "../../src/workspace/workspace.ts";
 import { bytesBelow } from "../support/folders.ts";
 import { isA, type Settings, TinyRuns } from "../support/runs.ts";
@@ -106,6 +108,28 @@ test("so it is where every head has its own O, and no adapter is asked for anoth
 test("exact answers are those of a run without a router; a task's own too", async () => {
   expect(await find("always", { exact: true })).toEqual(await find("plain"));
   expect(await find("always", { task: "task-1" })).toEqual(await find("plain", { task: "task-1" }));
+});
+
+test("unlabelled: mark takes what is found of earlier types out of O, and into their own tags", async () => {
+  const mark = { ...always, outside: "own", "stream.sampling": "every" } as const;
+  await run("outside", mark);
+  await run(
+    "marked",
+    { ...mark, router: { kind: "lda", topTasks: 2, secondPass: "always", unlabelled: "mark" } },
+    { from: "outside" },
+  );
+  const totals = async (name: string, task: string) =>
+    decodeTagCounts(await readFile(at(name, "adapters", task, tagCountsFile)), name).totals;
+  expect(await totals("marked", "task-0")).toEqual(await totals("outside", "task-0"));
+  const [before, after] = [await totals("outside", "task-1"), await totals("marked", "task-1")];
+  const first = Object.keys(await totals("outside", "task-0")).filter((tag) => tag !== "O");
+  expect(first.some((tag) => tag in before)).toBe(false);
+  const won = first.reduce((sum, tag) => sum + (after[tag] ?? 0), 0);
+  expect(won).toBeGreaterThan(0);
+  expect(after.O ?? 0).toBeLessThanOrEqual((before.O ?? 0) - won);
+  expect((await routedOf("marked")).microF1).toBeGreaterThanOrEqual((await routedOf("outside")).microF1);
+  await using store = await openStore(at("marked"));
+  await expect(store.forget({ task: "task-0" })).rejects.toThrow(/router\.unlabelled: mark/);
 });
 
 test("interrupted and resumed it leaves the same bytes, and the same figures", async () => {

@@ -123,6 +123,24 @@ describe("without a head", () => {
   });
 });
 
+test("a type that comes back in a later task is found better, not worse", async () => {
+  await using learner = await createLearner({ ...ofWords, outside: "own", seed: 2 });
+  const gold = maskTypes(heldOut, ["animal"]);
+  const f1 = async () => {
+    const figures = await learner.evaluate(gold);
+    return "perType" in figures ? (figures.perType.animal?.f1 ?? 0) : Number.NaN;
+  };
+  await learner.learn({ name: "few", train: sentences.slice(0, 8), types: ["animal"] });
+  const few = await f1();
+  // Animals are there in these sentences too, without tags.
+  await learner.learn({ name: "dishes", train: sentences.slice(8, 68), types: ["dish"] });
+  const between = await f1();
+  await learner.learn({ name: "more", train: sentences.slice(68, 148), types: ["animal"] });
+  const after = await f1();
+  expect(after).toBeGreaterThanOrEqual(Math.max(few, between));
+  expect(after).toBeGreaterThan(0.9);
+});
+
 describe.each(["own", "first"] as const)("at word level, outside: %s", (outside) => {
   const config: ModelConfig = { ...ofWords, outside };
   let learner: Learner;

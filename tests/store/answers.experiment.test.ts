@@ -24,7 +24,8 @@ async function readDemo(name: string): Promise<readonly LabelledExample[]> {
 async function demoStore(folder: string, changes: object = {}): Promise<Store> {
   const router = { kind: "kernel-discriminant", ...changes } as const;
   const store = await openStore(folder, { create: { backbone, router }, background: false });
-  await store.learn({ name: "demo", train: await readDemo("train") }, statisticsOnly);
+  const task = { name: "demo", train: await readDemo("train"), validation: await readDemo("validation") };
+  await store.learn(task, statisticsOnly);
   return store;
 }
 

@@ -14,9 +14,9 @@ const stages = async (store: Store) => [
   ...new Set((await store.predict(questions)).map(({ router }) => router)),
 ];
 
-async function taught(changes: object = slow) {
+async function taught(changes: object = slow, background = false) {
   const { open, at } = await workshop();
-  const store = await open("store", changes);
+  const store = await open("store", changes, background);
   await store.learn({ name: "one", train: texts(["aa", "bb"]) }, statisticsOnly);
   return { store, at };
 }
@@ -92,7 +92,7 @@ describe("consolidating", () => {
   });
 
   test("goes on in a worker thread once nothing changes, and answers do not wait for it", async () => {
-    const { store: opened, at } = await taught();
+    const { store: opened, at } = await taught(slow, true);
     await using store = opened;
     expect(store.status().consolidated).toBe("waiting");
     expect(await stages(store)).toEqual(["immediate"]);

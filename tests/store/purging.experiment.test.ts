@@ -85,7 +85,9 @@ test("to forget deletes what was fitted once nothing can stop it, and tells what
   await store.predict(questions);
   const fitted = () => fittedFiles(at("store"));
   const routerOf = (version: number) =>
-    ["router.safetensors", "routing.json"].map((name) => `00000${version}/consolidated/${name}`);
+    ["router.safetensors", "routing.json", "totals.safetensors"].map(
+      (name) => `00000${version}/immediate/${name}`,
+    );
   expect(await fitted()).toEqual(routerOf(2));
   // As the record of an experiment.
   for (const name of ["events.jsonl", "report.html"]) await writeFile(join(at("store"), name), "");

@@ -27,8 +27,8 @@ export async function workshop() {
   return {
     folder,
     at: (name: string) => join(folder, name),
-    open: (name: string, changes: object = {}): Promise<Store> =>
-      openStore(join(folder, name), { create: { backbone, ...settings, ...changes } }),
+    open: (name: string, changes: object = {}, background = false): Promise<Store> =>
+      openStore(join(folder, name), { create: { backbone, ...settings, ...changes }, background }),
   };
 }
 

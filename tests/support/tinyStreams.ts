@@ -92,6 +92,7 @@ export async function writeTinyWords(folder: string): Promise<string> {
     path,
     `backbone: ./model
 level: word
+router: none
 stream: { train: train.conll, validation: validation.conll, test: test.conll, base: 2, increment: 1, sampling: all }
 training: { epochs: 8, batchSize: 4, learningRate: 1e-2, headLearningRate: 5e-2 }
 threads: 1

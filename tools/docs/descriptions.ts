@@ -29,8 +29,8 @@ export const sections: Readonly<Record<string, { readonly title: string; readonl
     title: "router",
     text:
       "What says which class and task a text belongs to, so that not every adapter has to run; see [metrics](metrics.md).\n" +
-      "A run without the key has no router and answers exactly. Stores and learners have one without being told: its kind\n" +
-      "follows from the data ([the store](store.md#what-answers)). A router reads frozen features. It is fitted to rows of features\n" +
+      "A run of texts without the key has no router and answers exactly; one of words has `{ kind: lda, featureAdapter: none }`,\n" +
+      "unless it says `router: none`. Stores and learners have one without being told: its kind follows from the data ([the store](store.md#what-answers)). A router reads frozen features. It is fitted to rows of features\n" +
       "kept of every class (never text), and its settings are chosen on held-out rows. `router: lda` is short for\n" +
       "`router: { kind: lda }`. For words and answers in words see [routers](routing.md).",
   },
@@ -95,15 +95,18 @@ export const descriptions: Readonly<Record<string, string>> = {
     "NewLoRA: a network that says which task a text belongs to; see [NewLoRA](newlora.md). `newlora` learns with each adapter and reads features through it; `newlora-frozen` reads the backbone's own and sees pseudo-features of earlier classes. A name is short for `{ kind: …, inference: soft }`. `soft`: each head's probabilities count by its task's weight. `hard`: the heaviest task answers. `off`: the network is learned, but nothing asks it. Texts with heads only.",
 
   "router.kind":
-    "`nearest-mean`: the nearest class mean. `lda`: Gaussians of one covariance. `kernel-discriminant`: a density of each class in the directions in which classes differ. `ranpac`: ridge regression on random ReLU features. `softmax`: softmax regression on random ReLU features. `network`: a small network on the rows. `ensemble`: two softmax regressions and two networks together. `auto`: `lda` or `ensemble`, the one that does best on held-out rows. [Extensions](extending.md) add kinds. `newlora` and `newlora-frozen`: the network of `method.selector`, which the key then turns on.",
+    "`nearest-mean`: the nearest class mean. `lda`: Gaussians of one covariance. `kernel-discriminant`: a density of each class in the directions in which classes differ. `ranpac`: ridge regression on random ReLU features. `softmax`: softmax regression on random ReLU features. `network`: a small network on the rows. `ensemble`: two softmax regressions and two networks together. `stacking`: `kernel-discriminant` with two networks beside it, which count as far as held-out rows say so. `auto`: `stacking` for texts; for words `lda` or `ensemble`, the one that does best on held-out rows. [Extensions](extending.md) add kinds. `newlora` and `newlora-frozen`: the network of `method.selector`, which the key then turns on.",
   "router.topTasks":
-    "How many of the likeliest tasks' adapters a second pass asks, together in one mixed batch.",
+    "How many of the likeliest tasks' adapters a second pass asks, together in one mixed batch. Texts: 1 (default) or 2. Words: `auto` (default), as many of 1 to 3 as find most entities in validation sentences, or a number of them.",
   "router.secondPass":
     "When adapters are asked, in a second pass. Sentences, with heads: `off`, never; `unsure`, of texts whose likeliest class has a probability below 0.8; `always`, of every text. Words: `auto`, as it finds most entities of the validation sentences; `always`, about every sentence; `off`, never. Without it `off` for sentences, `auto` for words. With `head: none` there are no heads to ask: `off`.",
   "router.layers":
     "Hidden states whose pooled vectors stand side by side as the routing feature, 0 the embeddings', each brought to length 1. Without it the embeddings and at most four of the upper half, the last among them.",
   "router.featureAdapter":
-    "Word level: what features are read through. `first`: the first task's adapter, so that they depend on which task comes first, and nothing can be forgotten or merged. `none`: the frozen backbone alone, as sentences always are. Without it `first`; stores, and learners that name no router, take `none`.",
+    "Word level: what features are read through. `first`: the first task's adapter, so that they depend on which task comes first, and nothing can be forgotten or merged. `none`: the frozen backbone alone, as sentences always are. Without it `first`; stores, and learners and runs that name no router, take `none`.",
+  "router.unlabelled":
+    "Word level: what entities of earlier types are where a new task's sentences do not tag them. `outside` (default): `O`, as the labels say. `mark`: what was learned so far tags the task's sentences; what it finds and is sure of becomes rows of its own tags, what it is not sure of no row at all. Types can then not be forgotten, nor stores merged.",
+
   "router.rejectRate":
     "Share of texts of known classes that may be taken for unknown, on held-out rows; `predict` then answers `unknown` above that threshold. Without it every text gets a label, and rejection is only measured, at 0.05.",
 
@@ -117,7 +120,7 @@ export const descriptions: Readonly<Record<string, string>> = {
     "Divide the feature by its L2 norm. Without it what the model's own files say, else `false`.",
 
   "stream.train":
-    "File (`.jsonl`, `.csv`), or a folder that holds train, validation and test files. At word level a CoNLL file: a word a line, its tag last (O, B-type, I-type), columns separated by tabs or else by spaces, a blank line between sentences.",
+    "File (`.jsonl`, `.csv`, `.parquet`, each also `.gz`), or a folder that holds train, validation and test files. At word level tagged sentences: CoNLL, JSONL or Parquet. [data.md](data.md) has the forms.",
   "stream.validation": "File. Without one, part of train.",
   "stream.test": "File.",
   "stream.outOfScope":
@@ -141,7 +144,9 @@ export const descriptions: Readonly<Record<string, string>> = {
   "stream.typeOrder":
     "Word level: how entity types are ordered before they are divided: by name, the most frequent in train first, or listed in full. Without it `alphabetical`.",
   "stream.sampling":
-    "Word level: which sentences train a task. `greedy`: each sentence goes to one task, that of its rarest type with room. `all`: a task has every sentence with an entity of its types. Without it `greedy`.",
+    "Word level: which sentences train a task. `greedy`: each sentence goes to one task, that of its rarest type with room. `all`: a task has every sentence with an entity of its types. `every`: a task has all sentences. [data.md](data.md#sampling) says what each stands for. Without it `greedy`.",
+  "stream.wordColumn":
+    "Word level: the column of the words in CoNLL files, from 1. The tag is then in the first column behind it that holds tags, else before it. Without it 2 where the first column numbers the words of each sentence, else 1 with the tag in the last.",
   "stream.testTexts":
     "Of each task's test texts only that many, drawn by the seed: for what takes long to evaluate. Without it all.",
   "stream.seed": "Seed of class order and splits; without it the run's.",

@@ -64,7 +64,7 @@ export const originalSchema = z.strictObject({
   dataset: to(
     text.default("clinc150_task15"),
     "stream.path",
-    "A folder of the two-file layout, or its name under `./dataset`.",
+    "A folder of the two-file layout, or its name under `./dataset`. The dataset's name is the folder's, else the one that `accrete prepare` recorded in it.",
   ),
   classification_type: to(
     oneOf(["auto", "sentence-level", "word-level"]).default("auto"),
@@ -125,7 +125,7 @@ export const originalSchema = z.strictObject({
       "relation_classification_state_no_pos",
     ]).default("auto"),
     "prompt",
-    "`relation_classification_state`, `…_qa` and `…_state_no_pos`: `relation`, `relation-qa`, `relation-no-pos`; `auto`: by the dataset's name. Left out at word level, and where it is `none` before a classifier.",
+    "`relation_classification_state`, `…_qa` and `…_state_no_pos`: `relation`, `relation-qa`, `relation-no-pos`; `auto`: by the dataset's name, of another set none before a classifier, while `None` needs one by name. Left out at word level, and where it is `none` before a classifier.",
   ),
   lr: to(float.default(1e-5), "training.learningRate", "Constant, without warm-up or clipping of gradients."),
   classifier_lr: to(float.default(1e-3), "training.headLearningRate"),

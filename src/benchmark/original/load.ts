@@ -5,7 +5,7 @@ import { loadExtensions } from "../../config/extensions.ts";
 import { type ResolvedConfig, readYaml, resolveConfig } from "../../config/load.ts";
 import { type AppliedOverride, applyOverrides, type Override } from "../../config/overrides.ts";
 import { ConfigError, type ConfigIssue } from "../../core/errors.ts";
-import { CONTINUAL_CONFIG } from "../../data/continual.ts";
+import { CONTINUAL_CONFIG, readDatasetName } from "../../data/continual.ts";
 import { isWordLevel } from "../../data/continualWords.ts";
 import { type FlagName, flagMeanings, isFlag, type OriginalValues } from "./flags.ts";
 import { collectFlags, nameFlag, parseWords, readValues, type SetFlags, unusedFlags } from "./readFlags.ts";
@@ -113,6 +113,7 @@ export async function loadOriginal(
   const translation = translate(values, {
     dataFolder: dataFolder ?? resolve(values.dataset),
     wordLevel: dataFolder !== undefined && (await isWordLevel(dataFolder)),
+    recorded: dataFolder === undefined ? undefined : await readDatasetName(dataFolder),
     ...(flagsAlone ? {} : { file: source.file }),
     faithful: source.faithful,
     explicit: new Set(set.flags.keys()),

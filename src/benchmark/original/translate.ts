@@ -14,6 +14,8 @@ export interface TranslationContext {
   readonly file?: string;
   readonly dataFolder: string;
   readonly wordLevel: boolean;
+  /** The data set's name as the folder's files have it. */
+  readonly recorded?: string | undefined;
   /** Take the original's way where ours differs on purpose. */
   readonly faithful: boolean;
   readonly explicit: ReadonlySet<FlagName>;
@@ -62,11 +64,11 @@ function refuseMethods(draft: Draft): void {
   if (values.PEFT_type === "None") refuse(draft, "PEFT_type", "LoRA or PromptTuning");
 }
 
-function initOf({ values }: Draft): unknown {
+function initOf({ values, context }: Draft): unknown {
   const text = values.PEFT_prompt_tuning_init_text;
   if (text === "") return "random";
   if (text !== "auto") return { text };
-  const known = knownDataset(values.dataset)?.initText;
+  const known = knownDataset(values.dataset, context.recorded)?.initText;
   return known === undefined ? "auto" : { text: known };
 }
 
@@ -105,7 +107,7 @@ const heads = { None: "none", Linear: "linear", CosineLinear: { kind: "cosine", 
 
 function isWordLevel({ values, context }: Draft): boolean {
   if (values.classification_type !== "auto") return values.classification_type === "word-level";
-  const known = knownDataset(values.dataset)?.level;
+  const known = knownDataset(values.dataset, context.recorded)?.level;
   return known === undefined ? context.wordLevel : known === "word";
 }
 
@@ -141,9 +143,15 @@ const prompts = {
 
 /** Words have no prompt in the original; `none` before a classifier is how texts go in anyway. */
 function promptOf(draft: Draft): Tree {
-  const { values } = draft;
+  const { values, context, deviations } = draft;
   if (isWordLevel(draft)) return {};
-  const known = knownDataset(values.dataset)?.prompt;
+  const known = knownDataset(values.dataset, context.recorded)?.prompt;
+  if (values.prompt_type === "auto" && known === undefined && values.classifier !== "None") {
+    deviations.push(
+      `prompt_type auto goes by the dataset's name, and ${basename(values.dataset)} is none of the original's: texts go before the classifier as they are.`,
+    );
+    return {};
+  }
   if (values.prompt_type === "auto" && known === undefined)
     refuse(
       draft,
@@ -173,10 +181,9 @@ function probingOf(draft: Draft): Tree {
   return { probing: true };
 }
 
-function maxLengthOf(draft: Draft): number {
-  const { values } = draft;
+function maxLengthOf({ values, context }: Draft): number {
   if (values.max_seq_length !== -1) return values.max_seq_length;
-  return knownDataset(values.dataset)?.maxLength ?? 128;
+  return knownDataset(values.dataset, context.recorded)?.maxLength ?? 128;
 }
 
 function trainingOf(draft: Draft): Tree {
@@ -225,7 +232,7 @@ export function translate(values: OriginalValues, context: TranslationContext): 
     ...(values.backbone_revision === "" ? {} : { backboneRevision: values.backbone_revision }),
     method: methodOf(draft),
     head: heads[values.classifier],
-    ...(isWordLevel(draft) ? { level: "word", outside: "first" } : { level: "sentence" }),
+    ...(isWordLevel(draft) ? { level: "word", outside: "first", router: "none" } : { level: "sentence" }),
     ...featureOf(draft),
     ...promptOf(draft),
     // The original looks for no texts that train and test share; its own files have some.

@@ -1,7 +1,7 @@
 /** Writing the two-file layout that `data/continual.ts` and `data/continualWords.ts` read. */
 
 import { CONTINUAL_CONFIG, CONTINUAL_DATA } from "../../data/continual.ts";
-import { OUTSIDE, type TaggedSentence } from "../../data/files/conll.ts";
+import { OUTSIDE, type TaggedSentence } from "../../data/files/tags.ts";
 import type { LabelledExample, Splits } from "../../data/files/types.ts";
 
 export interface SentenceTask extends Splits<LabelledExample> {
@@ -15,11 +15,12 @@ export interface WordTaskFile extends Splits<TaggedSentence> {
 
 export type ContinualFiles = ReadonlyMap<string, Uint8Array>;
 
-function encodeConfig(tasks: readonly (readonly string[])[]): Uint8Array {
+function encodeConfig(tasks: readonly (readonly string[])[], dataset: string | undefined): Uint8Array {
   const names = tasks.flat();
   const accumulated = tasks.map((_, task) => tasks.slice(0, task + 1).flat().length);
   const starts = [0, ...accumulated.slice(0, -1)];
   const config = {
+    ...(dataset !== undefined && { DATASET: dataset }),
     NUM_TASK: tasks.length,
     NUM_CLASS: names.length,
     LABEL_LIST: names.map((_, i) => i),
@@ -51,8 +52,11 @@ function encodeData<T>(
   return Buffer.concat(pieces);
 }
 
-/** @param tasks no label stands in two of them */
-export function encodeSentenceTasks(tasks: readonly SentenceTask[]): ContinualFiles {
+/**
+ * @param tasks no label stands in two of them
+ * @param dataset the name of the set, by which the original's flags know its prompt and length
+ */
+export function encodeSentenceTasks(tasks: readonly SentenceTask[], dataset?: string): ContinualFiles {
   const labels = tasks.map((task) => task.labels);
   const number = new Map(labels.flat().map((label, i) => [label, i]));
   const data = encodeData(tasks, (rows, task) => ({
@@ -61,22 +65,26 @@ export function encodeSentenceTasks(tasks: readonly SentenceTask[]): ContinualFi
     label_idx_cil: rows.map(({ label }) => number.get(label)),
     label_idx_til: rows.map(({ label }) => labels[task]?.indexOf(label)),
   }));
-  return filesOf(labels, data);
+  return filesOf(labels, data, dataset);
 }
 
 /** Word level: `input` holds lists of words and `label_idx_cil`, despite its name, lists of tags. */
-export function encodeWordTasks(tasks: readonly WordTaskFile[]): ContinualFiles {
+export function encodeWordTasks(tasks: readonly WordTaskFile[], dataset?: string): ContinualFiles {
   const labels = tasks.map((task, i) => (i === 0 ? [OUTSIDE, ...task.labels] : task.labels));
   const data = encodeData(tasks, (sentences) => ({
     input: sentences.map(({ words }) => words),
     label_idx_cil: sentences.map(({ tags }) => tags),
   }));
-  return filesOf(labels, data);
+  return filesOf(labels, data, dataset);
 }
 
-function filesOf(labels: readonly (readonly string[])[], data: Uint8Array): ContinualFiles {
+function filesOf(
+  labels: readonly (readonly string[])[],
+  data: Uint8Array,
+  dataset: string | undefined,
+): ContinualFiles {
   return new Map([
-    [CONTINUAL_CONFIG, encodeConfig(labels)],
+    [CONTINUAL_CONFIG, encodeConfig(labels, dataset)],
     [CONTINUAL_DATA, data],
   ]);
 }

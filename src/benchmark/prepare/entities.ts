@@ -1,6 +1,7 @@
 /** Sets of tagged sentences in columns: CoNLL-2003, WNUT17, Few-NERD, and what others were converted to. */
-import { readConll, rowsBySentence, type TaggedSentence } from "../../data/files/conll.ts";
+import { readConll, rowsBySentence } from "../../data/files/conll.ts";
 import type { Line } from "../../data/files/lines.ts";
+import type { TaggedSentence } from "../../data/files/tags.ts";
 import type { Splits } from "../../data/files/types.ts";
 import type { WordSource } from "../../data/wordStream.ts";
 import type { WordSourceWithNotes } from "./catalogue.ts";

@@ -1,8 +1,8 @@
 /** The de-identification notes of i2b2 2014 (Stubbs and Uzuner 2015): XML with spans of characters. */
 import { readFile } from "node:fs/promises";
 import { type Rng, shuffled } from "../../core/random.ts";
-import type { TaggedSentence } from "../../data/files/conll.ts";
 import { unreadable } from "../../data/files/lines.ts";
+import type { TaggedSentence } from "../../data/files/tags.ts";
 import type { WordSourceWithNotes } from "./catalogue.ts";
 import { readConverted } from "./entities.ts";
 import { filesBelow, misshapen, missing, type RawFolder } from "./rawFolder.ts";

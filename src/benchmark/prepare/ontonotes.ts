@@ -1,6 +1,7 @@
 /** OntoNotes 5 (LDC2013T19) in the columns of the CoNLL-2012 shared task. */
-import { rowsBySentence, type TaggedSentence } from "../../data/files/conll.ts";
+import { rowsBySentence } from "../../data/files/conll.ts";
 import type { Line } from "../../data/files/lines.ts";
+import type { TaggedSentence } from "../../data/files/tags.ts";
 import type { WordSourceWithNotes } from "./catalogue.ts";
 import { readConverted } from "./entities.ts";
 import { filesBelow, misshapen, missing, type RawFolder, readSplits } from "./rawFolder.ts";

@@ -56,7 +56,7 @@ async function buildSentences(
   const spec = streamSchema.parse({ path: raw.path, tasks: entry.tasks, classOrder });
   const stream = await buildStream(spec, source, rng.fork("divide"));
   return {
-    files: encodeSentenceTasks(stream.tasks),
+    files: encodeSentenceTasks(stream.tasks, raw.dataset),
     tasks: stream.tasks.map((task) => sizesOf(task.labels, task)),
     notes: [...notes, ...stream.notes],
   };
@@ -87,7 +87,7 @@ async function buildWords(
     return { ...task, validation };
   });
   return {
-    files: encodeWordTasks(tasks),
+    files: encodeWordTasks(tasks, raw.dataset),
     tasks: tasks.map((task) => sizesOf(task.types, task)),
     notes: [...notes, ...stream.notes],
   };

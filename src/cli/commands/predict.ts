@@ -1,6 +1,8 @@
 import { stdin } from "node:process";
 import type { Prediction, TaggedText } from "../../continual/answers.ts";
 import type { RouterFitting, RunLevel } from "../../core/record.ts";
+import { toCharacterSpans } from "../../data/files/spans.ts";
+import { splitAtBlanks } from "../../data/files/words.ts";
 import type { AnswerOptions } from "../../model/teachable.ts";
 import type { Predictor } from "../../store/openRun.ts";
 import { StoppedError, UsageError } from "../terminal/failure.ts";
@@ -15,6 +17,9 @@ export interface PredictFlags {
   readonly task?: string;
   readonly exact?: boolean;
   readonly top?: number;
+  readonly preTokenized?: boolean;
+  readonly minScore?: number;
+  readonly spans?: boolean;
   readonly coverage?: number;
   readonly backbone?: string;
   readonly json?: boolean;
@@ -82,7 +87,12 @@ type Answer = (
 
 /** What is printed for each text. */
 const answers: { readonly [L in RunLevel]: Answer } = {
-  sentence: async (predictor, texts, options, { json, top }) => {
+  sentence: async (predictor, texts, options, { json, top, ...words }) => {
+    refuse("finds no entities, but gives texts a label", {
+      "--pre-tokenized": words.preTokenized,
+      "--min-score": words.minScore,
+      "--spans": words.spans,
+    });
     const predictions = await predictor.predict(
       texts.map((text) => ({ text })),
       options,
@@ -91,18 +101,29 @@ const answers: { readonly [L in RunLevel]: Answer } = {
       json === true ? `${toJson(each)}\n` : toLines(each, top !== undefined),
     );
   },
-  word: async (predictor, texts, options, { json, top }) => {
-    if (top !== undefined)
-      throw new UsageError("predict --top: this run finds entities, which have no runners-up", {
-        hint: "Leave --top out.",
-      });
-    const tagged = await predictor.findEntities(
-      texts.map((text) => ({ text })),
-      options,
+  word: async (predictor, texts, options, { json, top, preTokenized, minScore, spans }) => {
+    refuse("finds entities, which have no runners-up", { "--top": top });
+    const items = texts.map((text) =>
+      preTokenized === true ? { text, words: splitAtBlanks(text).words } : { text },
     );
-    return tagged.map((each) => (json === true ? `${JSON.stringify(each)}\n` : entityLines(each)));
+    const tagged = await predictor.findEntities(items, { ...options, minScore });
+    return tagged.map((each) => {
+      if (spans === true) return `${JSON.stringify(toSpans(each))}\n`;
+      return json === true ? `${JSON.stringify(each)}\n` : entityLines(each);
+    });
   },
 };
+
+/** @throws UsageError naming the first flag that is set and has no meaning here */
+function refuse(why: string, flags: Readonly<Record<string, unknown>>): void {
+  const [flag] = Object.entries(flags).find(([, value]) => value !== undefined) ?? [];
+  if (flag !== undefined)
+    throw new UsageError(`predict ${flag}: this run ${why}`, { hint: `Leave ${flag} out.` });
+}
+
+function toSpans({ text, entities }: TaggedText) {
+  return { text, entities: toCharacterSpans(text, entities) };
+}
 
 export async function predictCommand(
   run: string,

@@ -93,6 +93,7 @@ export function computeRoutedMetrics(rows: readonly EvaluatedRow[]): RoutedMetri
   const routed = rows.flatMap(({ task, counted, routed: own }) => (own ? [{ task, counted, ...own }] : []));
   if (routed.length === 0 || routed.length < rows.length) return undefined;
   const metrics = computeProtocolMetrics(routed);
+  const inWords = routed.flatMap(({ exactMatch, ...row }) => (exactMatch ? [{ ...row, ...exactMatch }] : []));
   const last = routed.reduce((latest, row) => (row.task > latest.task ? row : latest));
   if (last.taskCorrect.length !== last.counted.length)
     throw new StoreError(
@@ -103,6 +104,10 @@ export function computeRoutedMetrics(rows: readonly EvaluatedRow[]): RoutedMetri
     taskAccuracy: sum(last.taskCorrect) / sum(last.counted),
     ...(last.firstPassCorrect !== undefined && {
       firstPassAccuracy: mean(last.firstPassCorrect.map((count, j) => count / (last.counted[j] ?? 1))),
+    }),
+    ...(inWords.length === routed.length && {
+      exactMatch: computeProtocolMetrics(inWords),
+      labelScored: metrics,
     }),
     ...(last.router !== undefined && { router: last.router }),
   };

@@ -4,7 +4,7 @@
  * Hashed n-grams and shapes with a Gaussian of shared covariance over them, no network.
  */
 import type { BaselineMetrics } from "../../core/record.ts";
-import { OUTSIDE, type TaggedSentence } from "../../data/files/conll.ts";
+import { OUTSIDE, type TaggedSentence } from "../../data/files/tags.ts";
 import { maskTypes, type WordTask } from "../../data/wordStream.ts";
 import { sha256 } from "../../io/hash.ts";
 import { type Compile, type FittedRouter, RouterFitter } from "../routers/fit.ts";

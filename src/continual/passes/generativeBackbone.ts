@@ -1,9 +1,14 @@
 import { DataError } from "../../core/errors.ts";
 import { OpenedOnce } from "../../core/openedOnce.ts";
+import { int64 } from "../../core/tensor.ts";
 import { encodeAnswers, encodePrompt, type PromptTemplate } from "../../data/encoding/prompts.ts";
 import { type Encoding, encodeEach, type Tokenizer } from "../../data/encoding/tokenizer.ts";
 import type { Example } from "../../data/files/types.ts";
-import { buildCausalTrainingGraph, type CausalStructure } from "../../generate/graphs.ts";
+import {
+  buildCausalTrainingGraph,
+  buildMixedContinuationGraph,
+  type CausalStructure,
+} from "../../generate/graphs.ts";
 import {
   type CausalModel,
   type Continuation,
@@ -16,8 +21,10 @@ import type { Graph } from "../../graph/types.ts";
 import { adapterMethod } from "../../peft/adapters.ts";
 import type { CompileOptions, Executable, Runtime } from "../../runtime/types.ts";
 import type { TrainingGraph } from "../../train/graphs.ts";
+import { TASK_OF } from "../../train/mixedGraph.ts";
 import { parameterFeeds } from "../../train/trainer.ts";
 import type { LearnedTask } from "../types.ts";
+import { TaskStacks } from "./taskStack.ts";
 import type { TrainedModel } from "./trainedModel.ts";
 
 /** Tokens that an answer may have at least, as the original benchmark generates. */
@@ -67,6 +74,9 @@ export class GenerativeBackbone implements TrainedModel, AsyncDisposable {
   private readonly options: GenerativeBackboneOptions;
   private answers: ReadonlyMap<string, readonly number[]> = new Map();
   private readonly causal: OpenedOnce<CausalModel>;
+  /** Opened where several adapters speak in one batch. */
+  private readonly mixed: OpenedOnce<CausalModel>;
+  private readonly stacks = new TaskStacks();
   private readonly scoring: OpenedOnce<ScoringModel>;
 
   /** @throws DataError if a label cannot be an answer, or two have the same words */
@@ -77,6 +87,9 @@ export class GenerativeBackbone implements TrainedModel, AsyncDisposable {
     this.expectLabels(options.labels);
     const { structure, runtime } = options;
     this.causal = new OpenedOnce(() => openCausalModel(structure, runtime, this.compileOptions));
+    this.mixed = new OpenedOnce(() =>
+      openCausalModel(structure, runtime, this.compileOptions, buildMixedContinuationGraph),
+    );
     this.scoring = new OpenedOnce(() => openScoringModel(structure, runtime, this.compileOptions));
   }
 
@@ -215,8 +228,39 @@ export class GenerativeBackbone implements TrainedModel, AsyncDisposable {
     });
   }
 
+  /**
+   * As `speak`, each prompt through its own task's adapter. Prompts of different tasks share batches.
+   * @param tasks one a prompt
+   */
+  async speakEach(
+    tasks: readonly LearnedTask[],
+    prompts: readonly (readonly number[])[],
+    signal?: AbortSignal,
+    maxNewTokens = this.maxNewTokens,
+  ): Promise<readonly Continuation[]> {
+    const distinct = [...new Set(tasks)];
+    const [only] = distinct;
+    if (only === undefined) return [];
+    if (distinct.length === 1) return await this.speak(only, prompts, signal, maxNewTokens);
+    const { parameters, slots } = this.stacks.holding(distinct, distinct);
+    return generateGreedy(await this.mixed.get(), prompts, {
+      maxNewTokens,
+      stopIds: this.options.stopIds,
+      parameters,
+      perBatch: (indices) => ({
+        [TASK_OF]: int64(
+          BigInt64Array.from(indices, (index) => BigInt(slots.get(tasks[index]!) ?? 0)),
+          [indices.length],
+        ),
+      }),
+      likelihoods: true,
+      ...(signal && { signal }),
+    });
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.causal[Symbol.asyncDispose]();
+    await this.mixed[Symbol.asyncDispose]();
     await this.scoring[Symbol.asyncDispose]();
   }
 }

@@ -6,9 +6,10 @@
 import { setImmediate as nextTick } from "node:timers/promises";
 import type { Matrix } from "../../linalg/algebra.ts";
 import type { FeatureMapper } from "../statistics/featureMaps.ts";
+import { takeRows } from "../statistics/fixedRows.ts";
 import type { Totals } from "../statistics/totals.ts";
 import type { ChosenMember, FitContext } from "./fitContext.ts";
-import { type CalibrationSplit, calibrationSplit, type RowList } from "./heldOut.ts";
+import { type CalibrationSplit, calibrationSplit, type RowList, type TargetedRows } from "./heldOut.ts";
 import { fitDensity } from "./kernelFit.ts";
 import { type DensitySpec, expansionOf, type NetworkMember } from "./members.ts";
 import { fitNetwork, networkOf } from "./networkFit.ts";
@@ -16,9 +17,9 @@ import { askKernel, type KernelAnswer, type KernelReadout } from "./readouts/ker
 import { askNetwork } from "./readouts/networkModel.ts";
 import { type DensityMember, type FittedKernel, type FittedNetwork, networkLogs } from "./routerModel.ts";
 import { roundedTotals, scatterOf } from "./scatter.ts";
-import { fitInverseTemperature, logSoftmax } from "./scores/calibration.ts";
+import { fitInverseTemperature, fitInverseTemperatureByBrier, logSoftmax } from "./scores/calibration.ts";
 import { conformalScores } from "./scores/conformal.ts";
-import { mixLogs, networkShare, ROWS_FOR_NETWORKS } from "./scores/mixture.ts";
+import { canJudgeNetworks, mixLogs, networkShare, ROWS_FOR_NETWORKS } from "./scores/mixture.ts";
 import {
   densityEvidence,
   fitUnknown,
@@ -33,19 +34,19 @@ const PRIOR_ROWS = 20;
 
 interface Trained {
   readonly network: FittedNetwork;
-  /** Of the rows that calibrate, (h, C). */
+  /** Of the rows that weigh networks, (m, C). */
   readonly logits: Matrix;
 }
 
 /** 1/temperature by rows held out, drawn to 1 where they are few. */
 function calibrate(logits: Matrix, targets: Int32Array): number {
   const sure = targets.length / (targets.length + PRIOR_ROWS);
-  return fitInverseTemperature(logits, targets) ** sure;
+  return fitInverseTemperatureByBrier(logits, targets) ** sure;
 }
 
 async function trainNetworks(
   context: FitContext,
-  { fit, calibrating }: CalibrationSplit,
+  { trainable, calibrating, weighing }: CalibrationSplit,
   members: readonly NetworkMember[],
 ): Promise<Trained[]> {
   const { algebra } = context;
@@ -53,10 +54,10 @@ async function trainNetworks(
   for (const member of members) {
     const { expansion, rng } = networkOf(context, member);
     const expander = context.expander(expansion);
-    const readout = await fitNetwork(context, expander, fit, rng);
-    const { targets, take } = calibrating;
-    const asked = await expander.expand(algebra, take(0, targets.length));
-    const logits = await askNetwork(algebra, readout, asked);
+    const readout = await fitNetwork(context, expander, trainable, rng);
+    const rows = takeRows(calibrating.take(0, calibrating.targets.length), weighing);
+    const targets = Int32Array.from(weighing, (place) => calibrating.targets[place]!);
+    const logits = await askNetwork(algebra, readout, await expander.expand(algebra, rows));
     const beta = fitInverseTemperature(logits, targets);
     trained.push({ network: { type: "network", expansion, readout, beta, weight: member.weight }, logits });
   }
@@ -65,43 +66,76 @@ async function trainNetworks(
 
 /** What the rows that calibrate say of a density fitted without them, and of networks beside it. */
 interface Calibrated {
-  readonly density: KernelAnswer;
   /** 1/temperature of the density. */
   readonly beta: number;
   readonly networks: readonly FittedNetwork[];
   readonly mixture: DensityMember["mixture"];
-  /** Log-posteriors before the last temperature, (h, C). */
+  /** Of the rows that judge, log-posteriors before the last temperature, (m, C). */
   readonly logits: Matrix;
+  /** Rows that nothing was fitted to: all that calibrate, with networks those that weigh them. */
+  readonly judges: TargetedRows;
   readonly unknown: UnknownModel;
   /** (h), rising: the probability of rows that calibrate that they are of no class. */
   readonly unknownOfKnown: Float64Array;
 }
 
-/** @param counts of the rows fitted to, by class */
+/** Some rows of what a density says. */
+function pickRows({ logits, background }: KernelAnswer, places: readonly number[]): KernelAnswer {
+  const { columns, values } = logits;
+  const picked = new Float64Array(places.length * columns);
+  places.forEach((place, row) => {
+    picked.set(values.subarray(place * columns, (place + 1) * columns), row * columns);
+  });
+  return {
+    logits: { rows: places.length, columns, values: picked },
+    background: Float64Array.from(places, (place) => background[place]!),
+  };
+}
+
+/**
+ * @param whole of all rows that calibrate
+ * @param counts of the rows that networks are trained on, by class
+ */
 function weigh(
-  density: KernelAnswer,
+  whole: KernelAnswer,
   trained: readonly Trained[],
   known: readonly number[],
   counts: Float64Array,
-  targets: Int32Array,
+  { calibrating, weighing }: CalibrationSplit,
 ): Calibrated {
-  const { rows, columns } = density.logits;
-  const beta = targets.length === 0 ? 1 : calibrate(density.logits, targets);
+  const beta = calibrating.targets.length === 0 ? 1 : calibrate(whole.logits, calibrating.targets);
   const all = counts.reduce((sum, count) => sum + count, 0);
   const prior = counts.map((count) => Math.log(count / all));
+  const few = pickRows(whole, weighing);
+  const fewTargets = Int32Array.from(weighing, (place) => calibrating.targets[place]!);
   const logs = {
-    density: logSoftmax(density.logits, beta).values,
+    density: logSoftmax(few.logits, beta).values,
     networks: trained.map(({ network, logits }) => networkLogs(logits, network.beta, prior)),
   };
-  const share = networkShare(logs, targets, columns, known);
-  const kept = share === 0 ? [] : trained;
+  const share = networkShare(logs, fewTargets, few.logits.columns, known);
+  const mixture = { share, known, prior };
+  if (share === 0) {
+    const { targets } = calibrating;
+    const logits = { ...whole.logits, values: logSoftmax(whole.logits, beta).values };
+    const rows = calibrating.take(0, targets.length);
+    return {
+      beta,
+      networks: [],
+      mixture,
+      logits,
+      judges: { rows, targets },
+      ...unknownOf(whole, [], targets),
+    };
+  }
+  const values = mixLogs(logs, few.logits.columns, known, share);
+  const rows = takeRows(calibrating.take(0, calibrating.targets.length), weighing);
   return {
-    density,
     beta,
-    networks: kept.map(({ network }) => network),
-    mixture: { share, known, prior },
-    logits: { rows, columns, values: mixLogs(logs, columns, known, share) },
-    ...unknownOf(density, kept, targets),
+    networks: trained.map(({ network }) => network),
+    mixture,
+    logits: { ...few.logits, values },
+    judges: { rows, targets: fewTargets },
+    ...unknownOf(few, trained, fewTargets),
   };
 }
 
@@ -146,21 +180,24 @@ export async function chooseDensity(
   const totals = await roundedTotals(context, expander, calibrating);
   const scatter = await scatterOf(context, expander, totals.fit, fit);
   // Networks learn nothing from classes that they hardly see, and count for nothing without evidence.
-  const known = [...scatter.counts.keys()].filter((c) => scatter.counts[c]! >= ROWS_FOR_NETWORKS);
-  const trained =
-    known.length < 2 || targets.length === 0 ? [] : await trainNetworks(context, split, networks);
+  const counts = new Float64Array(statistics.labels.length);
+  for (const target of split.trainable.targets) counts[target]! += 1;
+  const known = [...counts.keys()].filter((c) => counts[c]! >= ROWS_FOR_NETWORKS);
+  const trained = canJudgeNetworks(split.weighing.length, known)
+    ? await trainNetworks(context, split, networks)
+    : [];
   const held = await fitDensity(context, expander, scatter, fit);
   const density = await askAll(context, expander, held, calibrating);
-  const found = weigh(density, trained, known, scatter.counts, targets);
-  const { beta, mixture, logits } = found;
-  const overall = mixture.share === 0 ? 1 : calibrate(logits, targets);
+  const found = weigh(density, trained, known, counts, split);
+  const { beta, mixture, logits, judges } = found;
+  const overall = mixture.share === 0 ? 1 : calibrate(logits, judges.targets);
   const fitted = (readout: KernelReadout): FittedKernel => ({ expansion, readout, beta });
   return {
     settings: { temperature: 1 / beta, ...(networks.length > 0 && { networks: mixture.share }) },
     logits,
     beta: overall,
     weight: 1,
-    calibrating: { rows: calibrating.take(0, targets.length), targets },
+    calibrating: judges,
     finish: async () => ({
       type: "density",
       kernel: fitted(targets.length === 0 ? held : await fitAll(context, expander, totals.all, split.all)),
@@ -169,7 +206,7 @@ export async function chooseDensity(
       unknown: found.unknown,
       calibration: {
         kernel: fitted(held),
-        sets: conformalScores(logSoftmax(logits, overall), targets),
+        sets: conformalScores(logSoftmax(density.logits, beta), targets),
         unknown: found.unknownOfKnown,
       },
       beta: overall,

@@ -164,8 +164,8 @@ export function splitStatistics(
 
 /** Of fewer held-out rows half calibrate, so that the fit that is calibrated is near the one that answers. */
 const FEW_HELD_OUT = 512;
-/** Rows that calibrate, at most: so that those that remain can be fitted to. */
-const MOST_CALIBRATING = 1536;
+/** Of the rows that calibrate, those that no network is trained on either, at most: so that networks learn from the others. */
+const MOST_WEIGHING = 1536;
 
 /** Rows by label, then by hash, that are copied a part at a time. */
 export interface RowList {
@@ -175,21 +175,23 @@ export interface RowList {
   take(start: number, end: number): FixedRows;
 }
 
-/** Rows that calibrate a fit, those that it is made of, and both together. */
+/** Rows that calibrate a density, those that it is made of, and both together. */
 export interface CalibrationSplit {
   readonly fit: RowList;
   readonly calibrating: RowList;
   readonly all: RowList;
+  /** The places, among the rows that calibrate, of those that weigh networks. */
+  readonly weighing: readonly number[];
+  /** All rows but those. */
+  readonly trainable: RowList;
 }
 
-/** Those of the held-out rows that calibrate. */
-function calibratingRows(heldOut: readonly HashedRow[]): readonly HashedRow[] {
-  const count =
-    heldOut.length < FEW_HELD_OUT
-      ? Math.floor(heldOut.length / 2)
-      : Math.min(heldOut.length, MOST_CALIBRATING);
-  if (count === heldOut.length) return heldOut;
-  return heldOut.toSorted(compareRows).slice(0, count);
+/** Those of the held-out rows that calibrate, and among these those that weigh networks. */
+function calibratingRows(heldOut: readonly HashedRow[]) {
+  const few = heldOut.length < FEW_HELD_OUT;
+  const ordered = heldOut.toSorted(compareRows);
+  const calibrating = ordered.slice(0, few ? heldOut.length >> 1 : MOST_HELD_OUT);
+  return { calibrating: new Set(calibrating), weighing: new Set(calibrating.slice(0, MOST_WEIGHING)) };
 }
 
 /**
@@ -211,15 +213,21 @@ export function calibrationSplit(statistics: ClassStatistics): CalibrationSplit 
     heldOut.sort(compareRows);
     if (fit.length === 0) fit.push(...heldOut.splice(0, 1));
   }
-  const calibrating = new Set(calibratingRows([...known.values()].flatMap(({ heldOut }) => heldOut)));
   const parts = [...known.values()];
-  const fitted = parts.map(({ fit, heldOut }) =>
-    [...fit, ...heldOut.filter((row) => !calibrating.has(row))].sort(compareRows),
-  );
+  const { calibrating, weighing } = calibratingRows(parts.flatMap(({ heldOut }) => heldOut));
+  const listBut = (left: ReadonlySet<HashedRow>) =>
+    listOf(
+      parts.map(({ fit, heldOut }) => [...fit, ...heldOut.filter((row) => !left.has(row))].sort(compareRows)),
+      constants.width,
+    );
   const held = parts.map(({ heldOut }) => heldOut.filter((row) => calibrating.has(row)));
-  const all = parts.map(({ fit, heldOut }) => [...fit, ...heldOut].sort(compareRows));
-  const { width } = constants;
-  return { fit: listOf(fitted, width), calibrating: listOf(held, width), all: listOf(all, width) };
+  return {
+    fit: listBut(calibrating),
+    calibrating: listOf(held, constants.width),
+    all: listBut(new Set()),
+    weighing: held.flat().flatMap((row, place) => (weighing.has(row) ? [place] : [])),
+    trainable: listBut(weighing),
+  };
 }
 
 /** @param byClass rows of each class, in the order of the labels */

@@ -131,8 +131,10 @@ export async function fitNetwork(
   rng: Rng,
 ): Promise<NetworkReadout> {
   const { statistics, algebra, signal } = context;
-  const { learningRate, epochs } = networkSettings;
+  const { learningRate, batchSize, leastSteps } = networkSettings;
   const { targets } = rows;
+  const each = Math.ceil(targets.length / batchSize);
+  const epochs = Math.max(networkSettings.epochs, Math.ceil(leastSteps / each));
   const { size } = expander;
   const features = { rows: targets.length, columns: size, values: new Float32Array(targets.length * size) };
   await eachChunk(algebra, expander, rows, signal, ({ values }, _, start) => {

@@ -340,12 +340,8 @@ export async function assess(
     unknown.set(unknownProbabilities(member.unknown, evidence, unknownPrior).subarray(0, rows), start);
     if (coverage === undefined) return;
     const { kernel, sets: calibration } = member.calibration;
-    const held = { ...(await askDensity(machinery, model, { kernel, networks: [] }, block)) };
-    const logs = posteriorOfDensity(
-      model,
-      member,
-      mixtureOf(member, { kernel: held.kernel, networks: answered.networks }),
-    );
+    const held = await askDensity(machinery, model, { kernel, networks: [] }, block);
+    const logs = logSoftmax(held.kernel.logits, kernel.beta);
     for (let row = 0; row < rows; row++)
       sets.push(
         predictionSet(logs.values.subarray(row * classes, (row + 1) * classes), coverage, calibration),

@@ -216,17 +216,24 @@ function readoutOf({ weight, intercept }: Descent, mean: Float64Array): Readout 
   return { weight: { rows, columns, values: weight }, bias };
 }
 
+function rowCount(pieces: readonly Piece[]): number {
+  return pieces.reduce((sum, { rows }) => sum + rows, 0);
+}
+
 export async function chooseSoftmax(
   context: FitContext,
   member: SoftmaxMember,
 ): Promise<ChosenMember<AffineMember>> {
   const { algebra, statistics, split } = context;
-  const { iterations, furtherIterations } = softmaxSettings;
+  const { furtherIterations } = softmaxSettings;
   const expansion = expansionOf(member, statistics.constants);
   const expander = context.expander(expansion);
   const pieces = await piecesOf(context, expander, trainingRows(statistics, "fit"));
   const metric = await precondition(context, pieces);
   const begun = await beginDescent(context, pieces, metric, statistics.labels.length);
+  // Descent would tell every single row apart; ridge regression, with which it begins, generalises.
+  const interpolates = rowCount(pieces) < expander.size;
+  const iterations = interpolates ? 0 : softmaxSettings.iterations;
   const chosen = await descend(context, pieces, metric, begun, iterations);
   const judges = await expander.expand(algebra, split.judges);
   const expanded = { ...judges, values: new Float64Array(judges.values) };
@@ -240,10 +247,18 @@ export async function chooseSoftmax(
     weight,
     finish: async () => {
       const all = [...pieces, ...(await heldOutPieces(context, expander))];
+      const fitted = { type: "affine", expansion, beta, weight } as const;
+      if (interpolates) {
+        const own = await precondition(context, all);
+        const ridge = await beginDescent(context, all, own, statistics.labels.length);
+        return { ...fitted, readout: readoutOf(ridge, own.mean) };
+      }
       // Without a row more the descent is over.
       const further = all.length > pieces.length ? furtherIterations : 0;
-      const readout = readoutOf(await descend(context, all, metric, chosen, further), metric.mean);
-      return { type: "affine", expansion, readout, beta, weight };
+      return {
+        ...fitted,
+        readout: readoutOf(await descend(context, all, metric, chosen, further), metric.mean),
+      };
     },
   };
 }

@@ -1,12 +1,15 @@
+// Dimensions: n texts, C classes, T tasks.
+/** Routing where a model answers in words: the router chooses whose adapter answers. */
 import { softmax } from "../../core/softmax.ts";
 import { encodeAll } from "../../data/encoding/tokenizer.ts";
+import type { Continuation } from "../../generate/greedy.ts";
 import { type Answer, checkTop, DEFAULT_TOP, rankLabels } from "../answers.ts";
 import type { AdaptedBackbone } from "../passes/adaptedBackbone.ts";
 import type { GenerativeBackbone } from "../passes/generativeBackbone.ts";
 import type { AnswerOptions, RoutedItem } from "../taskTypes/taskType.ts";
 import { asExamples } from "../taskTypes/textClassification.ts";
-import type { EncodedPrompts } from "../taskTypes/textGeneration.ts";
-import type { FeatureRows } from "../types.ts";
+import { type EncodedPrompts, type GeneratedAnswer, spokenAnswer } from "../taskTypes/textGeneration.ts";
+import type { FeatureRows, LearnedTask } from "../types.ts";
 import { ClassRouting, noHeads, type TextRouter, type TextRoutingSettings, toItem } from "./classRouting.ts";
 import { firstPassOnly } from "./fusion.ts";
 import { type Decision, decide } from "./routedPrediction.ts";
@@ -35,7 +38,9 @@ export class GenerationRouting extends ClassRouting<EncodedPrompts> {
   ): Promise<readonly RoutedItem[]> {
     checkTop(top);
     const chosen = await this.choose(routing, tasks, await this.features(encoded, signal), signal);
-    const texts = asExamples(encoded.items);
+    const speakers = chosen.map(({ task }) => (task === undefined ? undefined : tasks[task]?.learned));
+    const said =
+      (await encoded.kept?.continuations.speak(this.model, encoded.prompts, speakers, signal)) ?? [];
     const items: RoutedItem[] = chosen.map((decision, i) => ({
       // A task of statistics alone has no adapter that could answer: the router's own label stands.
       answer: toItem(decision, 1, tasks, encoded, i).answer,
@@ -45,23 +50,54 @@ export class GenerationRouting extends ClassRouting<EncodedPrompts> {
     for (const [index, { learned, labels }] of tasks.entries()) {
       const own = [...items.keys()].filter((i) => chosen[i]?.task === index);
       if (own.length === 0 || learned === undefined) continue;
-      const prompts = own.map((i) => encoded.prompts[i]!);
-      const scores = await this.model.scores(learned, prompts, labels, signal);
+      const answers =
+        encoded.kept === undefined
+          ? await this.score(learned, labels, encoded, own, top, signal)
+          : await this.generate(learned, labels, encoded, own, said, signal);
       own.forEach((i, row) => {
-        const ranked = rankLabels(labels, softmax(scores[row]!), top);
-        const [best = { label: "", score: 0 }] = ranked;
-        const { text } = texts[i]!;
-        const answer: Answer = {
-          text,
-          ...best,
-          task: learned.name,
-          top: ranked,
-          passes: PASSES_OF_AN_ANSWER,
-        };
-        items[i] = { ...items[i]!, answer };
+        items[i] = { ...items[i]!, answer: answers[row]! };
       });
     }
     return items;
+  }
+
+  /** Answers by label scoring: one pass a text. */
+  private async score(
+    learned: LearnedTask,
+    labels: readonly string[],
+    { items, prompts }: EncodedPrompts,
+    own: readonly number[],
+    top: number,
+    signal?: AbortSignal,
+  ): Promise<readonly Answer[]> {
+    const asked = own.map((i) => prompts[i]!);
+    const scores = await this.model.scores(learned, asked, labels, signal);
+    const texts = asExamples(items);
+    return own.map((i, row) => {
+      const ranked = rankLabels(labels, softmax(scores[row]!), top);
+      const [best = { label: "", score: 0 }] = ranked;
+      const { text } = texts[i]!;
+      return { text, ...best, task: learned.name, top: ranked, passes: PASSES_OF_AN_ANSWER };
+    });
+  }
+
+  /** The same of a test set that is asked again, with what the adapter said freely: mostly that is the likeliest label. */
+  private async generate(
+    learned: LearnedTask,
+    labels: readonly string[],
+    { items, prompts }: EncodedPrompts,
+    own: readonly number[],
+    said: readonly (Continuation | undefined)[],
+    signal?: AbortSignal,
+  ): Promise<readonly GeneratedAnswer[]> {
+    const asked = own.map((i) => prompts[i]!);
+    const continued = own.map((i) => said[i]!);
+    const best = await this.model.likeliest(learned, asked, continued, labels, signal);
+    const texts = asExamples(items);
+    return own.map((i, row) => {
+      const answer = { text: texts[i]!.text, label: best[row] ?? "", task: learned.name };
+      return spokenAnswer(this.model.tokenizer, answer, continued[row]!, PASSES_OF_AN_ANSWER);
+    });
   }
 
   /**

@@ -5,13 +5,13 @@
  */
 
 import type { WordEncoding } from "../../data/encoding/wordEncoding.ts";
-import { OUTSIDE } from "../../data/files/conll.ts";
+import { OUTSIDE } from "../../data/files/tags.ts";
 import type { AdaptedBackbone } from "../passes/adaptedBackbone.ts";
 import type { TrunkRows } from "../passes/trunkRows.ts";
 import { askOfWords, type WordFeatures, type WordRows } from "../statistics/wordStatistics.ts";
+import type { TagChain } from "../taskTypes/tagSequence.ts";
 import type { WordChoice } from "../taskTypes/wordPrediction.ts";
 import type { LearnedTask, Logits, Posterior, Router } from "../types.ts";
-import type { TagChain } from "./wordDecoding.ts";
 import {
   biased,
   chooseOfSentence,

@@ -6,18 +6,19 @@ import { addWordCounts, wordCountsSchema } from "./wordFusionFit.ts";
 
 export const tagCountsFile = "words.json";
 
-const fileSchema = z.strictObject({
-  version: z.literal(2),
-  totals: z.record(z.string(), z.int().nonnegative()),
-  pairs: tagPairsSchema,
-  counts: wordCountsSchema,
-});
+const kept = { totals: z.record(z.string(), z.int().nonnegative()), pairs: tagPairsSchema };
+const currentSchema = z.strictObject({ version: z.literal(3), ...kept, counts: wordCountsSchema });
+/** Before it was counted how many tasks to ask: what was counted then is of no use now. */
+const earlierSchema = z
+  .strictObject({ version: z.literal(2), ...kept, counts: z.unknown() })
+  .transform((file) => ({ ...file, version: 3 as const, counts: addWordCounts([]) }));
+const fileSchema = z.union([currentSchema, earlierSchema]);
 
 /** Numbers alone: nothing of a sentence is kept. */
 export type TagCounts = Omit<z.infer<typeof fileSchema>, "version">;
 
 export function encodeTagCounts({ totals, pairs, counts }: TagCounts): Uint8Array {
-  return new TextEncoder().encode(`${JSON.stringify({ version: 2, totals, pairs, counts }, null, 1)}\n`);
+  return new TextEncoder().encode(`${JSON.stringify({ version: 3, totals, pairs, counts })}\n`);
 }
 
 /** @throws StoreError naming `where` */

@@ -38,7 +38,9 @@ export class TextRouting extends ClassRouting<EncodedTexts> {
     return answers.map((answer, i) => {
       const { set } = answer;
       const item = toItem(answer, answer.passes, tasks, encoded, i);
-      return set === undefined ? item : { ...item, answer: { ...item.answer, ...namesOf(set, router) } };
+      return set === undefined
+        ? item
+        : { ...item, answer: { ...item.answer, ...namesOf(set, answer.label, router) } };
     });
   }
 
@@ -111,7 +113,9 @@ function requireSets({ kind, model }: FittedRouter, only: number | undefined): v
     });
 }
 
-function namesOf({ columns, calibrated }: PredictionSet, { labels }: FittedRouter) {
-  const set = columns.map((column) => labels[column]!);
+/** The set by name: where it is not empty, the answer comes first. */
+function namesOf({ columns, calibrated }: PredictionSet, label: string, { labels }: FittedRouter) {
+  const named = columns.map((column) => labels[column]!);
+  const set = named.length === 0 ? named : [label, ...named.filter((name) => name !== label)];
   return { set, ...(!calibrated && { setCalibrated: false as const }) };
 }

@@ -1,7 +1,7 @@
 // Dimensions: n words of a sentence, C tags.
-/** From each word's probabilities to the tags of a sentence: what can follow what, and what often does. */
-
+/** What often follows what among the tags of a sentence, counted on training sentences. */
 import { z } from "zod";
+import { canFollow, type TagChain } from "../taskTypes/tagSequence.ts";
 
 export const tagPairsSchema = z
   .record(z.string(), z.record(z.string(), z.int().nonnegative()).readonly())
@@ -49,20 +49,6 @@ export function addPairs(all: readonly TagPairs[]): TagPairs {
   return recordOf(sum);
 }
 
-/** How tags follow each other. */
-export interface TagChain {
-  /** The router's, in the order of its columns. */
-  readonly labels: readonly string[];
-  /** (C + 1, C): what is added to a tag's log-probability after another, in the last row at the beginning. */
-  readonly values: Float64Array;
-}
-
-/** IOB2: `I-x` goes on with an entity of type x. */
-function canFollow(tag: string, before: string): boolean {
-  if (!tag.startsWith("I-")) return true;
-  return (before.startsWith("B-") || before.startsWith("I-")) && before.slice(2) === tag.slice(2);
-}
-
 /**
  * The chain of a router's tags: log(p(tag | before)/p(tag)) by half, where the tag can follow at all. Tags of which no
  * word was seen say nothing.
@@ -84,39 +70,4 @@ export function chainOf(labels: readonly string[], pairs: TagPairs): TagChain {
     });
   });
   return { labels, values };
-}
-
-/**
- * The columns of the likeliest tags of a sentence, by Viterbi's algorithm; of equals the first.
- * @param words log-probabilities (C) of each
- */
-export function likeliestTags(
-  words: readonly ArrayLike<number>[],
-  { labels, values }: TagChain,
-): readonly number[] {
-  const classes = labels.length;
-  const [first] = words;
-  if (first === undefined) return [];
-  let scores = Float64Array.from(labels, (_, tag) => first[tag]! + values[classes * classes + tag]!);
-  const before = words.slice(1).map((word) => {
-    const next = new Float64Array(classes);
-    const from = new Int32Array(classes);
-    for (let tag = 0; tag < classes; tag++) {
-      let best = Number.NEGATIVE_INFINITY;
-      for (let past = 0; past < classes; past++) {
-        const score = scores[past]! + values[past * classes + tag]!;
-        if (score > best) [best, from[tag]] = [score, past];
-      }
-      next[tag] = best + word[tag]!;
-    }
-    scores = next;
-    return from;
-  });
-  let tag = scores.indexOf(Math.max(...scores));
-  const path = [tag];
-  for (const from of before.toReversed()) {
-    tag = from[tag]!;
-    path.push(tag);
-  }
-  return path.reverse();
 }

@@ -1,9 +1,10 @@
 // Dimensions: n words, C tags of the router, T tasks, k tasks that a second pass asks.
 /** From a router's posterior over tags to the tags of a sentence, and the evidence of adapters where a type is plausible. */
+
+import { likeliestTags, type TagChain } from "../taskTypes/tagSequence.ts";
 import type { OutsideRule, WordChoice } from "../taskTypes/wordPrediction.ts";
 import { type Logits, type Posterior, rowOf } from "../types.ts";
 import { type ClassLayout, largestOf, layOut } from "./fusion.ts";
-import { likeliestTags, type TagChain } from "./wordDecoding.ts";
 
 /** When a second pass is made, and how much its evidence counts. */
 export interface WordFusion {
@@ -80,7 +81,11 @@ export interface WordEvidence {
 }
 
 /** (T): the largest probability that some word of the sentence is of a type of the task. */
-function plausibility({ values, classes }: Posterior, { from, to }: Span, layout: TagLayout): Float64Array {
+export function plausibility(
+  { values, classes }: Posterior,
+  { from, to }: Span,
+  layout: TagLayout,
+): Float64Array {
   return Float64Array.from(layout.columns, (own) => {
     let most = 0;
     for (let word = from; word < to; word++) {
@@ -102,10 +107,18 @@ export function tasksOfSentence(
   posterior: Posterior,
   span: Span,
   layout: TagLayout,
+  fusion: Pick<WordFusion, "plausible" | "topTasks">,
+): readonly number[] {
+  if (fusion.topTasks === 0 || span.to === span.from) return [];
+  return tasksAmong(plausibility(posterior, span, layout), layout, fusion);
+}
+
+/** The same from the tasks' plausibilities (T). */
+export function tasksAmong(
+  most: Float64Array,
+  layout: TagLayout,
   { plausible, topTasks }: Pick<WordFusion, "plausible" | "topTasks">,
 ): readonly number[] {
-  if (topTasks === 0 || span.to === span.from) return [];
-  const most = plausibility(posterior, span, layout);
   const asked = largestOf(most, topTasks).filter((task) => most[task]! >= plausible && layout.askable[task]!);
   if (asked.length === 0) return [];
   return [...new Set(layout.rule === "first" ? [0, ...asked] : asked)].sort((a, b) => a - b);
@@ -125,8 +138,12 @@ function headLogits(
     })),
   );
   if (rule === "first") return found.filter(({ column }) => column >= 0);
-  const tags = found.filter(({ column }) => column >= 0 && column !== outside);
-  return [{ column: outside, logit: 0 }, ...tags];
+  // Where several heads know a tag, the surest speaks for it.
+  const tags = new Map<number, number>();
+  for (const { column, logit } of found)
+    if (column >= 0 && column !== outside)
+      tags.set(column, Math.max(logit, tags.get(column) ?? Number.NEGATIVE_INFINITY));
+  return [{ column: outside, logit: 0 }, ...Array.from(tags, ([column, logit]) => ({ column, logit }))];
 }
 
 /**

@@ -2,14 +2,16 @@
 /** How words are routed best: counted on held-out sentences of each task while it is the current one. */
 import { z } from "zod";
 import { countEntities, findEntities } from "../taskTypes/entityMetrics.ts";
+import type { TagChain } from "../taskTypes/tagSequence.ts";
 import type { Posterior } from "../types.ts";
-import type { TagChain } from "./wordDecoding.ts";
 import {
   chooseOfSentence,
+  plausibility,
   raiseOutside,
   routerAlone,
   type Span,
   type TagLayout,
+  tasksAmong,
   tasksOfSentence,
   type WordEvidence,
   type WordFusion,
@@ -22,6 +24,8 @@ export type SecondPass = "auto" | "always" | "off";
 export const OUTSIDE_BIASES = [-1, 0, 1, 2, 3, 4, 5, 6] as const;
 /** Probabilities of a type from which on its task is asked; 0: always. */
 export const PLAUSIBLE = [0, 0.02, 0.05, 0.1, 0.2, 0.4] as const;
+/** The most tasks that a second pass asks where nothing says how many. */
+export const MOST_TASKS = 3;
 /** Shares of router and heads. */
 export const SHARES = [
   { router: 1, heads: 0.5 },
@@ -40,6 +44,8 @@ const optionSchema = z
     plausible: z.number().nullable(),
     router: z.number(),
     heads: z.number(),
+    /** Tasks that are asked at most; 0 without a second pass. */
+    topTasks: whole,
     /** Passes through an adapter. */
     asked: whole,
     /** Entities of the task's own types. */
@@ -61,12 +67,16 @@ export const wordCountsSchema = z
 export type WordCounts = z.infer<typeof wordCountsSchema>;
 type Option = WordCounts["options"][number];
 
-type OptionKey = Pick<Option, "outside" | "plausible" | "router" | "heads">;
+type OptionKey = Pick<Option, "outside" | "plausible" | "router" | "heads" | "topTasks">;
 
-function allOptions(): readonly OptionKey[] {
+/** Of equals the first is taken: fewer tasks come first. */
+function allOptions(mostTasks = MOST_TASKS): readonly OptionKey[] {
+  const counts = Array.from({ length: mostTasks }, (_, i) => i + 1);
   return OUTSIDE_BIASES.flatMap((outside) => [
-    { outside, plausible: null, router: 1, heads: 0 },
-    ...PLAUSIBLE.flatMap((plausible) => SHARES.map((share) => ({ outside, plausible, ...share }))),
+    { outside, plausible: null, router: 1, heads: 0, topTasks: 0 },
+    ...counts.flatMap((topTasks) =>
+      PLAUSIBLE.flatMap((plausible) => SHARES.map((share) => ({ outside, plausible, ...share, topTasks }))),
+    ),
   ]);
 }
 
@@ -79,6 +89,7 @@ export interface HeldOutWords {
   readonly gold: readonly (readonly string[])[];
   readonly chain: TagChain;
   readonly layout: TagLayout;
+  /** The most tasks that are asked. */
   readonly topTasks: number;
 }
 
@@ -122,18 +133,19 @@ export function countWordFusion(
 ): WordCounts {
   const { posterior, spans, gold, chain, layout, topTasks } = heldOut;
   const own = new Set(types);
-  const options = allOptions().map((key) => ({ ...key, asked: 0, correct: 0, predicted: 0 }));
+  const options = allOptions(topTasks).map((key) => ({ ...key, asked: 0, correct: 0, predicted: 0 }));
   for (const outside of OUTSIDE_BIASES) {
     const raised = raiseOutside(posterior, layout, outside);
     spans.forEach((span, s) => {
       const known = new Map<string, Found>();
+      const likely = plausibility(raised, span, layout);
       for (const option of options) {
         if (option.outside !== outside) continue;
-        const plausible = option.plausible ?? 1;
-        const asked = tasksOfSentence(raised, span, layout, {
-          plausible,
-          topTasks: option.plausible === null ? 0 : topTasks,
-        });
+        const { plausible, topTasks: most } = option;
+        const asked =
+          plausible === null || span.to === span.from
+            ? []
+            : tasksAmong(likely, layout, { plausible, topTasks: most });
         const key = asked.length === 0 ? "" : `${asked.join()} ${option.router} ${option.heads}`;
         let found = known.get(key);
         if (found === undefined) {
@@ -162,7 +174,11 @@ function goldEntities(tags: readonly string[], types: ReadonlySet<string>): numb
 
 function sameOption(a: OptionKey, b: OptionKey): boolean {
   return (
-    a.outside === b.outside && a.plausible === b.plausible && a.router === b.router && a.heads === b.heads
+    a.outside === b.outside &&
+    a.plausible === b.plausible &&
+    a.router === b.router &&
+    a.heads === b.heads &&
+    a.topTasks === b.topTasks
   );
 }
 
@@ -186,22 +202,30 @@ function f1(option: Option, entities: number): number {
   return (2 * option.correct) / Math.max(1, option.predicted + entities);
 }
 
-function allowed(option: Option, secondPass: SecondPass): boolean {
+/** How many tasks a second pass asks: so many, or as many as do best on held-out sentences. */
+export type TopTasks = number | "auto";
+
+function allowed(option: Option, topTasks: TopTasks, secondPass: SecondPass): boolean {
   if (option.plausible === null) return secondPass !== "always";
-  if (secondPass === "off") return false;
+  if (secondPass === "off" || (topTasks !== "auto" && option.topTasks !== topTasks)) return false;
   return secondPass === "always" ? option.plausible === 0 : option.plausible > 0;
+}
+
+/** Without held-out sentences: what does well wherever they were there to choose by. */
+function unmeasured(topTasks: TopTasks, secondPass: SecondPass): WordFusion {
+  const asked = topTasks === "auto" ? 2 : topTasks;
+  if (secondPass === "off" || asked === 0) return routerAlone;
+  return { ...routerAlone, plausible: secondPass === "always" ? 0 : 0.1, heads: 1, topTasks: asked };
 }
 
 /**
  * The way with the highest micro F1 on held-out sentences; of equals the one that asks fewest, then the one that changes
- * `O` least. Without held-out sentences the router answers alone, or where a second pass is always wanted both count
- * alike.
+ * `O` least. Without held-out sentences router and heads of the two likeliest plausible tasks count alike.
  * @param topTasks k
  */
-export function chooseWordFusion(counts: WordCounts, topTasks: number, secondPass: SecondPass): WordFusion {
-  if (counts.sentences === 0)
-    return secondPass === "always" ? { ...routerAlone, plausible: 0, heads: 1, topTasks } : routerAlone;
-  const options = counts.options.filter((option) => allowed(option, secondPass));
+export function chooseWordFusion(counts: WordCounts, topTasks: TopTasks, secondPass: SecondPass): WordFusion {
+  if (counts.sentences === 0) return unmeasured(topTasks, secondPass);
+  const options = counts.options.filter((option) => allowed(option, topTasks, secondPass));
   const [best] = options.toSorted(
     (a, b) =>
       f1(b, counts.entities) - f1(a, counts.entities) ||
@@ -209,6 +233,7 @@ export function chooseWordFusion(counts: WordCounts, topTasks: number, secondPas
       Math.abs(a.outside) - Math.abs(b.outside),
   );
   if (best === undefined) return routerAlone;
-  const { outside, plausible, router, heads } = best;
-  return plausible === null ? { ...routerAlone, outside } : { outside, plausible, router, heads, topTasks };
+  const { outside, plausible, router, heads, topTasks: asked } = best;
+  if (plausible === null) return { ...routerAlone, outside };
+  return { outside, plausible, router, heads, topTasks: asked };
 }

@@ -1,7 +1,7 @@
 // Dimensions: n words, F routing features, C tags.
 /** Routing of words by statistics of their tags, and which tasks' adapters a sentence is asked of. */
 import type { RouterSummary } from "../../core/record.ts";
-import { OUTSIDE } from "../../data/files/conll.ts";
+import { OUTSIDE, type TaggedSentence } from "../../data/files/tags.ts";
 import type { AdaptedBackbone } from "../passes/adaptedBackbone.ts";
 import type { FitOptions, FittedRouter, FitWatch } from "../routers/fit.ts";
 import type { ClassStatistics } from "../statistics/statistics.ts";
@@ -34,12 +34,15 @@ import {
 import { StatisticsFits, type StatisticsSettings } from "./statisticsRouting.ts";
 import type { TagCounts } from "./tagCounts.ts";
 import type { CollectWatch, ReadFile, RoutedTask, TaskRouting, TaskRows } from "./taskRouting.ts";
+import { knownTags, markEarlier, UNKNOWN } from "./unlabelled.ts";
 import { addPairs, chainOf, countPairs, type TagPairs } from "./wordDecoding.ts";
 import { layOutTags, type WordFusion } from "./wordFusion.ts";
 import {
   addWordCounts,
   chooseWordFusion,
   countWordFusion,
+  MOST_TASKS,
+  type TopTasks,
   tasksToGather,
   type WordCounts,
 } from "./wordFusionFit.ts";
@@ -59,8 +62,10 @@ export function defaultWordKind(statistics: ClassStatistics): FitOptions["kind"]
 }
 
 export interface WordRoutingSettings extends StatisticsSettings {
-  /** Tasks that a second pass asks at most. */
-  readonly topTasks: number;
+  /** Tasks that a second pass asks at most; `auto`: as many as do best on held-out sentences. */
+  readonly topTasks: TopTasks;
+  /** What entities of earlier types are where a new task's sentences have no tags of them. */
+  readonly unlabelled: "outside" | "mark";
   /** `auto`: where it gains on held-out sentences. */
   readonly secondPass: "auto" | "always" | "off";
 }
@@ -103,6 +108,12 @@ export class WordRouting implements TaskRouting<EncodedSentences, WordRouter> {
     });
   }
 
+  private get mostTasks(): number {
+    const { secondPass, topTasks } = this.settings;
+    if (secondPass === "off") return 0;
+    return topTasks === "auto" ? MOST_TASKS : topTasks;
+  }
+
   private features(tasks: readonly Pick<RoutedTask, "learned">[]): WordFeatures {
     const featureAdapter = this.fits.featureAdapter(tasks);
     return { ...this.settings.features, ...(featureAdapter && { featureAdapter }) };
@@ -120,11 +131,13 @@ export class WordRouting implements TaskRouting<EncodedSentences, WordRouter> {
     const own = { name, labels: learned?.labels ?? labels, ...(learned && { learned }) };
     const among = [...known, own];
     const words = await readWordRows(this.model, train.encodings, this.features(among), watch.signal);
-    const sentences = task.train.filter(isTaggedSentence);
-    const { contributions, totals } = contributionsOfWords(words, train.encodings, sentences, labels);
+    const sentences = await this.marked(task, train, words, known, watch);
+    const found = [...new Set([...labels, ...sentences.flatMap(({ tags }) => tags)])];
+    const tagsKept = found.filter((tag) => tag !== OUTSIDE && tag !== UNKNOWN);
+    const { contributions, totals } = contributionsOfWords(words, train.encodings, sentences, tagsKept);
     watch.onItems?.(sentences.length);
     const rows = this.fits.keep(contributions, among);
-    const pairs = countPairs(tagsOfWords(train.encodings, sentences));
+    const pairs = countPairs(tagsOfWords(train.encodings, sentences).map(knownTags));
     const parts = [...partsOf(known), { totals, pairs }];
     const tasks = [...known, { ...own, rows }];
     const counts =
@@ -132,6 +145,31 @@ export class WordRouting implements TaskRouting<EncodedSentences, WordRouter> {
         ? addWordCounts([])
         : await this.count(tasks, parts, task, validation, watch);
     return { ...rows, tags: { totals, pairs, counts } };
+  }
+
+  /** The tags of a task's sentences, entities of earlier types marked by what was learned so far where that is asked for. */
+  private async marked(
+    { labels, train }: TaskToLearn,
+    { encodings }: EncodedSentences,
+    words: WordRows,
+    known: readonly RoutedTask[],
+    { signal, onProgress }: CollectWatch,
+  ): Promise<readonly Pick<TaggedSentence, "tags">[]> {
+    const sentences = train.filter(isTaggedSentence);
+    const told = known.filter(({ rows }) => rows !== undefined);
+    if (this.settings.unlabelled === "outside" || told.length === 0) return sentences;
+    const routing = await this.fit(known, "consolidated", { signal, onProgress });
+    const layout = layOutTags(routing.chain.labels, OUTSIDE, known, this.type.outside);
+    const decided = await decideWords(
+      await posteriorOfWords(routing, words, signal),
+      spansOf(words),
+      encodings,
+      layout,
+      routing,
+      askingWordHeads(this.model, known, encodings, signal),
+    );
+    const types = new Set(typesOf(labels));
+    return sentences.map(({ tags }, s) => ({ tags: markEarlier(tags, decided[s]!.choices, types) }));
   }
 
   /** What ways to route do to held-out sentences. */
@@ -151,7 +189,7 @@ export class WordRouting implements TaskRouting<EncodedSentences, WordRouter> {
       gold: tagsOfWords(encodings, validation.filter(isTaggedSentence)),
       chain: chainOf(router.labels, addPairs(parts.map(({ pairs }) => pairs))),
       layout: layOutTags(router.labels, OUTSIDE, tasks, this.type.outside),
-      topTasks: this.settings.secondPass === "off" ? 0 : this.settings.topTasks,
+      topTasks: this.mostTasks,
     };
     const ask = askingWordHeads(this.model, tasks, encodings, signal);
     const evidence = await gatherWordEvidence(tasksToGather(heldOut), encodings, ask);

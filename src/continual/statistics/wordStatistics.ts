@@ -2,7 +2,7 @@
 /** Words as routers see them: the mean of their tokens' features, and how many a tag keeps. */
 
 import type { WordEncoding } from "../../data/encoding/wordEncoding.ts";
-import { OUTSIDE, type TaggedSentence } from "../../data/files/conll.ts";
+import { OUTSIDE, type TaggedSentence } from "../../data/files/tags.ts";
 import type { AdaptedBackbone } from "../passes/adaptedBackbone.ts";
 import type { TrunkRows } from "../passes/trunkRows.ts";
 import type { FeatureRows, FixedRows, LearnedTask, Posterior, Router, RoutingFeatureSpec } from "../types.ts";

@@ -1,4 +1,5 @@
 /** Texts as words, and entities as places in the text. */
+import { cutWords, locateWords } from "../../data/files/words.ts";
 import type { FoundEntity } from "../answers.ts";
 import { type Entity, findEntities } from "./entityMetrics.ts";
 import { isTaggedSentence } from "./taskChecks.ts";
@@ -13,14 +14,16 @@ export interface SplitText {
   readonly starts: readonly number[];
 }
 
-/** At white space; words that were split already stand in a text with one space between them. */
+/**
+ * By the rules of Unicode; words that were split already as they stand. Where those do not stand in the text one after
+ * another, or there is no text, the text is them with one space between.
+ */
 export function splitText(item: Item): SplitText {
-  const words = isTaggedSentence(item) ? item.words : item.words;
-  if (words === undefined) {
-    const text = isTaggedSentence(item) ? "" : item.text;
-    const found = [...text.matchAll(/\S+/gu)];
-    return { text, words: found.map(([word]) => word), starts: found.map(({ index }) => index) };
-  }
+  const text = isTaggedSentence(item) ? "" : item.text;
+  if (item.words === undefined) return { text, ...cutWords(text) };
+  const { words } = item;
+  const located = locateWords(text, words);
+  if (located !== undefined) return { text, words, starts: located };
   let next = 0;
   const starts = words.map((word) => {
     const start = next;

@@ -1,6 +1,6 @@
 /** What every task type asks of a new task. */
 import { DataError, StoreError } from "../../core/errors.ts";
-import type { TaggedSentence } from "../../data/files/conll.ts";
+import type { TaggedSentence } from "../../data/files/tags.ts";
 import type { LabelledExample } from "../../data/files/types.ts";
 import type { Item, NewTask } from "./taskType.ts";
 

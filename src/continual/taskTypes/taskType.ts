@@ -6,7 +6,7 @@
 import type { Rng } from "../../core/random.ts";
 import type { RunEventBody, TypeScore, UnseenRow } from "../../core/record.ts";
 import type { Encoding } from "../../data/encoding/tokenizer.ts";
-import type { TaggedSentence } from "../../data/files/conll.ts";
+import type { TaggedSentence } from "../../data/files/tags.ts";
 import type { Example, LabelledExample } from "../../data/files/types.ts";
 import type { SavedAdapter } from "../../peft/types.ts";
 import type { Answer, FoundEntity } from "../answers.ts";
@@ -187,11 +187,12 @@ export interface TaskType<E extends EncodedItems = EncodedItems> extends AsyncDi
     signal?: AbortSignal,
   ): Promise<UnseenRow>;
   /**
-   * Continues texts as they are given, by a task's adapter; absent where no text is generated.
+   * Continues texts as they are given, each by its task's adapter; absent where no text is generated.
+   * @param tasks one a text
    * @returns what comes after each, without it
    */
   continueTexts?(
-    task: LearnedTask,
+    tasks: readonly LearnedTask[],
     texts: readonly string[],
     options: { readonly maxNewTokens: number; readonly signal?: AbortSignal | undefined },
   ): Promise<readonly string[]>;

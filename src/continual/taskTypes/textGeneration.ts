@@ -1,6 +1,6 @@
 /** A label in words a text: no head, the model's own language-modelling head answers. */
 
-import type { AnswerRow, UnseenRow } from "../../core/record.ts";
+import type { AnswerRow, RoutedRow, UnseenRow } from "../../core/record.ts";
 import { softmax } from "../../core/softmax.ts";
 import { DEFAULT_PROMPT, labelText, normaliseAnswer, openTextIds } from "../../data/encoding/prompts.ts";
 import type { Tokenizer } from "../../data/encoding/tokenizer.ts";
@@ -10,6 +10,7 @@ import type { SavedAdapter } from "../../peft/types.ts";
 import { type Answer, checkTop, DEFAULT_TOP, type Prediction, rankLabels } from "../answers.ts";
 import type { AdaptedBackbone } from "../passes/adaptedBackbone.ts";
 import { bestLabel, type GenerativeBackbone } from "../passes/generativeBackbone.ts";
+import { KeptContinuations } from "../passes/keptContinuations.ts";
 import type { FeatureRows, LearnedTask, LoadedBackbone } from "../types.ts";
 import { describeAnswering, fromSavedAnswers, toSavedAdapter } from "./savedTask.ts";
 import { labelledItems } from "./taskChecks.ts";
@@ -26,12 +27,12 @@ import type {
 } from "./taskType.ts";
 import { asExamples, tasksInPlay } from "./textClassification.ts";
 import { TextLabelling } from "./textLabelling.ts";
-import { answerRow, countRight, goldOf, routedRow } from "./textScores.ts";
+import { answerRow, countRight, goldOf, routedRow, shares } from "./textScores.ts";
 
 export interface EncodedPrompts extends EncodedItems {
   readonly prompts: readonly (readonly number[])[];
-  /** What each task's adapter generates, where a test set is asked again. */
-  readonly kept?: { readonly generated: Map<LearnedTask, readonly Continuation[]>; frozen?: FeatureRows };
+  /** What tasks' adapters generate, where a test set is asked again. */
+  readonly kept?: { readonly continuations: KeptContinuations; frozen?: FeatureRows };
 }
 
 /** A label, and where a test set is evaluated what the model generated of its own accord. */
@@ -57,6 +58,17 @@ function generatedOf(answer: Answer | undefined): string {
 
 function countExactMatches(items: readonly Item[], answers: readonly Answer[]): number {
   return items.filter((item, i) => isExactMatch(generatedOf(answers[i]), goldOf(item) ?? "")).length;
+}
+
+/** An answer with what the model said of its own accord, by whose probability it is scored. */
+export function spokenAnswer(
+  tokenizer: Tokenizer,
+  { text, label, task }: { readonly text: string; readonly label: string; readonly task: string },
+  { ids, likelihood }: Continuation,
+  passes: number,
+): GeneratedAnswer {
+  const score = Math.exp(likelihood?.logProbability ?? Number.NEGATIVE_INFINITY);
+  return { text, label, score, task, top: [{ label, score }], passes, generated: tokenizer.decode(ids) };
 }
 
 /** What follows a text in the whole: tokens by themselves would lose the space before their first word. */
@@ -96,7 +108,13 @@ export class TextGeneration extends TextLabelling implements TaskType<EncodedPro
 
   encode(items: readonly Item[], { what, keep = false }: EncodeOptions = {}): EncodedPrompts {
     const { prompts, encodings, truncated } = this.trained.encode(asExamples(items), what);
-    return { items, encodings, prompts, truncated, ...(keep && { kept: { generated: new Map() } }) };
+    return {
+      items,
+      encodings,
+      prompts,
+      truncated,
+      ...(keep && { kept: { continuations: new KeptContinuations() } }),
+    };
   }
 
   /** The causal language-modelling loss on the answers' tokens alone. */
@@ -156,12 +174,9 @@ export class TextGeneration extends TextLabelling implements TaskType<EncodedPro
     }
     const continued = await this.generated(adapter, encoded, signal);
     const best = await this.trained.likeliest(adapter, encoded.prompts, continued, labels, signal);
-    return texts.map(({ text }, i): GeneratedAnswer => {
-      const { ids, likelihood } = continued[i]!;
+    return texts.map(({ text }, i) => {
       const label = best[i] ?? "";
-      const score = Math.exp(likelihood?.logProbability ?? Number.NEGATIVE_INFINITY);
-      const generated = this.trained.tokenizer.decode(ids);
-      return { text, label, score, task: owner(label), top: [{ label, score }], passes: 1, generated };
+      return spokenAnswer(this.trained.tokenizer, { text, label, task: owner(label) }, continued[i]!, 1);
     });
   }
 
@@ -170,13 +185,10 @@ export class TextGeneration extends TextLabelling implements TaskType<EncodedPro
     { prompts, kept }: EncodedPrompts,
     signal?: AbortSignal,
   ): Promise<readonly Continuation[]> {
-    const known = kept?.generated.get(task);
-    if (known !== undefined) return known;
-    const continued = await this.trained.speak(task, prompts, signal);
-    // Earlier adapters answer nothing but their own test set again, and that answer is kept.
-    kept?.generated.clear();
-    kept?.generated.set(task, continued);
-    return continued;
+    if (kept === undefined) return await this.trained.speak(task, prompts, signal);
+    const asked = prompts.map(() => task);
+    const said = await kept.continuations.speak(this.trained, prompts, asked, signal);
+    return said.flatMap((each) => each ?? []);
   }
 
   score(answered: AnsweredTests): EvaluationFigures {
@@ -189,8 +201,16 @@ export class TextGeneration extends TextLabelling implements TaskType<EncodedPro
       exactMatch,
       counted: tasks.map(({ test }) => test.length),
       passesPerExample: 1,
-      ...(routed && { routed: routedRow(answered, routed) }),
+      ...(routed && { routed: this.routedRow(answered, routed) }),
     };
+  }
+
+  /** Routed prediction by label scoring, and what the chosen adapters said freely beside it. */
+  private routedRow(answered: AnsweredTests, routed: NonNullable<AnsweredTests["routed"]>): RoutedRow {
+    const answers = routed.map((items) => items.map(({ answer }) => answer));
+    const correct = answered.tasks.map(({ test }, j) => countExactMatches(test, answers[j] ?? []));
+    const counted = answered.tasks.map(({ test }) => test.length);
+    return { ...routedRow(answered, routed), exactMatch: { accuracy: shares(correct, counted), correct } };
   }
 
   /**
@@ -225,13 +245,13 @@ export class TextGeneration extends TextLabelling implements TaskType<EncodedPro
   }
 
   async continueTexts(
-    task: LearnedTask,
+    tasks: readonly LearnedTask[],
     texts: readonly string[],
     { maxNewTokens, signal }: { readonly maxNewTokens: number; readonly signal?: AbortSignal | undefined },
   ): Promise<readonly string[]> {
     const { tokenizer } = this.trained;
     const ids = texts.map((text) => openTextIds(tokenizer, text));
-    const continued = await this.trained.speak(task, ids, signal, maxNewTokens);
+    const continued = await this.trained.speakEach(tasks, ids, signal, maxNewTokens);
     return continued.map((added, i) => completionOf(tokenizer, ids[i]!, added.ids));
   }
 

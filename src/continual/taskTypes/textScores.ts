@@ -18,7 +18,7 @@ export function countRight(items: readonly Item[], answers: readonly Answer[]): 
   return items.filter((item, i) => labelOf(answers[i]) === goldOf(item)).length;
 }
 
-function shares(correct: readonly number[], counted: readonly number[]): number[] {
+export function shares(correct: readonly number[], counted: readonly number[]): number[] {
   return correct.map((count, j) => count / Math.max(1, counted[j] ?? 1));
 }
 

@@ -3,7 +3,7 @@
 import { CheckpointError, ConfigError, DataError } from "../../core/errors.ts";
 import { type Rng, shuffled } from "../../core/random.ts";
 import type { WordEncoding } from "../../data/encoding/wordEncoding.ts";
-import { OUTSIDE, type TaggedSentence, toIob2, typeOf } from "../../data/files/conll.ts";
+import { OUTSIDE, type TaggedSentence, toIob2, typeOf } from "../../data/files/tags.ts";
 import { maskTypes } from "../../data/wordStream.ts";
 import type { SavedAdapter } from "../../peft/types.ts";
 import type { Answer, TaggedAnswer } from "../answers.ts";
@@ -115,7 +115,17 @@ export class TokenClassification implements TaskType<EncodedSentences> {
 
   splitValidation(train: NewTask["train"], fraction: number, rng: Rng) {
     const order = shuffled([...train.keys()], rng);
-    const held = new Set(order.slice(0, Math.floor(fraction * train.length)));
+    const typesIn = train.map((item) => (isTaggedSentence(item) ? typesOf(item.tags) : []));
+    const left = new Map<string, number>();
+    for (const type of typesIn.flat()) left.set(type, (left.get(type) ?? 0) + 1);
+    const held = new Set<number>();
+    for (const i of order.slice(0, Math.floor(fraction * train.length))) {
+      const types = typesIn[i] ?? [];
+      // The last sentence with a type is there to learn from.
+      if (types.some((type) => left.get(type) === 1)) continue;
+      for (const type of types) left.set(type, (left.get(type) ?? 0) - 1);
+      held.add(i);
+    }
     return {
       train: train.filter((_, i) => !held.has(i)),
       validation: train.filter((_, i) => held.has(i)),
@@ -183,7 +193,7 @@ export class TokenClassification implements TaskType<EncodedSentences> {
     const logits = outside === undefined ? [own] : [outside, own];
     const inPlay = tagsInPlay(
       outside === undefined ? [learned.labels] : [[OUTSIDE], learned.labels],
-      "first",
+      this.outside,
     );
     const gold = tagged(task.validation).map(({ tags }) => tags);
     const chosen = chooseTags(validation.encodings, logits, inPlay);
@@ -299,7 +309,8 @@ export class TokenClassification implements TaskType<EncodedSentences> {
   }
 
   describePrediction(item: Item, answer: Answer, types?: readonly string[]): PredictionLine {
-    const choices = (isTaggedSentence(item) ? item.tags : []).map((tag) => ({ tag, probability: 1 }));
+    const tags = isTaggedSentence(item) ? toIob2(item.tags, (word) => `word ${word + 1}`).tags : [];
+    const choices = tags.map((tag) => ({ tag, probability: 1 }));
     const gold = describeEntities(splitText(item), choices).map(({ score: _, ...entity }) => entity);
     const goldEntities = gold.filter(({ type }) => types?.includes(type) ?? true);
     return { goldEntities, entities: isTagged(answer) ? answer.entities : [] };
@@ -347,7 +358,8 @@ function tagsOf(choices: readonly (readonly WordChoice[])[]): readonly (readonly
 
 function goldTags(items: readonly Item[]): readonly (readonly string[])[] {
   return items.map((item, i) => {
-    if (isTaggedSentence(item)) return item.tags;
+    if (isTaggedSentence(item))
+      return toIob2(item.tags, (word) => `sentence ${i + 1}, word ${word + 1}`).tags;
     throw new DataError(`sentence ${i + 1}: has no tags, and this model tags words`, {
       hint: "Give sentences of { words, tags }.",
     });

@@ -1,9 +1,10 @@
 /** From logits to tags. T: tokens of a sentence. C: slots of a head. */
 
 import type { WordEncoding } from "../../data/encoding/wordEncoding.ts";
-import { OUTSIDE } from "../../data/files/conll.ts";
+import { OUTSIDE } from "../../data/files/tags.ts";
 import type { AdaptedBackbone } from "../passes/adaptedBackbone.ts";
 import { type LearnedTask, type Logits, rowOf } from "../types.ts";
+import { constraintsOf, likeliestTags, type TagChain } from "./tagSequence.ts";
 
 /** Logits of one adapter and head on the tokens of each sentence, (T, C) each. */
 export type SentenceLogits = readonly Logits[];
@@ -20,14 +21,20 @@ export interface TagsInPlay {
   readonly tags: readonly string[];
   /** @param rows the token's logits by each head, in order */
   readonly compete: (rows: readonly Float32Array[]) => number[];
+  /** What can follow what; absent where each word is tagged by itself, as the original does. */
+  readonly chain?: TagChain;
 }
 
 /** @param labels of each head, in slot order */
 export function tagsInPlay(labels: readonly (readonly string[])[], rule: OutsideRule): TagsInPlay {
-  if (rule === "first" || labels.length === 1)
-    return { tags: labels.flat(), compete: (rows) => rows.flatMap((row) => [...row]) };
+  const sideBySide = (rows: readonly Float32Array[]) => rows.flatMap((row) => [...row]);
+  if (rule === "first") return { tags: labels.flat(), compete: sideBySide };
+  if (labels.length === 1)
+    return { tags: labels.flat(), compete: sideBySide, chain: constraintsOf(labels.flat()) };
+  const tags = [OUTSIDE, ...labels.flatMap((own) => own.slice(1))];
   return {
-    tags: [OUTSIDE, ...labels.flatMap((own) => own.slice(1))],
+    tags,
+    chain: constraintsOf(tags),
     // log p(tag) − log p(O) = z_tag − z_O of the same head; O itself is 0.
     compete: (rows) => [0, ...rows.flatMap((row) => Array.from(row.subarray(1), (z) => z - row[0]!))],
   };
@@ -39,30 +46,35 @@ export interface WordChoice {
   readonly probability: number;
 }
 
-/** The largest of a token's logits, the first of equals. */
-function choose(logits: readonly number[], tags: readonly string[]): WordChoice {
+/** log softmax. */
+function logsOf(logits: readonly number[]): readonly number[] {
   const peak = Math.max(...logits);
-  const total = logits.reduce((sum, logit) => sum + Math.exp(logit - peak), 0);
-  return { tag: tags[logits.indexOf(peak)] ?? OUTSIDE, probability: 1 / total };
+  const log = peak + Math.log(logits.reduce((sum, logit) => sum + Math.exp(logit - peak), 0));
+  return logits.map((logit) => logit - log);
 }
 
 /**
- * The tag of every word, read on its first token.
+ * The tag of every word, read on its first token: the likeliest together that can stand beside each other, without a
+ * chain each word's likeliest; of equals the first.
  * @param perTask logits by each head in play
  * @returns for each sentence as many as words; a word without a token is `O` with probability 1: nothing else is in play
  */
 export function chooseTags(
   encodings: readonly WordEncoding[],
   perTask: readonly SentenceLogits[],
-  { tags, compete }: TagsInPlay,
+  { tags, compete, chain }: TagsInPlay,
 ): readonly (readonly WordChoice[])[] {
-  return encodings.map(({ firstTokens }, sentence) =>
-    firstTokens.map((token) =>
-      token === null
-        ? { tag: OUTSIDE, probability: 1 }
-        : choose(compete(perTask.map((logits) => rowOf(logits[sentence]!, token))), tags),
-    ),
-  );
+  const outside = tags.map((tag) => (tag === OUTSIDE ? 0 : Number.NEGATIVE_INFINITY));
+  return encodings.map(({ firstTokens }, sentence) => {
+    const words = firstTokens.map((token) =>
+      token === null ? outside : logsOf(compete(perTask.map((logits) => rowOf(logits[sentence]!, token)))),
+    );
+    const chosen = chain ? likeliestTags(words, chain) : words.map((logs) => logs.indexOf(Math.max(...logs)));
+    return words.map((logs, word) => {
+      const best = chosen[word] ?? 0;
+      return { tag: tags[best] ?? OUTSIDE, probability: Math.exp(logs[best] ?? 0) };
+    });
+  });
 }
 
 /**

@@ -7,7 +7,7 @@
 import { DataError, GraphError } from "../../core/errors.ts";
 import { float32, type HostTensor, int64 } from "../../core/tensor.ts";
 import type { WordEncoding } from "../../data/encoding/wordEncoding.ts";
-import { OUTSIDE } from "../../data/files/conll.ts";
+import { OUTSIDE } from "../../data/files/tags.ts";
 import { OUTSIDE_LOGITS } from "../../train/graphs.ts";
 import type { BatchView, TrainingData } from "../../train/trainer.ts";
 import type { SentenceLogits } from "./wordPrediction.ts";

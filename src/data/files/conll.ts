@@ -1,82 +1,35 @@
+/** Tagged sentences in columns: CoNLL files and their relatives. */
 import { DataError } from "../../core/errors.ts";
 import { type Line, readLines } from "./lines.ts";
-
-/** A sentence in words with a tag each: `O`, or `B-x` where an entity of type x begins and `I-x` where it goes on. */
-export interface TaggedSentence {
-  readonly words: readonly string[];
-  /** As many as words, in IOB2: an `I-x` follows a `B-x` or an `I-x`. */
-  readonly tags: readonly string[];
-}
-
-export const OUTSIDE = "O";
+import { looksLikeTag, type TaggedSentence, TagReader } from "./tags.ts";
 
 const hint =
   "A line holds a word, a tab or spaces, perhaps other columns, and last the tag: O, B-type or I-type. " +
-  "Other schemes (E-, S-, L-, U-) have to be converted to these.";
+  "stream.wordColumn names the word's column where it is not the first.";
 
-/** The entity type of a checked tag; undefined for `O`. */
-export function typeOf(tag: string): string | undefined {
-  return tag === OUTSIDE ? undefined : tag.slice(2);
-}
-
-/**
- * Checks one sentence's tags and turns them into IOB2: an `I-x` that follows neither `B-x` nor `I-x` becomes
- * `B-x`. So the older IOB1 of the CoNLL-2003 files is read right too, and the entities are those that conlleval
- * and seqeval's default mode find in the tags as they stood.
- * @returns the tags, and the indices of those that were changed
- * @throws DataError for a tag that is not O, B-type or I-type
- */
-export function toIob2(
-  tags: readonly string[],
-  place: (i: number) => string,
-): { readonly tags: readonly string[]; readonly changed: readonly number[] } {
-  const changed: number[] = [];
-  let open: string | undefined;
-  const result = tags.map((tag, i) => {
-    if (tag !== OUTSIDE && !/^[BI]-./su.test(tag))
-      throw new DataError(`${place(i)}: ${JSON.stringify(tag)} is not a tag`, { hint });
-    const type = typeOf(tag);
-    const stray = tag.startsWith("I-") && type !== open;
-    open = type;
-    if (!stray) return tag;
-    changed.push(i);
-    return `B-${type}`;
-  });
-  return { tags: result, changed };
-}
-
-export interface ConllFile {
+export interface TaggedFile {
   readonly sentences: readonly TaggedSentence[];
-  /** What the reader should know, one sentence each: `I-x` tags that had no beginning before them. */
+  /** What the reader should know, one sentence each. */
   readonly notes: readonly string[];
+}
+
+export interface ColumnOptions {
+  /** The column of the words, from 1. Default: 2 where the first one numbers the words of each sentence, else 1. */
+  readonly wordColumn?: number | undefined;
 }
 
 interface Row {
   readonly line: number;
-  readonly word: string;
-  readonly tag: string;
+  readonly columns: readonly string[];
 }
 
-/** Only ASCII blanks separate: a no-break space may be part of a word, or be one. */
+/** Only ASCII blanks separate: a no-break space may be part of a word, or be one. Those at the end are of no account. */
 function splitColumns(text: string): string[] {
-  const line = text.replace(/\r$/, "");
+  const line = text.replace(/[\t \r]+$/u, "");
   const columns = line.includes("\t") ? line.split("\t") : line.split(/ +/);
   // Blanks around a line make empty columns in a file separated by spaces only.
   const trimmed = columns.map((column) => column.replace(/^ +| +$/g, ""));
   return line.includes("\t") ? trimmed : trimmed.filter((column) => column !== "");
-}
-
-function parseRow(path: string, line: number, columns: readonly string[], width: number): Row {
-  const place = `${path}, line ${line}`;
-  const word = columns[0] ?? "";
-  const tag = columns[columns.length - 1] ?? "";
-  if (columns.length < 2 || tag === "")
-    throw new DataError(`${place}: the word ${JSON.stringify(word)} has no tag`, { hint });
-  if (word === "") throw new DataError(`${place}: there is a tag but no word before it`, { hint });
-  // Without this check, a line that lost its tag would be read with the column before as its tag.
-  if (columns.length !== width)
-    throw new DataError(`${place}: ${columns.length} columns, but the lines before have ${width}`, { hint });
-  return { line, word, tag };
 }
 
 /** The rows of each sentence of a file. @param parse gives undefined for a line between sentences */
@@ -96,32 +49,101 @@ export async function* rowsBySentence<R>(
   if (rows.length > 0) yield rows;
 }
 
-/**
- * Reads a CoNLL file: a word a line, columns separated by tabs or else by spaces, the word first and the tag last,
- * a blank line between sentences. `-DOCSTART-` lines are skipped. Tags as {@link toIob2} leaves them.
- * @throws DataError naming the file and the line: no tag, another number of columns, a tag that is none, not UTF-8
- */
-export async function readConll(path: string): Promise<ConllFile> {
-  const sentences: TaggedSentence[] = [];
-  const strayLines: number[] = [];
-  let width: number | undefined;
-  const parse = ({ number, text }: Line): Row | undefined => {
-    const columns = splitColumns(text);
-    if (columns.every((column) => column === "") || columns[0] === "-DOCSTART-") return undefined;
-    width ??= columns.length;
-    return parseRow(path, number, columns, width);
-  };
-  for await (const rows of rowsBySentence(path, parse)) {
-    const { tags, changed } = toIob2(
-      rows.map(({ tag }) => tag),
-      (i) => `${path}, line ${rows[i]?.line}`,
-    );
-    sentences.push({ words: rows.map(({ word }) => word), tags });
-    strayLines.push(...changed.map((i) => rows[i]!.line));
+function isBlankOrDocument({ columns }: Row): boolean {
+  return columns.every((column) => column === "") || columns[0] === "-DOCSTART-";
+}
+
+/** A comment begins with `#` and a blank, before a sentence, and is no word with its tag. */
+function isComment({ columns }: Row, text: string, width: number): boolean {
+  return /^#[\t ]/u.test(text) && !(columns.length === width && looksLikeTag(columns.at(-1) ?? ""));
+}
+
+async function readSentences(path: string): Promise<{ sentences: Row[][]; width: number }> {
+  const lines: { readonly row: Row; readonly text: string }[] = [];
+  for await (const { number, text } of readLines(path))
+    lines.push({ row: { line: number, columns: splitColumns(text) }, text });
+  const first = lines.find(({ row, text }) => !isBlankOrDocument(row) && !/^#[\t ]/u.test(text));
+  const width = first?.row.columns.length ?? 2;
+  const sentences: Row[][] = [];
+  let open: Row[] = [];
+  for (const { row, text } of lines) {
+    if (isBlankOrDocument(row)) {
+      if (open.length > 0) sentences.push(open);
+      open = [];
+    } else if (open.length > 0 || !isComment(row, text, width)) open.push(row);
   }
-  const [first] = strayLines;
-  if (first === undefined) return { sentences, notes: [] };
-  const strays = `${strayLines.length.toLocaleString("en")} I- tag${strayLines.length === 1 ? "" : "s"}`;
-  const note = `${path}: ${strays} without a beginning before, the first in line ${first}; read as B-.`;
-  return { sentences, notes: [note] };
+  if (open.length > 0) sentences.push(open);
+  return { sentences, width };
+}
+
+/** CoNLL-U: a range of words that were written as one, and a word that is not there. */
+function isExtra({ columns }: Row): boolean {
+  return /^\d+[-.]\d+$/u.test(columns[0] ?? "");
+}
+
+function areNumbered(sentences: readonly (readonly Row[])[]): boolean {
+  return sentences.every((rows) =>
+    rows.filter((row) => !isExtra(row)).every(({ columns }, i) => columns[0] === String(i + 1)),
+  );
+}
+
+interface Layout {
+  readonly word: number;
+  readonly tag: number;
+}
+
+/** From so many of its cells on, a column holds tags. */
+const MOST_CELLS = 0.9;
+
+/**
+ * Where word and tag stand. The tag is in the last column; where the word is not in the first, in the first column
+ * behind it that holds tags, as GermEval and CoNLL-U files have others behind.
+ */
+function layOut(path: string, rows: readonly Row[], width: number, wordColumn: number): Layout {
+  const word = wordColumn - 1;
+  if (word >= width)
+    throw new DataError(`${path}: the word is to be in column ${wordColumn}, but its lines have ${width}`, {
+      hint,
+    });
+  if (word === 0) return { word, tag: width - 1 };
+  const others = Array.from({ length: width }, (_, i) => i).filter((i) => i !== word);
+  const holdsTags = (column: number) =>
+    rows.filter(({ columns }) => looksLikeTag(columns[column] ?? "")).length >= MOST_CELLS * rows.length;
+  const found = [...others.filter((i) => i > word), ...others.filter((i) => i < word)].find(holdsTags);
+  return { word, tag: found ?? others.at(-1) ?? 0 };
+}
+
+function checkRow(path: string, { line, columns }: Row, { word, tag }: Layout, width: number): void {
+  const place = `${path}, line ${line}`;
+  const [own = "", its = ""] = [columns[word], columns[tag]];
+  const untagged = new DataError(`${place}: the word ${JSON.stringify(own)} has no tag`, { hint });
+  if (columns.length < 2) throw untagged;
+  // Without this check, a line that lost its tag would be read with the column before as its tag.
+  if (columns.length !== width)
+    throw new DataError(`${place}: ${columns.length} columns, but the lines before have ${width}`, { hint });
+  if (its === "") throw untagged;
+  if (own === "") throw new DataError(`${place}: there is a tag but no word before it`, { hint });
+}
+
+/**
+ * Reads a CoNLL file: a word a line, columns separated by tabs or else by spaces, a blank line between sentences. The word
+ * is in the first column and the tag in the last, or as {@link ColumnOptions} says. `-DOCSTART-` lines and comments
+ * (`# …` before a sentence) are skipped. Tags in IOB1, IOB2, BIOES or BILOU, given in IOB2.
+ * @throws DataError naming the file and the line: no tag, another number of columns, a tag that is none, mixed schemes, not UTF-8
+ */
+export async function readConll(path: string, { wordColumn }: ColumnOptions = {}): Promise<TaggedFile> {
+  const { sentences: found, width } = await readSentences(path);
+  const numbered = width > 2 && areNumbered(found);
+  const kept = numbered ? found.map((rows) => rows.filter((row) => !isExtra(row))) : found;
+  const layout = layOut(path, kept.flat(), width, wordColumn ?? (numbered ? 2 : 1));
+  const reader = new TagReader(path);
+  const sentences = kept.map((rows): TaggedSentence => {
+    for (const row of rows) checkRow(path, row, layout, width);
+    const tags = reader.read(
+      rows.map(({ columns }) => columns[layout.tag] ?? ""),
+      (i) => `line ${rows[i]?.line}`,
+    );
+    return { words: rows.map(({ columns }) => columns[layout.word] ?? ""), tags };
+  });
+  return { sentences, notes: reader.notes };
 }

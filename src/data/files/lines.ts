@@ -1,6 +1,8 @@
 import { constants } from "node:buffer";
 import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
+import { pipeline } from "node:stream";
+import { createGunzip } from "node:zlib";
 import { z } from "zod";
 import { DataError, errorCode, messageOf } from "../../core/errors.ts";
 import { readLargeJson } from "./largeJson.ts";
@@ -45,9 +47,15 @@ function decode(where: string, number: number, bytes: Uint8Array): string {
 /** A longer line is no example, and would take its multiple in memory. */
 export const longestLineBytes = 16 * 2 ** 20;
 
-/** Reads a text file line by line, holding one line at a time. @throws DataError as `linesOf` */
+/**
+ * Reads a text file line by line, holding one line at a time; one whose name ends in `.gz` is unpacked.
+ * @throws DataError as `linesOf`
+ */
 export function readLines(path: string, maxBytes = longestLineBytes): AsyncGenerator<Line> {
-  return linesOf(createReadStream(path), path, maxBytes);
+  const file = createReadStream(path);
+  // What goes wrong reaches whoever reads the lines.
+  const text = path.toLowerCase().endsWith(".gz") ? pipeline(file, createGunzip(), () => {}) : file;
+  return linesOf(text, path, maxBytes);
 }
 
 /**

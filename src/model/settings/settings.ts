@@ -56,6 +56,8 @@ export function entanglementOf(settings: ModelSettings): string | undefined {
     return "all tasks share a selection network (method.selector), which saw each of them";
   if (level !== "word") return undefined;
   if (outside === "first") return "all heads compare with the first task's O (outside: first)";
+  if (router?.unlabelled === "mark")
+    return "a task's statistics hold what earlier tasks found in its sentences (router.unlabelled: mark)";
   return router !== undefined && (router.featureAdapter ?? "first") === "first"
     ? "features of words are read through the first task's adapter (router.featureAdapter: first)"
     : undefined;
@@ -104,7 +106,7 @@ export function withDefaultRouter(settings: ModelSettings): ModelSettings {
   return {
     ...settings,
     router: {
-      topTasks: 1,
+      topTasks: words ? "auto" : 1,
       secondPass: words ? "auto" : "off",
       // A router that reads words through the first task's adapter could not forget or merge.
       ...(words && { featureAdapter: "none" }),
@@ -123,7 +125,11 @@ export async function readModelSettings(folder: string): Promise<ModelSettings> 
   const all = await readYaml(path);
   await loadExtensions(all, folder);
   // A run's file speaks of its stream and its folder as well.
-  const own = Object.fromEntries(Object.entries(all).filter(([key]) => key in modelFields.shape));
+  const own = Object.fromEntries(
+    Object.entries(all).filter(
+      ([key, value]) => key in modelFields.shape && !(key === "router" && value === "none"),
+    ),
+  );
   const parsed = modelSchema.safeParse(own);
   if (!parsed.success)
     throw new ConfigError(`${path}: the settings are wrong`, {
@@ -136,8 +142,12 @@ export async function readModelSettings(folder: string): Promise<ModelSettings> 
 
 /** The settings of a run's model. */
 export function settingsOf(config: ResolvedConfig): ModelSettings {
-  const { stream, out: _, probing: _probing, precision: _precision, ...settings } = config;
-  return { ...settings, promptTask: promptTaskOf(stream, config.level) };
+  const { stream, out: _, probing: _probing, precision: _precision, router, ...settings } = config;
+  return {
+    ...settings,
+    ...(router !== undefined && router !== "none" && { router }),
+    promptTask: promptTaskOf(stream, config.level),
+  };
 }
 
 /** The settings as a store's file has them. */

@@ -170,7 +170,7 @@ function finalFigures(metrics: RunMetrics | undefined, protocol: Protocol): Figu
     second: found.sampleAccuracy,
     incremental: found.averageIncrementalAccuracy,
     forwardTransfer: found.forwardTransfer,
-    ...("exactMatch" in found && { exactMatch: found.exactMatch.averageAccuracy }),
+    ...("exactMatch" in found && found.exactMatch && { exactMatch: found.exactMatch.averageAccuracy }),
   };
 }
 
@@ -200,8 +200,9 @@ export function scoresOf(
 
 function routedScores({ routed, counted }: EventOf<"evaluated">): Scores | undefined {
   if (routed === undefined) return undefined;
-  const { accuracy: row, taskCorrect, firstPassCorrect = [], passesPerExample, router } = routed;
+  const { accuracy: row, taskCorrect, firstPassCorrect = [], passesPerExample, router, exactMatch } = routed;
   return {
+    ...(exactMatch && { exactMatch: mean(exactMatch.accuracy) }),
     row,
     headline: mean(row) ?? 0,
     passesPerExample,

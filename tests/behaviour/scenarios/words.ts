@@ -3,7 +3,7 @@ import type { RunScenario, Settings, StatisticsRouter } from "../scenario.ts";
 import { cosine, lora, prompt, router, tiny, types } from "./settings.ts";
 
 const { feature: _, ...rest } = tiny;
-const base: Settings = { ...rest, level: "word", outside: "first" };
+const base: Settings = { ...rest, level: "word", outside: "first", router: "none" };
 const onBert = { kind: "run", backbone: "bert", data: "words", stream: types } as const;
 const greedy = { ...types, typeOrder: "frequency", sampling: "greedy", base: 2, increment: 1 };
 

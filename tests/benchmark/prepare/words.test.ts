@@ -8,7 +8,7 @@ import { bracketsToIob2 } from "../../../src/benchmark/prepare/ontonotes.ts";
 import { prepareDataset } from "../../../src/benchmark/prepare/prepare.ts";
 import { packageRoot } from "../../../src/core/packageInfo.ts";
 import { isWordLevel, loadContinualWords, readContinualWords } from "../../../src/data/continualWords.ts";
-import type { TaggedSentence } from "../../../src/data/files/conll.ts";
+import type { TaggedSentence } from "../../../src/data/files/tags.ts";
 import { countTypes } from "../../../src/data/wordStream.ts";
 import { refusalOf } from "../../support/errors.ts";
 import { folderWith, freshTarget } from "../../support/folders.ts";

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { measureWordBaseline, spellingFeatures } from "../../../src/continual/metrics/wordBaseline.ts";
-import type { TaggedSentence } from "../../../src/data/files/conll.ts";
+import type { TaggedSentence } from "../../../src/data/files/tags.ts";
 import { maskTypes, type WordTask } from "../../../src/data/wordStream.ts";
 import { nodeRuntime } from "../../../src/runtime/node.ts";
 

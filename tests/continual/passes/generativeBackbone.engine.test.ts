@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { bestLabel } from "../../../src/continual/passes/generativeBackbone.ts";
+import { KeptContinuations } from "../../../src/continual/passes/keptContinuations.ts";
 import type { TextGeneration } from "../../../src/continual/taskTypes/textGeneration.ts";
 import type { LearnedTask } from "../../../src/continual/types.ts";
 import { float32, float64 } from "../../../src/core/tensor.ts";
@@ -24,7 +25,7 @@ const task: Task = { name: "sounds", labels, train: rows, validation: [], test: 
 
 const end = 7;
 
-async function openTiny(): Promise<TextGeneration> {
+async function openTiny(kind: "lora" | "prompt-tuning" = "lora"): Promise<TextGeneration> {
   await writeTinyDecoder(folder);
   const loaded = await loadBackbone(folder);
   const { backbone } = loaded;
@@ -32,7 +33,9 @@ async function openTiny(): Promise<TextGeneration> {
   const targetModules = ["q_proj", "v_proj", "o_proj", "down_proj"];
   const spec = { rank: 4, alpha: 8, dropout: 0, bias: "none", targetModules, rslora: false } as const;
   const answering = { prompt: "{text}:", labels: [...labels, ...other], end, maxLength: 64 };
-  return untilEnd(openGeneration(loaded, { backbone, adapter: { kind: "lora", spec } }, answering));
+  const adapter =
+    kind === "lora" ? { kind, spec } : { kind, spec: { virtualTokens: 3, init: "vocab" as const } };
+  return untilEnd(openGeneration(loaded, { backbone, adapter }, answering));
 }
 
 async function learn(type: TextGeneration, epochs: number): Promise<LearnedTask> {
@@ -40,6 +43,46 @@ async function learn(type: TextGeneration, epochs: number): Promise<LearnedTask>
   const [learned] = await fitTasks(type, training, [task]);
   return learned ?? expect.unreachable();
 }
+
+describe.each(["lora", "prompt-tuning"] as const)("texts of several tasks in one batch, %s", (kind) => {
+  it("are continued as each is by its own adapter alone", async () => {
+    const type = await openTiny(kind);
+    const model = type.trained;
+    const training = { ...plainTraining, epochs: 8, batchSize: 4, learningRate: 2e-2 };
+    const second: Task = {
+      ...task,
+      name: "fishes",
+      labels: other,
+      train: rows.map(({ text }, i) => ({ text, label: other[i % 2] ?? "" })),
+    };
+    const [first, next] = await fitTasks(type, training, [task, second]);
+    if (first === undefined || next === undefined) return expect.unreachable();
+    const { prompts } = model.encode(task.test);
+    const alone = [await model.speak(first, prompts), await model.speak(next, prompts)];
+    expect(alone[0]?.map(({ ids }) => ids)).not.toEqual(alone[1]?.map(({ ids }) => ids));
+    const mixed = await model.speakEach(
+      prompts.map((_, i) => (i % 3 === 0 ? next : first)),
+      prompts,
+    );
+    mixed.forEach(({ ids, stopped }, i) => {
+      const own = alone[i % 3 === 0 ? 1 : 0]?.[i];
+      expect({ ids, stopped }).toEqual({ ids: own?.ids, stopped: own?.stopped });
+    });
+    const kept = new KeptContinuations();
+    const some = prompts.map((_, i) => (i < 4 ? first : undefined));
+    const said = await kept.speak(model, prompts, some);
+    expect(said.map((each) => each?.ids)).toEqual(
+      prompts.map((_, i) => (i < 4 ? alone[0]?.[i]?.ids : undefined)),
+    );
+    const again = await kept.speak(
+      model,
+      prompts,
+      prompts.map(() => first),
+    );
+    expect(again[0]).toBe(said[0]);
+    expect(again.map((each) => each?.ids)).toEqual(alone[0]?.map(({ ids }) => ids));
+  });
+});
 
 describe("the likeliest label", () => {
   it("is what scoring every label finds, whether what was said settles it or not", async () => {

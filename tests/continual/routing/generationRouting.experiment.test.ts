@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { beforeAll, expect, test } from "vitest";
 import type { Prediction, PredictOptions } from "../../../src/continual/answers.ts";
 import { routingFile } from "../../../src/continual/routing/statisticsRouting.ts";
+import { isExactMatch } from "../../../src/continual/taskTypes/textGeneration.ts";
 import { fillPrompt, promptTemplate } from "../../../src/data/encoding/prompts.ts";
 import type { GenerateOptions } from "../../../src/model/continualModel.ts";
 import { readRunRecord } from "../../../src/report/record/record.ts";
@@ -78,6 +79,21 @@ test("the router chooses the adapter: predictions are those that were evaluated"
     for (const [i, answer] of answers.entries())
       if (answer.task === task) expect(answer.label).toBe(own[i]?.label);
   }
+});
+
+test("what the chosen adapters say freely is measured beside label scoring", async () => {
+  const { routed, labelScored, exactMatch } = await routedOf("routed").then((metrics) => ({
+    routed: metrics,
+    labelScored: metrics.labelScored,
+    exactMatch: metrics.exactMatch,
+  }));
+  expect(labelScored?.matrix).toEqual(routed.matrix);
+  await using generator = await openGenerator(at("routed"));
+  const said = await generator.generate(prompts, { maxNewTokens: 10 });
+  const right = said.filter(({ completion }, i) => isExactMatch(completion, tests[i]?.label ?? ""));
+  expect(exactMatch?.sampleAccuracy).toBe(right.length / tests.length);
+  const page = await accrete("report", at("routed"));
+  expect(page.out).toMatch(/free answers, exact match, % +\S+ +\S+ +\d/);
 });
 
 test("exact answers are those of a run without a router", async () => {

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { addPairs, chainOf, countPairs, likeliestTags } from "../../../src/continual/routing/wordDecoding.ts";
+import { addPairs, chainOf, countPairs } from "../../../src/continual/routing/wordDecoding.ts";
+import { likeliestTags } from "../../../src/continual/taskTypes/tagSequence.ts";
 import { createRng } from "../../../src/core/random.ts";
 import { tolerances } from "../../support/tolerances.ts";
 

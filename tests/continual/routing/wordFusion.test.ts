@@ -236,8 +236,43 @@ describe("how words are routed", () => {
     );
   });
 
-  test("is the router's own answer where nothing was held out", () => {
-    expect(chooseWordFusion(addWordCounts([]), 2, "auto")).toEqual(routerAlone);
-    expect(chooseWordFusion(addWordCounts([]), 2, "always")).toMatchObject({ topTasks: 2, heads: 1 });
+  test("asks as many tasks as find most, fewer where that is as good", () => {
+    // The first word looks like a y and is an x, of which the heads of the second likeliest task know.
+    const values = Float64Array.from([0.2, 0.5, 0.1, 0.1, 0.1, 0.05, 0.05, 0.05, 0.05, 0.8], Math.log);
+    const looksLike = { ...posterior, values };
+    const sentence = { posterior: looksLike, spans: [span], chain, layout: own, topTasks: 3 };
+    const heads = [
+      { task: 0, logits: logits(3, [0, 9, 0, 9, 0, 0]) },
+      { task: 1, logits: logits(3, [9, 0, 0, 9, 0, 0]) },
+    ];
+    const counts = countWordFusion({ ...sentence, gold: [["B-x", "O"]] }, ["x"], [heads]);
+    expect(chooseWordFusion(counts, "auto", "auto").topTasks).toBe(2);
+    expect(chooseWordFusion(counts, 1, "always").topTasks).toBe(1);
+    const easy = countWordFusion({ ...sentence, gold: [["O", "O"]] }, ["y"], [heads]);
+    expect(chooseWordFusion(easy, "auto", "always").topTasks).toBe(1);
+  });
+
+  test("is a fixed way where nothing was held out", () => {
+    const none = addWordCounts([]);
+    expect(chooseWordFusion(none, "auto", "auto")).toMatchObject({ topTasks: 2, router: 1, heads: 1 });
+    expect(chooseWordFusion(none, 1, "auto")).toMatchObject({ topTasks: 1, router: 1, heads: 1 });
+    expect(chooseWordFusion(none, "auto", "off")).toEqual(routerAlone);
+    expect(chooseWordFusion(none, 2, "always")).toMatchObject({ topTasks: 2, heads: 1, plausible: 0 });
+  });
+
+  test("a tag that several heads know has the word of the surest, whatever their order", () => {
+    const both = [
+      { labels: ["O", "B-x", "I-x"], learned },
+      { labels: ["O", "B-x", "I-x"], learned },
+    ];
+    const shared = layOutTags(labels, "O", both, "own");
+    const sure = { task: 0, logits: logits(3, [0, 4, 0, 9, 0, 0]) };
+    const unsure = { task: 1, logits: logits(3, [0, -4, 0, 9, 0, 0]) };
+    const answers = [
+      [sure, unsure],
+      [unsure, sure],
+    ].map((evidence) => chooseOfSentence(posterior, span, evidence, chain, shared, { router: 0, heads: 1 }));
+    expect(answers[0]).toEqual(answers[1]);
+    expect(answers[0]?.[0]?.tag).toBe("B-x");
   });
 });

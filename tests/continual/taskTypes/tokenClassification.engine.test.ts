@@ -8,6 +8,7 @@ import { OutsideLogits, type OutsideRule } from "../../../src/continual/taskType
 import { IGNORED, wordTargets } from "../../../src/continual/taskTypes/wordTargets.ts";
 import { type LearnedTask, type LoadedBackbone, type Logits, rowOf } from "../../../src/continual/types.ts";
 import { CheckpointError, DataError } from "../../../src/core/errors.ts";
+import { createRng } from "../../../src/core/random.ts";
 import { asFloat32, float32 } from "../../../src/core/tensor.ts";
 import { buildWordStream } from "../../../src/data/wordStream.ts";
 import { Evaluator } from "../../../src/model/evaluator.ts";
@@ -90,6 +91,29 @@ const asTensor = ({ values, rows, classes }: Logits) => float32(values, [rows, c
 const valuesOf = ({ adapter, head }: LearnedTask) =>
   [...adapter, ...head].map(([, { data }]) => data.slice());
 
+interface Path {
+  readonly tags: readonly string[];
+  readonly score: number;
+}
+
+/** Every way to tag a sentence in which `I-x` goes on with what has begun; or `anyhow`. */
+function pathsThrough(
+  words: readonly (readonly (readonly [string, number])[])[],
+  anyhow = false,
+): readonly Path[] {
+  return words.reduce<readonly Path[]>(
+    (paths, scores) =>
+      paths.flatMap(({ tags, score }) =>
+        scores.flatMap(([tag, own]) => {
+          const before = tags.at(-1) ?? "O";
+          const stray = tag.startsWith("I-") && before.slice(1) !== tag.slice(1);
+          return stray && !anyhow ? [] : [{ tags: [...tags, tag], score: score + own }];
+        }),
+      ),
+    [{ tags: [], score: 0 }],
+  );
+}
+
 /** The labels of the heads, task by task. */
 const heads: { readonly [R in OutsideRule]: readonly (readonly string[])[] } = {
   own: [
@@ -103,6 +127,34 @@ const heads: { readonly [R in OutsideRule]: readonly (readonly string[])[] } = {
     ["B-z", "I-z"],
   ],
 };
+
+test("the only sentence with a type is never held out", async () => {
+  await using type = openType("lora", "own");
+  const given = [...Array.from({ length: 20 }, (_, i) => sentence(`a/B-x ${i}`)), sentence("b/B-rare end")];
+  for (let seed = 0; seed < 20; seed++) {
+    const { train: kept, validation } = type.splitValidation(given, 0.5, createRng(seed));
+    expect(kept).toContain(given[20]);
+    expect(kept.length + validation.length).toBe(given.length);
+    expect(validation.length).toBeGreaterThanOrEqual(9);
+  }
+});
+
+test("tags of other schemes are taken as the entities that they mark", async () => {
+  await using type = openType("lora", "own");
+  const train = [sentence("a/S-x b/O"), sentence("b/B-y g/E-y")];
+  const checked = type.check({ name: "bioes", train }, []);
+  expect(checked.train.map(({ tags }) => tags)).toEqual([
+    ["B-x", "O"],
+    ["B-y", "I-y"],
+  ]);
+  const items = [sentence("a/U-x b/B-y g/L-y")];
+  const answer = { text: "a b g", entities: [], passes: 1, tags: ["B-x", "B-y", "I-y"] };
+  expect(type.measure(items, [answer])).toMatchObject({ microF1: 1 });
+  const mixed = { name: "mixed", train: [sentence("a/S-x b/U-y")] };
+  expect(() => type.check(mixed, [])).toThrow(
+    /sentence 1, word 2: "U-y" is a tag of BILOU, those before are BIOES/,
+  );
+});
 
 describe.each([
   ["lora", "own"],
@@ -125,7 +177,7 @@ describe.each([
     expect(learned.map(valuesOf)).toEqual(before);
   });
 
-  test("each word gets the tag that is largest by the rule, alone and among all", async () => {
+  test("tags are the largest by the rule, alone and among all, and where every head has its O those that can stand together", async () => {
     await using type = openType(adapter, outside);
     const learned = await fitTasks(type, training, tasks);
     const encoded = type.encode(test_);
@@ -147,11 +199,14 @@ describe.each([
       const answers = await type.answer(learned, encoded, { only });
       const among = only === undefined ? [...tasks.keys()] : [only];
       for (const [i, answer] of answers.entries()) {
-        const expected = encoded.encodings[i]?.firstTokens.map((token) => {
-          const scores = [...scored(among, i, token ?? expect.unreachable())];
-          const largest = Math.max(...scores.map(([, score]) => score));
-          return scores.find(([, score]) => score === largest)?.[0];
-        });
+        const words = encoded.encodings[i]?.firstTokens.map((token) => [
+          ...scored(among, i, token ?? expect.unreachable()),
+        ]);
+        const best = (paths: readonly Path[]) => paths.reduce((a, b) => (b.score > a.score ? b : a)).tags;
+        const expected =
+          outside === "own"
+            ? best(pathsThrough(words ?? []))
+            : (words ?? []).flatMap((scores) => best(pathsThrough([scores], true)));
         expect("tags" in answer && answer.tags).toEqual(expected);
       }
     }

@@ -120,7 +120,7 @@ describe("chosen tags", () => {
     });
     for (const rule of ["own", "first"] as const) {
       const [chosen = []] = chooseTags([encoding], [[logitsOf(...tokens)]], tagsInPlay([own[0]], rule));
-      expect(chosen.map(({ tag }) => tag)).toEqual(["O", "B-x", "O", "I-x"]);
+      expect(chosen.map(({ tag }) => tag)).toEqual(["O", "B-x", "O", rule === "own" ? "O" : "I-x"]);
       expect(chosen[0]).toEqual({ tag: "O", probability: 1 });
     }
     const cut = encodingOf([1, null, null]);
@@ -129,6 +129,20 @@ describe("chosen tags", () => {
       [[logitsOf([9, 0, 0], [0, 0, 9], [9, 0, 0])]],
       tagsInPlay([own[0]], "own"),
     );
-    expect(chosen.map(({ tag }) => tag)).toEqual(["I-x", "O", "O"]);
+    expect(chosen.map(({ tag }) => tag)).toEqual(["O", "O", "O"]);
+  });
+
+  test("own: together they can stand beside each other, first: each is chosen by itself", () => {
+    const sentence = [encodingOf([0, 1, 2])];
+    // The likeliest of each word are I-x, I-x, B-x; an entity must begin.
+    const perTask = [[logitsOf([0, 2, 3], [0, 0, 4], [0, 5, 1])]];
+    const tagsBy = (rule: "own" | "first") =>
+      chooseTags(sentence, perTask, tagsInPlay([own[0]], rule)).map((words) => words.map(({ tag }) => tag));
+    expect(tagsBy("first")).toEqual([["I-x", "I-x", "B-x"]]);
+    expect(tagsBy("own")).toEqual([["B-x", "I-x", "B-x"]]);
+    // Nothing goes on behind a word without a token.
+    const gap = [encodingOf([0, null, 1])];
+    const chosen = chooseTags(gap, [[logitsOf([0, 5, 0], [0, 0, 9])]], tagsInPlay([own[0]], "own"));
+    expect(chosen.map((words) => words.map(({ tag }) => tag))).toEqual([["B-x", "O", "O"]]);
   });
 });

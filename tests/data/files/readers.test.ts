@@ -1,10 +1,12 @@
 import { join } from "node:path";
+import { gzipSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
 import { DataError } from "../../../src/core/errors.ts";
 import { readExamples, readTexts } from "../../../src/data/files/readers.ts";
 import type { Example } from "../../../src/data/files/types.ts";
 import { failureOf } from "../../support/errors.ts";
 import { folderWith } from "../../support/folders.ts";
+import { goldensFolder } from "../../support/goldens.ts";
 
 async function all<T extends Example>(items: AsyncIterable<T>): Promise<T[]> {
   const result: T[] = [];
@@ -86,6 +88,7 @@ describe("CSV", () => {
     ["text after a quoted field", 'text,label\na,x\n"b" b,y\n', /row 2: Invalid Closing Quote/],
     ["an empty label", "text,label\na,x\nb,\n", /row 2 \(line 3\): label must be a name/],
     ["no label column", "text,intent\na,x\n", /no column label; it has text, intent/],
+    ["two label columns", "text,label,label\na,x,y\n", /the header names the column label twice/],
     ["an empty file", "", /is empty/],
   ])("refuses %s by file and row", async (_, content, message) => {
     const error = await failure(read("d.csv", content));
@@ -105,7 +108,83 @@ describe("CSV", () => {
   });
 });
 
+describe("labels", () => {
+  it("that differ by blanks or normal form are the same, and the file says so", async () => {
+    const content = ["caf\u00e9", "cafe\u0301 ", " caf\u00e9", "book  flight", "book\u00a0flight"];
+    const lines = content.map((label) => JSON.stringify({ text: "a", label })).join("\n");
+    const notes: string[] = [];
+    const path = join(folderWith({ "d.jsonl": lines }), "d.jsonl");
+    const labels = (await all(readExamples(path, undefined, notes))).map(({ label }) => label);
+    expect(new Set(labels)).toEqual(new Set(["caf\u00e9", "book flight"]));
+    expect(notes).toEqual([expect.stringContaining("the labels of 4 rows were trimmed")]);
+  });
+
+  it("that are whole numbers above 2^53 stay apart", async () => {
+    const lines = ["9007199254740993", "9007199254740992", "-9007199254740993", "7"].map(
+      (label) => `{"text": "\\"label\\": 1", "label": ${label}}`,
+    );
+    const labels = (await read("d.jsonl", lines.join("\n"))).map(({ label }) => label);
+    expect(labels).toEqual(["9007199254740993", "9007199254740992", "-9007199254740993", "7"]);
+  });
+
+  it("that are numbers have the names of dataset_info.json", async () => {
+    const features = { label: { names: ["travel", "food"], _type: "ClassLabel" } };
+    const rows = '{"text": "a", "label": 1}\n{"text": "b", "label": 0}\n';
+    const folder = folderWith({ "d.jsonl": rows, "dataset_info.json": JSON.stringify({ features }) });
+    const notes: string[] = [];
+    const examples = await all(readExamples(join(folder, "d.jsonl"), undefined, notes));
+    expect(examples.map(({ label }) => label)).toEqual(["food", "travel"]);
+    expect(notes).toEqual([expect.stringMatching(/the labels are numbers, named by .*dataset_info\.json/)]);
+    const beyond = folderWith({
+      "d.jsonl": '{"text": "a", "label": 2}',
+      "dataset_info.json": JSON.stringify({ features }),
+    });
+    expect((await failure(all(readExamples(join(beyond, "d.jsonl"))))).message).toMatch(
+      /line 1: label 2 has no name: .*dataset_info\.json has 2/,
+    );
+  });
+});
+
+describe("Parquet", () => {
+  const parquet = (name: string) => all(readExamples(join(goldensFolder, "parquet", name)));
+
+  it("is read with the names of its classes, and second sentences", async () => {
+    expect(await parquet("labels.parquet")).toEqual([
+      { text: "a flight", textPair: "to Oslo", label: "travel" },
+      { text: "buy bread", textPair: "today", label: "food" },
+    ]);
+  });
+
+  it("keeps whole numbers above 2^53 apart", async () => {
+    expect((await parquet("large.parquet")).map(({ label }) => label)).toEqual([
+      "9007199254740993",
+      "9007199254740992",
+    ]);
+  });
+
+  it("that is none, or not there, is refused", async () => {
+    expect((await failure(read("d.parquet", "text,label\n"))).message).toMatch(
+      /d\.parquet: is no Parquet file/,
+    );
+    expect((await failure(all(readExamples("/nowhere/d.parquet")))).message).toContain("does not exist");
+  });
+});
+
 describe("any file", () => {
+  it("may be packed with gzip", async () => {
+    const rows = [{ text: "a", label: "x" }];
+    expect(await read("d.csv.gz", gzipSync("text,label\na,x\n"))).toEqual(rows);
+    expect(await read("d.jsonl.gz", gzipSync('{"text": "a", "label": "x"}\n'))).toEqual(rows);
+    const error = await failure(read("d.csv.gz", "text,label\n"));
+    expect(error.message).toMatch(/d\.csv\.gz cannot be read: incorrect header check/);
+  });
+
+  it("may call the two texts by other names", async () => {
+    const rows = [{ text: "a", textPair: "b", label: "x" }];
+    expect(await read("d.csv", "sentence1,sentence2,label\na,b,x\n")).toEqual(rows);
+    expect(await read("d.jsonl", '{"text": "a", "text_pair": "b", "label": "x"}')).toEqual(rows);
+  });
+
   it("that is missing, a folder, or of a foreign kind is refused", async () => {
     const folder = folderWith({ "d.txt": "a" });
     expect((await failure(all(readExamples(join(folder, "no.jsonl"))))).message).toContain("does not exist");

@@ -151,6 +151,62 @@ export function fitInverseTemperature(all: Matrix, classes: Int32Array, ratio = 
   return Math.max(beta, TOLERANCE * scale);
 }
 
+/** β is looked for within these factors of the likeliest one, first in so many steps, then halving the span so often. */
+const BRIER_SPAN = 8;
+const BRIER_STEPS = 16;
+const BRIER_HALVINGS = 10;
+
+/** The mean of Σ_c (p_c − y_c)² of softmax(β·z), targets smoothed (Brier 1950). @param logits (n, C) */
+export function brierScore(logits: Matrix, beta: number, targets: Int32Array, smoothing = 0): number {
+  const { rows, columns, values } = logits;
+  let sum = 0;
+  for (let row = 0; row < rows; row++) {
+    const start = row * columns;
+    let largest = Number.NEGATIVE_INFINITY;
+    for (let c = start; c < start + columns; c++) largest = Math.max(largest, values[c]!);
+    let [total, squares] = [0, 0];
+    for (let c = start; c < start + columns; c++) {
+      const below = beta * (values[c]! - largest);
+      if (below <= NEGLIGIBLE) continue;
+      const weight = Math.exp(below);
+      total += weight;
+      squares += weight * weight;
+    }
+    const own = Math.exp(beta * (values[start + targets[row]!]! - largest)) / total;
+    const others = smoothing / columns;
+    // Σ p² − 2·Σ p·y + Σ y², y = 1 − s + s/C of the own class and s/C of the others.
+    sum += squares / total ** 2 - 2 * ((1 - smoothing) * own + others) + (1 - smoothing + others) ** 2;
+    sum += (columns - 1) * others ** 2;
+  }
+  return rows === 0 ? 0 : sum / rows;
+}
+
+/**
+ * The β of the least Brier score. A density that is wrong with much confidence now and then makes the likeliest β too small for all
+ * other rows; the Brier score of a row is bounded, so a few rows do not decide.
+ * @param all (n, C)
+ */
+export function fitInverseTemperatureByBrier(all: Matrix, classes: Int32Array): number {
+  const likeliest = fitInverseTemperature(all, classes);
+  if (all.rows === 0 || all.columns < 2) return likeliest;
+  const smoothing = 1 / (all.rows + 2);
+  const scoreAt = (log: number) => brierScore(all, likeliest * Math.exp(log), classes, smoothing);
+  let step = (2 * Math.log(BRIER_SPAN)) / BRIER_STEPS;
+  let [best, least] = [0, scoreAt(0)];
+  const consider = (log: number) => {
+    const score = scoreAt(log);
+    if (score < least) [best, least] = [log, score];
+  };
+  for (let k = -BRIER_STEPS / 2; k <= BRIER_STEPS / 2; k++) consider(k * step);
+  for (let halving = 0; halving < BRIER_HALVINGS; halving++) {
+    step /= 2;
+    const middle = best;
+    consider(middle - step);
+    consider(middle + step);
+  }
+  return likeliest * Math.exp(best);
+}
+
 /** Steps of Newton's method for two numbers; each halves until the loss falls. */
 const LOGISTIC_STEPS = 25;
 /** As many rows as would say so weigh what is expected of a slope. */

@@ -9,8 +9,13 @@ import { fitInverseTemperature, logSoftmax } from "./calibration.ts";
 export const ROWS_FOR_NETWORKS = 20;
 /** Shares of the networks that are tried. The density keeps a part in any case. */
 const SHARES = [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7] as const;
-/** As many rows as would say so weigh that the networks add nothing. */
+/** As many rows as would say so weigh that the networks add nothing; fewer are no evidence at all. */
 const PRIOR_ROWS = 20;
+
+/** Whether so many rows that calibrate, and so many classes that networks know, can speak for networks. */
+export function canJudgeNetworks(rows: number, known: readonly number[]): boolean {
+  return rows >= PRIOR_ROWS && known.length >= 2;
+}
 
 /** Log-posteriors of rows, each (n, C) row-major. */
 export interface MemberLogs {
@@ -66,7 +71,7 @@ export function networkShare(
   known: readonly number[],
 ): number {
   const rows = targets.length;
-  if (logs.networks.length === 0 || known.length < 2) return 0;
+  if (logs.networks.length === 0 || !canJudgeNetworks(rows, known)) return 0;
   const lossesAt = (share: number): Float64Array => {
     const logits: Matrix = { rows, columns: classes, values: mixLogs(logs, classes, known, share) };
     const { values } = logSoftmax(logits, fitInverseTemperature(logits, targets));
