@@ -9,7 +9,7 @@ const kitchen = [
   ...rows("find_recipe", "how do I cook rice", "a recipe for pancakes", "what can I bake today"),
   ...rows("reserve_table", "reserve a table for two", "is the diner full", "we want to eat out"),
 ];
-await using learner = await createLearner({ backbone: "models/accrete-mini", training: { epochs: 20 } });
+await using learner = await createLearner({ backbone: "accrete-mini", training: { epochs: 20 } });
 await learner.learn({ name: "travel", train: travel });
 await learner.learn({ name: "kitchen", train: kitchen });
 console.log(await learner.predict(["a flight to Berlin tomorrow"]));

@@ -50,6 +50,21 @@ export const storeCommands: readonly AddCommand[] = [
       ),
   (program, terminal) =>
     program
+      .command("set")
+      .summary("change settings of a store, such as its router")
+      .description(
+        "Makes a next version of a store with other settings: what the router is, when it rejects, how the next adapters are trained. What would change features or adapters is refused.",
+      )
+      .argument("<store>", "folder of a store or a run")
+      .argument("<settings...>", "e.g. router.kind=lda router.rejectRate=0.05")
+      .option("--backbone <path>", "where the backbone lies now; its hash must be the store's")
+      .option(...waiting)
+      .option("--json", "print as JSON")
+      .action(async (store, settings, flags) =>
+        (await import("./commands/store/set.ts")).setCommand(store, settings, flags, terminal),
+      ),
+  (program, terminal) =>
+    program
       .command("consolidate")
       .summary("fit the router that takes over from the immediate one")
       .description(

@@ -74,6 +74,7 @@ const calls = {
     other: z.custom((value) => value instanceof Object && "learnClass" in value).describe("a learner"),
     options: optional(changing),
   },
+  "store.set": { settings: z.record(name, z.unknown()) },
   "store.merge": { other: name, options: optional({ ...changing, called: name.optional() }) },
   openStore: {
     folder: name,

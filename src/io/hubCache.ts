@@ -54,7 +54,7 @@ export interface HubSnapshot {
 /** Files that a model may do without, but whose absence must be known: they decide the default pooling. */
 const optionalFiles = ["modules.json", "1_Pooling/config.json"];
 const wantedFiles =
-  /^(config\.json|tokenizer(_config)?\.json|special_tokens_map\.json|vocab\.(txt|json)|merges\.txt|modules\.json|[^/]+_Pooling\/config\.json)$/;
+  /^(config\.json|tokenizer(_config)?\.json|special_tokens_map\.json|added_tokens\.json|vocab\.(txt|json)|merges\.txt|modules\.json|sentence_[\w-]+_config\.json|config_sentence_transformers\.json|[^/]+_Pooling\/config\.json)$/;
 const shardFiles = /^model(-\d+-of-\d+\.safetensors|\.safetensors\.index\.json)$/;
 const commitHash = /^[0-9a-f]{40}$/;
 const blobName = /^[0-9a-f]{40}([0-9a-f]{24})?$/;

@@ -1,29 +1,21 @@
 /** A Hugging Face model folder, local or from the hub: where its parts are, checked, and what they hash to. */
-import { readFile, realpath, stat } from "node:fs/promises";
+import { realpath, stat } from "node:fs/promises";
 import { homedir } from "node:os";
 import { isAbsolute, join, resolve } from "node:path";
-import { z } from "zod";
-import { CheckpointError, errorCode } from "../core/errors.ts";
+import { fileURLToPath } from "node:url";
+import { CheckpointError } from "../core/errors.ts";
 import { sha256 } from "./hash.ts";
 import { cachedFileHash } from "./hashCache.ts";
 import { fetchHubConfig, fetchHubModel, type HubOptions } from "./hubCache.ts";
+import { parseJson, readIfThere } from "./jsonFile.ts";
 import { readSafetensorsHeader, type TensorEntry } from "./safetensors.ts";
+import { readSentenceModules, type SentencePooling } from "./sentenceModules.ts";
 import { indexFile, requireWeightFiles, type WeightFiles } from "./weightFiles.ts";
-
-/** What sentence-transformers' own files say about the sentence vector. */
-export interface SentencePooling {
-  /** Absent where the model pools in a way that Accrete does not have. */
-  readonly pooling?: "cls" | "mean" | "last";
-  /** As the file names them, e.g. `mean_tokens`. */
-  readonly modes: readonly string[];
-  /** Whether a Normalize module follows. */
-  readonly normalize: boolean;
-}
 
 export interface ModelFolder {
   /** As the user named it. */
   readonly source: string;
-  /** Absolute. */
+  /** Absolute; where sentence-transformers keeps the model in a folder of its own (`0_Transformer`), that one. */
   readonly path: string;
   /** The hub's commit, for a hub model. */
   readonly commit?: string;
@@ -34,12 +26,24 @@ export interface ModelFolder {
   /** SHA-256 of what `sha256sum config.json <weight files>` prints, sorted by name: the same wherever the folder lies. */
   readonly hash: string;
   readonly poolingConfig?: SentencePooling;
+  /** What sentence-transformers puts before every text unless a prompt is asked for. */
+  readonly prefix?: string;
   readonly tokenizerPath: string;
   /** What the reader should know, one sentence each. */
   readonly notes: readonly string[];
 }
 
 export type OpenModelOptions = HubOptions;
+
+/** The small model that ships is known by its name, wherever the working directory is. */
+export const SHIPPED_MODEL = "accrete-mini";
+const shippedFolder = fileURLToPath(new URL(`../../models/${SHIPPED_MODEL}`, import.meta.url));
+
+/** Old versions of sentence-transformers keep the model in the folder of its Transformer module. */
+async function transformerFolder(root: string, module: string): Promise<string> {
+  const own = join(root, module);
+  return (await isFolder(own)) ? own : root;
+}
 
 const hubId = /^[A-Za-z0-9][\w.-]*(\/[A-Za-z0-9][\w.-]*)?$/;
 
@@ -64,6 +68,7 @@ async function locate(
 ): Promise<Located> {
   const path = resolve(/^~(\/|$)/.test(source) ? join(homedir(), source.slice(1)) : source);
   if (await isFolder(path)) return { path, notes: [] };
+  if (source === SHIPPED_MODEL) return { path: shippedFolder, notes: [] };
   const isPath = /^[.~]/.test(source) || isAbsolute(source) || !hubId.test(source);
   if (!isPath) return fetchFromHub(source, options);
   const resolved = path === source ? "" : ` (${path})`;
@@ -72,25 +77,8 @@ async function locate(
   });
 }
 
-async function readOptional(path: string): Promise<Buffer | undefined> {
-  try {
-    return await readFile(path);
-  } catch (cause) {
-    if (["ENOENT", "ENOTDIR"].includes(errorCode(cause) ?? "")) return undefined;
-    throw new CheckpointError(`${path}: cannot be read`, { cause });
-  }
-}
-
-function parseJson(bytes: Uint8Array, path: string): unknown {
-  try {
-    return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
-  } catch (cause) {
-    throw new CheckpointError(`${path}: is not JSON`, { cause });
-  }
-}
-
 async function requireFile(path: string, name: string, hint: string): Promise<Buffer> {
-  const bytes = await readOptional(join(path, name));
+  const bytes = await readIfThere(join(path, name));
   if (bytes === undefined) throw new CheckpointError(`${path}: ${name} is missing`, { hint });
   return bytes;
 }
@@ -111,48 +99,6 @@ async function readWeights(
       throw new CheckpointError(`${folder}: ${indexFile} says that ${name} holds ${tensor}, but it does not`);
   }
   return weights;
-}
-
-const modulesSchema = z.array(z.object({ type: z.string(), path: z.string().optional() }));
-const poolingSchema = z.looseObject({ pooling_mode: z.string().optional() });
-const poolings: ReadonlyMap<string, "cls" | "mean" | "last"> = new Map([
-  ["cls_token", "cls"],
-  ["cls", "cls"],
-  ["mean_tokens", "mean"],
-  ["mean", "mean"],
-  ["lasttoken", "last"],
-]);
-
-function parseWith<T>(schema: z.ZodType<T>, bytes: Uint8Array, path: string): T {
-  const parsed = schema.safeParse(parseJson(bytes, path));
-  if (parsed.success) return parsed.data;
-  throw new CheckpointError(
-    `${path}: not as sentence-transformers writes it: ${z.prettifyError(parsed.error)}`,
-  );
-}
-
-/** Reads modules.json and the Pooling module's config; the folder of that config is 1_Pooling unless said. */
-async function readPooling(folder: string): Promise<SentencePooling | undefined> {
-  const modulesPath = join(folder, "modules.json");
-  const modulesBytes = await readOptional(modulesPath);
-  const modules = modulesBytes === undefined ? [] : parseWith(modulesSchema, modulesBytes, modulesPath);
-  const listed = modules.find(({ type }) => type.endsWith("Pooling"))?.path;
-  const path = join(
-    folder,
-    listed === undefined || listed.includes("..") ? "1_Pooling" : listed,
-    "config.json",
-  );
-  const bytes = await readOptional(path);
-  if (bytes === undefined) return undefined;
-  const config = parseWith(poolingSchema, bytes, path);
-  const flags = Object.keys(config).filter((key) => key.startsWith("pooling_mode_") && config[key] === true);
-  const modes =
-    config.pooling_mode === undefined
-      ? flags.map((key) => key.slice("pooling_mode_".length))
-      : [config.pooling_mode];
-  const pooling = modes.length === 1 ? poolings.get(modes[0] ?? "") : undefined;
-  const normalize = modules.some(({ type }) => type.endsWith("Normalize"));
-  return { ...(pooling && { pooling }), modes, normalize };
 }
 
 async function hashModel(
@@ -179,19 +125,22 @@ async function readConfig(path: string): Promise<{ readonly config: unknown; rea
  */
 export async function readModelConfig(source: string, options: OpenModelOptions = {}): Promise<unknown> {
   const { path } = await locate(source, options, fetchHubConfig);
-  return (await readConfig(path)).config;
+  const { transformer } = await readSentenceModules(path);
+  return (await readConfig(await transformerFolder(path, transformer))).config;
 }
 
 /**
  * Opens a model folder: reads its config and the headers of its weights, and hashes it (once; the digest is cached).
  *
- * @param source a path (one that exists, or begins with `.`, `/` or `~`), else a hub id like `org/name`, which is
- *   fetched into the hub's usual cache and needs no network after that
+ * @param source a path (one that exists, or begins with `.`, `/` or `~`), `accrete-mini` for the model that ships, else
+ *   a hub id like `org/name`, which is fetched into the hub's usual cache and needs no network after that
  * @throws CheckpointError if a file is missing or damaged, or the hub cannot be reached: the message names what was
  *   looked for, the hint what to do.
  */
 export async function openModelFolder(source: string, options: OpenModelOptions = {}): Promise<ModelFolder> {
-  const { path, commit, notes } = await locate(source, options);
+  const { path: root, commit, notes } = await locate(source, options);
+  const { transformer, poolingConfig, prefix, notes: moduleNotes } = await readSentenceModules(root);
+  const path = await transformerFolder(root, transformer);
   const { config, bytes: configBytes } = await readConfig(path);
   const files = await requireWeightFiles(path);
   const tokenizerHint =
@@ -200,7 +149,6 @@ export async function openModelFolder(source: string, options: OpenModelOptions 
   const realPaths = new Map<string, string>();
   for (const name of files.names) realPaths.set(name, await realpath(join(path, name)));
   const weights = await readWeights(path, files, realPaths);
-  const poolingConfig = await readPooling(path);
   const hash = await hashModel(configBytes, realPaths, options.signal);
   return {
     source,
@@ -210,7 +158,8 @@ export async function openModelFolder(source: string, options: OpenModelOptions 
     weights,
     hash,
     ...(poolingConfig && { poolingConfig }),
+    ...(prefix !== undefined && { prefix }),
     tokenizerPath: join(path, "tokenizer.json"),
-    notes,
+    notes: [...notes, ...moduleNotes],
   };
 }

@@ -81,7 +81,8 @@ function asHeaded(structure: Opening["structure"]): ModelStructure | undefined {
 function openPasses(opening: Opening) {
   const { settings, loaded, options } = opening;
   const structure = asHeaded(opening.structure) ?? resolveStructure(settings, loaded);
-  const { prompt } = settings;
+  const { prefix } = loaded.folder;
+  const prompt = settings.prompt ?? (prefix === undefined ? undefined : `${prefix}{text}`);
   const open = (trunkCache?: Trunks) =>
     new AdaptedBackbone({
       ...reading(opening),

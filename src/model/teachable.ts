@@ -121,7 +121,7 @@ export function toItem(text: Text): Example {
 
 /** What learned tasks and classes can be asked and taught. Holds native memory: dispose of it. */
 export abstract class Teachable implements AsyncDisposable {
-  protected readonly model: ContinualModel;
+  protected model: ContinualModel;
 
   constructor(model: ContinualModel) {
     this.model = model;
@@ -302,11 +302,10 @@ export abstract class Teachable implements AsyncDisposable {
     if (options.coverage !== undefined)
       throw new ConfigError("coverage: words get tags, for which there are no sets");
     const answers = await this.answers(texts.map(toItem), asked);
-    return answers.flatMap((answer) => {
-      if (!isTagged(answer)) return [];
-      const { tags: _, ...tagged } = answer;
-      return { ...tagged, entities: tagged.entities.filter(({ score }) => score >= minScore) };
-    });
+    return answers.filter(isTagged).map(({ tags: _, ...tagged }) => ({
+      ...tagged,
+      entities: tagged.entities.filter(({ score }) => score >= minScore),
+    }));
   }
 
   private requireWords(words: boolean, method: string, instead: string): void {

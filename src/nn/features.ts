@@ -2,14 +2,25 @@
 import { float32, type HostTensor, int64 } from "../core/tensor.ts";
 import * as op from "../graph/ops.ts";
 import type { Value } from "../graph/types.ts";
-import { type LayerContext, linear } from "./layers.ts";
+import { type LayerContext, linear, MASKED } from "./layers.ts";
 
 /**
- * Which token's vector stands for a sentence: its own [CLS] (or first token), all tokens' mean, the last one, or BERT's
- * pooler over [CLS]. With virtual tokens in front, `peft-first` and `peft-first-pooler` read the first of those, as a
+ * Which vector stands for a sentence: that of its own [CLS] (or first token), of the last token, all tokens' mean, the
+ * largest value of each component, the sum divided by the root of the count, the mean weighted by position (1, 2, …), or
+ * BERT's pooler over [CLS]. With virtual tokens in front, `peft-first` and `peft-first-pooler` read the first of those, as a
  * sequence classifier of Hugging Face does under peft; without, they are `cls` and `pooler`.
  */
-export const poolingKinds = ["cls", "mean", "last", "pooler", "peft-first", "peft-first-pooler"] as const;
+export const poolingKinds = [
+  "cls",
+  "mean",
+  "last",
+  "max",
+  "mean-sqrt-len",
+  "weighted-mean",
+  "pooler",
+  "peft-first",
+  "peft-first-pooler",
+] as const;
 
 export type Pooling = (typeof poolingKinds)[number];
 
@@ -25,7 +36,7 @@ export function normalize(x: Value): Value {
   return op.div(x, op.maximum(norm, 1e-12));
 }
 
-/** How much each token counts in its sentence's vector: the weights of a row sum to 1, padding has 0. */
+/** How much each token counts in its sentence's vector; padding has 0. */
 export function declarePoolingWeights(): Value {
   return op.input("pooling_weights", "float32", ["B", "T"]);
 }
@@ -35,6 +46,13 @@ export function pooledRows(hidden: Value, weights: Value, width: number): Value 
   const rows = op.reshape(hidden, ["B", "T", width]);
   const pooled = op.matmul(op.reshape(weights, ["B", 1, "T"]), rows); // (B, 1, D)
   return op.reshape(pooled, ["B", width]); // (B, D)
+}
+
+/** The largest value of each component over the tokens of weight above 0. hidden (B·T, D), weights (B, T) → (B, D) */
+function largestRows(hidden: Value, weights: Value, width: number): Value {
+  const rows = op.reshape(hidden, ["B", "T", width]);
+  const counts = op.greater(op.reshape(weights, ["B", "T", 1]), 0);
+  return op.reduceMax(op.where(counts, rows, op.scalar(MASKED, rows)), [1], false); // (B, D)
 }
 
 /**
@@ -51,7 +69,8 @@ export function sentenceFeature(
   hidden: Value,
   weights: Value,
 ): Value {
-  const flat = pooledRows(hidden, weights, config.width); // (B, D)
+  const pool = poolings[spec.pooling].largest ? largestRows : pooledRows;
+  const flat = pool(hidden, weights, config.width); // (B, D)
   const feature = readsPooler(spec)
     ? op.tanh(linear(context, "pooler.dense", flat, config.width, config.width))
     : flat;
@@ -89,18 +108,40 @@ const mean: PoolingRow = (row, mask) => {
   });
 };
 
+/** sum / √n, as sentence-transformers' mean_sqrt_len_tokens. */
+const meanOfRoot: PoolingRow = (row, mask) => {
+  const count = mask.reduce((sum, bit) => sum + Number(bit), 0);
+  mask.forEach((bit, t) => {
+    row[t] = Number(bit) / Math.sqrt(Math.max(1, count));
+  });
+};
+
+/** Σ i·x_i / Σ i, with i = 1 at the first token (Muennighoff 2022, SGPT). */
+const byPosition: PoolingRow = (row, mask) => {
+  const start = mask.indexOf(1n);
+  const sum = mask.reduce((total, bit, t) => total + Number(bit) * (t - start + 1), 0);
+  mask.forEach((bit, t) => {
+    row[t] = (Number(bit) * (t - start + 1)) / Math.max(1, sum);
+  });
+};
+
 interface PoolingDefinition {
   readonly row: PoolingRow;
   /** The mask it reads: the text's own tokens, or virtual ones before them too. */
   readonly over: "text" | "all";
   /** BERT's pooler on top. */
   readonly pooler: boolean;
+  /** The largest value in place of the sum; the weights say which tokens count. */
+  readonly largest?: true;
 }
 
 const poolings: { readonly [P in Pooling]: PoolingDefinition } = {
   cls: { row: first, over: "text", pooler: false },
   mean: { row: mean, over: "text", pooler: false },
   last: { row: last, over: "text", pooler: false },
+  max: { row: mean, over: "text", pooler: false, largest: true },
+  "mean-sqrt-len": { row: meanOfRoot, over: "text", pooler: false },
+  "weighted-mean": { row: byPosition, over: "text", pooler: false },
   pooler: { row: first, over: "text", pooler: true },
   "peft-first": { row: first, over: "all", pooler: false },
   "peft-first-pooler": { row: first, over: "all", pooler: true },

@@ -5,7 +5,7 @@ import { checkArguments } from "../config/arguments.ts";
 import type { RouterStage } from "../continual/types.ts";
 import { StoreError } from "../core/errors.ts";
 import type { RouterFitting } from "../core/record.ts";
-import type { StateRouter } from "../model/continualModel.ts";
+import type { ContinualModel, StateRouter } from "../model/continualModel.ts";
 import type { ForgetTarget } from "../model/forgetting.ts";
 import { merge } from "../model/merging.ts";
 import { withDefaultRouter } from "../model/settings/settings.ts";
@@ -33,6 +33,7 @@ import {
 import { type RouterFiles, routerReader, Workspace } from "../workspace/workspace.ts";
 import { recordOf, requireFinished } from "./adopted.ts";
 import { BackgroundConsolidation, type ConsolidationState } from "./background.ts";
+import { changeSettings, openVersion, sameSettings } from "./changeSettings.ts";
 import { buildBeside, createStore, requireSettings, unionOf } from "./create.ts";
 import {
   filesOf,
@@ -97,6 +98,8 @@ export class Store extends Teachable {
   private manifest: StoreManifest;
   private readonly waitSeconds: number | undefined;
   private disposed = false;
+  /** Models of settings that were changed since. */
+  private readonly retired: ContinualModel[] = [];
   private readonly background: BackgroundConsolidation | undefined;
 
   private constructor(path: string, { model, manifest, state }: Opened, options: StoreOptions) {
@@ -134,9 +137,35 @@ export class Store extends Teachable {
   async refresh(): Promise<number> {
     this.checkOpen();
     const { store } = await readStore(this.path);
-    if (store.version !== this.version) this.take(await readAnswering(this.path, this.model));
+    if (store.version !== this.version) await this.takePresent();
     else await this.takeConsolidated();
     return this.version;
+  }
+
+  /** Takes up the newest version, with the settings that it has. */
+  private async takePresent(): Promise<void> {
+    const manifest = await readStore(this.path);
+    if (!sameSettings(manifest, this.manifest)) {
+      // Answers that are on their way end with the model that they began with.
+      this.retired.push(this.model);
+      this.model = await openVersion(this.path, manifest, this.model.loaded);
+    }
+    this.take(await readAnswering(this.path, this.model));
+  }
+
+  /**
+   * Changes settings, as a version of its own: what the router is, when it rejects, how the next adapters are trained.
+   * @param settings key, with dots, → value, e.g. `{ "router.kind": "lda" }`
+   * @throws ConfigError where that would change features or adapters
+   */
+  async set(settings: Readonly<Record<string, unknown>>): Promise<Change> {
+    this.checkOpen();
+    checkArguments("store.set", { settings });
+    const overrides = Object.entries(settings).map(([key, value]) => ({ key, value, source: "set" }));
+    const { waitSeconds } = this;
+    await changeSettings(this.path, overrides, this.model.loaded, { waitSeconds });
+    await this.takePresent();
+    return { version: this.version };
   }
 
   private take({ manifest, state }: Pick<Opened, "manifest" | "state">): void {
@@ -251,7 +280,7 @@ export class Store extends Teachable {
     this.checkOpen();
     checkArguments("rollback", { version });
     await rollbackWith(this.path, this.model, version, { waitSeconds: this.waitSeconds });
-    this.take(await readAnswering(this.path, this.model));
+    await this.takePresent();
     return { version: this.version };
   }
 
@@ -277,7 +306,6 @@ export class Store extends Teachable {
     options: ChangeOptions,
   ): Promise<T & Change> {
     const { signal, onEvent } = options;
-    const { model } = this;
     signal?.throwIfAborted();
     await requireFinished(this.path);
     const { waitSeconds } = this;
@@ -287,7 +315,8 @@ export class Store extends Teachable {
     if (brokenLock !== undefined)
       note(`broke the lock that process ${brokenLock.pid} on ${brokenLock.hostname} had left when it died`);
     const newest = await readStore(this.path);
-    if (newest.store.version !== this.version) this.take(await readAnswering(this.path, this.model));
+    if (newest.store.version !== this.version) await this.takePresent();
+    const { model } = this;
     for (const stage of model.routerStages(this.state))
       await model.restoreTotals(this.state, routerReader(this.path, this.version, stage));
     const { state, change, result } = await work(this.state, note);
@@ -329,6 +358,7 @@ export class Store extends Teachable {
   override async [Symbol.asyncDispose](): Promise<void> {
     this.disposed = true;
     await this.background?.[Symbol.asyncDispose]();
+    for (const model of this.retired) await model[Symbol.asyncDispose]();
     await super[Symbol.asyncDispose]();
   }
 }

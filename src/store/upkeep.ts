@@ -65,8 +65,12 @@ export async function rollbackWith(
   return await inTurn(path, async () => {
     await using workspace = await Workspace.open(path, lockingOf(options));
     const manifest = await workspace.rollback(version, async (earlier) => {
-      const state = await readState(path, earlier, model);
-      return await filesOf(await model.fitRouter(state, "immediate"), true);
+      // It may have been learned with other settings.
+      await using then = await openModel(withDefaultRouter(await readSettings(path, earlier)), model.loaded, {
+        trunks: "memory",
+      });
+      const state = await readState(path, earlier, then);
+      return await filesOf(await then.fitRouter(state, "immediate"), true);
     });
     return asStore(manifest);
   });

@@ -44,6 +44,8 @@ const storeSchema = z
     change: z.string(),
     /** ISO 8601 in UTC; empty of what was an experiment. */
     time: z.string(),
+    /** Settings that were changed since the folder was begun: key, with dots, → value. */
+    settings: z.record(z.string(), z.json()).optional(),
   })
   .readonly();
 

@@ -111,13 +111,16 @@ export async function hashSettings(folder: string): Promise<string | undefined> 
  * The settings of a folder as they were written when it was begun.
  * @throws CheckpointError where they were changed since: what was learned with them would answer otherwise
  */
-export async function readSettings(folder: string, { settingsFile }: Manifest): Promise<ModelSettings> {
+export async function readSettings(
+  folder: string,
+  { settingsFile, store }: Manifest,
+): Promise<ModelSettings> {
   const found = settingsFile === undefined ? undefined : await hashSettings(folder);
   if (found !== undefined && found !== settingsFile)
     throw new CheckpointError(`${join(folder, configFile)}: was changed since the folder was begun`, {
       hint: `Restore it from a copy. Where the change is meant: accrete repair ${folder} takes it as it is now. A backbone that lies elsewhere is given with --backbone.`,
     });
-  return await readModelSettings(folder);
+  return await readModelSettings(folder, store?.settings);
 }
 
 /** What to do where a file that a manifest names is missing or damaged. */

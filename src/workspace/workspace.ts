@@ -29,6 +29,7 @@ import {
   readIfThere,
   readManifest,
   readManifestFile,
+  type StoreVersion,
 } from "./manifest.ts";
 import {
   adopted,
@@ -64,6 +65,11 @@ export interface RouterFiles {
 
 export interface WorkspaceOptions extends LockOptions {
   readonly fs?: FileSystem | undefined;
+}
+
+/** What a version of a store has beside its tasks. */
+interface NextVersion extends Pick<StoreVersion, "change" | "settings"> {
+  readonly router: RouterFiles | undefined;
 }
 
 /** A folder of states that is being written. It holds the folder's lock: dispose of it. */
@@ -136,16 +142,22 @@ export class Workspace implements AsyncDisposable {
    * replaced the change is made, and nothing that fails then undoes it.
    * @param change what was done, in words: the state is then the next version of a store
    * @param router that it is committed with; absent where nothing routes
+   * @param settings changed since the folder was begun; default: those of the present version
    * @throws StoreError where it cannot be written (nothing changed then), or another process changed the folder meanwhile
    */
-  async commit(state: ModelState, change?: string, router?: RouterFiles): Promise<Manifest> {
+  async commit(
+    state: ModelState,
+    change?: string,
+    router?: RouterFiles,
+    settings: StoreVersion["settings"] = this.begun.store?.settings,
+  ): Promise<Manifest> {
     const made = new Map<TaskState, ManifestTask>();
     try {
       const entries: ManifestTask[] = [];
       for (const task of state.tasks) entries.push(await this.place(task, entries, made));
       const next = { ...this.begun, tasks: entries };
       if (change === undefined) await this.write(next);
-      else await this.next(next, { change, router }, (await this.present()).store.version);
+      else await this.next(next, { change, router, settings }, (await this.present()).store.version);
     } catch (error) {
       // What cannot be removed now is removed with the next purge; the first error is the one to tell.
       await this.takeBack([...made.values()]).catch(() => {});
@@ -227,7 +239,8 @@ export class Workspace implements AsyncDisposable {
     const hint = `accrete check ${this.path} says which versions are whole.`;
     for (const task of held.tasks) await verifiedTaskFolder(this.path, task, hint);
     const router = await fitRouter(found);
-    await this.next(held, { change: `back to version ${target}`, router }, earlier.parent);
+    const { settings } = earlier;
+    await this.next(held, { change: `back to version ${target}`, router, settings }, earlier.parent);
     return this.begun;
   }
 
@@ -237,7 +250,7 @@ export class Workspace implements AsyncDisposable {
 
   private async next(
     held: Omit<Manifest, "store">,
-    { change, router }: { readonly change: string; readonly router: RouterFiles | undefined },
+    { change, router, settings }: NextVersion,
     parent: number | undefined,
   ): Promise<void> {
     const before = await this.present();
@@ -245,7 +258,13 @@ export class Workspace implements AsyncDisposable {
     // Where an older manifest was put back, later numbers are taken.
     const newest = Math.max(version, ...(await keptVersions(this.path)));
     const time = new Date().toISOString();
-    const store = { version: newest + 1, ...(parent !== undefined && { parent }), change, time };
+    const store = {
+      version: newest + 1,
+      ...(parent !== undefined && { parent }),
+      change,
+      time,
+      ...(settings && { settings }),
+    };
     const next = { ...held, store };
     // Asked first: what cannot be written must not make the present version an earlier one.
     const nextText = encodeManifest(next, join(this.path, manifestFile));

@@ -85,7 +85,7 @@ const ofThePackage: readonly Case[] = [
   ["openRun", ["run", { task: "a" }], "options.task: expected one of the keys backbone, background, signal"],
   ["openGenerator", ["run", { treads: 1 }], "options.treads: expected the key threads (did you mean it?)"],
   ["loadAdapter", ["adapter", { maxLength: "8" }], 'options.maxLength: expected a number, got "8"'],
-  ["loadAdapter", ["adapter", { pooling: "max" }], "options.pooling: expected one of cls"],
+  ["loadAdapter", ["adapter", { pooling: "median" }], "options.pooling: expected one of cls"],
   ["mergeStores", ["a", "b"], "out: expected a text, got nothing"],
   ["describeStore", [{}], "folder: expected a text, got {}"],
   ["loadBackbone", [undefined], "source: expected a text, got nothing"],

@@ -4,7 +4,7 @@ import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { CheckpointError } from "../../src/core/errors.ts";
 import { float32 } from "../../src/core/tensor.ts";
-import { openModelFolder } from "../../src/io/modelFolder.ts";
+import { openModelFolder, readModelConfig, SHIPPED_MODEL } from "../../src/io/modelFolder.ts";
 import { encodeSafetensors, readTensor } from "../../src/io/safetensors.ts";
 import { failureOf } from "../support/errors.ts";
 import { temporaryFolder } from "../support/folders.ts";
@@ -177,9 +177,24 @@ describe("sentence-transformers' pooling", () => {
       { pooling: "last", modes: ["lasttoken"], normalize: false },
     ],
     [
-      "one that is not ours",
+      "the largest values",
       { "1_Pooling/config.json": '{"pooling_mode_max_tokens": true}' },
-      { modes: ["max_tokens"], normalize: false },
+      { pooling: "max", modes: ["max_tokens"], normalize: false },
+    ],
+    [
+      "the mean by position",
+      { "1_Pooling/config.json": '{"pooling_mode": "weightedmean"}' },
+      { pooling: "weighted-mean", modes: ["weightedmean"], normalize: false },
+    ],
+    [
+      "the root of the length",
+      { "1_Pooling/config.json": '{"pooling_mode_mean_sqrt_len_tokens": true}' },
+      { pooling: "mean-sqrt-len", modes: ["mean_sqrt_len_tokens"], normalize: false },
+    ],
+    [
+      "one that is not ours",
+      { "1_Pooling/config.json": '{"pooling_mode": "median"}' },
+      { modes: ["median"], normalize: false },
     ],
     [
       "two at once",
@@ -197,6 +212,68 @@ describe("sentence-transformers' pooling", () => {
   ])("%s", async (_, files, expected) => {
     const { poolingConfig } = await openModelFolder(await makeModel({ ...modelFiles, ...files }));
     expect(poolingConfig).toEqual(expected);
+  });
+});
+
+describe("what sentence-transformers writes beside a model", () => {
+  const open = async (files: Record<string, string>) =>
+    openModelFolder(await makeModel({ ...modelFiles, ...files }));
+  const chain = (...paths: readonly (readonly [string, string])[]) =>
+    JSON.stringify(paths.map(([type, path]) => ({ type: `sentence_transformers.models.${type}`, path })));
+
+  test("is named where it is not applied: modules, several poolings at once", async () => {
+    const { notes } = await open({
+      "modules.json": chain(
+        ["Transformer", ""],
+        ["Pooling", "1_Pooling"],
+        ["Dense", "2_Dense"],
+        ["Normalize", "3_Normalize"],
+      ),
+      "1_Pooling/config.json": '{"pooling_mode_cls_token": true, "pooling_mode_mean_tokens": true}',
+    });
+    expect(notes.join("\n")).toMatch(/the Dense module in 2_Dense is not applied/);
+    expect(notes.join("\n")).toMatch(/cls_token and mean_tokens is not applied/);
+    expect(notes).toHaveLength(2);
+  });
+
+  test("says which prompt stands before every text, and which do not", async () => {
+    const prompts = { query: "query: ", passage: "passage: " };
+    const file = (settings: object) => ({ "config_sentence_transformers.json": JSON.stringify(settings) });
+    const asked = await open(file({ prompts, default_prompt_name: "query" }));
+    expect(asked.prefix).toBe("query: ");
+    expect(asked.notes.join()).toMatch(/its prompt query, "query: ", is put before every text/);
+    const none = await open(file({ prompts, default_prompt_name: null }));
+    expect(none.prefix).toBeUndefined();
+    expect(none.notes.join()).toMatch(/prompts \(query, passage\).*Set prompt: "query: \{text\}"/);
+    expect((await open(file({ prompts: {} }))).notes).toEqual([]);
+  });
+
+  test("may keep the model in a folder of its own", async () => {
+    const inner = Object.fromEntries(
+      Object.entries(modelFiles).map(([name, content]) => [`0_Transformer/${name}`, content]),
+    );
+    const folder = await makeModel({
+      ...inner,
+      "modules.json": chain(["Transformer", "0_Transformer"], ["Pooling", "1_Pooling"]),
+      "1_Pooling/config.json": '{"pooling_mode_mean_tokens": true}',
+    });
+    const model = await openModelFolder(folder);
+    expect(model.path).toBe(join(folder, "0_Transformer"));
+    expect(model.poolingConfig?.pooling).toBe("mean");
+    expect(await readModelConfig(folder)).toEqual(model.config);
+  });
+
+  test("may not point out of the folder", async () => {
+    const refused = open({ "modules.json": chain(["Pooling", "../elsewhere"]) });
+    await expect(refused).rejects.toThrow(/Pooling lies in \.\.\/elsewhere, out of the model's folder/);
+  });
+});
+
+describe("the model that ships", () => {
+  test("is opened by its name from any folder", async () => {
+    const model = await openModelFolder(SHIPPED_MODEL);
+    expect(model.source).toBe("accrete-mini");
+    expect(model.path).toBe(join(import.meta.dirname, "../../models/accrete-mini"));
   });
 });
 

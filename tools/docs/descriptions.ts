@@ -58,7 +58,7 @@ export const descriptions: Readonly<Record<string, string>> = {
   extensions:
     "Modules that register routers, metrics or stream formats of your own, as paths; imported before the rest of the file is checked. See [extending](extending.md).",
   backbone:
-    "A folder with `config.json`, `model.safetensors` (or shards) and `tokenizer.json`, or a Hugging Face hub id such as `org/name`. Encoders: BERT, RoBERTa. Decoders: GPT-2, GPT-NeoX, Llama, Mistral, Qwen2.",
+    "A folder with `config.json`, `model.safetensors` (or shards) and `tokenizer.json`, `accrete-mini` for the model that ships, or a Hugging Face hub id such as `org/name`. Encoders: BERT, RoBERTa. Decoders: GPT-2, GPT-NeoX, Llama, Mistral, Qwen2.",
   backboneRevision: "Branch, tag or commit on the hub; without it `main`.",
   level:
     "`sentence`: one label a text. `word`: a tag a word; entities of the types that `stream.base` and `stream.increment` divide into tasks.",
@@ -115,7 +115,7 @@ export const descriptions: Readonly<Record<string, string>> = {
   "head.scale": "Of the cosine head: learned from 16 on, or fixed at this number.",
 
   "feature.pooling":
-    "First token, mean over the text's tokens, last token, or the model's pooler over the first one. `peft-first` and `peft-first-pooler` read a prompt's first virtual token, as Hugging Face's classifiers do under peft. Without the key what the model's `1_Pooling/config.json` says, else `cls` for encoders and `last` for decoders.",
+    "First token, mean over the text's tokens, last token, or the model's pooler over the first one; also the largest value of each component, the sum over the root of the number of tokens, and the mean weighted by position, as sentence-transformers has them. `peft-first` and `peft-first-pooler` read a prompt's first virtual token, as Hugging Face's classifiers do under peft. Without the key what the model's Pooling module (`modules.json`, `1_Pooling/config.json`) says, else `cls` for encoders and `last` for decoders.",
   "feature.normalize":
     "Divide the feature by its L2 norm. Without it what the model's own files say, else `false`.",
 

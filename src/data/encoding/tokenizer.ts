@@ -1,12 +1,9 @@
-import { readFile } from "node:fs/promises";
-import { basename, join } from "node:path";
-import { Tokenizer as LibraryTokenizer } from "@huggingface/tokenizers";
-import { z } from "zod";
-import { CheckpointError, ConfigError, DataError, errorCode, messageOf } from "../../core/errors.ts";
-import { sha256 } from "../../io/hash.ts";
+import { ConfigError, DataError } from "../../core/errors.ts";
 import type { Example } from "../files/types.ts";
-import { makeExact } from "./exactTokenizer.ts";
+import type { Spans } from "./officialTokenizer.ts";
 import { compileTemplates, type Piece } from "./postProcessor.ts";
+import { readTokenizerFolder, type TokenizerParts } from "./tokenizerFiles.ts";
+import { wordReader } from "./wordReader.ts";
 
 /** One example as the model reads it, special tokens included, unpadded. */
 export interface Encoding {
@@ -17,13 +14,17 @@ export interface Encoding {
 }
 
 export interface Tokenizer {
-  /** SHA-256 of `tokenizer.json`'s bytes, hex. */
+  /** SHA-256 of `tokenizer.json`'s bytes, hex; where files beside change what it does, of that too. */
   readonly hash: string;
   readonly padId: number;
-  /** What `tokenizer_config.json` calls the end of a text; undefined where it does not. */
+  /** The end of a text by `tokenizer_config.json` or the class of tokenizer; undefined where there is none. */
   readonly endId: number | undefined;
   readonly vocabularySize: number;
   readonly paddingSide: "left" | "right";
+  /** The longest text in tokens that the files beside tokenizer.json allow; undefined where they say nothing. */
+  readonly maxLength: number | undefined;
+  /** What was read otherwise than tokenizer.json says, one sentence each. */
+  readonly notes: readonly string[];
   /**
    * Encodes as transformers does with `truncation=True, max_length=maxLength`.
    * @throws DataError if not a single token remains; BERT's special tokens always do
@@ -31,68 +32,17 @@ export interface Tokenizer {
    */
   encode(example: Example, maxLength: number): Encoding;
   /**
-   * The tokens of one word of a text that comes split into words, as transformers gives them with
-   * `is_split_into_words=True`. Byte-level BPE reads every word as if a space stood before it
-   * (`add_prefix_space=True`): without it, transformers refuses or runs the words together.
+   * The tokens of one word of a text that comes split into words. A tokenizer that marks the break before a word in its
+   * tokens reads every word as if a space stood before it, as transformers does with `add_prefix_space=True`.
    * @returns ids without special tokens; none for a word of nothing but what the tokenizer removes
    */
   encodeWord(word: string): readonly number[];
+  /** Tokens of a text without special tokens around it, with the place and the word that each comes from. */
+  spans(text: string): Spans;
   /** Puts the special tokens of a single text around its ids. @returns also the index of the first of `ids` */
   frame(ids: readonly number[]): Pick<Encoding, "ids" | "typeIds"> & { readonly start: number };
-  /** The text of `ids`, special tokens left out. */
+  /** The text of `ids` as transformers 5 prints it, special tokens left out. */
   decode(ids: readonly number[]): string;
-}
-
-const partSchema = z.looseObject({ type: z.string() });
-const preTokenizerSchema = z.looseObject({
-  type: z.string(),
-  get pretokenizers() {
-    return z.array(preTokenizerSchema).optional();
-  },
-});
-const tokenizerSchema = z.looseObject({
-  added_tokens: z.array(z.looseObject({ id: z.number(), content: z.string(), special: z.boolean() })),
-  normalizer: partSchema.nullable(),
-  pre_tokenizer: preTokenizerSchema.nullable(),
-  post_processor: z.unknown(),
-  decoder: partSchema.nullable(),
-  model: z.looseObject({}),
-  padding: z.looseObject({ pad_id: z.number() }).nullish(),
-});
-
-type TokenizerFile = z.infer<typeof tokenizerSchema>;
-
-const tokenSchema = z
-  .union([z.string(), z.looseObject({ content: z.string() }).transform((token) => token.content)])
-  .nullish();
-const configSchema = z.looseObject({
-  pad_token: tokenSchema,
-  eos_token: tokenSchema,
-  padding_side: z.enum(["left", "right"]).default("right"),
-  truncation_side: z.enum(["left", "right"]).default("right"),
-});
-type TokenizerConfig = z.infer<typeof configSchema>;
-
-async function readOptional(path: string): Promise<Buffer | undefined> {
-  return await readFile(path).catch((cause: unknown) => {
-    if (errorCode(cause) === "ENOENT") return undefined;
-    throw new CheckpointError(`${path} cannot be read`, { cause });
-  });
-}
-
-function parse<T>(path: string, bytes: Buffer, schema: z.ZodType<T>): T {
-  let json: unknown;
-  try {
-    json = JSON.parse(bytes.toString("utf8"));
-  } catch (cause) {
-    throw new CheckpointError(`${path} is not valid JSON`, { hint: "Download or save it again.", cause });
-  }
-  const result = schema.safeParse(json);
-  if (!result.success)
-    throw new CheckpointError(`${path} does not look like a tokenizer's: ${z.prettifyError(result.error)}`, {
-      hint: "Accrete reads the tokenizer.json and tokenizer_config.json that transformers saves.",
-    });
-  return result.data;
 }
 
 /** How many tokens of each text stay, as Rust's `LongestFirst`: the longer text gives way first. */
@@ -143,45 +93,42 @@ export function excerpt(text: string): string {
   return JSON.stringify(text.length > 40 ? `${text.slice(0, 40)}…` : text);
 }
 
-function loadLibrary(path: string, file: TokenizerFile, config: TokenizerConfig): LibraryTokenizer {
-  try {
-    const library = new LibraryTokenizer(file, config);
-    makeExact(library, file.pre_tokenizer);
-    return library;
-  } catch (cause) {
-    throw new CheckpointError(`${path} cannot be used: ${messageOf(cause)}`, {
-      hint: "WordPiece (BERT) and byte-level BPE (RoBERTa) tokenizers work.",
-      cause,
-    });
-  }
+/** What transformers strips of spaces where `clean_up_tokenization_spaces` is set; of byte pairs only when forced. */
+function cleanUp({ config, file }: TokenizerParts, text: string): string {
+  const forced = config.clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output === true;
+  if (config.clean_up_tokenization_spaces !== true || (file.model.type === "BPE" && !forced)) return text;
+  const steps = [" .", " ?", " !", " ,", " ' ", " n't", " 'm", " 's", " 've", " 're"];
+  return steps.reduce((cleaned, step) => cleaned.replaceAll(step, step.trim()), text);
 }
 
-function buildTokenizer(path: string, file: TokenizerFile, config: TokenizerConfig, hash: string): Tokenizer {
+/** Decoders often have no padding token; what stands on padding is masked, so any id serves. */
+function findPadding({ names, library, file }: TokenizerParts, endId: number | undefined): number {
+  for (const token of [names.pad_token, "[PAD]", "<pad>"]) {
+    const id = token === undefined ? undefined : library.tokenToId(token);
+    if (id !== undefined) return id;
+  }
+  return file.padding?.pad_id ?? endId ?? 0;
+}
+
+function buildTokenizer(parts: TokenizerParts): Tokenizer {
+  const { path, file, library, names } = parts;
   const { single, pair } = compileTemplates(path, file.post_processor);
-  const library = loadLibrary(path, file, config);
-  const { pre_tokenizer: preTokenizer } = file;
-  const { truncation_side: side } = config;
-  let wordLibrary: LibraryTokenizer | undefined;
-  const idsOf = (text: string, reader = library): readonly number[] =>
-    reader.encode(text, { add_special_tokens: false }).ids;
-  const idOf = (token: string | null | undefined) =>
-    typeof token === "string" ? library.token_to_id(token) : undefined;
-  const endId = idOf(config.eos_token);
-  const padId = idOf(config.pad_token) ?? idOf("[PAD]") ?? idOf("<pad>") ?? file.padding?.pad_id;
-  let highest = -1;
-  for (const id of library.get_vocab(true).values()) highest = Math.max(highest, id);
+  const { truncation_side: side } = parts.config;
+  const readWord = wordReader(parts);
+  const endId = names.eos_token === undefined ? undefined : library.tokenToId(names.eos_token);
   return {
-    hash,
-    // Decoders often have none; what stands on padding is masked, so any id serves.
-    padId: padId ?? endId ?? 0,
+    hash: parts.hash,
+    padId: findPadding(parts, endId),
     endId,
-    vocabularySize: highest + 1,
-    paddingSide: config.padding_side,
+    vocabularySize: library.highestId() + 1,
+    paddingSide: parts.paddingSide,
+    maxLength: parts.maxLength,
+    notes: parts.notes,
     encode({ text, textPair }, maxLength) {
       const template = textPair === undefined ? single : pair;
       const room = maxLength - checkMaxLength(maxLength, specialCount(template));
-      const first = idsOf(text);
-      const second = textPair === undefined ? [] : idsOf(textPair);
+      const first = library.encode(text);
+      const second = textPair === undefined ? [] : library.encode(textPair);
       const [firstKept, secondKept] = longestFirst(first.length, second.length, room);
       const { ids, typeIds } = assemble(template, {
         A: keep(first, firstKept, side),
@@ -193,15 +140,8 @@ function buildTokenizer(path: string, file: TokenizerFile, config: TokenizerConf
         });
       return { ids, typeIds, truncated: firstKept < first.length || secondKept < second.length };
     },
-    encodeWord(word) {
-      if (word === "") return [];
-      // Byte-level words are read as if a space stood before each, by a library that adds it.
-      wordLibrary ??=
-        preTokenizer?.type === "ByteLevel" && preTokenizer.add_prefix_space !== true
-          ? loadLibrary(path, { ...file, pre_tokenizer: { ...preTokenizer, add_prefix_space: true } }, config)
-          : library;
-      return idsOf(word, wordLibrary);
-    },
+    encodeWord: (word) => (word === "" ? [] : readWord(word)),
+    spans: (text) => library.spans(text),
     frame(ids) {
       const before = single.slice(
         0,
@@ -209,28 +149,19 @@ function buildTokenizer(path: string, file: TokenizerFile, config: TokenizerConf
       );
       return { ...assemble(single, { A: ids, B: [] }), start: specialCount(before) };
     },
-    decode: (ids) => (ids.length === 0 ? "" : library.decode([...ids], { skip_special_tokens: true })),
+    decode: (ids) => (ids.length === 0 ? "" : cleanUp(parts, library.decode(ids, true))),
   };
 }
 
 /**
- * Loads `tokenizer.json` (and `tokenizer_config.json`, where there is one) of a model's folder.
+ * Loads `tokenizer.json` of a model's folder, with what stands beside it.
  *
- * Ids equal transformers' fast tokenizers: special tokens by the file's own post-processor, its own truncation
- * and padding ignored.
+ * Ids equal those of transformers 5 (and of sentence-transformers, in a folder of its own): special tokens by the
+ * post-processor, the file's own truncation and padding ignored.
  * @throws CheckpointError if the file is missing, damaged, or of a kind that is not known
  */
 export async function loadTokenizer(folder: string): Promise<Tokenizer> {
-  const path = join(folder, "tokenizer.json");
-  const bytes = await readOptional(path);
-  if (bytes === undefined)
-    throw new CheckpointError(`${folder} has no tokenizer.json`, {
-      hint: `Save it with transformers: AutoTokenizer.from_pretrained("${basename(folder)}").save_pretrained(folder).`,
-    });
-  const file = parse(path, bytes, tokenizerSchema);
-  const configPath = join(folder, "tokenizer_config.json");
-  const config = parse(configPath, (await readOptional(configPath)) ?? Buffer.from("{}"), configSchema);
-  return buildTokenizer(path, file, config, sha256(bytes));
+  return buildTokenizer(await readTokenizerFolder(folder));
 }
 
 /**

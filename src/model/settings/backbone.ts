@@ -1,7 +1,7 @@
 import { checkArguments } from "../../config/arguments.ts";
 import type { LoadedBackbone } from "../../continual/types.ts";
 import { CheckpointError } from "../../core/errors.ts";
-import { loadTokenizer } from "../../data/encoding/tokenizer.ts";
+import { loadTokenizer, type Tokenizer } from "../../data/encoding/tokenizer.ts";
 import { openModelFolder, readModelConfig } from "../../io/modelFolder.ts";
 import { type Architecture, architectureOf, type Backbone, createBackbone } from "../../nn/backbone.ts";
 import type { FeatureSpec, Pooling } from "../../nn/features.ts";
@@ -48,10 +48,30 @@ export async function loadBackbone(
     ...(revision === undefined ? {} : { revision }),
     ...(signal === undefined ? {} : { signal }),
   });
-  const backbone = createBackbone(folder.config, folder.weights, folder.path);
-  const loaded = { folder, backbone, tokenizer: await loadTokenizer(folder.path) };
+  const tokenizer = await loadTokenizer(folder.path);
+  const { backbone, notes } = withinBounds(
+    createBackbone(folder.config, folder.weights, folder.path),
+    tokenizer,
+  );
+  const loaded = {
+    folder: { ...folder, notes: [...folder.notes, ...tokenizer.notes, ...notes] },
+    backbone,
+    tokenizer,
+  };
   checkVocabulary(loaded);
   return loaded;
+}
+
+/** An encoder takes no longer texts than its tokenizer's files allow; a decoder's bound holds what it generates too. */
+function withinBounds(backbone: Backbone, { maxLength }: Tokenizer) {
+  if (backbone.kind === "decoder" || maxLength === undefined || maxLength >= backbone.maxTokens)
+    return { backbone, notes: [] };
+  return {
+    backbone: { ...backbone, maxTokens: maxLength },
+    notes: [
+      `Texts are cut at ${maxLength} tokens, as the files beside tokenizer.json say; the model has ${backbone.maxTokens} positions.`,
+    ],
+  };
 }
 
 /** A decoder's last token is the only one that has seen the whole text. */

@@ -118,9 +118,13 @@ export const configFile = "config.resolved.yaml";
 
 /**
  * The settings of a store, or those of a run that it may become.
+ * @param changes made since, key with dots → value
  * @throws ConfigError where they are missing or damaged
  */
-export async function readModelSettings(folder: string): Promise<ModelSettings> {
+export async function readModelSettings(
+  folder: string,
+  changes: Readonly<Record<string, unknown>> = {},
+): Promise<ModelSettings> {
   const path = join(folder, configFile);
   const all = await readYaml(path);
   await loadExtensions(all, folder);
@@ -137,7 +141,30 @@ export async function readModelSettings(folder: string): Promise<ModelSettings> 
     });
   const { stream } = all;
   const recipe = isRecord(stream) ? recipeNames.find((each) => each === stream.recipe) : undefined;
-  return { ...parsed.data, promptTask: promptTaskOf({ recipe }, parsed.data.level) };
+  const settings = { ...parsed.data, promptTask: promptTaskOf({ recipe }, parsed.data.level) };
+  return changeModelSettings(settings, changes, path);
+}
+
+/**
+ * @param changes key, with dots, → value
+ * @param where how messages name the place
+ * @throws ConfigError with every problem at once
+ */
+export function changeModelSettings(
+  settings: ModelSettings,
+  changes: Readonly<Record<string, unknown>>,
+  where: string,
+): ModelSettings {
+  if (Object.keys(changes).length === 0) return settings;
+  // The default router is spelled out first: to change one of its settings changes no other.
+  const { promptTask, ...before } = withDefaultRouter(settings);
+  const overrides = Object.entries(changes).map(([key, value]) => ({ key, value, source: "set" }));
+  const { raw, issues: unplaced } = applyOverrides(before, overrides);
+  const parsed = modelSchema.safeParse(raw);
+  const issues = [...unplaced, ...(parsed.success ? [] : toConfigIssues(modelSchema, raw, parsed.error))];
+  if (!parsed.success || issues.length > 0)
+    throw new ConfigError(`${where}: the settings are wrong`, { issues });
+  return { ...parsed.data, promptTask };
 }
 
 /** The settings of a run's model. */

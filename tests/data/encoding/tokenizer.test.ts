@@ -130,7 +130,7 @@ describe("a tokenizer's folder", () => {
     );
     await expect(loadTokenizer(folderWith({ "tokenizer.json": "{}" }))).rejects.toThrow(CheckpointError);
     const odd = JSON.stringify({ ...bert(), post_processor: { type: "Novel" } });
-    await expect(loadTokenizer(folderWith({ "tokenizer.json": odd }))).rejects.toThrow(/post_processor/);
+    await expect(loadTokenizer(folderWith({ "tokenizer.json": odd }))).rejects.toThrow(/PostProcessor/);
     const model = JSON.stringify({ ...bert(), model: { type: "Novel" } });
     await expect(loadTokenizer(folderWith({ "tokenizer.json": model }))).rejects.toThrow(CheckpointError);
   });

@@ -41,6 +41,7 @@ async function describeModel(source: string): Promise<Description> {
     sizeBytes,
     maxTokens: backbone.maxTokens,
     feature,
+    notes: folder.notes,
     sites: Object.fromEntries(backbone.sites),
     defaultTargets: targets,
     adaptedSites: adapted,
@@ -61,6 +62,7 @@ async function describeModel(source: string): Promise<Description> {
     ["feature", `${feature.pooling}${feature.normalize ? ", normalised" : ""}`],
     ["hash", folder.hash],
     ["tokenizer", tokenizer.hash],
+    ...folder.notes.map((note, i): [string, string] => [i === 0 ? "notes" : "", note]),
     ["LoRA sites", `${sites.length}; by default ${adapted.length} (${targets.join(", ")})`],
     ...kinds.map((kind): [string, string] => ["", kind]),
   ]);

@@ -1,0 +1,220 @@
+/**
+ * The Rust library `tokenizers`, which transformers itself calls, compiled to WebAssembly: the same ids on every system
+ * and with every version of Node. `tools/tokenizers` makes the file `tokenizers.wasm`.
+ */
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { z } from "zod";
+import { CheckpointError, DataError } from "../../core/errors.ts";
+
+const call = z.custom<(...args: readonly number[]) => number>((value) => typeof value === "function");
+const exportsSchema = z.object({
+  memory: z.custom<WebAssembly.Memory>((value) => value instanceof WebAssembly.Memory),
+  allocate: call,
+  release: call,
+  numbers: call,
+  text: call,
+  text_length: call,
+  create: call,
+  add_tokens: call,
+  set_post_processor: call,
+  split_special: call,
+  encode: call,
+  encode_ids: call,
+  encode_words: call,
+  decode: call,
+  token_to_id: call,
+  highest_id: call,
+});
+type Library = z.infer<typeof exportsSchema>;
+
+/** Where each token of a text comes from. */
+export interface Spans {
+  readonly ids: readonly number[];
+  /** Offsets of each token's first character and behind its last, in UTF-16 units as JavaScript counts them. */
+  readonly starts: readonly number[];
+  readonly ends: readonly number[];
+  /** The word of each token: where a text was split before the model read it, or which of the words given. */
+  readonly words: readonly (number | null)[];
+}
+
+/** An entry of `added_tokens`. */
+export interface AddedToken {
+  readonly id: number;
+  readonly content: string;
+  readonly single_word: boolean;
+  readonly lstrip: boolean;
+  readonly rstrip: boolean;
+  readonly normalized: boolean;
+  readonly special: boolean;
+}
+
+const NO_WORD = 0xffff_ffff;
+/** UTF-8 takes at most three bytes for a UTF-16 unit. */
+const BYTES_A_UNIT = 3;
+
+let compiled: WebAssembly.Module | undefined;
+
+function newLibrary(): Library {
+  compiled ??= new WebAssembly.Module(
+    readFileSync(fileURLToPath(new URL("tokenizers.wasm", import.meta.url))),
+  );
+  return exportsSchema.parse({ ...new WebAssembly.Instance(compiled).exports });
+}
+
+/** One tokenizer, in an instance of its own: its memory goes when it does. */
+export class OfficialTokenizer {
+  readonly #library = newLibrary();
+  readonly #encoder = new TextEncoder();
+  readonly #decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+  readonly #tokenizer: number;
+  #view = new Uint32Array();
+  #scratch = 0;
+  #scratchBytes = 0;
+
+  /**
+   * @param json the text of a tokenizer.json; its truncation and padding are ignored
+   * @throws CheckpointError if the library cannot read it
+   */
+  constructor(json: string) {
+    const length = this.#write([json]);
+    this.#tokenizer = this.#run(() => this.#library.create(this.#scratch + 4, length));
+    if (this.#tokenizer === 0) throw new CheckpointError(this.#text());
+    this.#free();
+  }
+
+  /** Adds tokens as `Tokenizer.add_tokens` does in Python; one that is there already takes the new flags. */
+  addTokens(tokens: readonly AddedToken[]): void {
+    const length = this.#write([JSON.stringify(tokens)]);
+    this.#check(() => this.#library.add_tokens(this.#tokenizer, this.#scratch + 4, length));
+  }
+
+  /** @param json as in a tokenizer.json */
+  setPostProcessor(json: unknown): void {
+    const length = this.#write([JSON.stringify(json ?? null)]);
+    this.#check(() => this.#library.set_post_processor(this.#tokenizer, this.#scratch + 4, length));
+  }
+
+  /** Whether special tokens that stand in a text are read letter by letter (`split_special_tokens`). */
+  splitSpecialTokens(split: boolean): void {
+    this.#library.split_special(this.#tokenizer, Number(split));
+  }
+
+  /** Ids of a text, no special tokens around it. */
+  encode(text: string): number[] {
+    this.#write([text]);
+    this.#check(() => this.#library.encode_ids(this.#tokenizer, this.#scratch + 4, this.#scratch, 1));
+    const start = this.#library.numbers() / 4;
+    return this.#numbers(start + 1, this.#words[start]!);
+  }
+
+  /** The same with offsets and words. */
+  spans(text: string): Spans {
+    const length = this.#write([text]);
+    this.#check(() => this.#library.encode(this.#tokenizer, this.#scratch + 4, length));
+    return this.#spans();
+  }
+
+  /** The tokens of a text that comes split into words; offsets count within each word. */
+  wordSpans(words: readonly string[]): Spans {
+    this.#write(words);
+    const texts = this.#scratch + 4 * words.length;
+    this.#check(() => this.#library.encode_words(this.#tokenizer, texts, this.#scratch, words.length));
+    return this.#spans();
+  }
+
+  decode(ids: readonly number[], skipSpecialTokens: boolean): string {
+    this.#reserve(4 * ids.length);
+    this.#words.set(ids, this.#scratch / 4);
+    const skip = Number(skipSpecialTokens);
+    this.#check(() => this.#library.decode(this.#tokenizer, this.#scratch, ids.length, skip));
+    return this.#text();
+  }
+
+  /** Undefined where there is no such token. */
+  tokenToId(token: string): number | undefined {
+    const length = this.#write([token]);
+    const id = this.#run(() => this.#library.token_to_id(this.#tokenizer, this.#scratch + 4, length));
+    return id < 0 ? undefined : id;
+  }
+
+  /** The highest id, added tokens included; -1 where there is no token at all. */
+  highestId(): number {
+    return this.#library.highest_id(this.#tokenizer);
+  }
+
+  /** All memory in words of 32 bits. It is another buffer each time that it has grown. */
+  get #words(): Uint32Array {
+    const { buffer } = this.#library.memory;
+    if (this.#view.buffer !== buffer) this.#view = new Uint32Array(buffer);
+    return this.#view;
+  }
+
+  /** Faster than `Array.from` for the few tokens of a text. */
+  #numbers(start: number, count: number): number[] {
+    const words = this.#words;
+    const numbers = new Array<number>(count);
+    for (let i = 0; i < count; i++) numbers[i] = words[start + i]!;
+    return numbers;
+  }
+
+  /** Writes how many bytes each text has, and behind it the texts. @returns the bytes of them all */
+  #write(texts: readonly string[]): number {
+    const head = 4 * texts.length;
+    let units = 0;
+    for (const text of texts) units += text.length;
+    this.#reserve(head + BYTES_A_UNIT * units);
+    const words = this.#words;
+    const start = this.#scratch + head;
+    const bytes = new Uint8Array(this.#library.memory.buffer, start, this.#scratchBytes - head);
+    let end = 0;
+    for (let i = 0; i < texts.length; i++) {
+      const { written } = this.#encoder.encodeInto(texts[i]!, end === 0 ? bytes : bytes.subarray(end));
+      words[this.#scratch / 4 + i] = written;
+      end += written;
+    }
+    return end;
+  }
+
+  #reserve(bytes: number): void {
+    if (bytes <= this.#scratchBytes) return;
+    this.#free();
+    this.#scratchBytes = Math.max(2 * bytes, 4096);
+    this.#scratch = this.#run(() => this.#library.allocate(this.#scratchBytes));
+  }
+
+  #free(): void {
+    if (this.#scratchBytes > 0) this.#library.release(this.#scratch, this.#scratchBytes);
+    [this.#scratch, this.#scratchBytes] = [0, 0];
+  }
+
+  #text(): string {
+    const { memory, text, text_length } = this.#library;
+    return this.#decoder.decode(new Uint8Array(memory.buffer, text(), text_length()));
+  }
+
+  #spans(): Spans {
+    const start = this.#library.numbers() / 4;
+    const count = this.#words[start]!;
+    const part = (i: number) => this.#numbers(start + 1 + i * count, count);
+    const words = part(3).map((word) => (word === NO_WORD ? null : word));
+    return { ids: part(0), starts: part(1), ends: part(2), words };
+  }
+
+  #check(work: () => number): void {
+    if (this.#run(work) < 0)
+      throw new DataError(`the tokenizer refuses a text: ${this.#text()}`, {
+        hint: "tokenizer.json may lack its unknown token: transformers refuses the same text.",
+      });
+  }
+
+  /** @throws CheckpointError with the library's own words where it gives up */
+  #run(work: () => number): number {
+    try {
+      return work();
+    } catch (cause) {
+      if (!(cause instanceof WebAssembly.RuntimeError)) throw cause;
+      throw new CheckpointError(`the tokenizer library stopped: ${this.#text() || cause.message}`, { cause });
+    }
+  }
+}

@@ -1,0 +1,15 @@
+/** What Node has of WebAssembly, as far as it is used here; TypeScript declares it among a browser's types only. */
+declare namespace WebAssembly {
+  class Memory {
+    readonly buffer: ArrayBuffer;
+    private constructor();
+  }
+  class Module {
+    constructor(bytes: Uint8Array);
+  }
+  class Instance {
+    constructor(module: Module, imports?: Record<string, never>);
+    readonly exports: Record<string, unknown>;
+  }
+  class RuntimeError extends Error {}
+}
