@@ -398,7 +398,6 @@ export abstract class Teachable implements AsyncDisposable {
     for (const { name, saved } of this.state.tasks)
       if (saved !== undefined) places.set(name, slugFor(name, new Set(places.values())));
     const at = (slug: string) => join(folder, slug);
-    // All are asked for before the first is written.
     for (const slug of places.values()) await refuseForeign(at(slug), isSavedAdapter);
     for (const [name, slug] of places) await this.saveAdapter(name, at(slug));
     return [...places.values()].map(at);

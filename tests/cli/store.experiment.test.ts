@@ -47,7 +47,7 @@ describe("a store from the command line", () => {
     ]);
     expect((await accrete("rollback", store)).out).toBe("version 6: back to version 4, 3 tasks\n");
     expect(await ask("predict", store, "a train number 3 a", "e train number 1 e", "--top", "9")).toEqual(
-      predictions,
+      predictions.map((each) => ({ ...each, version: 6 })),
     );
 
     const other = at("other");
