@@ -5,8 +5,9 @@ import { EngineError } from "../../core/errors.ts";
 import type { Algebra, Matrix32 } from "../../linalg/algebra.ts";
 import { copyLower, type LowerLayout, lowerRowStarts } from "../../linalg/lower.ts";
 import type { FixedRows } from "../types.ts";
-import { EXACT_FLOAT32, EXACT_ROWS, type FeatureMap, type FeatureMapper } from "./featureMaps.ts";
+import { EXACT_ROWS, type FeatureMap, type FeatureMapper } from "./featureMaps.ts";
 import { takeRows } from "./fixedRows.ts";
+import { addRounded } from "./roundedMoments.ts";
 
 /** Rows whose sums of products of 15-bit numbers are exact in float64. */
 const MOST_ROWS = 2 ** 22;
@@ -111,46 +112,25 @@ export async function accumulate(
     addSums(totals, chunk, expanded.values, sign);
     if (totals.rows > MOST_ROWS)
       throw new EngineError(`statistics of more than ${MOST_ROWS} rows are not exact`);
-    const { kind } = expander.expansion;
-    for (const block of blocksOf[kind](expanded)) {
-      await addSecond(algebra, totals, block, kind !== "identity", sign);
-      await nextTick();
-    }
+    await addMoments(algebra, totals, expanded, expander.expansion.kind, sign);
+    await nextTick();
   }
 }
 
-function whole(expanded: Matrix32): readonly Matrix32[] {
-  return [expanded];
+/** Adds ± hᵀh, exactly, with as little as its kind of numbers needs. */
+async function addMoments(
+  algebra: Algebra,
+  totals: Totals,
+  expanded: Matrix32,
+  kind: FeatureMap["kind"],
+  sign: 1 | -1,
+): Promise<void> {
+  const { layout, second } = totals;
+  if (kind !== "rounded" || second === undefined)
+    return await addSecond(algebra, totals, expanded, kind !== "identity", sign);
+  const narrow = (block: Matrix32) => addSecond(algebra, totals, block, true, sign);
+  await addRounded(algebra, { layout, second }, expanded, narrow, sign);
 }
-
-/**
- * Rows cut so that the squares of every column sum to less than 2^24: then so does every part of a sum of products of two
- * columns (Cauchy–Schwarz), and float32 holds it exactly.
- */
-function* exactBlocks({ rows, columns, values }: Matrix32): Generator<Matrix32> {
-  let squares = new Float64Array(columns);
-  let start = 0;
-  for (let row = 0; row < rows; row++) {
-    let largest = 0;
-    for (let i = 0; i < columns; i++)
-      largest = Math.max(largest, squares[i]! + values[row * columns + i]! ** 2);
-    if (largest >= EXACT_FLOAT32) {
-      yield { rows: row - start, columns, values: values.subarray(start * columns, row * columns) };
-      squares = new Float64Array(columns);
-      start = row;
-    }
-    for (let i = 0; i < columns; i++) squares[i]! += values[row * columns + i]! ** 2;
-  }
-  yield { rows: rows - start, columns, values: values.subarray(start * columns) };
-}
-
-/** Rows whose products are summed at once. */
-const blocksOf: { readonly [K in FeatureMap["kind"]]: (expanded: Matrix32) => Iterable<Matrix32> } = {
-  identity: whole,
-  // At most 127 each, so that EXACT_ROWS of them are exact.
-  relu: whole,
-  rounded: exactBlocks,
-};
 
 function addSums(totals: Totals, chunk: readonly LabelledRows[], values: Float32Array, sign: 1 | -1): void {
   const { size } = totals;
