@@ -83,6 +83,8 @@ const routedMetricsSchema = protocolMetricsSchema.extend({
   taskAccuracy: fraction,
   /** What a router's first pass alone reaches, over tasks after the last one; absent where NewLoRA's network routes. */
   firstPassAccuracy: fraction.exactOptional(),
+  /** What the immediate router reaches in the place of the consolidated one, over tasks after the last one. */
+  immediateAccuracy: fraction.exactOptional(),
   /** Where answers are words, both ways of reading them; the figures beside them are those of label scoring. */
   exactMatch: protocolMetricsSchema.exactOptional(),
   labelScored: protocolMetricsSchema.exactOptional(),
@@ -296,6 +298,8 @@ const routedRowSchema = z.object({
   passesPerExample: amount,
   /** Where a router answers: examples of each task that its first pass alone gets right. */
   firstPassCorrect: counts.exactOptional(),
+  /** Examples of each task that the immediate router gets right, where another one is evaluated. */
+  immediateCorrect: counts.exactOptional(),
   /** Where answers are words: what the chosen adapters said freely is the label's words. */
   exactMatch: z.object({ accuracy: fractions, correct: counts }).exactOptional(),
   router: routerSummarySchema.exactOptional(),

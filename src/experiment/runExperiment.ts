@@ -6,7 +6,7 @@ import { checkResolved, flattenConfig } from "../config/load.ts";
 import type { ResolvedConfig } from "../config/schema.ts";
 import { computeFigures, isEvaluation } from "../continual/metrics/runMetrics.ts";
 import type { Evaluation } from "../continual/taskTypes/taskType.ts";
-import type { LearnedTask } from "../continual/types.ts";
+import type { LearnedTask, RouterStage } from "../continual/types.ts";
 import { callbackToAsyncGenerator } from "../core/callbackToAsyncGenerator.ts";
 import { collectVersions } from "../core/packageInfo.ts";
 import { computeProbing, type ProbedRow } from "../core/probing.ts";
@@ -155,9 +155,10 @@ async function* fitRouter(
   { model, signal }: RunContext,
   state: ModelState,
   task: number,
+  stage: RouterStage = "consolidated",
 ): AsyncGenerator<RunEventBody, StateRouter | undefined> {
   const fitting = callbackToAsyncGenerator<RouterFitting, StateRouter | undefined>((onProgress) =>
-    model.fitRouter(state, "consolidated", { signal, onProgress }),
+    model.fitRouter(state, stage, { signal, onProgress }),
   );
   for (;;) {
     const next = await fitting.next();
@@ -177,10 +178,15 @@ async function* evaluate(
   // What tells unknown texts is fitted for the last state alone.
   if (router !== undefined && (last || model.settings.router?.rejectRate === undefined))
     await workspace.writeRouter({ stage: router.stage, files: await router.files({ signal }) });
+  // A store would answer with it at first; what that costs is reported once.
+  const immediate =
+    last && model.routerStages(state).includes("immediate")
+      ? yield* fitRouter(context, state, index, "immediate")
+      : undefined;
   const tested = stream.tasks.slice(0, index + 1);
   const known = model.routesByAdapters ? undefined : source?.evaluationOf(index);
   const { value, seconds } = await time.evaluation(() =>
-    evaluator.evaluate(state, tested, { router, known, next: stream.tasks[index + 1], signal }),
+    evaluator.evaluate(state, tested, { router, immediate, known, next: stream.tasks[index + 1], signal }),
   );
   const exact = known === undefined ? [] : ((await source?.exactPredictions(index + 1)) ?? []);
   await recorder.recordPredictions([...exact, ...value.predictions]);

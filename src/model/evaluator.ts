@@ -30,6 +30,8 @@ export interface EvaluatorOptions {
 export interface EvaluateOptions {
   /** The router of the state; absent: nothing routes. */
   readonly router?: StateRouter | undefined;
+  /** Another router of the state, whose accuracy is reported beside that one's. */
+  readonly immediate?: StateRouter | undefined;
   /** What exact protocols gave for these very adapters and tests; they are then not asked again. */
   readonly known?: EvaluationFigures | undefined;
   /** The task that is learned next, for models that can be asked about it before. */
@@ -112,7 +114,7 @@ export class Evaluator<E extends EncodedItems, R> implements RunEvaluator {
   async evaluate(
     state: ModelState,
     tested: readonly TestedTask[],
-    { router, known, next, signal }: EvaluateOptions = {},
+    { router, immediate, known, next, signal }: EvaluateOptions = {},
   ): Promise<EvaluatedState> {
     const { type, expectLabels } = this.parts;
     expectLabels(state, next?.labels ?? []);
@@ -135,7 +137,8 @@ export class Evaluator<E extends EncodedItems, R> implements RunEvaluator {
       for (const test of tests) routed.push(await route(state.tasks, test, { top: 1, signal }));
     }
     const answered = { tasks: tested, til, cil, ...(router && { routed }) };
-    const scored = withCalibration(type.score(answered), tested, routed);
+    const beside = await this.immediateCorrect(state, tested, tests, immediate, signal);
+    const scored = withImmediate(withCalibration(type.score(answered), tested, routed), beside);
     const figures = this.withKnown(scored, known, router);
     const outOfScope = await this.measureRejection(router, tests, routed, signal);
     const unseen = next && (await this.measureUnseen(learned, next, signal));
@@ -143,6 +146,25 @@ export class Evaluator<E extends EncodedItems, R> implements RunEvaluator {
       figures: { ...figures, ...(outOfScope && { outOfScope }), ...(unseen && { unseen }) },
       predictions: this.record(tested, { til, cil, routed }),
     };
+  }
+
+  /** How many items of each task another router gets right; undefined where there is none. */
+  private async immediateCorrect(
+    { tasks }: ModelState,
+    tested: readonly TestedTask[],
+    tests: readonly E[],
+    immediate: StateRouter | undefined,
+    signal?: AbortSignal,
+  ): Promise<readonly number[] | undefined> {
+    if (immediate === undefined || this.parts.type.sharesTest) return undefined;
+    const { route } = this.parts.routerOf(immediate);
+    const correct: number[] = [];
+    for (const [own, test] of tests.entries()) {
+      const items = await route(tasks, test, { top: 1, signal });
+      const gold = tested[own]!.test.map(goldOf);
+      correct.push(items.filter(({ answer }, i) => !isTagged(answer) && answer.label === gold[i]).length);
+    }
+    return correct;
   }
 
   /** The exact protocols' figures as they are known, and the router's in the record. */
@@ -221,6 +243,15 @@ export class Evaluator<E extends EncodedItems, R> implements RunEvaluator {
       ),
     ];
   }
+}
+
+function withImmediate(
+  figures: EvaluationFigures,
+  immediateCorrect: readonly number[] | undefined,
+): EvaluationFigures {
+  if (figures.type !== "evaluated" || figures.routed === undefined || immediateCorrect === undefined)
+    return figures;
+  return { ...figures, routed: { ...figures.routed, immediateCorrect: [...immediateCorrect] } };
 }
 
 /** What the scores of routed answers are worth, where they are of texts. */

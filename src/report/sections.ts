@@ -176,6 +176,7 @@ function renderRouting({
   const figures: readonly (readonly [string, number | undefined])[] = [
     [wording.averages, routed?.headline],
     ["first pass alone", routed?.firstPass],
+    ["immediate router", routed?.immediate],
     ["task found", routed?.taskAccuracy],
   ];
   const settings: readonly Setting[] = [

@@ -109,10 +109,11 @@ function renderHeadline(header: RunHeader, figures: RunFigures, wording: Wording
 
 /** What the table of headline figures does not hold: how the routed column comes about, rejection, the baseline. */
 function remarksOn({ routed, outOfScope, calibration, baseline }: RunFigures, header: RunHeader): string[] {
-  const { taskAccuracy, firstPass, router } = routed ?? {};
+  const { taskAccuracy, firstPass, immediate, router } = routed ?? {};
   const found = [
     ...(taskAccuracy === undefined ? [] : [`the task is found for ${formatPercent(taskAccuracy)} %`]),
     ...(firstPass === undefined ? [] : [`first pass alone ${formatPercent(firstPass)} %`]),
+    ...(immediate === undefined ? [] : [`immediate router ${formatPercent(immediate)} %`]),
   ];
   const calibrated =
     calibration && calibrationFigures(calibration).map(([name, value]) => `${name} ${value}`);

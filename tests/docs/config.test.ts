@@ -10,7 +10,7 @@ test("it tells ranges, defaults and what is required", () => {
   const rows = renderConfigReference().split("\n");
   const row = (key: string) => rows.find((line) => line.startsWith(`| \`${key}\` |`)) ?? "";
   expect(row("backbone")).toContain("| text | required |");
-  expect(row("method.rank")).toContain("| whole number ≥ 1 | `4` |");
+  expect(row("method.rank")).toContain("| whole number in [1, 10000] | `4` |");
   expect(row("method.dropout")).toContain("| number in [0, 1) | `0.1` |");
   expect(row("training.warmup")).toContain("| number in [0, 1] | `0.1` |");
   expect(row("training.earlyStopping")).toContain("| `{ patience }` | – |");

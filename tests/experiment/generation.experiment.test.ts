@@ -107,6 +107,7 @@ describe("a run with head: none", () => {
   it("leaves CAUSAL_LM folders without a head", async () => {
     const folder = join(runFolder(), "adapters", "task-1");
     expect((await readdir(folder)).sort()).toEqual([
+      ".accrete",
       "accrete.json",
       "adapter_config.json",
       "adapter_model.safetensors",
@@ -119,7 +120,7 @@ describe("a run with head: none", () => {
     const steps = events.filter(({ type }) => type === "step").length;
     await runTo("resumed", {}, Math.round(0.75 * steps));
     const between = await runs.adapterBytes("resumed");
-    expect(Object.keys(between)).toHaveLength(3);
+    expect(Object.keys(between)).toHaveLength(4);
     const again = await runTo("resumed");
     expect(again.some(({ type }) => type === "run-resumed")).toBe(true);
     expect(await runs.adapterBytes("resumed")).toEqual(await runs.adapterBytes("run"));

@@ -89,7 +89,7 @@ describe("a run", () => {
     expect(Object.keys(await runs.adapterBytes("cut")).some((path) => path.startsWith("task-1"))).toBe(false);
     await runs.run("cut", {}, { resume: true });
     const whole = await runs.adapterBytes("run");
-    expect(Object.keys(whole)).toHaveLength(12);
+    expect(Object.keys(whole)).toHaveLength(15);
     expect(await runs.adapterBytes("cut")).toEqual(whole);
   });
 

@@ -171,6 +171,7 @@ describe.each(rules)("a run, outside: %s", (outside) => {
     ] as const) {
       const adapter = join(folder, "adapters", `task-${task}`);
       expect((await readdir(adapter)).sort()).toEqual([
+        ".accrete",
         "accrete.json",
         "adapter_config.json",
         "adapter_model.safetensors",
@@ -197,7 +198,7 @@ describe.each(rules)("a run, outside: %s", (outside) => {
     expect(Object.keys(await runs.adapterBytes(cut)).some((path) => path.startsWith("task-1"))).toBe(false);
     const rest = await runs.run(cut, rule, { resume: true });
     const whole = await runs.adapterBytes(outside);
-    expect(Object.keys(whole)).toHaveLength(9);
+    expect(Object.keys(whole)).toHaveLength(12);
     expect(await runs.adapterBytes(cut)).toEqual(whole);
     expect(await readPredictions(runs.at(cut))).toEqual(await readPredictions(folder));
     const { cil, til } = metricsOf(events);

@@ -105,6 +105,9 @@ export function computeRoutedMetrics(rows: readonly EvaluatedRow[]): RoutedMetri
     ...(last.firstPassCorrect !== undefined && {
       firstPassAccuracy: mean(last.firstPassCorrect.map((count, j) => count / (last.counted[j] ?? 1))),
     }),
+    ...(last.immediateCorrect !== undefined && {
+      immediateAccuracy: mean(last.immediateCorrect.map((count, j) => count / (last.counted[j] ?? 1))),
+    }),
     ...(inWords.length === routed.length && {
       exactMatch: computeProtocolMetrics(inWords),
       labelScored: metrics,

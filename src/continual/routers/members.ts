@@ -153,11 +153,11 @@ const quickKinds: ReadonlySet<string> = new Set<BuiltInRouterKind>([
 ]);
 
 /**
- * The kind that answers at once while one of `kind` is fitted: itself where its fit is quick, and for all others
- * `kernel-discriminant`.
+ * The kind that answers at once while one of `kind` is fitted: itself where its fit is quick or it comes from an extension, and
+ * for all others `kernel-discriminant`.
  */
 export function immediateKind(kind: RouterKind): RouterKind {
-  return quickKinds.has(kind) ? kind : "kernel-discriminant";
+  return quickKinds.has(kind) || !(kind in builtInMembers) ? kind : "kernel-discriminant";
 }
 
 const memberTypesThatLearnPriors: { readonly [T in MemberSpec["type"]]: boolean } = {

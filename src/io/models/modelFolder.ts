@@ -38,7 +38,7 @@ export type OpenModelOptions = HubOptions;
 
 /** The small model that ships is known by its name, wherever the working directory is. */
 export const SHIPPED_MODEL = "accrete-mini";
-const shippedFolder = fileURLToPath(new URL(`../../models/${SHIPPED_MODEL}`, import.meta.url));
+const shippedFolder = fileURLToPath(new URL(`../../../models/${SHIPPED_MODEL}`, import.meta.url));
 
 /** Old versions of sentence-transformers keep the model in the folder of its Transformer module. */
 async function transformerFolder(root: string, module: string): Promise<string> {

@@ -40,6 +40,8 @@ export interface ProtocolFigures {
   readonly taskAccuracy?: number | undefined;
   /** What a router's first pass alone reaches, the mean over tasks, at word level micro F1. */
   readonly firstPass?: number | undefined;
+  /** What the immediate router reaches in its place. */
+  readonly immediate?: number | undefined;
   /** Absent where a network chooses. */
   readonly router?: RouterSummary | undefined;
 }
@@ -200,7 +202,8 @@ export function scoresOf(
 
 function routedScores({ routed, counted }: EventOf<"evaluated">): Scores | undefined {
   if (routed === undefined) return undefined;
-  const { accuracy: row, taskCorrect, firstPassCorrect = [], passesPerExample, router, exactMatch } = routed;
+  const { accuracy: row, taskCorrect, firstPassCorrect = [], immediateCorrect = [], ...rest } = routed;
+  const { passesPerExample, router, exactMatch } = rest;
   return {
     ...(exactMatch && { exactMatch: mean(exactMatch.accuracy) }),
     row,
@@ -208,6 +211,7 @@ function routedScores({ routed, counted }: EventOf<"evaluated">): Scores | undef
     passesPerExample,
     taskAccuracy: (total(taskCorrect) ?? 0) / Math.max(1, total(counted) ?? 0),
     firstPass: mean(firstPassCorrect.map((correct, j) => correct / Math.max(1, counted[j] ?? 0))),
+    immediate: mean(immediateCorrect.map((correct, j) => correct / Math.max(1, counted[j] ?? 0))),
     router,
   };
 }
