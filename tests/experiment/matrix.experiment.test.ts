@@ -74,7 +74,8 @@ interface Schedule {
 /** A prompt has less hold on a frozen model than what stands in its every layer. */
 const schedules: { readonly [A in Combination["adapter"]]: Schedule } = {
   lora: { epochs: 10, learningRate: 2e-2, falls: 0.85 },
-  "prompt-tuning": { epochs: 15, learningRate: 0.6, falls: 0.95 },
+  // A few vectors before random words move a tiny model little: by 4.3 % at least (XLM-RoBERTa).
+  "prompt-tuning": { epochs: 15, learningRate: 0.6, falls: 0.96 },
 };
 
 const streams: { readonly [L in Combination["level"]]: Readonly<Record<string, unknown>> } = {
