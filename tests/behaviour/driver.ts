@@ -1,6 +1,8 @@
 /** The one place that knows the product: its interfaces, the keys of its configuration, how its files lie. */
+import { existsSync } from "node:fs";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { routerStages } from "../../src/continual/types.ts";
 import {
   createLearner,
   describeStore,
@@ -18,6 +20,7 @@ import {
   type Store,
 } from "../../src/index.ts";
 import { decodeSafetensors } from "../../src/io/safetensors.ts";
+import { routerPlace } from "../../src/workspace/routers.ts";
 import { accrete } from "../support/cli.ts";
 import type { Bench } from "./bench.ts";
 import { datasets, textsOf, textTask, wordTask } from "./data.ts";
@@ -97,8 +100,17 @@ async function tensorFolders(folder: string): Promise<(readonly [owner: string, 
   );
   return [
     ...manifest.tasks.map(({ name, adapter }) => [name, join(folder, adapter.folder)] as const),
-    ["all", join(folder, "router")],
+    ["all", await routerFolder(folder)],
   ];
+}
+
+/** Where the router lies that a folder answers with. */
+async function routerFolder(folder: string): Promise<string> {
+  const { store }: { readonly store?: { readonly version: number } } = JSON.parse(
+    await readFile(join(folder, "manifest.json"), "utf8"),
+  );
+  const stages = routerStages.map((stage) => join(folder, routerPlace(store?.version ?? 1, stage)));
+  return stages.findLast((stage) => existsSync(stage)) ?? join(folder, "router");
 }
 
 async function readTensors(folders: readonly (readonly [owner: string, folder: string])[]) {
