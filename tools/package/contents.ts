@@ -15,6 +15,7 @@ const required = [
   "dist/extend.js",
   "dist/extend.d.ts",
   "dist/cli/main.js",
+  "dist/data/encoding/tokenizers.wasm",
   "demo/demo.yaml",
   "demo/train.jsonl",
   "demo/validation.jsonl",
@@ -27,6 +28,7 @@ const required = [
 const allowed = [
   /^(package\.json|README\.md|CHANGELOG\.md|LICENSE)$/,
   /^dist\/.+(\.js|\.d\.ts)$/,
+  /^dist\/data\/encoding\/tokenizers\.wasm$/,
   /^demo\//,
   /^models\/accrete-mini\//,
 ];
