@@ -147,7 +147,7 @@ test("without a word about a second pass the first one's answer is final", async
 
 test("unsure asks the adapters of the texts alone of which the first pass is not sure", async () => {
   // Sure of some texts, and not of all.
-  const router = { kind: "ranpac" };
+  const router = { kind: "kernel-discriminant" };
   await run("sure", { router }, { from: "plain" });
   await run("unsure", { router: { ...router, secondPass: "unsure" } }, { from: "plain" });
   const texts = await testTexts();
