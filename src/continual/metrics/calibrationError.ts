@@ -76,7 +76,7 @@ export interface ScoredAnswer {
 }
 
 /**
- * Whether scores are probabilities. Texts that were rejected are left out: their score speaks for no answer.
+ * Whether scores are probabilities. Texts that were rejected are left out: no answer goes with their score.
  * @param gold the right label of each
  * @returns undefined where no answer names a label
  */

@@ -9,7 +9,7 @@ import { argmax, type FeatureRows, type LearnedTask, rowOf } from "../types.ts";
 import { type Selection, type SelectorInference, selectorKinds } from "./selection.ts";
 import type { SelectorState } from "./selectorState.ts";
 
-/** A text's slots in play: a label, the task whose head has it, and what speaks for it. */
+/** A text's slots in play: a label, the task whose head has it, and its score. */
 interface Candidates {
   readonly labels: readonly string[];
   readonly tasks: readonly number[];

@@ -120,7 +120,7 @@ function roundedDistance({ quadratic, discriminant, ...rest }: RelativeDistance)
 /** One expansion's distances: by a fit without the held-out rows, and by one to all. */
 interface FittedDistance {
   readonly expander: FeatureMapper;
-  readonly judging: RelativeDistance;
+  readonly withoutHeldOut: RelativeDistance;
   readonly final: RelativeDistance;
 }
 
@@ -130,11 +130,11 @@ async function fitDistances(
 ): Promise<FittedDistance> {
   const { labels } = statistics;
   const totals = await context.totals(expander, expander.size, true);
-  await accumulate(algebra, expander, totals, split.conscripted, 1, signal);
-  const judging = await fitRelativeDistance(algebra, totals, labels, SHRINKAGE, signal);
+  await accumulate(algebra, expander, totals, split.promotedHeldOutRows, 1, signal);
+  const withoutHeldOut = await fitRelativeDistance(algebra, totals, labels, SHRINKAGE, signal);
   await accumulate(algebra, expander, totals, split.heldOut, 1, signal);
   const final = await fitRelativeDistance(algebra, totals, labels, SHRINKAGE, signal);
-  return { expander, judging, final: roundedDistance(final) };
+  return { expander, withoutHeldOut, final: roundedDistance(final) };
 }
 
 function standardOf(scores: Float64Array): Standard {
@@ -155,9 +155,9 @@ async function fitDistanceEvidence(context: FitContext): Promise<FittedEvidence<
   const judged: Float64Array[] = [];
   for (const member of detectorMembers) {
     const expansion = expansionOf(member, statistics.constants);
-    const { expander, judging, final } = await fitDistances(context, context.expander(expansion));
+    const { expander, withoutHeldOut, final } = await fitDistances(context, context.expander(expansion));
     parts.push({ expansion, distance: final });
-    judged.push(await distancesOf(algebra, expander, judging, split.judges, signal));
+    judged.push(await distancesOf(algebra, expander, withoutHeldOut, split.judges, signal));
   }
   const scores = addScores(judged);
   const standard = standardOf(scores);

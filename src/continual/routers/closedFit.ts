@@ -100,7 +100,7 @@ export async function chooseClosed(context: FitContext, member: ClosedMember): P
   const expander = context.expander(expansion);
   const size = Math.min(expander.size, SEARCH_SIZE);
   const totals = await context.totals(expander, size, needsSecond(member.form));
-  await accumulate(algebra, expander, totals, split.conscripted, 1, signal);
+  await accumulate(algebra, expander, totals, split.promotedHeldOutRows, 1, signal);
   const judges = await expander.expand(algebra, split.judges, size);
   const solve = await solvers[member.form](context, totals);
   const few = thinOut(judges, split.targets);

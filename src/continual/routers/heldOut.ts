@@ -107,7 +107,7 @@ export function trainingRows(
 /** All rows of statistics, each in its part. */
 export interface Split {
   /** Of classes that all rows of were held out: one row each, which fits after all. */
-  readonly conscripted: readonly LabelledRows[];
+  readonly promotedHeldOutRows: readonly LabelledRows[];
   /** Every row held out, but for those; to be added for the last fit. */
   readonly heldOut: readonly LabelledRows[];
   /**
@@ -138,10 +138,10 @@ export function splitStatistics(
     rows.get(kept.label)?.push(...heldOut);
   }
   for (const own of rows.values()) own.sort(compareRows);
-  const conscripted: LabelledRows[] = [];
+  const promotedHeldOutRows: LabelledRows[] = [];
   for (const [label, own] of rows) {
     if (fitting.has(label)) continue;
-    conscripted.push({ label, rows: rowsOf(own.splice(0, 1), width) });
+    promotedHeldOutRows.push({ label, rows: rowsOf(own.splice(0, 1), width) });
   }
   const all = [...rows.values()].flat();
   let judging = all.length > 0 ? all : labels.flatMap((label) => hashedRows(contributions, label));
@@ -152,7 +152,7 @@ export function splitStatistics(
       .sort((a, b) => compareCodeUnits(a.label, b.label) || compareRows(a, b));
   const places = new Map(labels.map((label, place) => [label, place]));
   return {
-    conscripted,
+    promotedHeldOutRows,
     heldOut: [...rows]
       .filter(([, own]) => own.length > 0)
       .map(([label, own]) => ({ label, rows: rowsOf(own, width) })),

@@ -244,7 +244,7 @@ describe("a set of contributions", () => {
     for (let seed = 0; seed < 40; seed++) {
       const statistics = empty.with([contribution("x", 1, seed), b]);
       const split = splitStatistics(statistics.contributions, statistics.labels, constants.width);
-      const fits = split.conscripted.some(({ label }) => label === "x");
+      const fits = split.promotedHeldOutRows.some(({ label }) => label === "x");
       expect(split.heldOut.some(({ label }) => label === "x")).toBe(false);
       const { values } = statistics.contributions.find(({ label }) => label === "x")!.rows;
       expect(fits).toBe(isHeldOut(hashRow(values)));
