@@ -139,7 +139,7 @@ async function finishClosed(
   expander: FeatureMapper,
   setting: number,
 ): Promise<Readout> {
-  const totals = await context.totals(expander, expander.size, needsSecond(form), "all");
+  const totals = await context.totals(expander, expander.size, needsSecond(form), { part: "all" });
   const solve = await solvers[form](context, totals);
   return solve(setting);
 }

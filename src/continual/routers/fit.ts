@@ -8,6 +8,7 @@ import type { ClassStatistics } from "../statistics/statistics.ts";
 import type { FeatureConstants, FeatureRows, FixedRows, Posterior, Router, RouterKind } from "../types.ts";
 import { chooseClosed } from "./closedFit.ts";
 import { chooseDensity } from "./densityFit.ts";
+import { DensityMemory } from "./densityMemory.ts";
 import type { ChosenMember, FitContext } from "./fitContext.ts";
 import { type Split, splitStatistics } from "./heldOut.ts";
 import { autoKinds, learnsClassPrior, type MemberSpec, routerMembers } from "./members.ts";
@@ -130,6 +131,7 @@ export class RouterFitter implements AsyncDisposable {
   private readonly algebra: Algebra;
   private readonly compile: Compile;
   private readonly keeper: TotalsKeeper;
+  private readonly densities = new DensityMemory();
   private readonly expanders = new Map<string, FeatureMapper>();
   /** What fitted models answer with. */
   readonly machinery: Machinery;
@@ -204,9 +206,20 @@ export class RouterFitter implements AsyncDisposable {
     return this.keeper.encode();
   }
 
+  /** Whether nothing was counted so far. */
+  get countedNothing(): boolean {
+    return this.keeper.empty;
+  }
+
   /** Goes on from what another process counted. @throws StoreError, CheckpointError where the file is damaged */
   restoreTotals(bytes: Uint8Array, where: string, statistics: ClassStatistics): void {
     this.keeper.restore(bytes, where, statistics);
+  }
+
+  /** Goes on from what a router that was read says of the rows that it was fitted to. */
+  remember({ model }: FittedRouter, statistics: ClassStatistics): void {
+    const [member] = model.members;
+    if (member?.type === "density") this.densities.remember(member.kernel, statistics);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -220,18 +233,22 @@ export class RouterFitter implements AsyncDisposable {
       throw new DataError("a router needs at least one class, the statistics have none", {
         hint: "learn a task or a class first",
       });
-    const split = splitStatistics(contributions, labels, constants.width);
-    const { algebra, compile, keeper } = this;
+    let split: Split | undefined;
+    const { algebra, compile, keeper, densities } = this;
     return {
       algebra,
       compile,
       statistics,
-      split,
+      get split() {
+        split ??= splitStatistics(contributions, labels, constants.width);
+        return split;
+      },
       seed,
       signal,
       expander: (expansion) => this.expander(expansion, constants),
-      totals: (expander, size, second, part = "fit") =>
-        keeper.totals(expander, statistics, { size, second, part, signal }),
+      totals: (expander, size, second, { part = "fit", labels: of } = {}) =>
+        keeper.totals(expander, statistics, { size, second, part, labels: of, signal }),
+      densities,
     };
   }
 

@@ -4,9 +4,10 @@ import type { Algebra, Compile, Matrix } from "../../linalg/algebra.ts";
 import type { FeatureMap, FeatureMapper } from "../statistics/featureMaps.ts";
 import type { ClassStatistics } from "../statistics/statistics.ts";
 import type { Totals } from "../statistics/totals.ts";
+import type { DensityMemory } from "./densityMemory.ts";
 import type { Split, TargetedRows } from "./heldOut.ts";
 import type { Member } from "./routerModel.ts";
-import type { RowPart } from "./totalsKeeper.ts";
+import type { TotalsAsked } from "./totalsKeeper.ts";
 
 export interface FitContext {
   readonly algebra: Algebra;
@@ -22,9 +23,16 @@ export interface FitContext {
    * Totals of rows, the caller's own.
    * @param size of the leading numbers of the expansion that are summed
    * @param second whether the second moment is needed
-   * @param part default: the rows that are not held out
+   * @param of default: the rows that are not held out, of all classes
    */
-  totals(expander: FeatureMapper, size: number, second: boolean, part?: RowPart): Promise<Totals>;
+  totals(
+    expander: FeatureMapper,
+    size: number,
+    second: boolean,
+    of?: Partial<Pick<TotalsAsked, "part" | "labels">>,
+  ): Promise<Totals>;
+  /** What was projected for densities so far. */
+  readonly densities: DensityMemory;
 }
 
 /** What the held-out rows chose for a member. */

@@ -10,7 +10,8 @@ import type { FixedRows } from "../types.ts";
 /** Held-out rows that are looked at: those of the smallest hash where there are more. */
 const MOST_HELD_OUT = 4096;
 
-interface HashedRow {
+/** A row with its hash; asked for again, a contribution's are the same objects. */
+export interface HashedRow {
   readonly label: string;
   readonly hash: number;
   /** (F) */
@@ -20,6 +21,7 @@ interface HashedRow {
 /** A contribution's rows that fit, and those that choose. */
 export interface SplitContribution {
   readonly fit: FixedRows;
+  readonly fitRows: readonly HashedRow[];
   readonly heldOut: readonly HashedRow[];
 }
 
@@ -35,13 +37,17 @@ export function splitContribution(kept: KeptContribution): SplitContribution {
   const known = splits.get(kept);
   if (known !== undefined) return known;
   const fitting: number[] = [];
+  const fitRows: HashedRow[] = [];
   const heldOut: HashedRow[] = [];
   for (const [row, hashed] of hashRows(kept).entries()) {
     if (holdsOut(kept, hashed.hash)) heldOut.push(hashed);
-    else fitting.push(row);
+    else {
+      fitting.push(row);
+      fitRows.push(hashed);
+    }
   }
   const { rows } = kept;
-  const split = { fit: fitting.length === rows.rows ? rows : takeRows(rows, fitting), heldOut };
+  const split = { fit: fitting.length === rows.rows ? rows : takeRows(rows, fitting), fitRows, heldOut };
   splits.set(kept, split);
   return split;
 }
@@ -60,7 +66,7 @@ function compareRows(a: HashedRow, b: HashedRow): number {
   return 0;
 }
 
-function rowsOf(hashed: readonly HashedRow[], width: number): FixedRows {
+export function rowsOf(hashed: readonly HashedRow[], width: number): FixedRows {
   const pieces = hashed.map(({ values }) => ({ rows: 1, width, values }));
   return joinRows(pieces, width);
 }
@@ -73,8 +79,8 @@ function hashedRows(
 ): HashedRow[] {
   const own = contributions.filter((kept) => kept.label === label);
   const rows = own.flatMap((kept) => {
-    const { fit, heldOut } = splitContribution(kept);
-    return [...hashRows({ label, rows: fit }), ...(part === "all" ? heldOut : [])];
+    const { fitRows, heldOut } = splitContribution(kept);
+    return part === "all" ? [...fitRows, ...heldOut] : fitRows;
   });
   return rows.sort(compareRows);
 }
@@ -162,10 +168,14 @@ export function splitStatistics(
   };
 }
 
-/** Of fewer held-out rows half calibrate, so that the fit that is calibrated is near the one that answers. */
+/** Of fewer held-out rows half calibrate, so that enough are left to fit to. */
 const FEW_HELD_OUT = 512;
-/** Of the rows that calibrate, those that no network is trained on either, at most: so that networks learn from the others. */
-const MOST_WEIGHING = 1536;
+/** Rows that calibrate, at most: more would say hardly more, and are worth more where they are fitted to. */
+const MOST_CALIBRATING = 1536;
+/** Classes of so many rows are established: what all classes share follows from them alone … */
+const ENOUGH_ROWS = 10;
+/** … where there are so many of them. */
+const ENOUGH_CLASSES = 20;
 
 /** Rows by label, then by hash, that are copied a part at a time. */
 export interface RowList {
@@ -175,23 +185,26 @@ export interface RowList {
   take(start: number, end: number): FixedRows;
 }
 
-/** Rows that calibrate a density, those that it is made of, and both together. */
-export interface CalibrationSplit {
-  readonly fit: RowList;
-  readonly calibrating: RowList;
-  readonly all: RowList;
-  /** The places, among the rows that calibrate, of those that weigh networks. */
-  readonly weighing: readonly number[];
-  /** All rows but those. */
-  readonly trainable: RowList;
+export interface HashedRowList extends RowList {
+  readonly rows: readonly HashedRow[];
 }
 
-/** Those of the held-out rows that calibrate, and among these those that weigh networks. */
-function calibratingRows(heldOut: readonly HashedRow[]) {
+/** Rows that calibrate a router, and all others, which it is fitted to. */
+export interface CalibrationSplit {
+  /**
+   * Columns of the established classes, rising: those with enough rows, where there are enough of them; else all. A class of
+   * few rows then changes nothing but what is said of itself.
+   */
+  readonly established: readonly number[];
+  readonly fit: HashedRowList;
+  /** Of established classes. */
+  readonly calibrating: HashedRowList;
+}
+
+/** Those of the held-out rows that calibrate. */
+function calibratingRows(heldOut: readonly HashedRow[]): ReadonlySet<HashedRow> {
   const few = heldOut.length < FEW_HELD_OUT;
-  const ordered = heldOut.toSorted(compareRows);
-  const calibrating = ordered.slice(0, few ? heldOut.length >> 1 : MOST_HELD_OUT);
-  return { calibrating: new Set(calibrating), weighing: new Set(calibrating.slice(0, MOST_WEIGHING)) };
+  return new Set(heldOut.toSorted(compareRows).slice(0, few ? heldOut.length >> 1 : MOST_CALIBRATING));
 }
 
 /**
@@ -204,9 +217,9 @@ export function calibrationSplit(statistics: ClassStatistics): CalibrationSplit 
     labels.map((label) => [label, { fit: [], heldOut: [] }]),
   );
   for (const kept of contributions) {
-    const { fit, heldOut } = splitContribution(kept);
+    const { fitRows, heldOut } = splitContribution(kept);
     const own = known.get(kept.label)!;
-    own.fit.push(...hashRows({ label: kept.label, rows: fit }));
+    own.fit.push(...fitRows);
     own.heldOut.push(...heldOut);
   }
   for (const { fit, heldOut } of known.values()) {
@@ -214,26 +227,25 @@ export function calibrationSplit(statistics: ClassStatistics): CalibrationSplit 
     if (fit.length === 0) fit.push(...heldOut.splice(0, 1));
   }
   const parts = [...known.values()];
-  const { calibrating, weighing } = calibratingRows(parts.flatMap(({ heldOut }) => heldOut));
-  const listBut = (left: ReadonlySet<HashedRow>) =>
-    listOf(
-      parts.map(({ fit, heldOut }) => [...fit, ...heldOut.filter((row) => !left.has(row))].sort(compareRows)),
-      constants.width,
-    );
+  const columns = [...parts.keys()];
+  const large = columns.filter((c) => parts[c]!.fit.length + parts[c]!.heldOut.length >= ENOUGH_ROWS);
+  const established = large.length >= ENOUGH_CLASSES ? large : columns;
+  const calibrating = calibratingRows(established.flatMap((c) => parts[c]!.heldOut));
+  const fit = parts.map((own) => [...own.fit, ...own.heldOut.filter((row) => !calibrating.has(row))]);
+  for (const own of fit) own.sort(compareRows);
   const held = parts.map(({ heldOut }) => heldOut.filter((row) => calibrating.has(row)));
   return {
-    fit: listBut(calibrating),
+    established,
+    fit: listOf(fit, constants.width),
     calibrating: listOf(held, constants.width),
-    all: listBut(new Set()),
-    weighing: held.flat().flatMap((row, place) => (weighing.has(row) ? [place] : [])),
-    trainable: listBut(weighing),
   };
 }
 
 /** @param byClass rows of each class, in the order of the labels */
-function listOf(byClass: readonly (readonly HashedRow[])[], width: number): RowList {
+function listOf(byClass: readonly (readonly HashedRow[])[], width: number): HashedRowList {
   const rows = byClass.flat();
   return {
+    rows,
     targets: Int32Array.from(byClass.flatMap((own, place) => own.map(() => place))),
     take: (start, end) => rowsOf(rows.slice(start, end), width),
   };

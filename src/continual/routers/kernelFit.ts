@@ -1,21 +1,25 @@
-// Dimensions: n rows, F features read, K directions, C classes.
+// Dimensions: n rows, F features read, K directions, C classes, E established ones, h rows that calibrate.
 /** Fitting a kernel density of every class in the directions in which classes differ: no iterations, no grid. */
+import { setImmediate as nextTick } from "node:timers/promises";
 import type { Algebra, Matrix, Matrix32 } from "../../linalg/algebra.ts";
 import { type CholeskyFactor, factorize, solveLower, solveUpper } from "../../linalg/cholesky.ts";
 import { symmetricEigen } from "../../linalg/symmetricEigen.ts";
-import type { FeatureMapper } from "../statistics/featureMaps.ts";
+import { EXACT_ROWS, type FeatureMapper } from "../statistics/featureMaps.ts";
+import { type ClassSums, directionsKey, keptOf } from "./densityMemory.ts";
 import type { FitContext } from "./fitContext.ts";
-import type { RowList } from "./heldOut.ts";
+import { type CalibrationSplit, type HashedRow, rowsOf } from "./heldOut.ts";
 import { shrinkInPlace } from "./readouts/closedForm.ts";
-import { type KernelReadout, project } from "./readouts/kernelModel.ts";
-import { type ClassScatter, eachChunk } from "./scatter.ts";
+import {
+  backgroundOf,
+  type Directions,
+  type KernelReadout,
+  layOut,
+  project,
+  sumKernels,
+  withBias,
+} from "./readouts/kernelModel.ts";
+import { type ClassScatter, establishedScatter } from "./scatter.ts";
 
-/** Rows of a class that are kept, those of the smallest hashes: so that an answer's cost has a bound. */
-const MOST_ROWS = 512;
-/** Classes with so many rows have means that say where classes lie; directions follow from them alone … */
-const ENOUGH_ROWS = 10;
-/** … where there are so many of them. */
-const ENOUGH_CLASSES = 20;
 /** The mean of a class of n rows misses much of what the class covers: log(1 + so many/n) is given back. */
 const MISSED_ROWS = 10;
 /** Where no class varies, classes are taken to vary by this share of what all rows do. */
@@ -91,16 +95,6 @@ function centredMeans({ rows, columns, values }: Matrix) {
   return { centre, means: { rows, columns, values: centred } };
 }
 
-/** Some columns of a matrix, less their mean. */
-function takeCentred({ rows, columns, values }: Matrix, chosen: readonly number[]): Matrix {
-  const taken = new Float64Array(rows * chosen.length);
-  for (let i = 0; i < rows; i++)
-    chosen.forEach((c, at) => {
-      taken[i * chosen.length + at] = values[i * columns + c]!;
-    });
-  return centredMeans({ rows, columns: chosen.length, values: taken }).means;
-}
-
 /** Orthonormal directions that span the columns of a matrix, (F, K). */
 async function spanOf(algebra: Algebra, matrix: Matrix): Promise<Matrix> {
   const { rows, columns } = matrix;
@@ -118,111 +112,182 @@ async function spanOf(algebra: Algebra, matrix: Matrix): Promise<Matrix> {
   return await algebra.product(matrix, { rows: columns, columns: kept.length, values: mixing });
 }
 
-/** What a density is measured in: directions of unit variance within classes that span the differences of their means. */
-type Directions = Pick<KernelReadout, "projection" | "offset">;
-
 async function directionsOf(context: FitContext, scatter: ClassScatter): Promise<Directions> {
   const { algebra } = context;
-  const { counts, size } = scatter;
+  const { size, counts } = scatter;
   const factor = await metricOf(context, scatter);
   const { centre, means } = centredMeans(meansOf(scatter));
-  const whitened = await solveLower(algebra, factor, means);
-  const places = [...counts.keys()];
-  const large = places.filter((c) => counts[c]! >= ENOUGH_ROWS);
-  const chosen = large.length >= ENOUGH_CLASSES ? large : places;
-  const directions = await spanOf(algebra, takeCentred(whitened, chosen));
+  const directions = await spanOf(algebra, await solveLower(algebra, factor, means));
   const { columns } = directions;
   if (columns === 0)
-    return { projection: { rows: 0, columns: size, values: new Float32Array() }, offset: new Float64Array() };
-  const projection = transposed(await solveUpper(algebra, factor, directions));
+    return {
+      projection: { rows: size, columns, values: new Float32Array() },
+      offset: new Float64Array(),
+      spread: new Float64Array(),
+    };
+  const wide = await solveUpper(algebra, factor, directions); // (F, K)
   const offset = new Float64Array(columns);
-  for (let k = 0; k < columns; k++)
-    for (let i = 0; i < size; i++) offset[k]! += centre[i]! * projection.values[k * size + i]!;
-  return { projection, offset };
-}
-
-function transposed({ rows, columns, values }: Matrix): Matrix32 {
-  const turned = new Float32Array(values.length);
-  for (let i = 0; i < rows; i++)
-    for (let j = 0; j < columns; j++) turned[j * rows + i] = values[i * columns + j]!;
-  return { rows: columns, columns: rows, values: turned };
-}
-
-/** The places of the rows that a density keeps, and where each class's begin. */
-function keptRows(targets: Int32Array, classes: number) {
-  const starts = new Int32Array(classes + 1);
-  const kept: number[] = [];
-  let [own, before] = [0, -1];
-  for (const [row, target] of targets.entries()) {
-    own = target === before ? own + 1 : 1;
-    before = target;
-    if (own > MOST_ROWS) continue;
-    kept.push(row);
-    starts[target + 1]! += 1;
-  }
-  for (let c = 0; c < classes; c++) starts[c + 1]! += starts[c]!;
-  return { kept, starts };
-}
-
-async function projectRows(
-  { algebra, signal }: FitContext,
-  expander: FeatureMapper,
-  directions: Directions,
-  { targets, take }: RowList,
-  kept: readonly number[],
-): Promise<Matrix32> {
-  const columns = directions.projection.rows;
-  const values = new Float32Array(kept.length * columns);
-  let place = 0;
-  const chosen = new Set(kept);
-  await eachChunk(algebra, expander, { targets, take }, signal, async (expanded, _, start) => {
-    const projected = await project(algebra, directions, expanded);
-    for (let row = 0; row < projected.rows; row++) {
-      if (!chosen.has(start + row)) continue;
-      values.set(projected.values.subarray(row * columns, (row + 1) * columns), place);
-      place += columns;
-    }
-  });
-  return { rows: kept.length, columns, values };
-}
-
-/**
- * Fits a density of every class.
- * @param scatter of the rows
- * @param rows by label, then by hash
- */
-export async function fitDensity(
-  context: FitContext,
-  expander: FeatureMapper,
-  scatter: ClassScatter,
-  rows: RowList,
-): Promise<KernelReadout> {
-  const directions = await directionsOf(context, scatter);
-  const { counts } = scatter;
-  const { kept, starts } = keptRows(rows.targets, counts.length);
-  const bias = Float64Array.from(counts, (count) => Math.log(1 + MISSED_ROWS / count));
-  const projected = await projectRows(context, expander, directions, rows, kept);
-  const spread = await spreadOf(context, directions, scatter);
-  return { ...directions, spread, rows: projected, starts, bias };
+  for (let i = 0; i < size; i++)
+    for (let k = 0; k < columns; k++) offset[k]! += centre[i]! * wide.values[i * columns + k]!;
+  const along = await algebra.product(wide, means, "first"); // (K, E)
+  return {
+    projection: { ...wide, values: new Float32Array(wide.values) },
+    offset,
+    spread: spreadOf(along, counts),
+  };
 }
 
 /**
  * 1 + ψ of each direction: what class means vary by, less what the means of so few rows vary by on their own.
+ * @param along class means, centred, (K, E)
  * @returns (K)
  */
-async function spreadOf(
-  { algebra }: FitContext,
-  { projection }: Directions,
-  scatter: ClassScatter,
-): Promise<Float64Array> {
-  const { counts } = scatter;
-  if (projection.rows === 0) return new Float64Array();
-  const wide = { ...projection, values: new Float64Array(projection.values) };
-  const { rows, columns, values } = await algebra.product(wide, centredMeans(meansOf(scatter)).means); // (K, C)
+function spreadOf({ rows, columns, values }: Matrix, counts: Float64Array): Float64Array {
   const noise = counts.reduce((sum, count) => sum + 1 / count, 0) / columns;
   return Float64Array.from({ length: rows }, (_, k) => {
     let squares = 0;
     for (let c = 0; c < columns; c++) squares += values[k * columns + c]! ** 2;
     return 1 + Math.max(0, squares / Math.max(1, columns - 1) - noise);
   });
+}
+
+/** Projects rows, but for those that were projected before. @returns (K) of each */
+async function projectRows(
+  { algebra, statistics, signal }: FitContext,
+  expander: FeatureMapper,
+  directions: Directions,
+  rows: readonly HashedRow[],
+  before: ReadonlyMap<HashedRow, Float32Array>,
+): Promise<Map<HashedRow, Float32Array>> {
+  const projected = new Map<HashedRow, Float32Array>();
+  const missing: HashedRow[] = [];
+  for (const row of new Set(rows)) {
+    const known = before.get(row);
+    if (known === undefined) missing.push(row);
+    else projected.set(row, known);
+  }
+  for (let start = 0; start < missing.length; start += EXACT_ROWS) {
+    signal?.throwIfAborted();
+    const chunk = missing.slice(start, start + EXACT_ROWS);
+    const expanded = await expander.expand(algebra, rowsOf(chunk, statistics.constants.width));
+    const { columns, values } = await project(algebra, directions, expanded);
+    chunk.forEach((row, i) => {
+      projected.set(row, values.slice(i * columns, (i + 1) * columns));
+    });
+    await nextTick();
+  }
+  return projected;
+}
+
+/** Rows that are compared at once with all that a density keeps. */
+const ASKED_AT_ONCE = 256;
+
+/**
+ * What the rows that calibrate say of every class by the rows that it is fitted to; as before where these have not changed.
+ * @param classes projected rows, each (K)
+ * @param asked (h, K)
+ * @returns by label
+ */
+async function sumsOf(
+  { algebra, statistics, signal }: FitContext,
+  classes: readonly (readonly Float32Array[])[],
+  asked: Matrix32,
+  before: ReadonlyMap<string, ClassSums>,
+): Promise<Map<string, ClassSums>> {
+  const sums = new Map<string, ClassSums>();
+  const stale: { readonly rows: readonly Float32Array[]; readonly sums: ClassSums }[] = [];
+  statistics.labels.forEach((label, c) => {
+    const key = statistics.contributions.flatMap((own) => (own.label === label ? own.id : [])).join();
+    const known = before.get(label);
+    const own = known?.key === key ? known : { key, fit: new Float64Array(asked.rows) };
+    if (own !== known) stale.push({ rows: classes[c]!, sums: own });
+    sums.set(label, own);
+  });
+  const kept = layOut(
+    stale.map(({ rows }) => ({ fit: rows, calibrating: [] })),
+    asked.columns,
+  );
+  for (let start = 0; start < asked.rows && stale.length > 0; start += ASKED_AT_ONCE) {
+    signal?.throwIfAborted();
+    const rows = Math.min(asked.rows, start + ASKED_AT_ONCE) - start;
+    const values = asked.values.subarray(start * asked.columns, (start + rows) * asked.columns);
+    const { fit } = await sumKernels(algebra, kept, { rows, columns: asked.columns, values });
+    stale.forEach(({ sums: own }, c) => {
+      for (let row = 0; row < rows; row++) own.fit[start + row] = fit[row * stale.length + c]!;
+    });
+    await nextTick();
+  }
+  return sums;
+}
+
+/** A density, and what it says of the rows that calibrate without them. */
+export interface FittedDensity {
+  readonly readout: KernelReadout;
+  /** (h, C) */
+  readonly logits: Matrix;
+  /** (h) */
+  readonly background: Float64Array;
+}
+
+/**
+ * Fits a density of every class. What it is measured in follows from established classes without the rows that calibrate; these are
+ * rows like any other only where it answers.
+ */
+export async function fitDensity(
+  context: FitContext,
+  expander: FeatureMapper,
+  split: CalibrationSplit,
+): Promise<FittedDensity> {
+  const { statistics, densities } = context;
+  const { labels } = statistics;
+  const key = directionsKey(statistics, expander.expansion, split);
+  const before = densities.find(key);
+  const directions =
+    before?.directions ?? (await directionsOf(context, await establishedScatter(context, expander, split)));
+  const kept = keptOf(split, labels.length);
+  const rows = [...kept.flatMap((own) => [...own.fit, ...own.calibrating]), ...split.calibrating.rows];
+  const projected = await projectRows(context, expander, directions, rows, before?.projected ?? new Map());
+  const projectedOf = (own: readonly HashedRow[]) => own.map((row) => projected.get(row)!);
+  const classes = kept.map((own) => ({
+    fit: projectedOf(own.fit),
+    calibrating: projectedOf(own.calibrating),
+  }));
+  const asked = stack(projectedOf(split.calibrating.rows), directions.offset.length);
+  const sums = await sumsOf(
+    context,
+    classes.map(({ fit }) => fit),
+    asked,
+    before?.sums ?? new Map(),
+  );
+  densities.keep({ key, directions, projected, sums });
+  const said = new Float64Array(asked.rows * labels.length);
+  labels.forEach((label, c) => {
+    const { fit } = sums.get(label)!;
+    for (let row = 0; row < asked.rows; row++) said[row * labels.length + c] = fit[row]!;
+  });
+  const { bias, fitBias } = biasesOf(split, labels.length);
+  return {
+    readout: { ...directions, kept: layOut(classes, directions.offset.length), bias, fitBias },
+    logits: withBias(said, fitBias),
+    background: backgroundOf(directions, asked),
+  };
+}
+
+/** log(1 + {@link MISSED_ROWS}/n) of every class: of all its rows, and of those that are fitted to. */
+function biasesOf({ fit, calibrating }: CalibrationSplit, classes: number) {
+  const counts = new Float64Array(classes);
+  const biases = () => counts.map((count) => Math.log(1 + MISSED_ROWS / count));
+  for (const target of fit.targets) counts[target]! += 1;
+  const fitBias = biases();
+  for (const target of calibrating.targets) counts[target]! += 1;
+  return { bias: biases(), fitBias };
+}
+
+/** @param columns K */
+function stack(rows: readonly Float32Array[], columns: number): Matrix32 {
+  const values = new Float32Array(rows.length * columns);
+  rows.forEach((row, i) => {
+    values.set(row, i * columns);
+  });
+  return { rows: rows.length, columns, values };
 }

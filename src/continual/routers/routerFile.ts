@@ -10,7 +10,7 @@ import type { KernelReadout } from "./readouts/kernelModel.ts";
 import { decodeRegistered } from "./registered.ts";
 import type { DensityMember, FittedKernel, FittedNetwork, Member } from "./routerModel.ts";
 
-const VERSION = "2";
+const VERSION = "3";
 
 const kindSchema = z.string();
 
@@ -38,7 +38,6 @@ const memberSchema = z.discriminatedUnion("type", [
     beta: z.number(),
     weight: z.number(),
     kernel: kernelSchema,
-    held: kernelSchema,
     networks: z.array(networkSchema),
     share: z.number().min(0).max(1),
     known: z.array(z.int().nonnegative()),
@@ -121,7 +120,6 @@ function encodeDensity(
     beta,
     weight,
     kernel: encodeKernel(kernel, `${prefix}/kernel`, tensors),
-    held: encodeKernel(calibration.kernel, `${prefix}/held`, tensors),
     networks: networks.map((network, j) => encodeNetwork(network, `${prefix}/networks/${j}`, tensors)),
     share,
     known: [...known],
@@ -134,13 +132,17 @@ function encodeKernel(
   prefix: string,
   tensors: Map<string, HostTensor>,
 ): z.infer<typeof kernelSchema> {
-  const { projection, offset, spread, rows, starts, bias } = readout;
+  const { projection, offset, spread, kept, bias, fitBias } = readout;
+  const { columns, lengths, starts, fitEnds } = kept;
   tensors.set(`${prefix}/projection`, float32(projection.values, [projection.rows, projection.columns]));
   tensors.set(`${prefix}/offset`, float64(offset, [offset.length]));
   tensors.set(`${prefix}/spread`, float64(spread, [spread.length]));
-  tensors.set(`${prefix}/rows`, float32(rows.values, [rows.rows, rows.columns]));
+  tensors.set(`${prefix}/columns`, float32(columns.values, [columns.rows, columns.columns]));
+  tensors.set(`${prefix}/lengths`, float64(lengths, [lengths.length]));
   tensors.set(`${prefix}/starts`, float64(Float64Array.from(starts), [starts.length]));
+  tensors.set(`${prefix}/fitEnds`, float64(Float64Array.from(fitEnds), [fitEnds.length]));
   tensors.set(`${prefix}/bias`, float64(bias, [bias.length]));
+  tensors.set(`${prefix}/fitBias`, float64(fitBias, [fitBias.length]));
   return { expansion: plainFeatureMap(expansion), beta };
 }
 
@@ -210,29 +212,25 @@ function decodeDensity(
   tensors: ReadonlyMap<string, HostTensor>,
   file: string,
 ): DensityMember {
-  const { beta, weight, kernel, held, networks, share, known, unknown } = member;
+  const { beta, weight, kernel, networks, share, known, unknown } = member;
   const prefix = `${file}: ${key}`;
   const rows = tensors.get(`${key}/scores`)?.dims[0] ?? 0;
   const numbers = (name: string, size: number) =>
     doubles(tensors.get(`${key}/${name}`), [size], `${prefix}/${name}`);
-  const kernelAt = (own: z.infer<typeof kernelSchema>, name: string): FittedKernel => ({
-    ...own,
-    readout: decodeKernel((part) => tensors.get(`${key}/${name}/${part}`), `${prefix}/${name}`, columns),
-  });
+  const part = (name: string) => tensors.get(`${key}/kernel/${name}`);
   if (known.some((column) => column >= columns))
     throw new StoreError(`${prefix}: known classes ${known.join(", ")}, but there are ${columns}`);
   return {
     type: "density",
     beta,
     weight,
-    kernel: kernelAt(kernel, "kernel"),
+    kernel: { ...kernel, readout: decodeKernel(part, `${prefix}/kernel`, columns) },
     networks: networks.map((network, j) =>
       decodeNetwork(network, `${key}/networks/${j}`, columns, tensors, file),
     ),
     mixture: { share, known, prior: numbers("prior", columns) },
     unknown,
     calibration: {
-      kernel: kernelAt(held, "held"),
       sets: { scores: numbers("scores", rows), weights: numbers("weights", rows) },
       unknown: numbers("unknown", tensors.get(`${key}/unknown`)?.dims[0] ?? 0),
     },
@@ -244,25 +242,32 @@ function decodeKernel(
   prefix: string,
   columns: number,
 ): KernelReadout {
-  const [directions = 0, features = 0] = tensor("projection")?.dims ?? [];
-  const [kept = 0] = tensor("rows")?.dims ?? [];
-  const projection = singles(tensor("projection"), [directions, features], `${prefix}/projection`);
-  const rows = singles(tensor("rows"), [kept, directions], `${prefix}/rows`);
+  const [features = 0, directions = 0] = tensor("projection")?.dims ?? [];
+  const [, count = 0] = tensor("columns")?.dims ?? [];
+  const projection = singles(tensor("projection"), [features, directions], `${prefix}/projection`);
+  const values = singles(tensor("columns"), [directions, count], `${prefix}/columns`);
   const starts = Int32Array.from(doubles(tensor("starts"), [columns + 1], `${prefix}/starts`));
-  if (
-    starts.some((start, c) => (c === 0 ? start !== 0 : start <= starts[c - 1]!)) ||
-    starts[columns] !== kept
-  )
+  const fitEnds = Int32Array.from(doubles(tensor("fitEnds"), [columns], `${prefix}/fitEnds`));
+  const divided =
+    starts[0] === 0 &&
+    starts[columns] === count &&
+    fitEnds.every((end, c) => starts[c]! < end && end <= starts[c + 1]!);
+  if (!divided)
     throw new StoreError(
-      `${prefix}/starts: ${starts.join(", ")} do not divide ${kept} rows among ${columns} classes`,
+      `${prefix}: starts ${starts.join(", ")} and fitEnds ${fitEnds.join(", ")} do not divide ${count} rows among ${columns} classes`,
     );
   return {
-    projection: { rows: directions, columns: features, values: projection },
+    projection: { rows: features, columns: directions, values: projection },
     offset: doubles(tensor("offset"), [directions], `${prefix}/offset`),
     spread: doubles(tensor("spread"), [directions], `${prefix}/spread`),
-    rows: { rows: kept, columns: directions, values: rows },
-    starts,
+    kept: {
+      columns: { rows: directions, columns: count, values },
+      lengths: doubles(tensor("lengths"), [count], `${prefix}/lengths`),
+      starts,
+      fitEnds,
+    },
     bias: doubles(tensor("bias"), [columns], `${prefix}/bias`),
+    fitBias: doubles(tensor("fitBias"), [columns], `${prefix}/fitBias`),
   };
 }
 

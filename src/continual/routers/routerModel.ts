@@ -40,7 +40,6 @@ export interface FittedKernel {
 /** A member that is a kernel density, with networks beside it or none. */
 export interface DensityMember {
   readonly type: "density";
-  /** Of all rows. */
   readonly kernel: FittedKernel;
   readonly networks: readonly FittedNetwork[];
   readonly mixture: {
@@ -54,9 +53,7 @@ export interface DensityMember {
   readonly unknown: UnknownModel;
   /** What rows that none of this was fitted to say. */
   readonly calibration: {
-    /** The density by a fit without those rows, in the place of the one that answers. */
-    readonly kernel: FittedKernel;
-    /** Of sets of labels. */
+    /** Of sets of labels, by the density without those rows. */
     readonly sets: ConformalScores;
     /** (h), rising: the probability of each that it is of no class learned. */
     readonly unknown: Float64Array;
@@ -339,13 +336,11 @@ export async function assess(
     ];
     unknown.set(unknownProbabilities(member.unknown, evidence, unknownPrior).subarray(0, rows), start);
     if (coverage === undefined) return;
-    const { kernel, sets: calibration } = member.calibration;
-    const held = await askDensity(machinery, model, { kernel, networks: [] }, block);
-    const logs = logSoftmax(held.kernel.logits, kernel.beta);
-    for (let row = 0; row < rows; row++)
-      sets.push(
-        predictionSet(logs.values.subarray(row * classes, (row + 1) * classes), coverage, calibration),
-      );
+    const logs = logSoftmax(answered.kernel.fitLogits, member.kernel.beta);
+    for (let row = 0; row < rows; row++) {
+      const own = logs.values.subarray(row * classes, (row + 1) * classes);
+      sets.push(predictionSet(own, coverage, member.calibration.sets));
+    }
   });
   const posterior = { rows: features.rows, classes, values };
   return { posterior, unknown, ...(coverage !== undefined && { sets }) };

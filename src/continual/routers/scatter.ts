@@ -7,9 +7,9 @@
 import { setImmediate as nextTick } from "node:timers/promises";
 import type { Algebra, Matrix32 } from "../../linalg/algebra.ts";
 import { EXACT_ROWS, type FeatureMapper, ROUNDED_STEP } from "../statistics/featureMaps.ts";
-import { accumulate, cloneTotals, type Totals } from "../statistics/totals.ts";
+import { accumulate, type Totals } from "../statistics/totals.ts";
 import type { FitContext } from "./fitContext.ts";
-import type { RowList } from "./heldOut.ts";
+import type { CalibrationSplit, RowList } from "./heldOut.ts";
 import { withinCovariance } from "./readouts/closedForm.ts";
 
 /** Counts and sums of classes, and the scatter within all of them. */
@@ -39,24 +39,21 @@ export async function eachChunk(
   }
 }
 
-/** Second moments of all rows, and of those that do not calibrate; features rounded. */
-export interface RoundedTotals {
-  readonly all: Totals;
-  readonly fit: Totals;
-}
-
-/** Goes on from the totals of the fit before, and takes away the rows that calibrate. */
-export async function roundedTotals(
+/**
+ * Scatter of established classes, without the rows that calibrate. Goes on from the totals of the fit before.
+ * @param expander of the features, which are rounded here
+ */
+export async function establishedScatter(
   context: FitContext,
   expander: FeatureMapper,
-  calibrating: RowList,
-): Promise<RoundedTotals> {
+  { established, calibrating }: Pick<CalibrationSplit, "established" | "calibrating">,
+): Promise<ClassScatter> {
   const { algebra, statistics, signal } = context;
+  const labels = established.map((c) => statistics.labels[c]!);
   const rounded = context.expander({ ...expander.expansion, kind: "rounded" });
-  const all = await context.totals(rounded, rounded.size, true, "all");
-  const fit = cloneTotals(all);
-  await accumulate(algebra, rounded, fit, byClass(calibrating, statistics.labels), -1, signal);
-  return { all, fit };
+  const totals = await context.totals(rounded, rounded.size, true, { part: "all", labels: new Set(labels) });
+  await accumulate(algebra, rounded, totals, byClass(calibrating, statistics.labels), -1, signal);
+  return await scatterOf(algebra, totals, labels);
 }
 
 function* byClass({ targets, take }: RowList, labels: readonly string[]) {
@@ -66,27 +63,17 @@ function* byClass({ targets, take }: RowList, labels: readonly string[]) {
   }
 }
 
-/**
- * @param totals of the rows, their features rounded
- * @param rows by label
- */
-export async function scatterOf(
-  { algebra, statistics: { labels }, signal }: FitContext,
-  expander: FeatureMapper,
-  totals: Totals,
-  rows: RowList,
-): Promise<ClassScatter> {
-  const { size } = expander;
-  const counts = new Float64Array(labels.length);
+/** @param totals of rounded features */
+async function scatterOf(algebra: Algebra, totals: Totals, labels: readonly string[]): Promise<ClassScatter> {
+  const { size, classes, rows } = totals;
+  const counts = Float64Array.from(labels, (label) => classes.get(label)!.count);
   const sums = new Float64Array(labels.length * size);
-  await eachChunk(algebra, expander, rows, signal, ({ values }, targets) => {
-    for (const [row, target] of targets.entries()) {
-      counts[target]! += 1;
-      for (let i = 0; i < size; i++) sums[target * size + i]! += values[row * size + i]!;
-    }
+  labels.forEach((label, c) => {
+    const { sum } = classes.get(label)!;
+    for (let i = 0; i < size; i++) sums[c * size + i] = ROUNDED_STEP * sum[i]!;
   });
   const within = await withinCovariance(algebra, totals, labels);
-  const scale = totals.rows * ROUNDED_STEP ** 2;
+  const scale = rows * ROUNDED_STEP ** 2;
   for (let i = 0; i < within.length; i++) within[i]! *= scale;
   return { size, counts, sums, within };
 }

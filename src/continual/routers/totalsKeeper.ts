@@ -47,6 +47,8 @@ export interface TotalsAsked {
   /** Whether the second moment is needed. */
   readonly second: boolean;
   readonly part: RowPart;
+  /** Whose rows are counted; absent: all classes'. */
+  readonly labels?: ReadonlySet<string> | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -61,11 +63,12 @@ export class TotalsKeeper {
 
   /** @returns totals of the caller's own */
   async totals(expander: FeatureMapper, statistics: ClassStatistics, asked: TotalsAsked): Promise<Totals> {
-    const { size, second, part, signal } = asked;
+    const { size, second, part, labels, signal } = asked;
+    const contributions = statistics.contributions.filter(({ label }) => labels?.has(label) ?? true);
     const partOf = (contributions: KeptContribution[]) => contributions.map(rowsOf[part]);
     if (size > KEPT_SIZE) {
       const totals = emptyTotals(size, second);
-      await accumulate(this.algebra, expander, totals, partOf([...statistics.contributions]), 1, signal);
+      await accumulate(this.algebra, expander, totals, partOf(contributions), 1, signal);
       return totals;
     }
     const constants = JSON.stringify(statistics.constants);
@@ -76,14 +79,19 @@ export class TotalsKeeper {
     const { totals, counted } =
       this.kept.get(key) ?? (await this.begin(expander, asked, this.kept.get(keyOf("fit"))));
     this.kept.delete(key);
-    const wanted = new Map(statistics.contributions.map((contribution) => [contribution.id, contribution]));
+    const wanted = new Map(contributions.map((contribution) => [contribution.id, contribution]));
     const gone = [...counted.values()].filter(({ id }) => !wanted.has(id));
-    const come = statistics.contributions.filter(({ id }) => !counted.has(id));
+    const come = contributions.filter(({ id }) => !counted.has(id));
     await accumulate(this.algebra, expander, totals, partOf(gone), -1, signal);
     await accumulate(this.algebra, expander, totals, partOf(come), 1, signal);
     const lasting = expander.expansion.kind === "rounded" && part === "all";
     this.kept.set(key, { lasting, totals, counted: wanted });
     return cloneTotals(totals);
+  }
+
+  /** Whether nothing was counted so far. */
+  get empty(): boolean {
+    return this.kept.size === 0;
   }
 
   /** What was counted of all rows in rounded features, as a file; undefined where nothing was. */
@@ -99,7 +107,7 @@ export class TotalsKeeper {
    */
   restore(bytes: Uint8Array, where: string, { contributions }: Pick<ClassStatistics, "contributions">): void {
     const saved = decodeTotals(bytes, where);
-    if (saved === undefined || this.kept.has(saved.key)) return;
+    if (saved === undefined) return;
     const known = new Map(contributions.map((contribution) => [contribution.id, contribution]));
     const counted = new Map(
       saved.counted.flatMap((id) => known.get(id) ?? []).map((each) => [each.id, each]),

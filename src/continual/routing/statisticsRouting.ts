@@ -50,6 +50,16 @@ const summarySchema = z.looseObject({
 
 type Summary = z.infer<typeof summarySchema>;
 
+/** A file that is damaged or of another release is as none: what it holds can be made anew. */
+function unlessUnreadable<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof AccreteError) return undefined;
+    throw error;
+  }
+}
+
 /** Fits a router to tasks' statistics, once for the same ones. Holds native memory: dispose of it. */
 export class StatisticsFits implements AsyncDisposable {
   readonly settings: StatisticsSettings;
@@ -190,13 +200,10 @@ export class StatisticsFits implements AsyncDisposable {
 
   /** Goes on from what another process counted for these tasks; a file that is damaged is as none. */
   async restoreTotals(tasks: readonly RoutedTask[], read: ReadFile): Promise<void> {
+    if (!this.fitter.countedNothing) return;
     const bytes = await read(totalsFile);
     if (bytes === undefined) return;
-    try {
-      this.fitter.restoreTotals(bytes, totalsFile, this.statistics(tasks));
-    } catch (error) {
-      if (!(error instanceof AccreteError)) throw error;
-    }
+    unlessUnreadable(() => this.fitter.restoreTotals(bytes, totalsFile, this.statistics(tasks)));
   }
 
   /** @returns undefined unless the files are whole, of this version, and of these very statistics */
@@ -208,7 +215,10 @@ export class StatisticsFits implements AsyncDisposable {
     const statistics = this.statistics(tasks);
     if (parsed.data.key !== this.keyOf(statistics, stage) || parsed.data.router !== sha256(bytes))
       return undefined;
-    return { router: this.fitter.decode(bytes, routerFile), statistics, summary: parsed.data };
+    const router = unlessUnreadable(() => this.fitter.decode(bytes, routerFile));
+    if (router === undefined) return undefined;
+    this.fitter.remember(router, statistics);
+    return { router, statistics, summary: parsed.data };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -51,8 +51,13 @@ export function checkSameConstants(a: FeatureConstants, b: FeatureConstants): vo
   });
 }
 
+/** The number of layers that rows were found to be short enough for. */
+const checkedFor = new WeakMap<FixedRows, number>();
+
 /** Sums over random features are exact because no row is longer than this. */
-function checkLengths(label: string, { rows, width, values }: FixedRows, { layers }: FeatureConstants): void {
+function checkLengths(label: string, fixed: FixedRows, { layers }: FeatureConstants): void {
+  if (checkedFor.get(fixed) === layers.length) return;
+  const { rows, width, values } = fixed;
   const longest = layers.length * (FIXED_SCALE * (1 + LENGTH_SLACK)) ** 2;
   for (let row = 0; row < rows; row++) {
     let squares = 0;
@@ -63,6 +68,7 @@ function checkLengths(label: string, { rows, width, values }: FixedRows, { layer
         { hint: "bring each layer's pooled state to length 1 first" },
       );
   }
+  checkedFor.set(fixed, layers.length);
 }
 
 /** @throws DataError if rows are not as wide as the constants say, or longer than features are */

@@ -1,7 +1,7 @@
 import { afterAll, describe, expect, it } from "vitest";
 import { RouterFitter } from "../../../src/continual/routers/fit.ts";
 import { calibrationSplit } from "../../../src/continual/routers/heldOut.ts";
-import { roundedTotals, scatterOf } from "../../../src/continual/routers/scatter.ts";
+import { establishedScatter } from "../../../src/continual/routers/scatter.ts";
 import { ClassStatistics, type Contribution } from "../../../src/continual/statistics/statistics.ts";
 import type { FeatureRows, RouterKind } from "../../../src/continual/types.ts";
 import { nodeRuntime } from "../../../src/runtime/node.ts";
@@ -32,19 +32,20 @@ const outside = join(["x", "y", "z"].map((name) => cloud(name, 60, 9)));
 
 describe("rows that calibrate", () => {
   it("are half of few held-out rows, are fitted to by no fit that is calibrated, and lack none of the others", () => {
-    const { fit, calibrating, all } = calibrationSplit(known);
+    const { fit, calibrating } = calibrationSplit(known);
     expect(calibrating.targets).toHaveLength(120);
     expect(fit.targets).toHaveLength(600 - 120);
-    expect(all.targets).toHaveLength(600);
-    const hex = (list: typeof fit) => {
-      const { values } = list.take(0, list.targets.length);
-      return Array.from(list.targets, (_, row) =>
-        values.subarray(row * constants.width, (row + 1) * constants.width).join(),
-      );
-    };
+    const all = new Set(
+      known.contributions.flatMap(({ rows }) =>
+        Array.from({ length: rows.rows }, (_, row) =>
+          rows.values.subarray(row * constants.width, (row + 1) * constants.width).join(),
+        ),
+      ),
+    );
+    const hex = (list: typeof fit) => list.rows.map(({ values }) => values.join());
     const fitted = new Set(hex(fit));
     expect(hex(calibrating).filter((row) => fitted.has(row))).toEqual([]);
-    expect(new Set([...fitted, ...hex(calibrating)])).toEqual(new Set(hex(all)));
+    expect(new Set([...fitted, ...hex(calibrating)])).toEqual(all);
   });
 
   it("are all of many", () => {
@@ -53,37 +54,73 @@ describe("rows that calibrate", () => {
       empty.with([...train.map((own) => ({ ...own, role: "fit" as const })), ...many]),
     );
     expect(split.calibrating.targets).toHaveLength(600);
-    expect(split.weighing).toHaveLength(600);
-    expect(split.trainable.targets).toEqual(split.fit.targets);
+  });
+
+  it("are of classes with enough rows, where there are enough of them: a class of few rows changes no other", () => {
+    const large = Array.from({ length: 20 }, (_, i) => contribution(`class ${i}`, 30, 1));
+    const before = calibrationSplit(empty.with(large));
+    const after = calibrationSplit(empty.with([...large, contribution("a new one", 5, 1)]));
+    expect(before.established).toHaveLength(20);
+    expect(after.established).toHaveLength(20);
+    expect(after.calibrating.rows.map(({ values }) => values)).toEqual(
+      before.calibrating.rows.map(({ values }) => values),
+    );
+    expect(after.fit.rows).toHaveLength(before.fit.rows.length + 5);
+    const few = calibrationSplit(empty.with([...large.slice(1), contribution("a new one", 5, 1)]));
+    expect(few.established).toHaveLength(20);
+    expect(few.established).toContain(0);
   });
 });
 
 describe("scatter within classes", () => {
-  it("is that of the rows, of all and without those that calibrate", async () => {
+  it("is that of the rows that do not calibrate", async () => {
     const context = fitter.context(known, 1, undefined);
     const mapper = context.expander({ kind: "identity" });
-    const { fit, calibrating, all } = calibrationSplit(known);
-    const totals = await roundedTotals(context, mapper, calibrating);
-    const part = await scatterOf(context, mapper, totals.fit, fit);
-    expect(part.counts.reduce((sum, count) => sum + count, 0)).toBe(fit.targets.length);
-    const whole = await scatterOf(context, mapper, totals.all, all);
-    const { values } = all.take(0, all.targets.length);
-    const { size } = whole;
+    const split = calibrationSplit(known);
+    const { size, counts, sums, within } = await establishedScatter(context, mapper, split);
+    const { fit } = split;
+    expect(counts.reduce((sum, count) => sum + count, 0)).toBe(fit.targets.length);
     let largest = 0;
     const expected = new Float64Array(size * size);
-    for (const [row, c] of all.targets.entries()) {
-      const centred = Array.from(
-        { length: size },
-        (_, i) => values[row * size + i]! - whole.sums[c * size + i]! / whole.counts[c]!,
-      );
+    for (const [row, c] of fit.targets.entries()) {
+      const { values } = fit.rows[row]!;
+      const centred = Array.from({ length: size }, (_, i) => values[i]! - sums[c * size + i]! / counts[c]!);
       for (let i = 0; i < size; i++)
         for (let j = 0; j <= i; j++) expected[i * size + j]! += centred[i]! * centred[j]!;
     }
     for (const value of expected) largest = Math.max(largest, Math.abs(value));
     for (let i = 0; i < size; i++)
       for (let j = 0; j <= i; j++)
-        expect(Math.abs(whole.within[i * size + j]! - expected[i * size + j]!)).toBeLessThan(2e-3 * largest);
+        expect(Math.abs(within[i * size + j]! - expected[i * size + j]!)).toBeLessThan(2e-3 * largest);
   });
+});
+
+describe("a fit that goes on from another", () => {
+  const large = Array.from({ length: 20 }, (_, i) => contribution(`class ${i}`, 30, 1));
+  const before = empty.with(large);
+  const few = contribution("a new one", 5, 1);
+
+  it.each([
+    ["a class of few rows more", before.with([few])],
+    ["a class of few rows less", before],
+    ["a class of many rows more", before.with([contribution("another", 30, 1)])],
+    ["a class of many rows less", before.without("class 3").with([few])],
+  ])(
+    "%s: is the fit from nothing, bit for bit, in the process that made it and in another",
+    async (_, after) => {
+      await using one = new RouterFitter(compile);
+      const begun = await one.fit(before.with([few]), { kind: "kernel-discriminant", seed: 1 });
+      const further = await one.fit(after, { kind: "kernel-discriminant", seed: 1 });
+      await using anew = new RouterFitter(compile);
+      const expected = anew.encode(await anew.fit(after, { kind: "kernel-discriminant", seed: 1 }));
+      expect(one.encode(further)).toEqual(expected);
+      await using another = new RouterFitter(compile);
+      const read = another.decode(one.encode(begun) ?? new Uint8Array(), "router.safetensors");
+      another.remember(read, before.with([few]));
+      const restored = await another.fit(after, { kind: "kernel-discriminant", seed: 1 });
+      expect(another.encode(restored)).toEqual(expected);
+    },
+  );
 });
 
 describe.each<RouterKind>(["kernel-discriminant", "stacking"])("%s, beside the label", (kind) => {

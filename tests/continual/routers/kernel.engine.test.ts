@@ -1,7 +1,7 @@
 import { afterAll, describe, expect, it } from "vitest";
 import { RouterFitter } from "../../../src/continual/routers/fit.ts";
 import { oracleShrinkage } from "../../../src/continual/routers/kernelFit.ts";
-import { askKernel, SQUARED_WIDTH } from "../../../src/continual/routers/readouts/kernelModel.ts";
+import { askKernel, layOut, SQUARED_WIDTH } from "../../../src/continual/routers/readouts/kernelModel.ts";
 import { dequantize, quantize } from "../../../src/continual/statistics/fixedRows.ts";
 import { ClassStatistics, type Contribution } from "../../../src/continual/statistics/statistics.ts";
 import { type FeatureRows, type RouterKind, routerKinds } from "../../../src/continual/types.ts";
@@ -57,26 +57,40 @@ describe("a kernel density", () => {
       [3, 2],
     ];
     const readout = {
-      projection: { rows: 2, columns: 2, values: Float32Array.of(2, 1, 0, 1) },
+      projection: { rows: 2, columns: 2, values: Float32Array.of(2, 0, 1, 1) },
       offset: Float64Array.of(0.5, 0),
       spread: Float64Array.of(4, 1.5),
-      rows: { rows: 3, columns: 2, values: Float32Array.from(kept.flat()) },
-      starts: Int32Array.of(0, 2, 3),
+      kept: layOut(
+        [
+          { fit: [Float32Array.from(kept[0]!)], calibrating: [Float32Array.from(kept[1]!)] },
+          { fit: [Float32Array.from(kept[2]!)], calibrating: [] },
+        ],
+        2,
+      ),
       bias: Float64Array.of(0.25, 0),
+      fitBias: Float64Array.of(0.5, 0),
     };
     const expanded = { rows: 2, columns: 2, values: Float32Array.from(asked.flat()) };
-    const { logits, background } = await askKernel(algebra, readout, expanded);
-    const expected = asked.flatMap(([x = 0, y = 0]) => {
+    const { logits, fitLogits, background } = await askKernel(algebra, readout, expanded);
+    const expected = asked.map(([x = 0, y = 0]) => {
       const [a, b] = [2 * x + y - 0.5, y];
       const kernels = kept.map(([k = 0, l = 0]) =>
         Math.exp(-((a - k) ** 2 + (b - l) ** 2) / (2 * SQUARED_WIDTH)),
       );
       const [first = 0, second = 0, third = 0] = kernels;
-      return [Math.log((first + second) / 2) + 0.25, Math.log(third)];
+      return [
+        [Math.log((first + second) / 2) + 0.25, Math.log(third)],
+        [Math.log(first) + 0.5, Math.log(third)],
+      ];
     });
-    logits.values.forEach((value, i) => {
-      expect(value).toBeCloseTo(expected[i]!, digits.float32);
-    });
+    const checks = [
+      [logits, expected.flatMap(([all = []]) => all)],
+      [fitLogits, expected.flatMap(([, fit = []]) => fit)],
+    ] as const;
+    for (const [said, right] of checks)
+      said.values.forEach((value, i) => {
+        expect(value).toBeCloseTo(right[i]!, digits.float32);
+      });
     asked.forEach(([x = 0, y = 0], row) => {
       const squares = (2 * x + y - 0.5) ** 2 / 4 + y ** 2 / 1.5;
       expect(background[row]).toBeCloseTo(-0.5 * (squares + Math.log(4 * 1.5)), digits.float32);
@@ -152,7 +166,7 @@ describe("kernel-discriminant on little", () => {
     const large = [contribution("a", 3000, 1, 0.05), contribution("b", 12, 1, 0.05)];
     const router = await fitter.fit(empty.with(large), { kind: "kernel-discriminant", seed: 1 });
     const [member] = router.model.members;
-    expect(member?.type === "density" && [...member.kernel.readout.starts]).toEqual([0, 512, 524]);
+    expect(member?.type === "density" && [...member.kernel.readout.kept.starts]).toEqual([0, 512, 524]);
     expect((await answersTo(large, queries)).labels).toEqual(Array(5).fill("b"));
   });
 });

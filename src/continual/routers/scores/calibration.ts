@@ -153,8 +153,8 @@ export function fitInverseTemperature(all: Matrix, classes: Int32Array, ratio = 
 
 /** β is looked for within these factors of the likeliest one, first in so many steps, then halving the span so often. */
 const BRIER_SPAN = 8;
-const BRIER_STEPS = 16;
-const BRIER_HALVINGS = 10;
+const BRIER_STEPS = 8;
+const BRIER_HALVINGS = 7;
 
 /** The mean of Σ_c (p_c − y_c)² of softmax(β·z), targets smoothed (Brier 1950). @param logits (n, C) */
 export function brierScore(logits: Matrix, beta: number, targets: Int32Array, smoothing = 0): number {

@@ -41,7 +41,10 @@ function largestOf({ rows, columns, values }: Matrix, without?: Int32Array): Flo
  * @param without the class of each row, which is then taken for unknown
  * @returns (n)
  */
-export function densityEvidence({ logits, background }: KernelAnswer, without?: Int32Array): Float64Array {
+export function densityEvidence(
+  { logits, background }: Pick<KernelAnswer, "logits" | "background">,
+  without?: Int32Array,
+): Float64Array {
   return largestOf(logits, without).map((largest, row) => BACKGROUND_SHARE * background[row]! - largest);
 }
 
