@@ -35,7 +35,20 @@ function productGraph(dtype: FloatType, transposed: Transposed): Graph {
   return createGraph({ product: op.gemm(a, b, options) }); // (M, N)
 }
 
-/** Products of matrices, one compiled graph for each type and transposition. Holds native memory: dispose of it. */
+/**
+ * A row alone, twice. The engine adds up a row's product in the same order beside one other row or 63, but in another order where it
+ * is alone.
+ */
+function twice<V extends Float32Array | Float64Array>(row: V, into: V): V {
+  into.set(row);
+  into.set(row, row.length);
+  return into;
+}
+
+/**
+ * Products of matrices, one compiled graph for each type and transposition. What a row of the first gives is the same, bit for bit,
+ * whatever rows stand beside it. Holds native memory: dispose of it.
+ */
 export class Algebra implements AsyncDisposable {
   private readonly compile: Compile;
   private readonly sessions = new Map<string, Promise<Executable>>();
@@ -47,24 +60,30 @@ export class Algebra implements AsyncDisposable {
   /** `first`: aᵀ·b, `second`: a·bᵀ. @returns (M, N) in float64 */
   async product(a: Matrix, b: Matrix, transposed: Transposed = "none"): Promise<Matrix> {
     const session = await this.session("float64", transposed);
+    const alone = a.rows === 1 && transposed !== "first";
+    const left = alone ? twice(a.values, new Float64Array(2 * a.columns)) : a.values;
     const { product } = await session.run({
-      a: float64(a.values, [a.rows, a.columns]),
+      a: float64(left, [alone ? 2 : a.rows, a.columns]),
       b: float64(b.values, [b.rows, b.columns]),
     });
     const [rows = 0, columns = 0] = product?.dims ?? [];
     if (!(product?.data instanceof Float64Array)) throw new EngineError("a product of float64 is none");
+    if (alone) return { rows: 1, columns, values: product.data.subarray(0, columns) };
     return { rows, columns, values: product.data };
   }
 
   /** As {@link product}, in float32: exact where all numbers are whole and every partial sum is below 2^24. */
   async product32(a: Matrix32, b: Matrix32, transposed: Transposed = "none"): Promise<Matrix32> {
     const session = await this.session("float32", transposed);
+    const alone = a.rows === 1 && transposed !== "first";
+    const left = alone ? twice(a.values, new Float32Array(2 * a.columns)) : a.values;
     const { product } = await session.run({
-      a: float32(a.values, [a.rows, a.columns]),
+      a: float32(left, [alone ? 2 : a.rows, a.columns]),
       b: float32(b.values, [b.rows, b.columns]),
     });
     const [rows = 0, columns = 0] = product?.dims ?? [];
     if (!(product?.data instanceof Float32Array)) throw new EngineError("a product of float32 is none");
+    if (alone) return { rows: 1, columns, values: product.data.subarray(0, columns) };
     return { rows, columns, values: product.data };
   }
 

@@ -1,4 +1,5 @@
 /** Opening the folder of a store: its backbone, the present version, and the router that answers. */
+import { setImmediate as nextTick } from "node:timers/promises";
 import type { Override } from "../config/overrides.ts";
 import type { ModelConfig } from "../config/schema.ts";
 import type { LoadedBackbone } from "../continual/types.ts";
@@ -98,8 +99,10 @@ export async function filesOf(
   signal?: AbortSignal,
 ): Promise<RouterFiles | undefined> {
   if (router === undefined) return undefined;
-  const totals = first ? router.totals() : [];
-  return { stage: router.stage, files: new Map([...(await router.files({ signal })), ...totals]) };
+  const files = await router.files({ signal });
+  // Files are large: whoever asks meanwhile is answered between them.
+  await nextTick();
+  return { stage: router.stage, files: new Map([...files, ...(first ? router.totals() : [])]) };
 }
 
 export async function openFolder(path: string, options: StoreOptions): Promise<Opened> {

@@ -4,7 +4,7 @@ import { setImmediate as nextTick } from "node:timers/promises";
 import { DataError } from "../../core/errors.ts";
 import type { Algebra, Matrix, Matrix32 } from "../../linalg/algebra.ts";
 import type { FeatureMap, FeatureMapper } from "../statistics/featureMaps.ts";
-import { blockOf, dequantize, quantize, takeRows } from "../statistics/fixedRows.ts";
+import { dequantize, quantize } from "../statistics/fixedRows.ts";
 import type { FeatureConstants, FeatureRows, FixedRows, Posterior, RouterKind } from "../types.ts";
 import type { Readout } from "./readouts/closedForm.ts";
 import { askKernel, type KernelAnswer, type KernelReadout } from "./readouts/kernelModel.ts";
@@ -110,11 +110,6 @@ export interface RouterModel {
 
 /** Rows that go through the products at once. */
 const BLOCK = 64;
-/**
- * A row's product is the same, bit for bit, beside one other row or 63; the engine adds up a row alone in another order, so a row
- * alone goes through twice.
- */
-const LEAST_ROWS = 2;
 
 /** What a member needs to answer. */
 export interface Machinery {
@@ -253,18 +248,18 @@ export function checkWidth(what: string, features: FeatureRows, { width }: Featu
   });
 }
 
-/** Features in blocks of at most {@link BLOCK} rows and no fewer than {@link LEAST_ROWS}; of a row twice the first counts. */
+/** Features in blocks of at most {@link BLOCK} rows. */
 async function inBlocks(
   features: FeatureRows,
   signal: AbortSignal | undefined,
-  visit: (block: FixedRows, start: number, rows: number) => Promise<void>,
+  visit: (block: FixedRows, start: number) => Promise<void>,
 ): Promise<void> {
   const fixed = quantize(features);
   for (let start = 0; start < fixed.rows; start += BLOCK) {
     signal?.throwIfAborted();
-    const end = Math.min(fixed.rows, start + BLOCK);
-    const size = Math.max(LEAST_ROWS, end - start);
-    await visit(takeRows(fixed, blockOf(start, end, size)), start, end - start);
+    const rows = Math.min(fixed.rows - start, BLOCK);
+    const values = fixed.values.subarray(start * fixed.width, (start + rows) * fixed.width);
+    await visit({ rows, width: fixed.width, values }, start);
     await nextTick();
   }
 }
@@ -283,9 +278,8 @@ export async function answer(
   checkWidth(`router ${model.kind}`, features, model.constants);
   const classes = model.labels.length;
   const values = new Float64Array(features.rows * classes);
-  await inBlocks(features, signal, async (block, start, rows) => {
-    const answered = await answerBlock(machinery, model, block);
-    values.set(answered.subarray(0, rows * classes), start * classes);
+  await inBlocks(features, signal, async (block, start) => {
+    values.set(await answerBlock(machinery, model, block), start * classes);
   });
   return { rows: features.rows, classes, values };
 }
@@ -326,18 +320,18 @@ export async function assess(
   const values = new Float64Array(features.rows * classes);
   const unknown = new Float64Array(features.rows);
   const sets: PredictionSet[] = [];
-  await inBlocks(features, signal, async (block, start, rows) => {
+  await inBlocks(features, signal, async (block, start) => {
     const answered = await askDensity(machinery, model, member, block);
     const posterior = posteriorOfDensity(model, member, mixtureOf(member, answered));
-    values.set(posterior.values.subarray(0, rows * classes), start * classes);
+    values.set(posterior.values, start * classes);
     const evidence = [
       densityEvidence(answered.kernel),
       ...(answered.networks.length > 0 ? [networkEvidence(answered.networks)] : []),
     ];
-    unknown.set(unknownProbabilities(member.unknown, evidence, unknownPrior).subarray(0, rows), start);
+    unknown.set(unknownProbabilities(member.unknown, evidence, unknownPrior), start);
     if (coverage === undefined) return;
     const logs = logSoftmax(answered.kernel.fitLogits, member.kernel.beta);
-    for (let row = 0; row < rows; row++) {
+    for (let row = 0; row < block.rows; row++) {
       const own = logs.values.subarray(row * classes, (row + 1) * classes);
       sets.push(predictionSet(own, coverage, member.calibration.sets));
     }

@@ -23,7 +23,8 @@ export interface FeatureMap {
 }
 
 /** Of the features' fixed point in one step of rounded features. */
-export const ROUNDED_STEP = 2 ** 5;
+const ROUNDED_BITS = 5;
+export const ROUNDED_STEP = 2 ** ROUNDED_BITS;
 /** Standard deviation of a random weight before it is rounded to a whole number. */
 const WEIGHT_DEVIATION = 8;
 /** Sums below this are exact in float32. */
@@ -136,16 +137,18 @@ export class FeatureMapper {
   private gather({ rows, width, values }: FixedRows): Float32Array {
     const gathered = new Float32Array(rows * this.inputs);
     const divisor = 2 ** this.shift;
+    const rounded = this.expansion.kind === "rounded";
     let place = 0;
     for (let row = 0; row < rows; row++)
       for (const [start, end] of this.columns) {
-        gathered.set(values.subarray(row * width + start, row * width + end), place);
-        place += end - start;
+        const last = row * width + end;
+        let i = row * width + start;
+        // Half a step added, then floored: Math.round of a quotient, many times faster.
+        if (rounded) while (i < last) gathered[place++] = (values[i++]! + ROUNDED_STEP / 2) >> ROUNDED_BITS;
+        else while (i < last) gathered[place++] = values[i++]!;
       }
     if (this.shift > 0)
       for (let i = 0; i < gathered.length; i++) gathered[i] = Math.trunc(gathered[i]! / divisor);
-    if (this.expansion.kind === "rounded")
-      for (let i = 0; i < gathered.length; i++) gathered[i] = Math.round(gathered[i]! / ROUNDED_STEP);
     return gathered;
   }
 

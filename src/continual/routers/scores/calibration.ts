@@ -156,6 +156,9 @@ const BRIER_SPAN = 8;
 const BRIER_STEPS = 8;
 const BRIER_HALVINGS = 7;
 
+/** What lies further below the likeliest class changes a score by less than 10⁻⁸. */
+const BRIER_NEGLIGIBLE = -20;
+
 /** The mean of Σ_c (p_c − y_c)² of softmax(β·z), targets smoothed (Brier 1950). @param logits (n, C) */
 export function brierScore(logits: Matrix, beta: number, targets: Int32Array, smoothing = 0): number {
   const { rows, columns, values } = logits;
@@ -163,11 +166,11 @@ export function brierScore(logits: Matrix, beta: number, targets: Int32Array, sm
   for (let row = 0; row < rows; row++) {
     const start = row * columns;
     let largest = Number.NEGATIVE_INFINITY;
-    for (let c = start; c < start + columns; c++) largest = Math.max(largest, values[c]!);
+    for (let c = start; c < start + columns; c++) if (values[c]! > largest) largest = values[c]!;
     let [total, squares] = [0, 0];
     for (let c = start; c < start + columns; c++) {
       const below = beta * (values[c]! - largest);
-      if (below <= NEGLIGIBLE) continue;
+      if (below <= BRIER_NEGLIGIBLE) continue;
       const weight = Math.exp(below);
       total += weight;
       squares += weight * weight;
