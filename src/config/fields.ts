@@ -99,6 +99,8 @@ const beta = z.number().min(0).lt(1);
 const trainingSchema = z.strictObject({
   /** Passes over a task's train data. */
   epochs: count.default(3),
+  /** Optimisation steps a task at least: few texts are gone through more often. Default: 0 in a run, 60 in a store. */
+  minSteps: z.int().min(0).max(1_000_000).optional(),
   /** Texts, or sentences, a step. */
   batchSize: count.default(16),
   /** Default: by the kind of adapter, {@link defaultLearningRates}. */

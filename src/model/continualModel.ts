@@ -39,6 +39,8 @@ export interface LearnTaskOptions {
   readonly statisticsOnly?: boolean | undefined;
   /** Taken in place of training one. */
   readonly adapter?: { readonly saved: SavedAdapter; readonly where: string } | undefined;
+  /** Measures what the adapter gains on the held-out items. */
+  readonly measureGain?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -63,6 +65,15 @@ export interface Completion {
   readonly task?: string;
 }
 
+/** What a task's held-out items say of its adapter, each chosen among the task's own labels. */
+export interface AdapterGain {
+  readonly heldOut: number;
+  /** Share that is right by the adapter and its head. */
+  readonly adapter: number;
+  /** Share that is right by frozen features alone. */
+  readonly frozen: number;
+}
+
 /** What learning gives: the next state, and what is told of it. */
 export interface Learned {
   readonly state: ModelState;
@@ -71,6 +82,8 @@ export interface Learned {
   readonly stoppedEarly: boolean;
   /** Mean loss over the last epoch; absent where nothing was trained. */
   readonly loss?: number;
+  /** Where it was asked for; absent without held-out items, or where frozen features tell no classes. */
+  readonly gain?: AdapterGain;
 }
 
 /** What answers for a state, fitted. */

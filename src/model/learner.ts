@@ -8,7 +8,7 @@ import type { ForgetTarget } from "./forgetting.ts";
 import { merge } from "./merging.ts";
 import { openModel } from "./openModel.ts";
 import { loadBackbone, readArchitecture } from "./settings/backbone.ts";
-import { loadModelSettings, type ModelConfig, withDefaultRouter } from "./settings/settings.ts";
+import { loadModelSettings, type ModelConfig, withStoreDefaults } from "./settings/settings.ts";
 import { emptyState, type ModelState } from "./state.ts";
 import {
   type AnswerOptions,
@@ -164,7 +164,7 @@ export class Learner extends Teachable {
  */
 export async function createLearner(config: ModelConfig): Promise<Learner> {
   checkArguments("createLearner", { config });
-  const settings = withDefaultRouter(await loadModelSettings(config, "createLearner"));
+  const settings = withStoreDefaults(await loadModelSettings(config, "createLearner"));
   const { backbone, backboneRevision, method, head, level } = settings;
   const family = await readArchitecture(backbone, backboneRevision);
   requireCombination({ family, adapter: method.adapter, head: head.kind, level }, backbone);

@@ -1,5 +1,5 @@
 import type { Selection } from "../continual/newlora/selection.ts";
-import { TaskTrainer } from "../continual/taskTypes/taskTrainer.ts";
+import { type TaskData, TaskTrainer } from "../continual/taskTypes/taskTrainer.ts";
 import type { EncodedItems, Item, NewTask, TaskToLearn, TaskType } from "../continual/taskTypes/taskType.ts";
 import type { LearnedTask } from "../continual/types.ts";
 import { callbackToAsyncGenerator } from "../core/callbackToAsyncGenerator.ts";
@@ -7,7 +7,7 @@ import { StoreError } from "../core/errors.ts";
 import { createRng } from "../core/random.ts";
 import type { SavedAdapter } from "../peft/types.ts";
 import { checkExamples, homeOf, joinRows, requireSameClasses } from "./classes.ts";
-import type { LearnEvent, Learned, LearnTaskOptions } from "./continualModel.ts";
+import type { AdapterGain, LearnEvent, Learned, LearnTaskOptions } from "./continualModel.ts";
 import { learnedTasks, type ModelParts, selectorOf } from "./modelParts.ts";
 import { resolveTraining } from "./settings/structure.ts";
 import { type ModelState, type TaskState, withTask } from "./state.ts";
@@ -55,7 +55,7 @@ export class Learning<E extends EncodedItems, R> implements AsyncDisposable {
   async *learn(
     state: ModelState,
     given: NewTask,
-    { statisticsOnly = false, checked = false, adapter, signal }: LearnTaskOptions = {},
+    { statisticsOnly = false, checked = false, adapter, measureGain = false, signal }: LearnTaskOptions = {},
   ): AsyncGenerator<LearnEvent, Learned> {
     const { type, trainer } = this.teacher;
     const there = this.withoutStatistics(state, given.name, statisticsOnly);
@@ -80,6 +80,7 @@ export class Learning<E extends EncodedItems, R> implements AsyncDisposable {
         : this.adopt(adapter, task.name);
     const learned = trained?.learned ?? there?.learned;
     const rows = yield* this.collect(state, task, train, validation, learned, signal);
+    const gain = measureGain && rows ? await this.gainOf(trained, rows, validation, signal) : undefined;
     const selector = await this.selectorAfter(state, task, train, trained?.pending, statisticsOnly, signal);
     const next: TaskState = {
       name: task.name,
@@ -95,7 +96,20 @@ export class Learning<E extends EncodedItems, R> implements AsyncDisposable {
       truncatedTexts: train.truncated,
       stoppedEarly: trained?.stoppedEarly ?? false,
       ...(trained?.loss !== undefined && { loss: trained.loss }),
+      ...(gain && { gain }),
     };
+  }
+
+  private async gainOf(
+    trained: (Pick<Trained, "learned"> & Partial<Pick<Trained, "validate">>) | undefined,
+    rows: NonNullable<TaskState["rows"]>,
+    validation: E,
+    signal: AbortSignal | undefined,
+  ): Promise<AdapterGain | undefined> {
+    if (trained?.validate === undefined) return undefined;
+    const frozen = await this.parts.statistics?.frozenAccuracy?.(rows, signal);
+    if (frozen === undefined) return undefined;
+    return { heldOut: validation.items.length, adapter: await trained.validate(trained.learned), frozen };
   }
 
   /** A task that an experiment without a router learned, to which statistics are to be added. */
@@ -127,7 +141,8 @@ export class Learning<E extends EncodedItems, R> implements AsyncDisposable {
       const next = await fit.next();
       if (next.done) {
         const { learned, stoppedEarly } = next.value;
-        return { learned, saved: type.save(learned), stoppedEarly, loss, pending };
+        const { validate } = data;
+        return { learned, saved: type.save(learned), stoppedEarly, loss, pending, validate };
       }
       if (next.value.type === "epoch") loss = next.value.meanLoss;
       yield next.value;
@@ -138,7 +153,7 @@ export class Learning<E extends EncodedItems, R> implements AsyncDisposable {
   private adopt(
     { saved, where }: NonNullable<LearnTaskOptions["adapter"]>,
     name: string,
-  ): Omit<Trained, "pending" | "loss"> & Partial<Pick<Trained, "pending" | "loss">> {
+  ): Omit<Trained, "pending" | "loss" | "validate"> & Partial<Trained> {
     return { learned: this.parts.type.restore(name, saved, where), saved, stoppedEarly: false };
   }
 
@@ -239,4 +254,6 @@ interface Trained {
   readonly stoppedEarly: boolean;
   readonly loss: number | undefined;
   readonly pending: ReturnType<Selection["begin"]> | undefined;
+  /** How well the held-out items are known, in [0, 1]; absent without any. */
+  readonly validate: TaskData["validate"];
 }

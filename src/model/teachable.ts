@@ -27,6 +27,7 @@ import { refuseForeign, writeFolderAtomic } from "../io/atomic.ts";
 import { encodePeftFolder, isSavedAdapter } from "../peft/checkpoint.ts";
 import { comparisonOf } from "./comparing.ts";
 import type {
+  AdapterGain,
   Completion,
   ContinualModel,
   GenerateOptions,
@@ -73,6 +74,8 @@ export interface LearnedSummary extends Change {
   readonly adapter: string;
   /** Mean loss over the last epoch; absent where nothing was trained. */
   readonly loss?: number;
+  /** What the adapter gains on held-out texts; absent where none was trained, or none is held out. */
+  readonly gain?: AdapterGain;
   /** Texts that were cut at the maximal length. */
   readonly truncatedTexts: number;
   /** Bytes of feature rows that are kept of the task. */
@@ -174,7 +177,7 @@ export abstract class Teachable implements AsyncDisposable {
     return await this.learnWith(
       (state) => {
         const given = statisticsOnly ? task : this.model.withValidation(task);
-        return this.model.learn(state, given, { statisticsOnly, signal: options.signal });
+        return this.model.learn(state, given, { statisticsOnly, measureGain: true, signal: options.signal });
       },
       `learned ${what} ${task.name}`,
       options,
@@ -233,7 +236,7 @@ export abstract class Teachable implements AsyncDisposable {
       const learning = learn(before);
       let next = await learning.next();
       for (; !next.done; next = await learning.next()) onEvent?.(next.value);
-      const { state, task, truncatedTexts, loss } = next.value;
+      const { state, task, truncatedTexts, loss, gain } = next.value;
       const result = {
         task: task.name,
         labels: task.labels,
@@ -242,6 +245,7 @@ export abstract class Teachable implements AsyncDisposable {
         adapter: taskId(hashFiles(encodeTask(task)), task.saved === undefined),
         truncatedTexts,
         ...(loss !== undefined && { loss }),
+        ...(gain && { gain }),
         statisticsBytes: retainedOf(task.rows?.contributions ?? []).bytes,
       };
       return { state, change, result };

@@ -5,7 +5,7 @@ import type { LoadedBackbone } from "../continual/types.ts";
 import { ConfigError, type ConfigIssue } from "../core/errors.ts";
 import type { ContinualModel } from "../model/continualModel.ts";
 import { openModel } from "../model/openModel.ts";
-import { changeModelSettings, withDefaultRouter } from "../model/settings/settings.ts";
+import { changeModelSettings, withStoreDefaults } from "../model/settings/settings.ts";
 import { inTurn } from "../workspace/queue.ts";
 import { asStore, readSettings, readState, readStore, type StoreManifest } from "../workspace/reading.ts";
 import { Workspace } from "../workspace/workspace.ts";
@@ -21,9 +21,16 @@ const changeable: ReadonlySet<string> = new Set([
   "router.rejectRate",
   "keepVersions",
   "threads",
-  ...["epochs", "batchSize", "learningRate", "headLearningRate", "weightDecay", "schedule", "warmup"].map(
-    (key) => `training.${key}`,
-  ),
+  ...[
+    "epochs",
+    "minSteps",
+    "batchSize",
+    "learningRate",
+    "headLearningRate",
+    "weightDecay",
+    "schedule",
+    "warmup",
+  ].map((key) => `training.${key}`),
   ...["gradientClipping", "earlyStopping", "backboneDropout"].map((key) => `training.${key}`),
 ]);
 
@@ -64,7 +71,7 @@ export async function openVersion(
   manifest: StoreManifest,
   loaded: LoadedBackbone,
 ): Promise<ContinualModel> {
-  return await openModel(withDefaultRouter(await readSettings(path, manifest)), loaded, { trunks: "memory" });
+  return await openModel(withStoreDefaults(await readSettings(path, manifest)), loaded, { trunks: "memory" });
 }
 
 /**
@@ -91,7 +98,7 @@ export async function changeSettings(
     await using workspace = await Workspace.open(path, lockingOf(options));
     const before = await readStore(path);
     const wanted = Object.fromEntries(overrides.map(({ key, value }) => [key, value]));
-    const settings = withDefaultRouter(changeModelSettings(await readSettings(path, before), wanted, "set"));
+    const settings = withStoreDefaults(changeModelSettings(await readSettings(path, before), wanted, "set"));
     await using model = await openModel(settings, loaded, { trunks: "memory" });
     const state = await readState(path, before, model);
     const router = await filesOf(await model.fitRouter(state, "immediate"), true, options.signal);

@@ -21,7 +21,7 @@ import {
   type ModelSettings,
   readModelSettings,
   toSettingsYaml,
-  withDefaultRouter,
+  withStoreDefaults,
 } from "../model/settings/settings.ts";
 import { isTemporary, listBegun, listFolder } from "../workspace/listing.ts";
 import { type ManifestHeader, manifestFile } from "../workspace/manifest.ts";
@@ -111,7 +111,7 @@ export async function createStore(
   requireCombination({ family, adapter: method.adapter, head: head.kind, level }, backbone);
   const loaded = await loadBackbone(backbone, backboneRevision, signal);
   // Opened once for its refusals, before anything is written.
-  await using model = await openModel(withDefaultRouter(settings), loaded, { trunks: "memory" });
+  await using model = await openModel(withStoreDefaults(settings), loaded, { trunks: "memory" });
   const header = headerOf(settings, loaded, model.feature);
   signal?.throwIfAborted();
   await makeFolder(path);
@@ -279,8 +279,8 @@ export async function buildBeside<T>(
 export async function unionOf(first: string, second: string): Promise<Beginning> {
   const [ours, theirs] = [await readStore(first), await readStore(second)];
   const [settings, others] = [await readModelSettings(first), await readModelSettings(second)];
-  requireMergeable(withDefaultRouter(settings), first);
-  requireMergeable(withDefaultRouter(others), second);
+  requireMergeable(withStoreDefaults(settings), first);
+  requireMergeable(withStoreDefaults(others), second);
   const { versions, backbone, seed, feature } = ours;
   const header = { versions, backbone, seed, feature };
   const hasAdapters = (tasks: typeof ours.tasks) =>

@@ -7,7 +7,7 @@ import { CheckpointError } from "../core/errors.ts";
 import type { ContinualModel, StateRouter } from "../model/continualModel.ts";
 import { openModel } from "../model/openModel.ts";
 import { loadBackbone } from "../model/settings/backbone.ts";
-import { withDefaultRouter } from "../model/settings/settings.ts";
+import { withStoreDefaults } from "../model/settings/settings.ts";
 import type { ModelState } from "../model/state.ts";
 import type { ChangeEvent } from "../model/teachable.ts";
 import { readPresent, readSettings, readStore, type StoreManifest } from "../workspace/reading.ts";
@@ -107,7 +107,7 @@ export async function filesOf(
 
 export async function openFolder(path: string, options: StoreOptions): Promise<Opened> {
   const begun = await readStore(path);
-  const settings = withDefaultRouter(await readSettings(path, begun));
+  const settings = withStoreDefaults(await readSettings(path, begun));
   const loaded = await loadNamedBackbone(begun, options);
   const model = await openModel(settings, loaded, { trunks: "memory" });
   try {

@@ -8,7 +8,7 @@ import type { RouterFitting } from "../core/record.ts";
 import type { ContinualModel, StateRouter } from "../model/continualModel.ts";
 import type { ForgetTarget } from "../model/forgetting.ts";
 import { merge } from "../model/merging.ts";
-import { withDefaultRouter } from "../model/settings/settings.ts";
+import { withStoreDefaults } from "../model/settings/settings.ts";
 import type { ModelState } from "../model/state.ts";
 import {
   type AnswerOptions,
@@ -260,7 +260,7 @@ export class Store extends Teachable {
     return await this.change(async (before) => {
       await requireFinished(where);
       const manifest = await readStore(where);
-      const settings = withDefaultRouter(await readSettings(where, manifest));
+      const settings = withStoreDefaults(await readSettings(where, manifest));
       const theirs = {
         settings,
         backbone: manifest.backbone,

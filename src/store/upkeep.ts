@@ -4,7 +4,7 @@ import { checkArguments } from "../config/arguments.ts";
 import { TrunkCache } from "../continual/passes/trunkCache.ts";
 import type { ContinualModel } from "../model/continualModel.ts";
 import { openModel } from "../model/openModel.ts";
-import { withDefaultRouter } from "../model/settings/settings.ts";
+import { withStoreDefaults } from "../model/settings/settings.ts";
 import type { ChangeEvent } from "../model/teachable.ts";
 import { sizeOfFolder } from "../workspace/listing.ts";
 import { inTurn } from "../workspace/queue.ts";
@@ -66,7 +66,7 @@ export async function rollbackWith(
     await using workspace = await Workspace.open(path, lockingOf(options));
     const manifest = await workspace.rollback(version, async (earlier) => {
       // It may have been learned with other settings.
-      await using then = await openModel(withDefaultRouter(await readSettings(path, earlier)), model.loaded, {
+      await using then = await openModel(withStoreDefaults(await readSettings(path, earlier)), model.loaded, {
         trunks: "memory",
       });
       const state = await readState(path, earlier, then);
@@ -88,7 +88,7 @@ export async function rollbackStore(
 ): Promise<StoreManifest> {
   const path = resolve(folder);
   const begun = await readStore(path);
-  const settings = withDefaultRouter(await readSettings(path, begun));
+  const settings = withStoreDefaults(await readSettings(path, begun));
   await using model = await openModel(settings, await loadNamedBackbone(begun, options), {
     trunks: "memory",
   });

@@ -15,6 +15,8 @@ import { GRADIENT_PREFIX, type ModelStructure, type TrainingGraph } from "./grap
 
 export interface TrainingOptions {
   readonly epochs: number;
+  /** Few examples are gone through more often, until there are so many steps; default 0. */
+  readonly minSteps?: number | undefined;
   readonly batchSize: number;
   /** Peak learning rate of the adapter. */
   readonly learningRate: number;
@@ -116,9 +118,14 @@ export interface FitResult {
   readonly stoppedEarly: boolean;
 }
 
+/** How often the examples are gone through. */
+function countEpochs(examples: number, { epochs, minSteps = 0, batchSize }: TrainingOptions): number {
+  return Math.max(epochs, Math.ceil(minSteps / Math.ceil(examples / batchSize)));
+}
+
 /** Steps of a whole fit; known before it begins. */
 export function countSteps(examples: number, options: TrainingOptions): number {
-  return Math.ceil(examples / options.batchSize) * options.epochs;
+  return examples === 0 ? 0 : Math.ceil(examples / options.batchSize) * countEpochs(examples, options);
 }
 
 function headFeeds(head: ReadonlyMap<string, HostTensor<"float32">>): Record<string, HostTensor<"float32">> {
@@ -209,7 +216,8 @@ export async function* fitTask(
   let step = 0;
   let best: { accuracy: number; epoch: number; values: Map<string, Float32Array> } | undefined;
 
-  for (let epoch = 0; epoch < options.epochs; epoch++) {
+  const epochs = countEpochs(data.encodings.length, options);
+  for (let epoch = 0; epoch < epochs; epoch++) {
     let lossSum = 0;
     for (const indices of planBatches(lengths, options.batchSize, rng.fork("batches", epoch))) {
       context.signal?.throwIfAborted();

@@ -13,7 +13,8 @@ export class StoreProgress extends Progress<ChangeEvent> {
       case "step":
         return passing(formatStep(event));
       case "epoch":
-        return lasting(formatEpoch(event));
+        // Few texts are gone through many times.
+        return (event.epoch < 10 || event.epoch % 10 === 9 ? lasting : passing)(formatEpoch(event));
       case "features":
         return passing(`features ${formatCount(event.texts)}/${formatCount(event.totalTexts)}`);
       case "router-fitting":

@@ -170,8 +170,8 @@ export function splitStatistics(
 
 /** Of fewer held-out rows half calibrate, so that enough are left to fit to. */
 const FEW_HELD_OUT = 512;
-/** Rows that calibrate, at most: more would say hardly more, and are worth more where they are fitted to. */
-const MOST_CALIBRATING = 1536;
+/** Rows taken from the train texts to calibrate, at most: more would say hardly more, and are worth more where they are fitted to. */
+const MOST_TAKEN = 1536;
 /** Classes of so many rows are established: what all classes share follows from them alone … */
 const ENOUGH_ROWS = 10;
 /** … where there are so many of them. */
@@ -201,10 +201,22 @@ export interface CalibrationSplit {
   readonly calibrating: HashedRowList;
 }
 
-/** Those of the held-out rows that calibrate. */
-function calibratingRows(heldOut: readonly HashedRow[]): ReadonlySet<HashedRow> {
+/**
+ * Those of the held-out rows that calibrate, by their hashes. Texts that were held out as such resemble those to come more than train
+ * texts resemble each other, so they come first, and all of them count.
+ * @param given held out as such
+ */
+function calibratingRows(
+  heldOut: readonly HashedRow[],
+  given: ReadonlySet<HashedRow>,
+): ReadonlySet<HashedRow> {
+  const ordered = [
+    ...heldOut.filter((row) => given.has(row)).sort(compareRows),
+    ...heldOut.filter((row) => !given.has(row)).sort(compareRows),
+  ];
   const few = heldOut.length < FEW_HELD_OUT;
-  return new Set(heldOut.toSorted(compareRows).slice(0, few ? heldOut.length >> 1 : MOST_CALIBRATING));
+  const most = Math.min(MOST_HELD_OUT, Math.max(MOST_TAKEN, given.size));
+  return new Set(ordered.slice(0, few ? heldOut.length >> 1 : most));
 }
 
 /**
@@ -216,11 +228,13 @@ export function calibrationSplit(statistics: ClassStatistics): CalibrationSplit 
   const known = new Map<string, { fit: HashedRow[]; heldOut: HashedRow[] }>(
     labels.map((label) => [label, { fit: [], heldOut: [] }]),
   );
+  const given = new Set<HashedRow>();
   for (const kept of contributions) {
     const { fitRows, heldOut } = splitContribution(kept);
     const own = known.get(kept.label)!;
     own.fit.push(...fitRows);
     own.heldOut.push(...heldOut);
+    if (kept.role === "judge") for (const row of heldOut) given.add(row);
   }
   for (const { fit, heldOut } of known.values()) {
     heldOut.sort(compareRows);
@@ -230,7 +244,10 @@ export function calibrationSplit(statistics: ClassStatistics): CalibrationSplit 
   const columns = [...parts.keys()];
   const large = columns.filter((c) => parts[c]!.fit.length + parts[c]!.heldOut.length >= ENOUGH_ROWS);
   const established = large.length >= ENOUGH_CLASSES ? large : columns;
-  const calibrating = calibratingRows(established.flatMap((c) => parts[c]!.heldOut));
+  const calibrating = calibratingRows(
+    established.flatMap((c) => parts[c]!.heldOut),
+    given,
+  );
   const fit = parts.map((own) => [...own.fit, ...own.heldOut.filter((row) => !calibrating.has(row))]);
   for (const own of fit) own.sort(compareRows);
   const held = parts.map(({ heldOut }) => heldOut.filter((row) => calibrating.has(row)));

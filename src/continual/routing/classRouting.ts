@@ -6,10 +6,11 @@ import type { AdaptedBackbone } from "../passes/adaptedBackbone.ts";
 import { Detectors } from "../rejection/detectors.ts";
 import type { OutOfScopeDetector } from "../rejection/outOfScope.ts";
 import { auroc, falsePositiveRateAt95 } from "../rejection/rejection.ts";
-import type { FittedRouter, FitWatch } from "../routers/fit.ts";
+import { type FittedRouter, type FitWatch, RouterFitter } from "../routers/fit.ts";
 import { stageKindsOf } from "../routers/stages.ts";
 import { contributionsOf } from "../statistics/classRows.ts";
-import { type ClassStatistics, withRoles } from "../statistics/statistics.ts";
+import { dequantize } from "../statistics/fixedRows.ts";
+import { ClassStatistics, withRoles } from "../statistics/statistics.ts";
 import { labelledItems } from "../taskTypes/taskChecks.ts";
 import type { AnswerOptions, EncodedItems, RoutedItem, TaskToLearn } from "../taskTypes/taskType.ts";
 import { asExamples } from "../taskTypes/textClassification.ts";
@@ -89,6 +90,29 @@ export abstract class ClassRouting<E extends EncodedItems> implements TaskRoutin
     };
     const fitted = await rowsOf(train, task.train, onItems);
     return this.fits.keep(withRoles(fitted, await rowsOf(validation, task.validation)), among);
+  }
+
+  async frozenAccuracy({ constants, contributions }: TaskRows, signal?: AbortSignal) {
+    const judging = contributions.filter(({ role }) => role === "judge");
+    const fitting = contributions.filter(({ role }) => role !== "judge");
+    if (judging.length === 0 || fitting.length === 0) return undefined;
+    // A fitter of its own: what the store's has counted is not of these rows.
+    await using fitter = new RouterFitter((graph) => this.reader.compile(graph));
+    const { seed } = this.settings;
+    const router = await fitter.fit(ClassStatistics.empty(constants).with(fitting), {
+      kind: "kernel-discriminant",
+      seed,
+      signal,
+    });
+    let [right, all] = [0, 0];
+    for (const { label, rows } of judging) {
+      const { values, classes } = await router.posterior(dequantize(rows), signal);
+      for (let row = 0; row < rows.rows; row++, all++) {
+        const own = values.subarray(row * classes, (row + 1) * classes);
+        if (router.labels[own.indexOf(Math.max(...own))] === label) right += 1;
+      }
+    }
+    return right / all;
   }
 
   consolidates(tasks: readonly RoutedTask[]): boolean {

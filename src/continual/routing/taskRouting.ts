@@ -49,6 +49,11 @@ export interface TaskRouting<E extends EncodedItems, R> extends AsyncDisposable 
     known: readonly RoutedTask[],
     watch?: CollectWatch,
   ): Promise<TaskRows>;
+  /**
+   * How often frozen features are right on a task's held-out rows, among the task's own classes; undefined without any.
+   * Absent where they tell no classes.
+   */
+  frozenAccuracy?(rows: TaskRows, signal?: AbortSignal): Promise<number | undefined>;
   /** Whether another kind of router takes over from the immediate one. */
   consolidates(tasks: readonly RoutedTask[]): boolean;
   /** What routes among the tasks: a function of what is kept of them. */

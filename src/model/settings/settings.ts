@@ -99,8 +99,15 @@ export async function loadModelSettings(
   return resolveModelSettings(config, where, overrides, baseDir);
 }
 
-/** A store and a learner route without being told; which router there is to be follows from what is known. */
-export function withDefaultRouter(settings: ModelSettings): ModelSettings {
+/** Enough for an adapter to learn what a handful of texts say. */
+const STORE_MIN_STEPS = 60;
+
+/**
+ * A store and a learner route without being told, since which router there is to be follows from what is known; and they train on a
+ * few texts until something is learned.
+ */
+export function withStoreDefaults(given: ModelSettings): ModelSettings {
+  const settings = { ...given, training: { minSteps: STORE_MIN_STEPS, ...given.training } };
   if (settings.router !== undefined || selectorOf(settings) !== undefined) return settings;
   const words = settings.level === "word";
   return {
@@ -157,7 +164,7 @@ export function changeModelSettings(
 ): ModelSettings {
   if (Object.keys(changes).length === 0) return settings;
   // The default router is spelled out first: to change one of its settings changes no other.
-  const { promptTask, ...before } = withDefaultRouter(settings);
+  const { promptTask, ...before } = withStoreDefaults(settings);
   const overrides = Object.entries(changes).map(([key, value]) => ({ key, value, source: "set" }));
   const { raw, issues: unplaced } = applyOverrides(before, overrides);
   const parsed = modelSchema.safeParse(raw);

@@ -186,6 +186,18 @@ function report(learned: LearnedSummary, flags: LearnFlags, terminal: Terminal):
     `version ${version}: task ${task}, ${classes.length} ${classes.length === 1 ? "class" : "classes"}, ` +
       `learned in ${time}, ${formatBytes(statisticsBytes)} of statistics${cut}\n`,
   );
+  terminal.out(formatGain(learned));
+}
+
+/** What the adapter brings, in words. */
+function formatGain({ loss, gain }: LearnedSummary): string {
+  if (loss === undefined) return "";
+  if (gain === undefined)
+    return "no text was held out: what the adapter gains over frozen features is unknown\n";
+  const { heldOut, adapter, frozen } = gain;
+  const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
+  const verdict = adapter > frozen ? "" : "; it gains nothing: --statistics-only would do as well";
+  return `on ${heldOut} held-out texts of the task: ${percent(adapter)} by the adapter, ${percent(frozen)} by frozen features alone${verdict}\n`;
 }
 
 export async function learnCommand(
