@@ -6,7 +6,7 @@
 import { setImmediate as nextTick } from "node:timers/promises";
 import type { Matrix } from "../../linalg/algebra.ts";
 import type { ChosenMember, FitContext } from "./fitContext.ts";
-import { type CalibrationSplit, calibrationSplit } from "./heldOut.ts";
+import { type CalibrationSplit, calibrationSplit, withoutCalibrating } from "./heldOut.ts";
 import { type FittedDensity, fitDensity } from "./kernelFit.ts";
 import { type DensitySpec, expansionOf, type NetworkMember } from "./members.ts";
 import { fitNetwork, networkOf } from "./networkFit.ts";
@@ -124,7 +124,13 @@ function unknownOf(
   return { unknown, unknownOfKnown: unknownProbabilities(unknown, evidence).sort() };
 }
 
-/** Fits the density once, and networks once, without the rows that calibrate. */
+/**
+ * Of fewer rows than so many a feature, directions follow from chance in part, and those that calibrate are needed: then a density of
+ * all rows answers.
+ */
+const ROWS_A_FEATURE = 2;
+
+/** Fits the density and networks without the rows that calibrate, and on small data another density with them, which answers. */
 export async function chooseDensity(
   context: FitContext,
   { kernel, networks }: DensitySpec,
@@ -133,7 +139,12 @@ export async function chooseDensity(
   const split = calibrationSplit(statistics);
   const { targets } = split.calibrating;
   const expansion = expansionOf(kernel, statistics.constants);
-  const density = await fitDensity(context, context.expander(expansion), split);
+  const expander = context.expander(expansion);
+  const density = await fitDensity(context, expander, split);
+  const small = split.fit.targets.length < ROWS_A_FEATURE * expander.size && targets.length > 0;
+  const whole = small
+    ? await fitDensity(context, expander, withoutCalibrating(split, statistics))
+    : undefined;
   // Networks learn nothing from classes that they hardly see, and count for nothing without evidence.
   const counts = new Float64Array(statistics.labels.length);
   for (const target of split.fit.targets) counts[target]! += 1;
@@ -147,11 +158,12 @@ export async function chooseDensity(
   const overall = mixture.share === 0 ? 1 : calibrate(logits, targets);
   const member: DensityMember = {
     type: "density",
-    kernel: { expansion, readout: density.readout, beta },
+    kernel: { expansion, readout: (whole ?? density).readout, beta },
     networks: found.networks,
     mixture,
     unknown: found.unknown,
     calibration: {
+      ...(whole && { kernel: { expansion, readout: density.readout, beta } }),
       sets: conformalScores(logSoftmax(density.logits, beta), targets),
       unknown: found.unknownOfKnown,
     },

@@ -55,11 +55,11 @@ export interface KnownDirections {
 export function directionsKey(
   { labels, contributions, constants }: ClassStatistics,
   expansion: FeatureMap,
-  { established }: Pick<CalibrationSplit, "established">,
+  { established, calibrating }: Pick<CalibrationSplit, "established" | "calibrating">,
 ): string {
   const own = new Set(established.map((c) => labels[c]!));
   const ids = contributions.filter(({ label }) => own.has(label)).map(({ id }) => id);
-  return JSON.stringify([constants, featureMapKey(expansion), ids]);
+  return JSON.stringify([constants, featureMapKey(expansion), calibrating.rows.length, ids]);
 }
 
 /** The latest directions, and those of a router that was read. */

@@ -219,7 +219,9 @@ export class RouterFitter implements AsyncDisposable {
   /** Goes on from what a router that was read says of the rows that it was fitted to. */
   remember({ model }: FittedRouter, statistics: ClassStatistics): void {
     const [member] = model.members;
-    if (member?.type === "density") this.densities.remember(member.kernel, statistics);
+    // Of small data nothing is worth keeping.
+    if (member?.type === "density" && member.calibration.kernel === undefined)
+      this.densities.remember(member.kernel, statistics);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -258,6 +258,18 @@ export function calibrationSplit(statistics: ClassStatistics): CalibrationSplit 
   };
 }
 
+/** The split with every row to fit to, and none that calibrates. */
+export function withoutCalibrating(
+  { established, fit, calibrating }: CalibrationSplit,
+  { labels, constants }: Pick<ClassStatistics, "labels" | "constants">,
+): CalibrationSplit {
+  const byClass = labels.map((): HashedRow[] => []);
+  for (const list of [fit, calibrating])
+    for (const [i, row] of list.rows.entries()) byClass[list.targets[i]!]!.push(row);
+  for (const own of byClass) own.sort(compareRows);
+  return { established, fit: listOf(byClass, constants.width), calibrating: listOf([], constants.width) };
+}
+
 /** @param byClass rows of each class, in the order of the labels */
 function listOf(byClass: readonly (readonly HashedRow[])[], width: number): HashedRowList {
   const rows = byClass.flat();

@@ -38,6 +38,7 @@ const memberSchema = z.discriminatedUnion("type", [
     beta: z.number(),
     weight: z.number(),
     kernel: kernelSchema,
+    held: kernelSchema.exactOptional(),
     networks: z.array(networkSchema),
     share: z.number().min(0).max(1),
     known: z.array(z.int().nonnegative()),
@@ -120,6 +121,7 @@ function encodeDensity(
     beta,
     weight,
     kernel: encodeKernel(kernel, `${prefix}/kernel`, tensors),
+    ...(calibration.kernel && { held: encodeKernel(calibration.kernel, `${prefix}/held`, tensors) }),
     networks: networks.map((network, j) => encodeNetwork(network, `${prefix}/networks/${j}`, tensors)),
     share,
     known: [...known],
@@ -212,25 +214,29 @@ function decodeDensity(
   tensors: ReadonlyMap<string, HostTensor>,
   file: string,
 ): DensityMember {
-  const { beta, weight, kernel, networks, share, known, unknown } = member;
+  const { beta, weight, kernel, held, networks, share, known, unknown } = member;
   const prefix = `${file}: ${key}`;
   const rows = tensors.get(`${key}/scores`)?.dims[0] ?? 0;
   const numbers = (name: string, size: number) =>
     doubles(tensors.get(`${key}/${name}`), [size], `${prefix}/${name}`);
-  const part = (name: string) => tensors.get(`${key}/kernel/${name}`);
+  const kernelAt = (own: z.infer<typeof kernelSchema>, name: string): FittedKernel => ({
+    ...own,
+    readout: decodeKernel((part) => tensors.get(`${key}/${name}/${part}`), `${prefix}/${name}`, columns),
+  });
   if (known.some((column) => column >= columns))
     throw new StoreError(`${prefix}: known classes ${known.join(", ")}, but there are ${columns}`);
   return {
     type: "density",
     beta,
     weight,
-    kernel: { ...kernel, readout: decodeKernel(part, `${prefix}/kernel`, columns) },
+    kernel: kernelAt(kernel, "kernel"),
     networks: networks.map((network, j) =>
       decodeNetwork(network, `${key}/networks/${j}`, columns, tensors, file),
     ),
     mixture: { share, known, prior: numbers("prior", columns) },
     unknown,
     calibration: {
+      ...(held && { kernel: kernelAt(held, "held") }),
       sets: { scores: numbers("scores", rows), weights: numbers("weights", rows) },
       unknown: numbers("unknown", tensors.get(`${key}/unknown`)?.dims[0] ?? 0),
     },

@@ -53,6 +53,8 @@ export interface DensityMember {
   readonly unknown: UnknownModel;
   /** What rows that none of this was fitted to say. */
   readonly calibration: {
+    /** The density that those rows were asked of, where it is another than the one that answers. */
+    readonly kernel?: FittedKernel;
     /** Of sets of labels, by the density without those rows. */
     readonly sets: ConformalScores;
     /** (h), rising: the probability of each that it is of no class learned. */
@@ -330,7 +332,12 @@ export async function assess(
     ];
     unknown.set(unknownProbabilities(member.unknown, evidence, unknownPrior), start);
     if (coverage === undefined) return;
-    const logs = logSoftmax(answered.kernel.fitLogits, member.kernel.beta);
+    const { kernel = member.kernel } = member.calibration;
+    const held =
+      kernel === member.kernel
+        ? answered
+        : await askDensity(machinery, model, { kernel, networks: [] }, block);
+    const logs = logSoftmax(held.kernel.fitLogits, kernel.beta);
     for (let row = 0; row < block.rows; row++) {
       const own = logs.values.subarray(row * classes, (row + 1) * classes);
       sets.push(predictionSet(own, coverage, member.calibration.sets));
