@@ -160,6 +160,8 @@ export const descriptions: Readonly<Record<string, string>> = {
     "Without it by the file's name. [Extensions](extending.md) add formats. `continual`: the two files `continual_data.json` and `continual_config.json`.",
 
   "training.epochs": "Passes over a task's training data.",
+  "training.minSteps":
+    "Optimisation steps a task at least: few texts are gone through more often. Default: 0 in a run, 60 in a store.",
   "training.batchSize": "Texts a step. Batches hold texts of like length, padded to their longest.",
   "training.learningRate": `Of the adapter, at its peak. Without it ${defaultLearningRates.lora} for LoRA, ${defaultLearningRates["prompt-tuning"]} for prompt tuning.`,
   "training.headLearningRate": "Of the head.",
