@@ -1,7 +1,7 @@
 /**
  * A kind of router on every data set at once: `npx tsx studies/defaultRouter.ts [clinc150|banking77|demo-mini|demo-minilm|fewrel16 …]
  * [--shared ../shared] [--kinds kernel-discriminant,stacking] [--seeds 1,2,3] [--on test|validation] [--few-shot 10]
- * [--shots 5] [--threads 1]`.
+ * [--shots 5] [--outside] [--threads 1]`.
  * Fitted to train and validation rows as a run fits, all classes at once. Printed are, on test: accuracy, expected calibration error
  * and the 95th percentile of what chance alone gives, coverage and mean size of sets at 0.90 and 0.95, AUROC of `unknown` where there
  * are texts out of scope, seconds of processor time and peak memory. With `--on validation` nothing is fitted to validation rows and test is not
@@ -15,8 +15,13 @@ import {
 } from "../src/continual/metrics/calibrationError.ts";
 import { auroc } from "../src/continual/rejection/rejection.ts";
 import { type FittedRouter, RouterFitter } from "../src/continual/routers/fit.ts";
-import { takeRows } from "../src/continual/statistics/fixedRows.ts";
-import { ClassStatistics, type Contribution, withRoles } from "../src/continual/statistics/statistics.ts";
+import { quantize, takeRows } from "../src/continual/statistics/fixedRows.ts";
+import {
+  ClassStatistics,
+  type Contribution,
+  OUTSIDE_LABEL,
+  withRoles,
+} from "../src/continual/statistics/statistics.ts";
 import { type FeatureRows, type RouterKind, routerKinds } from "../src/continual/types.ts";
 import { createRng, shuffled } from "../src/core/random.ts";
 import { defaultRoutingLayers } from "../src/model/openModel.ts";
@@ -39,6 +44,7 @@ const { values: flags, positionals } = parseArgs({
     on: { type: "string", default: "test" },
     "few-shot": { type: "string", default: "0" },
     shots: { type: "string", default: "5" },
+    outside: { type: "boolean", default: false },
     threads: { type: "string", default: "1" },
   },
 });
@@ -181,7 +187,9 @@ for (const name of positionals.length > 0
   console.log(`${name}, on ${judged}`);
   for (const seed of flags.seeds.split(",").map(Number)) {
     const constants = constantsOf(name, train, layers, seed);
-    const statistics = ClassStatistics.empty(constants).with(withRoles(rows, judging));
+    const outside = quantize(cutLayers(material.features.oosValidation, layers, material.layers));
+    const strange = flags.outside ? [{ label: OUTSIDE_LABEL, rows: outside, role: "outside" as const }] : [];
+    const statistics = ClassStatistics.empty(constants).with([...withRoles(rows, judging), ...strange]);
     for (const kind of kinds)
       if (Number(flags["few-shot"]) > 0) await measureFewShot(material, statistics, kind, seed);
       else await measure(material, statistics, kind, seed);

@@ -28,7 +28,7 @@ export const storeCommands: readonly AddCommand[] = [
         "Teaches a store, or a finished run, one more task from a file or an adapter, or one more class from a few examples.",
       )
       .usage(
-        '[options] <store> --task <name> <data>\n       accrete learn [options] <store> --class <name> "<example>"...\n       accrete learn [options] <store> --adapter <folder>',
+        '[options] <store> --task <name> <data>\n       accrete learn [options] <store> --class <name> "<example>"...\n       accrete learn [options] <store> --adapter <folder>\n       accrete learn [options] <store> --outside <file>',
       )
       .argument("<store>", "folder of a store or a run")
       .argument(
@@ -41,6 +41,10 @@ export const storeCommands: readonly AddCommand[] = [
       .option(
         "--labels <names>",
         "of an adapter: its classes in the order of its head, between commas or one a line of a file",
+      )
+      .option(
+        "--outside <file>",
+        "learn what is unknown from texts of none of the classes: one a line, or {text} lines",
       )
       .option("--statistics-only", "train no adapter: seconds; classes are told apart from frozen features")
       .option("--validation <file>", "of a task: held-out examples (default: a tenth of every class)")

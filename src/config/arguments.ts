@@ -53,6 +53,7 @@ const calls = {
     }),
     options: optional({ ...changing, statisticsOnly: flag }),
   },
+  learnOutside: { texts, options: optional(changing) },
   learnClass: { label: name, examples: texts, options: optional({ ...changing, task: name.optional() }) },
   forget: {
     target: z

@@ -5,18 +5,32 @@ import { distinctContributions } from "../continual/statistics/statistics.ts";
 import { isTaggedSentence } from "../continual/taskTypes/taskChecks.ts";
 import type { Item, TaskToLearn } from "../continual/taskTypes/taskType.ts";
 import { DataError, StoreError } from "../core/errors.ts";
-import type { ModelState, TaskState } from "./state.ts";
+import { type ModelState, OUTSIDE_TASK, type TaskState } from "./state.ts";
 
 /** @throws DataError without an example, and where one is empty */
 export function checkExamples(label: string, items: readonly Item[]): void {
   if (label.trim() === "") throw new DataError("a class needs a name");
-  const hint = 'Give a few texts: accrete learn <store> --class name "first" "second".';
-  if (items.length === 0) throw new DataError(`class "${label}": no example to learn it from`, { hint });
+  requireOwnName(label);
+  checkTexts(
+    `class "${label}"`,
+    items,
+    'Give a few texts: accrete learn <store> --class name "first" "second".',
+  );
+}
+
+/** @throws DataError where a class or task has the name of the texts of no class */
+export function requireOwnName(name: string): void {
+  if (name === OUTSIDE_TASK)
+    throw new DataError(`"${name}" is where texts of no class are kept`, { hint: "Choose another name." });
+}
+
+/** @param what names the texts @throws DataError without an example, and where one is empty */
+export function checkTexts(what: string, items: readonly Item[], hint = "Give a few texts."): void {
+  if (items.length === 0) throw new DataError(`${what}: no example to learn it from`, { hint });
   const empty = items.findIndex(
     (item) => isTaggedSentence(item) || `${item.text}${item.textPair ?? ""}`.trim() === "",
   );
-  if (empty >= 0)
-    throw new DataError(`class "${label}": example ${empty + 1} of ${items.length} is empty`, { hint });
+  if (empty >= 0) throw new DataError(`${what}: example ${empty + 1} of ${items.length} is empty`, { hint });
 }
 
 /**

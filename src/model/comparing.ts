@@ -1,6 +1,6 @@
 /** Whether the classes of a state can be compared with each other, and by what. */
 import { StoreError } from "../core/errors.ts";
-import type { TaskState } from "./state.ts";
+import { type TaskState, tasksWithClasses } from "./state.ts";
 
 /** What nothing compares, and what would. */
 export interface Incomparable {
@@ -9,7 +9,8 @@ export interface Incomparable {
 }
 
 /** What tells all classes apart: statistics where every task has them, else adapters where every task has one. */
-export function comparisonOf(tasks: readonly TaskState[]): "statistics" | "adapters" | Incomparable {
+export function comparisonOf(all: readonly TaskState[]): "statistics" | "adapters" | Incomparable {
+  const tasks = tasksWithClasses(all);
   const bare = tasks.find(({ rows }) => rows === undefined)?.name;
   if (bare === undefined) return "statistics";
   const alone = tasks.find(({ learned }) => learned === undefined)?.name;
@@ -22,7 +23,7 @@ export function comparisonOf(tasks: readonly TaskState[]): "statistics" | "adapt
 
 /** @throws StoreError naming a task that has no adapter */
 export function requireAdapters(tasks: readonly TaskState[]): void {
-  const without = tasks.find(({ learned }) => learned === undefined);
+  const without = tasksWithClasses(tasks).find(({ learned }) => learned === undefined);
   if (without === undefined) return;
   throw new StoreError(`exact answers ask every task's adapter, and "${without.name}" has none`, {
     hint: "Leave exact out: its classes are told apart by their statistics.",

@@ -131,6 +131,12 @@ export interface ContinualModel extends AsyncDisposable {
     items: readonly Item[],
     options?: { readonly task?: string | undefined; readonly signal?: AbortSignal | undefined },
   ): AsyncGenerator<LearnEvent, Learned>;
+  /** Learns what texts of none of the classes look like, so that they are better told as unknown. */
+  learnOutside(
+    state: ModelState,
+    items: readonly Item[],
+    options?: { readonly signal?: AbortSignal | undefined },
+  ): AsyncGenerator<LearnEvent, Learned>;
   /** A task before it is learned: the adapter that it begins with. */
   untrained(task: Pick<TaskToLearn, "name" | "labels">): Promise<LearnedTask>;
   restore(name: string, saved: SavedAdapter, where: string): LearnedTask;

@@ -1,4 +1,5 @@
 import type { Selection } from "../continual/newlora/selection.ts";
+import { distinctContributions, OUTSIDE_LABEL } from "../continual/statistics/statistics.ts";
 import { type TaskData, TaskTrainer } from "../continual/taskTypes/taskTrainer.ts";
 import type { EncodedItems, Item, NewTask, TaskToLearn, TaskType } from "../continual/taskTypes/taskType.ts";
 import type { LearnedTask } from "../continual/types.ts";
@@ -6,11 +7,18 @@ import { callbackToAsyncGenerator } from "../core/callbackToAsyncGenerator.ts";
 import { StoreError } from "../core/errors.ts";
 import { createRng } from "../core/random.ts";
 import type { SavedAdapter } from "../peft/types.ts";
-import { checkExamples, homeOf, joinRows, requireSameClasses } from "./classes.ts";
+import {
+  checkExamples,
+  checkTexts,
+  homeOf,
+  joinRows,
+  requireOwnName,
+  requireSameClasses,
+} from "./classes.ts";
 import type { AdapterGain, LearnEvent, Learned, LearnTaskOptions } from "./continualModel.ts";
 import { learnedTasks, type ModelParts, selectorOf } from "./modelParts.ts";
 import { resolveTraining } from "./settings/structure.ts";
-import { type ModelState, type TaskState, withTask } from "./state.ts";
+import { type ModelState, OUTSIDE_TASK, type TaskState, tasksWithClasses, withTask } from "./state.ts";
 
 /** Share of every class that is held out of a task that brings no validation data. */
 const VALIDATION_FRACTION = 0.1;
@@ -58,6 +66,7 @@ export class Learning<E extends EncodedItems, R> implements AsyncDisposable {
     { statisticsOnly = false, checked = false, adapter, measureGain = false, signal }: LearnTaskOptions = {},
   ): AsyncGenerator<LearnEvent, Learned> {
     const { type, trainer } = this.teacher;
+    requireOwnName(given.name);
     const there = this.withoutStatistics(state, given.name, statisticsOnly);
     const others = there === undefined ? state.tasks : state.tasks.filter((task) => task !== there);
     const task = checked ? asChecked(given) : type.check(given, others, statisticsOnly ? 1 : undefined);
@@ -224,6 +233,44 @@ export class Learning<E extends EncodedItems, R> implements AsyncDisposable {
     const labels =
       home === undefined ? [label] : home.labels.includes(label) ? home.labels : [...home.labels, label];
     const next: TaskState = { ...home, name, labels, ...(rows && { rows }) };
+    return {
+      state: withTask(state, next),
+      task: next,
+      truncatedTexts: encoded.truncated,
+      stoppedEarly: false,
+    };
+  }
+
+  async *learnOutside(
+    state: ModelState,
+    items: readonly Item[],
+    { signal }: { readonly signal?: AbortSignal | undefined } = {},
+  ): AsyncGenerator<LearnEvent, Learned> {
+    const { type } = this.teacher;
+    if (this.parts.statistics === undefined || type.name === "token-classification")
+      throw new StoreError(
+        `texts of no class say nothing here: ${type.name === "token-classification" ? "words of no entity are O already" : "no router on statistics tells what is unknown"}`,
+        { hint: "They belong to a store of labelled texts that routes." },
+      );
+    if (tasksWithClasses(state.tasks).length === 0)
+      throw new StoreError("texts of no class say nothing before a class is known", {
+        hint: "Learn a class first.",
+      });
+    checkTexts("texts of no class", items);
+    const home = state.tasks.find(({ name }) => name === OUTSIDE_TASK);
+    const train = items.map((item) => ({ ...item, label: OUTSIDE_LABEL }));
+    const task: TaskToLearn = { name: OUTSIDE_TASK, labels: [OUTSIDE_LABEL], train, validation: [] };
+    const encoded = type.encode(train, { what: "text of no class" });
+    const others = { tasks: tasksWithClasses(state.tasks) };
+    const added = yield* this.collect(others, task, encoded, type.encode([]), undefined, signal);
+    const strange = added && {
+      ...added,
+      contributions: distinctContributions(
+        added.contributions.map(({ label, rows }) => ({ label, rows, role: "outside" as const })),
+      ),
+    };
+    const rows = home?.rows && strange ? joinRows(home.rows, strange) : strange;
+    const next: TaskState = { name: OUTSIDE_TASK, labels: [], ...(rows && { rows }) };
     return {
       state: withTask(state, next),
       task: next,

@@ -25,7 +25,7 @@ import { Evaluator, type EvaluatorOptions, type RunEvaluator } from "./evaluator
 import { Learning } from "./learning.ts";
 import { learnedTasks, type ModelParts } from "./modelParts.ts";
 import { entanglementOf, type ModelSettings } from "./settings/settings.ts";
-import type { ModelState, TaskState } from "./state.ts";
+import { type ModelState, type TaskState, tasksWithClasses } from "./state.ts";
 import { StateRouters } from "./stateRouters.ts";
 
 export class Model<E extends EncodedItems, R> implements ContinualModel {
@@ -81,6 +81,10 @@ export class Model<E extends EncodedItems, R> implements ContinualModel {
     return this.learning.learn(state, task, options);
   }
 
+  learnOutside(...given: Parameters<ContinualModel["learnOutside"]>): AsyncGenerator<LearnEvent, Learned> {
+    return this.learning.learnOutside(...given);
+  }
+
   learnClass(...given: Parameters<ContinualModel["learnClass"]>): AsyncGenerator<LearnEvent, Learned> {
     return this.learning.learnClass(...given);
   }
@@ -130,10 +134,10 @@ export class Model<E extends EncodedItems, R> implements ContinualModel {
     }: ModelPredictOptions = {},
   ): Promise<readonly Answer[]> {
     const { tasks } = state;
-    if (tasks.length === 0)
+    if (tasksWithClasses(tasks).length === 0)
       throw new StoreError("no task has been learned yet", { hint: "Learn one first." });
     this.learning.expect(this.own, state);
-    const asked = task === undefined ? undefined : findTask(tasks, task);
+    const asked = task === undefined ? undefined : findTask<TaskState>(tasksWithClasses(tasks), task);
     const encoded = this.own.encode(items);
     const learned = learnedTasks(state);
     if (coverage !== undefined && (asked?.learned !== undefined || this.answersExactly(tasks, exact)))

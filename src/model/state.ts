@@ -21,6 +21,16 @@ export interface ModelState {
 
 export const emptyState: ModelState = { tasks: [] };
 
+/** The task that holds texts of no class. */
+export const OUTSIDE_TASK = "(outside)";
+
+/** Tasks with classes: all but the one of texts of no class. */
+export function tasksWithClasses<T extends { readonly labels: readonly string[] }>(
+  tasks: readonly T[],
+): readonly T[] {
+  return tasks.filter(({ labels }) => labels.length > 0);
+}
+
 /** Every class, sorted by code unit; of words the entity types. */
 export function classesOf({ tasks }: ModelState, type: Pick<TaskType, "classNames">): readonly string[] {
   return [...new Set(tasks.flatMap(({ labels }) => type.classNames(labels)))].sort();

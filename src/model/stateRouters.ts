@@ -6,7 +6,7 @@ import { StoreError } from "../core/errors.ts";
 import { comparisonOf } from "./comparing.ts";
 import type { StateRouter } from "./continualModel.ts";
 import { learnedTasks, type ModelParts, selectorOf } from "./modelParts.ts";
-import type { ModelState } from "./state.ts";
+import { type ModelState, tasksWithClasses } from "./state.ts";
 
 /** How a fitted router answers. */
 type Route<E> = (
@@ -35,7 +35,7 @@ export class StateRouters<E extends EncodedItems, R> implements AsyncDisposable 
   /** The stages of a state's router, in the order in which they answer; none where nothing routes among its tasks. */
   stages({ tasks }: ModelState): readonly RouterStage[] {
     const { statistics } = this.parts;
-    if (!this.routes || tasks.length === 0) return [];
+    if (!this.routes || tasksWithClasses(tasks).length === 0) return [];
     if (statistics === undefined) return ["consolidated"];
     if (comparisonOf(tasks) !== "statistics") return [];
     return statistics.consolidates(tasks) ? routerStages : ["consolidated"];

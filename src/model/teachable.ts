@@ -205,6 +205,21 @@ export abstract class Teachable implements AsyncDisposable {
   }
 
   /**
+   * Learns from texts of none of the classes what is unknown: `unknown` of an answer then says how much likelier it is one like these.
+   * @throws DataError without a text; StoreError where no class is known yet, or words are tagged
+   */
+  async learnOutside(texts: readonly Text[], options: ChangeOptions = {}): Promise<LearnedSummary> {
+    this.checkOpen();
+    checkArguments("learnOutside", { texts, options });
+    const { signal } = options;
+    return await this.learnWith(
+      (state) => this.model.learnOutside(state, texts.map(toItem), { signal }),
+      `learned ${texts.length} texts of no class`,
+      options,
+    );
+  }
+
+  /**
    * Takes in an adapter that was saved before, here or by peft.
    * @throws CheckpointError if it was trained on another backbone, or is built otherwise than this model's
    * @throws StoreError if a task of that name was learned, or its classes cannot be told apart without their data

@@ -5,11 +5,14 @@
  */
 import { setImmediate as nextTick } from "node:timers/promises";
 import type { Matrix } from "../../linalg/algebra.ts";
+import type { FeatureMapper } from "../statistics/featureMaps.ts";
+import { joinRows } from "../statistics/totals.ts";
 import type { ChosenMember, FitContext } from "./fitContext.ts";
 import { type CalibrationSplit, calibrationSplit, withoutCalibrating } from "./heldOut.ts";
 import { type FittedDensity, fitDensity } from "./kernelFit.ts";
 import { type DensitySpec, expansionOf, type NetworkMember } from "./members.ts";
 import { fitNetwork, networkOf } from "./networkFit.ts";
+import { askKernel } from "./readouts/kernelModel.ts";
 import { askNetwork } from "./readouts/networkModel.ts";
 import { type DensityMember, type FittedNetwork, networkLogs } from "./routerModel.ts";
 import { fitInverseTemperature, fitInverseTemperatureByBrier, logSoftmax } from "./scores/calibration.ts";
@@ -79,6 +82,7 @@ function weigh(
   known: readonly number[],
   counts: Float64Array,
   targets: Int32Array,
+  outside: readonly Float64Array[],
 ): Calibrated {
   const { columns } = density.logits;
   const beta = targets.length === 0 ? 1 : calibrate(density.logits, targets);
@@ -95,7 +99,7 @@ function weigh(
     networks: counted.map(({ network }) => network),
     mixture: { share, known, prior },
     logits: { ...density.logits, values: mixLogs(logs, columns, known, share) },
-    ...unknownOf(density, counted, targets),
+    ...unknownOf(density, counted, targets, outside),
   };
 }
 
@@ -104,6 +108,7 @@ function unknownOf(
   density: FittedDensity,
   trained: readonly Trained[],
   targets: Int32Array,
+  outside: readonly Float64Array[],
 ): Pick<Calibrated, "unknown" | "unknownOfKnown"> {
   // One class alone says nothing of what lies outside it.
   if (density.logits.columns < 2 || targets.length === 0)
@@ -120,8 +125,30 @@ function unknownOf(
         ]),
   ];
   const evidence = by();
-  const unknown = fitUnknown(evidence, by(targets));
+  const unknown = fitUnknown(evidence, by(targets), outside.slice(0, evidence.length));
   return { unknown, unknownOfKnown: unknownProbabilities(unknown, evidence).sort() };
+}
+
+/** Evidence on texts of no class, where some were given: of the density, then of networks. */
+async function outsideEvidence(
+  { algebra, statistics, ...context }: FitContext,
+  expander: FeatureMapper,
+  { readout }: FittedDensity,
+  trained: readonly Trained[],
+): Promise<Float64Array[]> {
+  if (statistics.outside.length === 0) return [];
+  const rows = joinRows(
+    statistics.outside.map((own) => own.rows),
+    statistics.constants.width,
+  );
+  const { fitLogits, background } = await askKernel(algebra, readout, await expander.expand(algebra, rows));
+  const evidence = [densityEvidence({ logits: fitLogits, background })];
+  const said: Matrix[] = [];
+  for (const { network } of trained) {
+    const expanded = await context.expander(network.expansion).expand(algebra, rows);
+    said.push(await askNetwork(algebra, network.readout, expanded));
+  }
+  return said.length === 0 ? evidence : [...evidence, networkEvidence(said)];
 }
 
 /**
@@ -152,8 +179,9 @@ export async function chooseDensity(
   const trained = canJudgeNetworks(targets.length, known)
     ? await trainNetworks(context, split, networks)
     : [];
+  const outside = await outsideEvidence(context, expander, density, trained);
   await nextTick();
-  const { beta, mixture, logits, ...found } = weigh(density, trained, known, counts, targets);
+  const { beta, mixture, logits, ...found } = weigh(density, trained, known, counts, targets, outside);
   await nextTick();
   const overall = mixture.share === 0 ? 1 : calibrate(logits, targets);
   const member: DensityMember = {

@@ -126,7 +126,7 @@ export class StatisticsFits implements AsyncDisposable {
   /** What a router is a function of. */
   private keyOf(statistics: ClassStatistics, stage: RouterStage): string {
     const { seed } = this.settings;
-    const rows = statistics.contributions.map(({ id }) => id);
+    const rows = [...statistics.contributions, ...statistics.outside].map(({ id }) => id);
     const kind = this.kinds(statistics)[stage];
     return sha256Json({ kind, seed, rows, constants: { ...statistics.constants } });
   }

@@ -18,7 +18,7 @@ const constantsSchema = z.object({
 
 const labelsSchema = z.array(z.string());
 /** One a contribution; null where its rows are split by their hash. */
-const rolesSchema = z.array(z.enum(["fit", "judge"]).nullable());
+const rolesSchema = z.array(z.enum(["fit", "judge", "outside"]).nullable());
 
 export interface ContributionFile {
   readonly constants: FeatureConstants;

@@ -5,8 +5,14 @@ import { canonicalJson, sha256 } from "../../io/hash.ts";
 import type { FeatureConstants, FixedRows } from "../types.ts";
 import { FIXED_SCALE, LENGTH_SLACK } from "./fixedRows.ts";
 
-/** `fit`: all rows are fitted to; `judge`: all are held out, to choose by, until the last fit, which takes all rows in. */
-export type RowRole = "fit" | "judge";
+/**
+ * `fit`: all rows are fitted to; `judge`: all are held out, to choose by, until the last fit, which takes all rows in; `outside`: of
+ * no class, so that texts like them are known to be unknown.
+ */
+export type RowRole = "fit" | "judge" | "outside";
+
+/** The label of rows of no class. */
+export const OUTSIDE_LABEL = "";
 
 /** Rows of one class, as they came. */
 export interface Contribution {
@@ -111,14 +117,18 @@ export class ClassStatistics {
   readonly constants: FeatureConstants;
   /** Sorted by code unit. */
   readonly labels: readonly string[];
-  /** In canonical order: by label, then by identity. */
+  /** Of classes, in canonical order: by label, then by identity. */
   readonly contributions: readonly KeptContribution[];
+  /** Of no class, by identity. */
+  readonly outside: readonly KeptContribution[];
 
   private constructor(constants: FeatureConstants, contributions: ReadonlyMap<string, KeptContribution>) {
     this.constants = constants;
-    this.contributions = [...contributions.values()].sort(
+    const all = [...contributions.values()].sort(
       (a, b) => compareCodeUnits(a.label, b.label) || compareCodeUnits(a.id, b.id),
     );
+    this.contributions = all.filter(({ role }) => role !== "outside");
+    this.outside = all.filter(({ role }) => role === "outside");
     this.labels = [...new Set(this.contributions.map(({ label }) => label))];
   }
 
@@ -138,7 +148,7 @@ export class ClassStatistics {
    * @throws DataError if rows are not as wide as the constants say, or longer than features are
    */
   with(contributions: Iterable<Contribution>): ClassStatistics {
-    const all = new Map(this.contributions.map((kept) => [kept.id, kept]));
+    const all = new Map([...this.contributions, ...this.outside].map((kept) => [kept.id, kept]));
     for (const contribution of contributions) {
       checkWidthOf(contribution, this.constants);
       if (contribution.rows.rows === 0) continue;
@@ -150,7 +160,10 @@ export class ClassStatistics {
 
   /** What would be there had the class never been seen. */
   without(label: string): ClassStatistics {
-    const kept = this.contributions.filter((contribution) => contribution.label !== label);
+    const kept = [
+      ...this.contributions.filter((contribution) => contribution.label !== label),
+      ...this.outside,
+    ];
     return new ClassStatistics(
       this.constants,
       new Map(kept.map((contribution) => [contribution.id, contribution])),
@@ -159,7 +172,7 @@ export class ClassStatistics {
 
   /** What would be there without these contributions, named by identity. */
   withoutContributions(ids: ReadonlySet<string>): ClassStatistics {
-    const kept = this.contributions.filter(({ id }) => !ids.has(id));
+    const kept = [...this.contributions, ...this.outside].filter(({ id }) => !ids.has(id));
     return new ClassStatistics(
       this.constants,
       new Map(kept.map((contribution) => [contribution.id, contribution])),
@@ -172,11 +185,11 @@ export class ClassStatistics {
    */
   merge(other: ClassStatistics): ClassStatistics {
     checkSameConstants(this.constants, other.constants);
-    return this.with(other.contributions);
+    return this.with([...other.contributions, ...other.outside]);
   }
 
   retained(): Retained {
-    return retainedOf(this.contributions);
+    return retainedOf([...this.contributions, ...this.outside]);
   }
 }
 

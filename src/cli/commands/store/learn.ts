@@ -3,7 +3,8 @@ import { basename, join, resolve } from "node:path";
 import { parseOverride } from "../../../config/overrides.ts";
 import type { ModelConfig } from "../../../config/schema.ts";
 import type { RunLevel } from "../../../core/record.ts";
-import type { ChangeEvent, LearnedSummary } from "../../../model/teachable.ts";
+import { OUTSIDE_TASK } from "../../../model/state.ts";
+import type { ChangeEvent, LearnedSummary, Text } from "../../../model/teachable.ts";
 import type { StoreOptions } from "../../../store/opening.ts";
 import type { Store } from "../../../store/store.ts";
 import { StoppedError, UsageError } from "../../terminal/failure.ts";
@@ -17,6 +18,8 @@ export interface LearnFlags {
   readonly task?: string;
   readonly class?: string;
   readonly validation?: string;
+  /** A file of texts of none of the classes. */
+  readonly outside?: string;
   readonly statisticsOnly?: boolean;
   /** An adapter's folder, taken in as a task. */
   readonly adapter?: string;
@@ -45,6 +48,7 @@ type Wish =
       readonly folder: string;
       readonly labels?: readonly string[];
     }
+  | { readonly what: "outside"; readonly file: string }
   | {
       readonly what: "class";
       readonly label: string;
@@ -73,6 +77,17 @@ function readAdapterWish(words: readonly string[], flags: LearnFlags, folder: st
 }
 
 function readWish(words: readonly string[], flags: LearnFlags): Wish {
+  if (flags.outside !== undefined) {
+    const { task, class: label, adapter, labels, validation, statisticsOnly } = flags;
+    if (
+      words.length > 0 ||
+      [task, label, adapter, labels, validation, statisticsOnly].some((flag) => flag !== undefined)
+    )
+      throw new UsageError("learn --outside: takes a file of texts of no class, and nothing else", {
+        hint: "accrete learn <store> --outside texts.txt",
+      });
+    return { what: "outside", file: flags.outside };
+  }
   if (flags.adapter !== undefined) return readAdapterWish(words, flags, flags.adapter);
   if (flags.labels !== undefined)
     throw new UsageError("learn --labels: names the classes of an adapter", {
@@ -91,7 +106,7 @@ function readWish(words: readonly string[], flags: LearnFlags): Wish {
     return { what: "class", label: flags.class, texts: words, ...(task !== undefined && { task }) };
   }
   if (flags.task === undefined)
-    throw new UsageError("learn: neither --task nor --class nor --adapter", {
+    throw new UsageError("learn: neither --task nor --class nor --adapter nor --outside", {
       hint: 'accrete learn <store> --task name data.jsonl, or --class name "an example" "another"',
     });
   const [data, ...more] = words;
@@ -141,6 +156,16 @@ interface Watch {
   readonly signal: AbortSignal;
 }
 
+/** Texts of a file of {text} lines, CSV or Parquet; of any other one a line. */
+async function readOutside(file: string): Promise<readonly Text[]> {
+  const { extensionOf, rowExtensions } = await import("../../../data/files/rows.ts");
+  const { collect, readTexts } = await import("../../../data/files/readers.ts");
+  if (rowExtensions().includes(extensionOf(file))) return await collect(readTexts(file));
+  const { readLines } = await import("../../../data/files/lines.ts");
+  const lines = await collect(readLines(file));
+  return lines.map(({ text }) => text.trim()).filter((text) => text !== "");
+}
+
 /** Reads what is to be learned, so that a store is neither begun nor opened for a file that cannot be read. */
 async function readLesson(
   wish: Wish,
@@ -150,6 +175,10 @@ async function readLesson(
   if (wish.what === "adapter") {
     const { name, folder, labels } = wish;
     return (store, watch) => store.loadAdapter(name, folder, { ...watch, ...(labels && { labels }) });
+  }
+  if (wish.what === "outside") {
+    const texts = await readOutside(wish.file);
+    return (store, watch) => store.learnOutside(texts, watch);
   }
   if (wish.what === "class") {
     if (level === "word")
@@ -180,10 +209,14 @@ function report(learned: LearnedSummary, flags: LearnFlags, terminal: Terminal):
     return;
   }
   const { version, task, classes, seconds, truncatedTexts, statisticsBytes } = learned;
+  const what =
+    task === OUTSIDE_TASK
+      ? "texts of no class"
+      : `task ${task}, ${classes.length} ${classes.length === 1 ? "class" : "classes"}`;
   const cut = truncatedTexts === 0 ? "" : `, ${truncatedTexts} texts cut to maxLength`;
   const time = seconds < 1 ? `${Math.round(1000 * seconds)} ms` : formatDuration(seconds);
   terminal.out(
-    `version ${version}: task ${task}, ${classes.length} ${classes.length === 1 ? "class" : "classes"}, ` +
+    `version ${version}: ${what}, ` +
       `learned in ${time}, ${formatBytes(statisticsBytes)} of statistics${cut}\n`,
   );
   terminal.out(formatGain(learned));

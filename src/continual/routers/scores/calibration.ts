@@ -221,20 +221,30 @@ const EXPECTED_ROWS = 20;
  * @param low scores of rows on the one side
  * @param high scores of rows on the other side
  * @param expected a slope above 0
+ * @param weights how much each row of the other side counts; default: all alike
  */
-export function logisticFit(low: Float64Array, high: Float64Array, expected: number) {
+export function logisticFit(
+  low: Float64Array,
+  high: Float64Array,
+  expected: number,
+  weights: Float64Array = new Float64Array(high.length).fill(1),
+) {
   const rows = Math.max(1, low.length, high.length);
   const draw = EXPECTED_ROWS / rows / 4;
+  const shares = (all: Float64Array) => {
+    const sum = all.reduce((total, weight) => total + weight, 0);
+    return all.map((weight) => weight / sum);
+  };
   const sides = [
-    { scores: low, sign: 1 },
-    { scores: high, sign: -1 },
+    { scores: low, sign: 1, share: shares(new Float64Array(low.length).fill(1)) },
+    { scores: high, sign: -1, share: shares(weights) },
   ];
   const loss = (slope: number, intercept: number) => {
     let sum = draw * ((slope / expected - 1) ** 2 + intercept ** 2);
-    for (const { scores, sign } of sides)
-      for (const score of scores) {
-        const margin = sign * (slope * score + intercept);
-        sum += (Math.max(0, margin) + Math.log1p(Math.exp(-Math.abs(margin)))) / scores.length;
+    for (const { scores, sign, share } of sides)
+      for (let i = 0; i < scores.length; i++) {
+        const margin = sign * (slope * scores[i]! + intercept);
+        sum += (Math.max(0, margin) + Math.log1p(Math.exp(-Math.abs(margin)))) * share[i]!;
       }
     return sum;
   };
@@ -243,12 +253,13 @@ export function logisticFit(low: Float64Array, high: Float64Array, expected: num
     // The gradient (g, h) and the Hessian (a, b; b, c).
     let [g, h] = [(2 * draw * (slope / expected - 1)) / expected, 2 * draw * intercept];
     let [a, b, c] = [(2 * draw) / expected ** 2, 0, 2 * draw];
-    for (const { scores, sign } of sides)
-      for (const score of scores) {
+    for (const { scores, sign, share } of sides)
+      for (let i = 0; i < scores.length; i++) {
+        const score = scores[i]!;
         const wrong = 1 / (1 + Math.exp(-sign * (slope * score + intercept)));
-        const curvature = (wrong * (1 - wrong)) / scores.length;
-        g += (sign * wrong * score) / scores.length;
-        h += (sign * wrong) / scores.length;
+        const curvature = wrong * (1 - wrong) * share[i]!;
+        g += sign * wrong * score * share[i]!;
+        h += sign * wrong * share[i]!;
         a += curvature * score * score;
         b += curvature * score;
         c += curvature;

@@ -10,6 +10,9 @@ export const UNKNOWN_PRIOR = 0.1;
 /** Where there are few rows to say so, what one standard deviation of evidence is expected to say. */
 const EXPECTED_SLOPE = 1;
 
+/** As many texts from outside as would say so weigh what rows without their own classes say. */
+const PRIOR_ROWS = 20;
+
 /** How scores become probabilities. */
 export interface UnknownModel {
   /** Of each kind of evidence, its mean and deviation over texts of known classes. */
@@ -79,14 +82,24 @@ function sumOf(evidence: readonly Float64Array[], standards: UnknownModel["stand
 
 /**
  * Fits the two numbers by logistic regression (Platt 1999) to rows that no density was fitted to: as they are, known, and with
- * their own class left out, unknown. So no text from outside is needed, and unknown means: of a class like those learned.
+ * their own class left out, unknown. So no text from outside is needed, and unknown means: of a class like those learned. Texts
+ * from outside that were given say it better; then all rows without their classes count as {@link PRIOR_ROWS} of these.
  * @param known evidence on the rows, each (n)
  * @param left evidence on the same rows with their own classes left out
+ * @param outside evidence on texts of no class, each (o)
  */
-export function fitUnknown(known: readonly Float64Array[], left: readonly Float64Array[]): UnknownModel {
+export function fitUnknown(
+  known: readonly Float64Array[],
+  left: readonly Float64Array[],
+  outside: readonly Float64Array[] = [],
+): UnknownModel {
   const standards = known.map(standardOf);
-  const fitted = logisticFit(sumOf(known, standards), sumOf(left, standards), EXPECTED_SLOPE);
-  return { standards, ...fitted };
+  const [without, given] = [sumOf(left, standards), sumOf(outside, standards)];
+  const weights = Float64Array.from({ length: without.length + given.length }, (_, i) =>
+    i < without.length ? PRIOR_ROWS / without.length : 1,
+  );
+  const unknown = Float64Array.from([...without, ...given]);
+  return { standards, ...logisticFit(sumOf(known, standards), unknown, EXPECTED_SLOPE, weights) };
 }
 
 /**
