@@ -4,6 +4,7 @@ import { float32, type HostTensor, sizeOf } from "../core/tensor.ts";
 import { createGraph } from "../graph/graph.ts";
 import * as op from "../graph/ops.ts";
 import type { Graph } from "../graph/types.ts";
+import { featureWidth } from "../nn/features.ts";
 import { declareStackedHead } from "../nn/heads.ts";
 import { noDropout } from "../nn/layers/layers.ts";
 import { adapterMethod } from "../peft/adapters.ts";
@@ -25,7 +26,11 @@ export function buildMixedGraph(structure: ModelStructure, trunkLayers = 0): Gra
   const taskOf = op.input(TASK_OF, "int64", ["B"]);
   const adapter = adapterMethod(structure.adapter).buildStacked(adapterHost(structure), taskOf);
   const model = assembleModel(structure, adapter, noDropout, trunkLayers);
-  const head = declareStackedHead(structure.head.kind, structure.backbone.width, taskOf);
+  const head = declareStackedHead(
+    structure.head.kind,
+    featureWidth(structure.backbone, structure.feature),
+    taskOf,
+  );
   return createGraph({ logits: head(classifiedRows(structure, model)) });
 }
 

@@ -4,7 +4,7 @@ import type { Rng } from "../core/random.ts";
 import { asFloat32, float32, type HostTensor, int64 } from "../core/tensor.ts";
 import { collate, planBatches } from "../data/encoding/batching.ts";
 import type { Encoding } from "../data/encoding/tokenizer.ts";
-import { poolingWeights, tokenFeeds } from "../nn/features.ts";
+import { poolingsOf, poolingWeights, tokenFeeds } from "../nn/features.ts";
 import { HEAD_PREFIX } from "../nn/heads.ts";
 import { AdamW, clipGradients, type Trainable } from "../optim/adamw.ts";
 import { type ScheduleKind, scheduleFactor } from "../optim/schedule.ts";
@@ -142,7 +142,7 @@ export function modelFeeds(
       ...tokenFeeds(backbone.config, batch),
       ...feeds,
       ...(feature && {
-        pooling_weights: poolingWeights(feature.pooling, textMask, batch.attentionMask),
+        pooling_weights: poolingWeights(poolingsOf(backbone, feature), textMask, batch.attentionMask),
       }),
     },
     tokens: texts.lengths.reduce((sum, length) => sum + length, 0),

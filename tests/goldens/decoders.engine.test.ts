@@ -108,7 +108,7 @@ describe.each(setups)("against transformers, $precision", ({ precision, runtime,
     const encodings = promptsOf(tensors).map((ids) => ({ ids, typeIds: ids.map(() => 0), truncated: false }));
     for (const side of ["left", "right"] as const) {
       const texts = collate(encodings, 0, side);
-      const feeds = { ...tokenFeeds(backbone.config, texts), pooling_weights: poolingWeights("last", texts.attentionMask) };
+      const feeds = { ...tokenFeeds(backbone.config, texts), pooling_weights: poolingWeights(["last"], texts.attentionMask) };
       expectClose((await executable.run(feeds)).feature, expected, tolerance(model), side);
     }
   });

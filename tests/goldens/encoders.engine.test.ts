@@ -4,7 +4,7 @@ import type { HostTensor } from "../../src/core/tensor.ts";
 import { createGraph } from "../../src/graph/graph.ts";
 import * as op from "../../src/graph/ops.ts";
 import type { Value } from "../../src/graph/types.ts";
-import { declarePoolingWeights, sentenceFeature } from "../../src/nn/features.ts";
+import { sentenceFeature } from "../../src/nn/features.ts";
 import { declareHead, defaultHeads, HEAD_PREFIX } from "../../src/nn/heads.ts";
 import { noDropout, noTransform } from "../../src/nn/layers/layers.ts";
 import { inputParameters } from "../../src/nn/layers/parameters.ts";
@@ -115,7 +115,7 @@ describe.each(runtimes)("loss and gradients against torch and peft, $precision",
     const feature = golden.featureOf("mean");
     const { last } = backbone.build(context, backbone.declareInputs());
     const head = declareHead("linear", backbone.width);
-    const pooled = sentenceFeature(backbone.config, context, feature, last, declarePoolingWeights());
+    const pooled = sentenceFeature(backbone, context, feature, last);
     const loss = crossEntropy(head.logits(pooled), op.input("labels", "int64", ["B"]), op.input("example_weights", "float32", ["B"]));
     const trained = new Map<string, Value>(parameters.declared.map(({ name, dims }) => [name, parameters.get(name, dims)]));
     for (const [name, value] of head.inputs) trained.set(HEAD_PREFIX + name, value);

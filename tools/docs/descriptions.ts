@@ -117,7 +117,7 @@ export const descriptions: Readonly<Record<string, string>> = {
   "head.scale": "Of the cosine head: learned from 16 on, or fixed at this number.",
 
   "feature.pooling":
-    "First token, mean over the text's tokens, last token, or the model's pooler over the first one; also the largest value of each component, the sum over the root of the number of tokens, and the mean weighted by position, as sentence-transformers has them. `peft-first` and `peft-first-pooler` read a prompt's first virtual token, as Hugging Face's classifiers do under peft. Without the key what the model's Pooling module (`modules.json`, `1_Pooling/config.json`) says, else `cls` for encoders and `last` for decoders.",
+    "First token, mean over the text's tokens, last token, or the model's pooler over the first one; also the largest value of each component, the sum over the root of the number of tokens, and the mean weighted by position, as sentence-transformers has them. `peft-first` and `peft-first-pooler` read a prompt's first virtual token, as Hugging Face's classifiers do under peft. `modules` is all that the model's `modules.json` says: several poolings side by side, Dense, LayerNorm and Normalize over them, as sentence-transformers applies them; routers, which read many layers, take the first of the poolings. Without the key what `modules.json` and `1_Pooling/config.json` say, else `cls` for encoders and `last` for decoders.",
   "feature.normalize":
     "Divide the feature by its L2 norm. Without it what the model's own files say, else `false`.",
 

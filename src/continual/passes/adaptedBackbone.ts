@@ -4,6 +4,7 @@ import { type Encoding, encodeAll, encodeEach, type Tokenizer } from "../../data
 import { encodeAllWords, type WordEncoding } from "../../data/encoding/wordEncoding.ts";
 import type { Example } from "../../data/files/types.ts";
 import type { Graph } from "../../graph/types.ts";
+import { featureWidth } from "../../nn/features.ts";
 import { adapterMethod } from "../../peft/adapters.ts";
 import type { Executable, Runtime } from "../../runtime/types.ts";
 import {
@@ -189,9 +190,14 @@ export class AdaptedBackbone implements AsyncDisposable {
     return all;
   }
 
+  /** F, of the vector that a head reads. */
+  get featureWidth(): number {
+    return featureWidth(this.structure.backbone, this.structure.feature);
+  }
+
   private emptyOutputs({ labels }: LearnedTask, rows: number): TaskOutputs {
     const classes = labels.length;
-    const { width } = this.structure.backbone;
+    const { featureWidth: width } = this;
     return {
       logits: { rows, classes, values: new Float32Array(rows * classes) },
       features: { rows, width, values: new Float32Array(rows * width) },
@@ -200,12 +206,12 @@ export class AdaptedBackbone implements AsyncDisposable {
 
   /**
    * One forward pass of every text through the backbone alone, its adapters off.
-   * @returns features (n, D) in the order of the texts
+   * @returns features (n, F) in the order of the texts
    */
   async frozenFeatures(encodings: readonly Encoding[], signal?: AbortSignal): Promise<FeatureRows> {
     const fed = frozenModel(this.structure);
     const pass = { key: "feature", graph: () => buildFeatureGraph(fed), fed };
-    const rows = { rows: encodings.length, width: this.structure.backbone.width };
+    const rows = { rows: encodings.length, width: this.featureWidth };
     const values = new Float32Array(rows.rows * rows.width);
     for await (const { indices, outputs } of this.passes.run(pass, encodings, signal))
       scatterRows(values, asFloat32(outputs.feature, "feature").data, indices, rows.width);
