@@ -201,6 +201,13 @@ export function buildInferenceGraph(structure: ModelStructure, trunkLayers = 0):
   return createGraph({ feature: model.feature, logits: head.logits(classifiedRows(structure, model)) });
 }
 
+/** The head alone: from the input `feature` (B, F) to the output `logits` (B, C). */
+export function buildHeadGraph({ backbone, feature, head }: ModelStructure): Graph {
+  const width = featureWidth(backbone, feature);
+  const rows = op.input("feature", "float32", ["B", width]);
+  return createGraph({ logits: declareHead(head.kind, width).logits(rows) });
+}
+
 /** What the lowest layers give, adapters off: the output `state`, (B·T, D). */
 export function buildTrunkGraph(
   structure: Pick<ModelStructure, "backbone" | "feature">,

@@ -45,16 +45,27 @@ export interface TrainingData {
   readonly targets: (batch: BatchView) => Record<string, HostTensor>;
 }
 
-/** Targets of sentences, each with one label: `labels` (B) head slots, and `example_weights` (B) of 1/B. */
-export function sentenceTargets(labels: readonly number[]): TrainingData["targets"] {
+/**
+ * Targets of sentences, each with one label: `labels` (B) head slots, and `example_weights` (B) of 1/B.
+ * @param shares how much each counts, in place of all alike; those of a batch are brought to a sum of 1
+ */
+export function sentenceTargets(
+  labels: readonly number[],
+  shares?: readonly number[],
+): TrainingData["targets"] {
   return ({ indices }) => {
     const size = indices.length;
+    const own = indices.map((index) => shares?.[index] ?? 1);
+    const all = own.reduce((sum, share) => sum + share, 0);
     return {
       labels: int64(
         indices.map((index) => labels[index]!),
         [size],
       ),
-      example_weights: float32(new Float32Array(size).fill(1 / size), [size]),
+      example_weights: float32(
+        Float32Array.from(own, (share) => share / all),
+        [size],
+      ),
     };
   };
 }

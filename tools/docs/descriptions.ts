@@ -173,6 +173,8 @@ export const descriptions: Readonly<Record<string, string>> = {
   "training.earlyStopping":
     "Stop a task after `patience` epochs without a better accuracy on its own validation data, and keep the best epoch. Without it a task takes all epochs.",
   "training.maxLength":
-    "In tokens, special ones included. Longer texts are cut, and the run says how many. Inside a prompt the text alone is cut; with `head: none` the answer counts too.",
+    "In tokens, special ones included. Longer texts are cut, and the run says how many; `longText` has another way. Inside a prompt the text alone is cut; with `head: none` the answer counts too.",
+  "training.longText":
+    "`truncate`: texts beyond `maxLength` are cut there. `window`: they are read in as many parts as it takes, each of at most `maxLength` tokens with the tokenizer's special tokens, in a prompt each with the prompt's words; a head, a router and `embed` read the mean of the parts' vectors, weighted by their tokens. Each part is trained on by itself, and those of a text count as one text. Of sentences with a head; pairs of texts are refused where they are too long. Without it `truncate`.",
   "training.backboneDropout": "Turn on the frozen backbone's own dropout while training.",
 };

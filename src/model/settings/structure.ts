@@ -177,7 +177,7 @@ export function resolveCausalStructure(
 
 /** What is trained how. */
 export function resolveTraining({ training: settings }: Pick<ModelSettings, "training">): TrainingOptions {
-  const { gradientClipping, maxLength: _, ...training } = settings;
+  const { gradientClipping, maxLength: _, longText: __, ...training } = settings;
   return { ...training, ...(gradientClipping === 0 ? {} : { gradientClipping }) };
 }
 
