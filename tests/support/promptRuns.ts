@@ -21,12 +21,11 @@ export const spec: PromptTuningSpec = { virtualTokens, init: "random" };
 export const prompts = join(goldensFolder, "prompt");
 
 export const setups = [
-  { precision: "f32", runtime: nodeRuntime, tolerance: tolerances.float32, rotary: tolerances.float32 },
+  { precision: "f32", runtime: nodeRuntime, tolerance: tolerances.float32 },
   {
     precision: "f64",
     runtime: referenceRuntime,
     tolerance: tolerances.goldenFloat64,
-    rotary: tolerances.goldenFloat64Rotary,
   },
 ] as const;
 
