@@ -8,6 +8,7 @@ import { float32 } from "../../src/core/tensor.ts";
 import { createLearner, type Learner, loadAdapter, openStore, type Prediction } from "../../src/index.ts";
 import { readSafetensorsHeader } from "../../src/io/safetensors.ts";
 import { loadBackbone, resolveFeature } from "../../src/model/settings/backbone.ts";
+import { describeFeature } from "../../src/nn/features.ts";
 import { createStore } from "../../src/store/create.ts";
 import { temporaryFolder } from "../support/folders.ts";
 import { goldensFolder, need, readTensors } from "../support/goldens.ts";
@@ -58,6 +59,16 @@ describe("vectors are those of sentence-transformers", () => {
     expectClose(await embed(folder), expected, tolerances.float32, name);
     const { folder: opened } = await loadBackbone(folder);
     expect(opened.notes.filter((note) => note.includes("not applied"))).toEqual([]);
+  });
+
+  it("and are named as they are made", async () => {
+    const named = async (name: string) => {
+      const loaded = await loadBackbone(await modelOf(name));
+      return describeFeature(loaded.backbone, resolveFeature(loaded, {}));
+    };
+    expect(await named("dense")).toBe("mean, dense, layer-norm, normalised");
+    expect(await named("flags")).toBe("cls + max + mean, normalised");
+    expect(await named("backbone")).toBe("cls");
   });
 
   it("unless a pooling is asked for, which goes without the model's layers", async () => {
