@@ -71,7 +71,7 @@ const ones = int64(new BigInt64Array(B * T).fill(1n), [B, T]);
 const batch = { inputIds: ids, attentionMask: ones, tokenTypeIds: int64(new BigInt64Array(B * T), [B, T]) };
 const feeds: Record<string, HostTensor> = {
   ...tokenFeeds(backbone.config, batch),
-  pooling_weights: poolingWeights("mean", ones),
+  pooling_weights: poolingWeights(["mean"], ones),
   labels: int64(
     Array.from({ length: B }, (_, i) => i % CLASSES),
     [B],

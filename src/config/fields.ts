@@ -123,6 +123,8 @@ const trainingSchema = z.strictObject({
   earlyStopping: z.strictObject({ patience: count }).optional(),
   /** In tokens, special ones included; longer texts are cut. */
   maxLength: z.int().min(3).max(1_000_000).default(128),
+  /** What becomes of texts beyond `maxLength`; default: `truncate`. `window`: they are read in parts, whose vectors are averaged. */
+  longText: z.enum(["truncate", "window"]).optional(),
   /** Whether the frozen backbone's own dropout is on in training. */
   backboneDropout: z.boolean().default(false),
 });

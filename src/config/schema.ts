@@ -115,6 +115,11 @@ const levelRules: { readonly [L in Level]: readonly ModelRule[] } = {
       broken: ({ feature }) => feature.pooling !== undefined || feature.normalize !== undefined,
       message: "a feature is a sentence's vector: at level: word every word is classified by its own",
     },
+    {
+      path: ["training", "longText"],
+      broken: ({ training }) => training.longText === "window",
+      message: "windows are averaged to a text's vector: at level: word there is none, and sentences are cut",
+    },
     secondPassAmong(["auto", "always", "off"], "at level: word one of auto, always, off"),
   ],
 };
@@ -126,6 +131,11 @@ const headRules: readonly ModelRule[] = [
     broken: ({ head, feature }) =>
       head.kind === "none" && (feature.pooling !== undefined || feature.normalize !== undefined),
     message: "a feature is what a head reads: with head: none there is none",
+  },
+  {
+    path: ["training", "longText"],
+    broken: ({ head, training }) => head.kind === "none" && training.longText === "window",
+    message: "windows are averaged to the vector that a head reads: with head: none there is none",
   },
 ];
 

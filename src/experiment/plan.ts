@@ -3,6 +3,7 @@ import { selectorParameters } from "../continual/newlora/selection.ts";
 import type { ContinualModel } from "../model/continualModel.ts";
 import { selectorOf } from "../model/settings/settings.ts";
 import { trainableParameters } from "../model/settings/structure.ts";
+import { featureWidth } from "../nn/features.ts";
 import type { LoadedStream, StreamTask } from "./stream.ts";
 
 /** Slots of the largest head. */
@@ -18,10 +19,10 @@ export function parametersPerTask({ type }: ContinualModel, classes: number): nu
 
 /** Of the network that NewLoRA shares among all tasks; undefined without one. */
 export function selectorParametersOf(
-  { settings, loaded }: ContinualModel,
+  { settings, loaded, feature }: ContinualModel,
   tasks: number,
 ): number | undefined {
-  return selectorOf(settings) && selectorParameters(loaded.backbone.width, tasks);
+  return selectorOf(settings) && selectorParameters(featureWidth(loaded.backbone, feature), tasks);
 }
 
 /**

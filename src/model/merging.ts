@@ -60,6 +60,11 @@ function checkAlike(model: ContinualModel, { settings, backbone, called }: Other
     ["backbone", loaded.folder.hash, backbone.hash],
     ["tokenizer", loaded.tokenizer.hash, backbone.tokenizerHash],
     ["level", model.settings.level, settings.level],
+    [
+      "training.longText",
+      model.settings.training.longText ?? "truncate",
+      settings.training.longText ?? "truncate",
+    ],
     ["head: none", String(model.settings.head.kind === "none"), String(settings.head.kind === "none")],
   ] as const;
   for (const [what, own, other] of checks)

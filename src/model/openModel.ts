@@ -77,6 +77,11 @@ function asHeaded(structure: Opening["structure"]): ModelStructure | undefined {
   return structure !== undefined && "head" in structure ? structure : undefined;
 }
 
+/** Whether texts that are too long are read in parts. */
+function readsWindows({ training }: ModelSettings): boolean {
+  return training.longText === "window";
+}
+
 /** The passes that answer, and those that learn: the same where what they compute may stay on the disk. */
 function openPasses(opening: Opening) {
   const { settings, loaded, options } = opening;
@@ -87,6 +92,7 @@ function openPasses(opening: Opening) {
     new AdaptedBackbone({
       ...reading(opening),
       structure,
+      windows: readsWindows(settings),
       ...(trunkCache && { trunkCache }),
       ...(prompt !== undefined && { template: promptTemplate(prompt) }),
     });
@@ -106,6 +112,7 @@ function statisticsSettings({ settings, loaded }: Opening, reader: AdaptedBackbo
     loaded.tokenizer.hash,
     feature.pooling,
     reader.prompt ?? null,
+    ...(readsWindows(settings) ? ["windows"] : []),
   ]);
   return {
     kind: router.kind === "newlora" || router.kind === "newlora-frozen" ? undefined : router.kind,

@@ -6,6 +6,7 @@ import { decodeTagCounts, encodeTagCounts, tagCountsFile } from "../continual/ro
 import { decodeContributions, encodeContributions } from "../continual/statistics/contributionFile.ts";
 import { distinctContributions } from "../continual/statistics/statistics.ts";
 import { sha256, sha256Json } from "../io/hash.ts";
+import { featureWidth } from "../nn/features.ts";
 import { encodePeftFolder, readPeftFolder } from "../peft/checkpoint.ts";
 import type { ContinualModel } from "./continualModel.ts";
 import type { TaskState } from "./state.ts";
@@ -62,7 +63,7 @@ export function taskId(hashes: Readonly<Record<string, string>>, statisticsOnly:
  * @throws CheckpointError or StoreError if a file is damaged, or does not fit the model
  */
 export async function readTask(
-  model: Pick<ContinualModel, "restore" | "loaded">,
+  model: Pick<ContinualModel, "restore" | "loaded" | "feature">,
   { name, labels, statisticsOnly, forgotten }: TaskRecord,
   files: Iterable<string>,
   folder: string,
@@ -88,7 +89,11 @@ export async function readTask(
       },
     }),
     ...(selector && {
-      selector: decodeSelector(selector, model.loaded.backbone.width, join(folder, selectorFile)),
+      selector: decodeSelector(
+        selector,
+        featureWidth(model.loaded.backbone, model.feature),
+        join(folder, selectorFile),
+      ),
     }),
     ...(forgotten !== undefined && { forgotten }),
   };

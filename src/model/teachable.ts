@@ -362,7 +362,7 @@ export abstract class Teachable implements AsyncDisposable {
 
   /**
    * Sentence vectors of the frozen backbone, pooled as the model's settings say.
-   * @returns one a text, all of the backbone's width
+   * @returns one a text, all of the width that `feature.pooling` gives
    */
   async embed(
     texts: readonly Text[],

@@ -1,5 +1,6 @@
 // Dimensions: B batch, T tokens, P past tokens, D width, V vocabulary, M rows of hidden states.
 import { CheckpointError } from "../core/errors.ts";
+import { type HostTensor, sizeOf } from "../core/tensor.ts";
 import * as op from "../graph/ops.ts";
 import type { Value, WeightSource } from "../graph/types.ts";
 import {
@@ -25,9 +26,16 @@ import {
   type EncoderFamily,
   families,
 } from "./families.ts";
+import { applySteps, checkSteps } from "./featureModules.ts";
+import type { FeatureModules } from "./features.ts";
 import { nameWeights, type Weights } from "./layers/checkpointNames.ts";
 import { type LayerContext, noDropout, noTransform } from "./layers/layers.ts";
-import { frozenParameters, type Parameters } from "./layers/parameters.ts";
+import {
+  constantParameters,
+  frozenParameters,
+  joinParameters,
+  type Parameters,
+} from "./layers/parameters.ts";
 import { declareTokenInputs, type HiddenStates, type TokenInputs, type Trunk } from "./layers/tokens.ts";
 
 export { type Architecture, architectureOf } from "./families.ts";
@@ -56,6 +64,8 @@ interface BackboneFrame {
   /** Linear layers store their weight (in, out), as peft's `fan_in_fan_out`: a merged ΔW is (B·A)ᵀ·s. */
   readonly fanInFanOut: boolean;
   readonly hasPooler: boolean;
+  /** Layers over a pooled vector that the model brings along; they are frozen too. */
+  readonly modules?: FeatureModules;
   /** Some linear layers read, beside tokens, rows that all texts share. */
   readonly sharesRows: boolean;
   readonly parameterCount: number;
@@ -209,6 +219,30 @@ function describe(architecture: Architecture, config: unknown, weights: Weights,
   const family = families[architecture];
   if (family.kind === "encoder") return describeEncoder(family, config, weights, where);
   return describeDecoder(family, family.network, config, weights, where);
+}
+
+/**
+ * The backbone with layers of its own over a pooled vector.
+ * @param weights those of the layers, by site
+ * @throws CheckpointError where a layer does not take what comes before it, or a weight is missing or misshapen
+ */
+export function withModules<B extends Backbone>(
+  backbone: B,
+  modules: FeatureModules,
+  weights: ReadonlyMap<string, HostTensor>,
+  where: string,
+): B {
+  const width = modules.poolings.length * backbone.width;
+  checkSteps(modules.steps, width, where);
+  const beside = constantParameters(weights, where);
+  applySteps(modules.steps, op.input("pooled", "float32", ["B", width]), beside);
+  return {
+    ...backbone,
+    modules,
+    parameters: joinParameters(backbone.parameters, beside),
+    parameterCount:
+      backbone.parameterCount + [...weights.values()].reduce((sum, { dims }) => sum + sizeOf(dims), 0),
+  };
 }
 
 /**

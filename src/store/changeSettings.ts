@@ -39,6 +39,7 @@ const reasons: readonly (readonly [prefix: string, reason: string])[] = [
   ["router.layers", "what is kept of every text was read from these layers"],
   ["router.featureAdapter", "what is kept of every word was read that way"],
   ["router", "it is no setting of the router that can change by itself"],
+  ["training.longText", "what is kept of long texts was read this way"],
   ["training.maxLength", "what is kept of every text was read up to this length"],
   ["feature", "heads were trained on vectors made this way"],
   ["method", "the adapters that were learned are built this way"],

@@ -6,7 +6,7 @@ import { createGraph } from "../graph/graph.ts";
 import * as op from "../graph/ops.ts";
 import type { Graph, Value } from "../graph/types.ts";
 import type { Backbone } from "../nn/backbone.ts";
-import { declarePoolingWeights, type FeatureSpec, featureSites, sentenceFeature } from "../nn/features.ts";
+import { type FeatureSpec, featureSites, featureWidth, sentenceFeature } from "../nn/features.ts";
 import { declareHead, HEAD_PREFIX, type HeadSpec } from "../nn/heads.ts";
 import { type Dropout, type LayerContext, noDropout } from "../nn/layers/layers.ts";
 import { overrideParameters, type ParameterShape } from "../nn/layers/parameters.ts";
@@ -133,7 +133,7 @@ export function assembleModel(
           layers: trunkLayers,
           state: op.input(TRUNK_STATE, "float32", ["B*T", backbone.width]),
         });
-  const feature = sentenceFeature(backbone.config, context, spec, last, declarePoolingWeights()); // (B, D)
+  const feature = sentenceFeature(backbone, context, spec, last); // (B, F)
   return { adapter, feature, hidden, last };
 }
 
@@ -166,7 +166,7 @@ export function buildTrainingGraph(
   const { dropout, masks } = maskedDropout();
   const model = buildModel(structure, dropout, backboneDropout ? dropout : noDropout, trunkLayers);
   const { adapter } = model;
-  const head = declareHead(structure.head.kind, structure.backbone.width);
+  const head = declareHead(structure.head.kind, featureWidth(structure.backbone, structure.feature));
   const rows = classifiedRows(structure, model);
   const each = rows.shape.slice(0, 1);
   const labels = op.input("labels", "int64", each);
@@ -175,7 +175,7 @@ export function buildTrainingGraph(
     ? op.concat([op.input(OUTSIDE_LOGITS, "float32", [...each, 1]), own], 1) // (rows, 1 + C)
     : own;
   const taskLoss = crossEntropy(logits, labels, op.input("example_weights", "float32", each));
-  const network = selector ? declareSelector(structure.backbone.width) : undefined;
+  const network = selector ? declareSelector(featureWidth(structure.backbone, structure.feature)) : undefined;
   const loss =
     network === undefined ? taskLoss : op.add(taskLoss, preferenceLoss(network.weights(model.feature)));
 
@@ -197,8 +197,15 @@ export function buildTrainingGraph(
  */
 export function buildInferenceGraph(structure: ModelStructure, trunkLayers = 0): Graph {
   const model = buildModel(structure, noDropout, noDropout, trunkLayers);
-  const head = declareHead(structure.head.kind, structure.backbone.width);
+  const head = declareHead(structure.head.kind, featureWidth(structure.backbone, structure.feature));
   return createGraph({ feature: model.feature, logits: head.logits(classifiedRows(structure, model)) });
+}
+
+/** The head alone: from the input `feature` (B, F) to the output `logits` (B, C). */
+export function buildHeadGraph({ backbone, feature, head }: ModelStructure): Graph {
+  const width = featureWidth(backbone, feature);
+  const rows = op.input("feature", "float32", ["B", width]);
+  return createGraph({ logits: declareHead(head.kind, width).logits(rows) });
 }
 
 /** What the lowest layers give, adapters off: the output `state`, (B·T, D). */

@@ -4,6 +4,7 @@ import { float32, type HostTensor, sizeOf } from "../core/tensor.ts";
 import { createGraph } from "../graph/graph.ts";
 import * as op from "../graph/ops.ts";
 import type { Graph } from "../graph/types.ts";
+import { featureWidth } from "../nn/features.ts";
 import { declareStackedHead } from "../nn/heads.ts";
 import { noDropout } from "../nn/layers/layers.ts";
 import { adapterMethod } from "../peft/adapters.ts";
@@ -19,14 +20,19 @@ export const TASK_OF = "task_of";
  *
  * @param trunkLayers as many layers are left out, and what they gave is the input `trunk_state`
  * @returns a graph with the output `logits` (B, C), at word level (B·T, C), of each example's own task; in the slots that
- *   a task does not have stands nothing of meaning
+ *   a task does not have stands nothing of meaning. With the feature also `feature` (B, F), what a head of sentences reads
  */
-export function buildMixedGraph(structure: ModelStructure, trunkLayers = 0): Graph {
+export function buildMixedGraph(structure: ModelStructure, trunkLayers = 0, withFeature = false): Graph {
   const taskOf = op.input(TASK_OF, "int64", ["B"]);
   const adapter = adapterMethod(structure.adapter).buildStacked(adapterHost(structure), taskOf);
   const model = assembleModel(structure, adapter, noDropout, trunkLayers);
-  const head = declareStackedHead(structure.head.kind, structure.backbone.width, taskOf);
-  return createGraph({ logits: head(classifiedRows(structure, model)) });
+  const head = declareStackedHead(
+    structure.head.kind,
+    featureWidth(structure.backbone, structure.feature),
+    taskOf,
+  );
+  const logits = head(classifiedRows(structure, model));
+  return createGraph({ logits, ...(withFeature && { feature: model.feature }) });
 }
 
 /** Tensors of one shape but for the first axis, in a block each of the longest's size: (S, longest, …), zeros behind. */

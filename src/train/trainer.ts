@@ -4,7 +4,7 @@ import type { Rng } from "../core/random.ts";
 import { asFloat32, float32, type HostTensor, int64 } from "../core/tensor.ts";
 import { collate, planBatches } from "../data/encoding/batching.ts";
 import type { Encoding } from "../data/encoding/tokenizer.ts";
-import { poolingWeights, tokenFeeds } from "../nn/features.ts";
+import { poolingsOf, poolingWeights, tokenFeeds } from "../nn/features.ts";
 import { HEAD_PREFIX } from "../nn/heads.ts";
 import { AdamW, clipGradients, type Trainable } from "../optim/adamw.ts";
 import { type ScheduleKind, scheduleFactor } from "../optim/schedule.ts";
@@ -47,16 +47,27 @@ export interface TrainingData {
   readonly targets: (batch: BatchView) => Record<string, HostTensor>;
 }
 
-/** Targets of sentences, each with one label: `labels` (B) head slots, and `example_weights` (B) of 1/B. */
-export function sentenceTargets(labels: readonly number[]): TrainingData["targets"] {
+/**
+ * Targets of sentences, each with one label: `labels` (B) head slots, and `example_weights` (B) of 1/B.
+ * @param shares how much each counts, in place of all alike; those of a batch are brought to a sum of 1
+ */
+export function sentenceTargets(
+  labels: readonly number[],
+  shares?: readonly number[],
+): TrainingData["targets"] {
   return ({ indices }) => {
     const size = indices.length;
+    const own = indices.map((index) => shares?.[index] ?? 1);
+    const all = own.reduce((sum, share) => sum + share, 0);
     return {
       labels: int64(
         indices.map((index) => labels[index]!),
         [size],
       ),
-      example_weights: float32(new Float32Array(size).fill(1 / size), [size]),
+      example_weights: float32(
+        Float32Array.from(own, (share) => share / all),
+        [size],
+      ),
     };
   };
 }
@@ -149,7 +160,7 @@ export function modelFeeds(
       ...tokenFeeds(backbone.config, batch),
       ...feeds,
       ...(feature && {
-        pooling_weights: poolingWeights(feature.pooling, textMask, batch.attentionMask),
+        pooling_weights: poolingWeights(poolingsOf(backbone, feature), textMask, batch.attentionMask),
       }),
     },
     tokens: texts.lengths.reduce((sum, length) => sum + length, 0),

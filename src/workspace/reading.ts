@@ -166,7 +166,7 @@ export function entryOf(task: TaskState): ManifestTask | undefined {
 export async function readState(
   root: string,
   manifest: Manifest,
-  model: Pick<ContinualModel, "restore" | "loaded">,
+  model: Pick<ContinualModel, "restore" | "loaded" | "feature">,
 ): Promise<ModelState> {
   const hint = damageHintOf(manifest);
   const tasks = await Promise.all(
@@ -185,7 +185,7 @@ export async function readState(
  */
 export async function readPresent(
   root: string,
-  model: Pick<ContinualModel, "restore" | "loaded">,
+  model: Pick<ContinualModel, "restore" | "loaded" | "feature">,
 ): Promise<{ readonly manifest: StoreManifest; readonly state: ModelState }> {
   for (let manifest = await readStore(root); ; ) {
     try {

@@ -26,23 +26,12 @@ const trained = models.flatMap((model) => files.map((file) => ({ model, file }))
 interface Setup {
   readonly precision: golden.Precision;
   readonly runtime: Runtime;
-  readonly tolerance: (model: string) => number;
+  readonly tolerance: number;
 }
 
-/** In float64, other than rotary positions have it. */
-const exact: Readonly<Record<string, number>> = {
-  gpt2: tolerances.goldenFloat64,
-  phi3: tolerances.goldenFloat64Packed,
-  gemma3_text: tolerances.goldenFloat64Packed,
-};
-
 const setups: readonly Setup[] = [
-  { precision: "f32", runtime: nodeRuntime, tolerance: () => tolerances.float32 },
-  {
-    precision: "f64",
-    runtime: referenceRuntime,
-    tolerance: (model) => exact[model] ?? tolerances.goldenFloat64Rotary,
-  },
+  { precision: "f32", runtime: nodeRuntime, tolerance: tolerances.float32 },
+  { precision: "f64", runtime: referenceRuntime, tolerance: tolerances.goldenFloat64 },
 ];
 
 async function structureOf(model: string, file: string): Promise<CausalStructure> {
@@ -87,7 +76,7 @@ describe.each(setups)("against transformers, $precision", ({ precision, runtime,
         const actual = outputs[name];
         if (actual === undefined) throw new Error(`no ${name}`);
         const expected = golden.realRows(golden.need(tensors, name), mask, width);
-        expectClose(golden.realRows(actual, mask, width), expected, tolerance(model), name);
+        expectClose(golden.realRows(actual, mask, width), expected, tolerance, name);
       };
       for (let layer = 0; layer <= backbone.config.layers; layer++) compare(`hidden.${layer}`, backbone.width);
       compare("logits", backbone.config.vocabularySize);
@@ -108,8 +97,8 @@ describe.each(setups)("against transformers, $precision", ({ precision, runtime,
     const encodings = promptsOf(tensors).map((ids) => ({ ids, typeIds: ids.map(() => 0), truncated: false }));
     for (const side of ["left", "right"] as const) {
       const texts = collate(encodings, 0, side);
-      const feeds = { ...tokenFeeds(backbone.config, texts), pooling_weights: poolingWeights("last", texts.attentionMask) };
-      expectClose((await executable.run(feeds)).feature, expected, tolerance(model), side);
+      const feeds = { ...tokenFeeds(backbone.config, texts), pooling_weights: poolingWeights(["last"], texts.attentionMask) };
+      expectClose((await executable.run(feeds)).feature, expected, tolerance, side);
     }
   });
 
@@ -121,11 +110,11 @@ describe.each(setups)("against transformers, $precision", ({ precision, runtime,
     const answers = golden.exactAnswerFeeds(golden.needIds(tensors, "labels"));
     const feeds = { ...batchFeeds(backbone, tensors), ...ours(tensors, "param.", backbone), ...answers };
     const outputs = await executable.run(golden.inPrecision(feeds, precision));
-    expectClose(outputs.loss, golden.need(tensors, "loss"), tolerance(model), "loss");
+    expectClose(outputs.loss, golden.need(tensors, "loss"), tolerance, "loss");
     const expected = Object.entries(ours(tensors, "grad.", backbone));
     expect(expected.length).toBeGreaterThanOrEqual(6);
     expect(Object.keys(outputs)).toHaveLength(expected.length + 1);
-    for (const [name, gradient] of expected) expectClose(outputs[GRADIENT_PREFIX + name], gradient, tolerance(model), name);
+    for (const [name, gradient] of expected) expectClose(outputs[GRADIENT_PREFIX + name], gradient, tolerance, name);
   });
 
   it.each(models)("%s: ten AdamW steps with LoRA", async (model) => {
@@ -139,7 +128,7 @@ describe.each(setups)("against transformers, $precision", ({ precision, runtime,
       named: (prefix) => new Map(Object.entries(ours(tensors, prefix, backbone))),
       adamw: golden.goldenInfo(model).adamw,
       precision,
-      tolerance: tolerance(model),
+      tolerance: tolerance,
     });
   });
 });

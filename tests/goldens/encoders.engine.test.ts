@@ -4,7 +4,7 @@ import type { HostTensor } from "../../src/core/tensor.ts";
 import { createGraph } from "../../src/graph/graph.ts";
 import * as op from "../../src/graph/ops.ts";
 import type { Value } from "../../src/graph/types.ts";
-import { declarePoolingWeights, sentenceFeature } from "../../src/nn/features.ts";
+import { sentenceFeature } from "../../src/nn/features.ts";
 import { declareHead, defaultHeads, HEAD_PREFIX } from "../../src/nn/heads.ts";
 import { noDropout, noTransform } from "../../src/nn/layers/layers.ts";
 import { inputParameters } from "../../src/nn/layers/parameters.ts";
@@ -18,31 +18,23 @@ import { expectSteps } from "../support/goldenSteps.ts";
 import { expectClose } from "../support/tolerances.ts";
 import { compileUntilEnd } from "../support/untilEnd.ts";
 
-/** Those for which transformers computes something in float32 whatever the model's type. */
-const half: ReadonlySet<string> = new Set(["modernbert", "deberta-v2"]);
-
 const runtimes: readonly {
   readonly precision: golden.Precision;
   readonly runtime: Runtime;
-  readonly toleranceOf: (model: string) => number;
+  readonly tolerance: number;
 }[] = [
-  { precision: "f32", runtime: nodeRuntime, toleranceOf: () => tolerances.float32 },
-  {
-    precision: "f64",
-    runtime: referenceRuntime,
-    toleranceOf: (model) => (half.has(model) ? tolerances.goldenFloat64Rotary : tolerances.goldenFloat64),
-  },
+  { precision: "f32", runtime: nodeRuntime, tolerance: tolerances.float32 },
+  { precision: "f64", runtime: referenceRuntime, tolerance: tolerances.goldenFloat64 },
 ];
 
 const families = ["xlm-roberta", "camembert", "distilbert", "electra", "mpnet", "modernbert", "deberta-v2"];
 const stored = ["bert-seqcls", "bert-sharded", "bert-f16", "bert-bf16", "roberta-seqcls"];
 const models = ["bert", "roberta", ...stored, ...families];
-describe.each(runtimes)("against transformers, $precision", ({ precision, runtime, toleranceOf }) => {
+describe.each(runtimes)("against transformers, $precision", ({ precision, runtime, tolerance }) => {
   it.each(models)("%s: embeddings, every layer and every feature", async (model) => {
     const backbone = await golden.goldenBackbone(model);
     const tensors = await golden.goldenTensors(model, "golden-forward", precision);
     const mask = golden.need(tensors, "attention_mask");
-    const tolerance = toleranceOf(model);
     let compared = 0;
     for (const [name, feature] of Object.entries(golden.features)) {
       const expected = tensors.get(`feature.${name}`);
@@ -78,10 +70,9 @@ async function caseStructure(model: string, info: golden.GoldenCase) {
   };
 }
 
-describe.each(runtimes)("loss and gradients against torch and peft, $precision", ({ precision, runtime, toleranceOf }) => {
+describe.each(runtimes)("loss and gradients against torch and peft, $precision", ({ precision, runtime, tolerance }) => {
   it.each(cases)("$model $name", async ({ model, name, info }) => {
     const structure = await caseStructure(model, info);
-    const tolerance = toleranceOf(model);
     const tensors = await golden.goldenTensors(model, `golden-${name}`, precision);
     const executable = await compileUntilEnd(runtime, buildTrainingGraph(structure, false).graph);
     const parameters = golden.underPrefix(tensors, "param.");
@@ -107,7 +98,6 @@ describe.each(runtimes)("loss and gradients against torch and peft, $precision",
   });
 
   it("bert, every parameter of the backbone", async () => {
-    const tolerance = toleranceOf("bert");
     const tensors = await golden.goldenTensors("bert", "golden-full-mean-linear", precision);
     const backbone = await golden.goldenBackbone("bert");
     const parameters = inputParameters();
@@ -115,7 +105,7 @@ describe.each(runtimes)("loss and gradients against torch and peft, $precision",
     const feature = golden.featureOf("mean");
     const { last } = backbone.build(context, backbone.declareInputs());
     const head = declareHead("linear", backbone.width);
-    const pooled = sentenceFeature(backbone.config, context, feature, last, declarePoolingWeights());
+    const pooled = sentenceFeature(backbone, context, feature, last);
     const loss = crossEntropy(head.logits(pooled), op.input("labels", "int64", ["B"]), op.input("example_weights", "float32", ["B"]));
     const trained = new Map<string, Value>(parameters.declared.map(({ name, dims }) => [name, parameters.get(name, dims)]));
     for (const [name, value] of head.inputs) trained.set(HEAD_PREFIX + name, value);
@@ -143,7 +133,7 @@ describe.each(runtimes)("loss and gradients against torch and peft, $precision",
 
 const stepCases = cases.flatMap(({ model, info }) => (info.steps ?? []).map((file) => ({ model, info, file })));
 
-describe.each(runtimes)("ten AdamW steps against torch, $precision", ({ precision, runtime, toleranceOf }) => {
+describe.each(runtimes)("ten AdamW steps against torch, $precision", ({ precision, runtime, tolerance }) => {
   it.each(stepCases)("$model $file", async ({ model, info, file }) => {
     const { adamw } = golden.goldenInfo(model);
     const structure = await caseStructure(model, info);
@@ -157,7 +147,7 @@ describe.each(runtimes)("ten AdamW steps against torch, $precision", ({ precisio
       adamw,
       ...(file.endsWith("-clip") && { maxNorm: adamw.maxNormWhereClipped }),
       precision,
-      tolerance: toleranceOf(model),
+      tolerance,
     });
   });
 });

@@ -28,7 +28,7 @@ function tokenFeeds(labels: HostTensor): Record<string, HostTensor> {
   return { ...feeds, example_weights: float64(exact, weights.dims) };
 }
 
-describe.each(setups)("ten AdamW steps against peft, $precision", ({ precision, runtime, tolerance, rotary }) => {
+describe.each(setups)("ten AdamW steps against peft, $precision", ({ precision, runtime, tolerance }) => {
   test.each(encoders)("%s: a sentence's label, by the mean of its own tokens", async (model) => {
     const backbone = await golden.goldenBackbone(model);
     const tensors = await golden.goldenTensors(join("prompt", model), "steps-feature", precision);
@@ -75,7 +75,7 @@ describe.each(setups)("ten AdamW steps against peft, $precision", ({ precision, 
       named: (prefix) => golden.underPrefix(tensors, prefix),
       adamw,
       precision,
-      tolerance: model === "gpt2" ? tolerance : rotary,
+      tolerance,
     });
   });
 });

@@ -9,7 +9,7 @@ import { openModelFolder, readModelConfig } from "../../src/io/models/modelFolde
 import { encodeSafetensors } from "../../src/io/safetensors.ts";
 import { failureOf } from "../support/errors.ts";
 import { temporaryFolder } from "../support/folders.ts";
-import { hex, modelFiles, weightsA, without } from "../support/modelFiles.ts";
+import { hex, modelFiles, weightsA, weightsB, without } from "../support/modelFiles.ts";
 
 let folder = "";
 beforeEach(async () => {
@@ -131,6 +131,24 @@ describe("the hub", () => {
     const model = await open({ revision: "v1.0" });
     expect(model.poolingConfig?.pooling).toBe("mean");
     expect([...model.weights.keys()]).toEqual(["a"]);
+  });
+
+  test("fetches layers over the pooling, and again where a cache lacks them", async () => {
+    const dense = { in_features: 1, out_features: 1, bias: false };
+    remote = {
+      ...modelFiles,
+      "modules.json": JSON.stringify([
+        { type: "st.models.Pooling", path: "1_Pooling" },
+        { type: "st.models.Dense", path: "2_Dense" },
+      ]),
+      "1_Pooling/config.json": '{"pooling_mode_mean_tokens": true}',
+      "2_Dense/config.json": JSON.stringify(dense),
+      "2_Dense/model.safetensors": encodeSafetensors(weightsB),
+    };
+    const model = await open();
+    expect(model.chain?.layers.map(({ step }) => step.kind)).toEqual(["dense"]);
+    await rm(join(snapshot(), "2_Dense"), { recursive: true });
+    expect((await open()).hash).toBe(model.hash);
   });
 
   test.each(["model.safetensors", "tokenizer.json"])(

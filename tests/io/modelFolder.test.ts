@@ -199,7 +199,12 @@ describe("sentence-transformers' pooling", () => {
     [
       "two at once",
       { "1_Pooling/config.json": '{"pooling_mode_cls_token": true, "pooling_mode_mean_tokens": true}' },
-      { modes: ["cls_token", "mean_tokens"], normalize: false },
+      { pooling: "modules", modes: ["cls_token", "mean_tokens"], normalize: false },
+    ],
+    [
+      "none of the old flags",
+      { "1_Pooling/config.json": '{"pooling_mode_cls_token": false}' },
+      { pooling: "mean", modes: ["mean"], normalize: false },
     ],
     [
       "in another folder",
@@ -221,17 +226,17 @@ describe("what sentence-transformers writes beside a model", () => {
   const chain = (...paths: readonly (readonly [string, string])[]) =>
     JSON.stringify(paths.map(([type, path]) => ({ type: `sentence_transformers.models.${type}`, path })));
 
-  test("is named where it is not applied: modules, several poolings at once", async () => {
+  test("is named where it is not applied: several poolings at once under a module that is not known", async () => {
     const { notes } = await open({
       "modules.json": chain(
         ["Transformer", ""],
         ["Pooling", "1_Pooling"],
-        ["Dense", "2_Dense"],
+        ["CNN", "2_CNN"],
         ["Normalize", "3_Normalize"],
       ),
       "1_Pooling/config.json": '{"pooling_mode_cls_token": true, "pooling_mode_mean_tokens": true}',
     });
-    expect(notes.join("\n")).toMatch(/the Dense module in 2_Dense is not applied/);
+    expect(notes.join("\n")).toMatch(/the CNN module in 2_CNN is not applied/);
     expect(notes.join("\n")).toMatch(/cls_token and mean_tokens is not applied/);
     expect(notes).toHaveLength(2);
   });

@@ -201,7 +201,7 @@ function answerFeeds(labels: HostTensor<"int64">): Record<string, HostTensor> {
   };
 }
 
-describe.each(setups)("decoders against peft, $precision", ({ precision, runtime, tolerance, rotary }) => {
+describe.each(setups)("decoders against peft, $precision", ({ precision, runtime, tolerance }) => {
   test.each(["gpt2", "gpt_neox", "llama"])("%s: every layer, logits, loss and gradient", async (model) => {
     const backbone = await golden.goldenBackbone(model);
     if (backbone.kind !== "decoder") throw new Error(`${model} is no decoder`);
@@ -221,13 +221,12 @@ describe.each(setups)("decoders against peft, $precision", ({ precision, runtime
       },
       precision,
     );
-    const allowed = model === "gpt2" ? tolerance : rotary;
     const compare = (name: string, of: string) => {
       const expected = golden.need(tensors, of);
       const actual = outputs[name];
       if (actual === undefined) throw new Error(`no ${name}`);
       expect(sizeOf(actual.dims)).toBe(sizeOf(expected.dims));
-      expectClose({ ...actual, dims: expected.dims }, expected, allowed, name);
+      expectClose({ ...actual, dims: expected.dims }, expected, tolerance, name);
     };
     for (let layer = 0; layer <= backbone.config.layers; layer++)
       compare(`hidden.${layer}`, `hidden.${layer}`);

@@ -5,7 +5,7 @@ import { ConfigError } from "../../src/core/errors.ts";
 import { createRng } from "../../src/core/random.ts";
 import { asFloat32, float32, int64 } from "../../src/core/tensor.ts";
 import { loadTokenizer } from "../../src/data/encoding/tokenizer.ts";
-import { poolingWeights } from "../../src/nn/features.ts";
+import { poolingWeights, type TokenPooling } from "../../src/nn/features.ts";
 import type { InitSource } from "../../src/peft/adapterMethod.ts";
 import {
   autoPromptText,
@@ -106,8 +106,8 @@ describe("virtual tokens in front", () => {
 
   test("features read the text's own tokens, unless their name says otherwise", () => {
     const { batch, textMask } = prependVirtualTokens(texts, 2, 0);
-    const weights = (pooling: Parameters<typeof poolingWeights>[0]) =>
-      [...poolingWeights(pooling, textMask, batch.attentionMask).data].slice(5);
+    const weights = (pooling: TokenPooling) =>
+      [...poolingWeights([pooling], textMask, batch.attentionMask).data].slice(5);
     expect(weights("cls")).toEqual([0, 0, 1, 0, 0]);
     expect(weights("pooler")).toEqual([0, 0, 1, 0, 0]);
     expect(weights("last")).toEqual([0, 0, 0, 1, 0]);

@@ -2,7 +2,13 @@
 import type { HostTensor } from "../../src/core/tensor.ts";
 import { int64 } from "../../src/core/tensor.ts";
 import type { Backbone } from "../../src/nn/backbone.ts";
-import { type FeatureSpec, poolingWeights, type TokenBatch, tokenFeeds } from "../../src/nn/features.ts";
+import {
+  type FeatureSpec,
+  poolingsOf,
+  poolingWeights,
+  type TokenBatch,
+  tokenFeeds,
+} from "../../src/nn/features.ts";
 import { defaultHeads } from "../../src/nn/heads.ts";
 import { adapterMethod } from "../../src/peft/adapters.ts";
 import type { AdapterSpec, SavedAdapter } from "../../src/peft/types.ts";
@@ -34,7 +40,7 @@ export function batchFeeds(
   return {
     ...tokenFeeds(backbone.config, batch),
     ...feeds,
-    pooling_weights: poolingWeights(feature.pooling, textMask, batch.attentionMask),
+    pooling_weights: poolingWeights(poolingsOf(backbone, feature), textMask, batch.attentionMask),
   };
 }
 

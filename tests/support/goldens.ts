@@ -8,7 +8,7 @@ import { LOGIT_ROWS } from "../../src/generate/graphs.ts";
 import type { WeightSource } from "../../src/graph/types.ts";
 import { readSafetensorsHeader, readTensor } from "../../src/io/safetensors.ts";
 import { type Backbone, createBackbone, type DecoderBackbone } from "../../src/nn/backbone.ts";
-import { type FeatureSpec, poolingWeights, tokenFeeds } from "../../src/nn/features.ts";
+import { type FeatureSpec, poolingsOf, poolingWeights, tokenFeeds } from "../../src/nn/features.ts";
 import type { HeadKind } from "../../src/nn/heads.ts";
 import type { LoraBias, LoraSpec } from "../../src/peft/types.ts";
 
@@ -145,7 +145,7 @@ export function batchFeeds(
     attentionMask,
     tokenTypeIds: needIds(tensors, "token_type_ids"),
   };
-  const weights = poolingWeights(feature.pooling, attentionMask);
+  const weights = poolingWeights(poolingsOf(backbone, feature), attentionMask);
   return {
     ...tokenFeeds(backbone.config, batch),
     pooling_weights: exactWeights(weights, feature, attentionMask),
@@ -166,7 +166,7 @@ export function exactWeights(
     const count = row.reduce((sum, bit) => sum + bit, 0);
     for (let t = 0; t < tokens; t++) row[t] = row[t]! / count;
   }
-  return float64(exact, mask.dims);
+  return float64(exact, weights.dims);
 }
 
 /** What labels feed: the mean cross-entropy of the batch. */

@@ -7,7 +7,8 @@ import { makeSaved } from "./adapterFiles.ts";
 import { constants, contribution } from "./routingRows.ts";
 
 /** Restores whatever was saved, and knows no backbone. */
-export const anyModel: Pick<ContinualModel, "restore" | "loaded"> = {
+export const anyModel: Pick<ContinualModel, "restore" | "loaded" | "feature"> = {
+  feature: { pooling: "cls", normalize: false },
   restore: (name, { labels, adapter, head }) => ({
     name,
     labels,

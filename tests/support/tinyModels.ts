@@ -188,24 +188,43 @@ function repeated(dims: readonly number[], rng: Rng, ones: boolean): HostTensor<
   return float32(values, dims);
 }
 
-function defaultOf(family: Architecture): Record<string, unknown> {
-  return { ...defaultConfig(family), vocab_size: vocabularySize, pad_token_id: 1 };
+/** What makes a layer wide; a part of each gives a narrower model of the same make. */
+const breadths = ["hidden_size", "intermediate_size", "num_attention_heads", "num_key_value_heads"] as const;
+
+function defaultOf(family: Architecture, divisor: number): Record<string, unknown> {
+  const config = { ...defaultConfig(family), vocab_size: vocabularySize, pad_token_id: 1 };
+  const narrowed = breadths.flatMap((key) => {
+    const breadth = Object.entries(config).find(([name]) => name === key)?.[1];
+    return typeof breadth === "number" ? [[key, Math.max(1, breadth / divisor)] as const] : [];
+  });
+  return { ...config, ...Object.fromEntries(narrowed) };
 }
 
-/** Parameters of {@link writeDefaultModel}'s model. */
-export function defaultParameters(family: Architecture): number {
-  return shapesOf(family, defaultOf(family)).reduce((sum, { dims }) => sum + sizeOf(dims), 0);
+function countParameters(family: Architecture, divisor: number): number {
+  return shapesOf(family, defaultOf(family, divisor)).reduce((sum, { dims }) => sum + sizeOf(dims), 0);
+}
+
+/** By which power of two a family's widths must be divided to have no more parameters. */
+export function divisorWithin(family: Architecture, mostParameters: number): number {
+  let divisor = 1;
+  while (countParameters(family, divisor) > mostParameters) divisor *= 2;
+  return divisor;
 }
 
 /**
  * Writes a family's model of the size that transformers' own configuration class has by default, cut to two layers and to
- * the tokenizer's vocabulary.
+ * the tokenizer's vocabulary, its widths divided.
  */
-export async function writeDefaultModel(family: Architecture, folder: string): Promise<void> {
+export async function writeDefaultModel(
+  family: Architecture,
+  folder: string,
+  divisor: number,
+): Promise<void> {
   const rng = createRng(9);
-  const tensors = shapesOf(family, defaultOf(family)).map(({ name, dims }) => {
+  const config = defaultOf(family, divisor);
+  const tensors = shapesOf(family, config).map(({ name, dims }) => {
     const norm = /norm|ln_/i.test(name) && name.endsWith(".weight");
     return [name, repeated(dims, rng.fork(name), norm)] as const;
   });
-  await writeModel(folder, defaultOf(family), new Map(tensors), origins[family].tokenizer);
+  await writeModel(folder, config, new Map(tensors), origins[family].tokenizer);
 }

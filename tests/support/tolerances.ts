@@ -17,14 +17,6 @@ export const tolerances = {
    * constants are float32 (2/√π in the gradient of GELU alone is off by 3e-8).
    */
   goldenFloat64: 1e-7,
-  /**
-   * Models with rotary positions in float64 against torch in float64. Not tighter, because transformers computes
-   * rotary angles, their cosines and sines, and RMSNorm in float32 whatever the model's type; so it does the root by
-   * which DeBERTa divides its scores.
-   */
-  goldenFloat64Rotary: 1e-6,
-  /** Phi-3 and Gemma 3, whose gradients pass through more that transformers has in float32: they part by 1.5e-6. */
-  goldenFloat64Packed: 3e-6,
   /** The same computation in float64, twice. */
   float64: 1e-12,
   /** A linear system solved in float64 in two ways: rounding is multiplied by the condition number. */

@@ -129,7 +129,7 @@ function feedsOf(indices: readonly number[]): Record<string, HostTensor> {
   return {
     ...tokenFeeds(config, batch),
     ...Object.fromEntries(parameters),
-    pooling_weights: poolingWeights("mean", batch.attentionMask),
+    pooling_weights: poolingWeights(["mean"], batch.attentionMask),
     teacher: teacherRows(indices),
     example_weights: float32(new Float32Array(size).fill(1 / size), [size]),
   };

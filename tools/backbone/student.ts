@@ -6,7 +6,7 @@ import { createGraph } from "../../src/graph/graph.ts";
 import * as op from "../../src/graph/ops.ts";
 import type { Graph, Value } from "../../src/graph/types.ts";
 import { buildEncoder, type EncoderNetwork } from "../../src/nn/encoders/encoderNetwork.ts";
-import { declarePoolingWeights, normalize, sentenceFeature } from "../../src/nn/features.ts";
+import { normalize, sentenceFeature } from "../../src/nn/features.ts";
 import { noDropout, noTransform } from "../../src/nn/layers/layers.ts";
 import { inputParameters, type ParameterShape } from "../../src/nn/layers/parameters.ts";
 import { declareTokenInputs } from "../../src/nn/layers/tokens.ts";
@@ -36,7 +36,7 @@ export function buildStudentGraph(
   const { config } = network;
   const { last } = buildEncoder(network, context, declareTokenInputs());
   const spec = { pooling: "mean", normalize: false } as const;
-  const feature = sentenceFeature(config, context, spec, last, declarePoolingWeights()); // (B, D)
+  const feature = sentenceFeature(config, context, spec, last); // (B, D)
   const projection = parameters.get(PROJECTION, [teacherWidth, config.width]);
   const teacher = op.input("teacher", "float32", ["B", teacherWidth]); // (B, E), unit rows
   const exampleWeights = op.input("example_weights", "float32", ["B"]); // 1/B each

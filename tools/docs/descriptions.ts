@@ -117,7 +117,7 @@ export const descriptions: Readonly<Record<string, string>> = {
   "head.scale": "Of the cosine head: learned from 16 on, or fixed at this number.",
 
   "feature.pooling":
-    "First token, mean over the text's tokens, last token, or the model's pooler over the first one; also the largest value of each component, the sum over the root of the number of tokens, and the mean weighted by position, as sentence-transformers has them. `peft-first` and `peft-first-pooler` read a prompt's first virtual token, as Hugging Face's classifiers do under peft. Without the key what the model's Pooling module (`modules.json`, `1_Pooling/config.json`) says, else `cls` for encoders and `last` for decoders.",
+    "First token, mean over the text's tokens, last token, or the model's pooler over the first one; also the largest value of each component, the sum over the root of the number of tokens, and the mean weighted by position, as sentence-transformers has them. `peft-first` and `peft-first-pooler` read a prompt's first virtual token, as Hugging Face's classifiers do under peft. `modules` is all that the model's `modules.json` says: several poolings side by side, Dense, LayerNorm and Normalize over them, as sentence-transformers applies them; routers, which read many layers, take the first of the poolings. Without the key what `modules.json` and `1_Pooling/config.json` say, else `cls` for encoders and `last` for decoders.",
   "feature.normalize":
     "Divide the feature by its L2 norm. Without it what the model's own files say, else `false`.",
 
@@ -175,6 +175,8 @@ export const descriptions: Readonly<Record<string, string>> = {
   "training.earlyStopping":
     "Stop a task after `patience` epochs without a better accuracy on its own validation data, and keep the best epoch. Without it a task takes all epochs.",
   "training.maxLength":
-    "In tokens, special ones included. Longer texts are cut, and the run says how many. Inside a prompt the text alone is cut; with `head: none` the answer counts too.",
+    "In tokens, special ones included. Longer texts are cut, and the run says how many; `longText` has another way. Inside a prompt the text alone is cut; with `head: none` the answer counts too.",
+  "training.longText":
+    "`truncate`: texts beyond `maxLength` are cut there. `window`: they are read in as many parts as it takes, each of at most `maxLength` tokens with the tokenizer's special tokens, in a prompt each with the prompt's words; a head, a router and `embed` read the mean of the parts' vectors, weighted by their tokens. Each part is trained on by itself, and those of a text count as one text. Of sentences with a head; pairs of texts are refused where they are too long. Without it `truncate`.",
   "training.backboneDropout": "Turn on the frozen backbone's own dropout while training.",
 };

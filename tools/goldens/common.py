@@ -3,14 +3,17 @@
 Shapes: B rows, T tokens, D width, R rank, C classes.
 """
 
+import inspect
 import json
 import math
 import os
 import platform
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 # Goldens are made from what lies on the disk; nothing may be looked up.
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -90,6 +93,43 @@ def randomise(model: torch.nn.Module, seed: int) -> None:
                 parameter.copy_(0.2 * noise)
             else:
                 parameter.copy_(0.8 / math.sqrt(parameter.shape[-1]) * noise)
+
+
+def widened(value: object) -> object:
+    return torch.float64 if value is torch.float32 else value
+
+
+@contextmanager
+def nothing_in_float32() -> Iterator[None]:
+    """Rotary angles, RMSNorm and a few roots are computed in float32 by transformers whatever the model's type: not here."""
+    to, single, tensor = torch.Tensor.to, torch.Tensor.float, torch.tensor
+
+    def widely(call: Callable) -> Callable:
+        return lambda *given, **named: call(*map(widened, given), **{k: widened(v) for k, v in named.items()})
+
+    torch.Tensor.to, torch.Tensor.float, torch.tensor = widely(to), torch.Tensor.double, widely(tensor)
+    try:
+        yield
+    finally:
+        torch.Tensor.to, torch.Tensor.float, torch.tensor = to, single, tensor
+
+
+Module = TypeVar("Module", bound=torch.nn.Module)
+
+
+def in_float64(model: Module) -> Module:
+    """The model with its weights and all that it computes in float64. Frequencies stay rounded, as a model has them."""
+    model = model.double()
+    forward = model.forward
+
+    def wide_forward(*given: object, **named: object) -> object:
+        with nothing_in_float32():
+            return forward(*given, **named)
+
+    # Callers look at what forward takes.
+    wide_forward.__signature__ = inspect.signature(forward)
+    model.forward = wide_forward
+    return model
 
 
 def check_sizes(where: str, tensors: Tensors) -> None:

@@ -16,6 +16,7 @@ from common import (
     adamw_scalars,
     adamw_steps,
     fresh_folder,
+    in_float64,
     randomise,
     save_adapter,
     save_both,
@@ -173,7 +174,7 @@ def load(folder: Path, double: bool) -> torch.nn.Module:
     model = transformers.AutoModelForCausalLM.from_pretrained(
         folder, dtype=torch.float32, attn_implementation="sdpa"
     ).eval()
-    return model.double() if double else model
+    return in_float64(model) if double else model
 
 
 def add_lora(model: torch.nn.Module, double: bool, seed: int = 41, task_type: str = "CAUSAL_LM") -> peft.PeftModel:
@@ -187,7 +188,7 @@ def add_lora(model: torch.nn.Module, double: bool, seed: int = 41, task_type: st
         for parameter in adapted.parameters():
             if parameter.requires_grad:
                 parameter.copy_(0.3 * torch.randn(parameter.shape, generator=generator))
-    return adapted.double() if double else adapted
+    return in_float64(adapted) if double else adapted
 
 
 def answer_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -284,7 +285,7 @@ def classifier_golden(folder: Path, inputs: Tensors, task_type: str) -> None:
         return add_lora(model.eval(), False, task_type=task_type)
 
     def tensors(double: bool) -> Tensors:
-        model = make().double() if double else make()
+        model = in_float64(make()) if double else make()
         with torch.no_grad():
             logits = model(**given).logits
         # Of tokens, zero at padding.

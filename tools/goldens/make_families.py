@@ -13,6 +13,7 @@ from common import (
     GOLDENS,
     Tensors,
     fresh_folder,
+    in_float64,
     randomise,
     save_adapter,
     save_both,
@@ -151,7 +152,7 @@ def with_token_types(tensors: Tensors) -> Tensors:
 def forward_golden(folder: Path, inputs: Tensors) -> None:
     def tensors(double: bool) -> Tensors:
         model = load(folder, transformers.AutoModel)
-        model = model.double() if double else model
+        model = in_float64(model) if double else model
         with torch.no_grad():
             output = model(**inputs, output_hidden_states=True)
         hidden = {f"hidden.{i}": h for i, h in enumerate(output.hidden_states)}
@@ -177,7 +178,7 @@ def training_golden(folder: Path, inputs: Tensors) -> None:
             head.weight.copy_(0.3 * torch.randn(CLASSES, width, generator=generator))
             head.bias.copy_(0.3 * torch.randn(CLASSES, generator=generator))
         if double:
-            model, head = model.double(), head.double()
+            model, head = in_float64(model), head.double()
         feature = model(**inputs).last_hidden_state[:, 0]
         logits = head(feature)
         loss = F.cross_entropy(logits, LABELS)
@@ -201,7 +202,7 @@ def head_golden(folder: Path, inputs: Tensors, task_type: str) -> None:
         return add_lora(load(folder, auto, num_labels=CLASSES), task_type)
 
     def tensors(double: bool) -> Tensors:
-        model = make().double() if double else make()
+        model = in_float64(make()) if double else make()
         with torch.no_grad():
             logits = model(**inputs).logits
         # Of tokens, zero at padding.

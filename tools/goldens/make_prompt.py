@@ -17,6 +17,7 @@ from common import (
     adamw_scalars,
     adamw_steps,
     fresh_folder,
+    in_float64,
     save_both,
     write_json,
     write_record,
@@ -79,7 +80,7 @@ def feature_golden(base: Path, folder: Path, inputs: Tensors) -> None:
     def make(double: bool) -> tuple[peft.PeftModel, Head]:
         model = add_prompt(load_backbone(base), "FEATURE_EXTRACTION")
         head = Head("linear", model.config.hidden_size)
-        return (model.double(), head.double()) if double else (model, head)
+        return (in_float64(model), head.double()) if double else (model, head)
 
     def tensors(double: bool) -> Tensors:
         model, head = make(double)
@@ -132,14 +133,14 @@ def head_golden(base: Path, folder: Path, name: str, task_type: str, inputs: Ten
         return add_prompt(model, task_type)
 
     def tensors(double: bool) -> Tensors:
-        model = make().double() if double else make()
+        model = in_float64(make()) if double else make()
         with torch.no_grad():
             output = model(**inputs, output_hidden_states=True)
         logits = output.logits if task_type == "SEQ_CLS" else output.logits[:, VIRTUAL_TOKENS:]
         return {**inputs, **hidden_states(output), "logits": logits}
 
     def steps(double: bool) -> Tensors:
-        model = make().double() if double else make()
+        model = in_float64(make()) if double else make()
         labels = token_labels(inputs)
 
         def loss() -> torch.Tensor:
@@ -179,7 +180,7 @@ def causal_golden(base: Path, folder: Path) -> None:
         return add_prompt(model, "CAUSAL_LM")
 
     def tensors(double: bool) -> Tensors:
-        model = make().double() if double else make()
+        model = in_float64(make()) if double else make()
         output = model(**inputs, labels=labels, output_hidden_states=True)
         loss = answer_loss(output.logits[:, VIRTUAL_TOKENS:], labels)
         if (loss - output.loss).abs() > 1e-5:
@@ -196,7 +197,7 @@ def causal_golden(base: Path, folder: Path) -> None:
         }
 
     def steps(double: bool) -> Tensors:
-        model = make().double() if double else make()
+        model = in_float64(make()) if double else make()
         loss = lambda: answer_loss(model(**inputs).logits[:, VIRTUAL_TOKENS:], labels)
         return {**inputs, "labels": labels, **adamw_steps({"prompt_embeddings": prompt_of(model)}, loss)}
 

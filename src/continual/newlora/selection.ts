@@ -77,13 +77,13 @@ export class Selection implements AsyncDisposable {
     this.kind = options.kind;
     this.model = model;
     this.options = options;
-    this.network = new SelectionNetwork((graph) => model.compile(graph), model.structure.backbone.width);
+    this.network = new SelectionNetwork((graph) => model.compile(graph), model.featureWidth);
     this.rng = createRng(options.seed).fork("selector");
   }
 
   /** Before the first task. */
   initial(): SelectorState {
-    return { tensors: initSelector(this.model.structure.backbone.width, this.rng), statistics: [] };
+    return { tensors: initSelector(this.model.featureWidth, this.rng), statistics: [] };
   }
 
   /** The network for the next task, with an output for it. */

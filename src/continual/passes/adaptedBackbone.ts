@@ -1,18 +1,22 @@
-import { asFloat32 } from "../../core/tensor.ts";
+import { asFloat32, float32 } from "../../core/tensor.ts";
 import { encodePrompted, type PromptTemplate } from "../../data/encoding/prompts.ts";
 import { type Encoding, encodeAll, encodeEach, type Tokenizer } from "../../data/encoding/tokenizer.ts";
+import { encodeInWindows } from "../../data/encoding/windows.ts";
 import { encodeAllWords, type WordEncoding } from "../../data/encoding/wordEncoding.ts";
 import type { Example } from "../../data/files/types.ts";
 import type { Graph } from "../../graph/types.ts";
+import { featureWidth } from "../../nn/features.ts";
 import { adapterMethod } from "../../peft/adapters.ts";
 import type { Executable, Runtime } from "../../runtime/types.ts";
 import {
   buildFeatureGraph,
+  buildHeadGraph,
   buildTrainingGraph,
   type ModelStructure,
   type TrainingGraph,
   type TrainingGraphOptions,
 } from "../../train/graphs.ts";
+import { parameterFeeds } from "../../train/trainer.ts";
 import type { FeatureRows, LearnedTask, Logits, RoutingFeatureSpec, TaskOutputs } from "../types.ts";
 import { MixedPass } from "./mixedPass.ts";
 import { Passes, scatterRows } from "./passes.ts";
@@ -20,6 +24,7 @@ import { frozenModel, readRoutingFeatures, readRoutingTokenFeatures } from "./ro
 import { TaskPasses } from "./taskPasses.ts";
 import type { Trunks } from "./trunkCache.ts";
 import { type TrunkRows, type TwoPassPart, twoPassParts } from "./trunkRows.ts";
+import { normalizeRows, poolWindows, type Windows, windowsOf } from "./windows.ts";
 
 export interface EncodedTexts {
   readonly encodings: readonly Encoding[];
@@ -40,6 +45,8 @@ export interface AdaptedBackboneOptions {
   readonly runtime: Runtime;
   /** Tokens a text may have, special tokens included; longer ones are cut. */
   readonly maxLength: number;
+  /** Longer ones are read in several windows in place of that. */
+  readonly windows?: boolean;
   /** What texts are put into; absent: they go in as they are. Words never are. */
   readonly template?: PromptTemplate;
   readonly threads?: number;
@@ -86,7 +93,12 @@ export class AdaptedBackbone implements AsyncDisposable {
 
   /** @param what names the texts in messages */
   encode(examples: readonly Example[], what = "text"): EncodedTexts {
-    const { template } = this.options;
+    const { template, windows = false } = this.options;
+    if (windows) {
+      const encode = (example: Example) =>
+        encodeInWindows(this.tokenizer, template, example, this.maxTextTokens);
+      return encodeEach(examples, encode, what);
+    }
     if (template === undefined) return encodeAll(this.tokenizer, examples, this.maxTextTokens, what);
     const encode = (example: Example) =>
       encodePrompted(this.tokenizer, template, example, this.maxTextTokens);
@@ -127,7 +139,12 @@ export class AdaptedBackbone implements AsyncDisposable {
    */
   routedPassesOf(asked: number): number {
     const { layers } = this.structure.backbone.config;
-    return 1 + (asked * (layers - this.trunkLayers)) / layers;
+    return 1 + (asked * (layers - this.twoPassLayers)) / layers;
+  }
+
+  /** Layers whose states a second pass takes from the first: of windows none, so that parts hold whole texts. */
+  private get twoPassLayers(): number {
+    return this.options.windows === true ? 0 : this.trunkLayers;
   }
 
   /**
@@ -136,7 +153,7 @@ export class AdaptedBackbone implements AsyncDisposable {
    * @param asked tasks that a second pass asks at most
    */
   *twoPassParts<E extends Encoding>(encodings: readonly E[], asked: number): Generator<TwoPassPart<E>> {
-    const trunkLayers = asked === 0 ? 0 : this.trunkLayers;
+    const trunkLayers = asked === 0 ? 0 : this.twoPassLayers;
     const { width } = this.structure.backbone;
     const { twoPassBytes = TWO_PASS_BYTES } = this.options;
     if (trunkLayers > 0) yield* twoPassParts(encodings, trunkLayers, width, twoPassBytes);
@@ -144,8 +161,10 @@ export class AdaptedBackbone implements AsyncDisposable {
   }
 
   /** What the trunk gives for texts, kept on the disk; undefined without a trunk or a place to keep it. */
-  trunkRows(encodings: readonly Encoding[], signal?: AbortSignal): Promise<TrunkRows | undefined> {
-    return this.taskPasses.trunkRows(encodings, signal);
+  async trunkRows(encodings: readonly Encoding[], signal?: AbortSignal): Promise<TrunkRows | undefined> {
+    return windowsOf(encodings) === undefined
+      ? await this.taskPasses.trunkRows(encodings, signal)
+      : undefined;
   }
 
   /** The graph of a training step. */
@@ -180,6 +199,8 @@ export class AdaptedBackbone implements AsyncDisposable {
     encodings: readonly Encoding[],
     signal?: AbortSignal,
   ): Promise<readonly TaskOutputs[]> {
+    const windows = windowsOf(encodings);
+    if (windows !== undefined) return await this.outputsOfWindows(tasks, windows, encodings.length, signal);
     const all = tasks.map((task) => this.emptyOutputs(task, encodings.length));
     for await (const batch of this.taskPasses.run(tasks, encodings, signal)) {
       const { logits, features } = all[batch.task]!;
@@ -189,9 +210,53 @@ export class AdaptedBackbone implements AsyncDisposable {
     return all;
   }
 
+  /** The same of texts of which some are read in several windows: a head reads the mean of its text's. */
+  private async outputsOfWindows(
+    tasks: readonly LearnedTask[],
+    windows: Windows,
+    texts: number,
+    signal?: AbortSignal,
+  ): Promise<readonly TaskOutputs[]> {
+    const each = await this.outputsOfTasks(tasks, windows.encodings, signal);
+    const outputs: TaskOutputs[] = [];
+    for (const [i, task] of tasks.entries()) {
+      const features = this.textFeatures(windows, each[i]!.features.values, texts);
+      outputs.push({ features, logits: await this.headLogits(task, features) });
+    }
+    return outputs;
+  }
+
+  /** (w, F) → (n, F) */
+  private textFeatures(windows: Windows, rows: Float32Array, texts: number): FeatureRows {
+    const { featureWidth: width } = this;
+    const values = poolWindows(windows, rows, width, texts);
+    if (this.structure.feature.normalize) normalizeRows(values, width);
+    return { rows: texts, width, values };
+  }
+
+  /** A task's head alone, on features that are there. */
+  private async headLogits(
+    { head, labels: { length: classes } }: LearnedTask,
+    { rows, width, values }: FeatureRows,
+  ): Promise<Logits> {
+    if (rows === 0) return { rows, classes, values: new Float32Array() };
+    const executable = await this.passes.executable({
+      key: "head",
+      graph: () => buildHeadGraph(this.structure),
+    });
+    const feature = float32(values, [rows, width]);
+    const { logits } = await executable.run({ feature, ...parameterFeeds({ adapter: new Map(), head }) });
+    return { rows, classes, values: asFloat32(logits, "logits").data };
+  }
+
+  /** F, of the vector that a head reads. */
+  get featureWidth(): number {
+    return featureWidth(this.structure.backbone, this.structure.feature);
+  }
+
   private emptyOutputs({ labels }: LearnedTask, rows: number): TaskOutputs {
     const classes = labels.length;
-    const { width } = this.structure.backbone;
+    const { featureWidth: width } = this;
     return {
       logits: { rows, classes, values: new Float32Array(rows * classes) },
       features: { rows, width, values: new Float32Array(rows * width) },
@@ -200,12 +265,17 @@ export class AdaptedBackbone implements AsyncDisposable {
 
   /**
    * One forward pass of every text through the backbone alone, its adapters off.
-   * @returns features (n, D) in the order of the texts
+   * @returns features (n, F) in the order of the texts
    */
   async frozenFeatures(encodings: readonly Encoding[], signal?: AbortSignal): Promise<FeatureRows> {
+    const windows = windowsOf(encodings);
+    if (windows !== undefined) {
+      const { values } = await this.frozenFeatures(windows.encodings, signal);
+      return this.textFeatures(windows, values, encodings.length);
+    }
     const fed = frozenModel(this.structure);
     const pass = { key: "feature", graph: () => buildFeatureGraph(fed), fed };
-    const rows = { rows: encodings.length, width: this.structure.backbone.width };
+    const rows = { rows: encodings.length, width: this.featureWidth };
     const values = new Float32Array(rows.rows * rows.width);
     for await (const { indices, outputs } of this.passes.run(pass, encodings, signal))
       scatterRows(values, asFloat32(outputs.feature, "feature").data, indices, rows.width);
@@ -225,8 +295,13 @@ export class AdaptedBackbone implements AsyncDisposable {
     signal?: AbortSignal,
     trunk?: TrunkRows,
   ): Promise<FeatureRows> {
-    const read = { spec, signal, trunk };
-    return await readRoutingFeatures(this.passes, this.structure, encodings, read);
+    const windows = windowsOf(encodings);
+    if (windows === undefined)
+      return await readRoutingFeatures(this.passes, this.structure, encodings, { spec, signal, trunk });
+    const { width, values: each } = await this.routingFeatures(windows.encodings, spec, signal);
+    const values = poolWindows(windows, each, width, encodings.length);
+    normalizeRows(values, width / spec.layers.length);
+    return { rows: encodings.length, width, values };
   }
 
   /**
@@ -264,7 +339,17 @@ export class AdaptedBackbone implements AsyncDisposable {
     signal?: AbortSignal,
     trunk?: TrunkRows,
   ): Promise<readonly Float32Array[]> {
-    return await this.mixed.logits(tasks, taskOf, encodings, signal, trunk);
+    const windows = windowsOf(encodings);
+    if (windows === undefined) return await this.mixed.logits(tasks, taskOf, encodings, signal, trunk);
+    const tasksOf = Int32Array.from(windows.owners, (text) => taskOf[text]!);
+    const rows = await this.mixed.features(tasks, tasksOf, windows.encodings, signal);
+    const { width, values } = this.textFeatures(windows, rows, encodings.length);
+    const logits: Float32Array[] = [];
+    for (let text = 0; text < encodings.length; text++) {
+      const feature = { rows: 1, width, values: values.slice(text * width, (text + 1) * width) };
+      logits.push((await this.headLogits(tasks[taskOf[text]!]!, feature)).values);
+    }
+    return logits;
   }
 
   /**

@@ -3,12 +3,14 @@
 
 import { asFloat32, int64 } from "../../core/tensor.ts";
 import type { Encoding } from "../../data/encoding/tokenizer.ts";
+import { featureWidth } from "../../nn/features.ts";
 import { adapterMethod } from "../../peft/adapters.ts";
+import type { Tensors } from "../../runtime/types.ts";
 import type { ModelStructure } from "../../train/graphs.ts";
 import { buildMixedGraph, TASK_OF } from "../../train/mixedGraph.ts";
 import type { BatchView } from "../../train/trainer.ts";
 import type { LearnedTask, Logits } from "../types.ts";
-import type { Pass, Passes } from "./passes.ts";
+import { type Pass, type Passes, scatterRows } from "./passes.ts";
 import { TaskStacks, tasksOfTexts } from "./taskStack.ts";
 import type { TrunkRows } from "./trunkRows.ts";
 
@@ -16,6 +18,7 @@ type MixedOutputs = BatchView & {
   /** (B, C), at word level (B·T, C), C the largest head's classes. */
   readonly output: Float32Array;
   readonly classes: number;
+  readonly outputs: Tensors;
 };
 
 /** Keeps the stacked parameters of tasks from call to call. */
@@ -45,6 +48,25 @@ export class MixedPass {
         logits.set(output.subarray(row * classes, row * classes + logits.length));
       });
     return texts;
+  }
+
+  /**
+   * What the heads read.
+   * @returns (n, F)
+   * @throws GraphError if `taskOf` does not name a task for each text
+   */
+  async features(
+    tasks: readonly LearnedTask[],
+    taskOf: Int32Array,
+    encodings: readonly Encoding[],
+    signal?: AbortSignal,
+  ): Promise<Float32Array> {
+    const own = tasksOfTexts(tasks, taskOf, encodings.length);
+    const width = featureWidth(this.structure.backbone, this.structure.feature);
+    const rows = new Float32Array(encodings.length * width);
+    for await (const { outputs, indices } of this.run(tasks, own, encodings, signal, undefined, true))
+      scatterRows(rows, asFloat32(outputs.feature, "feature").data, indices, width);
+    return rows;
   }
 
   /** @throws GraphError if `taskOf` does not name a task for each sentence */
@@ -79,13 +101,14 @@ export class MixedPass {
     encodings: readonly Encoding[],
     signal?: AbortSignal,
     trunk?: TrunkRows,
+    withFeature = false,
   ): AsyncGenerator<MixedOutputs> {
     const { parameters, slots } = this.stacks.holding(own, tasks);
     const slotsOf = (indices: readonly number[]) => indices.map((index) => slots.get(own[index]!) ?? 0);
     const layers = trunk?.layers ?? 0;
     const pass: Pass = {
-      key: `mixed above ${layers}`,
-      graph: () => buildMixedGraph(this.structure, layers),
+      key: `mixed above ${layers}${withFeature ? ", feature" : ""}`,
+      graph: () => buildMixedGraph(this.structure, layers, withFeature),
       fed: this.structure,
       parameters,
       perBatch: (batch) => ({
@@ -95,7 +118,7 @@ export class MixedPass {
     };
     for await (const { indices, length, outputs } of this.passes.run(pass, encodings, signal)) {
       const { data, dims } = asFloat32(outputs.logits, "logits");
-      yield { indices, length, output: data, classes: dims[1] ?? 0 };
+      yield { indices, length, output: data, classes: dims[1] ?? 0, outputs };
     }
   }
 }

@@ -2,6 +2,7 @@
 /** The pass that routers read: the states of several layers, adapters off. */
 import { asFloat32 } from "../../core/tensor.ts";
 import type { Encoding } from "../../data/encoding/tokenizer.ts";
+import { poolingsOf } from "../../nn/features.ts";
 import { adapterMethod } from "../../peft/adapters.ts";
 import type { ModelStructure } from "../../train/graphs.ts";
 import { buildRoutingGraph } from "../../train/routingGraph.ts";
@@ -27,6 +28,15 @@ export function frozenModel({
   return { backbone, feature };
 }
 
+/**
+ * Of several poolings the first: it is applied to many layers, and layers over a pooled vector were trained on the last
+ * one alone.
+ */
+function readFrozen({ backbone, feature }: ModelStructure): Pick<ModelStructure, "backbone" | "feature"> {
+  const [pooling = "mean"] = poolingsOf(backbone, feature);
+  return { backbone, feature: { pooling, normalize: false } };
+}
+
 function routingPass(
   structure: ModelStructure,
   per: "sentence" | "word",
@@ -34,7 +44,7 @@ function routingPass(
 ): Pass {
   const { layers } = spec;
   const shared = trunk?.layers ?? 0;
-  const fed = featureAdapter === undefined ? frozenModel(structure) : structure;
+  const fed = featureAdapter === undefined ? readFrozen(structure) : structure;
   return {
     key: ["routing", per, featureAdapter === undefined ? "frozen" : "adapted", layers.join(), shared].join(
       " ",

@@ -1,7 +1,7 @@
 /** What each kind of router is made of. */
 import { Registry } from "../../core/registry.ts";
 import type { FeatureMap } from "../statistics/featureMaps.ts";
-import type { BuiltInRouterKind, FeatureConstants, RouterKind } from "../types.ts";
+import type { BuiltInRouterKind, FeatureConstants, RouterKind, RouterStage } from "../types.ts";
 
 /**
  * The layers that a member reads, of those that the features have: `ends` the lowest, the middle one and the last of the
@@ -158,6 +158,18 @@ const quickKinds: ReadonlySet<string> = new Set<BuiltInRouterKind>([
  */
 export function immediateKind(kind: RouterKind): RouterKind {
   return quickKinds.has(kind) || !(kind in builtInMembers) ? kind : "kernel-discriminant";
+}
+
+/** Which kind of router answers right after a change, and which one takes over. */
+export type StageKinds = { readonly [S in RouterStage]: RouterKind | "auto" };
+
+/**
+ * The kinds of a router of texts.
+ * @param kind that the settings name
+ */
+export function stageKindsOf(kind: RouterKind | "auto" = "auto"): StageKinds {
+  const consolidated = kind === "auto" ? defaultTextKind : kind;
+  return { immediate: immediateKind(consolidated), consolidated };
 }
 
 const memberTypesThatLearnPriors: { readonly [T in MemberSpec["type"]]: boolean } = {

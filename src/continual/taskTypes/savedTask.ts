@@ -3,7 +3,7 @@
 import { CheckpointError } from "../../core/errors.ts";
 import { packageVersion } from "../../core/packageInfo.ts";
 import type { CausalStructure } from "../../generate/graphs.ts";
-import { type FeatureSpec, readsPooler } from "../../nn/features.ts";
+import { type FeatureSpec, missingPart } from "../../nn/features.ts";
 import type { HeadSpec } from "../../nn/heads.ts";
 import { adapterMethod } from "../../peft/adapters.ts";
 import { checkAdapter } from "../../peft/checkpointFormats.ts";
@@ -142,8 +142,11 @@ export function fromSavedAdapter(
   const head: HeadSpec = { kind: saved.head.kind, scale: 1, scaleLearnable: false };
   const feature = { pooling: saved.pooling, normalize: saved.normalize };
   const { backbone } = loaded;
-  if (readsPooler(feature) && !backbone.hasPooler)
-    throw new CheckpointError(`${where}: reads the pooler, but ${loaded.folder.path} has no pooler weights`);
+  const missing = missingPart(backbone, feature);
+  if (missing !== undefined)
+    throw new CheckpointError(
+      `${where}: reads ${feature.pooling}, but ${loaded.folder.path} has no ${missing}`,
+    );
   checkReplaced(saved, loaded, where);
   checkAdapter(saved.adapter, where, adapterHost({ backbone, feature }));
   const { tensors, ...adapter } = saved.adapter;

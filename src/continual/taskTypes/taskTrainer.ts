@@ -5,6 +5,7 @@ import type { Tokenizer } from "../../data/encoding/tokenizer.ts";
 import type { WeightSource } from "../../graph/types.ts";
 import { readRows, readTensor } from "../../io/safetensors.ts";
 import type { Backbone } from "../../nn/backbone.ts";
+import { featureWidth } from "../../nn/features.ts";
 import { initHead } from "../../nn/heads.ts";
 import type { InitSource } from "../../peft/adapterMethod.ts";
 import { adapterMethod } from "../../peft/adapters.ts";
@@ -134,11 +135,12 @@ export class TaskTrainer implements AsyncDisposable {
   }
 
   private async freshState(graph: TrainingGraph, classes: number, rng: Rng): Promise<TrainableState> {
-    const { backbone, head, adapter } = this.model.structure;
+    const { backbone, head, adapter, feature } = this.model.structure;
+    const width = feature === undefined ? backbone.width : featureWidth(backbone, feature);
     const source = initSource(backbone, this.model.tokenizer);
     return {
       adapter: await adapterMethod(adapter).init(graph.adapterShapes, rng.fork("adapter"), source),
-      head: head === undefined ? new Map() : initHead(head, backbone.width, classes, rng.fork("head")),
+      head: head === undefined ? new Map() : initHead(head, width, classes, rng.fork("head")),
     };
   }
 

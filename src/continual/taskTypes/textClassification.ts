@@ -9,6 +9,7 @@ import type { SavedAdapter } from "../../peft/types.ts";
 import { sentenceTargets } from "../../train/trainer.ts";
 import { type Answer, checkTop, DEFAULT_TOP, rankLabels } from "../answers.ts";
 import type { AdaptedBackbone } from "../passes/adaptedBackbone.ts";
+import { windowsOf } from "../passes/windows.ts";
 import {
   argmax,
   type FeatureRows,
@@ -120,12 +121,22 @@ export class TextClassification extends TextLabelling implements TaskType<Encode
     const { name, labels } = task;
     const examples = labelledItems(task.train, `train of ${name}`);
     const judged = labelledItems(task.validation, `validation of ${name}`);
+    const slots = slotsOf(examples, labels);
+    // A window is trained on by itself, so that a batch takes no more memory than any other.
+    const windows = windowsOf(train.encodings);
+    const owner = (index: number) => windows?.owners[index] ?? index;
     return Promise.resolve({
       name,
       labels,
-      encodings: train.encodings,
-      targets: sentenceTargets(slotsOf(examples, labels)),
-      describe: (index: number) => examples[index]?.text ?? "",
+      encodings: windows?.encodings ?? train.encodings,
+      targets:
+        windows === undefined
+          ? sentenceTargets(slots)
+          : sentenceTargets(
+              windows.owners.map((text) => slots[text]!),
+              windows.shares,
+            ),
+      describe: (index: number) => examples[owner(index)]?.text ?? "",
       ...(judged.length > 0 && {
         validate: (learned: LearnedTask) => this.accuracy(learned, judged, validation.encodings),
       }),

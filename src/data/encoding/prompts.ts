@@ -1,7 +1,7 @@
 /** Prompts that ask a language model for a label, and the answers that it learns to give. */
 import { ConfigError, DataError } from "../../core/errors.ts";
 import type { Example } from "../files/types.ts";
-import { type Encoding, excerpt, type Tokenizer } from "./tokenizer.ts";
+import { type Encoding, excerpt, type Tokenizer, type Window } from "./tokenizer.ts";
 
 export const promptNames = ["default", "qa", "relation", "relation-qa", "relation-no-pos", "none"] as const;
 export type PromptName = (typeof promptNames)[number];
@@ -117,31 +117,52 @@ export function openTextIds(tokenizer: Tokenizer, text: string): readonly number
 /** Special tokens included: what the answer follows. */
 export type PromptEncoding = Pick<Encoding, "ids" | "truncated">;
 
-function cutToFit(
-  tokenize: (text: string) => readonly number[],
-  template: PromptTemplate,
-  example: Example,
-  maxTokens: number,
-): PromptEncoding {
-  const filling = fillingOf(template, example);
-  const points = [...filling.text];
-  const idsOf = (count: number) =>
-    tokenize(fill(template, { ...filling, text: points.slice(0, count).join("") }));
-  const whole = idsOf(points.length);
-  if (whole.length <= maxTokens) return { ids: whole, truncated: false };
-  // Fewer letters hardly ever make more tokens, and where they do the text is cut a letter or two too far.
-  let [fits, tooLong] = [0, points.length];
-  while (tooLong - fits > 1) {
-    const middle = (fits + tooLong) >> 1;
-    if (idsOf(middle).length <= maxTokens) fits = middle;
-    else tooLong = middle;
+/** An example's text in a prompt, letter by letter. */
+class PromptedText {
+  readonly letters: readonly string[];
+  private readonly filling: Filling;
+  private readonly template: PromptTemplate;
+  private readonly tokenize: (text: string) => readonly number[];
+
+  constructor(tokenize: (text: string) => readonly number[], template: PromptTemplate, example: Example) {
+    this.tokenize = tokenize;
+    this.template = template;
+    this.filling = fillingOf(template, example);
+    this.letters = [...this.filling.text];
   }
-  if (fits === 0)
+
+  /** Tokens of the prompt with a part of the text in it. */
+  idsOf(from: number, to: number): readonly number[] {
+    const text = this.letters.slice(from, to).join("");
+    return this.tokenize(fill(this.template, { ...this.filling, text }));
+  }
+
+  /**
+   * Where the text must end that begins at a letter.
+   * @param tooLong an end that is too far
+   * @throws ConfigError if the template leaves no room for a letter
+   */
+  fittingEnd(from: number, tooLong: number, maxTokens: number): number {
+    // Fewer letters hardly ever make more tokens, and where they do the text is cut a letter or two too far.
+    let [fits, beyond] = [from, tooLong];
+    while (beyond - fits > 1) {
+      const middle = (fits + beyond) >> 1;
+      if (this.idsOf(from, middle).length <= maxTokens) fits = middle;
+      else beyond = middle;
+    }
+    if (fits > from) return fits;
     throw new ConfigError(
-      `prompt ${excerpt(template.source)}: takes ${idsOf(1).length} tokens with no more than a letter of the text, and there is room for ${Math.max(0, maxTokens)}`,
+      `prompt ${excerpt(this.template.source)}: takes ${this.idsOf(from, from + 1).length} tokens with no more than a letter of the text, and there is room for ${Math.max(0, maxTokens)}`,
       { hint: "Raise training.maxLength, or shorten the prompt." },
     );
-  return { ids: idsOf(fits), truncated: true };
+  }
+}
+
+function cutToFit(text: PromptedText, maxTokens: number): PromptEncoding {
+  const { length } = text.letters;
+  const whole = text.idsOf(0, length);
+  if (whole.length <= maxTokens) return { ids: whole, truncated: false };
+  return { ids: text.idsOf(0, text.fittingEnd(0, length, maxTokens)), truncated: true };
 }
 
 /**
@@ -155,7 +176,8 @@ export function encodePrompt(
   example: Example,
   maxTokens: number,
 ): PromptEncoding {
-  return cutToFit((text) => openTextIds(tokenizer, text), template, example, maxTokens);
+  const text = new PromptedText((words) => openTextIds(tokenizer, words), template, example);
+  return cutToFit(text, maxTokens);
 }
 
 /**
@@ -168,9 +190,42 @@ export function encodePrompted(
   example: Example,
   maxTokens: number,
 ): Encoding {
-  const wholeIds = (text: string) => tokenizer.encode({ text }, Number.MAX_SAFE_INTEGER).ids;
-  const { ids, truncated } = cutToFit(wholeIds, template, example, maxTokens);
+  const { ids, truncated } = cutToFit(promptedText(tokenizer, template, example), maxTokens);
   return { ids, typeIds: ids.map(() => 0), truncated };
+}
+
+function promptedText(tokenizer: Tokenizer, template: PromptTemplate, example: Example): PromptedText {
+  const wholeIds = (text: string) => tokenizer.encode({ text }, Number.MAX_SAFE_INTEGER).ids;
+  return new PromptedText(wholeIds, template, example);
+}
+
+/**
+ * A text in as many prompts as it takes, each with the next part of it.
+ * @throws ConfigError if the template leaves no room for the text
+ */
+export function promptedWindows(
+  tokenizer: Tokenizer,
+  template: PromptTemplate,
+  example: Example,
+  maxTokens: number,
+): readonly Window[] {
+  const text = promptedText(tokenizer, template, example);
+  const { length } = text.letters;
+  const empty = text.idsOf(0, 0).length;
+  const windows: Window[] = [];
+  for (let from = 0; from < length; ) {
+    // Far enough for nearly all scripts, and no search over what is a whole book.
+    let reach = Math.min(length, from + 4 * maxTokens);
+    while (reach < length && text.idsOf(from, reach).length <= maxTokens)
+      reach = Math.min(length, from + 2 * (reach - from));
+    const rest = reach === length && text.idsOf(from, length).length <= maxTokens;
+    const end = rest ? length : text.fittingEnd(from, reach, maxTokens);
+    const ids = text.idsOf(from, end);
+    const textTokens = Math.max(1, ids.length - empty);
+    windows.push({ ids, typeIds: ids.map(() => 0), truncated: false, textTokens });
+    from = end;
+  }
+  return windows;
 }
 
 /** The words of a label: `_` becomes a space. */

@@ -11,6 +11,14 @@ export interface Encoding {
   /** Segment of each token: 0, or 1 in the second text of a pair. */
   readonly typeIds: readonly number[];
   readonly truncated: boolean;
+  /** Of a text that is read in several; `ids` are then the first one's. */
+  readonly windows?: readonly Window[];
+}
+
+/** A part of a text, special tokens included. */
+export interface Window extends Encoding {
+  /** How many of its tokens are the text's. */
+  readonly textTokens: number;
 }
 
 export interface Tokenizer {

@@ -33,6 +33,7 @@ import {
 import { CheckpointError, errorCode, messageOf } from "../../core/errors.ts";
 import { nodeFileSystem } from "../atomic.ts";
 import { readSafetensorsHeader } from "../safetensors.ts";
+import { layerConfigs } from "./sentenceModules.ts";
 import { findWeightFiles } from "./weightFiles.ts";
 
 export interface HubOptions {
@@ -54,7 +55,7 @@ export interface HubSnapshot {
 /** Files that a model may do without, but whose absence must be known: they decide the default pooling. */
 const optionalFiles = ["modules.json", "1_Pooling/config.json"];
 const wantedFiles =
-  /^(config\.json|tokenizer(_config)?\.json|special_tokens_map\.json|added_tokens\.json|vocab\.(txt|json)|merges\.txt|modules\.json|sentence_[\w-]+_config\.json|config_sentence_transformers\.json|[^/]+_Pooling\/config\.json)$/;
+  /^(config\.json|tokenizer(_config)?\.json|special_tokens_map\.json|added_tokens\.json|vocab\.(txt|json)|merges\.txt|modules\.json|sentence_[\w-]+_config\.json|config_sentence_transformers\.json|[^/]+_(Pooling|Dense|LayerNorm|Normalize)\/(config\.json|model\.safetensors))$/;
 const shardFiles = /^model(-\d+-of-\d+\.safetensors|\.safetensors\.index\.json)$/;
 const commitHash = /^[0-9a-f]{40}$/;
 const blobName = /^[0-9a-f]{40}([0-9a-f]{24})?$/;
@@ -97,6 +98,8 @@ class HubModel {
     if (!has("config.json") || !has("tokenizer.json") || weights === undefined) return "incomplete";
     if (!(await this.areWhole(commit, ["config.json", "tokenizer.json", ...weights.names])))
       return "incomplete";
+    // Fetched by what did not know what they are for.
+    if (!(await layerConfigs(folder)).every((name) => has(name))) return "incomplete";
     const absent = join(this.storage, ".no_exist", commit);
     return optionalFiles.every((name) => has(name) || has(name, absent)) ? "complete" : "usable";
   }

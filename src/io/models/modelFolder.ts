@@ -10,7 +10,12 @@ import { parseJson, readIfThere } from "../jsonFile.ts";
 import { refuseQuantised } from "../quantised.ts";
 import { readSafetensorsHeader, type TensorEntry } from "../safetensors.ts";
 import { fetchHubConfig, fetchHubModel, type HubOptions } from "./hubCache.ts";
-import { readSentenceModules, type SentencePooling } from "./sentenceModules.ts";
+import {
+  readSentenceModules,
+  readTransformerPath,
+  type SentenceChain,
+  type SentencePooling,
+} from "./sentenceModules.ts";
 import { indexFile, requireWeightFiles, type WeightFiles } from "./weightFiles.ts";
 
 export interface ModelFolder {
@@ -24,9 +29,14 @@ export interface ModelFolder {
   readonly config: unknown;
   /** By the names in the files; `file` is the real file, no link, as ONNX Runtime wants it. */
   readonly weights: ReadonlyMap<string, TensorEntry>;
-  /** SHA-256 of what `sha256sum config.json <weight files>` prints, sorted by name: the same wherever the folder lies. */
+  /**
+   * SHA-256 of what `sha256sum config.json <weight files>` prints, sorted by name, with a chain the files of that too: the
+   * same wherever the folder lies.
+   */
   readonly hash: string;
   readonly poolingConfig?: SentencePooling;
+  /** What sentence-transformers puts over the model, where that is more than one pooling. */
+  readonly chain?: SentenceChain;
   /** What sentence-transformers puts before every text unless a prompt is asked for. */
   readonly prefix?: string;
   readonly tokenizerPath: string;
@@ -113,6 +123,13 @@ async function hashModel(
   return sha256(names.map((name) => `${digests.get(name)}  ${name}\n`).join(""));
 }
 
+/** Of each file the real one, no link. */
+async function realPathsOf(folder: string, names: readonly string[]): Promise<Map<string, string>> {
+  const paths = new Map<string, string>();
+  for (const name of names) paths.set(name, await realpath(join(folder, name)));
+  return paths;
+}
+
 /** What is parsed of config.json, and its bytes. */
 async function readConfig(path: string): Promise<{ readonly config: unknown; readonly bytes: Buffer }> {
   const bytes = await requireFile(path, "config.json", "Is this the folder of a Hugging Face model?");
@@ -126,7 +143,7 @@ async function readConfig(path: string): Promise<{ readonly config: unknown; rea
  */
 export async function readModelConfig(source: string, options: OpenModelOptions = {}): Promise<unknown> {
   const { path } = await locate(source, options, fetchHubConfig);
-  const { transformer } = await readSentenceModules(path);
+  const transformer = await readTransformerPath(path);
   return (await readConfig(await transformerFolder(path, transformer))).config;
 }
 
@@ -140,7 +157,7 @@ export async function readModelConfig(source: string, options: OpenModelOptions 
  */
 export async function openModelFolder(source: string, options: OpenModelOptions = {}): Promise<ModelFolder> {
   const { path: root, commit, notes } = await locate(source, options);
-  const { transformer, poolingConfig, prefix, notes: moduleNotes } = await readSentenceModules(root);
+  const { transformer, poolingConfig, chain, prefix, notes: moduleNotes } = await readSentenceModules(root);
   const path = await transformerFolder(root, transformer);
   const { config, bytes: configBytes } = await readConfig(path);
   refuseQuantised(config, path);
@@ -148,10 +165,10 @@ export async function openModelFolder(source: string, options: OpenModelOptions 
   const tokenizerHint =
     "Make it with transformers: AutoTokenizer.from_pretrained(folder).save_pretrained(folder).";
   await requireFile(path, "tokenizer.json", tokenizerHint);
-  const realPaths = new Map<string, string>();
-  for (const name of files.names) realPaths.set(name, await realpath(join(path, name)));
+  const realPaths = await realPathsOf(path, files.names);
   const weights = await readWeights(path, files, realPaths);
-  const hash = await hashModel(configBytes, realPaths, options.signal);
+  const beside = await realPathsOf(root, chain?.files ?? []);
+  const hash = await hashModel(configBytes, new Map([...realPaths, ...beside]), options.signal);
   return {
     source,
     path,
@@ -160,6 +177,7 @@ export async function openModelFolder(source: string, options: OpenModelOptions 
     weights,
     hash,
     ...(poolingConfig && { poolingConfig }),
+    ...(chain && { chain }),
     ...(prefix !== undefined && { prefix }),
     tokenizerPath: join(path, "tokenizer.json"),
     notes: [...notes, ...moduleNotes],

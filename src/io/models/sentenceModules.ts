@@ -6,6 +6,13 @@ import { join, normalize } from "node:path";
 import { z } from "zod";
 import { CheckpointError } from "../../core/errors.ts";
 import { readJsonIfThere } from "../jsonFile.ts";
+import {
+  type LeftOut,
+  needsConfig,
+  readLayer,
+  type SentenceLayer,
+  type SentenceModule,
+} from "./sentenceLayers.ts";
 
 /** What sentence-transformers' own files say about the sentence vector. */
 export interface SentencePooling {
@@ -17,12 +24,25 @@ export interface SentencePooling {
   readonly normalize: boolean;
 }
 
-export type FilePooling = "cls" | "mean" | "last" | "max" | "mean-sqrt-len" | "weighted-mean";
+type TokenPooling = "cls" | "mean" | "last" | "max" | "mean-sqrt-len" | "weighted-mean";
+
+/** `modules`: several of them, or layers over them. */
+export type FilePooling = TokenPooling | "modules";
+
+/** What a text's vector is made by, where that is more than one pooling. */
+export interface SentenceChain {
+  readonly poolings: readonly TokenPooling[];
+  readonly layers: readonly SentenceLayer[];
+  /** What it depends on, paths inside the model's folder. */
+  readonly files: readonly string[];
+}
 
 export interface SentenceModules {
   /** The folder of the Transformer module, relative: `` or `0_Transformer`. */
   readonly transformer: string;
   readonly poolingConfig?: SentencePooling;
+  /** Present where `poolingConfig.pooling` is `modules`. */
+  readonly chain?: SentenceChain;
   /** What is put before every text unless a prompt is asked for. */
   readonly prefix?: string;
   readonly notes: readonly string[];
@@ -40,28 +60,28 @@ const promptsSchema = z.looseObject({
   default_prompt_name: z.string().nullish(),
 });
 
-const poolings: ReadonlyMap<string, FilePooling> = new Map([
+const poolings: ReadonlyMap<string, TokenPooling> = new Map([
   ["cls_token", "cls"],
   ["cls", "cls"],
-  ["mean_tokens", "mean"],
-  ["mean", "mean"],
-  ["lasttoken", "last"],
   ["max_tokens", "max"],
   ["max", "max"],
+  ["mean_tokens", "mean"],
+  ["mean", "mean"],
   ["mean_sqrt_len_tokens", "mean-sqrt-len"],
   ["weightedmean_tokens", "weighted-mean"],
   ["weightedmean", "weighted-mean"],
+  ["lasttoken", "last"],
 ]);
-
-type Module = z.infer<typeof modulesSchema>[number];
-
-/** `sentence_transformers.models.Dense` → `Dense`. */
-const kindOf = ({ type }: Module) => type.slice(type.lastIndexOf(".") + 1);
+/** In this order the vectors of old files stand side by side, whatever the order of the keys. */
+const flagOrder = [...poolings.keys()];
 
 /** @throws CheckpointError for a path out of the model's folder */
-function checkPath(folder: string, { path, type }: Module): string {
+function checkModule(folder: string, { path, type }: z.infer<typeof modulesSchema>[number]): SentenceModule {
+  // `sentence_transformers.models.Dense`
+  const kind = type.slice(type.lastIndexOf(".") + 1);
   const inside = normalize(path === "" ? "." : path);
-  if (!inside.startsWith("..") && !inside.startsWith("/")) return inside === "." ? "" : inside;
+  if (!inside.startsWith("..") && !inside.startsWith("/"))
+    return { kind, path: inside === "." ? "" : inside };
   throw new CheckpointError(
     `${join(folder, modulesFile)}: ${type} lies in ${path}, out of the model's folder`,
     {
@@ -83,30 +103,63 @@ async function readOptional<T>(path: string, schema: z.ZodType<T>): Promise<T | 
   return json === undefined ? undefined : parseWith(schema, json, path);
 }
 
-async function readPooling(folder: string, path: string, normalized: boolean) {
+async function readPooling(folder: string, path: string) {
   const config = await readOptional(join(folder, path, "config.json"), poolingSchema);
   if (config === undefined) return undefined;
-  const flags = Object.keys(config).filter((key) => key.startsWith("pooling_mode_") && config[key] === true);
-  const { pooling_mode: named } = config;
-  const modes = named === undefined ? flags.map((key) => key.slice("pooling_mode_".length)) : [named].flat();
-  const pooling = modes.length === 1 ? poolings.get(modes[0] ?? "") : undefined;
-  return {
-    poolingConfig: { ...(pooling && { pooling }), modes, normalize: normalized },
-    includesPrompt: config.include_prompt,
-  };
+  const flag = "pooling_mode_";
+  const flags = Object.keys(config).filter((key) => key.startsWith(flag));
+  const on = flags.filter((key) => config[key] === true).map((key) => key.slice(flag.length));
+  const asked =
+    on.length === 0 ? ["mean"] : on.toSorted((a, b) => flagOrder.indexOf(a) - flagOrder.indexOf(b));
+  const { pooling_mode: named = asked } = config;
+  const modes = [named].flat();
+  const known = modes.flatMap((mode) => poolings.get(mode) ?? []);
+  return { modes, known: known.length === modes.length ? known : [], includesPrompt: config.include_prompt };
 }
 
-/** Modules that leave a vector as it is, when nothing is trained. */
-const idle: ReadonlySet<string> = new Set(["Transformer", "Pooling", "Normalize", "Dropout"]);
+const leaveOut = ({ kind, path }: SentenceModule, why: LeftOut) =>
+  `${modulesFile}: the ${kind} module${path === "" ? "" : ` in ${path}`} is not applied${why}: a text's vector is what the pooling gives, not what sentence-transformers makes of it.`;
 
-/** The modules whose work is left out: they, and a Normalize that stands before one of them. */
-function noteModules(modules: readonly Module[]): string[] {
-  return modules
-    .filter((module) => !idle.has(kindOf(module)))
-    .map(
-      (module) =>
-        `${modulesFile}: the ${kindOf(module)} module${module.path === "" ? "" : ` in ${module.path}`} is not applied: a text's vector is what the pooling gives, not what sentence-transformers makes of it.`,
-    );
+/** Modules that leave a vector as it is, when nothing is trained. */
+const idle: ReadonlySet<string> = new Set(["Transformer", "Dropout"]);
+
+/** What stands over the poolings, and a note of each module that cannot be applied. */
+async function readLayers(folder: string, modules: readonly SentenceModule[]) {
+  const rest = modules.filter(({ kind }) => !idle.has(kind));
+  const at = rest.findIndex(({ kind }) => kind === "Pooling");
+  const notes = rest.slice(0, Math.max(at, 0)).map((module) => leaveOut(module, ""));
+  const layers: SentenceLayer[] = [];
+  for (const module of rest.slice(at + 1)) {
+    const read = await readLayer(folder, module);
+    if (typeof read === "string") notes.push(leaveOut(module, read));
+    else layers.push(read);
+  }
+  return { layers, notes };
+}
+
+interface Pooled {
+  readonly modes: readonly string[];
+  readonly known: readonly TokenPooling[];
+}
+
+/** One pooling and what `feature.normalize` says need no chain; what cannot be applied in full is not. */
+function composePooling(
+  { modes, known }: Pooled,
+  layers: readonly SentenceLayer[],
+  whole: boolean,
+): Pick<SentenceModules, "chain"> & { readonly poolingConfig: SentencePooling } {
+  const normalized = layers.at(-1)?.step.kind === "normalize";
+  const between = normalized ? layers.slice(0, -1) : layers;
+  const [single] = known;
+  const config = { modes, normalize: normalized };
+  if (single === undefined) return { poolingConfig: config };
+  if (known.length === 1 && (between.length === 0 || !whole))
+    return { poolingConfig: { pooling: single, ...config } };
+  if (!whole) return { poolingConfig: config };
+  return {
+    poolingConfig: { pooling: "modules", ...config },
+    chain: { poolings: known, layers: between, files: between.flatMap(({ files }) => files) },
+  };
 }
 
 function notePrompts(prompts: z.infer<typeof promptsSchema> | undefined, includesPrompt: boolean) {
@@ -133,28 +186,58 @@ function notePrompts(prompts: z.infer<typeof promptsSchema> | undefined, include
   };
 }
 
+/** What modules.json lists; undefined where there is none. @throws CheckpointError if it is damaged */
+async function listModules(folder: string): Promise<readonly SentenceModule[] | undefined> {
+  const listed = await readOptional(join(folder, modulesFile), modulesSchema);
+  return listed?.map((module) => checkModule(folder, module));
+}
+
+function transformerPath(modules: readonly SentenceModule[]): string {
+  return modules.find(({ kind }) => kind === "Transformer")?.path ?? "";
+}
+
+/** The folder of the Transformer module, relative. @throws CheckpointError if modules.json is damaged */
+export async function readTransformerPath(folder: string): Promise<string> {
+  return transformerPath((await listModules(folder)) ?? []);
+}
+
+/** The config.json files that modules.json names for layers over a pooled vector. @throws CheckpointError if it is damaged */
+export async function layerConfigs(folder: string): Promise<readonly string[]> {
+  const layers = ((await listModules(folder)) ?? []).filter(({ kind }) => needsConfig(kind));
+  return layers.map(({ path }) => join(path, "config.json"));
+}
+
 /**
  * Reads modules.json and what it points to.
  * @throws CheckpointError if a file is damaged, or points out of the folder
  */
 export async function readSentenceModules(folder: string): Promise<SentenceModules> {
-  const listed = await readOptional(join(folder, modulesFile), modulesSchema);
-  const modules = (listed ?? []).map((module) => ({ ...module, path: checkPath(folder, module) }));
-  const find = (kind: string) => modules.find((module) => kindOf(module) === kind);
-  const normalized = find("Normalize") !== undefined;
-  const pooled = await readPooling(folder, find("Pooling")?.path ?? "1_Pooling", normalized);
+  const listed = await listModules(folder);
+  const modules = listed ?? [];
+  const find = (kind: string) => modules.find((module) => module.kind === kind);
+  const poolingFolder = find("Pooling")?.path ?? "1_Pooling";
+  const pooled = await readPooling(folder, poolingFolder);
+  const { layers, notes: layerNotes } = await readLayers(folder, modules);
+  const composed = pooled && composePooling(pooled, layers, layerNotes.length === 0);
   const prompts = await readOptional(join(folder, promptsFile), promptsSchema);
   const { prefix, notes } = notePrompts(prompts, pooled?.includesPrompt ?? true);
-  const unknown = pooled !== undefined && pooled.poolingConfig.pooling === undefined;
+  const unknown = composed !== undefined && composed.poolingConfig.pooling === undefined;
+  const chain = composed?.chain;
   return {
-    transformer: find("Transformer")?.path ?? "",
-    ...(pooled && { poolingConfig: pooled.poolingConfig }),
+    transformer: transformerPath(modules),
+    ...(composed && { poolingConfig: composed.poolingConfig }),
+    ...(chain && {
+      chain: {
+        ...chain,
+        files: [...(listed ? [modulesFile] : []), `${poolingFolder}/config.json`, ...chain.files],
+      },
+    }),
     ...(prefix !== undefined && { prefix }),
     notes: [
-      ...noteModules(modules),
+      ...layerNotes,
       ...(unknown
         ? [
-            `The Pooling module's ${pooled.poolingConfig.modes.join(" and ") || "mode"} is not applied: the default of feature.pooling stands in its place. Set feature.pooling.`,
+            `The Pooling module's ${composed.poolingConfig.modes.join(" and ") || "mode"} is not applied: the default of feature.pooling stands in its place. Set feature.pooling.`,
           ]
         : []),
       ...notes,

@@ -1,9 +1,17 @@
 import { checkArguments } from "../../config/arguments.ts";
 import type { LoadedBackbone } from "../../continual/types.ts";
 import { CheckpointError } from "../../core/errors.ts";
+import type { HostTensor } from "../../core/tensor.ts";
 import { loadTokenizer, type Tokenizer } from "../../data/encoding/tokenizer.ts";
-import { openModelFolder, readModelConfig } from "../../io/models/modelFolder.ts";
-import { type Architecture, architectureOf, type Backbone, createBackbone } from "../../nn/backbone.ts";
+import { type ModelFolder, openModelFolder, readModelConfig } from "../../io/models/modelFolder.ts";
+import { readTensor } from "../../io/safetensors.ts";
+import {
+  type Architecture,
+  architectureOf,
+  type Backbone,
+  createBackbone,
+  withModules,
+} from "../../nn/backbone.ts";
 import type { FeatureSpec, Pooling } from "../../nn/features.ts";
 
 /** @throws CheckpointError if the tokenizer knows ids that the embedding table has no row for. */
@@ -49,10 +57,7 @@ export async function loadBackbone(
     ...(signal === undefined ? {} : { signal }),
   });
   const tokenizer = await loadTokenizer(folder.path);
-  const { backbone, notes } = withinBounds(
-    createBackbone(folder.config, folder.weights, folder.path),
-    tokenizer,
-  );
+  const { backbone, notes } = withinBounds(await openBackbone(folder), tokenizer);
   const loaded = {
     folder: { ...folder, notes: [...folder.notes, ...tokenizer.notes, ...notes] },
     backbone,
@@ -60,6 +65,16 @@ export async function loadBackbone(
   };
   checkVocabulary(loaded);
   return loaded;
+}
+
+async function openBackbone({ config, weights, path, chain }: ModelFolder): Promise<Backbone> {
+  const backbone = createBackbone(config, weights, path);
+  if (chain === undefined) return backbone;
+  const { poolings, layers } = chain;
+  const tensors = new Map<string, HostTensor>();
+  for (const layer of layers)
+    for (const [name, entry] of layer.weights) tensors.set(name, await readTensor(entry));
+  return withModules(backbone, { poolings, steps: layers.map(({ step }) => step) }, tensors, path);
 }
 
 /** An encoder takes no longer texts than its tokenizer's files allow; a decoder's bound holds what it generates too. */

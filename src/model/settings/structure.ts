@@ -6,7 +6,7 @@ import { ConfigError } from "../../core/errors.ts";
 import { sizeOf } from "../../core/tensor.ts";
 import { buildCausalGraph, type CausalStructure } from "../../generate/graphs.ts";
 import { ownHead } from "../../nn/families.ts";
-import { type FeatureSpec, readsPooler, readsVirtualTokens } from "../../nn/features.ts";
+import { type FeatureSpec, featureWidth, missingPart, readsVirtualTokens } from "../../nn/features.ts";
 import { defaultHeads, type HeadSpec } from "../../nn/heads.ts";
 import { noDropout } from "../../nn/layers/layers.ts";
 import { adapterMethod } from "../../peft/adapters.ts";
@@ -138,10 +138,14 @@ function headSpec(
 export function resolveStructure(config: ModelSettings, loaded: LoadedBackbone): ModelStructure {
   const { level, promptTask } = config;
   const feature = level === "word" ? noFeature : featureOf(config, loaded);
-  if (readsPooler(feature) && !loaded.backbone.hasPooler)
-    throw new ConfigError(`feature.pooling: pooler, but ${loaded.folder.path} has no pooler weights`, {
-      hint: "use cls, mean or last",
-    });
+  const missing = missingPart(loaded.backbone, feature);
+  if (missing !== undefined)
+    throw new ConfigError(
+      `feature.pooling: ${feature.pooling}, but ${loaded.folder.path} has no ${missing}`,
+      {
+        hint: "use cls, mean or last",
+      },
+    );
   const adapter = adapterSpec(config.method, { loaded, promptTask });
   const structure = { backbone: loaded.backbone, adapter, feature, head: headSpec(config, loaded), level };
   const method = adapterMethod(adapter);
@@ -173,7 +177,7 @@ export function resolveCausalStructure(
 
 /** What is trained how. */
 export function resolveTraining({ training: settings }: Pick<ModelSettings, "training">): TrainingOptions {
-  const { gradientClipping, maxLength: _, ...training } = settings;
+  const { gradientClipping, maxLength: _, longText: __, ...training } = settings;
   return { ...training, ...(gradientClipping === 0 ? {} : { gradientClipping }) };
 }
 
@@ -182,5 +186,6 @@ export function trainableParameters({ adapter, backbone, feature, head }: FedMod
   const host = feature === undefined ? backbone : adapterHost({ backbone, feature });
   const { shapes } = adapterMethod(adapter).build(host, noDropout);
   const own = shapes.reduce((sum, { dims }) => sum + sizeOf(dims), 0);
-  return own + (head === undefined ? 0 : classes * (backbone.width + 1));
+  const width = feature === undefined ? backbone.width : featureWidth(backbone, feature);
+  return own + (head === undefined ? 0 : classes * (width + 1));
 }

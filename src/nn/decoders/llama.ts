@@ -31,19 +31,20 @@ export const llamaKeys = {
   ...specialIds,
 } as const;
 
-const schema = z.object({
+/** With what most of them have beside. */
+export const llamaSchema = z.object({
   ...llamaKeys,
   hidden_act: z.string().default("silu"),
   tie_word_embeddings: z.boolean().default(false),
   ...rotaryKeys,
 });
 
-const llamaSchema = schema.extend({
+const ownSchema = llamaSchema.extend({
   model_type: z.literal("llama"),
   attention_bias: z.boolean().default(false),
   mlp_bias: z.boolean().default(false),
 });
-const mistralSchema = schema.extend({
+const mistralSchema = llamaSchema.extend({
   model_type: z.literal("mistral"),
   sliding_window: size.nullish(),
 });
@@ -54,13 +55,13 @@ const qwenWindow = {
   max_window_layers: z.int().nonnegative().default(28),
   layer_types: layerKinds.nullish(),
 } as const;
-const qwen2Schema = schema.extend({ model_type: z.literal("qwen2"), ...qwenWindow });
-const qwen3Schema = schema.extend({
+const qwen2Schema = llamaSchema.extend({ model_type: z.literal("qwen2"), ...qwenWindow });
+const qwen3Schema = llamaSchema.extend({
   model_type: z.literal("qwen3"),
   attention_bias: z.boolean().default(false),
   ...qwenWindow,
 });
-const smollm3Schema = schema.extend({
+const smollm3Schema = llamaSchema.extend({
   model_type: z.literal("smollm3"),
   attention_bias: z.boolean().default(false),
   mlp_bias: z.boolean().default(false),
@@ -100,7 +101,8 @@ export function headsOf(
   };
 }
 
-function assemble(c: z.infer<typeof schema>, variant: Variant, where: string): DecoderConfig {
+/** The sizes of a family with Llama's keys. @throws CheckpointError for a setting that cannot be honoured */
+export function llamaConfig(c: z.infer<typeof llamaSchema>, variant: Variant, where: string): DecoderConfig {
   const { defaultKeyValueHeads: keyValueHeads, defaultHeadWidth, defaultTheta: theta = 10_000 } = variant;
   const heads = headsOf(c, where, { keyValueHeads, headWidth: defaultHeadWidth });
   const { rotary, positions } = rotaryOf(
@@ -217,9 +219,9 @@ export const llamaNetwork: Omit<DecoderNetwork, "parse"> = {
 export const llama: DecoderNetwork = {
   ...llamaNetwork,
   parse(config, where) {
-    const c = parseConfigFile(llamaSchema, config, where);
+    const c = parseConfigFile(ownSchema, config, where);
     const { attention_bias: attention, mlp_bias: feedForward } = c;
-    return assemble(
+    return llamaConfig(
       c,
       {
         architecture: c.model_type,
@@ -242,7 +244,7 @@ export const mistral: DecoderNetwork = {
       rotary,
       ...(window != null && { window }),
     });
-    return assemble(c, { architecture, biases, defaultKeyValueHeads: 8, attention }, where);
+    return llamaConfig(c, { architecture, biases, defaultKeyValueHeads: 8, attention }, where);
   },
 };
 
@@ -261,7 +263,7 @@ export const qwen2: DecoderNetwork = {
     const c = parseConfigFile(qwen2Schema, config, where);
     const biases = { queryKeyValue: true, output: false, feedForward: false };
     const attention = qwenAttention(c);
-    return assemble(c, { architecture: c.model_type, biases, defaultKeyValueHeads: 32, attention }, where);
+    return llamaConfig(c, { architecture: c.model_type, biases, defaultKeyValueHeads: 32, attention }, where);
   },
 };
 
@@ -271,7 +273,7 @@ export const qwen3: DecoderNetwork = {
   parse(config, where) {
     const c = parseConfigFile(qwen3Schema, config, where);
     const bias = c.attention_bias;
-    return assemble(
+    return llamaConfig(
       c,
       {
         architecture: c.model_type,
@@ -297,7 +299,7 @@ export const smollm3: DecoderNetwork = {
     const window = c.use_sliding_window ? c.sliding_window : undefined;
     const slides = (i: number) =>
       c.layer_types == null ? !rotates(i) : c.layer_types[i] === "sliding_attention";
-    return assemble(
+    return llamaConfig(
       c,
       {
         architecture: c.model_type,

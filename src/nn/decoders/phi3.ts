@@ -1,24 +1,19 @@
 // Dimensions: D width, H heads, K key-value heads, d head width, I feed-forward, N = B·T rows.
 import { z } from "zod";
 import * as op from "../../graph/ops.ts";
-import { checkActivation, parseConfigFile, rate, size } from "../layers/configFile.ts";
+import { parseConfigFile, rate, size } from "../layers/configFile.ts";
 import { activate, linear, rmsNorm } from "../layers/layers.ts";
-import { rotaryKeys, rotaryOf } from "../layers/rotaryConfig.ts";
-import { type DecoderConfig, inAllLayers, padIdOf } from "./decoderConfig.ts";
+import type { DecoderConfig } from "./decoderConfig.ts";
 import type { DecoderNetwork } from "./decoderNetwork.ts";
-import { headsOf, llamaKeys, llamaNetwork } from "./llama.ts";
+import { llamaConfig, llamaNetwork, llamaSchema } from "./llama.ts";
 
-const schema = z.object({
+const schema = llamaSchema.extend({
   model_type: z.literal("phi3"),
-  ...llamaKeys,
-  hidden_act: z.string().default("silu"),
   rms_norm_eps: z.number().positive().default(1e-5),
   original_max_position_embeddings: size.default(4096),
   resid_pdrop: rate.default(0),
   embd_pdrop: rate.default(0),
   sliding_window: size.nullish(),
-  tie_word_embeddings: z.boolean().default(false),
-  ...rotaryKeys,
 });
 
 /** Old files call LongRoPE by other names. */
@@ -35,34 +30,18 @@ function renamed(c: z.infer<typeof schema>): z.infer<typeof schema> {
 
 function parse(json: unknown, where: string): DecoderConfig {
   const c = renamed(parseConfigFile(schema, json, where));
-  const heads = headsOf(c, where, { keyValueHeads: c.num_attention_heads });
-  const { rotary, positions } = rotaryOf(
+  const { sliding_window: window } = c;
+  const config = llamaConfig(
     c,
-    { headWidth: heads.headWidth, positions: c.max_position_embeddings, where },
-    { theta: 10_000, part: 1 },
+    {
+      architecture: c.model_type,
+      biases: { queryKeyValue: false, output: false, feedForward: false },
+      defaultKeyValueHeads: c.num_attention_heads,
+      attention: (rotary) => ({ rotary, ...(window != null && { window }) }),
+    },
+    where,
   );
-  const window = c.sliding_window;
-  return {
-    architecture: c.model_type,
-    width: c.hidden_size,
-    layers: c.num_hidden_layers,
-    ...heads,
-    intermediate: c.intermediate_size,
-    vocabularySize: c.vocab_size,
-    positions,
-    typeVocabularySize: 0,
-    firstPosition: 0,
-    epsilon: c.rms_norm_eps,
-    activation: checkActivation(c.hidden_act, "hidden_act", where),
-    attention: inAllLayers(c.num_hidden_layers, { rotary, ...(window != null && { window }) }),
-    parallelResidual: false,
-    biases: { queryKeyValue: false, output: false, feedForward: false },
-    tiedHead: c.tie_word_embeddings,
-    padId: padIdOf(c),
-    embeddingDropout: c.embd_pdrop,
-    hiddenDropout: c.resid_pdrop,
-    attentionDropout: c.attention_dropout,
-  };
+  return { ...config, embeddingDropout: c.embd_pdrop, hiddenDropout: c.resid_pdrop };
 }
 
 const unbiased = { bias: false };

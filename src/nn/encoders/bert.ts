@@ -36,6 +36,36 @@ export const bertKeys = {
   ...encoderKeys,
 } as const;
 
+const keysSchema = z.object(bertKeys);
+
+/**
+ * The sizes of a family with BERT's keys, as BERT reads them.
+ * @throws CheckpointError if heads do not divide the width, or the activation is unknown
+ */
+export function bertConfig(
+  c: z.infer<typeof keysSchema> & { readonly model_type: EncoderConfig["architecture"] },
+  where: string,
+): EncoderConfig {
+  checkHeads(c.hidden_size, c.num_attention_heads, ["hidden_size", "num_attention_heads"], where);
+  return {
+    architecture: c.model_type,
+    width: c.hidden_size,
+    embeddingWidth: c.hidden_size,
+    layers: c.num_hidden_layers,
+    heads: c.num_attention_heads,
+    intermediate: c.intermediate_size,
+    vocabularySize: c.vocab_size,
+    positions: c.max_position_embeddings,
+    typeVocabularySize: c.type_vocab_size,
+    epsilon: c.layer_norm_eps,
+    activation: checkActivation(c.hidden_act, "hidden_act", where),
+    padId: c.pad_token_id ?? 0,
+    firstPosition: 0,
+    hiddenDropout: c.hidden_dropout_prob,
+    attentionDropout: c.attention_probs_dropout_prob,
+  };
+}
+
 const schema = z.object({
   model_type: z.enum(["bert", "roberta", "xlm-roberta", "camembert", "electra"]),
   ...bertKeys,
@@ -64,28 +94,12 @@ const projection = "embeddings_project";
 /** @throws CheckpointError for a setting that cannot be honoured */
 export const openBert: OpenEncoder = (json, where) => {
   const c = readEncoderConfig(schema, json, where);
-  checkHeads(c.hidden_size, c.num_attention_heads, ["hidden_size", "num_attention_heads"], where);
+  const bert = bertConfig(c, where);
+  const { width } = bert;
   const { shiftedPositions, ownEmbeddingWidth } = variants[c.model_type];
   const padId = c.pad_token_id ?? (shiftedPositions ? 1 : 0);
-  const width = c.hidden_size;
   const embeddingWidth = ownEmbeddingWidth ? (c.embedding_size ?? width) : width;
-  const config: EncoderConfig = {
-    architecture: c.model_type,
-    width,
-    embeddingWidth,
-    layers: c.num_hidden_layers,
-    heads: c.num_attention_heads,
-    intermediate: c.intermediate_size,
-    vocabularySize: c.vocab_size,
-    positions: c.max_position_embeddings,
-    typeVocabularySize: c.type_vocab_size,
-    epsilon: c.layer_norm_eps,
-    activation: checkActivation(c.hidden_act, "hidden_act", where),
-    padId,
-    firstPosition: shiftedPositions ? padId + 1 : 0,
-    hiddenDropout: c.hidden_dropout_prob,
-    attentionDropout: c.attention_probs_dropout_prob,
-  };
+  const config = { ...bert, embeddingWidth, padId, firstPosition: shiftedPositions ? padId + 1 : 0 };
   const parts = { names: bertNames, tables: { positions: true, types: true } };
   if (embeddingWidth === width) return postNormEncoder(config, parts);
   return postNormEncoder(config, {

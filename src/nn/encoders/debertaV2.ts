@@ -4,10 +4,10 @@ import { z } from "zod";
 import { CheckpointError } from "../../core/errors.ts";
 import * as op from "../../graph/ops.ts";
 import type { Value } from "../../graph/types.ts";
-import { checkActivation, checkHeads, size } from "../layers/configFile.ts";
+import { size } from "../layers/configFile.ts";
 import { type LayerContext, layerNorm, linear } from "../layers/layers.ts";
 import type { TokenInputs } from "../layers/tokens.ts";
-import { bertKeys, bertNames } from "./bert.ts";
+import { bertConfig, bertKeys, bertNames } from "./bert.ts";
 import { type EncoderConfig, type OpenEncoder, readEncoderConfig } from "./encoderNetwork.ts";
 import {
   attentionBias,
@@ -169,30 +169,14 @@ function relativeOf(c: z.infer<typeof schema>): Relative {
 /** @throws CheckpointError for a setting that cannot be honoured */
 export const openDebertaV2: OpenEncoder = (json, where) => {
   const c = readEncoderConfig(schema, json, where);
-  checkHeads(c.hidden_size, c.num_attention_heads, ["hidden_size", "num_attention_heads"], where);
-  const width = c.hidden_size;
-  const headWidth = width / c.num_attention_heads;
+  const bert = bertConfig(c, where);
+  const { width } = bert;
+  const headWidth = width / bert.heads;
   if (c.attention_head_size != null && c.attention_head_size !== headWidth)
     throw new CheckpointError(
       `${where}: attention_head_size ${c.attention_head_size} is not hidden_size / num_attention_heads, ${headWidth}`,
     );
-  const config: EncoderConfig = {
-    architecture: c.model_type,
-    width,
-    embeddingWidth: c.embedding_size ?? width,
-    layers: c.num_hidden_layers,
-    heads: c.num_attention_heads,
-    intermediate: c.intermediate_size,
-    vocabularySize: c.vocab_size,
-    positions: c.max_position_embeddings,
-    typeVocabularySize: c.type_vocab_size,
-    epsilon: c.layer_norm_eps,
-    activation: checkActivation(c.hidden_act, "hidden_act", where),
-    padId: c.pad_token_id ?? 0,
-    firstPosition: 0,
-    hiddenDropout: c.hidden_dropout_prob,
-    attentionDropout: c.attention_probs_dropout_prob,
-  };
+  const config: EncoderConfig = { ...bert, embeddingWidth: c.embedding_size ?? width };
   const relative = relativeOf(c);
   const tables = { positions: c.position_biased_input, types: c.type_vocab_size > 0 };
   const narrow = config.embeddingWidth !== width;

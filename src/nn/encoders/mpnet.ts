@@ -3,9 +3,8 @@
 import { z } from "zod";
 import * as op from "../../graph/ops.ts";
 import type { Value } from "../../graph/types.ts";
-import { checkActivation, checkHeads } from "../layers/configFile.ts";
 import type { LayerContext } from "../layers/layers.ts";
-import { bertKeys } from "./bert.ts";
+import { bertConfig, bertKeys } from "./bert.ts";
 import { type EncoderConfig, maxTokens, type OpenEncoder, readEncoderConfig } from "./encoderNetwork.ts";
 import { attentionBias, type LayerNames, plainMix, postNormEncoder } from "./postNorm.ts";
 import { bucketsOfPairs } from "./relativePositions.ts";
@@ -60,23 +59,11 @@ const PAD_POSITION = 1;
 /** @throws CheckpointError for a setting that cannot be honoured */
 export const openMpnet: OpenEncoder = (json, where) => {
   const c = readEncoderConfig(schema, json, where);
-  checkHeads(c.hidden_size, c.num_attention_heads, ["hidden_size", "num_attention_heads"], where);
   const config: EncoderConfig = {
-    architecture: c.model_type,
-    width: c.hidden_size,
-    embeddingWidth: c.hidden_size,
-    layers: c.num_hidden_layers,
-    heads: c.num_attention_heads,
-    intermediate: c.intermediate_size,
-    vocabularySize: c.vocab_size,
-    positions: c.max_position_embeddings,
+    ...bertConfig(c, where),
     typeVocabularySize: 0,
-    epsilon: c.layer_norm_eps,
-    activation: checkActivation(c.hidden_act, "hidden_act", where),
     padId: c.pad_token_id ?? 1,
     firstPosition: PAD_POSITION + 1,
-    hiddenDropout: c.hidden_dropout_prob,
-    attentionDropout: c.attention_probs_dropout_prob,
   };
   return postNormEncoder(config, {
     names,

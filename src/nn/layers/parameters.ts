@@ -1,5 +1,6 @@
 import { CheckpointError } from "../../core/errors.ts";
-import { input, weight } from "../../graph/ops.ts";
+import type { HostTensor } from "../../core/tensor.ts";
+import { constant, input, weight } from "../../graph/ops.ts";
 import type { Value, WeightSource } from "../../graph/types.ts";
 
 /** Gives a model its parameters by AutoModel name, e.g. `encoder.layer.0.output.dense.weight`. */
@@ -65,6 +66,25 @@ export function frozenParameters(
   };
 }
 
+/**
+ * Parameters that lie in memory, of small layers beside a model: the engine maps the weights of one folder only.
+ * @param where their folder, for messages
+ */
+export function constantParameters(tensors: ReadonlyMap<string, HostTensor>, where: string): Parameters {
+  return {
+    has: (name) => tensors.has(name),
+    get(name, dims) {
+      const tensor = tensors.get(name);
+      if (tensor?.dims.join() === dims.join() && tensor.dtype === "float32") return constant(tensor);
+      const found = tensor === undefined ? "nothing" : `${tensor.dtype} (${tensor.dims.join(", ")})`;
+      throw new CheckpointError(
+        `${where}: tensor "${name}": config.json says float32 (${dims.join(", ")}), the file has ${found}`,
+        { hint: "config.json and model.safetensors do not belong together: take both from one download." },
+      );
+    },
+  };
+}
+
 export interface ParameterShape {
   readonly name: string;
   readonly dims: readonly number[];
@@ -85,6 +105,15 @@ export function inputParameters(): Parameters & { readonly declared: readonly Pa
       declared.push({ name, dims });
       return value;
     },
+  };
+}
+
+/** Those of `base`, and beside them others. */
+export function joinParameters(base: Parameters, beside: Parameters): Parameters {
+  const holder = (name: string) => (beside.has(name) ? beside : base);
+  return {
+    has: (name) => holder(name).has(name),
+    get: (name, dims) => holder(name).get(name, dims),
   };
 }
 

@@ -33,7 +33,7 @@ const close = (value: number) => expect.closeTo(value, 10);
 
 test("what is routed is encodings alone: no label, task or number of classes can come with them", () => {
   expectTypeOf<Parameters<typeof route>[3]>().toEqualTypeOf<readonly Encoding[]>();
-  expectTypeOf<keyof Encoding>().toEqualTypeOf<"ids" | "typeIds" | "truncated">();
+  expectTypeOf<keyof Encoding>().toEqualTypeOf<"ids" | "typeIds" | "truncated" | "windows">();
   expectTypeOf<keyof RouteOptions>().toEqualTypeOf<"top" | "coverage" | "signal">();
   expectTypeOf<Parameters<Router["posterior"]>[0]>().toEqualTypeOf<FeatureRows>();
 });

@@ -4,12 +4,16 @@
 //! `text` before it calls the next one. Nothing here decides anything: ids, offsets and words are the library's.
 
 mod memory;
+mod pools;
 
 use std::ptr::null_mut;
 use std::slice::from_raw_parts;
 use std::str::FromStr;
 use std::sync::Mutex;
 use tokenizers::{AddedToken, Encoding, InputSequence, PostProcessorWrapper, Tokenizer};
+
+#[global_allocator]
+static MEMORY: pools::Pools = pools::Pools::new();
 
 const NONE: u32 = u32::MAX;
 

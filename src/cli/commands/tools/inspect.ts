@@ -19,6 +19,7 @@ interface Description {
 async function describeModel(source: string): Promise<Description> {
   const { loadBackbone, resolveFeature } = await import("../../../model/settings/backbone.ts");
   const { defaultTargetModules, matchTargetModules } = await import("../../../peft/targets.ts");
+  const { describeFeature } = await import("../../../nn/features.ts");
   const loaded = await loadBackbone(source);
   const { folder, backbone, tokenizer } = loaded;
   const { config } = backbone;
@@ -41,6 +42,7 @@ async function describeModel(source: string): Promise<Description> {
     sizeBytes,
     maxTokens: backbone.maxTokens,
     feature,
+    ...(backbone.modules && { modules: backbone.modules }),
     notes: folder.notes,
     sites: Object.fromEntries(backbone.sites),
     defaultTargets: targets,
@@ -59,7 +61,7 @@ async function describeModel(source: string): Promise<Description> {
       "parameters",
       `${formatCount(backbone.parameterCount)}, ${dtypes.join(" and ")}, ${formatBytes(sizeBytes)} on disk`,
     ],
-    ["feature", `${feature.pooling}${feature.normalize ? ", normalised" : ""}`],
+    ["feature", describeFeature(backbone, feature)],
     ["hash", folder.hash],
     ["tokenizer", tokenizer.hash],
     ...folder.notes.map((note, i): [string, string] => [i === 0 ? "notes" : "", note]),
