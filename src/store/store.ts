@@ -49,7 +49,7 @@ import {
   lockingOf,
   type Purged,
   purgeStore,
-  rollbackWith,
+  rollbackStore,
   type WaitOptions,
 } from "./upkeep.ts";
 
@@ -280,7 +280,7 @@ export class Store extends Teachable {
   async rollback(version?: number): Promise<Change> {
     this.checkOpen();
     checkArguments("rollback", { version });
-    await rollbackWith(this.path, this.model, version, { waitSeconds: this.waitSeconds });
+    await rollbackStore(this.path, version, { waitSeconds: this.waitSeconds });
     await this.takePresent();
     return { version: this.version };
   }
