@@ -1,5 +1,7 @@
 /** File systems that fail, tear or die at the n-th change. */
-import { writeFile } from "node:fs/promises";
+import filePromises, { type FileHandle, open, writeFile } from "node:fs/promises";
+import { syncBuiltinESMExports } from "node:module";
+import { devNull } from "node:os";
 import { StoreError } from "../../src/core/errors.ts";
 import { type FileSystem, nodeFileSystem } from "../../src/io/atomic.ts";
 
@@ -24,6 +26,8 @@ export interface Faulty {
   readonly fs: FileSystem;
   /** Changes that were asked for. */
   readonly changes: () => number;
+  /** Appends to a file, or part of it, or not. */
+  readonly append: (write: (content: string) => Promise<void>, content: string) => Promise<void>;
 }
 
 /** @param at counts from 1; 0: no fault */
@@ -53,5 +57,48 @@ export function faultyFileSystem(kind: FaultKind, at: number, code = "EIO"): Fau
     remove: guard(nodeFileSystem.remove),
     flushFolder: guard(nodeFileSystem.flushFolder),
   };
-  return { fs, changes: () => changes };
+  const append = guard(
+    (write: (content: string) => Promise<void>, content: string) => write(content),
+    (write, content) => write(content.slice(0, content.length >> 1)),
+  );
+  return { fs, changes: () => changes, append };
+}
+
+/**
+ * Runs something with the file system of `src/io` that it takes by itself, appending to records included, replaced by a
+ * faulty one.
+ * @returns changes that were asked for
+ */
+export async function withFaults(
+  kind: FaultKind,
+  at: number,
+  code: string,
+  work: () => Promise<void>,
+): Promise<number> {
+  const whole = { ...nodeFileSystem };
+  const { appendFile } = filePromises;
+  const faulty = faultyFileSystem(kind, at, code);
+  Object.assign(nodeFileSystem, faulty.fs);
+  const handle = await open(devNull);
+  const handles: FileHandle = Object.getPrototypeOf(handle);
+  await handle.close();
+  const appendTo = handles.appendFile;
+  handles.appendFile = function (data, options) {
+    return faulty.append(
+      (content) => appendTo.call(this, content, options),
+      typeof data === "string" ? data : data.toString(),
+    );
+  };
+  filePromises.appendFile = (path, data, options) =>
+    faulty.append((content) => appendFile(path, content, options), data.toString());
+  syncBuiltinESMExports();
+  try {
+    await work();
+  } finally {
+    Object.assign(nodeFileSystem, whole);
+    handles.appendFile = appendTo;
+    filePromises.appendFile = appendFile;
+    syncBuiltinESMExports();
+  }
+  return faulty.changes();
 }
