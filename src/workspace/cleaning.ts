@@ -2,37 +2,53 @@
 import { join } from "node:path";
 import type { FileSystem } from "../io/atomic.ts";
 import { adaptersFolder, isOurs, isTemporary, listFolder } from "./listing.ts";
-import { foldersOf, manifestFile, readManifestFile, readPageNames } from "./manifest.ts";
+import { foldersOf, manifestFile, pageNamesOf, parseManifest, readIfThere } from "./manifest.ts";
 import { pagePaths, pagesFolder, unnamedPages } from "./pages.ts";
 import { keptVersions, versionPath, versionsFolder } from "./reading.ts";
 
-/** Folders and pages that manifests name. */
+/** Folders and pages that a manifest names. */
 interface Needs {
-  readonly folders: Set<string>;
-  readonly pages: Set<string>;
+  readonly folders: ReadonlySet<string>;
+  readonly pages: ReadonlySet<string>;
 }
 
-/** @returns undefined where one cannot be read, which may name anything */
-async function needsOf(paths: readonly string[]): Promise<Needs | undefined> {
-  const needs: Needs = { folders: new Set(), pages: new Set() };
-  for (const path of paths) {
-    const manifest = await readManifestFile(path).catch(() => undefined);
-    if (manifest === undefined) return undefined;
-    for (const page of await readPageNames(path)) needs.pages.add(page);
-    for (const { folder } of manifest.tasks.flatMap(foldersOf)) needs.folders.add(folder);
-  }
+/** What was read last of each version: most changes ask all of them. */
+const known = new Map<string, { readonly text: string; readonly needs: Needs }>();
+const mostKnown = 64;
+
+/** @returns undefined where it cannot be read, and may name anything */
+async function needsOf(path: string): Promise<Needs | undefined> {
+  const text = await readIfThere(path).catch(() => undefined);
+  if (text === undefined) return undefined;
+  const before = known.get(path);
+  if (before?.text === text) return before.needs;
+  const manifest = await parseManifest(text, path).catch(() => undefined);
+  if (manifest === undefined) return undefined;
+  const folders = new Set(manifest.tasks.flatMap(foldersOf).map(({ folder }) => folder));
+  const needs = { folders, pages: new Set(pageNamesOf(text)) };
+  if (known.size >= mostKnown) known.clear();
+  known.set(path, { text, needs });
   return needs;
+}
+
+/** @returns undefined where one cannot be read */
+async function needsOfAll(paths: readonly string[]): Promise<Needs | undefined> {
+  const all = await Promise.all(paths.map(needsOf));
+  const whole = all.filter((needs) => needs !== undefined);
+  return whole.length < all.length ? undefined : union(whole);
+}
+
+function union(all: readonly Needs[]): { readonly folders: Set<string>; readonly pages: Set<string> } {
+  return {
+    folders: new Set(all.flatMap(({ folders }) => [...folders])),
+    pages: new Set(all.flatMap(({ pages }) => [...pages])),
+  };
 }
 
 /** What can be read of the needs of manifests that go. */
-async function givenUpBy(paths: readonly string[]): Promise<Needs> {
-  const needs: Needs = { folders: new Set(), pages: new Set() };
-  for (const path of paths) {
-    const own = await needsOf([path]);
-    for (const folder of own?.folders ?? []) needs.folders.add(folder);
-    for (const page of own?.pages ?? []) needs.pages.add(page);
-  }
-  return needs;
+async function givenUpBy(paths: readonly string[]) {
+  const all = await Promise.all(paths.map(needsOf));
+  return union(all.filter((needs) => needs !== undefined));
 }
 
 export class Cleaning {
@@ -60,7 +76,7 @@ export class Cleaning {
 
   /** Removes folders and pages of ours that no version names; none where a version cannot be read. */
   async removeUnnamed(): Promise<void> {
-    const needs = await needsOf([this.present, ...(await this.versionPaths())]);
+    const needs = await needsOfAll([this.present, ...(await this.versionPaths())]);
     if (needs !== undefined) await this.removeBut(needs);
   }
 
@@ -81,7 +97,7 @@ export class Cleaning {
     const { folders } = await givenUpBy(paths);
     for (const path of paths) await this.fs.remove(path);
     await this.removeTemporaries();
-    const needs = await needsOf([this.present]);
+    const needs = await needsOf(this.present);
     if (needs !== undefined) await this.removeBut(needs, folders);
   }
 
@@ -95,9 +111,10 @@ export class Cleaning {
     // Most changes add to what is there: then the present version names all of it, and no other has to be read.
     for (const path of [this.present, ...stays.reverse()]) {
       if (alone.folders.size === 0 && alone.pages.size === 0) break;
-      const needs = await needsOf([path]);
-      for (const folder of needs?.folders ?? alone.folders) alone.folders.delete(folder);
-      for (const page of needs?.pages ?? alone.pages) alone.pages.delete(page);
+      const needs = await needsOf(path);
+      for (const folder of alone.folders)
+        if (needs?.folders.has(folder) ?? true) alone.folders.delete(folder);
+      for (const page of alone.pages) if (needs?.pages.has(page) ?? true) alone.pages.delete(page);
     }
     for (const path of paths) await this.fs.remove(path);
     for (const folder of alone.folders) await this.fs.remove(join(this.root, folder));

@@ -232,6 +232,29 @@ function whereOf({ issues: [issue] }: z.ZodError, at: readonly PropertyKey[] = [
 /** Entries that the schema has let through → their text, in its order. */
 const checked = new WeakMap<ManifestTask, string>();
 
+function joined(tasks: readonly ManifestTask[]): string {
+  return tasks.map((task) => checked.get(task)).join(",\n");
+}
+
+interface EncodedPage {
+  readonly tasks: readonly ManifestTask[];
+  readonly file: readonly [hash: string, text: string];
+}
+
+/** By the first entry of each: most pages are what they were. */
+const encodedPages = new WeakMap<ManifestTask, EncodedPage>();
+
+function encodePage(tasks: readonly ManifestTask[]): EncodedPage["file"] {
+  const [first] = tasks;
+  const known = first && encodedPages.get(first);
+  if (known?.tasks.length === tasks.length && tasks.every((task, i) => task === known.tasks[i]))
+    return known.file;
+  const text = `[\n${joined(tasks)}\n]\n`;
+  const file = [sha256(text), text] as const;
+  if (first !== undefined) encodedPages.set(first, { tasks, file });
+  return file;
+}
+
 /** A manifest as its files have it. */
 export interface EncodedManifest {
   readonly text: string;
@@ -250,23 +273,13 @@ export function encodeManifest(manifest: Manifest, path: string): EncodedManifes
     const where = whereOf(parsed.error, at);
     throw new StoreError(`${path}: is not written: nobody could read it again${where}`, { exitCode: 1 });
   };
-  const textOf = (task: ManifestTask, i: number): string => {
-    const known = checked.get(task);
-    if (known !== undefined) return known;
+  manifest.tasks.forEach((task, i) => {
+    if (checked.has(task)) return;
     // In the schema's order: equal manifests give equal text, whoever made them.
-    const text = JSON.stringify(check(taskSchema, task, ["tasks", i]));
-    checked.set(task, text);
-    return text;
-  };
-  const texts = new Map(manifest.tasks.map((task, i) => [task, textOf(task, i)]));
-  const joined = (tasks: readonly ManifestTask[]) => tasks.map((task) => texts.get(task)).join(",\n");
+    checked.set(task, JSON.stringify(check(taskSchema, task, ["tasks", i])));
+  });
   const { pages, rest } = divide(manifest.tasks);
-  const files = new Map(
-    pages.map((tasks) => {
-      const text = `[\n${joined(tasks)}\n]\n`;
-      return [sha256(text), text];
-    }),
-  );
+  const files = new Map(pages.map((tasks) => encodePage(tasks)));
   const later = files.size > 0 || manifest.tasks.some(({ segments }) => segments !== undefined);
   const root = check(manifestSchema, {
     ...manifest,

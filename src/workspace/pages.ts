@@ -5,7 +5,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { StoreError } from "../core/errors.ts";
-import { type FileSystem, nodeFileSystem, writeFileAtomic } from "../io/atomic.ts";
+import { type FileSystem, nodeFileSystem, writeFilesAtomic } from "../io/atomic.ts";
 import { sha256 } from "../io/hash.ts";
 import { listFolder } from "./listing.ts";
 
@@ -79,9 +79,12 @@ export async function writePages(
   pages: ReadonlyMap<string, string>,
   fs: FileSystem = nodeFileSystem,
 ): Promise<void> {
-  if (pages.size > 0) await fs.makeFolder(join(root, pagesFolder));
-  for (const [hash, text] of pages)
-    for (const path of pagePaths(root, hash)) await writeFileAtomic(path, text, { fs });
+  if (pages.size === 0) return;
+  await fs.makeFolder(join(root, pagesFolder));
+  const copies = [...pages].flatMap(([hash, text]) =>
+    pagePaths(root, hash).map((path) => [path, text] as const),
+  );
+  await writeFilesAtomic(new Map(copies), { fs });
 }
 
 /** Files of pages that nobody names. One that is not what its name says is not ours. */

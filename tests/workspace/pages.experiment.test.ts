@@ -109,6 +109,25 @@ describe("pages", () => {
   });
 });
 
+test("a manifest of before there were pages is read, changed, and gone back to", async () => {
+  const folder = await manyTasks();
+  const old = { schemaVersion: 1, ...(await readStore(folder)) };
+  await rm(join(folder, pagesFolder), { recursive: true });
+  await writeFile(join(folder, manifestFile), `${JSON.stringify(old, null, 2)}\n`);
+  forgetPages();
+  expect(await namesIn(folder)).toEqual(many);
+  expect(await checkFolder(folder)).toMatchObject({ problems: [], leftovers: [] });
+  await addTask(folder, "new");
+  forgetPages();
+  expect(await namesIn(folder)).toEqual([...many, "new"]);
+  {
+    await using workspace = await Workspace.open(folder);
+    await workspace.rollback();
+  }
+  expect(await namesIn(folder)).toEqual(many);
+  expect(await checkFolder(folder)).toMatchObject({ problems: [], leftovers: [] });
+});
+
 describe("damage to pages", () => {
   /** Another text of the same length: what was read before is told from it by its hash alone. */
   async function damage(path: string): Promise<void> {

@@ -55,9 +55,9 @@ const NO_WORD = 0xffff_ffff;
 const BYTES_A_UNIT = 3;
 
 /** For one call: patterns backtrack, and some algorithms take the square of a word's length. */
-const deadlineMs = 10_000;
+const deadlineMs = { "a text": 10_000, "its patterns": 18_000 } as const;
 /** Shorter texts are read in time where no pattern is the file's own. */
-const shortUnits = 10_000;
+const longUnits = 10_000;
 
 let compiled: WebAssembly.Module | undefined;
 
@@ -84,6 +84,8 @@ export class OfficialTokenizer {
   #view = new Uint32Array();
   #scratch = 0;
   #scratchBytes = 0;
+  /** Of what the library works on. */
+  #units = 0;
 
   /**
    * @param json the text of a tokenizer.json; its truncation and padding are ignored
@@ -94,6 +96,8 @@ export class OfficialTokenizer {
     this.#patterned = patterned;
     this.#setUp(() => {
       const length = this.#write([json]);
+      // Without patterns it is read in time that its length bounds.
+      this.#units = 0;
       this.#tokenizer = this.#run(() => this.#library.create(this.#scratch + 4, length), "its patterns");
       if (this.#tokenizer === 0) throw new CheckpointError(this.#text());
       this.#free();
@@ -169,6 +173,7 @@ export class OfficialTokenizer {
 
   decode(ids: readonly number[], skipSpecialTokens: boolean): string {
     this.#revive();
+    this.#units = ids.length;
     this.#reserve(4 * ids.length);
     this.#words.set(ids, this.#scratch / 4);
     const skip = Number(skipSpecialTokens);
@@ -210,6 +215,7 @@ export class OfficialTokenizer {
     const head = 4 * texts.length;
     let units = 0;
     for (const text of texts) units += text.length;
+    this.#units = units;
     this.#reserve(head + BYTES_A_UNIT * units);
     const words = this.#words;
     const start = this.#scratch + head;
@@ -249,7 +255,7 @@ export class OfficialTokenizer {
   }
 
   #check(work: () => number): void {
-    if (this.#run(work, "a text") < 0)
+    if (this.#run(work) < 0)
       throw new DataError(`the tokenizer refuses a text: ${this.#text()}`, {
         hint: "tokenizer.json may lack its unknown token: transformers refuses the same text.",
       });
@@ -259,16 +265,16 @@ export class OfficialTokenizer {
    * @param what it is at
    * @throws CheckpointError with the library's own words where it gives up, and where it takes too long
    */
-  #run(work: () => number, what = "a text"): number {
-    const long = this.#patterned || this.#scratchBytes > BYTES_A_UNIT * shortUnits;
+  #run(work: () => number, what: keyof typeof deadlineMs = "a text"): number {
+    const long = this.#patterned || this.#units >= longUnits;
     try {
-      const done = long ? runBefore(deadlineMs, work) : { value: work() };
+      const done = long ? runBefore(deadlineMs[what], work) : { value: work() };
       if (done !== undefined) return done.value;
     } catch (cause) {
       if (!(cause instanceof WebAssembly.RuntimeError)) throw cause;
       throw this.#giveUp(`stopped: ${this.#text() || cause.message}`, cause);
     }
-    throw this.#giveUp(`takes more than ${deadlineMs / 1000} s for ${what}`);
+    throw this.#giveUp(`takes more than ${deadlineMs[what] / 1000} s for ${what}`);
   }
 
   /** Whatever it was in the middle of, memory and all. */

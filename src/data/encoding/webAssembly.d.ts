@@ -8,6 +8,7 @@ declare namespace WebAssembly {
   }
   class Module {
     constructor(bytes: Uint8Array);
+    static imports(module: Module): readonly object[];
   }
   class Instance {
     constructor(module: Module, imports?: Record<string, never>);

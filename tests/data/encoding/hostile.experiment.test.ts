@@ -83,6 +83,11 @@ test("a word of a million letters ends, whatever length the file allows", async 
   expect(tokenizer.encode({ text: "aa" }, 8).ids).toEqual([1, 2]);
 }, 60_000);
 
+test("the library imports nothing that could read, write or contact anything", () => {
+  const module = new WebAssembly.Module(readFileSync("src/data/encoding/tokenizers.wasm"));
+  expect(WebAssembly.Module.imports(module)).toEqual([]);
+});
+
 test("the library has 1.5 GiB of memory at most", async () => {
   const module = new WebAssembly.Module(readFileSync("src/data/encoding/tokenizers.wasm"));
   const { memory } = new WebAssembly.Instance(module).exports;
