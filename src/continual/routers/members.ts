@@ -1,7 +1,8 @@
 /** What each kind of router is made of. */
 import { Registry } from "../../core/registry.ts";
 import type { FeatureMap } from "../statistics/featureMaps.ts";
-import type { BuiltInRouterKind, FeatureConstants, RouterKind } from "../types.ts";
+import type { BuiltInRouterKind, FeatureConstants, RouterKind, RouterStage } from "../types.ts";
+import type { FitOptions } from "./fit.ts";
 
 /**
  * The layers that a member reads, of those that the features have: `ends` the lowest, the middle one and the last of the
@@ -206,4 +207,16 @@ export function expansionOf(
   { layers }: FeatureConstants,
 ): FeatureMap {
   return { ...expansion, layers: placesRead(reads, layers) };
+}
+
+/** Which kind of router answers right after a change, and which one takes over. */
+export type StageKinds = { readonly [S in RouterStage]: FitOptions["kind"] };
+
+/**
+ * The kinds of a router of texts.
+ * @param kind that the settings name
+ */
+export function stageKindsOf(kind: FitOptions["kind"] = "auto"): StageKinds {
+  const consolidated = kind === "auto" ? defaultTextKind : kind;
+  return { immediate: immediateKind(consolidated), consolidated };
 }

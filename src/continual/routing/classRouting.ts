@@ -7,7 +7,7 @@ import { Detectors } from "../rejection/detectors.ts";
 import type { OutOfScopeDetector } from "../rejection/outOfScope.ts";
 import { auroc, falsePositiveRateAt95 } from "../rejection/rejection.ts";
 import type { FittedRouter, FitWatch } from "../routers/fit.ts";
-import { stageKindsOf } from "../routers/stages.ts";
+import { stageKindsOf } from "../routers/members.ts";
 import { contributionsOf } from "../statistics/classRows.ts";
 import { type ClassStatistics, withRoles } from "../statistics/statistics.ts";
 import { labelledItems } from "../taskTypes/taskChecks.ts";

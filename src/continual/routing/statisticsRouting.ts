@@ -5,7 +5,7 @@ import { sha256, sha256Json } from "../../io/hash.ts";
 import { openSealed, sealJson } from "../../io/sealed.ts";
 import type { AdaptedBackbone } from "../passes/adaptedBackbone.ts";
 import { type FitOptions, type FittedRouter, type FitWatch, RouterFitter } from "../routers/fit.ts";
-import type { StageKinds } from "../routers/stages.ts";
+import type { StageKinds } from "../routers/members.ts";
 import { hashAdapter } from "../statistics/adapterHash.ts";
 import {
   ClassStatistics,
