@@ -14,6 +14,8 @@ import { writeTinyExperiment } from "../support/tinyStreams.ts";
 const places = process.env.ACCRETE_ATTACK === "1" ? Number.POSITIVE_INFINITY : 5;
 const runs = new TinyRuns({ "training.epochs": 1, router: "lda" });
 let changes = 0;
+/** Changes at which answers were recorded, and the evaluation that they are of was not yet. */
+const between: number[] = [];
 
 /** What a run ends with, but for times. */
 async function endOf(name: string) {
@@ -32,24 +34,25 @@ async function endOf(name: string) {
 
 beforeAll(async () => {
   await runs.furnish(writeTinyExperiment);
-  changes = await withFaults("fails", 0, "EIO", async () => {
-    await runs.run("whole");
-  });
+  const run = async () => void (await runs.run("whole"));
+  changes = await withFaults("fails", 0, "EIO", run, (change) => between.push(change + 1));
 });
 
-/** Spread over the run, its first and its last change among them. */
+/** Spread over the run, its first and its last change among them, and one between two records that belong together. */
 function placesOf(kind: FaultKind): readonly number[] {
   const count = Math.min(places, changes);
   const shift = faultKinds.indexOf(kind) / faultKinds.length;
   const step = (changes - 1) / (count - 1);
-  return Array.from({ length: count }, (_, i) =>
+  const spread = Array.from({ length: count }, (_, i) =>
     Math.round(Math.min(changes, 1 + (i + (i === 0 || i === count - 1 ? 0 : shift)) * step)),
   );
+  return [...new Set([...spread, ...between.slice(1, 2)])];
 }
 
 describe.each(faultKinds)("a run in which the disk %s", (kind) => {
   test("is gone on with, and ends as one that nothing befell", async () => {
     expect(changes).toBeGreaterThan(50);
+    expect(between.length).toBeGreaterThan(2);
     const whole = await endOf("whole");
     for (const [i, at] of placesOf(kind).entries()) {
       const name = `${kind} ${at}`.replaceAll(" ", "-");

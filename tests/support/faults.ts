@@ -67,6 +67,7 @@ export function faultyFileSystem(kind: FaultKind, at: number, code = "EIO"): Fau
 /**
  * Runs something with the file system of `src/io` that it takes by itself, appending to records included, replaced by a
  * faulty one.
+ * @param onAppend hears which change it was, where a whole record of answers was appended
  * @returns changes that were asked for
  */
 export async function withFaults(
@@ -74,6 +75,7 @@ export async function withFaults(
   at: number,
   code: string,
   work: () => Promise<void>,
+  onAppend: (change: number) => void = () => {},
 ): Promise<number> {
   const whole = { ...nodeFileSystem };
   const { appendFile } = filePromises;
@@ -89,8 +91,10 @@ export async function withFaults(
       typeof data === "string" ? data : data.toString(),
     );
   };
-  filePromises.appendFile = (path, data, options) =>
-    faulty.append((content) => appendFile(path, content, options), data.toString());
+  filePromises.appendFile = async (path, data, options) => {
+    await faulty.append((content) => appendFile(path, content, options), data.toString());
+    onAppend(faulty.changes());
+  };
   syncBuiltinESMExports();
   try {
     await work();
