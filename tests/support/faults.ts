@@ -1,7 +1,6 @@
 /** File systems that fail, tear or die at the n-th change. */
-import filePromises, { type FileHandle, open, writeFile } from "node:fs/promises";
+import filePromises, { writeFile } from "node:fs/promises";
 import { syncBuiltinESMExports } from "node:module";
-import { devNull } from "node:os";
 import { StoreError } from "../../src/core/errors.ts";
 import { type FileSystem, nodeFileSystem } from "../../src/io/atomic.ts";
 
@@ -78,18 +77,16 @@ export async function withFaults(
   onAppend: (change: number) => void = () => {},
 ): Promise<number> {
   const whole = { ...nodeFileSystem };
-  const { appendFile } = filePromises;
+  const { open, appendFile } = filePromises;
   const faulty = faultyFileSystem(kind, at, code);
   Object.assign(nodeFileSystem, faulty.fs);
-  const handle = await open(devNull);
-  const handles: FileHandle = Object.getPrototypeOf(handle);
-  await handle.close();
-  const appendTo = handles.appendFile;
-  handles.appendFile = function (data, options) {
-    return faulty.append(
-      (content) => appendTo.call(this, content, options),
-      typeof data === "string" ? data : data.toString(),
-    );
+  // A run's events are appended through a handle that stays open.
+  filePromises.open = async (...args) => {
+    const handle = await open(...args);
+    const appendTo = handle.appendFile.bind(handle);
+    handle.appendFile = (data, options) =>
+      faulty.append((content) => appendTo(content, options), data.toString());
+    return handle;
   };
   filePromises.appendFile = async (path, data, options) => {
     await faulty.append((content) => appendFile(path, content, options), data.toString());
@@ -100,8 +97,7 @@ export async function withFaults(
     await work();
   } finally {
     Object.assign(nodeFileSystem, whole);
-    handles.appendFile = appendTo;
-    filePromises.appendFile = appendFile;
+    Object.assign(filePromises, { open, appendFile });
     syncBuiltinESMExports();
   }
   return faulty.changes();
