@@ -6,20 +6,20 @@
  * fits from the rows, with the peak memory of their process.
  */
 import { fork } from "node:child_process";
-import { cp, readFile, rm } from "node:fs/promises";
+import { cp, rm } from "node:fs/promises";
 import { cpus, tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { resolveConfig } from "../src/config/load.ts";
 import { RouterFitter } from "../src/continual/routers/fit.ts";
-import { decodeContributions } from "../src/continual/statistics/contributionFile.ts";
 import { ClassStatistics } from "../src/continual/statistics/statistics.ts";
 import type { LabelledExample } from "../src/data/files/types.ts";
 import { loadStream } from "../src/data/stream.ts";
-import { statisticsFile } from "../src/model/taskFiles.ts";
+import { readContributions } from "../src/model/taskFiles.ts";
 import { nodeRuntime } from "../src/runtime/node.ts";
 import { openStore } from "../src/store/store.ts";
+import { foldersOf } from "../src/workspace/manifest.ts";
 import { readStore } from "../src/workspace/reading.ts";
 
 const { values: flags } = parseArgs({
@@ -158,10 +158,9 @@ const parts: Readonly<Record<string, () => Promise<void>>> = {
 
 async function fitTo(kind: "kernel-discriminant" | "stacking"): Promise<void> {
   const kept = await Promise.all(
-    (await readStore(whole)).tasks.map(async ({ adapter }) => {
-      const path = join(whole, adapter.folder, statisticsFile);
-      return decodeContributions(await readFile(path), path);
-    }),
+    (await readStore(whole)).tasks
+      .flatMap(foldersOf)
+      .map(async ({ folder }) => await readContributions(join(whole, folder))),
   );
   const [first] = kept;
   if (first === undefined) return;

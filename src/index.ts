@@ -67,11 +67,6 @@ export type { StreamSpec } from "./data/streamSpec.ts";
 export { computeMetrics, type Run, readRun } from "./experiment/readRun.ts";
 export { type RunOptions, runExperiment } from "./experiment/runExperiment.ts";
 export type { ModelFolder } from "./io/models/modelFolder.ts";
-export type { Completion, GenerateOptions, LearnEvent } from "./model/continualModel.ts";
-export type { Protocol, RecordedPrediction } from "./model/evaluator.ts";
-export type { ForgetTarget } from "./model/forgetting.ts";
-export { createLearner, type Learner } from "./model/learner.ts";
-export { loadBackbone } from "./model/settings/backbone.ts";
 export type {
   AnswerOptions,
   Change,
@@ -79,15 +74,18 @@ export type {
   ChangeOptions,
   ConsolidateOptions,
   EntityOptions,
-  Evaluated,
   Forgotten,
   LearnClassOptions,
   LearnedSummary,
   LearnOptions,
   Merged,
-  Teachable,
-  Text,
-} from "./model/teachable.ts";
+} from "./model/changes.ts";
+export type { Completion, GenerateOptions, LearnEvent } from "./model/continualModel.ts";
+export type { Protocol, RecordedPrediction } from "./model/evaluator.ts";
+export type { ForgetTarget } from "./model/forgetting.ts";
+export { createLearner, type Learner } from "./model/learner.ts";
+export { loadBackbone } from "./model/settings/backbone.ts";
+export type { Evaluated, Teachable, Text } from "./model/teachable.ts";
 export type { Backbone } from "./nn/backbone.ts";
 export type { Pooling } from "./nn/features.ts";
 export type { TaskRecord } from "./report/record/record.ts";

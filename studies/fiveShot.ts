@@ -8,7 +8,7 @@
  * share of texts taken for it that are its own, and the accuracy on all other classes' test texts before and after. For
  * one class the store itself forgets, learns and answers: whether it says the same is printed.
  */
-import { cp, readFile, rm } from "node:fs/promises";
+import { cp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -16,7 +16,6 @@ import { resolveConfig } from "../src/config/load.ts";
 import { AdaptedBackbone } from "../src/continual/passes/adaptedBackbone.ts";
 import { RouterFitter } from "../src/continual/routers/fit.ts";
 import { contributionsOf } from "../src/continual/statistics/classRows.ts";
-import { decodeContributions } from "../src/continual/statistics/contributionFile.ts";
 import { FIXED_SCALE, takeRows } from "../src/continual/statistics/fixedRows.ts";
 import { ClassStatistics } from "../src/continual/statistics/statistics.ts";
 import { type FeatureRows, type FixedRows, type RouterKind, routerKinds } from "../src/continual/types.ts";
@@ -27,9 +26,10 @@ import { loadStream } from "../src/data/stream.ts";
 import { loadBackbone } from "../src/model/settings/backbone.ts";
 import { readModelSettings } from "../src/model/settings/settings.ts";
 import { resolveStructure } from "../src/model/settings/structure.ts";
-import { statisticsFile } from "../src/model/taskFiles.ts";
+import { readContributions } from "../src/model/taskFiles.ts";
 import { nodeRuntime } from "../src/runtime/node.ts";
 import { openStore } from "../src/store/store.ts";
+import { foldersOf } from "../src/workspace/manifest.ts";
 import { readStore } from "../src/workspace/reading.ts";
 
 const { values: flags } = parseArgs({
@@ -105,10 +105,9 @@ const { backbone, train, test } = await readTexts();
   if (store.tasks.length === 0) await store.learn({ name: "clinc150", train }, { statisticsOnly: true });
 }
 const kept = await Promise.all(
-  (await readStore(place)).tasks.map(async ({ adapter }) => {
-    const path = join(place, adapter.folder, statisticsFile);
-    return decodeContributions(await readFile(path), path);
-  }),
+  (await readStore(place)).tasks
+    .flatMap(foldersOf)
+    .map(async ({ folder }) => await readContributions(join(place, folder))),
 );
 const [{ constants } = raise("the store has no statistics")] = kept;
 const full = ClassStatistics.empty(constants).with(kept.flatMap(({ contributions }) => contributions));

@@ -135,7 +135,6 @@ export const storeCommands: readonly AddCommand[] = [
       .description("Makes a next version of a store that holds what an earlier one held.")
       .argument("<store>", "folder of a store")
       .option("--to <version>", "version to go back to (default: the one before)", parseCount)
-      .option("--backbone <path>", "where the backbone lies now; its hash must be the store's")
       .option(...waiting)
       .option("--json", "print as JSON")
       .action(async (store, flags) =>

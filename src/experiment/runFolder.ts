@@ -8,6 +8,7 @@ import { lockFile, refuseHeld } from "../io/lock.ts";
 import { configFile } from "../model/settings/settings.ts";
 import { listBegun } from "../workspace/listing.ts";
 import { type Manifest, type ManifestHeader, manifestFile, readManifest } from "../workspace/manifest.ts";
+import { pagesFolder } from "../workspace/pages.ts";
 import { routerFolder } from "../workspace/routers.ts";
 import { Workspace } from "../workspace/workspace.ts";
 
@@ -25,6 +26,7 @@ export const runFiles: ReadonlySet<string> = new Set([
   "report.html",
   "adapters",
   "versions",
+  pagesFolder,
   routerFolder,
 ]);
 

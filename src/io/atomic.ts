@@ -130,18 +130,28 @@ async function writeThrough(
  * @throws StoreError (exit 1) if it cannot be written (disk full, no permission): the old file is untouched then.
  * @throws UnconfirmedError if it is written, but its folder could not be flushed
  */
-export async function writeFileAtomic(
+export function writeFileAtomic(
   path: string,
   content: Uint8Array | string,
   options: WriteOptions = {},
 ): Promise<void> {
-  const fs = options.fs ?? nodeFileSystem;
-  const temporary = temporaryBeside(path);
-  await writeThrough(fs, path, temporary, async () => {
-    await fs.writeNew(temporary, content);
-    await fs.rename(temporary, path);
-  });
-  await flushName(fs, path);
+  return writeFilesAtomic(new Map([[path, content]]), options);
+}
+
+/** As {@link writeFileAtomic}, each by itself, of files in one folder: its list of names is flushed once. */
+export async function writeFilesAtomic(
+  files: ReadonlyMap<string, Uint8Array | string>,
+  { fs = nodeFileSystem }: WriteOptions = {},
+): Promise<void> {
+  for (const [path, content] of files) {
+    const temporary = temporaryBeside(path);
+    await writeThrough(fs, path, temporary, async () => {
+      await fs.writeNew(temporary, content);
+      await fs.rename(temporary, path);
+    });
+  }
+  const [first] = files.keys();
+  if (first !== undefined) await flushName(fs, first);
 }
 
 /**

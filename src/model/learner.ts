@@ -3,6 +3,14 @@
 import { checkArguments } from "../config/arguments.ts";
 import { requireCombination } from "../config/combinations.ts";
 import { StoreError } from "../core/errors.ts";
+import type {
+  AnswerOptions,
+  Change,
+  ChangeOptions,
+  ConsolidateOptions,
+  Forgotten,
+  Merged,
+} from "./changes.ts";
 import type { ContinualModel, StateRouter } from "./continualModel.ts";
 import type { ForgetTarget } from "./forgetting.ts";
 import { merge } from "./merging.ts";
@@ -10,16 +18,7 @@ import { openModel } from "./openModel.ts";
 import { loadBackbone, readArchitecture } from "./settings/backbone.ts";
 import { loadModelSettings, type ModelConfig, withStoreDefaults } from "./settings/settings.ts";
 import { emptyState, type ModelState } from "./state.ts";
-import {
-  type AnswerOptions,
-  type Change,
-  type Changed,
-  type ChangeOptions,
-  type ConsolidateOptions,
-  type Forgotten,
-  type Merged,
-  Teachable,
-} from "./teachable.ts";
+import { type Changed, Teachable } from "./teachable.ts";
 
 interface Version {
   readonly state: ModelState;

@@ -3,6 +3,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { decodeSelector, encodeSelector, selectorFile } from "../continual/newlora/selectorState.ts";
 import { decodeTagCounts, encodeTagCounts, tagCountsFile } from "../continual/routing/tagCounts.ts";
+import type { TaskRows } from "../continual/routing/taskRouting.ts";
 import { decodeContributions, encodeContributions } from "../continual/statistics/contributionFile.ts";
 import { distinctContributions } from "../continual/statistics/statistics.ts";
 import { sha256, sha256Json } from "../io/hash.ts";
@@ -58,6 +59,13 @@ export function taskId(hashes: Readonly<Record<string, string>>, statisticsOnly:
   return sha256Json(Object.fromEntries(own));
 }
 
+/** The rows that lie in a folder. @throws StoreError if their file is damaged */
+export async function readContributions(folder: string): Promise<TaskRows> {
+  const path = join(folder, statisticsFile);
+  const { constants, contributions } = decodeContributions(await readFile(path), path);
+  return { constants, contributions: distinctContributions(contributions) };
+}
+
 /**
  * Reads a task back from its folder, whose files were checked.
  * @throws CheckpointError or StoreError if a file is damaged, or does not fit the model
@@ -70,23 +78,15 @@ export async function readTask(
 ): Promise<TaskState> {
   const there = new Set(files);
   const read = (file: string) => (there.has(file) ? readFile(join(folder, file)) : undefined);
-  const [statistics, tags, selector] = [
-    await read(statisticsFile),
-    await read(tagCountsFile),
-    await read(selectorFile),
-  ];
+  const [tags, selector] = [await read(tagCountsFile), await read(selectorFile)];
+  const rows = there.has(statisticsFile) ? await readContributions(folder) : undefined;
   const saved = statisticsOnly === true ? undefined : await readPeftFolder(folder);
-  const decoded = statistics && decodeContributions(statistics, join(folder, statisticsFile));
   return {
     name,
     labels,
     ...(saved && { saved, learned: model.restore(name, saved, folder) }),
-    ...(decoded && {
-      rows: {
-        constants: decoded.constants,
-        contributions: distinctContributions(decoded.contributions),
-        ...(tags && { tags: decodeTagCounts(tags, join(folder, tagCountsFile)) }),
-      },
+    ...(rows && {
+      rows: { ...rows, ...(tags && { tags: decodeTagCounts(tags, join(folder, tagCountsFile)) }) },
     }),
     ...(selector && {
       selector: decodeSelector(

@@ -1,14 +1,7 @@
 /** Learning and answering with states that lie somewhere: in memory, or in a folder. */
 import { join } from "node:path";
 import { checkArguments } from "../config/arguments.ts";
-import {
-  type Answer,
-  findTask,
-  isTagged,
-  type Prediction,
-  type PredictOptions,
-  type TaggedText,
-} from "../continual/answers.ts";
+import { type Answer, findTask, isTagged, type Prediction, type TaggedText } from "../continual/answers.ts";
 import { retainedOf } from "../continual/statistics/statistics.ts";
 import { type AdapterLabels, readAdapterFor } from "../continual/taskTypes/foreignAdapter.ts";
 import type {
@@ -20,14 +13,23 @@ import type {
 } from "../continual/taskTypes/taskType.ts";
 import type { FeatureRows, RouterStage } from "../continual/types.ts";
 import { ConfigError, StoreError } from "../core/errors.ts";
-import type { RouterFitting, RunLevel } from "../core/record.ts";
+import type { RunLevel } from "../core/record.ts";
 import type { TaggedSentence } from "../data/files/tags.ts";
 import type { Example, LabelledExample } from "../data/files/types.ts";
 import { refuseForeign, writeFolderAtomic } from "../io/atomic.ts";
 import { encodePeftFolder, isSavedAdapter } from "../peft/checkpoint.ts";
+import type {
+  AnswerOptions,
+  Change,
+  ChangeOptions,
+  EntityOptions,
+  Forgotten,
+  LearnClassOptions,
+  LearnedSummary,
+  LearnOptions,
+} from "./changes.ts";
 import { comparisonOf } from "./comparing.ts";
 import type {
-  AdapterGain,
   Completion,
   ContinualModel,
   GenerateOptions,
@@ -35,79 +37,15 @@ import type {
   Learned,
   StateRouter,
 } from "./continualModel.ts";
-import { type ForgetTarget, type Forgotten as ForgottenState, forget } from "./forgetting.ts";
+import { type ForgetTarget, forget } from "./forgetting.ts";
 import { takeIn } from "./merging.ts";
 import { classesOf, type ModelState } from "./state.ts";
 import { encodeTask, hashFiles, slugFor, taskId } from "./taskFiles.ts";
-
-/** A note is what the reader should know, one sentence. */
-export type ChangeEvent = LearnEvent | { readonly type: "note"; readonly message: string };
-
-export interface ChangeOptions {
-  readonly onEvent?: ((event: ChangeEvent) => void) | undefined;
-  readonly signal?: AbortSignal | undefined;
-}
-
-export interface LearnOptions extends ChangeOptions {
-  /** Trains no adapter: seconds. The classes are told apart from frozen features. */
-  readonly statisticsOnly?: boolean | undefined;
-}
-
-export interface LearnClassOptions extends ChangeOptions {
-  /** The task that the class joins; default: the one that has it, else one of the class's own name. */
-  readonly task?: string | undefined;
-}
-
-export interface Change {
-  /** The version that the change made. */
-  readonly version: number;
-}
-
-export interface LearnedSummary extends Change {
-  readonly task: string;
-  /** In slot order; of words tags. */
-  readonly labels: readonly string[];
-  /** Labels, of words entity types. */
-  readonly classes: readonly string[];
-  readonly seconds: number;
-  /** The adapter's identity: SHA-256 over its files, hex; without an adapter, over the statistics. */
-  readonly adapter: string;
-  /** Mean loss over the last epoch; absent where nothing was trained. */
-  readonly loss?: number;
-  /** What the adapter gains on held-out texts; absent where none was trained, or none is held out. */
-  readonly gain?: AdapterGain;
-  /** Texts that were cut at the maximal length. */
-  readonly truncatedTexts: number;
-  /** Bytes of feature rows that are kept of the task. */
-  readonly statisticsBytes: number;
-}
-
-export interface Merged extends Change {
-  /** Tasks that came from the other one, under the names that they have here. */
-  readonly tasks: readonly { readonly name: string; readonly was: string }[];
-}
-
-export type Forgotten = Omit<ForgottenState, "state"> & Change;
 
 export type Evaluated = LabelledFigures & { readonly predictions: readonly PredictionLine[] };
 
 /** A text, or what is known of it besides. */
 export type Text = string | Example;
-export interface AnswerOptions extends PredictOptions {
-  /** Told what a router's fit is at, where one must be fitted before it can answer. */
-  readonly onFitting?: ((progress: RouterFitting) => void) | undefined;
-}
-
-export interface EntityOptions extends AnswerOptions {
-  /** Entities of a lower score are left out; default: 0. */
-  readonly minScore?: number | undefined;
-}
-
-export interface ConsolidateOptions {
-  readonly signal?: AbortSignal | undefined;
-  /** Told what the fit is at. */
-  readonly onFitting?: ((progress: RouterFitting) => void) | undefined;
-}
 
 /** One change on its way. */
 export interface Changed<T> {

@@ -1,7 +1,7 @@
 /** Regular expressions from adapter files: whatever they are, matching them ends. */
-import { createContext, Script } from "node:vm";
 import { RE2JS } from "re2js";
 import { ConfigError } from "../core/errors.ts";
+import { runBefore } from "../io/deadline.ts";
 
 /** Longer ones come from no model. */
 const longest = 10_000;
@@ -27,31 +27,19 @@ function automaton(text: string, pattern: string, what: string): Matcher {
   }
 }
 
-/** An error of another realm is no instance of ours. */
-function isTimeout(cause: unknown): boolean {
-  return (
-    typeof cause === "object" &&
-    cause !== null &&
-    "code" in cause &&
-    cause.code === "ERR_SCRIPT_EXECUTION_TIMEOUT"
-  );
-}
-
 /** By JavaScript's engine, which may take exponential time: it is stopped. */
 function stopped(text: string, pattern: string, what: string): Matcher {
+  let compiled: RegExp;
   try {
-    new RegExp(text);
+    compiled = new RegExp(text);
   } catch (cause) {
     throw refuse(pattern, what, "is no regular expression", cause);
   }
-  const script = new Script("new RegExp(pattern).test(path)");
   return (path) => {
-    try {
-      return script.runInContext(createContext({ pattern: text, path }), { timeout: deadlineMs }) === true;
-    } catch (cause) {
-      if (!isTimeout(cause)) throw cause;
-      throw refuse(pattern, what, `takes more than ${deadlineMs} ms to match ${path}`, cause);
-    }
+    const matched = runBefore(deadlineMs, () => compiled.test(path));
+    if (matched === undefined)
+      throw refuse(pattern, what, `takes more than ${deadlineMs} ms to match ${path}`);
+    return matched.value;
   };
 }
 

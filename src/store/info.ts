@@ -1,17 +1,15 @@
 /** What a store holds, told without its backbone. */
 import { existsSync } from "node:fs";
-import { readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { checkArguments } from "../config/arguments.ts";
-import { decodeContributions } from "../continual/statistics/contributionFile.ts";
 import { type Contribution, compareCodeUnits, retainedOf } from "../continual/statistics/statistics.ts";
 import { type RouterStage, routerStages } from "../continual/types.ts";
 import type { RunLevel } from "../core/record.ts";
 import { typeOf } from "../data/files/tags.ts";
 import { readModelSettings } from "../model/settings/settings.ts";
-import { statisticsFile } from "../model/taskFiles.ts";
 import type { ManifestTask } from "../workspace/manifest.ts";
 import {
+  contributionsOf,
   damageHintOf,
   keptVersions,
   readStore,
@@ -143,12 +141,11 @@ export async function describeStore(folder: string): Promise<StoreInfo> {
   const { level } = await readModelSettings(path);
   const tasks = await Promise.all(
     manifest.tasks.map(async (entry): Promise<ListedTask> => {
-      const place = join(await verifiedTaskFolder(path, entry, hint), statisticsFile);
-      const has = statisticsFile in entry.adapter.files;
+      await verifiedTaskFolder(path, entry, hint);
       return {
         entry,
         classes: [...new Set(entry.labels.flatMap((label) => classOf[level](label) ?? []))],
-        contributions: has ? decodeContributions(await readFile(place), place).contributions : [],
+        contributions: await contributionsOf(path, entry),
       };
     }),
   );

@@ -4,12 +4,12 @@ import type { Override } from "../config/overrides.ts";
 import type { ModelConfig } from "../config/schema.ts";
 import type { LoadedBackbone } from "../continual/types.ts";
 import { CheckpointError } from "../core/errors.ts";
+import type { ChangeEvent } from "../model/changes.ts";
 import type { ContinualModel, StateRouter } from "../model/continualModel.ts";
 import { openModel } from "../model/openModel.ts";
 import { loadBackbone } from "../model/settings/backbone.ts";
 import { withStoreDefaults } from "../model/settings/settings.ts";
 import type { ModelState } from "../model/state.ts";
-import type { ChangeEvent } from "../model/teachable.ts";
 import { readPresent, readSettings, readStore, type StoreManifest } from "../workspace/reading.ts";
 import { type RouterFiles, routerReader } from "../workspace/routers.ts";
 

@@ -5,21 +5,20 @@ import { checkArguments } from "../config/arguments.ts";
 import type { RouterStage } from "../continual/types.ts";
 import { StoreError } from "../core/errors.ts";
 import type { RouterFitting } from "../core/record.ts";
+import type {
+  AnswerOptions,
+  Change,
+  ChangeOptions,
+  ConsolidateOptions,
+  Forgotten,
+  Merged,
+} from "../model/changes.ts";
 import type { ContinualModel, StateRouter } from "../model/continualModel.ts";
 import type { ForgetTarget } from "../model/forgetting.ts";
 import { merge } from "../model/merging.ts";
 import { withStoreDefaults } from "../model/settings/settings.ts";
 import type { ModelState } from "../model/state.ts";
-import {
-  type AnswerOptions,
-  type Change,
-  type Changed,
-  type ChangeOptions,
-  type ConsolidateOptions,
-  type Forgotten,
-  type Merged,
-  Teachable,
-} from "../model/teachable.ts";
+import { type Changed, Teachable } from "../model/teachable.ts";
 import { manifestFile } from "../workspace/manifest.ts";
 import { inTurn } from "../workspace/queue.ts";
 import {
@@ -49,7 +48,7 @@ import {
   lockingOf,
   type Purged,
   purgeStore,
-  rollbackWith,
+  rollbackStore,
   type WaitOptions,
 } from "./upkeep.ts";
 
@@ -280,7 +279,7 @@ export class Store extends Teachable {
   async rollback(version?: number): Promise<Change> {
     this.checkOpen();
     checkArguments("rollback", { version });
-    await rollbackWith(this.path, this.model, version, { waitSeconds: this.waitSeconds });
+    await rollbackStore(this.path, version, { waitSeconds: this.waitSeconds });
     await this.takePresent();
     return { version: this.version };
   }

@@ -2,23 +2,12 @@
 import { resolve } from "node:path";
 import { checkArguments } from "../config/arguments.ts";
 import { TrunkCache } from "../continual/passes/trunkCache.ts";
-import type { ContinualModel } from "../model/continualModel.ts";
-import { openModel } from "../model/openModel.ts";
-import { withStoreDefaults } from "../model/settings/settings.ts";
-import type { ChangeEvent } from "../model/teachable.ts";
+import type { ChangeEvent } from "../model/changes.ts";
 import { sizeOfFolder } from "../workspace/listing.ts";
 import { inTurn } from "../workspace/queue.ts";
-import {
-  asStore,
-  keptVersions,
-  readSettings,
-  readState,
-  readStore,
-  type StoreManifest,
-} from "../workspace/reading.ts";
+import { asStore, keptVersions, readSettings, readStore, type StoreManifest } from "../workspace/reading.ts";
 import { Workspace, type WorkspaceOptions } from "../workspace/workspace.ts";
 import { recordOf, requireFinished } from "./adopted.ts";
-import { filesOf, loadNamedBackbone, type OpenRunOptions } from "./opening.ts";
 
 /** How a change that needs no backbone waits for its turn. */
 export interface WaitOptions {
@@ -55,44 +44,23 @@ export interface Purged {
   readonly recordFiles: readonly string[];
 }
 
-/** Goes back with a model that is open. */
-export async function rollbackWith(
-  path: string,
-  model: ContinualModel,
-  version: number | undefined,
-  options: WaitOptions,
-): Promise<StoreManifest> {
-  return await inTurn(path, async () => {
-    await using workspace = await Workspace.open(path, lockingOf(options));
-    const manifest = await workspace.rollback(version, async (earlier) => {
-      // It may have been learned with other settings.
-      await using then = await openModel(withStoreDefaults(await readSettings(path, earlier)), model.loaded, {
-        trunks: "memory",
-      });
-      const state = await readState(path, earlier, then);
-      return await filesOf(await then.fitRouter(state, "immediate"), true);
-    });
-    return asStore(manifest);
-  });
-}
-
 /**
- * Makes a next version that holds what an earlier one held. The present one need not be whole.
+ * Makes a next version that holds what an earlier one held. The present one need not be whole, and no backbone is loaded:
+ * the router of the new version is made by whoever is first asked something.
  * @param version default: the one before
  * @throws StoreError where there is no store, or no such version is kept
  */
 export async function rollbackStore(
   folder: string,
   version?: number,
-  options: WaitOptions & Pick<OpenRunOptions, "backbone"> = {},
+  options: WaitOptions = {},
 ): Promise<StoreManifest> {
   const path = resolve(folder);
-  const begun = await readStore(path);
-  const settings = withStoreDefaults(await readSettings(path, begun));
-  await using model = await openModel(settings, await loadNamedBackbone(begun, options), {
-    trunks: "memory",
+  await readStore(path);
+  return await inTurn(path, async () => {
+    await using workspace = await Workspace.open(path, lockingOf(options));
+    return asStore(await workspace.rollback(version));
   });
-  return await rollbackWith(path, model, version, options);
 }
 
 /**

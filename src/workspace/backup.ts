@@ -9,7 +9,8 @@ import { nodeFileSystem } from "../io/atomic.ts";
 import { sha256 } from "../io/hash.ts";
 import { configFile } from "../model/settings/settings.ts";
 import { listFolder, markOf } from "./listing.ts";
-import { encodeManifest, type Manifest, manifestFile, readManifestFile } from "./manifest.ts";
+import { encodeManifest, foldersOf, type Manifest, manifestFile, readManifestFile } from "./manifest.ts";
+import { writePages } from "./pages.ts";
 import { keptVersions, readStore, versionPath, versionsFolder } from "./reading.ts";
 
 export interface BackedUp {
@@ -49,6 +50,7 @@ class Copy {
   private readonly from: string;
   private readonly to: string;
   private readonly folders = new Set<string>();
+  private readonly pages = new Set<string>();
 
   constructor(from: string, to: string) {
     this.from = from;
@@ -68,12 +70,12 @@ class Copy {
 
   /** Files that a manifest names never change, but may be taken away. */
   async manifest(manifest: Manifest, path: string): Promise<void> {
-    for (const { adapter } of manifest.tasks) {
-      if (this.folders.has(adapter.folder)) continue;
-      this.folders.add(adapter.folder);
-      await mkdir(join(this.to, adapter.folder), { recursive: true });
-      for (const [name, expected] of Object.entries(adapter.files)) {
-        const file = `${adapter.folder}/${name}`;
+    for (const { folder, files } of manifest.tasks.flatMap(foldersOf)) {
+      if (this.folders.has(folder)) continue;
+      this.folders.add(folder);
+      await mkdir(join(this.to, folder), { recursive: true });
+      for (const [name, expected] of Object.entries(files)) {
+        const file = `${folder}/${name}`;
         await copyFile(join(this.from, file), join(this.to, file), constants.COPYFILE_FICLONE).catch(
           (cause: unknown) => {
             if (errorCode(cause) === "ENOENT") throw new Overtaken(`${join(this.from, file)}: is missing`);
@@ -89,11 +91,14 @@ class Copy {
         await flush(join(this.to, file));
         this.count(copied);
       }
-      const [mark, content] = markOf(adapter.folder);
-      await this.write(`${adapter.folder}/${mark}`, content);
-      await nodeFileSystem.flushFolder(join(this.to, adapter.folder));
+      const [mark, content] = markOf(folder);
+      await this.write(`${folder}/${mark}`, content);
+      await nodeFileSystem.flushFolder(join(this.to, folder));
     }
-    await this.write(path, encodeManifest(manifest, join(this.to, path)));
+    const { text, pages } = encodeManifest(manifest, join(this.to, path));
+    await writePages(this.to, new Map([...pages].filter(([hash]) => !this.pages.has(hash))));
+    for (const hash of pages.keys()) this.pages.add(hash);
+    await this.write(path, text);
   }
 
   async versions(present: number): Promise<void> {

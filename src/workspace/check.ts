@@ -8,13 +8,17 @@ import { decodeSafetensors } from "../io/safetensors.ts";
 import { configFile } from "../model/settings/settings.ts";
 import { adaptersFolder, isOurs, isTemporary, listFolder } from "./listing.ts";
 import {
+  foldersOf,
+  forgetPages,
   type Manifest,
-  type ManifestTask,
   manifestFile,
   readIfThere,
   readManifest,
   readManifestFile,
+  readPageNames,
 } from "./manifest.ts";
+import { damagedCopies, pagesFolder, unnamedPages } from "./pages.ts";
+import type { TaskFolder } from "./placing.ts";
 import { keptVersions, versionPath, versionsFolder } from "./reading.ts";
 
 export interface Problem {
@@ -39,10 +43,10 @@ export interface FolderCheck {
 /** Whatever is wrong with one file of a task; undefined where it is whole. */
 export async function problemOf(
   root: string,
-  { adapter }: ManifestTask,
+  { folder, files }: TaskFolder,
   name: string,
 ): Promise<{ readonly problem: string | undefined; readonly bytes: number }> {
-  const path = join(root, adapter.folder, name);
+  const path = join(root, folder, name);
   let bytes: Uint8Array;
   try {
     bytes = await readFile(path);
@@ -50,7 +54,7 @@ export async function problemOf(
     return { problem: `cannot be read: ${messageOf(error)}`, bytes: 0 };
   }
   const found = sha256(bytes);
-  const expected = adapter.files[name];
+  const expected = files[name];
   if (found !== expected)
     return { problem: `is damaged: SHA-256 ${found}, the manifest says ${expected}`, bytes: bytes.length };
   try {
@@ -82,10 +86,20 @@ async function settingsProblem(root: string, { settingsFile }: Manifest): Promis
   return `was changed since it was written: SHA-256 ${sha256(bytes)}, the manifest says ${settingsFile}`;
 }
 
+/** Hashes of the pages that any version names. */
+export async function pagesNamed(root: string): Promise<ReadonlySet<string>> {
+  const versions = (await keptVersions(root)).map((version) => versionPath(root, version));
+  const named = new Set<string>();
+  for (const path of [join(root, manifestFile), ...versions])
+    for (const hash of await readPageNames(path)) named.add(hash);
+  return named;
+}
+
 class Checking {
   readonly problems: Problem[] = [];
   /** Every manifest that can be read, by its version. */
   readonly manifests = new Map<number, Manifest>();
+  readonly pages = new Set<string>();
   present: Manifest | undefined;
   files = 0;
   bytes = 0;
@@ -120,21 +134,30 @@ class Checking {
   }
 
   async checkTasks(): Promise<void> {
-    const seen = new Map<string, { readonly task: ManifestTask; readonly versions: number[] }>();
+    const seen = new Map<string, { readonly folder: TaskFolder; readonly versions: number[] }>();
     for (const [version, { tasks }] of this.manifests)
-      for (const task of tasks) {
-        const known = seen.get(`${task.adapter.folder} ${task.adapter.id}`);
-        if (known === undefined)
-          seen.set(`${task.adapter.folder} ${task.adapter.id}`, { task, versions: [version] });
+      for (const folder of tasks.flatMap(foldersOf)) {
+        const key = JSON.stringify(folder);
+        const known = seen.get(key);
+        if (known === undefined) seen.set(key, { folder, versions: [version] });
         else known.versions.push(version);
       }
-    for (const { task, versions } of seen.values())
-      for (const name of Object.keys(task.adapter.files)) {
-        const { problem, bytes } = await problemOf(this.root, task, name);
+    for (const { folder, versions } of seen.values())
+      for (const name of Object.keys(folder.files)) {
+        const { problem, bytes } = await problemOf(this.root, folder, name);
         this.files += 1;
         this.bytes += bytes;
-        if (problem !== undefined) this.say(`${task.adapter.folder}/${name}`, problem, versions);
+        if (problem !== undefined) this.say(`${folder.folder}/${name}`, problem, versions);
       }
+  }
+
+  /** What the manifests hang on, whole or not. */
+  async checkPages(): Promise<void> {
+    for (const hash of await pagesNamed(this.root)) {
+      this.pages.add(hash);
+      for (const path of await damagedCopies(this.root, hash))
+        this.say(path.slice(this.root.length + 1), "is missing, or damaged: it is not what its name says");
+    }
   }
 
   async checkRest(): Promise<void> {
@@ -147,10 +170,11 @@ class Checking {
 
   async leftovers(): Promise<string[]> {
     const named = new Set(
-      [...this.manifests.values()].flatMap(({ tasks }) => tasks.map((t) => t.adapter.folder)),
+      [...this.manifests.values()].flatMap(({ tasks }) => tasks.flatMap(foldersOf)).map((f) => f.folder),
     );
-    const found: string[] = [];
-    for (const folder of ["", versionsFolder, adaptersFolder])
+    const pages = await unnamedPages(this.root, this.pages);
+    const found = pages.map((path) => path.slice(this.root.length + 1));
+    for (const folder of ["", versionsFolder, adaptersFolder, pagesFolder])
       for (const name of await listFolder(join(this.root, folder))) {
         const path = folder === "" ? name : `${folder}/${name}`;
         if (isTemporary(name)) found.push(path);
@@ -169,6 +193,7 @@ class Checking {
 export async function checkFolder(folder: string): Promise<FolderCheck> {
   checkArguments("checkFolder", { folder });
   const root = resolve(folder);
+  forgetPages();
   const checking = new Checking(root);
   const names = await listFolder(root);
   if (![manifestFile, configFile, versionsFolder].some((name) => names.includes(name)))
@@ -176,6 +201,7 @@ export async function checkFolder(folder: string): Promise<FolderCheck> {
       hint: "Give the folder of a store, or the one that a configuration calls out.",
     });
   await checking.readManifests();
+  await checking.checkPages();
   await checking.checkTasks();
   await checking.checkRest();
   const { present, files, bytes, problems } = checking;

@@ -1,15 +1,21 @@
 /** Reading what lies in a folder of states: the present manifest, those before it, and the state that one names. */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import {
+  checkSameConstants,
+  distinctContributions,
+  type KeptContribution,
+} from "../continual/statistics/statistics.ts";
 import { CheckpointError, StoreError } from "../core/errors.ts";
 import { sha256 } from "../io/hash.ts";
 import { noteOnce } from "../io/notes.ts";
 import type { ContinualModel } from "../model/continualModel.ts";
 import { configFile, type ModelSettings, readModelSettings } from "../model/settings/settings.ts";
 import { emptyState, type ModelState, type TaskState } from "../model/state.ts";
-import { readTask } from "../model/taskFiles.ts";
+import { readContributions, readTask, statisticsFile } from "../model/taskFiles.ts";
 import { listFolder } from "./listing.ts";
 import {
+  foldersOf,
   type Manifest,
   type ManifestTask,
   manifestFile,
@@ -17,6 +23,7 @@ import {
   readManifestFile,
   type StoreVersion,
 } from "./manifest.ts";
+import { rememberPlace, type TaskFolder } from "./placing.ts";
 
 export const versionsFolder = "versions";
 const versionFile = /^(\d{6,})\.json$/;
@@ -130,14 +137,16 @@ export function damageHintOf({ store }: Pick<Manifest, "store">): string {
     : `Restore it from a copy, or go back to a version that does without it: accrete rollback, to version ${store.parent}, or further with --to.`;
 }
 
-/**
- * The absolute folder of a task, each of its files checked against the manifest.
- * @throws CheckpointError naming the file that is missing or damaged
- */
-export async function verifiedTaskFolder(root: string, task: ManifestTask, hint: string): Promise<string> {
-  const folder = join(root, task.adapter.folder);
-  for (const [name, expected] of Object.entries(task.adapter.files)) {
-    const path = join(folder, name);
+/** @returns bytes of the folder's files, each checked against the manifest */
+async function verify(
+  root: string,
+  { folder, files }: TaskFolder,
+  task: ManifestTask,
+  hint: string,
+): Promise<number> {
+  let size = 0;
+  for (const [name, expected] of Object.entries(files)) {
+    const path = join(root, folder, name);
     const bytes = await readFile(path).catch((cause: unknown) => {
       throw new CheckpointError(`${path}: the file of task ${task.name} is missing`, { hint, cause });
     });
@@ -147,8 +156,29 @@ export async function verifiedTaskFolder(root: string, task: ManifestTask, hint:
         `${path}: the file of task ${task.name} is damaged: SHA-256 ${found}, the manifest says ${expected}`,
         { hint },
       );
+    size += bytes.length;
   }
-  return folder;
+  return size;
+}
+
+/**
+ * The absolute folder of a task, each file of it and of its segments checked against the manifest.
+ * @throws CheckpointError naming the file that is missing or damaged
+ */
+export async function verifiedTaskFolder(root: string, task: ManifestTask, hint: string): Promise<string> {
+  for (const folder of foldersOf(task)) await verify(root, folder, task, hint);
+  return join(root, task.adapter.folder);
+}
+
+/** What is kept of a task's classes; its files were checked. */
+export async function contributionsOf(
+  root: string,
+  task: ManifestTask,
+): Promise<readonly KeptContribution[]> {
+  const found: KeptContribution[] = [];
+  for (const { folder, files } of foldersOf(task))
+    if (statisticsFile in files) found.push(...(await readContributions(join(root, folder))).contributions);
+  return found;
 }
 
 /** Which task of a state lies where: what did not change is not written again. */
@@ -157,6 +187,31 @@ export const placed = new WeakMap<TaskState, { readonly root: string; readonly e
 /** Where a task of a state that was read or committed lies. */
 export function entryOf(task: TaskState): ManifestTask | undefined {
   return placed.get(task)?.entry;
+}
+
+async function readTaskOf(
+  root: string,
+  entry: ManifestTask,
+  model: Pick<ContinualModel, "restore" | "loaded" | "feature">,
+  hint: string,
+): Promise<TaskState> {
+  const { adapter, segments = [] } = entry;
+  const bytes = await verify(root, adapter, entry, hint);
+  const task = await readTask(model, entry, Object.keys(adapter.files), join(root, adapter.folder));
+  rememberPlace(root, adapter, task, bytes);
+  if (segments.length === 0) return task;
+  const contributions = [...(task.rows?.contributions ?? [])];
+  let constants = task.rows?.constants;
+  for (const folder of segments) {
+    const size = await verify(root, folder, entry, hint);
+    const rows = await readContributions(join(root, folder.folder));
+    if (constants !== undefined) checkSameConstants(constants, rows.constants);
+    constants = rows.constants;
+    rememberPlace(root, folder, { rows }, size);
+    contributions.push(...rows.contributions);
+  }
+  if (constants === undefined) return task;
+  return { ...task, rows: { ...task.rows, constants, contributions: distinctContributions(contributions) } };
 }
 
 /**
@@ -171,8 +226,7 @@ export async function readState(
   const hint = damageHintOf(manifest);
   const tasks = await Promise.all(
     manifest.tasks.map(async (entry) => {
-      const folder = await verifiedTaskFolder(root, entry, hint);
-      const task = await readTask(model, entry, Object.keys(entry.adapter.files), folder);
+      const task = await readTaskOf(root, entry, model, hint);
       placed.set(task, { root, entry });
       return task;
     }),

@@ -9,9 +9,10 @@ import { writeFileAtomic } from "../io/atomic.ts";
 import { acquireLock } from "../io/lock.ts";
 import { configFile, readModelSettings } from "../model/settings/settings.ts";
 import { statisticsFile } from "../model/taskFiles.ts";
-import { checkFolder, type FolderCheck, problemOf } from "./check.ts";
+import { checkFolder, type FolderCheck, pagesNamed, problemOf } from "./check.ts";
 import {
   encodeManifest,
+  foldersOf,
   type Manifest,
   type ManifestTask,
   manifestFile,
@@ -19,6 +20,7 @@ import {
   readManifest,
   readManifestFile,
 } from "./manifest.ts";
+import { damagedCopies, readPage, writePages } from "./pages.ts";
 import { inTurn } from "./queue.ts";
 import { adopted, hashSettings, keptVersions, newestWhole, versionPath } from "./reading.ts";
 import { Workspace } from "./workspace.ts";
@@ -61,7 +63,23 @@ class Repair {
 
   private async write(manifest: Manifest): Promise<void> {
     const path = join(this.root, manifestFile);
-    await writeFileAtomic(path, encodeManifest(manifest, path));
+    await this.writeEncoded(manifest, path);
+  }
+
+  private async writeEncoded(manifest: Manifest, path: string): Promise<void> {
+    const { text, pages } = encodeManifest(manifest, path);
+    await writePages(this.root, pages);
+    await writeFileAtomic(path, text);
+  }
+
+  /** Pages of which one of the two copies is whole. */
+  async pages(): Promise<void> {
+    for (const hash of await pagesNamed(this.root)) {
+      const damaged = await damagedCopies(this.root, hash);
+      if (damaged.length !== 1) continue;
+      await writePages(this.root, new Map([[hash, await readPage(this.root, hash, "")]]));
+      this.done.push(`${relative(this.root, damaged[0] ?? "")} is written again, from its copy`);
+    }
   }
 
   /** Earlier versions that cannot be read, or that stand where the present one is to go. */
@@ -138,21 +156,22 @@ class Repair {
 
   /** The task without what it can do without, as far as that is damaged; undefined where more is. */
   private async wholeOf(task: ManifestTask, lost: string[]): Promise<ManifestTask | undefined> {
-    const { name, adapter } = task;
+    const { name, adapter, segments: _, ...record } = task;
     const damaged: string[] = [];
-    for (const file of Object.keys(adapter.files)) {
-      const { problem } = await problemOf(this.root, task, file);
-      if (problem === undefined) continue;
-      damaged.push(file);
-      lost.push(`task ${name}: ${adapter.folder}/${file} ${problem}`);
-    }
+    for (const folder of foldersOf(task))
+      for (const file of Object.keys(folder.files)) {
+        const { problem } = await problemOf(this.root, folder, file);
+        if (problem === undefined) continue;
+        damaged.push(file);
+        lost.push(`task ${name}: ${folder.folder}/${file} ${problem}`);
+      }
     if (damaged.length === 0) return task;
     if (task.statisticsOnly === true || damaged.some((file) => !dispensable.has(file))) return undefined;
     // Without rows the counts beside them say nothing.
     const files = Object.fromEntries(
       Object.entries(adapter.files).filter(([file]) => !dispensable.has(file)),
     );
-    return { ...task, adapter: { ...adapter, files } };
+    return { name, ...record, adapter: { ...adapter, files } };
   }
 
   private async next(manifest: Manifest, tasks: readonly ManifestTask[]): Promise<void> {
@@ -160,7 +179,7 @@ class Repair {
     const newest = Math.max(version, ...(await keptVersions(this.root)));
     const time = new Date().toISOString();
     const path = versionPath(this.root, version);
-    await writeFileAtomic(path, encodeManifest(manifest, path));
+    await this.writeEncoded(manifest, path);
     const change = "repaired: without what was damaged";
     await this.write({ ...manifest, tasks, store: { version: newest + 1, parent: version, change, time } });
     this.done.push(`version ${newest + 1} does without what is damaged`);
@@ -207,6 +226,7 @@ export async function repairFolder(folder: string, options: RepairOptions = {}):
     const repair = new Repair(root);
     {
       await using _ = await acquireLock(root, locking);
+      await repair.pages();
       await repair.manifest();
       await repair.versions();
       await repair.tasks();

@@ -12,23 +12,28 @@ import {
   writeFolderAtomic,
   writeNewFile,
 } from "../io/atomic.ts";
+import { sha256Json } from "../io/hash.ts";
 import { acquireLock, type FolderLock, type LockOptions } from "../io/lock.ts";
 import { noteOnce } from "../io/notes.ts";
 import type { ModelState, TaskState } from "../model/state.ts";
-import { encodeTask, hashFiles, recordOf, slugFor, taskId } from "../model/taskFiles.ts";
-import { adaptersFolder, isOurs, isTemporary, listFolder, markOf } from "./listing.ts";
+import { hashFiles, recordOf, slugFor, taskId } from "../model/taskFiles.ts";
+import { Cleaning } from "./cleaning.ts";
+import { adaptersFolder, isOurs, listFolder, markOf } from "./listing.ts";
 import {
   encodeManifest,
+  foldersOf,
   type Manifest,
   type ManifestHeader,
   type ManifestTask,
   manifestFile,
+  pageNamesOf,
   parseManifest,
   readIfThere,
   readManifest,
-  readManifestFile,
   type StoreVersion,
 } from "./manifest.ts";
+import { writePages } from "./pages.ts";
+import { type Plan, planTask, rememberPlan, type TaskFolder } from "./placing.ts";
 import {
   adopted,
   hashSettings,
@@ -51,6 +56,14 @@ interface NextVersion extends Pick<StoreVersion, "change" | "settings"> {
   readonly router: RouterFiles | undefined;
 }
 
+/** Where a task of a state that is being committed lies. */
+interface Placed {
+  readonly entry: ManifestTask;
+  readonly plan: Plan;
+  /** That was made for it. */
+  readonly written: TaskFolder | undefined;
+}
+
 /** A folder of states that is being written. It holds the folder's lock: dispose of it. */
 export class Workspace implements AsyncDisposable {
   readonly path: string;
@@ -58,6 +71,7 @@ export class Workspace implements AsyncDisposable {
   readonly brokenLock: FolderLock["brokenFrom"];
   private readonly lock: FolderLock;
   private readonly fs: FileSystem;
+  private readonly cleaning: Cleaning;
   private current: Manifest | undefined;
   /** The manifest's text as it was read or written last: what another one stands there is another writer's. */
   private seen: string | undefined;
@@ -67,6 +81,7 @@ export class Workspace implements AsyncDisposable {
     this.brokenLock = lock.brokenFrom;
     this.lock = lock;
     this.fs = fs;
+    this.cleaning = new Cleaning(path, fs);
     this.current = manifest;
   }
 
@@ -85,7 +100,7 @@ export class Workspace implements AsyncDisposable {
     try {
       const file = join(path, manifestFile);
       const seen = await readIfThere(file);
-      const manifest = seen === undefined ? undefined : parseManifest(seen, file);
+      const manifest = seen === undefined ? undefined : await parseManifest(seen, file);
       await check(manifest);
       const opened = new Workspace(path, lock, fs, manifest);
       opened.seen = seen;
@@ -113,7 +128,7 @@ export class Workspace implements AsyncDisposable {
       change === undefined ? {} : { store: { version: 1, change, time: new Date().toISOString() } };
     const settingsFile = await hashSettings(this.path);
     const settings = settingsFile === undefined ? {} : { settingsFile };
-    await this.write({ schemaVersion: 1, ...header, ...settings, tasks: [], ...store });
+    await this.write({ ...header, ...settings, tasks: [], ...store });
   }
 
   /**
@@ -130,7 +145,7 @@ export class Workspace implements AsyncDisposable {
     router?: RouterFiles,
     settings: StoreVersion["settings"] = this.begun.store?.settings,
   ): Promise<Manifest> {
-    const made = new Map<TaskState, ManifestTask>();
+    const made = new Map<TaskState, Placed>();
     try {
       const entries: ManifestTask[] = [];
       for (const task of state.tasks) entries.push(await this.place(task, entries, made));
@@ -139,24 +154,28 @@ export class Workspace implements AsyncDisposable {
       else await this.next(next, { change, router, settings }, (await this.present()).store.version);
     } catch (error) {
       // What cannot be removed now is removed with the next purge; the first error is the one to tell.
-      await this.takeBack([...made.values()]).catch(() => {});
+      await this.takeBack([...made.values()].flatMap(({ written }) => written?.folder ?? [])).catch(() => {});
       throw error;
     }
-    for (const [task, entry] of made) placed.set(task, { root: this.path, entry });
+    for (const [task, { entry, plan, written }] of made) {
+      rememberPlan(this.path, plan, written);
+      placed.set(task, { root: this.path, entry });
+    }
     return this.begun;
   }
 
   /** Removes what a change wrote that was not made: the manifest on the disk says whether it was. */
-  private async takeBack(written: readonly ManifestTask[]): Promise<void> {
+  private async takeBack(written: readonly string[]): Promise<void> {
     const present = await readManifest(this.path);
-    const named = new Set(present?.tasks.map(({ adapter }) => adapter.folder));
-    for (const { adapter } of written)
-      if (!named.has(adapter.folder) && (await isOurs(this.path, adapter.folder)))
-        await this.fs.remove(join(this.path, adapter.folder));
+    const named = new Set(present?.tasks.flatMap(foldersOf).map(({ folder }) => folder));
+    for (const folder of written)
+      if (!named.has(folder) && (await isOurs(this.path, folder)))
+        await this.fs.remove(join(this.path, folder));
     // The version that is still the present one was to be set among the earlier ones.
     const version = present?.store?.version;
     if (version !== undefined && this.lock.certain) await this.fs.remove(versionPath(this.path, version));
     await this.removePastRouters();
+    await this.cleaning.removeUnnamed();
   }
 
   private present(): Promise<StoreManifest> {
@@ -166,60 +185,56 @@ export class Workspace implements AsyncDisposable {
   private async place(
     task: TaskState,
     before: readonly ManifestTask[],
-    made: Map<TaskState, ManifestTask>,
+    made: Map<TaskState, Placed>,
   ): Promise<ManifestTask> {
     const known = placed.get(task);
     if (known?.root === this.path) return known.entry;
-    const record = recordOf(task);
-    const files = encodeTask(task);
     const same = this.begun.tasks.find(({ name }) => name === task.name);
+    const plan = planTask(this.path, task, same);
     const taken = new Set([...this.begun.tasks, ...before].map(({ slug }) => slug));
     const slug = same?.slug ?? slugFor(task.name, taken);
+    const written =
+      plan.files.size === 0 && plan.stays !== undefined
+        ? undefined
+        : { folder: await this.freeFolder(slug), files: hashFiles(plan.files) };
+    const entry = { ...recordOf(task), slug, ...foldersAfter(task, plan, written) };
+    made.set(task, { entry, plan, written });
+    if (written !== undefined)
+      await writeFolderAtomic(
+        join(this.path, written.folder),
+        new Map([...plan.files, markOf(written.folder)]),
+        { fs: this.fs },
+      );
+    return entry;
+  }
+
+  private async freeFolder(slug: string): Promise<string> {
     const adapters = join(this.path, adaptersFolder);
     const there = new Set(await listFolder(adapters));
     let name = slug;
     for (let n = 2; there.has(name); n++) name = `${slug}-${n}`;
     await this.fs.makeFolder(adapters);
-    const hashes = hashFiles(files);
-    const entry: ManifestTask = {
-      ...record,
-      slug,
-      adapter: {
-        folder: `${adaptersFolder}/${name}`,
-        id: taskId(hashes, record.statisticsOnly === true),
-        files: hashes,
-      },
-    };
-    made.set(task, entry);
-    await writeFolderAtomic(join(adapters, name), new Map([...files, markOf(entry.adapter.folder)]), {
-      fs: this.fs,
-    });
-    return entry;
+    return `${adaptersFolder}/${name}`;
   }
 
   /**
    * Makes a next version that holds what an earlier one held.
    * @param version default: the one that this one was made of
-   * @param fitRouter gives the router that a version is committed with
    * @throws StoreError where there is none, or it is not kept
    */
-  async rollback(
-    version?: number,
-    fitRouter: (manifest: StoreManifest) => Promise<RouterFiles | undefined> = async () => undefined,
-  ): Promise<Manifest> {
+  async rollback(version?: number): Promise<Manifest> {
     const { store } = await this.present();
     const target = version ?? store.parent;
     const kept = target !== undefined && (target === store.version || (await this.keeps(target)));
     if (target === undefined || (version === undefined && !kept))
       throw new StoreError(`${this.path}: nothing to go back to: this is the first version that is kept`);
     if (target === store.version) throw new StoreError(`${this.path}: is at version ${target} already`);
-    const found = await readVersion(this.path, target);
-    const { store: earlier, ...held } = found;
+    const { store: earlier, ...held } = await readVersion(this.path, target);
     const hint = `accrete check ${this.path} says which versions are whole.`;
     for (const task of held.tasks) await verifiedTaskFolder(this.path, task, hint);
-    const router = await fitRouter(found);
     const { settings } = earlier;
-    await this.next(held, { change: `back to version ${target}`, router, settings }, earlier.parent);
+    const change = `back to version ${target}`;
+    await this.next(held, { change, router: undefined, settings }, earlier.parent);
     return this.begun;
   }
 
@@ -246,18 +261,24 @@ export class Workspace implements AsyncDisposable {
     };
     const next = { ...held, store };
     // Asked first: what cannot be written must not make the present version an earlier one.
-    const nextText = encodeManifest(next, join(this.path, manifestFile));
+    const encoded = encodeManifest(next, join(this.path, manifestFile));
     await this.refuseChanged();
     if (router !== undefined) await this.writeFiles(router.files, routerPlace(store.version, router.stage));
     await this.fs.makeFolder(join(this.path, versionsFolder));
     const path = versionPath(this.path, version);
     // A store's manifest is set among the earlier ones as it is; a run's gets its place.
-    const text = (this.begun.store && this.seen) ?? encodeManifest(before, path);
+    const text = (this.begun.store && this.seen) ?? (await this.encodeEarlier(before, path));
     // Of all who would make a next version of this one, one alone writes this file.
     if (!(await writeNewFile(path, text, { fs: this.fs }))) await this.checkClaimed(path, text);
-    await this.write(next, nextText);
+    await this.write(next, encoded);
     // The change is made: what cannot be removed now goes with the next one.
     await this.removePastRouters().catch(() => {});
+  }
+
+  private async encodeEarlier(manifest: Manifest, path: string): Promise<string> {
+    const { text, pages } = encodeManifest(manifest, path);
+    await writePages(this.path, pages, this.fs);
+    return text;
   }
 
   /** A writer that died in the middle left it: then it says the same, and the lock says that nobody is at it. */
@@ -289,15 +310,8 @@ export class Workspace implements AsyncDisposable {
   async purge(): Promise<void> {
     const { store, ...held } = await this.present();
     await this.refuseChanged();
-    const earlier = new Set<string>();
-    for (const version of await keptVersions(this.path)) {
-      const path = versionPath(this.path, version);
-      const manifest = await readManifestFile(path).catch(() => undefined);
-      for (const { adapter } of manifest?.tasks ?? []) earlier.add(adapter.folder);
-      await this.fs.remove(path);
-    }
-    await this.removeTemporaries();
-    await this.removeUnnamed(new Set(held.tasks.map(({ adapter }) => adapter.folder)), earlier);
+    await this.removePastRouters();
+    await this.cleaning.removeVersions();
     const { parent, ...alone } = store;
     if (parent === undefined) return;
     // On a full disk the number of a version that is gone stays, and harms nobody.
@@ -309,25 +323,8 @@ export class Workspace implements AsyncDisposable {
    * @param keep how many versions before the present one stay
    * @returns those that went
    */
-  async expire(keep: number): Promise<readonly number[]> {
-    const kept = await keptVersions(this.path);
-    const gone = kept.slice(0, Math.max(0, kept.length - keep));
-    const alone = new Set<string>();
-    for (const version of gone) {
-      const manifest = await readManifestFile(versionPath(this.path, version)).catch(() => undefined);
-      for (const { adapter } of manifest?.tasks ?? []) alone.add(adapter.folder);
-    }
-    for (const { adapter } of this.begun.tasks) alone.delete(adapter.folder);
-    // Most changes add a task, and nothing but the manifest is left behind: no other version has to be read then.
-    for (const version of alone.size === 0 ? [] : kept.slice(gone.length)) {
-      const manifest = await readManifestFile(versionPath(this.path, version)).catch(() => undefined);
-      // It may name any of them.
-      if (manifest === undefined) alone.clear();
-      for (const { adapter } of manifest?.tasks ?? []) alone.delete(adapter.folder);
-    }
-    for (const version of gone) await this.fs.remove(versionPath(this.path, version));
-    for (const folder of alone) await this.fs.remove(join(this.path, folder));
-    return gone;
+  expire(keep: number): Promise<readonly number[]> {
+    return this.cleaning.expire(keep);
   }
 
   /** Replaces files at the top of the folder or below it, each atomically. */
@@ -351,45 +348,21 @@ export class Workspace implements AsyncDisposable {
         await this.fs.remove(join(this.path, routerFolder, name));
   }
 
-  /** Removes what an interrupted change left: temporary names, and folders of ours that no version names. */
+  /** Removes what an interrupted change left: temporary names, and files of ours that no version names. */
   async removeLeftovers(): Promise<void> {
-    await this.removeTemporaries();
-    const present = await readManifest(this.path);
-    const named = new Set(present?.tasks.map(({ adapter }) => adapter.folder));
-    for (const version of await keptVersions(this.path)) {
-      const manifest = await readManifestFile(versionPath(this.path, version)).catch(() => undefined);
-      if (manifest === undefined) return;
-      for (const { adapter } of manifest.tasks) named.add(adapter.folder);
-    }
-    await this.removeUnnamed(named);
-  }
-
-  private async removeTemporaries(): Promise<void> {
     await this.removePastRouters();
-    for (const folder of ["", versionsFolder, adaptersFolder])
-      for (const name of await listFolder(join(this.path, folder)))
-        if (isTemporary(name)) await this.fs.remove(join(this.path, folder, name));
-  }
-
-  /** @param known folders that are ours without saying so */
-  private async removeUnnamed(
-    named: ReadonlySet<string>,
-    known: ReadonlySet<string> = new Set(),
-  ): Promise<void> {
-    for (const name of await listFolder(join(this.path, adaptersFolder))) {
-      const folder = `${adaptersFolder}/${name}`;
-      if (named.has(folder)) continue;
-      if (known.has(folder) || (await isOurs(this.path, folder)))
-        await this.fs.remove(join(this.path, folder));
-    }
+    await this.cleaning.removeTemporaries();
+    await this.cleaning.removeUnnamed();
   }
 
   private async write(
     manifest: Manifest,
-    text = encodeManifest(manifest, join(this.path, manifestFile)),
+    { text, pages } = encodeManifest(manifest, join(this.path, manifestFile)),
   ): Promise<void> {
     const path = join(this.path, manifestFile);
     await this.refuseChanged();
+    const standing = new Set(pageNamesOf(this.seen ?? ""));
+    await writePages(this.path, new Map([...pages].filter(([hash]) => !standing.has(hash))), this.fs);
     try {
       await writeFileAtomic(path, text, { fs: this.fs });
     } catch (error) {
@@ -407,4 +380,23 @@ export class Workspace implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.lock[Symbol.asyncDispose]();
   }
+}
+
+/** What the manifest says of a task's folders. */
+function foldersAfter(
+  task: TaskState,
+  { stays }: Plan,
+  written: TaskFolder | undefined,
+): Pick<ManifestTask, "adapter" | "segments"> {
+  const statisticsOnly = task.saved === undefined;
+  if (stays === undefined) {
+    const { folder, files } = written ?? { folder: "", files: {} };
+    return { adapter: { folder, id: taskId(files, statisticsOnly), files } };
+  }
+  const segments = [...stays.segments, ...(written === undefined ? [] : [written])];
+  if (segments.length === 0) return { adapter: stays.adapter };
+  // Without an adapter its rows are all that a task is.
+  const hashes = [stays.adapter, ...segments].map(({ files }) => sha256Json(files));
+  const id = statisticsOnly ? sha256Json(hashes) : stays.adapter.id;
+  return { adapter: { ...stays.adapter, id }, segments };
 }

@@ -9,7 +9,7 @@ import { keptVersions, readState, readStore } from "../../src/workspace/reading.
 import { Workspace } from "../../src/workspace/workspace.ts";
 import { faultKinds, faultyFileSystem } from "../support/faults.ts";
 import { deadOwner } from "../support/folders.ts";
-import { adapterTask, anyModel, statisticsTask } from "../support/states.ts";
+import { adapterTask, anyModel, grownTask, statisticsTask } from "../support/states.ts";
 import { addTask, beginStoreAt } from "../support/workspaces.ts";
 
 let root = "";
@@ -33,7 +33,7 @@ const commands: Readonly<Record<string, Command>> = {
   "learn a class into a task": async (workspace, folder) => {
     const { tasks } = await readState(folder, await readStore(folder), anyModel);
     await workspace.commit(
-      { tasks: tasks.map((task) => (task.name === "two" ? statisticsTask("two", ["two", "more"]) : task)) },
+      { tasks: tasks.map((task) => (task.name === "two" ? grownTask(task, "more") : task)) },
       "learned class more",
     );
     await workspace.expire(2);
@@ -65,6 +65,14 @@ async function run(command: Command, folder: string, fs: FileSystem | undefined)
   await using workspace = await Workspace.open(folder, { fs, elsewhere: false });
   await command(workspace, folder);
 }
+
+/** Commands of a store whose tasks stand on pages. */
+const pagedCommands: Readonly<Record<string, Command>> = {
+  "learn a task": commands["learn a task"]!,
+  "learn a class into a task": commands["learn a class into a task"]!,
+  forget: commands.forget!,
+  gc: commands.gc!,
+};
 
 /** Names that the whole store does not have: temporaries, and folders that no version names. */
 async function litterOf(folder: string): Promise<string[]> {
@@ -107,6 +115,43 @@ describe.each(faultKinds)("where the disk %s", (kind) => {
         expect(await keptVersions(folder)).not.toEqual([]);
         await rm(folder, { recursive: true });
       }
+  });
+});
+
+describe.each(["fails", "dies", "dies after"] as const)("with pages, where the disk %s", (kind) => {
+  test.each(Object.keys(pagedCommands))("%s leaves the version before or after, whole", async (name) => {
+    const command = pagedCommands[name]!;
+    const paged = join(root, `paged ${kind} ${name}`);
+    await beginStoreAt(paged);
+    {
+      await using workspace = await Workspace.open(paged);
+      const names = ["one", "two", ...Array.from({ length: 68 }, (_, i) => `task ${i}`)];
+      await workspace.commit({ tasks: names.map((each) => statisticsTask(each)) }, "learned all");
+      await workspace.commit({ tasks: names.slice(0, -1).map((each) => statisticsTask(each)) }, "forgot one");
+    }
+    const whole = `${paged} whole`;
+    await cp(paged, whole, { recursive: true });
+    const counting = faultyFileSystem(kind, 0);
+    await run(command, whole, counting.fs);
+    const [before, after] = [await contentOf(paged), await contentOf(whole)];
+    const stride = process.env.ACCRETE_ATTACK === "1" ? 1 : 4;
+    for (let at = 1; at <= counting.changes(); at += stride) {
+      const folder = `${paged} ${at}`;
+      await cp(paged, folder, { recursive: true });
+      await run(command, folder, faultyFileSystem(kind, at).fs).catch(() => {});
+      expect([before, after], `at ${at}`).toContain(await contentOf(folder));
+      expect((await checkFolder(folder)).problems, `at ${at}`).toEqual([]);
+      if (kind !== "fails")
+        await writeFile(join(folder, "lock.json"), JSON.stringify({ ...deadOwner(), held: "os" }));
+      await addTask(folder, "next");
+      {
+        await using workspace = await Workspace.open(folder);
+        await workspace.removeLeftovers();
+      }
+      expect(await litterOf(folder), `at ${at}`).toEqual([]);
+      expect((await checkFolder(folder)).problems, `at ${at}`).toEqual([]);
+      await rm(folder, { recursive: true });
+    }
   });
 });
 

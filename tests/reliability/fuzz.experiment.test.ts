@@ -18,7 +18,7 @@ import { checkFolder } from "../../src/workspace/check.ts";
 import { readManifestFile } from "../../src/workspace/manifest.ts";
 import { Workspace } from "../../src/workspace/workspace.ts";
 import { folderOfTestFile } from "../support/folders.ts";
-import { adapterTask, statisticsTask } from "../support/states.ts";
+import { adapterTask, grownTask, statisticsTask } from "../support/states.ts";
 import { beginStoreAt } from "../support/workspaces.ts";
 
 const perKind = process.env.ACCRETE_ATTACK === "1" ? 1000 : 40;
@@ -127,7 +127,9 @@ async function teachStoreAt(store: string): Promise<void> {
   const { rows } = statisticsTask("first", adapterTask("first").labels);
   await beginStoreAt(store);
   await using workspace = await Workspace.open(store);
-  await workspace.commit({ tasks: [{ ...adapterTask("first"), ...(rows && { rows }) }] }, "learned first");
+  const task = { ...adapterTask("first"), ...(rows && { rows }) };
+  await workspace.commit({ tasks: [task] }, "learned first");
+  await workspace.commit({ tasks: [grownTask(task, "more")] }, "learned more");
 }
 
 /** Reads what may be anything. @throws whatever is no error of ours, or came too late */
@@ -169,6 +171,7 @@ describe("mutated bytes", () => {
     const files = [
       "config.resolved.yaml",
       ...(await readdir(join(store, "adapters", "first"))).map((f) => `adapters/first/${f}`),
+      "adapters/first-2/statistics.safetensors",
     ];
     for (const file of files.filter((name) => !name.endsWith(".accrete"))) {
       const whole = await readFile(join(store, file));

@@ -1,9 +1,10 @@
 /** Two routers, one answer: the immediate one that a change is committed with, and the one that takes over. */
-import { readFile, writeFile } from "node:fs/promises";
+import { readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test, vi } from "vitest";
 import { describeStore } from "../../src/store/info.ts";
 import { openStore, type Store } from "../../src/store/store.ts";
+import { rollbackStore } from "../../src/store/upkeep.ts";
 import { fittedFiles, questions, statisticsOnly, unversioned, workshop } from "../support/stores.ts";
 import { texts } from "../support/tinyStreams.ts";
 
@@ -51,12 +52,16 @@ describe("a change", () => {
     expect(kept.every((name) => name.startsWith("000004/immediate/"))).toBe(true);
   });
 
-  test("a rollback is committed with its router, too", async () => {
+  test("a rollback needs neither backbone nor router: the next answer makes the router, and keeps it", async () => {
     const { store: opened, at } = await taught();
     await using store = opened;
     const before = await store.predict(questions);
     await store.learnClass("cc", ["c train number 1 c"]);
-    await store.rollback();
+    await rename(at("model"), at("moved"));
+    await rollbackStore(at("store"));
+    await rename(at("moved"), at("model"));
+    expect((await describeStore(at("store"))).router).toBeUndefined();
+    expect(await store.refresh()).toBe(4);
     expect(unversioned(await store.predict(questions))).toEqual(unversioned(before));
     expect((await describeStore(at("store"))).router).toBe("immediate");
   });

@@ -1,5 +1,6 @@
 /** File systems that fail, tear or die at the n-th change. */
-import { writeFile } from "node:fs/promises";
+import filePromises, { writeFile } from "node:fs/promises";
+import { syncBuiltinESMExports } from "node:module";
 import { StoreError } from "../../src/core/errors.ts";
 import { type FileSystem, nodeFileSystem } from "../../src/io/atomic.ts";
 
@@ -24,6 +25,8 @@ export interface Faulty {
   readonly fs: FileSystem;
   /** Changes that were asked for. */
   readonly changes: () => number;
+  /** Appends to a file, or part of it, or not. */
+  readonly append: (write: (content: string) => Promise<void>, content: string) => Promise<void>;
 }
 
 /** @param at counts from 1; 0: no fault */
@@ -53,5 +56,49 @@ export function faultyFileSystem(kind: FaultKind, at: number, code = "EIO"): Fau
     remove: guard(nodeFileSystem.remove),
     flushFolder: guard(nodeFileSystem.flushFolder),
   };
-  return { fs, changes: () => changes };
+  const append = guard(
+    (write: (content: string) => Promise<void>, content: string) => write(content),
+    (write, content) => write(content.slice(0, content.length >> 1)),
+  );
+  return { fs, changes: () => changes, append };
+}
+
+/**
+ * Runs something with the file system of `src/io` that it takes by itself, appending to records included, replaced by a
+ * faulty one.
+ * @param onAppend hears which change it was, where a whole record of answers was appended
+ * @returns changes that were asked for
+ */
+export async function withFaults(
+  kind: FaultKind,
+  at: number,
+  code: string,
+  work: () => Promise<void>,
+  onAppend: (change: number) => void = () => {},
+): Promise<number> {
+  const whole = { ...nodeFileSystem };
+  const { open, appendFile } = filePromises;
+  const faulty = faultyFileSystem(kind, at, code);
+  Object.assign(nodeFileSystem, faulty.fs);
+  // A run's events are appended through a handle that stays open.
+  filePromises.open = async (...args) => {
+    const handle = await open(...args);
+    const appendTo = handle.appendFile.bind(handle);
+    handle.appendFile = (data, options) =>
+      faulty.append((content) => appendTo(content, options), data.toString());
+    return handle;
+  };
+  filePromises.appendFile = async (path, data, options) => {
+    await faulty.append((content) => appendFile(path, content, options), data.toString());
+    onAppend(faulty.changes());
+  };
+  syncBuiltinESMExports();
+  try {
+    await work();
+  } finally {
+    Object.assign(nodeFileSystem, whole);
+    Object.assign(filePromises, { open, appendFile });
+    syncBuiltinESMExports();
+  }
+  return faulty.changes();
 }

@@ -1,6 +1,7 @@
 /** States that no model learned, for what only keeps them. */
 import { createHash } from "node:crypto";
 import { ClassStatistics } from "../../src/continual/statistics/statistics.ts";
+import { joinRows } from "../../src/model/classes.ts";
 import type { ContinualModel } from "../../src/model/continualModel.ts";
 import type { TaskState } from "../../src/model/state.ts";
 import { makeSaved } from "./adapterFiles.ts";
@@ -26,6 +27,14 @@ export function statisticsTask(name: string, labels: readonly string[] = [name])
     labels.map((label, i) => contribution(label, 3, i)),
   );
   return { name, labels, rows: { constants, contributions } };
+}
+
+/** A task with rows more, of a class that it may know. */
+export function grownTask(task: TaskState, label: string, seed = 99, rows = 3): TaskState {
+  const { contributions } = ClassStatistics.empty(constants).with([contribution(label, rows, seed)]);
+  const added = { constants, contributions };
+  const labels = [...new Set([...task.labels, label])];
+  return { ...task, labels, rows: task.rows === undefined ? added : joinRows(task.rows, added) };
 }
 
 /** A task with an adapter and a head of three classes. */

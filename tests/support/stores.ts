@@ -7,6 +7,7 @@ import { decodeContributions } from "../../src/continual/statistics/contribution
 import { ClassStatistics } from "../../src/continual/statistics/statistics.ts";
 import { statisticsFile } from "../../src/model/taskFiles.ts";
 import { openStore, type Store } from "../../src/store/store.ts";
+import { foldersOf } from "../../src/workspace/manifest.ts";
 import { readStore } from "../../src/workspace/reading.ts";
 import { temporaryFolder } from "./folders.ts";
 import { writeTinyModel } from "./tinyModels.ts";
@@ -36,8 +37,9 @@ export async function workshop() {
 export async function statisticsOf(folder: string): Promise<readonly string[]> {
   const { tasks } = await readStore(folder);
   const files = tasks
-    .filter(({ adapter }) => statisticsFile in adapter.files)
-    .map(({ adapter }) => join(folder, adapter.folder, statisticsFile));
+    .flatMap(foldersOf)
+    .filter(({ files }) => statisticsFile in files)
+    .map((each) => join(folder, each.folder, statisticsFile));
   const decoded = await Promise.all(
     files.map(async (path) => decodeContributions(await readFile(path), path)),
   );

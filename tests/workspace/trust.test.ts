@@ -260,7 +260,7 @@ describe("damage", () => {
     await writeFile(path, (await readFile(path, "utf8")).replace('"schemaVersion": 1', '"schemaVersion": 7'));
     await expect(readStore(folder)).rejects.toMatchObject({
       code: "STORE_NEWER",
-      message: expect.stringMatching(/later version of Accrete: schema 7, this one reads up to 1/),
+      message: expect.stringMatching(/later version of Accrete: schema 7, this one reads up to 2/),
     });
   });
 

@@ -139,6 +139,7 @@ const mayImport: ImportTable = {
     "continual",
     "model",
     "model/settings",
+    "continual/statistics",
     "continual/newlora",
     "continual/routing",
   ],

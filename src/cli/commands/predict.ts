@@ -3,7 +3,7 @@ import type { Prediction, TaggedText } from "../../continual/answers.ts";
 import type { RouterFitting, RunLevel } from "../../core/record.ts";
 import { toCharacterSpans } from "../../data/files/spans.ts";
 import { splitAtBlanks } from "../../data/files/words.ts";
-import type { AnswerOptions } from "../../model/teachable.ts";
+import type { AnswerOptions } from "../../model/changes.ts";
 import type { Predictor } from "../../store/openRun.ts";
 import { StoppedError, UsageError } from "../terminal/failure.ts";
 import { formatFitting } from "../terminal/format.ts";

@@ -1,4 +1,4 @@
-import type { ChangeEvent } from "../../model/teachable.ts";
+import type { ChangeEvent } from "../../model/changes.ts";
 import { formatCount, formatEpoch, formatFitting, formatStep } from "./format.ts";
 import { lasting, Progress, passing, type Shown } from "./renewingLine.ts";
 

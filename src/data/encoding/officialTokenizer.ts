@@ -6,6 +6,7 @@ import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { z } from "zod";
 import { CheckpointError, DataError } from "../../core/errors.ts";
+import { runBefore } from "../../io/deadline.ts";
 
 const call = z.custom<(...args: readonly number[]) => number>((value) => typeof value === "function");
 const exportsSchema = z.object({
@@ -53,6 +54,11 @@ const NO_WORD = 0xffff_ffff;
 /** UTF-8 takes at most three bytes for a UTF-16 unit. */
 const BYTES_A_UNIT = 3;
 
+/** For one call: patterns backtrack, and some algorithms take the square of a word's length. */
+const deadlineMs = { "a text": 10_000, "its patterns": 18_000 } as const;
+/** Shorter texts are read in time where no pattern is the file's own. */
+const longUnits = 10_000;
+
 let compiled: WebAssembly.Module | undefined;
 
 function newLibrary(): Library {
@@ -62,46 +68,86 @@ function newLibrary(): Library {
   return exportsSchema.parse({ ...new WebAssembly.Instance(compiled).exports });
 }
 
-/** One tokenizer, in an instance of its own: its memory goes when it does. */
+/**
+ * One tokenizer, in an instance of its own: its memory goes when it does. After a call that had to be stopped the next one
+ * begins with an instance that is set up anew.
+ */
 export class OfficialTokenizer {
-  readonly #library = newLibrary();
   readonly #encoder = new TextEncoder();
   readonly #decoder = new TextDecoder("utf-8", { ignoreBOM: true });
-  readonly #tokenizer: number;
+  /** Whether patterns of the file's own are matched. */
+  readonly #patterned: boolean;
+  /** What makes an instance this tokenizer. */
+  readonly #setup: (() => void)[] = [];
+  #running: Library | undefined;
+  #tokenizer = 0;
   #view = new Uint32Array();
   #scratch = 0;
   #scratchBytes = 0;
+  /** Of what the library works on. */
+  #units = 0;
 
   /**
    * @param json the text of a tokenizer.json; its truncation and padding are ignored
+   * @param patterned whether it brings regular expressions
    * @throws CheckpointError if the library cannot read it
    */
-  constructor(json: string) {
-    const length = this.#write([json]);
-    this.#tokenizer = this.#run(() => this.#library.create(this.#scratch + 4, length));
-    if (this.#tokenizer === 0) throw new CheckpointError(this.#text());
-    this.#free();
+  constructor(json: string, patterned = false) {
+    this.#patterned = patterned;
+    this.#setUp(() => {
+      const length = this.#write([json]);
+      // Without patterns it is read in time that its length bounds.
+      this.#units = 0;
+      this.#tokenizer = this.#run(() => this.#library.create(this.#scratch + 4, length), "its patterns");
+      if (this.#tokenizer === 0) throw new CheckpointError(this.#text());
+      this.#free();
+    });
   }
 
   /** Adds tokens as `Tokenizer.add_tokens` does in Python; one that is there already takes the new flags. */
   addTokens(tokens: readonly AddedToken[]): void {
-    const length = this.#write([JSON.stringify(tokens)]);
-    this.#check(() => this.#library.add_tokens(this.#tokenizer, this.#scratch + 4, length));
+    this.#setUp(() => {
+      const length = this.#write([JSON.stringify(tokens)]);
+      this.#check(() => this.#library.add_tokens(this.#tokenizer, this.#scratch + 4, length));
+    });
   }
 
   /** @param json as in a tokenizer.json */
   setPostProcessor(json: unknown): void {
-    const length = this.#write([JSON.stringify(json ?? null)]);
-    this.#check(() => this.#library.set_post_processor(this.#tokenizer, this.#scratch + 4, length));
+    this.#setUp(() => {
+      const length = this.#write([JSON.stringify(json ?? null)]);
+      this.#check(() => this.#library.set_post_processor(this.#tokenizer, this.#scratch + 4, length));
+    });
   }
 
   /** Whether special tokens that stand in a text are read letter by letter (`split_special_tokens`). */
   splitSpecialTokens(split: boolean): void {
-    this.#library.split_special(this.#tokenizer, Number(split));
+    this.#setUp(() => {
+      this.#library.split_special(this.#tokenizer, Number(split));
+    });
+  }
+
+  #setUp(step: () => void): void {
+    this.#revive();
+    step();
+    this.#setup.push(step);
+  }
+
+  /** Sets up another instance where the last one was given up. */
+  #revive(): void {
+    if (this.#running !== undefined) return;
+    this.#running = newLibrary();
+    for (const step of this.#setup) step();
+  }
+
+  get #library(): Library {
+    if (this.#running === undefined) throw new CheckpointError("the tokenizer library stopped");
+    return this.#running;
   }
 
   /** Ids of a text, no special tokens around it. */
   encode(text: string): number[] {
+    this.#revive();
     this.#write([text]);
     this.#check(() => this.#library.encode_ids(this.#tokenizer, this.#scratch + 4, this.#scratch, 1));
     const start = this.#library.numbers() / 4;
@@ -110,6 +156,7 @@ export class OfficialTokenizer {
 
   /** The same with offsets and words. */
   spans(text: string): Spans {
+    this.#revive();
     const length = this.#write([text]);
     this.#check(() => this.#library.encode(this.#tokenizer, this.#scratch + 4, length));
     return this.#spans();
@@ -117,6 +164,7 @@ export class OfficialTokenizer {
 
   /** The tokens of a text that comes split into words; offsets count within each word. */
   wordSpans(words: readonly string[]): Spans {
+    this.#revive();
     this.#write(words);
     const texts = this.#scratch + 4 * words.length;
     this.#check(() => this.#library.encode_words(this.#tokenizer, texts, this.#scratch, words.length));
@@ -124,6 +172,8 @@ export class OfficialTokenizer {
   }
 
   decode(ids: readonly number[], skipSpecialTokens: boolean): string {
+    this.#revive();
+    this.#units = ids.length;
     this.#reserve(4 * ids.length);
     this.#words.set(ids, this.#scratch / 4);
     const skip = Number(skipSpecialTokens);
@@ -133,6 +183,7 @@ export class OfficialTokenizer {
 
   /** Undefined where there is no such token. */
   tokenToId(token: string): number | undefined {
+    this.#revive();
     const length = this.#write([token]);
     const id = this.#run(() => this.#library.token_to_id(this.#tokenizer, this.#scratch + 4, length));
     return id < 0 ? undefined : id;
@@ -140,6 +191,7 @@ export class OfficialTokenizer {
 
   /** The highest id, added tokens included; -1 where there is no token at all. */
   highestId(): number {
+    this.#revive();
     return this.#library.highest_id(this.#tokenizer);
   }
 
@@ -163,6 +215,7 @@ export class OfficialTokenizer {
     const head = 4 * texts.length;
     let units = 0;
     for (const text of texts) units += text.length;
+    this.#units = units;
     this.#reserve(head + BYTES_A_UNIT * units);
     const words = this.#words;
     const start = this.#scratch + head;
@@ -208,13 +261,27 @@ export class OfficialTokenizer {
       });
   }
 
-  /** @throws CheckpointError with the library's own words where it gives up */
-  #run(work: () => number): number {
+  /**
+   * @param what it is at
+   * @throws CheckpointError with the library's own words where it gives up, and where it takes too long
+   */
+  #run(work: () => number, what: keyof typeof deadlineMs = "a text"): number {
+    const long = this.#patterned || this.#units >= longUnits;
     try {
-      return work();
+      const done = long ? runBefore(deadlineMs[what], work) : { value: work() };
+      if (done !== undefined) return done.value;
     } catch (cause) {
       if (!(cause instanceof WebAssembly.RuntimeError)) throw cause;
-      throw new CheckpointError(`the tokenizer library stopped: ${this.#text() || cause.message}`, { cause });
+      throw this.#giveUp(`stopped: ${this.#text() || cause.message}`, cause);
     }
+    throw this.#giveUp(`takes more than ${deadlineMs[what] / 1000} s for ${what}`);
+  }
+
+  /** Whatever it was in the middle of, memory and all. */
+  #giveUp(why: string, cause?: unknown): CheckpointError {
+    this.#running = undefined;
+    [this.#scratch, this.#scratchBytes] = [0, 0];
+    const hint = "A pattern in tokenizer.json may backtrack without end on such a text.";
+    return new CheckpointError(`the tokenizer library ${why}`, { cause, ...(this.#patterned && { hint }) });
   }
 }

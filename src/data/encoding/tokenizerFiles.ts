@@ -164,9 +164,24 @@ export interface TokenizerParts {
   readonly notes: readonly string[];
 }
 
+/** Longer ones come from no model. */
+const longestPattern = 10_000;
+
+/** Regular expressions that a file brings. */
+function* patternsIn(value: unknown): Generator<string> {
+  if (value === null || typeof value !== "object") return;
+  for (const [key, inner] of Object.entries(value))
+    if (key === "Regex" && typeof inner === "string") yield inner;
+    else yield* patternsIn(inner);
+}
+
 function openLibrary(path: string, file: TokenizerFile): OfficialTokenizer {
+  const { normalizer, pre_tokenizer, post_processor, decoder } = file;
+  const patterns = [...patternsIn([normalizer, pre_tokenizer, post_processor, decoder])];
+  if (patterns.some((pattern) => pattern.length > longestPattern))
+    throw new CheckpointError(`${path}: a pattern has more than ${longestPattern} characters`);
   try {
-    return new OfficialTokenizer(JSON.stringify(file));
+    return new OfficialTokenizer(JSON.stringify(file), patterns.length > 0);
   } catch (cause) {
     if (!(cause instanceof CheckpointError)) throw cause;
     throw new CheckpointError(`${path} cannot be used: ${cause.message}`, {

@@ -2,10 +2,13 @@
 declare namespace WebAssembly {
   class Memory {
     readonly buffer: ArrayBuffer;
+    /** @param pages of 64 KiB */
+    grow(pages: number): number;
     private constructor();
   }
   class Module {
     constructor(bytes: Uint8Array);
+    static imports(module: Module): readonly object[];
   }
   class Instance {
     constructor(module: Module, imports?: Record<string, never>);

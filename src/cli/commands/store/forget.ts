@@ -1,5 +1,5 @@
+import type { ChangeEvent } from "../../../model/changes.ts";
 import type { ForgetTarget } from "../../../model/forgetting.ts";
-import type { ChangeEvent } from "../../../model/teachable.ts";
 import type { ForgottenInStore } from "../../../store/store.ts";
 import type { Purged } from "../../../store/upkeep.ts";
 import { UsageError } from "../../terminal/failure.ts";

@@ -1,4 +1,4 @@
-import type { Merged } from "../../../model/teachable.ts";
+import type { Merged } from "../../../model/changes.ts";
 import { shortPath } from "../../terminal/shell.ts";
 import { stoppable } from "../../terminal/stoppable.ts";
 import type { Terminal } from "../../terminal/terminal.ts";

@@ -2,7 +2,6 @@ import type { Terminal } from "../../terminal/terminal.ts";
 
 export interface RollbackFlags {
   readonly to?: number;
-  readonly backbone?: string;
   readonly wait?: number;
   readonly json?: boolean;
 }
@@ -14,7 +13,6 @@ export async function rollbackCommand(
 ): Promise<void> {
   const { rollbackStore } = await import("../../../store/upkeep.ts");
   const { store, tasks } = await rollbackStore(folder, flags.to, {
-    backbone: flags.backbone,
     waitSeconds: flags.wait,
     onEvent: (event) => {
       if (event.type === "note") terminal.err(`note: ${event.message}\n`);
