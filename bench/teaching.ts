@@ -98,7 +98,9 @@ const parts: Readonly<Record<string, () => Promise<void>>> = {
     const teach = (from: number) => store.learnClass(label, textsOf(class_.slice(from, from + 5)));
     say("teaching five texts of a class", await timed(() => teach(0)));
     say("the next answer", await timed(() => store.predict(test.slice(0, 1))));
-    say("teaching five more of it", await timed(() => teach(5)));
+    const other = textsOf(class_.slice(0, 5)).map((text) => `${text} otherwise`);
+    say("teaching five texts of another class", await timed(() => store.learnClass("another", other)));
+    say("teaching five more of the first, which is established then", await timed(() => teach(5)));
     console.log(peak());
   },
   async reopen() {
@@ -143,9 +145,13 @@ const parts: Readonly<Record<string, () => Promise<void>>> = {
     await store.predict(test.slice(0, 8));
     const asked = ask(() => ended);
     const [class_ = []] = further;
-    await store.learnClass(class_[0]?.label ?? "", textsOf(class_.slice(0, 5)));
+    for (let i = 0; i < 10; i++)
+      await store.learnClass(
+        `${class_[0]?.label} ${i}`,
+        textsOf(class_.slice(0, 5)).map((text) => `${text} ${i}`),
+      );
     ended = true;
-    console.log(`asked while a class is taught: ${await asked}`);
+    console.log(`asked while ten classes are taught: ${await asked}`);
     const began = performance.now();
     const late = () => performance.now() - began > 300_000;
     const stood = () => store.status().consolidated === "stands" || late();

@@ -131,11 +131,12 @@ function unknownOf(
 
 /** Evidence on texts of no class, where some were given: of the density, then of networks. */
 async function outsideEvidence(
-  { algebra, statistics, ...context }: FitContext,
+  context: FitContext,
   expander: FeatureMapper,
   { readout }: FittedDensity,
   trained: readonly Trained[],
 ): Promise<Float64Array[]> {
+  const { algebra, statistics } = context;
   if (statistics.outside.length === 0) return [];
   const rows = joinRows(
     statistics.outside.map((own) => own.rows),
@@ -163,7 +164,10 @@ export async function chooseDensity(
   { kernel, networks }: DensitySpec,
 ): Promise<ChosenMember<DensityMember>> {
   const { statistics } = context;
+  // Between long steps whoever asks something is answered.
+  await nextTick();
   const split = calibrationSplit(statistics);
+  await nextTick();
   const { targets } = split.calibrating;
   const expansion = expansionOf(kernel, statistics.constants);
   const expander = context.expander(expansion);

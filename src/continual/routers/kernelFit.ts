@@ -242,6 +242,7 @@ export async function fitDensity(
   const { labels } = statistics;
   const key = directionsKey(statistics, expander.expansion, split);
   const before = densities.find(key);
+  await nextTick();
   const directions =
     before?.directions ?? (await directionsOf(context, await establishedScatter(context, expander, split)));
   const kept = keptOf(split, labels.length);
@@ -260,6 +261,7 @@ export async function fitDensity(
     before?.sums ?? new Map(),
   );
   densities.keep({ key, directions, projected, sums });
+  await nextTick();
   const said = new Float64Array(asked.rows * labels.length);
   labels.forEach((label, c) => {
     const { fit } = sums.get(label)!;
