@@ -181,7 +181,7 @@ test("a learner in memory saves what another one loads", async () => {
   const settings = {
     backbone: join(root, "model"),
     method: { adapter: "prompt-tuning", virtualTokens: 4, init: "vocab" },
-    training: { epochs: 4, batchSize: 4, learningRate: 1e-2, headLearningRate: 5e-2 },
+    training: { epochs: 4, minSteps: 0, batchSize: 4, learningRate: 1e-2, headLearningRate: 5e-2 },
     threads: 1,
   } as const;
   const train = ["a", "b"].flatMap((label) =>

@@ -34,7 +34,7 @@ test("learns what a run does byte for byte, and leaves no states of texts on the
     create: {
       backbone,
       method: { layers: 1 },
-      training: { epochs: 2, batchSize: 4, learningRate: 1e-2, headLearningRate: 5e-2 },
+      training: { epochs: 2, minSteps: 0, batchSize: 4, learningRate: 1e-2, headLearningRate: 5e-2 },
       router: { kind: "lda" },
       threads: 1,
     },

@@ -289,7 +289,8 @@ describe("the folder of an experiment with a router", () => {
     await using taught = await openStore(join(folder, "taught"), {
       create: {
         backbone: config.backbone,
-        training: { epochs: 1, batchSize: 4, learningRate: 1e-2, headLearningRate: 5e-2 },
+        // As in a run: a store goes on with a small task for 60 steps.
+        training: { epochs: 1, minSteps: 0, batchSize: 4, learningRate: 1e-2, headLearningRate: 5e-2 },
         router: { kind: "lda" },
         threads: 1,
       },

@@ -35,7 +35,7 @@ async function learn(training: ModelConfig["training"]): Promise<{ events: Chang
   return { events, loss };
 }
 
-const base = { epochs: 3, batchSize: 4, learningRate: 1e-2, headLearningRate: 5e-2 };
+const base = { epochs: 3, minSteps: 0, batchSize: 4, learningRate: 1e-2, headLearningRate: 5e-2 };
 
 describe("training", () => {
   it("stops at a loss that is not finite, naming the batch, and keeps nothing of the task", async () => {

@@ -10,7 +10,7 @@ import { manifestFile } from "../../src/workspace/manifest.ts";
 import { contributionsOf, readState, readStore, readVersion } from "../../src/workspace/reading.ts";
 import { repairFolder } from "../../src/workspace/repair.ts";
 import { Workspace } from "../../src/workspace/workspace.ts";
-import { bytesBelow } from "../support/folders.ts";
+import { bytesBelow, temporaryFolder } from "../support/folders.ts";
 import { adapterTask, anyModel, grownTask, statisticsTask } from "../support/states.ts";
 import { begunStore } from "../support/workspaces.ts";
 
@@ -135,18 +135,18 @@ describe("rows that come later", () => {
     await commit(folder, large("one"));
     await commit(folder, grownTask((await stateOf(folder)).tasks[0]!, "aa"));
     expect((await readStore(folder)).tasks[0]?.segments).toHaveLength(1);
-    await backupFolder(folder, join(folder, "..", "copy"));
+    const copy = join(await temporaryFolder(), "copy");
+    await backupFolder(folder, copy);
     {
       await using workspace = await Workspace.open(folder);
       await workspace.expire(0);
       await workspace.removeLeftovers();
       await workspace.purge();
     }
-    for (const place of [folder, join(folder, "..", "copy")]) {
+    for (const place of [folder, copy]) {
       expect(await checkFolder(place)).toMatchObject({ problems: [], leftovers: [] });
       expect(idsOf((await stateOf(place)).tasks[0]!)).toEqual(idsOf(task));
     }
-    await rm(join(folder, "..", "copy"), { recursive: true });
   });
 
   test("a damaged segment is named; a repair gives up the statistics and keeps the adapter", async () => {

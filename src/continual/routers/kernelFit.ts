@@ -196,8 +196,10 @@ async function sumsOf(
 ): Promise<Map<string, ClassSums>> {
   const sums = new Map<string, ClassSums>();
   const stale: { readonly rows: readonly Float32Array[]; readonly sums: ClassSums }[] = [];
+  const ids = new Map<string, string[]>(statistics.labels.map((label) => [label, []]));
+  for (const { label, id } of statistics.contributions) ids.get(label)!.push(id);
   statistics.labels.forEach((label, c) => {
-    const key = statistics.contributions.flatMap((own) => (own.label === label ? own.id : [])).join();
+    const key = ids.get(label)!.join();
     const known = before.get(label);
     const own = known?.key === key ? known : { key, fit: new Float64Array(asked.rows) };
     if (own !== known) stale.push({ rows: classes[c]!, sums: own });
