@@ -281,6 +281,8 @@ export class Store extends Teachable {
     checkArguments("rollback", { version });
     await rollbackStore(this.path, version, { waitSeconds: this.waitSeconds });
     await this.takePresent();
+    // The version is made: a router that cannot be fitted is for whoever asks next to hear of.
+    if (this.model.routerStages(this.state).length > 0) await this.router(this.state, {}).catch(() => {});
     return { version: this.version };
   }
 
