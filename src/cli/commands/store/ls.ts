@@ -48,11 +48,13 @@ const routers: { readonly [S in RouterStage | "none"]: string } = {
 
 function toText(info: StoreInfo): string {
   const { folder, version, backbone, classes, tasks, versions } = info;
+  // Texts of no class are kept as a task without one.
+  const homes = tasks.filter(({ labels }) => labels.length > 0).length;
   const facts = formatPairs([
     ["store", shortPath(folder)],
     ["version", String(version)],
     ["backbone", `${backbone.source} (${backbone.hash.slice(0, 12)})`],
-    ["classes", `${classes} in ${tasks.length} ${tasks.length === 1 ? "task" : "tasks"}`],
+    ["classes", `${classes} in ${homes} ${homes === 1 ? "task" : "tasks"}`],
     ["statistics", formatBytes(info.statisticsBytes)],
     ["router", routers[info.router ?? "none"]],
   ]);
