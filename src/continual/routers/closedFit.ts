@@ -113,7 +113,7 @@ export async function chooseClosed(context: FitContext, member: ClosedMember): P
     ratio = beta / naturalScale(logits);
     return { setting, readout, beta, loss: logLoss(logits, beta, few.targets) };
   };
-  // Rows that were fitted speak for the weakest setting whatever it is.
+  // On rows that were fitted to, the weakest setting always has the least loss.
   const grid = split.heldOutRows > 0 ? grids[member.form] : grids[member.form].slice(0, 1);
   const { setting, readout, beta } = await searchGrid(grid, weigh);
   const logits = await readOut32(algebra, judges, readout);

@@ -150,9 +150,9 @@ export function splitStatistics(
     promotedHeldOutRows.push({ label, rows: rowsOf(own.splice(0, 1), width) });
   }
   const all = [...rows.values()].flat();
-  let judging = all.length > 0 ? all : labels.flatMap((label) => hashedRows(contributions, label));
-  if (judging.length > MOST_HELD_OUT)
-    judging = [...judging]
+  let chosen = all.length > 0 ? all : labels.flatMap((label) => hashedRows(contributions, label));
+  if (chosen.length > MOST_HELD_OUT)
+    chosen = [...chosen]
       .sort(compareRows)
       .slice(0, MOST_HELD_OUT)
       .sort((a, b) => compareCodeUnits(a.label, b.label) || compareRows(a, b));
@@ -162,9 +162,9 @@ export function splitStatistics(
     heldOut: [...rows]
       .filter(([, own]) => own.length > 0)
       .map(([label, own]) => ({ label, rows: rowsOf(own, width) })),
-    judges: rowsOf(judging, width),
-    heldOutRows: all.length > 0 ? judging.length : 0,
-    targets: Int32Array.from(judging, ({ label }) => places.get(label) ?? 0),
+    judges: rowsOf(chosen, width),
+    heldOutRows: all.length > 0 ? chosen.length : 0,
+    targets: Int32Array.from(chosen, ({ label }) => places.get(label) ?? 0),
   };
 }
 

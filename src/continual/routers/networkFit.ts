@@ -36,7 +36,7 @@ function drawUniform(length: number, inputs: number, rng: Rng): Float32Array {
 }
 
 /** What a network is trained on, and how. */
-interface Course {
+interface TrainingPlan {
   /** Standardised, (n, D). */
   readonly features: Matrix32;
   /** (n) */
@@ -48,7 +48,7 @@ interface Course {
 }
 
 function* stepsOf(
-  { features, targets, epochs, rng }: Course,
+  { features, targets, epochs, rng }: TrainingPlan,
   columns: number,
   masks: Parameters<typeof dropoutFeeds>[0],
 ): Generator<FeatureStep> {
@@ -91,15 +91,15 @@ function beginWeights(width: number, columns: number, rng: Rng): Weights {
 }
 
 /** Trains weights in place. */
-async function train({ compile, signal }: FitContext, trained: Weights, course: Course): Promise<void> {
+async function train({ compile, signal }: FitContext, trained: Weights, plan: TrainingPlan): Promise<void> {
   const { hidden, scale, inputDropout, hiddenDropout, weightDecay } = networkSettings;
   const [columns = 0] = trained.get("head.weight")?.dims ?? [];
-  const options = { width: course.features.columns, hidden, scale, inputDropout, hiddenDropout };
+  const options = { width: plan.features.columns, hidden, scale, inputDropout, hiddenDropout };
   const { graph, masks } = buildClassNetworkTraining(options);
   await using executable = await compile(graph);
   const optimizer = { ...defaultAdamW, weightDecay };
-  const fit = { executable, trained, learningRate: course.learningRate, optimizer, what: "router network" };
-  await fitOnFeatures(fit, stepsOf(course, columns, masks), signal);
+  const fit = { executable, trained, learningRate: plan.learningRate, optimizer, what: "router network" };
+  await fitOnFeatures(fit, stepsOf(plan, columns, masks), signal);
 }
 
 function readoutOf(trained: Weights, measured: Measured): NetworkReadout {
