@@ -13,8 +13,8 @@ import {
   calibrationErrorByChance,
   expectedCalibrationError,
 } from "../src/continual/metrics/calibrationError.ts";
-import { auroc } from "../src/continual/rejection/rejection.ts";
 import { type FittedRouter, RouterFitter } from "../src/continual/routers/fit.ts";
+import { auroc } from "../src/continual/routers/scores/outOfScope.ts";
 import { quantize, takeRows } from "../src/continual/statistics/fixedRows.ts";
 import {
   ClassStatistics,
@@ -125,12 +125,8 @@ async function measure(material: Material, statistics: ClassStatistics, kind: Ro
       `  ${kind} seed ${seed}: accuracy ${percent(shareOf(correct))}`,
       `calibration error ${expectedCalibrationError(scores, correct).toFixed(4)} (chance ${chance.toFixed(4)})`,
       await saySets(router, features, gold),
-      ...(unknown && assessed.unknown ? [`AUROC ${auroc(assessed.unknown, unknown).toFixed(4)}`] : []),
-      ...(assessed.unknown
-        ? [
-            `mean unknown ${percent(assessed.unknown.reduce((a, b) => a + b, 0) / assessed.unknown.length)}${unknown ? ` and ${percent(unknown.reduce((a, b) => a + b, 0) / unknown.length)} out of scope` : ""}`,
-          ]
-        : []),
+      ...(unknown ? [`AUROC ${auroc(assessed.unknown, unknown).toFixed(4)}`] : []),
+      `mean unknown ${percent(assessed.unknown.reduce((a, b) => a + b, 0) / assessed.unknown.length)}${unknown ? ` and ${percent(unknown.reduce((a, b) => a + b, 0) / unknown.length)} out of scope` : ""}`,
       `fit ${((user + system) / 1e6).toFixed(1)} s`,
       `${((answering.user + answering.system) / 1e3 / gold.length).toFixed(2)} ms a text`,
       `peak ${(process.resourceUsage().maxRSS / 1024).toFixed(0)} MB`,

@@ -82,13 +82,6 @@ const mayImport: ImportTable = {
     "continual/routers/readouts",
     "continual/routers/scores",
   ],
-  "continual/rejection": [
-    ...lower,
-    "continual",
-    "continual/statistics",
-    "continual/routers",
-    "continual/routers/readouts",
-  ],
   "continual/taskTypes": [...lower, "continual", "continual/passes"],
   "continual/routing": [
     ...lower,
@@ -97,7 +90,6 @@ const mayImport: ImportTable = {
     "continual/statistics",
     "continual/routers",
     "continual/routers/scores",
-    "continual/rejection",
     "continual/taskTypes",
   ],
   "continual/newlora": [
