@@ -152,7 +152,7 @@ describe("learning", () => {
     expect(known?.unknown).toBeLessThan(unknown?.unknown ?? 0);
     expect(unknown?.label).toBe(null);
     expect(["aa", "bb"]).toContain(unknown?.top[0]?.label);
-    const files = ["router.safetensors", "routing.json"];
+    const files = ["router.safetensors", "routing.json", "totals.safetensors"];
     expect(await fittedFiles(at("store"))).toEqual(files.map((name) => `000002/consolidated/${name}`));
     await using other = await openStore(at("store"));
     expect(await other.predict([strange])).toEqual([unknown]);
