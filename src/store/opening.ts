@@ -42,7 +42,11 @@ export async function loadNamedBackbone(
   { backbone: elsewhere, signal }: Pick<StoreOptions, "backbone" | "signal">,
 ): Promise<LoadedBackbone> {
   const place = elsewhere ?? backbone.source;
-  const loaded = await loadBackbone(place, elsewhere === undefined ? backbone.revision : undefined, signal);
+  const loaded = await loadBackbone(place, {
+    revision: elsewhere === undefined ? backbone.revision : undefined,
+    learnedWith: backbone.hash,
+    signal,
+  });
   const checks = [
     ["backbone", backbone.hash, loaded.folder.hash],
     ["tokenizer", backbone.tokenizerHash, loaded.tokenizer.hash],
