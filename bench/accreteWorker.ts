@@ -6,7 +6,9 @@ import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { createRng } from "../src/core/random.ts";
 import { asFloat32, float32, type HostTensor, int64, zeros } from "../src/core/tensor.ts";
+import { sha256File } from "../src/io/hash.ts";
 import { readSafetensorsHeader } from "../src/io/safetensors.ts";
+import { quantizeBackbone, quantizedHash } from "../src/model/settings/quantizedBackbone.ts";
 import { createBackbone } from "../src/nn/backbone.ts";
 import { poolingWeights, tokenFeeds } from "../src/nn/features.ts";
 import { defaultHeads, HEAD_PREFIX, initHead } from "../src/nn/heads.ts";
@@ -29,13 +31,19 @@ const { values: flags } = parseArgs({
     batch: { type: "string", default: "4" },
     length: { type: "string", default: "16" },
     mode: { type: "string", default: "train" },
+    precision: { type: "string", default: "fp32" },
+    threads: { type: "string", default: "2" },
   },
 });
 const [B, T] = [Number(flags.batch), Number(flags.length)];
 
 const file = await readSafetensorsHeader(`${flags.model}/model.safetensors`);
 const config: unknown = JSON.parse(readFileSync(`${flags.model}/config.json`, "utf8"));
-const backbone = createBackbone(config, file.tensors, flags.model);
+const plain = createBackbone(config, file.tensors, flags.model);
+const backbone =
+  flags.precision === "int8"
+    ? await quantizeBackbone(plain, quantizedHash(await sha256File(file.path)), flags.model)
+    : plain;
 const structure: ModelStructure = {
   backbone,
   adapter: {
@@ -50,6 +58,7 @@ const rng = createRng(1);
 const training = buildTrainingGraph(structure, false);
 const executable = await nodeRuntime.compile(
   flags.mode === "train" ? training.graph : buildInferenceGraph(structure),
+  { threads: Number(flags.threads) },
 );
 const adapter = await initLora(training.adapterShapes, rng, async () => zeros([1]));
 const head = initHead(structure.head, backbone.width, CLASSES, rng);

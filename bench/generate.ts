@@ -8,7 +8,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { ConfigError } from "../src/core/errors.ts";
+import { ConfigError, EngineError } from "../src/core/errors.ts";
 import { takeTurns, Worker } from "./sideBySide.ts";
 
 const { values: flags } = parseArgs({
@@ -51,6 +51,7 @@ async function compare({ mode, batch, what }: (typeof cases)[number]) {
   await ours.read();
   await theirs.read();
   const [accrete, peft] = await takeTurns([ours, theirs], Number(flags.rounds), mode === "train" ? 3 : 1);
+  if (accrete === undefined || peft === undefined) throw new EngineError("a worker was not measured");
   ours.quit();
   theirs.quit();
   const rate = ({ milliseconds }: { readonly milliseconds: number }) =>

@@ -54,32 +54,35 @@ export interface Measured {
 }
 
 /**
- * Two workers take turns of a few steps; the first round warms up and does not count.
+ * Workers take turns of a few steps; the first round warms up and does not count.
  * @param each steps a turn
+ * @returns one a worker
  */
 export async function takeTurns(
-  workers: readonly [Worker, Worker],
+  workers: readonly Worker[],
   rounds: number,
   each: number,
-): Promise<readonly [Measured, Measured]> {
-  const times: readonly [number[], number[]] = [[], []];
-  const cpuTimes: readonly [number[], number[]] = [[], []];
-  const peaks: [number, number] = [0, 0];
+): Promise<readonly Measured[]> {
+  const all = workers.map((worker) => ({
+    worker,
+    times: [] as number[],
+    cpuTimes: [] as number[],
+    peak: 0,
+  }));
   for (let round = -1; round < rounds; round++)
-    for (const side of [0, 1] as const) {
+    for (const side of all) {
       // Idle threads of either engine spin for a while after their last step; a pause keeps them from the other's turn.
       await sleep(250);
-      const { seconds, cpuSeconds, peakRssBytes } = await workers[side].steps(each);
+      const { seconds, cpuSeconds, peakRssBytes } = await side.worker.steps(each);
       if (seconds === undefined || cpuSeconds === undefined) throw new EngineError("a worker gave no times");
-      peaks[side] = peakRssBytes;
+      side.peak = peakRssBytes;
       if (round < 0) continue;
-      times[side].push(...seconds);
-      cpuTimes[side].push(...cpuSeconds);
+      side.times.push(...seconds);
+      side.cpuTimes.push(...cpuSeconds);
     }
-  const measured = (side: 0 | 1): Measured => ({
-    milliseconds: median(times[side]) * 1000,
-    cpuMilliseconds: median(cpuTimes[side]) * 1000,
-    peakMb: Math.round(peaks[side] / 1e6),
-  });
-  return [measured(0), measured(1)];
+  return all.map(({ times, cpuTimes, peak }) => ({
+    milliseconds: median(times) * 1000,
+    cpuMilliseconds: median(cpuTimes) * 1000,
+    peakMb: Math.round(peak / 1e6),
+  }));
 }
