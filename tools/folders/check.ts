@@ -157,6 +157,7 @@ const mayImport: ImportTable = {
   ],
   "benchmark/original": ["core", "io", "config", "workspace", ...data],
   "benchmark/prepare": ["core", "io", ...data],
+  "benchmark/speed": lower,
   "cli/terminal": ["core", "io", "config", "model", "experiment", "report/record", ...data],
   "cli/commands": [
     ...lower,
@@ -169,7 +170,7 @@ const mayImport: ImportTable = {
     "cli/terminal",
   ],
   "cli/commands/store": [...lower, ...model, "store", "cli/terminal"],
-  "cli/commands/tools": [...lower, ...model, "benchmark/prepare", "cli/terminal"],
+  "cli/commands/tools": [...lower, ...model, "benchmark/prepare", "benchmark/speed", "cli/terminal"],
   cli: [
     "core",
     "runtime",
