@@ -18,7 +18,7 @@ import { buildEncoder } from "../src/nn/encoders/encoderNetwork.ts";
 import { noDropout, noTransform } from "../src/nn/layers/layers.ts";
 import { inputParameters } from "../src/nn/layers/parameters.ts";
 import { declareTokenInputs } from "../src/nn/layers/tokens.ts";
-import { type Measured, takeTurns, Worker } from "./sideBySide.ts";
+import { compareSides, type Row, sidesOf, sideTable, Worker } from "./sideBySide.ts";
 
 const { values: flags } = parseArgs({
   options: {
@@ -60,75 +60,18 @@ function writeBertBase(folder: string): void {
   writeFileSync(join(folder, "model.safetensors"), encodeSafetensors(tensors, { format: "pt" }));
 }
 
-/** What takes turns: our precisions, and PyTorch's. */
-const sides = [
-  "Accrete fp32",
-  "Accrete int8",
-  ...(python === undefined ? [] : ["PyTorch fp32", "PyTorch bf16"]),
-];
+const sides = sidesOf(python);
 
-interface Row {
-  readonly model: string;
-  readonly mode: string;
-  readonly shape: string;
-  readonly measured: Readonly<Record<string, Measured>>;
-}
-
-function start(side: string, model: string, common: readonly string[]): Worker {
-  const [who, precision = "fp32"] = side.split(" ");
-  const args = ["--model", model, "--precision", precision, ...common];
-  if (who === "Accrete")
-    return new Worker(process.execPath, ["--import", "tsx", join(here, "accreteWorker.ts"), ...args]);
-  return new Worker(python ?? "python3", [join(here, "peers", "peft_worker.py"), ...args]);
-}
-
-async function compare(model: string, folder: string, mode: string, B: number, T: number): Promise<Row> {
+function compare(model: string, folder: string, mode: string, B: number, T: number): Promise<Row> {
   const common = ["--batch", String(B), "--length", String(T), "--mode", mode, "--threads", flags.threads];
-  const workers: Worker[] = [];
-  for (const side of sides) {
-    const worker = start(side, folder, common);
-    await worker.read();
-    workers.push(worker);
-  }
   const each = B * T > 256 && model === "BERT-base" ? 2 : 5;
-  const measured = await takeTurns(workers, Number(flags.rounds), each);
-  for (const worker of workers) worker.quit();
-  return {
-    model,
-    mode,
-    shape: `${B} × ${T}`,
-    measured: Object.fromEntries(measured.map((own, i) => [sides[i] ?? "", own])),
-  };
-}
-
-const time = (row: Row, side: string) => row.measured[side]?.milliseconds ?? Number.NaN;
-/** Above 1: ours is faster. */
-const ratio = (row: Row, ours: string, theirs: string) =>
-  `${(time(row, theirs) / time(row, ours)).toFixed(2)}×`;
-
-/** Of each row the times, what ours are of theirs, and the peaks. */
-function table(rows: readonly Row[]): string {
-  const pairs = sides
-    .filter((side) => side.startsWith("PyTorch"))
-    .flatMap((theirs) => ["Accrete fp32", "Accrete int8"].map((ours) => [ours, theirs] as const));
-  const compared = pairs.length > 0 ? pairs : [["Accrete int8", "Accrete fp32"] as const];
-  const head = [
-    "model",
-    "mode",
-    "batch × tokens",
-    ...sides.map((side) => `${side}, ms`),
-    ...compared.map(([ours, theirs]) => `${ours} : ${theirs}`),
-    ...sides.map((side) => `peak MB, ${side}`),
-  ];
-  const lines = rows.map((row) => [
-    row.model,
-    row.mode,
-    row.shape,
-    ...sides.map((side) => time(row, side).toFixed(1)),
-    ...compared.map(([ours, theirs]) => ratio(row, ours, theirs)),
-    ...sides.map((side) => String(row.measured[side]?.peakMb ?? "")),
-  ]);
-  return [head, head.map(() => "---"), ...lines].map((cells) => `| ${cells.join(" | ")} |\n`).join("");
+  const turns = { rounds: Number(flags.rounds), each };
+  return compareSides(sides, [model, mode, `${B} × ${T}`], turns, (ours, precision) => {
+    const args = ["--model", folder, "--precision", precision, ...common];
+    return ours
+      ? new Worker(process.execPath, ["--import", "tsx", join(here, "accreteWorker.ts"), ...args])
+      : new Worker(python ?? "python3", [join(here, "peers", "peft_worker.py"), ...args]);
+  });
 }
 
 const folder = mkdtempSync(join(tmpdir(), "accrete-bench-"));
@@ -152,4 +95,5 @@ try {
   rmSync(folder, { recursive: true, force: true });
 }
 
-process.stdout.write(flags.json ? `${JSON.stringify(rows)}\n` : table(rows));
+const names = ["model", "mode", "batch × tokens"];
+process.stdout.write(flags.json ? `${JSON.stringify(rows)}\n` : sideTable(sides, names, rows));

@@ -88,7 +88,10 @@ export async function readMaterial(
   const folder = join(tmpdir(), "accrete-bench-routers");
   await mkdir(folder, { recursive: true });
   const read = async (part: Part, examples: readonly Example[]) => {
-    const hash = sha256(`${stream.dataHash} ${maxLength} ${examples.length} ${loaded.folder.hash}`).slice(0, 16);
+    const hash = sha256(`${stream.dataHash} ${maxLength} ${examples.length} ${loaded.folder.hash}`).slice(
+      0,
+      16,
+    );
     const path = join(folder, `${name}-${part}-${hash}.bin`);
     const width = (layers + 1) * structure.backbone.width;
     const cached = await readFile(path).catch(() => undefined);
