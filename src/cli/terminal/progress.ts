@@ -18,10 +18,14 @@ const chosenAmong: { readonly [L in RunLevel]: string } = { sentence: "labels", 
 /** Before a long run: what it is going to do, and with how much. */
 function formatRunHeader(header: RunHeader): string {
   const router = header.config["router.kind"];
+  const int8 = header.config.precision === "int8";
   const names = new Set(header.tasks.flatMap(({ types, labels }) => types ?? labels)).size;
   return formatPairs([
     ["backbone", `${header.backbone.name} (${header.backbone.hash.slice(0, 12)})`],
-    ["frozen", `${formatCount(header.backbone.parameters)} parameters`],
+    [
+      "frozen",
+      `${formatCount(header.backbone.parameters)} parameters${header.config.precision === "int8" ? ", linear layers in 8 bits" : ""}`,
+    ],
     ["trainable", `${formatCount(header.trainableParametersPerTask)} parameters a task`],
     ...(header.selectorParameters === undefined
       ? []
@@ -29,7 +33,7 @@ function formatRunHeader(header: RunHeader): string {
     ["tasks", `${header.tasks.length}, ${names} ${chosenAmong[header.level ?? "sentence"]} in all`],
     [
       "memory",
-      `about ${formatBytes(4 * header.backbone.parameters)} of weights a session, activations on top`,
+      `${int8 ? "less than" : "about"} ${formatBytes(4 * header.backbone.parameters)} of weights a session, activations on top`,
     ],
     ...(typeof router === "string" ? [["router", `${router}, fitted anew after each task`] as const] : []),
     ["seed", String(header.seed)],
