@@ -24,7 +24,7 @@ function formatRunHeader(header: RunHeader): string {
     ["backbone", `${header.backbone.name} (${header.backbone.hash.slice(0, 12)})`],
     [
       "frozen",
-      `${formatCount(header.backbone.parameters)} parameters${header.config.precision === "int8" ? ", linear layers in 8 bits" : ""}`,
+      `${formatCount(header.backbone.parameters)} parameters${int8 ? ", linear layers in 8 bits" : ""}`,
     ],
     ["trainable", `${formatCount(header.trainableParametersPerTask)} parameters a task`],
     ...(header.selectorParameters === undefined
