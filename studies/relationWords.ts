@@ -1,7 +1,7 @@
 /**
  * FewRel16's sentences as files of entities: what stands at the head and at the tail of a relation is an entity of the type
- * "relation:head" or "relation:tail": `npx tsx studies/relationWords.ts OUT [--shared ../shared] [--train 150]
- * [--validation 30] [--test 50]`. Of each relation so many sentences, shuffled by a fixed seed, so that every run learns from the
+ * "relation:head" or "relation:tail": `npx tsx studies/relationWords.ts OUT [--shared ../shared] [--train 100]
+ * [--validation 30] [--test 40]`. Of each relation so many sentences, shuffled by a fixed seed, so that every run learns from the
  * same ones. Nothing but the head and the tail of the one relation that a sentence was collected for is annotated.
  */
 import { mkdir, writeFile } from "node:fs/promises";
@@ -17,9 +17,9 @@ const { values: flags, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     shared: { type: "string", default: "../shared" },
-    train: { type: "string", default: "150" },
+    train: { type: "string", default: "100" },
     validation: { type: "string", default: "30" },
-    test: { type: "string", default: "50" },
+    test: { type: "string", default: "40" },
   },
 });
 const [out] = positionals;

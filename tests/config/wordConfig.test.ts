@@ -65,9 +65,11 @@ out: runs/ner
     const { stream: _, out: _out, ...model } = words;
     const inRun = (router?: unknown) =>
       resolveConfig({ ...words, ...(router !== undefined && { router }) }, "/data").router;
-    expect(inRun()).toMatchObject({ kind: "lda", featureAdapter: "none", unlabelled: "mark" });
+    expect(inRun()).toMatchObject({ kind: "auto", unlabelled: "mark" });
     expect(inRun("nearest-mean")).toMatchObject({ kind: "nearest-mean", unlabelled: "mark" });
-    expect(inRun({ unlabelled: "outside" })).toMatchObject({ unlabelled: "outside" });
+    // To change one setting changes no other.
+    expect(inRun({ unlabelled: "mark" })).toEqual(inRun());
+    expect(inRun({ unlabelled: "outside" })).toMatchObject({ kind: "auto", unlabelled: "outside" });
     expect(inRun("none")).toBe("none");
     const sentences = {
       backbone: "./model",
