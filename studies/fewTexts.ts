@@ -1,6 +1,6 @@
 /**
  * The first tasks of CLINC150 with a few texts a class, as files: `npx tsx studies/fewTexts.ts OUT [--shared ../shared]
- * [--tasks 10] [--train 24] [--validation 4] [--test 2]`. For models that take long to train. The tasks are those of
+ * [--tasks 10] [--train 48] [--validation 4] [--test 2]`. For models that take long to train. The tasks are those of
  * configs/clinc150.yaml with seed 1, their classes in that order; the texts of each class are its first ones.
  */
 import { mkdir, writeFile } from "node:fs/promises";
@@ -15,7 +15,7 @@ const { values: flags, positionals } = parseArgs({
   options: {
     shared: { type: "string", default: "../shared" },
     tasks: { type: "string", default: "10" },
-    train: { type: "string", default: "24" },
+    train: { type: "string", default: "48" },
     validation: { type: "string", default: "4" },
     test: { type: "string", default: "2" },
   },
