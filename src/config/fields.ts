@@ -157,7 +157,7 @@ export interface RouterConfig {
   readonly layers?: readonly number[] | undefined;
   /** At word level, whether features are read through the first task's adapter or the frozen backbone alone; default: `first`. */
   readonly featureAdapter?: "first" | "none" | undefined;
-  /** At word level, what entities of earlier types are that a new task's sentences have no tags of; default: `outside`. */
+  /** At word level, what entities of earlier types are that a new task's sentences have no tags of; default: in runs `mark`, else `outside`. */
   readonly unlabelled?: "outside" | "mark" | undefined;
   /** Share of texts of known classes that may be taken for unknown; absent: every text gets a label. */
   readonly rejectRate?: number | undefined;

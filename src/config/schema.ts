@@ -299,13 +299,12 @@ export const modelSchema = modelFields.superRefine(checkModel).transform((config
 export type ModelConfig = z.input<typeof modelFields>;
 export type ModelSettings = DeepReadonly<z.output<typeof modelSchema>>;
 
-/** What routes words in a run that does not say: what can forget and merge, should the run become a store. */
-const wordRouter: RouterConfig = { kind: "lda", featureAdapter: "none" };
-
 /** The router of a run; `none` is none, and stays in what was resolved, lest it become the default. */
 function routerOf({ level, router }: Pick<Fields, "level" | "router">): RouterConfig | undefined {
   if (router === "none") return undefined;
-  return router ?? (level === "word" ? wordRouter : undefined);
+  if (level !== "word") return router;
+  // A run takes all it can from a task's sentences; what is to forget and merge says otherwise, or begins as a store.
+  return { unlabelled: "mark", ...(router ?? { kind: "auto" }) };
 }
 
 function withRouter({ router: asked, ...config }: Fields) {

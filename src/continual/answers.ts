@@ -57,6 +57,8 @@ export interface TaggedText extends Grounds {
   readonly text: string;
   /** In the order of the text. */
   readonly entities: readonly FoundEntity[];
+  /** Words at the end that are more than the model reads, and in which nothing is found; absent where it reads all. */
+  readonly unreadWords?: number;
   /** Forward passes of the backbone that this text cost. */
   readonly passes: number;
 }

@@ -29,6 +29,8 @@ export interface StatisticsRouter {
   layers: number[];
   /** Of words. */
   featureAdapter?: "first" | "none";
+  /** Of words. */
+  unlabelled?: "outside" | "mark";
   rejectRate?: number;
 }
 

@@ -67,6 +67,23 @@ test("predict cuts words by Unicode's rules, or takes them as they are split", a
   expect(first).toEqual({ label: type, start: start - 2, end: end - 2 });
 });
 
+test("predict says how many words of a text are more than the model reads", async () => {
+  // The model reads 32 tokens, two of them special.
+  const text = `text a g ${"e ".repeat(30)}a g`;
+  const { out, err, exitCode } = await accrete("predict", run(), text, "text a g end", "--json");
+  const [long, short] = out
+    .trimEnd()
+    .split("\n")
+    .map((line) => JSON.parse(line));
+  expect(exitCode).toBe(0);
+  expect(long).toMatchObject({ text, unreadWords: 5 });
+  const starts: number[] = long.entities.map(({ start }: { start: number }) => start);
+  expect(starts[0]).toBe(5);
+  expect(Math.max(...starts)).toBeLessThan(text.lastIndexOf(" e"));
+  expect(short).not.toHaveProperty("unreadWords");
+  expect(err).toMatch(/note: "text a g e .*": 5 words at the end are more than the model reads/);
+});
+
 test("predict --min-score leaves out what is less sure; texts with labels have no entities", async () => {
   const text = "text a g number 2004 c end";
   const all = JSON.parse((await accrete("predict", run(), text, "--json")).out).entities;

@@ -2,6 +2,7 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { loadConfig, resolveConfig } from "../../src/config/load.ts";
+import { resolveModelSettings } from "../../src/model/settings/settings.ts";
 import { issuesOf } from "../support/errors.ts";
 import { temporaryFolder } from "../support/folders.ts";
 import { configAt, smallest } from "../support/runs.ts";
@@ -58,6 +59,27 @@ out: runs/ner
         secondPass,
       });
     expect(await pathsOf({ router: { secondPass: "unsure" } })).toEqual(["router.secondPass"]);
+  });
+
+  test("marks entities of earlier types in a run that routes, and in a store only where that is said", async () => {
+    const { stream: _, out: _out, ...model } = words;
+    const inRun = (router?: unknown) =>
+      resolveConfig({ ...words, ...(router !== undefined && { router }) }, "/data").router;
+    expect(inRun()).toMatchObject({ kind: "auto", unlabelled: "mark" });
+    expect(inRun("nearest-mean")).toMatchObject({ kind: "nearest-mean", unlabelled: "mark" });
+    // To change one setting changes no other.
+    expect(inRun({ unlabelled: "mark" })).toEqual(inRun());
+    expect(inRun({ unlabelled: "outside" })).toMatchObject({ kind: "auto", unlabelled: "outside" });
+    expect(inRun("none")).toBe("none");
+    const sentences = {
+      backbone: "./model",
+      stream: { train: "a.csv", test: "b.csv", tasks: 2 },
+      out: "run",
+    };
+    expect(resolveConfig({ ...sentences, router: "lda" }, "/data").router).not.toHaveProperty("unlabelled");
+    expect(
+      resolveModelSettings({ ...model, level: "word", router: "lda" }, "a store").router,
+    ).not.toHaveProperty("unlabelled");
   });
 
   test.each(["path", "recipe", "tasks", "taskList", "domains", "classOrder", "format", "outOfScope"])(

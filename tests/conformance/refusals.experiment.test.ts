@@ -38,6 +38,11 @@ const shared: Readonly<Record<string, Shared>> = {
     settings: { router: { kind: "lda", featureAdapter: "first" } },
     says: "router.featureAdapter: first",
   },
+  "what earlier tasks found in later ones' sentences": {
+    material: words,
+    settings: { router: { kind: "lda", featureAdapter: "none", unlabelled: "mark" } },
+    says: "router.unlabelled: mark",
+  },
   "the first task's O": { material: words, settings: { outside: "first" }, says: "outside: first" },
 };
 

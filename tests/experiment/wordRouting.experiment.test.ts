@@ -17,7 +17,7 @@ import { openRun } from "../../src/store/openRun.ts";
 import { openStore } from "../../src/store/store.ts";
 import { routerPlace } from "../../src/workspace/routers.ts";
 import { bytesBelow } from "../support/folders.ts";
-import { isA, type Settings, TinyRuns } from "../support/runs.ts";
+import { isA, type Settings, TinyRuns, warningsOf } from "../support/runs.ts";
 import { writeTinyWords } from "../support/tinyStreams.ts";
 
 const routerFolder = routerPlace(1, "consolidated");
@@ -110,13 +110,13 @@ test("exact answers are those of a run without a router; a task's own too", asyn
   expect(await find("always", { task: "task-1" })).toEqual(await find("plain", { task: "task-1" }));
 });
 
-test("unlabelled: mark takes what is found of earlier types out of O, and into their own tags", async () => {
-  const mark = { ...always, outside: "own", "stream.sampling": "every" } as const;
-  await run("outside", mark);
+test("a run takes what it finds of earlier types out of O, and into their own tags", async () => {
+  const every = { ...always, outside: "own", "stream.sampling": "every" } as const;
+  await run("marked", every);
   await run(
-    "marked",
-    { ...mark, router: { kind: "lda", topTasks: 2, secondPass: "always", unlabelled: "mark" } },
-    { from: "outside" },
+    "outside",
+    { ...every, router: { kind: "lda", topTasks: 2, secondPass: "always", unlabelled: "outside" } },
+    { from: "marked" },
   );
   const totals = async (name: string, task: string) =>
     decodeTagCounts(await readFile(at(name, "adapters", task, tagCountsFile)), name).totals;
@@ -130,6 +130,39 @@ test("unlabelled: mark takes what is found of earlier types out of O, and into t
   expect((await routedOf("marked")).microF1).toBeGreaterThanOrEqual((await routedOf("outside")).microF1);
   await using store = await openStore(at("marked"));
   await expect(store.forget({ task: "task-0" })).rejects.toThrow(/router\.unlabelled: mark/);
+});
+
+test("what a sentence has beyond the model's length counts as missed; a type that stands once is learned", async () => {
+  const added = async (name: string, from: string, sentence: string) => {
+    await writeFile(join(root, name), `${await readFile(join(root, from), "utf8")}\n${sentence}`);
+    return join(root, name);
+  };
+  const tail = (words: number) => `${"e\tO\n".repeat(words)}a\tB-animal\n`;
+  const seen = "text\tO\na\tB-animal\ng\tI-animal\n";
+  const told = await run("long", {
+    ...always,
+    outside: "own",
+    "stream.sampling": "every",
+    "stream.train": await added("long.conll", "train.conll", `${seen}${tail(41)}\nzebra\tB-rare\n`),
+    "stream.test": await added("long-test.conll", "test.conll", `${seen}${tail(40)}`),
+    "stream.increment": 2,
+  });
+  // The model reads 32 tokens, two of them special.
+  expect(warningsOf(told)).toContainEqual(
+    expect.stringMatching(/^Words of test beyond training\.maxLength: 14;/),
+  );
+  const { animal } = (await routedOf("long")).perType;
+  expect(animal?.support).toBe(14);
+  expect(animal?.recall).toBeGreaterThan(0);
+  expect(animal?.recall).toBeLessThan(1);
+  await using predictor = await openRun(at("long"));
+  expect(predictor.classes).toContain("rare");
+  const words = [...seen.trim().split("\n"), ...tail(40).trim().split("\n")].map(
+    (line) => line.split("\t")[0] ?? "",
+  );
+  const [answer] = await predictor.findEntities([{ text: "", words }]);
+  expect(answer).toMatchObject({ unreadWords: 14 });
+  expect(answer?.entities.every(({ end }) => end < words.slice(0, 30).join(" ").length + 1)).toBe(true);
 });
 
 test("interrupted and resumed it leaves the same bytes, and the same figures", async () => {

@@ -29,7 +29,7 @@ export const sections: Readonly<Record<string, { readonly title: string; readonl
     title: "router",
     text:
       "What says which class and task a text belongs to, so that not every adapter has to run; see [metrics](metrics.md).\n" +
-      "A run of texts without the key has no router and answers exactly; one of words has `{ kind: lda, featureAdapter: none }`,\n" +
+      "A run of texts without the key has no router and answers exactly; one of words has `{ kind: auto, unlabelled: mark }`,\n" +
       "unless it says `router: none`. Stores and learners have one without being told: its kind follows from the data ([the store](store.md#what-answers)). A router reads frozen features. It is fitted to rows of features\n" +
       "kept of every class (never text), and its settings are chosen on held-out rows. `router: lda` is short for\n" +
       "`router: { kind: lda }`. For words and answers in words see [routers](routing.md).",
@@ -106,9 +106,9 @@ export const descriptions: Readonly<Record<string, string>> = {
   "router.layers":
     "Hidden states whose pooled vectors stand side by side as the routing feature, 0 the embeddings', each brought to length 1. Without it the embeddings and at most four of the upper half, the last among them.",
   "router.featureAdapter":
-    "Word level: what features are read through. `first`: the first task's adapter, so that they depend on which task comes first, and nothing can be forgotten or merged. `none`: the frozen backbone alone, as sentences always are. Without it `first`; stores, and learners and runs that name no router, take `none`.",
+    "Word level: what features are read through. `first`: the first task's adapter, so that they depend on which task comes first, and nothing can be forgotten or merged. `none`: the frozen backbone alone, as sentences always are. Without it `first`; stores, and learners that name no router, take `none`.",
   "router.unlabelled":
-    "Word level: what entities of earlier types are where a new task's sentences do not tag them. `outside` (default): `O`, as the labels say. `mark`: what was learned so far tags the task's sentences; what it finds and is sure of becomes rows of its own tags, what it is not sure of no row at all. Types can then not be forgotten, nor stores merged.",
+    "Word level: what entities of earlier types are where a new task's sentences do not tag them. `outside`: `O`, as the labels say. `mark`: what was learned so far tags the task's sentences; what it finds and is sure of becomes rows of its own tags, what it is not sure of no row at all. Types can then not be forgotten, nor stores merged. Without it `mark` in a run, `outside` in stores and learners.",
 
   "router.rejectRate":
     "Share of texts of known classes that may be taken for unknown, on held-out rows; `predict` then answers `unknown` above that threshold. Without it every text gets a label, and rejection is only measured, at 0.05.",

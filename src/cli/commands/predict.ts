@@ -1,6 +1,7 @@
 import { stdin } from "node:process";
 import type { Prediction, TaggedText } from "../../continual/answers.ts";
 import type { RouterFitting, RunLevel } from "../../core/record.ts";
+import { excerpt } from "../../data/encoding/tokenizer.ts";
 import { toCharacterSpans } from "../../data/files/spans.ts";
 import { splitAtBlanks } from "../../data/files/words.ts";
 import type { AnswerOptions } from "../../model/changes.ts";
@@ -83,6 +84,7 @@ type Answer = (
   texts: readonly string[],
   options: AnswerOptions,
   flags: PredictFlags,
+  warn: (message: string) => void,
 ) => Promise<string[]>;
 
 /** What is printed for each text. */
@@ -101,12 +103,17 @@ const answers: { readonly [L in RunLevel]: Answer } = {
       json === true ? `${toJson(each)}\n` : toLines(each, top !== undefined),
     );
   },
-  word: async (predictor, texts, options, { json, top, preTokenized, minScore, spans }) => {
+  word: async (predictor, texts, options, { json, top, preTokenized, minScore, spans }, warn) => {
     refuse("finds entities, which have no runners-up", { "--top": top });
     const items = texts.map((text) =>
       preTokenized === true ? { text, words: splitAtBlanks(text).words } : { text },
     );
     const tagged = await predictor.findEntities(items, { ...options, minScore });
+    for (const { text, unreadWords } of tagged)
+      if (unreadWords !== undefined)
+        warn(
+          `${excerpt(text)}: ${unreadWords} words at the end are more than the model reads; cut the text in two`,
+        );
     return tagged.map((each) => {
       if (spans === true) return `${JSON.stringify(toSpans(each))}\n`;
       return json === true ? `${JSON.stringify(each)}\n` : entityLines(each);
@@ -155,7 +162,8 @@ export async function predictCommand(
       onFitting,
     };
     for await (const group of grouped(asked, textsAtOnce)) {
-      const lines = await answers[predictor.level](predictor, group, options, flags);
+      const warn = (message: string) => line.write(`note: ${message}`);
+      const lines = await answers[predictor.level](predictor, group, options, flags, warn);
       line.clear();
       for (const text of lines) terminal.out(text);
     }

@@ -264,12 +264,13 @@ export class WordRouting implements TaskRouting<EncodedSentences, WordRouter> {
   }
 
   private toItems(
-    { split }: EncodedSentences,
+    { split, encodings }: EncodedSentences,
     from: number,
     decided: readonly DecidedSentence[],
     alone: readonly DecidedSentence[],
   ): readonly RoutedItem[] {
-    const part = { split: split.slice(from, from + decided.length) };
+    const to = from + decided.length;
+    const part = { split: split.slice(from, to), encodings: encodings.slice(from, to) };
     const answersOf = (sentences: readonly DecidedSentence[]) =>
       this.type.describeAnswers(
         part,

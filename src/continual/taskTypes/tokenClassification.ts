@@ -261,15 +261,17 @@ export class TokenClassification implements TaskType<EncodedSentences> {
   }
 
   describeAnswers(
-    { split }: Pick<EncodedSentences, "split">,
+    { split, encodings }: Pick<EncodedSentences, "split" | "encodings">,
     choices: readonly (readonly WordChoice[])[],
     passes: number | readonly number[],
   ): readonly TaggedAnswer[] {
     return split.map((each, i) => {
       const own = choices[i] ?? [];
+      const { cutWords: unreadWords = 0 } = encodings[i] ?? {};
       return {
         text: each.text,
         entities: describeEntities(each, own),
+        ...(unreadWords > 0 && { unreadWords }),
         passes: typeof passes === "number" ? passes : (passes[i] ?? 0),
         tags: own.map(({ tag }) => tag),
       };

@@ -49,18 +49,21 @@ export function selectorOf({ method }: Pick<SchemaSettings, "method">): Selector
   return method.adapter === "lora" ? method.selector : undefined;
 }
 
-/** Why learned classes cannot be taken out again, or joined with another model's; undefined where they can. */
+/** All that keeps learned classes from being taken out again, or joined with another model's; undefined where they can. */
 export function entanglementOf(settings: ModelSettings): string | undefined {
   const { level, outside, router } = settings;
   if (selectorOf(settings) !== undefined)
     return "all tasks share a selection network (method.selector), which saw each of them";
   if (level !== "word") return undefined;
-  if (outside === "first") return "all heads compare with the first task's O (outside: first)";
-  if (router?.unlabelled === "mark")
-    return "a task's statistics hold what earlier tasks found in its sentences (router.unlabelled: mark)";
-  return router !== undefined && (router.featureAdapter ?? "first") === "first"
-    ? "features of words are read through the first task's adapter (router.featureAdapter: first)"
-    : undefined;
+  const reasons = [
+    outside === "first" && "all heads compare with the first task's O (outside: first)",
+    router?.unlabelled === "mark" &&
+      "a task's statistics hold what earlier tasks found in its sentences (router.unlabelled: mark)",
+    router !== undefined &&
+      (router.featureAdapter ?? "first") === "first" &&
+      "features of words are read through the first task's adapter (router.featureAdapter: first)",
+  ].filter((reason) => reason !== false);
+  return reasons.length === 0 ? undefined : reasons.join("; ");
 }
 
 /**

@@ -13,7 +13,11 @@ function routed(
   changes: Partial<StatisticsRouter>,
   method: Settings["method"] = lora,
 ): RunScenario {
-  const settings = { ...base, method, router: { ...router(kind, [0, 1]), ...changes } };
+  const settings = {
+    ...base,
+    method,
+    router: { ...router(kind, [0, 1]), unlabelled: "outside", ...changes },
+  } as const;
   return { ...onBert, name, settings, sensitive: true };
 }
 
