@@ -55,6 +55,12 @@ const calls = {
   },
   learnOutside: { texts, options: optional(changing) },
   learnClass: { label: name, examples: texts, options: optional({ ...changing, task: name.optional() }) },
+  correct: {
+    corrections: z
+      .array(z.looseObject({ text: z.string(), label: name }))
+      .describe("a list of { text, label }"),
+    options: optional(changing),
+  },
   forget: {
     target: z
       .union([z.strictObject({ class: name }), z.strictObject({ task: name })])
@@ -86,6 +92,10 @@ const calls = {
     options: optional({
       ...changing,
       ...opening,
+      shared: z
+        .custom((value) => value instanceof Object && "runtime" in value)
+        .describe("SharedBackbones")
+        .optional(),
       waitSeconds: z.number().min(0).optional(),
       create: z.looseObject({}).optional(),
       overrides: overrides.optional(),
