@@ -3,7 +3,16 @@ import { MessageChannel, type Worker } from "node:worker_threads";
 import { EngineError, messageOf } from "../../core/errors.ts";
 import { startWorker } from "../../core/worker.ts";
 import { CarriedAccreteError } from "./errors.ts";
-import type { Announcement, Args, CallEvent, CallName, EngineData, Result, Snapshot, Told } from "./protocol.ts";
+import type {
+  Announcement,
+  Args,
+  CallEvent,
+  CallName,
+  EngineData,
+  Result,
+  Snapshot,
+  Told,
+} from "./protocol.ts";
 
 export interface CallOptions {
   readonly signal?: AbortSignal | undefined;
