@@ -70,7 +70,10 @@ const calls = {
   predict: { texts, options: optional(answering) },
   findEntities: { texts, options: optional({ ...answering, minScore: z.number().min(0).max(1).optional() }) },
   evaluate: { items, options: optional(answering) },
-  generate: { prompts, options: optional({ task: name.optional(), exact: flag, maxNewTokens: count }) },
+  generate: {
+    prompts,
+    options: optional({ task: name.optional(), exact: flag, maxNewTokens: count, onText: callback }),
+  },
   embed: { texts, options: optional({}) },
   saveAdapter: { task: name, folder: name },
   save: { folder: name },

@@ -124,8 +124,13 @@ export class Hosting implements AsyncDisposable {
       await (await this.store(store)).findEntities(texts, { task, exact, signal }),
     embed: async ({ store, texts }, { signal }) => await (await this.store(store)).embed(texts, { signal }),
     count: async ({ store, texts }) => (await this.store(store)).countTokens(texts),
-    generate: async ({ store, prompts, task, maxNewTokens }, { signal }) =>
-      await (await this.store(store)).generate(prompts, { task, maxNewTokens, signal }),
+    generate: async ({ store, prompts, task, maxNewTokens }, { signal, onEvent }) =>
+      await (await this.store(store)).generate(prompts, {
+        task,
+        maxNewTokens,
+        signal,
+        onText: (prompt, text) => onEvent({ type: "generated", prompt, text }),
+      }),
     refresh: async ({ store }) => await this.keepUp(store, true),
     versions: async ({ store }) => (await describeStore(this.pathOf(store))).versions,
     learn: async ({ store, task, statisticsOnly }, watch) =>

@@ -67,6 +67,10 @@ export class KeptTexts {
     this.now = now;
   }
 
+  get days(): number {
+    return this.options.days;
+  }
+
   private folderOf(store: string): string {
     return this.folders.get(store) ?? "";
   }

@@ -118,6 +118,11 @@ export class Service implements AsyncDisposable {
     return [...this.snapshots.values()];
   }
 
+  /** Days that texts are kept for, where they are. */
+  get keepsDays(): number | undefined {
+    return this.kept?.days;
+  }
+
   private get names(): readonly string[] {
     return Object.keys(this.engineData.stores);
   }
