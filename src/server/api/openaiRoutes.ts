@@ -123,14 +123,17 @@ export function addOpenaiRoutes(app: OpenAPIHono<ServerEnv>, service: Service, b
           const told = prompts.map(() => "");
           const tell = (index: number, text: string) => {
             const before = told[index] ?? "";
-            // Half a character is told once it is whole.
-            if (text === before || !text.startsWith(before) || text.endsWith("\ufffd")) return;
+            if (text === before || !text.startsWith(before)) return;
             told[index] = text;
             void out.writeSSE({ data: chunk(index, text.slice(before.length), null) });
           };
+          // Half a character is told once it is whole, or nothing comes behind it.
+          const tellWhole = (index: number, text: string) => {
+            if (!text.endsWith("\ufffd")) tell(index, text);
+          };
           try {
             const done = await withDeadline(c, limits.requestSeconds, (signal) =>
-              service.generate(asked, prompts, maxTokens, signal, tell),
+              service.generate(asked, prompts, maxTokens, signal, tellWhole),
             );
             for (const [index, { completion, tokens }] of done.entries()) {
               tell(index, completion);

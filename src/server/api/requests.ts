@@ -123,7 +123,7 @@ export function refuse(c: ServerContext, refusal: Refusal): Response {
         code,
         request_id: c.get("requestId"),
       };
-  const headers = new Headers({ "Content-Type": "application/json" });
+  const headers = new Headers({ "Content-Type": "application/json", "X-Request-Id": c.get("requestId") });
   if (retryAfter !== undefined) headers.set("Retry-After", String(retryAfter));
   if (status === 401) headers.set("WWW-Authenticate", 'Bearer realm="accrete"');
   return new Response(JSON.stringify(content), { status, headers });

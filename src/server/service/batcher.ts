@@ -141,11 +141,10 @@ export class Batcher<A> {
     const all = Promise.all(answers);
     this.pump();
     try {
-      return await Promise.race([all, aborted(signal)]);
+      return await orAborted(all, signal);
     } finally {
       // What is still waiting of a request that failed need not be answered.
       left = true;
-      all.catch(() => {});
     }
   }
 
@@ -189,8 +188,11 @@ export class Batcher<A> {
   }
 }
 
-function aborted(signal: AbortSignal): Promise<never> {
-  return new Promise((_, reject) => {
-    signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+/** What a promise gives, unless its signal is aborted before. */
+function orAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const stop = () => reject(signal.reason);
+    signal.addEventListener("abort", stop, { once: true });
+    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", stop));
   });
 }
