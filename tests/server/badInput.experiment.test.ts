@@ -1,10 +1,11 @@
 /** What a server is sent that it should not be: each is refused with a reason, and the next request is answered. */
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { connect, type Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, beforeAll, describe, expect, test } from "vitest";
 import { type Listening, listen } from "../../src/server/listen.ts";
 import { createServer } from "../../src/server/server.ts";
+import { heardOf } from "../support/cli.ts";
 import { bytesBelow } from "../support/folders.ts";
 import { type Answered, type Ask, askerOf, until, writeStores } from "../support/servers.ts";
 import { untilEnd } from "../support/untilEnd.ts";
@@ -59,7 +60,7 @@ describe("bodies", () => {
     ["no text", { texts: [] }, 422, /texts: /],
     ["too many texts", { texts: Array.from({ length: 257 }, () => "a") }, 422, /texts: .*256/],
     ["an unknown field", { texts: ["a"], temperature: 1 }, 422, /[Uu]nrecognized key: "temperature"/],
-    ["a field of every object", { texts: ["a"], ["constructor"]: 1 }, 422, /"constructor"/],
+    ["a field of every object", { texts: ["a"], constructor: 1 }, 422, /"constructor"/],
     ["half a character", { texts: ["\ud83d"] }, 422, /UTF-8/],
     ["a coverage of 1", { texts: ["a"], coverage: 1 }, 422, /coverage: /],
     ["a text of 100,000 characters", { texts: ["x".repeat(100_000)] }, 422, /texts\.0: .*50000 characters/],
@@ -116,7 +117,6 @@ describe("bodies", () => {
 describe("names", () => {
   test.each([
     ["/stores/..%2f..%2fetc%2fpasswd/predict", 404],
-    ["/stores/%2e%2e/predict", 404],
     ["/stores/intents%00/predict", 404],
     ["/stores/__proto__/predict", 404],
     ["/stores/constructor/predict", 404],
@@ -228,14 +228,12 @@ test.skipIf(!mounts)(
     const steps = `mkdir -p ${small} && mount -t tmpfs -o size=400k tmpfs ${small} && cp -r ${root}/intents ${small}/intents`;
     const program = new URL("./programs/fullDisk.ts", import.meta.url).pathname;
     const run = `${steps} && exec ${process.execPath} --import tsx ${program} ${small}/intents`;
-    const { stdout, stderr, status } = spawnSync("unshare", ["--mount", "sh", "-c", run], {
-      encoding: "utf8",
-    });
-    expect({ status, stderr }).toMatchObject({ status: 0 });
-    const { refused, predicted, version, healed } = JSON.parse(stdout);
+    const { out, err, exitCode } = await heardOf(spawn("unshare", ["--mount", "sh", "-c", run]));
+    expect({ exitCode, err }).toMatchObject({ exitCode: 0 });
+    const { refused, predicted, version, healed } = JSON.parse(out);
     expect(refused).toMatchObject({ status: 507, body: { code: "DISK_FULL" } });
     expect(JSON.stringify(refused)).not.toContain(small);
-    expect(predicted).toBe("aa");
+    expect(predicted.after).toEqual(predicted.before);
     expect(version.after).toBe(version.before);
     expect(healed).toBe(200);
   },
