@@ -29,21 +29,23 @@ function batcherOf(queuedTexts = 100, batchTokens = 30) {
 }
 
 describe("batches", () => {
-  test("take texts of several requests in their order, up to the budget of tokens", async () => {
+  test("take texts of several requests: the one that waits longest, with those of like length", async () => {
     const { batches, run, release } = slowEngine();
-    const batcher = batcherOf();
+    const batcher = batcherOf(100, 1000);
     const kind = { key: "one", run };
-    expect(reckonTokens("abcd")).toBe(3);
-    const asked = ["a", "b", "c", "d"].map((text) => batcher.ask(kind, [text.repeat(4), `${text}x`], never));
+    const long = "word ".repeat(60);
+    const busy = [batcher.ask(kind, ["1"], never), batcher.ask(kind, ["2"], never)];
+    const asked = ["a", long, "b", `${long} c`, "d"].map((text) => batcher.ask(kind, [text], never));
     await release();
-    expect((await Promise.all(asked)).flat()).toEqual(
-      ["a", "b", "c", "d"].flatMap((text) => [`${text.repeat(4)}!`, `${text}x!`]),
-    );
+    await Promise.all(busy);
+    expect((await Promise.all(asked)).flat()).toEqual(["a!", `${long}!`, "b!", `${long} c!`, "d!"]);
     // Two batches are with the engine at once; what comes meanwhile waits together.
-    expect(batches.map(({ length }) => length)).toEqual([2, 2, 4]);
+    expect(batches).toEqual([["1"], ["2"], ["a", "b", "d"], [long, `${long} c`]]);
   });
 
-  test("hold no more than the budget, but always one text", async () => {
+  test("hold no more than the budget of tokens and the texts of a pass, but always one text", async () => {
+    expect(reckonTokens("one two three")).toBe(5);
+    expect(reckonTokens("x".repeat(60))).toBe(12);
     const { batches, run, release } = slowEngine();
     const batcher = batcherOf(100, 10);
     const kind = { key: "one", run };
@@ -51,6 +53,15 @@ describe("batches", () => {
     await release();
     expect(await asked).toHaveLength(5);
     expect(batches.map(({ length }) => length)).toEqual([1, 3, 1]);
+    const wide = slowEngine();
+    const many = batcherOf(1000, 10_000).ask(
+      { key: "one", run: wide.run },
+      Array.from({ length: 80 }, () => "a"),
+      never,
+    );
+    await wide.release();
+    await many;
+    expect(wide.batches.map(({ length }) => length)).toEqual([32, 32, 16]);
   });
 
   test("are of one kind; the kind whose text waits longest is next", async () => {

@@ -1,6 +1,6 @@
 /**
- * Texts of many requests, answered together: a bounded queue, out of which batches go to the engine. A batch takes texts that
- * are asked alike, in the order in which they came, up to a budget of tokens.
+ * Texts of many requests, answered together: a bounded queue, out of which batches go to the engine. A batch takes texts of
+ * like length that are asked alike, up to a budget of tokens.
  */
 import { EngineError } from "../../core/errors.ts";
 import type { Text } from "../../model/teachable.ts";
@@ -9,16 +9,21 @@ import { RequestError } from "../engine/errors.ts";
 /** Two batches are with the engine: the next one is there when the one before ends. */
 const BATCHES_UNDER_WAY = 2;
 
-/** Without reading a text, a token is reckoned as so many characters; special tokens come on top. */
-const CHARACTERS_PER_TOKEN = 4;
-const SPECIAL_TOKENS = 2;
+/** Texts of one batch at most: the engine makes one pass of them. */
+const BATCH_TEXTS = 32;
+
+/** What a pass costs besides its tokens, in tokens. */
+const PASS_TOKENS = 64;
 
 /** A text as a request has it. */
 export type AskedText = Text;
 
+/** Tokens of a text as they are reckoned without reading it: a word is one, or six characters are; two special ones. */
 export function reckonTokens(text: AskedText): number {
-  const length = typeof text === "string" ? text.length : text.text.length + (text.textPair?.length ?? 0);
-  return SPECIAL_TOKENS + Math.ceil(length / CHARACTERS_PER_TOKEN);
+  const whole = typeof text === "string" ? text : `${text.text} ${text.textPair ?? ""}`;
+  let words = 1;
+  for (let at = whole.indexOf(" "); at >= 0; at = whole.indexOf(" ", at + 1)) words++;
+  return 2 + Math.max(words, Math.ceil(whole.length / 6));
 }
 
 /** Texts that are asked in the same way of the same store share a batch. */
@@ -42,9 +47,37 @@ export interface BatcherOptions {
   readonly onQueued?: (seconds: number) => void;
 }
 
+/**
+ * Divides texts, the shortest first, into batches that cost least: a batch of n texts costs a pass and n times its longest
+ * text. c(j) = min over i of c(i) + pass + (j − i) · tokens(j − 1).
+ * @returns where the batch with a text of that place begins and ends
+ */
+export function cheapestBatch(
+  tokens: readonly number[],
+  place: number,
+  batchTokens: number,
+): readonly [start: number, end: number] {
+  const costs = [0];
+  const starts = [0];
+  for (const [last, longest] of tokens.entries()) {
+    let best = { start: last, cost: Number.POSITIVE_INFINITY };
+    for (let start = last; start >= 0 && last - start < BATCH_TEXTS; start--) {
+      const computed = (last + 1 - start) * longest;
+      if (computed > batchTokens && start < last) break;
+      const cost = (costs[start] ?? 0) + PASS_TOKENS + computed;
+      if (cost < best.cost) best = { start, cost };
+    }
+    costs.push(best.cost);
+    starts.push(best.start);
+  }
+  let end = tokens.length;
+  while ((starts[end] ?? 0) > place) end = starts[end] ?? 0;
+  return [starts[end] ?? 0, end];
+}
+
 /** The queue of one kind. */
 class Line<A> {
-  private readonly waiting: Waiting<A>[] = [];
+  private waiting: Waiting<A>[] = [];
   private readonly run: Kind<A>["run"];
 
   constructor(run: Kind<A>["run"]) {
@@ -62,15 +95,23 @@ class Line<A> {
     return { dropped: length, since: this.waiting[0]?.since };
   }
 
-  /** The next batch. */
+  /**
+   * The next batch: all that wait are divided by length so that computing them costs least, and the batch is taken that has the
+   * text that has waited longest.
+   */
   take(batchTokens: number): readonly Waiting<A>[] {
-    let tokens = 0;
-    let end = 0;
-    for (; end < this.waiting.length; end++) {
-      tokens += this.waiting[end]?.tokens ?? 0;
-      if (end > 0 && tokens > batchTokens) break;
-    }
-    return this.waiting.splice(0, end);
+    const { waiting } = this;
+    const [first] = waiting;
+    if (first === undefined) return [];
+    const byLength = waiting.toSorted((a, b) => a.tokens - b.tokens);
+    const [start, end] = cheapestBatch(
+      byLength.map(({ tokens }) => tokens),
+      byLength.indexOf(first),
+      batchTokens,
+    );
+    const taken = new Set(byLength.slice(start, end));
+    this.waiting = waiting.filter((each) => !taken.has(each));
+    return [...taken];
   }
 
   async answer(batch: readonly Waiting<A>[]): Promise<void> {
