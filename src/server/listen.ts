@@ -23,6 +23,8 @@ export interface Listening {
 
 const KEEP_ALIVE_MS = 5000;
 const LOOK_MS = 25;
+/** What was sent before a client could see that the server is not ready is still taken. */
+const GRACE_MS = 300;
 
 export async function listen(server: StoreServer, { host, port }: ListenOptions): Promise<Listening> {
   const { limits } = server.service;
@@ -59,6 +61,7 @@ export async function listen(server: StoreServer, { host, port }: ListenOptions)
   const stop = async () => {
     const { service } = server;
     service.beginToStop();
+    await sleep(GRACE_MS);
     const closed = new Promise((resolve) => http.close(resolve));
     const end = performance.now() + 1000 * limits.drainSeconds;
     const changes = service.drainChanges(limits.drainSeconds);

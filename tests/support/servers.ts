@@ -1,7 +1,11 @@
 /** Servers of stores, asked in the process that runs them or over a connection. */
+import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
 import { setTimeout as sleep } from "node:timers/promises";
+import { onTestFinished } from "vitest";
+import { packageRoot } from "../../src/core/packageInfo.ts";
 import { createServer, type ServerOptions, type StoreServer } from "../../src/server/server.ts";
 import { openStore } from "../../src/store/store.ts";
+import { commandLine } from "./cli.ts";
 import { folderOfTestFile } from "./folders.ts";
 import { settings, statisticsOnly } from "./stores.ts";
 import { writeTinyModel } from "./tinyModels.ts";
@@ -105,4 +109,46 @@ export function eventsOf(text: string): SentEvent[] {
       const field = (name: string) => new RegExp(`^${name}: ?(.*)$`, "m").exec(block)?.[1] ?? "";
       return { event: field("event"), data: parse(field("data")) ?? field("data") };
     });
+}
+
+/** A server that runs as the command line starts it. */
+export interface Spawned {
+  readonly ask: Ask;
+  readonly url: string;
+  readonly child: ChildProcessWithoutNullStreams;
+  /** Everything that it has logged. */
+  logged(): string;
+  /** Sends a signal, and waits for the end. @returns the exit code, null where it was killed */
+  end(signal: NodeJS.Signals): Promise<number | null>;
+}
+
+/** Starts `accrete serve` on any free port, and waits until it is ready. */
+export async function spawnServer(
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): Promise<Spawned> {
+  const child = spawn(process.execPath, commandLine(["serve", "--port", "0", ...args]), {
+    cwd: packageRoot,
+    env: { ...process.env, ...env },
+  });
+  onTestFinished(() => void child.kill("SIGKILL"));
+  let log = "";
+  child.stderr.on("data", (chunk) => {
+    log += chunk;
+  });
+  const ended = new Promise<number | null>((resolve) => child.once("exit", resolve));
+  const isReady = () => log.includes('"message":"ready"') || child.exitCode !== null;
+  await until("the server is ready", isReady, 60);
+  const url = /"url":"(http:[^"]+)"/.exec(log)?.[1] ?? "";
+  if (child.exitCode !== null) throw new TypeError(`the server ended: ${log}`);
+  return {
+    ask: askerOf((request) => fetch(request), url),
+    url,
+    child,
+    logged: () => log,
+    end: async (signal) => {
+      child.kill(signal);
+      return await ended;
+    },
+  };
 }
