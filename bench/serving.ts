@@ -1,13 +1,17 @@
 /**
- * What serving costs: `npx tsx bench/serving.ts [--shared ../shared] [--clients 64] [--seconds 10] [--requests 100000]`.
+ * What serving costs: `npx tsx bench/serving.ts [--shared ../shared] [--clients 64] [--seconds 10] [--requests 100000] [--peer python]`.
  * A store of CLINC150 on MiniLM (without --shared's folder: of the demo's texts on the backbone that ships), kept in the
- * system's temporary folder, is served from `dist` by a process of its own on loopback. Printed are, in rounds that alternate:
- * the library's throughput in one call and in calls of as many texts as there are clients, the server's with so many clients that ask one text after another; then times at half of that
- * load, sent at even intervals and counted from when they were due; the memory of the server over many requests; and the time
- * from the command to the first answer on the demo's run. `--parts` names those that are wanted. Build first: `npm run build`.
+ * system's temporary folder, is served from `dist` by a process of its own on loopback; build first: `npm run build`. Printed are
+ * - throughput, in rounds that alternate: the library's in one call and in calls of as many texts as there are clients, the
+ *   server's with so many clients that ask one text after another;
+ * - latency at half of that load, sent at even intervals and counted from when each was due;
+ * - memory of the server over many requests;
+ * - start: from the command to the first answer on the demo's run;
+ * - with --peer, a Python with FastAPI, sentence-transformers and scikit-learn: bench/peers/serving_peer.py beside ours.
+ * `--parts` names those that are wanted.
  */
 import { type ChildProcess, fork, spawn } from "node:child_process";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { Agent, request } from "node:http";
 import { cpus, tmpdir } from "node:os";
 import { join } from "node:path";
@@ -28,6 +32,7 @@ const { values: flags } = parseArgs({
     rounds: { type: "string", default: "3" },
     requests: { type: "string", default: "100000" },
     parts: { type: "string", default: "throughput,latency,memory,start" },
+    peer: { type: "string" },
     library: { type: "string" },
   },
 });
@@ -232,6 +237,47 @@ async function throughput(server: Server, texts: readonly string[]): Promise<num
   return median(served);
 }
 
+/** Medians of one text after another, and throughput, of both in turns. @param python of an environment for the peer */
+async function besidePeer(server: Server, texts: readonly string[], python: string): Promise<void> {
+  const { train } = await readTexts();
+  const file = `${folder}-train.jsonl`;
+  writeFileSync(file, train.map((row) => `${JSON.stringify(row)}\n`).join(""));
+  const model = hasShared ? join(flags.shared, "models/minilm-l6") : join(packageRoot, "models/accrete-mini");
+  const port = 8979;
+  const peer = spawn(python, [join(packageRoot, "bench/peers/serving_peer.py"), model, file, String(port)], {
+    stdio: ["ignore", "ignore", "inherit"],
+    env: { ...process.env, HF_HUB_OFFLINE: "1" },
+  });
+  const isUp = () =>
+    ask(port, "up").then(
+      () => true,
+      () => false,
+    );
+  while (!(await isUp())) {
+    if (peer.exitCode !== null) throw new Error(`the peer ended with ${peer.exitCode}`);
+    await sleep(500);
+  }
+  const both = [server.port, port];
+  const single: number[][] = [[], []];
+  const fast: number[][] = [[], []];
+  for (let round = 0; round < rounds; round++)
+    for (const [who, at] of both.entries()) {
+      const times: number[] = [];
+      for (const text of texts.slice(0, 220)) times.push(await ask(at, text));
+      single[who]?.push(median(times.slice(20)));
+      fast[who]?.push((await load(at, texts, forSeconds(seconds))).perSecond);
+    }
+  const [ours = [], theirs = []] = single;
+  const [ourSpeed = [], theirSpeed = []] = fast;
+  console.log(
+    `one text: ours ${median(ours).toFixed(2)} ms, the Python service ${median(theirs).toFixed(2)} ms: ratio ${(median(theirs) / median(ours)).toFixed(1)}`,
+  );
+  console.log(
+    `${clients} clients: ours ${median(ourSpeed).toFixed(0)} texts/s, the Python service ${median(theirSpeed).toFixed(0)}: ratio ${(median(ourSpeed) / median(theirSpeed)).toFixed(1)}`,
+  );
+  peer.kill();
+}
+
 async function startTime(): Promise<void> {
   const run = join(packageRoot, "runs/demo");
   if (!existsSync(join(run, "manifest.json"))) {
@@ -263,7 +309,8 @@ async function main(): Promise<void> {
     await new Promise((resolve) => child.once("exit", resolve));
   }
   if (parts.has("start")) await startTime();
-  if (!["throughput", "latency", "memory"].some((part) => parts.has(part))) return;
+  const asked = ["throughput", "latency", "memory"].some((part) => parts.has(part));
+  if (!asked && flags.peer === undefined) return;
   const { test } = await readTexts();
   const server = await serve(folder);
   let perSecond = 0;
@@ -278,6 +325,7 @@ async function main(): Promise<void> {
       );
     }
   }
+  if (flags.peer !== undefined) await besidePeer(server, test, flags.peer);
   if (parts.has("memory")) {
     const steps = 10;
     const readings: number[] = [];
