@@ -275,6 +275,9 @@ export function operationsOf(send: Send) {
     /** Whether texts are answered. */
     ready: (options?: CallOptions) => send.json<Health>({ method: "GET", path: `/health/ready` }, options),
 
+    /** As /health/ready, where text-embeddings-inference and vLLM have it. */
+    health: (options?: CallOptions) => send.json<Health>({ method: "GET", path: `/health` }, options),
+
     /** What is served, and with which limits. */
     info: (options?: CallOptions) => send.json<Info>({ method: "GET", path: `/info` }, options),
 

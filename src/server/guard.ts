@@ -14,7 +14,7 @@ export interface Tokens {
   readonly change?: string | undefined;
 }
 
-const open = new Set(["/health/live", "/health/ready", "/openapi.json", "/docs"]);
+const open = new Set(["/health", "/health/live", "/health/ready", "/openapi.json", "/docs"]);
 /** What is asked with POST and changes nothing. */
 const asking = /^\/(?:predict|embed|tag|classify|v1\/completions|stores\/[^/]+\/(?:predict|tag))$/;
 /** What is read with GET and holds texts of others. */
@@ -75,12 +75,12 @@ function hostOf(header: string): string {
 /**
  * A web page that a user of this machine looks at must not speak to the server behind their back: names that resolve here but
  * are not this machine's are refused, and so are origins that were not allowed.
- * @param isLoopback whether the server listens for this machine alone
+ * @param isLocal whether requests name this machine: it listens for it alone, no proxy stands before it, and no token is asked for
  */
-export function refuseStrangers(isLoopback: boolean, origins: readonly string[]) {
+export function refuseStrangers(isLocal: boolean, origins: readonly string[]) {
   return createMiddleware<ServerEnv>(async (c, next) => {
     const host = c.req.header("Host");
-    if (isLoopback && host !== undefined && !loopbackNames.has(hostOf(host)))
+    if (isLocal && host !== undefined && !loopbackNames.has(hostOf(host)))
       throw new RequestError(403, "FORBIDDEN", "this server answers to localhost alone", {
         hint: "Ask http://127.0.0.1, or start it with --host.",
       });

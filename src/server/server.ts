@@ -145,7 +145,7 @@ export function createServer(
       },
     }),
   );
-  app.use(refuseStrangers(isLoopback, origins));
+  app.use(refuseStrangers(isLoopback && !trustsProxy && tokens.read === undefined, origins));
   if (origins.length > 0)
     app.use(cors({ origin: [...origins], allowHeaders: ["Authorization", "Content-Type"], maxAge: 600 }));
   app.use(async (c, next) => {

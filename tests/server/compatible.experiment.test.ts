@@ -161,6 +161,19 @@ describe("OpenAI's /v1/completions", () => {
     expect(events.length).toBeGreaterThan(6);
   });
 
+  test("more at once than allowed are refused with 429, and when to ask again", async () => {
+    await using small = await served({ answers: `${root}/answers` }, { limits: { queuedPrompts: 2 } });
+    const body = { prompt: ["a a", "b b"], max_tokens: 60 };
+    const asked = await Promise.all(
+      Array.from({ length: 4 }, () => small.ask("POST", "/v1/completions", body)),
+    );
+    const statuses = asked.map(({ status }) => status).toSorted();
+    expect(statuses).toEqual([200, 429, 429, 429]);
+    const refused = asked.find(({ status }) => status === 429);
+    expect(Number(refused?.headers.get("retry-after"))).toBeGreaterThan(0);
+    expect(refused?.body.error).toMatchObject({ type: "rate_limit_error", code: "OVERLOADED" });
+  });
+
   test.each([
     ["a temperature", { ...asked, temperature: 0.7 }, 422],
     ["a store of labels", { ...asked, model: "intents" }, 409],

@@ -62,6 +62,9 @@ describe("asking", () => {
   test("tells what it serves, and how it is", async () => {
     expect((await ask("GET", "/health/live")).body).toEqual({ status: "ok" });
     expect((await ask("GET", "/health/ready")).body).toEqual({ status: "ok" });
+    expect((await ask("GET", "/health")).body).toEqual({ status: "ok" });
+    const stranger = await ask("GET", "/v1/models", undefined, { Host: "evil.example" });
+    expect(stranger).toMatchObject({ status: 403, body: { error: { code: "FORBIDDEN" } } });
     expect((await ask("GET", "/info")).body).toMatchObject({
       name: "accrete",
       stores: [{ name: "intents", backbone: "model" }, { name: "others" }],

@@ -124,7 +124,9 @@ export async function serveCommand(
     try {
       await server.opened;
       log({ level: "info", message: "ready", ms: Math.round(1000 * process.uptime()) });
-      await untilAborted(interrupt.signal);
+      const ended = await Promise.race([untilAborted(interrupt.signal), server.service.died]);
+      // Whoever started this process starts it again.
+      if (ended !== undefined) throw ended;
     } finally {
       log({ level: "info", message: "stopping" });
       await listening.stop();

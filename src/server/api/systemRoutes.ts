@@ -1,5 +1,5 @@
 /** How the server is: health, information, metrics, and what it speaks. */
-import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
+import { createRoute, type OpenAPIHono, type RouteHandler, z } from "@hono/zod-openapi";
 import { packageVersion } from "../../core/packageInfo.ts";
 import type { Service } from "../service/service.ts";
 import { docsPage } from "./docsPage.ts";
@@ -22,7 +22,7 @@ const infoSchema = z
   .openapi("Info");
 
 export function addSystemRoutes(app: OpenAPIHono<ServerEnv>, service: Service): void {
-  const health = (path: "/health/live" | "/health/ready", operationId: string, summary: string) =>
+  const health = (path: "/health" | "/health/live" | "/health/ready", operationId: string, summary: string) =>
     createRoute({
       method: "get",
       path,
@@ -34,12 +34,17 @@ export function addSystemRoutes(app: OpenAPIHono<ServerEnv>, service: Service): 
   app.openapi(health("/health/live", "live", "Whether the process can go on"), (c) =>
     service.isAlive ? c.json({ status: "ok" as const }, 200) : c.json({ status: "failed" as const }, 503),
   );
-  app.openapi(health("/health/ready", "ready", "Whether texts are answered"), (c) => {
+  const ready: RouteHandler<ReturnType<typeof health>, ServerEnv> = (c) => {
     if (service.isReady) return c.json({ status: "ok" as const }, 200);
     const notYet = service.isAlive ? "starting" : "failed";
     const health: z.infer<typeof healthSchema> = { status: service.isStopping ? "stopping" : notYet };
     return c.json(health, 503);
-  });
+  };
+  app.openapi(health("/health/ready", "ready", "Whether texts are answered"), ready);
+  app.openapi(
+    health("/health", "health", "As /health/ready, where text-embeddings-inference and vLLM have it"),
+    ready,
+  );
 
   app.openapi(
     createRoute({

@@ -25,12 +25,19 @@ export class Engine implements AsyncDisposable {
   private dead: Error | undefined;
   /** Rejects where a store cannot be opened. */
   readonly opened: Promise<void>;
+  /** Gives the reason when no call can be answered any more. */
+  readonly died: Promise<Error>;
 
   constructor(data: EngineData, onSnapshot: (snapshot: Snapshot) => void = () => {}) {
     this.worker = startWorker("engineWorker", import.meta.url, data);
     const { worker } = this;
+    let tellOfDeath: (error: Error) => void = () => {};
+    this.died = new Promise((resolve) => {
+      tellOfDeath = resolve;
+    });
     const fail = (error: Error) => {
       this.dead ??= error;
+      tellOfDeath(this.dead);
     };
     this.opened = new Promise((resolve, reject) => {
       worker.on("message", (message: Announcement) => {

@@ -12,6 +12,8 @@ export interface Limits {
   readonly examplesPerChange: number;
   /** Texts that wait for a pass; more are refused with 429. */
   readonly queuedTexts: number;
+  /** Texts that are continued at once; more are refused with 429. */
+  readonly queuedPrompts: number;
   /** Tokens that are handed to the engine together. */
   readonly batchTokens: number;
   /** Changes that wait for their turn in one store. */
@@ -36,6 +38,7 @@ export const defaultLimits: Limits = {
   learnBodyBytes: 64 * 2 ** 20,
   examplesPerChange: 100_000,
   queuedTexts: 2048,
+  queuedPrompts: 64,
   batchTokens: 4096,
   queuedChanges: 64,
   newTokens: 1024,

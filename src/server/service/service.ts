@@ -1,7 +1,7 @@
 /** What a server does, whoever asks and in whatever words: answers, changes, and how its stores are. */
 import type { Prediction, TaggedText } from "../../continual/answers.ts";
 import { findTask } from "../../continual/answers.ts";
-import { AccreteError, EngineError } from "../../core/errors.ts";
+import { AccreteError } from "../../core/errors.ts";
 import type { Completion } from "../../model/continualModel.ts";
 import { Engine } from "../engine/engine.ts";
 import { Discretion, NoSuchStoreError, RequestError } from "../engine/errors.ts";
@@ -59,6 +59,7 @@ export class Service implements AsyncDisposable {
   private readonly batcher: Batcher<Answer>;
   private readonly snapshots = new Map<string, Snapshot>();
   private readonly keptTimer: NodeJS.Timeout | undefined;
+  private generating = 0;
   private isOpen = false;
   private stopping = false;
 
@@ -99,6 +100,11 @@ export class Service implements AsyncDisposable {
   /** Resolves when every store is open. @throws what a store could not be opened for */
   get opened(): Promise<void> {
     return this.reader.opened;
+  }
+
+  /** Gives the reason when the thread that answers has ended. */
+  get died(): Promise<Error> {
+    return this.reader.died;
   }
 
   /** Whether texts are answered: not before every store is open, nor when it is on its way out. */
@@ -265,16 +271,26 @@ export class Service implements AsyncDisposable {
     onText: (prompt: number, text: string) => void = () => {},
   ): Promise<Completion[]> {
     this.require(store, "words");
-    return await this.reader.call(
-      "generate",
-      { store, prompts, maxNewTokens, ...(task !== undefined && { task }) },
-      {
-        signal,
-        onEvent: (event) => {
-          if (event.type === "generated") onText(event.prompt, event.text);
+    if (this.generating > 0 && this.generating + prompts.length > this.limits.queuedPrompts)
+      throw new RequestError(429, "OVERLOADED", `${this.generating} texts are being continued`, {
+        hint: "Ask again later; Retry-After says when.",
+        retryAfter: 5,
+      });
+    this.generating += prompts.length;
+    try {
+      return await this.reader.call(
+        "generate",
+        { store, prompts, maxNewTokens, ...(task !== undefined && { task }) },
+        {
+          signal,
+          onEvent: (event) => {
+            if (event.type === "generated") onText(event.prompt, event.text);
+          },
         },
-      },
-    );
+      );
+    } finally {
+      this.generating -= prompts.length;
+    }
   }
 
   async versions(store: string): Promise<Result<"versions">> {
@@ -329,10 +345,5 @@ export class Service implements AsyncDisposable {
     await this.drainChanges(0);
     await this.writer?.[Symbol.asyncDispose]();
     await this.reader[Symbol.asyncDispose]();
-  }
-
-  /** @throws EngineError where the thread that answers has died */
-  requireAlive(): void {
-    if (!this.isAlive) throw new EngineError("the thread that answers has ended");
   }
 }
