@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { RequestError } from "../../src/server/engine/errors.ts";
-import { type AskedText, Batcher, reckonTokens } from "../../src/server/service/batcher.ts";
+import { type AskedText, Batcher, cheapestBatch, reckonTokens } from "../../src/server/service/batcher.ts";
 
 const never = new AbortController().signal;
 
@@ -85,6 +86,40 @@ describe("batches", () => {
     await refused;
     await Promise.all(first);
   });
+});
+
+test("texts are divided at the least cost that there is", () => {
+  const [pass, most, budget] = [64, 32, 400];
+  const costOf = (tokens: readonly number[], cuts: readonly number[]) =>
+    cuts.slice(1).reduce((sum, end, i) => {
+      const [size, longest] = [end - (cuts[i] ?? 0), tokens[end - 1] ?? 0];
+      const isTooLarge = size > most || (size > 1 && size * longest > budget);
+      return sum + (isTooLarge ? Number.POSITIVE_INFINITY : pass + size * longest);
+    }, 0);
+  const everyDivision = (n: number): number[][] =>
+    Array.from({ length: 2 ** (n - 1) }, (_, mask) => [
+      0,
+      ...Array.from({ length: n - 1 }, (_, i) => i + 1).filter((i) => mask & (1 << (i - 1))),
+      n,
+    ]);
+  fc.assert(
+    fc.property(fc.array(fc.integer({ min: 3, max: 200 }), { minLength: 1, maxLength: 9 }), (lengths) => {
+      const tokens = lengths.toSorted((a, b) => a - b);
+      const cuts = new Set([0]);
+      for (const place of tokens.keys()) {
+        const [start, end] = cheapestBatch(tokens, place, budget);
+        expect(start <= place && place < end).toBe(true);
+        cuts.add(start).add(end);
+      }
+      const best = Math.min(...everyDivision(tokens.length).map((division) => costOf(tokens, division)));
+      expect(
+        costOf(
+          tokens,
+          [...cuts].toSorted((a, b) => a - b),
+        ),
+      ).toBe(best);
+    }),
+  );
 });
 
 describe("the queue", () => {
