@@ -1,4 +1,4 @@
-"""The Python service that bench/servingPeer.ts compares with: FastAPI, sentence-transformers, logistic regression.
+"""The Python service that bench/serving.ts compares with: FastAPI, sentence-transformers, logistic regression.
 
 Usage: serving_peer.py <model folder> <train.jsonl> <port>, in an environment with tools/requirements.txt and
 fastapi, uvicorn and scikit-learn. Texts of requests that wait are encoded together, as ours are.
@@ -8,9 +8,9 @@ import asyncio
 import json
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 
 import numpy as np
-import torch
 import uvicorn
 from fastapi import FastAPI
 from pydantic import BaseModel
@@ -18,14 +18,12 @@ from sentence_transformers import SentenceTransformer
 from sklearn.linear_model import LogisticRegression
 
 model_folder, train_file, port = sys.argv[1], sys.argv[2], int(sys.argv[3])
-torch.set_num_threads(torch.get_num_threads())
 model = SentenceTransformer(model_folder, device="cpu")
 rows = [json.loads(line) for line in open(train_file, encoding="utf-8")]
 features = model.encode([row["text"] for row in rows], batch_size=64, show_progress_bar=False)
 classifier = LogisticRegression(max_iter=300, C=10.0)
 classifier.fit(features, [row["label"] for row in rows])
 
-app = FastAPI()
 waiting: asyncio.Queue = asyncio.Queue()
 pool = ThreadPoolExecutor(max_workers=1)
 MOST_TEXTS = 64
@@ -59,9 +57,14 @@ async def work() -> None:
             future.set_result(given)
 
 
-@app.on_event("startup")
-async def begin() -> None:
-    asyncio.get_running_loop().create_task(work())
+@asynccontextmanager
+async def lifespan(_: FastAPI):
+    task = asyncio.get_running_loop().create_task(work())
+    yield
+    task.cancel()
+
+
+app = FastAPI(lifespan=lifespan)
 
 
 @app.post("/stores/bench/predict")

@@ -1,5 +1,5 @@
 /** A server that listens, takes no more than it can bear, and ends without losing what it was asked. */
-import { IncomingMessage, Server } from "node:http";
+import { IncomingMessage, Server, ServerResponse } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 import { createAdaptorServer } from "@hono/node-server";
 import { AccreteError, ConfigError, errorCode } from "../core/errors.ts";
@@ -29,8 +29,13 @@ const GRACE_MS = 300;
 export async function listen(server: StoreServer, { host, port }: ListenOptions): Promise<Listening> {
   const { limits } = server.service;
   const http = createAdaptorServer({
-    fetch: (request, { incoming }) =>
-      server.fetch(request, incoming instanceof IncomingMessage ? { incoming } : {}),
+    fetch: (request, { incoming, outgoing }) =>
+      server.fetch(
+        request,
+        incoming instanceof IncomingMessage && outgoing instanceof ServerResponse
+          ? { incoming, outgoing }
+          : {},
+      ),
     serverOptions: {
       headersTimeout: 1000 * limits.receiveSeconds,
       requestTimeout: 1000 * limits.receiveSeconds,

@@ -48,19 +48,22 @@ export interface StoreServer extends AsyncDisposable {
 const teaching = /^\/stores\/[^/]+\/(?:learn|corrections)$/;
 
 function limitBodies({ bodyBytes, learnBodyBytes }: Service["limits"]) {
-  const limit = (maxSize: number) =>
-    bodyLimit({
-      maxSize,
-      onError: () => {
-        throw new RequestError(413, "TOO_LARGE", `the body is larger than ${maxSize} bytes`, {
-          hint: "Ask for fewer texts at once.",
-        });
-      },
+  const refuseLarger = (maxSize: number): never => {
+    throw new RequestError(413, "TOO_LARGE", `the body is larger than ${maxSize} bytes`, {
+      hint: "Ask for fewer texts at once.",
     });
-  const [ask, teach] = [limit(bodyBytes), limit(learnBodyBytes)];
-  return createMiddleware<ServerEnv>((c, next) =>
-    teaching.test(c.req.path) ? teach(c, next) : ask(c, next),
-  );
+  };
+  const counting = (maxSize: number) => bodyLimit({ maxSize, onError: () => refuseLarger(maxSize) });
+  const counters = { ask: counting(bodyBytes), teach: counting(learnBodyBytes) };
+  return createMiddleware<ServerEnv>(async (c, next) => {
+    const teaches = teaching.test(c.req.path);
+    const [most, count] = teaches ? [learnBodyBytes, counters.teach] : [bodyBytes, counters.ask];
+    const length = c.req.header("Content-Length");
+    // A length that is told holds: HTTP's own framing takes no more.
+    if (length === undefined || c.req.header("Transfer-Encoding") !== undefined) return await count(c, next);
+    if (Number(length) > most) refuseLarger(most);
+    await next();
+  });
 }
 
 /** A body is JSON in UTF-8, and says so: a form of a foreign page cannot say so without being asked first. */

@@ -1,6 +1,6 @@
 /** What every route needs of a request: its deadline, and how answers and refusals are written. */
 
-import type { IncomingMessage } from "node:http";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import type { z } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import { type Refusal, RequestError } from "../engine/errors.ts";
@@ -8,7 +8,7 @@ import { answers } from "./schemas.ts";
 
 /** What the adapter for Node's servers passes beside a request. */
 export interface ServerEnv {
-  Bindings: { readonly incoming?: IncomingMessage };
+  Bindings: { readonly incoming?: IncomingMessage; readonly outgoing?: ServerResponse };
   Variables: { requestId: string; failure?: Refusal };
 }
 
@@ -34,7 +34,7 @@ const CLIENT_LEFT = 499;
  * @throws RequestError 504 where it took longer
  */
 export async function withDeadline<T>(
-  c: Context,
+  c: ServerContext,
   seconds: number,
   work: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
@@ -47,13 +47,17 @@ export async function withDeadline<T>(
     );
   const left = () => stop.abort(new RequestError(CLIENT_LEFT, "CLIENT_LEFT", "the client has gone away"));
   const timer = setTimeout(late, 1000 * seconds);
-  const client = c.req.raw.signal;
-  client.addEventListener("abort", left, { once: true });
+  // Node's own response says it without a web request being made for it, which costs as much as the rest of a request.
+  const { outgoing } = c.env;
+  const client = outgoing === undefined ? c.req.raw.signal : undefined;
+  outgoing?.once("close", left);
+  client?.addEventListener("abort", left, { once: true });
   try {
     return await work(stop.signal);
   } finally {
     clearTimeout(timer);
-    client.removeEventListener("abort", left);
+    outgoing?.off("close", left);
+    client?.removeEventListener("abort", left);
   }
 }
 
