@@ -62,3 +62,23 @@ describe("the client", () => {
     expect(ended.state).toBe("cancelled");
   });
 });
+
+test("pages of an origin that may ask are told so, before and with every answer, refusals too", async () => {
+  const origins = ["https://app.example"];
+  await using open = await served({}, { tokens, origins });
+  const page = { Origin: "https://app.example" };
+  const asked = await open.ask("OPTIONS", "/predict", undefined, {
+    ...page,
+    "Access-Control-Request-Method": "POST",
+    "Access-Control-Request-Headers": "authorization,content-type",
+  });
+  expect(asked.status).toBe(204);
+  expect(asked.headers.get("access-control-allow-headers")).toMatch(/Authorization/);
+  const models = await open.ask("GET", "/v1/models", undefined, { ...page, Authorization: "Bearer reader" });
+  const refused = await open.ask("POST", "/predict", { inputs: "a" }, page);
+  expect([models.status, refused.status]).toEqual([200, 401]);
+  for (const { headers } of [asked, models, refused])
+    expect(headers.get("access-control-allow-origin")).toBe("https://app.example");
+  const closed = await one.ask("GET", "/v1/models", undefined, { Authorization: "Bearer reader" });
+  expect(closed.headers.has("access-control-allow-origin")).toBe(false);
+});
