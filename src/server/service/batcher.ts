@@ -18,12 +18,12 @@ const PASS_TOKENS = 64;
 /** A text as a request has it. */
 export type AskedText = Text;
 
-/** Tokens of a text as they are reckoned without reading it: a word is one, or six characters are; two special ones. */
+const wordOrMark = /[\p{L}\p{N}]+|\S/gu;
+
+/** Tokens of a text as they are reckoned without reading it: a word or a mark is one, or six characters are; two special ones. */
 export function reckonTokens(text: AskedText): number {
   const whole = typeof text === "string" ? text : `${text.text} ${text.textPair ?? ""}`;
-  let words = 1;
-  for (let at = whole.indexOf(" "); at >= 0; at = whole.indexOf(" ", at + 1)) words++;
-  return 2 + Math.max(words, Math.ceil(whole.length / 6));
+  return 2 + Math.max(whole.match(wordOrMark)?.length ?? 0, Math.ceil(whole.length / 6));
 }
 
 /** Texts that are asked in the same way of the same store share a batch. */
