@@ -1,15 +1,16 @@
 /**
- * A decoder under LoRA side by side with PyTorch + peft: a training step, and greedy decoding with a key-value cache:
+ * A decoder under LoRA in fp32 and int8, side by side with PyTorch + peft in fp32 and bf16: a training step, and greedy decoding with
+ * a key-value cache:
  * `npx tsx bench/generate.ts --python ~/venv-accrete/bin/python [--model models/smollm2-135m] [--rounds 6] [--threads 2]`.
- * Two processes at a time take turns; reported are medians of wall and processor time, their
- * ratios, and each process's peak memory.
+ * Four processes take turns; reported are medians of the clock, their ratios, and each process's peak memory. Without --python the
+ * ratio is of our two alone.
  */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { ConfigError } from "../src/core/errors.ts";
-import { takeTurns, Worker } from "./sideBySide.ts";
+import { compareSides, type Measured, type Row, sidesOf, sideTable, Worker } from "./sideBySide.ts";
 
 const { values: flags } = parseArgs({
   options: {
@@ -20,9 +21,7 @@ const { values: flags } = parseArgs({
     json: { type: "boolean", default: false },
   },
 });
-const python = flags.python;
-if (python === undefined)
-  throw new ConfigError("give --python, an interpreter with tools/requirements.txt installed");
+const { python } = flags;
 if (!existsSync(flags.model)) throw new ConfigError(`--model: no folder at ${flags.model}`);
 
 const here = fileURLToPath(new URL(".", import.meta.url));
@@ -35,7 +34,10 @@ const cases = [
   { mode: "decode", batch: 8, what: `${NEW} tokens behind ${T}, 8 texts` },
 ] as const;
 
-async function compare({ mode, batch, what }: (typeof cases)[number]) {
+const sides = sidesOf(python);
+
+const rows: Row[] = [];
+for (const { mode, batch, what } of cases) {
   const settings = {
     model: flags.model,
     batch,
@@ -45,47 +47,23 @@ async function compare({ mode, batch, what }: (typeof cases)[number]) {
     mode,
     threads: flags.threads,
   };
-  const args = Object.entries(settings).flatMap(([name, value]) => [`--${name}`, String(value)]);
-  const ours = new Worker(process.execPath, ["--import", "tsx", join(here, "generateWorker.ts"), ...args]);
-  const theirs = new Worker(python ?? "python3", [join(here, "peers", "generate_worker.py"), ...args]);
-  await ours.read();
-  await theirs.read();
-  const [accrete, peft] = await takeTurns([ours, theirs], Number(flags.rounds), mode === "train" ? 3 : 1);
-  ours.quit();
-  theirs.quit();
-  const rate = ({ milliseconds }: { readonly milliseconds: number }) =>
-    mode === "decode" ? { tokensPerSecond: (1000 * batch * NEW) / milliseconds } : {};
-  return {
-    what,
-    accrete: { ...accrete, ...rate(accrete) },
-    peft: { ...peft, ...rate(peft) },
-    /** Above 1: we are faster. */
-    speedup: peft.milliseconds / accrete.milliseconds,
-    cpuSpeedup: peft.cpuMilliseconds / accrete.cpuMilliseconds,
-  };
-}
-
-const rows: Awaited<ReturnType<typeof compare>>[] = [];
-for (const each of cases) {
-  const row = await compare(each);
+  const common = Object.entries(settings).flatMap(([name, value]) => [`--${name}`, String(value)]);
+  const turns = { rounds: Number(flags.rounds), each: mode === "train" ? 3 : 1 };
+  const row = await compareSides(sides, [what, mode, String(batch)], turns, (ours, precision) => {
+    const args = ["--precision", precision, ...common];
+    return ours
+      ? new Worker(process.execPath, ["--import", "tsx", join(here, "generateWorker.ts"), ...args])
+      : new Worker(python ?? "python3", [join(here, "peers", "generate_worker.py"), ...args]);
+  });
   rows.push(row);
   process.stderr.write(`${JSON.stringify(row)}\n`);
 }
 
-type Side = (typeof rows)[number]["accrete"];
-const shown = ({ milliseconds, tokensPerSecond }: Side) =>
-  tokensPerSecond === undefined ? `${milliseconds.toFixed(0)} ms` : `${tokensPerSecond.toFixed(1)} tokens/s`;
-
-if (flags.json) process.stdout.write(`${JSON.stringify(rows)}\n`);
-else {
-  process.stdout.write(
-    "| | Accrete | PyTorch + peft | ratio | processor ms: Accrete | PyTorch | ratio | peak MB: Accrete | PyTorch |\n",
-  );
-  process.stdout.write("| --- | --- | --- | --- | --- | --- | --- | --- | --- |\n");
-  for (const { what, accrete, peft, speedup, cpuSpeedup } of rows) {
-    const cpu = `${accrete.cpuMilliseconds.toFixed(0)} | ${peft.cpuMilliseconds.toFixed(0)} | ${cpuSpeedup.toFixed(2)}×`;
-    process.stdout.write(
-      `| ${what} | ${shown(accrete)} | ${shown(peft)} | ${speedup.toFixed(2)}× | ${cpu} | ${accrete.peakMb} | ${peft.peakMb} |\n`,
-    );
-  }
+/** Of decoding, new tokens a second. */
+function shown({ milliseconds }: Measured, { what: [, mode, batch] }: Row): string {
+  if (mode !== "decode") return `${milliseconds.toFixed(0)} ms`;
+  return `${((1000 * Number(batch) * NEW) / milliseconds).toFixed(1)} tokens/s`;
 }
+
+const names = ["", "mode", "texts"];
+process.stdout.write(flags.json ? `${JSON.stringify(rows)}\n` : sideTable(sides, names, rows, shown));

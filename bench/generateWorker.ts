@@ -10,8 +10,7 @@ import { collate } from "../src/data/encoding/batching.ts";
 import { answerFeeds, IGNORED_LABEL } from "../src/generate/feeds.ts";
 import { buildCausalTrainingGraph, type CausalStructure } from "../src/generate/graphs.ts";
 import { generateGreedy, openCausalModel } from "../src/generate/greedy.ts";
-import { openModelFolder } from "../src/io/models/modelFolder.ts";
-import { createBackbone } from "../src/nn/backbone.ts";
+import { loadBackbone } from "../src/model/settings/backbone.ts";
 import { tokenFeeds } from "../src/nn/features.ts";
 import { AdamW, defaultAdamW } from "../src/optim/adamw.ts";
 import { initLora } from "../src/peft/lora.ts";
@@ -29,13 +28,14 @@ const { values: flags } = parseArgs({
     tokens: { type: "string", default: "40" },
     mode: { type: "string", default: "train" },
     threads: { type: "string", default: "2" },
+    precision: { type: "string", default: "fp32" },
   },
 });
 const threads = Number(flags.threads);
 const [B, T] = [Number(flags.batch), Number(flags.length)];
-const { config, weights, path } = await openModelFolder(flags.model);
-const backbone = createBackbone(config, weights, path);
-if (backbone.kind !== "decoder") throw new EngineError(`${path} is no decoder`);
+const precision = flags.precision === "int8" ? "int8" : "fp32";
+const { backbone, folder } = await loadBackbone(flags.model, { precision });
+if (backbone.kind !== "decoder") throw new EngineError(`${folder.path} is no decoder`);
 const structure: CausalStructure = {
   backbone,
   adapter: {

@@ -54,32 +54,100 @@ export interface Measured {
 }
 
 /**
- * Two workers take turns of a few steps; the first round warms up and does not count.
+ * Workers take turns of a few steps; the first round warms up and does not count.
  * @param each steps a turn
+ * @returns one a worker
  */
 export async function takeTurns(
-  workers: readonly [Worker, Worker],
+  workers: readonly Worker[],
   rounds: number,
   each: number,
-): Promise<readonly [Measured, Measured]> {
-  const times: readonly [number[], number[]] = [[], []];
-  const cpuTimes: readonly [number[], number[]] = [[], []];
-  const peaks: [number, number] = [0, 0];
+): Promise<readonly Measured[]> {
+  const all = workers.map((worker) => ({
+    worker,
+    times: [] as number[],
+    cpuTimes: [] as number[],
+    peak: 0,
+  }));
   for (let round = -1; round < rounds; round++)
-    for (const side of [0, 1] as const) {
+    for (const side of all) {
       // Idle threads of either engine spin for a while after their last step; a pause keeps them from the other's turn.
       await sleep(250);
-      const { seconds, cpuSeconds, peakRssBytes } = await workers[side].steps(each);
+      const { seconds, cpuSeconds, peakRssBytes } = await side.worker.steps(each);
       if (seconds === undefined || cpuSeconds === undefined) throw new EngineError("a worker gave no times");
-      peaks[side] = peakRssBytes;
+      side.peak = peakRssBytes;
       if (round < 0) continue;
-      times[side].push(...seconds);
-      cpuTimes[side].push(...cpuSeconds);
+      side.times.push(...seconds);
+      side.cpuTimes.push(...cpuSeconds);
     }
-  const measured = (side: 0 | 1): Measured => ({
-    milliseconds: median(times[side]) * 1000,
-    cpuMilliseconds: median(cpuTimes[side]) * 1000,
-    peakMb: Math.round(peaks[side] / 1e6),
-  });
-  return [measured(0), measured(1)];
+  return all.map(({ times, cpuTimes, peak }) => ({
+    milliseconds: median(times) * 1000,
+    cpuMilliseconds: median(cpuTimes) * 1000,
+    peakMb: Math.round(peak / 1e6),
+  }));
+}
+
+/** What takes turns: our precisions, and PyTorch's where there is a Python. */
+export function sidesOf(python: string | undefined): readonly string[] {
+  return ["Accrete fp32", "Accrete int8", ...(python === undefined ? [] : ["PyTorch fp32", "PyTorch bf16"])];
+}
+
+/** What was measured of each side, and what stands before it in a table. */
+export interface Row {
+  readonly what: readonly string[];
+  readonly measured: Readonly<Record<string, Measured>>;
+}
+
+/**
+ * Starts a worker a side, lets them take turns, and ends them.
+ * @param start starts a side's worker by its name and precision
+ */
+export async function compareSides(
+  sides: readonly string[],
+  what: readonly string[],
+  turns: { readonly rounds: number; readonly each: number },
+  start: (ours: boolean, precision: string) => Worker,
+): Promise<Row> {
+  const workers: Worker[] = [];
+  for (const side of sides) {
+    const [who, precision = "fp32"] = side.split(" ");
+    const worker = start(who === "Accrete", precision);
+    await worker.read();
+    workers.push(worker);
+  }
+  const measured = await takeTurns(workers, turns.rounds, turns.each);
+  for (const worker of workers) worker.quit();
+  return { what, measured: Object.fromEntries(measured.map((own, i) => [sides[i] ?? "", own])) };
+}
+
+/**
+ * A table of rows: times, how many times as fast ours are as each of theirs, and peaks.
+ * @param names of what stands before the times
+ * @param time what to print of a side
+ */
+export function sideTable(
+  sides: readonly string[],
+  names: readonly string[],
+  rows: readonly Row[],
+  time: (side: Measured, row: Row) => string = ({ milliseconds }) => `${milliseconds.toFixed(1)} ms`,
+): string {
+  const theirs = sides.filter((side) => side.startsWith("PyTorch"));
+  const pairs = theirs.flatMap((other) =>
+    ["Accrete fp32", "Accrete int8"].map((ours) => [ours, other] as const),
+  );
+  const compared = pairs.length > 0 ? pairs : [["Accrete int8", "Accrete fp32"] as const];
+  const of = (row: Row, side: string) => row.measured[side]?.milliseconds ?? Number.NaN;
+  const head = [
+    ...names,
+    ...sides,
+    ...compared.map(([ours, other]) => `${ours} : ${other}`),
+    ...sides.map((side) => `peak MB, ${side}`),
+  ];
+  const lines = rows.map((row) => [
+    ...row.what,
+    ...sides.map((side) => (row.measured[side] ? time(row.measured[side], row) : "")),
+    ...compared.map(([ours, other]) => `${(of(row, other) / of(row, ours)).toFixed(2)}×`),
+    ...sides.map((side) => String(row.measured[side]?.peakMb ?? "")),
+  ]);
+  return [head, head.map(() => "---"), ...lines].map((cells) => `| ${cells.join(" | ")} |\n`).join("");
 }

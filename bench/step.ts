@@ -1,8 +1,8 @@
 /**
- * One LoRA training step and one evaluation pass, side by side with PyTorch + peft:
- * `npx tsx bench/step.ts --python ~/venv-accrete/bin/python [--minilm ../shared/models/minilm-l6] [--rounds 12]`.
- * Two processes at a time take turns, a few steps each; reported are medians, their ratio, and each process's peak
- * memory. BERT-base has random weights, written to a temporary folder.
+ * One LoRA training step and one evaluation pass in fp32 and int8, side by side with PyTorch + peft in fp32 and bf16:
+ * `npx tsx bench/step.ts --python ~/venv-accrete/bin/python [--minilm ../shared/models/minilm-l6] [--rounds 12] [--threads 2]`.
+ * Four processes take turns, a few steps each; reported are medians, what they are of each of PyTorch's, and each process's peak
+ * memory. Without --python the ratio is of our two alone. BERT-base has random weights, written to a temporary folder.
  */
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -18,19 +18,18 @@ import { buildEncoder } from "../src/nn/encoders/encoderNetwork.ts";
 import { noDropout, noTransform } from "../src/nn/layers/layers.ts";
 import { inputParameters } from "../src/nn/layers/parameters.ts";
 import { declareTokenInputs } from "../src/nn/layers/tokens.ts";
-import { takeTurns, Worker } from "./sideBySide.ts";
+import { compareSides, type Row, sidesOf, sideTable, Worker } from "./sideBySide.ts";
 
 const { values: flags } = parseArgs({
   options: {
     python: { type: "string" },
     minilm: { type: "string", default: "../shared/models/minilm-l6" },
     rounds: { type: "string", default: "12" },
+    threads: { type: "string", default: "2" },
     json: { type: "boolean", default: false },
   },
 });
-const python = flags.python;
-if (python === undefined)
-  throw new ConfigError("give --python, an interpreter with tools/requirements.txt installed");
+const { python } = flags;
 if (!existsSync(flags.minilm)) throw new ConfigError(`--minilm: no folder at ${flags.minilm}`);
 
 const here = fileURLToPath(new URL(".", import.meta.url));
@@ -61,74 +60,34 @@ function writeBertBase(folder: string): void {
   writeFileSync(join(folder, "model.safetensors"), encodeSafetensors(tensors, { format: "pt" }));
 }
 
-interface Row {
-  readonly model: string;
-  readonly mode: string;
-  readonly shape: string;
-  readonly accreteMs: number;
-  readonly peftMs: number;
-  /** Above 1: we are faster. */
-  readonly speedup: number;
-  readonly accretePeakMb: number;
-  readonly peftPeakMb: number;
-}
+const sides = sidesOf(python);
 
-async function compare(
-  model: string,
-  ours: string,
-  theirs: string,
-  mode: string,
-  B: number,
-  T: number,
-  rounds: number,
-): Promise<Row> {
-  const common = ["--batch", String(B), "--length", String(T), "--mode", mode];
-  const a = new Worker(process.execPath, [
-    "--import",
-    "tsx",
-    join(here, "accreteWorker.ts"),
-    "--model",
-    ours,
-    ...common,
-  ]);
-  await a.read();
-  const b = new Worker(python ?? "python3", [
-    join(here, "peers", "peft_worker.py"),
-    "--model",
-    theirs,
-    ...common,
-  ]);
-  await b.read();
+function compare(model: string, folder: string, mode: string, B: number, T: number): Promise<Row> {
+  const common = ["--batch", String(B), "--length", String(T), "--mode", mode, "--threads", flags.threads];
   const each = B * T > 256 && model === "BERT-base" ? 2 : 5;
-  const [accrete, peft] = await takeTurns([a, b], rounds, each);
-  a.quit();
-  b.quit();
-  return {
-    model,
-    mode,
-    shape: `${B} × ${T}`,
-    accreteMs: accrete.milliseconds,
-    peftMs: peft.milliseconds,
-    speedup: peft.milliseconds / accrete.milliseconds,
-    accretePeakMb: accrete.peakMb,
-    peftPeakMb: peft.peakMb,
-  };
+  const turns = { rounds: Number(flags.rounds), each };
+  return compareSides(sides, [model, mode, `${B} × ${T}`], turns, (ours, precision) => {
+    const args = ["--model", folder, "--precision", precision, ...common];
+    return ours
+      ? new Worker(process.execPath, ["--import", "tsx", join(here, "accreteWorker.ts"), ...args])
+      : new Worker(python ?? "python3", [join(here, "peers", "peft_worker.py"), ...args]);
+  });
 }
 
 const folder = mkdtempSync(join(tmpdir(), "accrete-bench-"));
 const rows: Row[] = [];
 try {
   writeBertBase(folder);
-  for (const [model, ours, theirs] of [
-    ["MiniLM-L6", flags.minilm, flags.minilm],
-    ["BERT-base", folder, folder],
+  for (const [model, place] of [
+    ["MiniLM-L6", flags.minilm],
+    ["BERT-base", folder],
   ] as const)
     for (const mode of ["train", "eval"])
       for (const [B, T] of [
         [4, 16],
         [32, 32],
       ] as const) {
-        const row = await compare(model, ours, theirs, mode, B, T, Number(flags.rounds));
+        const row = await compare(model, place, mode, B, T);
         rows.push(row);
         process.stderr.write(`${JSON.stringify(row)}\n`);
       }
@@ -136,14 +95,5 @@ try {
   rmSync(folder, { recursive: true, force: true });
 }
 
-if (flags.json) process.stdout.write(`${JSON.stringify(rows)}\n`);
-else {
-  process.stdout.write(
-    "| model | mode | batch × tokens | Accrete, ms | PyTorch + peft, ms | ratio | peak MB: Accrete | PyTorch |\n",
-  );
-  process.stdout.write("| --- | --- | --- | --- | --- | --- | --- | --- |\n");
-  for (const row of rows)
-    process.stdout.write(
-      `| ${row.model} | ${row.mode} | ${row.shape} | ${row.accreteMs.toFixed(1)} | ${row.peftMs.toFixed(1)} | ${row.speedup.toFixed(2)}× | ${row.accretePeakMb} | ${row.peftPeakMb} |\n`,
-    );
-}
+const names = ["model", "mode", "batch × tokens"];
+process.stdout.write(flags.json ? `${JSON.stringify(rows)}\n` : sideTable(sides, names, rows));

@@ -1,7 +1,7 @@
 /**
  * A kind of router on every data set at once: `npx tsx studies/defaultRouter.ts [clinc150|banking77|demo-mini|demo-minilm|fewrel16 …]
  * [--shared ../shared] [--kinds kernel-discriminant,stacking] [--seeds 1,2,3] [--on test|validation] [--few-shot 10]
- * [--shots 5] [--outside] [--threads 1]`.
+ * [--shots 5] [--outside] [--threads 1] [--precision int8]`.
  * Fitted to train and validation rows as a run fits, all classes at once. Printed are, on test: accuracy, expected calibration error
  * and the 95th percentile of what chance alone gives, coverage and mean size of sets at 0.90 and 0.95, AUROC of `unknown` where there
  * are texts out of scope, seconds of processor time and peak memory. With `--on validation` nothing is fitted to validation rows and test is not
@@ -13,8 +13,8 @@ import {
   calibrationErrorByChance,
   expectedCalibrationError,
 } from "../src/continual/metrics/calibrationError.ts";
-import { auroc } from "../src/continual/rejection/rejection.ts";
 import { type FittedRouter, RouterFitter } from "../src/continual/routers/fit.ts";
+import { auroc } from "../src/continual/routers/scores/outOfScope.ts";
 import { quantize, takeRows } from "../src/continual/statistics/fixedRows.ts";
 import {
   ClassStatistics,
@@ -46,6 +46,7 @@ const { values: flags, positionals } = parseArgs({
     shots: { type: "string", default: "5" },
     outside: { type: "boolean", default: false },
     threads: { type: "string", default: "1" },
+    precision: { type: "string", default: "fp32" },
   },
 });
 const threads = Number(flags.threads);
@@ -125,12 +126,8 @@ async function measure(material: Material, statistics: ClassStatistics, kind: Ro
       `  ${kind} seed ${seed}: accuracy ${percent(shareOf(correct))}`,
       `calibration error ${expectedCalibrationError(scores, correct).toFixed(4)} (chance ${chance.toFixed(4)})`,
       await saySets(router, features, gold),
-      ...(unknown && assessed.unknown ? [`AUROC ${auroc(assessed.unknown, unknown).toFixed(4)}`] : []),
-      ...(assessed.unknown
-        ? [
-            `mean unknown ${percent(assessed.unknown.reduce((a, b) => a + b, 0) / assessed.unknown.length)}${unknown ? ` and ${percent(unknown.reduce((a, b) => a + b, 0) / unknown.length)} out of scope` : ""}`,
-          ]
-        : []),
+      ...(unknown ? [`AUROC ${auroc(assessed.unknown, unknown).toFixed(4)}`] : []),
+      `mean unknown ${percent(assessed.unknown.reduce((a, b) => a + b, 0) / assessed.unknown.length)}${unknown ? ` and ${percent(unknown.reduce((a, b) => a + b, 0) / unknown.length)} out of scope` : ""}`,
       `fit ${((user + system) / 1e6).toFixed(1)} s`,
       `${((answering.user + answering.system) / 1e3 / gold.length).toFixed(2)} ms a text`,
       `peak ${(process.resourceUsage().maxRSS / 1024).toFixed(0)} MB`,
@@ -178,7 +175,9 @@ async function measureFewShot(
 for (const name of positionals.length > 0
   ? positionals
   : ["demo-mini", "demo-minilm", "banking77", "clinc150"]) {
-  const material = await readMaterial(name, { shared: flags.shared, threads, validationFraction: 0.1 });
+  const precision = flags.precision === "int8" ? "int8" : "fp32";
+  const how = { shared: flags.shared, threads, validationFraction: 0.1, precision } as const;
+  const material = await readMaterial(name, how);
   const layers = defaultRoutingLayers(material.layers);
   const train = cutLayers(material.features.train, layers, material.layers);
   const held = cutLayers(material.features.validation, layers, material.layers);

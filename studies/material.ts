@@ -35,6 +35,8 @@ export interface MaterialOptions {
   readonly threads: number;
   /** Of train, where the publisher has no validation texts; 0: none. */
   readonly validationFraction: number;
+  /** Of the backbone; default fp32. */
+  readonly precision?: "fp32" | "int8";
 }
 
 /** How each data set is read, and through which backbone. */
@@ -66,7 +68,7 @@ function demo(backbone: string) {
 /** @throws ConfigError if there is no such data set */
 export async function readMaterial(
   name: string,
-  { shared, threads, validationFraction }: MaterialOptions,
+  { shared, threads, validationFraction, precision = "fp32" }: MaterialOptions,
 ): Promise<Material> {
   const source = sources[name]?.(shared);
   if (source === undefined)
@@ -75,7 +77,7 @@ export async function readMaterial(
   const settings = { ...source, stream: { ...source.stream, ...own }, threads, seed: 1, out: "unused" };
   const config = resolveConfig(settings, process.cwd());
   const stream = await loadStream(config.stream, 1);
-  const loaded = await loadBackbone(config.backbone);
+  const loaded = await loadBackbone(config.backbone, { precision });
   const { maxLength } = config.training;
   const structure = resolveStructure(settingsOf(config), loaded);
   const tokenizer = loaded.tokenizer;
@@ -86,7 +88,10 @@ export async function readMaterial(
   const folder = join(tmpdir(), "accrete-bench-routers");
   await mkdir(folder, { recursive: true });
   const read = async (part: Part, examples: readonly Example[]) => {
-    const hash = sha256(`${stream.dataHash} ${maxLength} ${examples.length}`).slice(0, 16);
+    const hash = sha256(`${stream.dataHash} ${maxLength} ${examples.length} ${loaded.folder.hash}`).slice(
+      0,
+      16,
+    );
     const path = join(folder, `${name}-${part}-${hash}.bin`);
     const width = (layers + 1) * structure.backbone.width;
     const cached = await readFile(path).catch(() => undefined);

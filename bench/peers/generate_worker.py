@@ -4,7 +4,7 @@
 
 Speaks the lines of `peft_worker.py`. What a step is: train = zero_grad, forward with labels of -100 but on the answer tokens,
 backward, AdamW step; decode = `generate`, greedy, with transformers' own key-value cache, that many new tokens.
-PyTorch runs at its best plain configuration: float32, scaled-dot-product attention, the foreach AdamW, no padding, and for
+PyTorch runs at its best plain configuration: float32, or pure bfloat16, scaled-dot-product attention, the foreach AdamW, no padding, and for
 decoding the adapter stays unmerged, as on our side, so that another task can take its place.
 """
 
@@ -26,6 +26,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--tokens", type=int, default=40, help="new tokens a row in a decode step")
     parser.add_argument("--mode", choices=["train", "decode"], required=True)
     parser.add_argument("--threads", type=int, default=2, help="number of physical cores")
+    parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32", help="of weights and computation")
     return parser.parse_args()
 
 
@@ -77,6 +78,8 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(1)
     model = load(arguments.model)
+    if arguments.precision == "bf16":
+        model.to(torch.bfloat16)
     shape = (arguments.batch, arguments.length)
     ids = torch.randint(5, model.config.vocab_size, shape)  # (B, T); the first ids are special tokens
     if arguments.mode == "train":

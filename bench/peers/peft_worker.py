@@ -8,7 +8,7 @@ Each line in {"steps": n} runs n steps and answers
 End of input or {"quit": true} ends it. A line that is not understood is answered by {"error": …}.
 
 What a step is: train = zero_grad, forward, cross-entropy, backward, AdamW step; eval = forward to logits under inference_mode.
-PyTorch runs at its best plain configuration: float32, scaled-dot-product attention, AdamW's default (foreach) path, gradients
+PyTorch runs at its best plain configuration: float32, or pure bfloat16, scaled-dot-product attention, AdamW's default (foreach) path, gradients
 only for LoRA and head, no pooler, no padding in the batch. The backbone's dropout is off, LoRA's is on, as on our side.
 """
 
@@ -39,6 +39,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--length", type=int, required=True, help="tokens a row")
     parser.add_argument("--mode", choices=["train", "eval"], required=True)
     parser.add_argument("--threads", type=int, default=2, help="number of physical cores")
+    parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32", help="of weights and computation")
     return parser.parse_args()
 
 
@@ -172,6 +173,8 @@ def main() -> None:
     torch.manual_seed(1)
     backbone = load_backbone(arguments.model)
     model = Classifier(backbone)
+    if arguments.precision == "bf16":
+        model.to(torch.bfloat16)
     make_step = make_train_step if arguments.mode == "train" else make_eval_step
     step = make_step(model, arguments, backbone.config.vocab_size)
     reply(hello(model, arguments))

@@ -206,6 +206,16 @@ export const vjpRules: { readonly [K in OpKind]: VjpRule<K> } = {
     ];
   },
 
+  // dx = g·Wᵀ, rounding taken for the identity (straight-through, Bengio, Léonard & Courville 2013).
+  quantizedGemm: (node, { gradient, wants }) => {
+    const { weight, transposed } = node.attributes;
+    const c = node.inputs[1];
+    return [
+      wants(0) ? op.quantizedGemm(gradient(), transposed, weight) : undefined,
+      c !== undefined && wants(1) ? unbroadcast(gradient(), c) : undefined,
+    ];
+  },
+
   // The inverse permutation.
   transpose: (node, { gradient }) => {
     const inverse: number[] = [];

@@ -1,4 +1,5 @@
 /** The commands and their flags. */
+import { availableParallelism } from "node:os";
 import { Argument, Command, Option } from "commander";
 import { datasetNames } from "../benchmark/prepare/catalogue.ts";
 import {
@@ -238,6 +239,18 @@ const commands: readonly AddCommand[] = [
       .option("--json", "print as JSON")
       .option("--online", "also ask whether the model hub can be reached")
       .action(async (flags) => (await import("./commands/tools/doctor.ts")).doctorCommand(flags, terminal)),
+  (program, terminal) =>
+    program
+      .command("bench")
+      .summary("measure how fast this machine is")
+      .description(
+        "Measures products and copies on this machine, and steps of a backbone with LoRA beside them, in fp32 and where it can in int8.",
+      )
+      .option("--backbone <model>", "model folder or hub id; default: the model that is shipped")
+      .option("--threads <n>", "threads of the engine", parseCount, availableParallelism())
+      .option("--json", "print as JSON")
+      .addHelpText("after", "\nFor example: accrete bench --backbone models/minilm-l6 --threads 2")
+      .action(async (flags) => (await import("./commands/tools/bench.ts")).benchCommand(flags, terminal)),
   (program, terminal) =>
     program
       .command("demo")

@@ -135,7 +135,15 @@ const calls = {
     }),
   },
   openGenerator: { source: name, options: optional({ ...opening, threads: count }) },
-  loadBackbone: { source: name, revision: name.optional(), signal },
+  loadBackbone: {
+    source: name,
+    options: optional({
+      revision: name.optional(),
+      precision: z.enum(["fp32", "int8"]).optional(),
+      learnedWith: name.optional(),
+      signal,
+    }),
+  },
   loadConfig: { path: name, overrides },
   resolveConfig: { raw: z.unknown(), baseDir: name, from: z.string() },
   createLearner: { config: z.looseObject({}) },

@@ -7,6 +7,7 @@ import { probeKinds } from "../core/record.ts";
 import { nameSchema } from "../core/registry.ts";
 import { isPrompt, promptNames } from "../data/encoding/prompts.ts";
 import { streamSchema } from "../data/streamSpec.ts";
+import { multipliesBytes } from "../io/processor.ts";
 import { poolingKinds } from "../nn/features.ts";
 
 /** A million of anything counted here is a slip of the keyboard, and would only fail for lack of memory. */
@@ -214,8 +215,14 @@ export const configFields = z.strictObject({
   training: trainingSchema.prefault({}),
   /** Classifiers fitted before the first and after each task on features as they are then: what an adapter did to them. */
   probing: probingSchema.optional(),
-  /** Of weights and computation. */
-  precision: z.literal("float32").default("float32"),
+  /**
+   * Of the frozen linear layers: float32, or 8 bits; `auto`: 8 bits where the processor multiplies bytes exactly, settled when
+   * a run or store begins. All else is computed in float32.
+   */
+  precision: z
+    .enum(["fp32", "int8", "auto"])
+    .default("fp32")
+    .transform((asked) => (asked === "auto" ? (multipliesBytes() ? "int8" : "fp32") : asked)),
   /** Threads of the engine; default: the physical cores. */
   threads: count.optional(),
   /** Of a store: versions before the present one that are kept to go back to; default 20. */
@@ -234,6 +241,7 @@ export const modelFields = configFields
     extensions: true,
     backbone: true,
     backboneRevision: true,
+    precision: true,
     method: true,
     router: true,
     head: true,

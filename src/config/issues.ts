@@ -2,7 +2,6 @@
 import { z } from "zod";
 import type { ConfigIssue } from "../core/errors.ts";
 import { nearest } from "../core/nearest.ts";
-import { laterKeys, laterValues } from "./schema.ts";
 
 type Path = readonly PropertyKey[];
 
@@ -128,14 +127,8 @@ function knownKeys(root: z.ZodType, path: Path): string[] {
   return [...new Set(keys)];
 }
 
-function notYet(what: string): string {
-  return `nothing here: not available in this version (${what})`;
-}
-
 function unknownKey(schema: z.ZodType, path: Path, key: string): ConfigIssue {
   const full = formatPath([...path, key]);
-  const later = laterKeys[full];
-  if (later !== undefined) return { path: full, expected: notYet(later), received: `the key ${key}` };
   const keys = knownKeys(schema, path);
   if (keys.includes(key))
     return {
@@ -195,8 +188,6 @@ function convert(schema: z.ZodType, input: unknown, issue: RawIssue, base: Path)
   const where = formatPath(path);
   if (issue.code === "unrecognized_keys") return issue.keys.map((key) => unknownKey(schema, path, key));
   const value = valueAt(input, path);
-  const later = typeof value === "string" ? laterValues[where]?.[value] : undefined;
-  if (later !== undefined) return [{ path: where, expected: notYet(later), received: describe(value) }];
   if (issue.code === "invalid_union") {
     const inner = unionIssues(issue);
     if (inner !== undefined) return inner.flatMap((each) => convert(schema, input, each, path));

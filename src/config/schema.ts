@@ -335,13 +335,3 @@ export type DeepReadonly<T> = T extends (...args: never[]) => unknown
 export type ResolvedConfig = DeepReadonly<Omit<z.output<typeof configSchema>, "stream">> & {
   readonly stream: StreamSpec;
 };
-
-/**
- * What the configuration will know one day. Naming it gets a plain refusal, where the nearest known key
- * would be a misleading answer to someone who followed the documentation of a later version.
- */
-export const laterKeys: Readonly<Record<string, string>> = {};
-
-export const laterValues: Readonly<Record<string, Readonly<Record<string, string>>>> = {
-  precision: { bfloat16: "other precisions", float16: "other precisions", int8: "other precisions" },
-};

@@ -302,11 +302,11 @@ export async function* runExperiment(
   await checkRunFolder(config, { resume });
   const source = adaptersFrom === undefined ? undefined : await AdapterSource.open(adaptersFrom, config);
   // Before data and weights are read: a stream may be long and a model large, and both in vain.
-  const { backbone, backboneRevision, method, head, level } = config;
+  const { backbone, backboneRevision, precision, method, head, level } = config;
   const family = await readArchitecture(backbone, backboneRevision, signal);
   requireCombination({ family, adapter: method.adapter, head: head.kind, level }, backbone);
   const stream = await loadTasks(config);
-  const loaded = await loadBackbone(backbone, backboneRevision, signal);
+  const loaded = await loadBackbone(backbone, { revision: backboneRevision, precision, signal });
   await using model = await openModel(settingsOf(config), loaded, {
     trunks: "disk",
     expectedLabels: stream.tasks.flatMap(({ labels }) => labels),

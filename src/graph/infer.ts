@@ -178,6 +178,27 @@ export const inferRules: { readonly [K in OpKind]: InferRule<K> } = {
     return [{ dtype: a.dtype, shape }];
   },
 
+  quantizedGemm: ({ weight, transposed }, inputs) => {
+    const x = checkFloat("quantizedGemm", operand("quantizedGemm", inputs, 0));
+    const [k = 0, o = 0] = weight.codes.dims;
+    if (x.shape.length !== 2 || x.shape[1] !== k)
+      throw new GraphError(
+        `quantizedGemm: x ${formatShape(x.shape)} does not fit weight ${weight.name} (${k}, ${o})`,
+      );
+    if (transposed.codes.dims.join() !== `${o},${k}`)
+      throw new GraphError(
+        `quantizedGemm: ${transposed.name} (${transposed.codes.dims.join(", ")}) is not ${weight.name} (${k}, ${o}) transposed`,
+      );
+    const shape = [x.shape[0] ?? 1, o];
+    const c = inputs[1];
+    if (c !== undefined) checkSameType("quantizedGemm", x, c);
+    if (c !== undefined && !sameShape(broadcastShapes("quantizedGemm", c.shape, shape), shape))
+      throw new GraphError(
+        `quantizedGemm: c ${formatShape(c.shape)} does not broadcast to ${formatShape(shape)}`,
+      );
+    return [{ dtype: x.dtype, shape }];
+  },
+
   transpose: ({ permutation }, inputs) => {
     const x = operand("transpose", inputs, 0);
     const sorted = [...permutation].sort((a, b) => a - b);

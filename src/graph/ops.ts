@@ -3,7 +3,15 @@ import { type DType, float32, float64, type HostTensor, int64 } from "../core/te
 import { inferRules } from "./infer.ts";
 import type { Dim, Shape } from "./shape.ts";
 import { normaliseAxis } from "./shape.ts";
-import type { Node, OpAttributes, OpKind, Value, WeightSource } from "./types.ts";
+import type {
+  Node,
+  OpAttributes,
+  OpKind,
+  QuantizedWeight,
+  RowRounding,
+  Value,
+  WeightSource,
+} from "./types.ts";
 
 function createNode<K extends OpKind>(
   kind: K,
@@ -107,6 +115,17 @@ export function gemm(a: Value, b: Value, options: ProductOptions & { readonly c?
   const { transposeA = false, transposeB = false, alpha = 1, c } = options;
   const attributes = { transposeA, transposeB, alpha };
   return c === undefined ? apply("gemm", attributes, a, b) : apply("gemm", attributes, a, b, c);
+}
+
+/** x·W + c of a frozen weight in 8 bits: (N, K) × (K, O) + (N, O) → (N, O). @param transposed Wᵀ, for gradients */
+export function quantizedGemm(
+  x: Value,
+  weight: QuantizedWeight,
+  transposed: QuantizedWeight,
+  { rounding = {}, c }: { readonly rounding?: RowRounding; readonly c?: Value | undefined } = {},
+): Value {
+  const attributes = { weight, transposed, rounding };
+  return c === undefined ? apply("quantizedGemm", attributes, x) : apply("quantizedGemm", attributes, x, c);
 }
 
 export function transpose(x: Value, permutation: readonly number[]): Value {

@@ -12,6 +12,26 @@ export interface WeightSource {
   readonly length: number;
 }
 
+/** A frozen matrix (K, O) in 8 bits: w[k, o] = scales[o] · codes[k, o]. */
+export interface QuantizedWeight {
+  readonly name: string;
+  /** (K, O), each an int8 in −127 … 127, as bytes. */
+  readonly codes: WeightSource;
+  /** (O), float32 */
+  readonly scales: WeightSource;
+}
+
+/** How the rows of what is multiplied are rounded to 8 bits. */
+export interface RowRounding {
+  /** (K), float32: factors of the columns, which the weight's rows are divided by. Outliers then stand in the weight. */
+  readonly smoothing?: { readonly name: string; readonly source: WeightSource };
+  /**
+   * Of a row that lies on one side of 0 for the most part, as behind an activation: its steps go from its smallest element to
+   * its largest one, and `sums` (O), what W's columns add up to, undo the shift. Else they go as far to either side of 0.
+   */
+  readonly sums?: WeightSource;
+}
+
 type None = Readonly<Record<never, never>>;
 
 /**
@@ -54,6 +74,15 @@ export interface OpAttributes {
   readonly matmul: { readonly transposeA: boolean; readonly transposeB: boolean; readonly alpha: number };
   /** alpha·op(A)·op(B) + C on matrices; C is optional and broadcasts. */
   readonly gemm: { readonly transposeA: boolean; readonly transposeB: boolean; readonly alpha: number };
+  /**
+   * x·W + C of a frozen W (K, O) in 8 bits, each row of x rounded to 8 bits by itself; C is optional and
+   * broadcasts. `transposed` is Wᵀ, rounded by itself: what gradients go through.
+   */
+  readonly quantizedGemm: {
+    readonly weight: QuantizedWeight;
+    readonly transposed: QuantizedWeight;
+    readonly rounding: RowRounding;
+  };
 
   readonly transpose: { readonly permutation: readonly number[] };
   readonly reshape: { readonly shape: Shape };
@@ -106,6 +135,15 @@ export interface Value {
 /** Narrows a node to one kind. */
 export function isKind<K extends OpKind>(node: Node, kind: K): node is Node<K> {
   return node.kind === kind;
+}
+
+/** What a node reads from files. */
+export function weightSources(node: Node): readonly WeightSource[] {
+  if (isKind(node, "weight")) return [node.attributes.source];
+  if (!isKind(node, "quantizedGemm")) return [];
+  const { weight, rounding } = node.attributes;
+  const { smoothing, sums } = rounding;
+  return [weight.codes, weight.scales, ...(smoothing ? [smoothing.source] : []), ...(sums ? [sums] : [])];
 }
 
 export interface TypeAndShape {

@@ -138,6 +138,22 @@ export function writeFileAtomic(
   return writeFilesAtomic(new Map([[path, content]]), options);
 }
 
+/** As {@link writeFileAtomic}, of pieces that are made one after the other. */
+export async function writeStreamAtomic(path: string, pieces: AsyncIterable<Uint8Array>): Promise<void> {
+  const temporary = temporaryBeside(path);
+  await writeThrough(nodeFileSystem, path, temporary, async () => {
+    const handle = await open(temporary, "wx");
+    try {
+      for await (const piece of pieces) await handle.writeFile(piece);
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    await rename(temporary, path);
+  });
+  await flushName(nodeFileSystem, path);
+}
+
 /** As {@link writeFileAtomic}, each by itself, of files in one folder: its list of names is flushed once. */
 export async function writeFilesAtomic(
   files: ReadonlyMap<string, Uint8Array | string>,

@@ -1,7 +1,7 @@
 /** Reading and writing safetensors files. */
 import { type FileHandle, open } from "node:fs/promises";
 import { CheckpointError } from "../core/errors.ts";
-import type { DType, HostTensor, StorageDType } from "../core/tensor.ts";
+import { bytesPerElement, type DType, type HostTensor, type StorageDType, sizeOf } from "../core/tensor.ts";
 import { narrowToHalf, widenBfloat16, widenHalf } from "./halfFloat.ts";
 import {
   lengthBytes,
@@ -78,14 +78,18 @@ function ownBuffer(bytes: Uint8Array): ArrayBuffer {
  * @throws CheckpointError if the file is gone or has become shorter since its header was read.
  */
 export async function readTensor(entry: TensorEntry): Promise<HostTensor> {
+  return decoders[entry.dtype](ownBuffer(await readTensorBytes(entry)), entry.dims);
+}
+
+/** The bytes of a tensor as they are stored. @throws CheckpointError as {@link readTensor} */
+export async function readTensorBytes(entry: TensorEntry): Promise<Uint8Array> {
   const handle = await openToRead(entry.file);
   try {
     const bytes = await readRange(handle, entry.offset, entry.length);
-    if (bytes.length < entry.length)
-      throw new CheckpointError(
-        `${entry.file}: truncated since it was opened: ${entry.length - bytes.length} bytes are missing`,
-      );
-    return decoders[entry.dtype](ownBuffer(bytes), entry.dims);
+    if (bytes.length === entry.length) return bytes;
+    throw new CheckpointError(
+      `${entry.file}: truncated since it was opened: ${entry.length - bytes.length} bytes are missing`,
+    );
   } finally {
     await handle.close();
   }
@@ -157,11 +161,20 @@ export interface EncodeOptions {
   readonly storage?: "float32" | "float16";
 }
 
-interface StoredTensor {
-  readonly name: string;
-  readonly utf8Name: Uint8Array;
+/** A tensor of a file to be written, by its bytes as they are stored. */
+export interface TensorToStore {
   readonly dtype: StorageDType;
   readonly dims: readonly number[];
+  read(): Promise<Uint8Array>;
+}
+
+interface LaidOut {
+  readonly name: string;
+  readonly dtype: StorageDType;
+  readonly dims: readonly number[];
+}
+
+interface StoredTensor extends LaidOut {
   readonly bytes: Uint8Array;
 }
 
@@ -175,7 +188,6 @@ function store(name: string, tensor: HostTensor, storage: "float32" | "float16")
   const stored = half ? narrowToHalf(data) : data;
   return {
     name,
-    utf8Name: new TextEncoder().encode(name),
     dtype: half ? "float16" : tensor.dtype,
     dims,
     bytes: new Uint8Array(stored.buffer, stored.byteOffset, stored.byteLength),
@@ -185,13 +197,13 @@ function store(name: string, tensor: HostTensor, storage: "float32" | "float16")
 const layoutOrder: readonly StorageDType[] = storageOrder;
 
 /** The safetensors library's order: wide types first, so that every tensor is aligned; then by name. */
-function compareStored(a: StoredTensor, b: StoredTensor): number {
+function compareStored(a: LaidOut, b: LaidOut): number {
   const byType = layoutOrder.indexOf(b.dtype) - layoutOrder.indexOf(a.dtype);
-  return byType || Buffer.compare(a.utf8Name, b.utf8Name);
+  return byType || Buffer.compare(Buffer.from(a.name), Buffer.from(b.name));
 }
 
 // Written piece by piece: an object literal would reorder names like "0" and lose "__proto__".
-function encodeHeader(tensors: readonly StoredTensor[], metadata: Readonly<Record<string, string>>): string {
+function headerJson(tensors: readonly LaidOut[], metadata: Readonly<Record<string, string>>): string {
   const members: string[] = [];
   const keys = Object.keys(metadata).sort();
   if (keys.length > 0) {
@@ -199,8 +211,8 @@ function encodeHeader(tensors: readonly StoredTensor[], metadata: Readonly<Recor
     members.push(`"__metadata__":{${pairs.join(",")}}`);
   }
   let offset = 0;
-  for (const { name, dtype, dims, bytes } of tensors) {
-    const end = offset + bytes.length;
+  for (const { name, dtype, dims } of tensors) {
+    const end = offset + sizeOf(dims) * bytesPerElement[dtype];
     const type = safetensorsNames[dtype];
     members.push(
       `${JSON.stringify(name)}:{"dtype":"${type}","shape":[${dims.join(",")}],"data_offsets":[${offset},${end}]}`,
@@ -208,6 +220,26 @@ function encodeHeader(tensors: readonly StoredTensor[], metadata: Readonly<Recor
     offset = end;
   }
   return `{${members.join(",")}}`;
+}
+
+/** The length of the header, and the header padded with spaces to 8 bytes. */
+function encodeHeader(tensors: readonly LaidOut[], metadata: Readonly<Record<string, string>>): Uint8Array {
+  const header = new TextEncoder().encode(headerJson(tensors, metadata));
+  const padded = Math.ceil(header.length / 8) * 8;
+  const result = new Uint8Array(lengthBytes + padded).fill(0x20, lengthBytes);
+  new DataView(result.buffer).setBigUint64(0, BigInt(padded), true);
+  result.set(header, lengthBytes);
+  return result;
+}
+
+/** As {@link encodeSafetensors}, a tensor after the other: a large model is never whole in memory. */
+export async function* streamSafetensors(
+  tensors: ReadonlyMap<string, TensorToStore>,
+  metadata: Readonly<Record<string, string>> = {},
+): AsyncGenerator<Uint8Array> {
+  const ordered = [...tensors].map(([name, tensor]) => ({ name, ...tensor })).sort(compareStored);
+  yield encodeHeader(ordered, metadata);
+  for (const { read } of ordered) yield await read();
 }
 
 /**
@@ -221,14 +253,11 @@ export function encodeSafetensors(
 ): Uint8Array {
   const stored = [...tensors].map(([name, tensor]) => store(name, tensor, options.storage ?? "float32"));
   stored.sort(compareStored);
-  const header = new TextEncoder().encode(encodeHeader(stored, metadata));
-  const headerBytes = Math.ceil(header.length / 8) * 8;
+  const header = encodeHeader(stored, metadata);
   const dataBytes = stored.reduce((total, { bytes }) => total + bytes.length, 0);
-  const result = new Uint8Array(lengthBytes + headerBytes + dataBytes);
-  new DataView(result.buffer).setBigUint64(0, BigInt(headerBytes), true);
-  result.fill(0x20, lengthBytes, lengthBytes + headerBytes);
-  result.set(header, lengthBytes);
-  let offset = lengthBytes + headerBytes;
+  const result = new Uint8Array(header.length + dataBytes);
+  result.set(header);
+  let offset = header.length;
   for (const { bytes } of stored) {
     result.set(bytes, offset);
     offset += bytes.length;

@@ -164,9 +164,9 @@ export class Learner extends Teachable {
 export async function createLearner(config: ModelConfig): Promise<Learner> {
   checkArguments("createLearner", { config });
   const settings = withStoreDefaults(await loadModelSettings(config, "createLearner"));
-  const { backbone, backboneRevision, method, head, level } = settings;
+  const { backbone, backboneRevision, precision, method, head, level } = settings;
   const family = await readArchitecture(backbone, backboneRevision);
   requireCombination({ family, adapter: method.adapter, head: head.kind, level }, backbone);
-  const loaded = await loadBackbone(backbone, backboneRevision);
+  const loaded = await loadBackbone(backbone, { revision: backboneRevision, precision });
   return new Learner(await openModel(settings, loaded, { trunks: "memory" }));
 }

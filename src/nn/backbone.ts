@@ -87,6 +87,8 @@ export interface DecoderBackbone extends BackboneFrame {
   readonly kind: "decoder";
   readonly config: DecoderConfig;
   readonly hasLanguageModelHead: boolean;
+  /** The name of the weight that makes logits of hidden states, (V, D); undefined where there is none. */
+  readonly languageModelHead: string | undefined;
   /** @param past what the new tokens follow; without it they begin their texts */
   build(context: LayerContext, inputs: DecoderInputs, past?: Past): DecoderOutputs;
   /** The keys and values of what was read before, as inputs. */
@@ -207,6 +209,7 @@ function describeDecoder(
     sharesRows: false,
     parameterCount: countParameters(all),
     hasLanguageModelHead,
+    languageModelHead: hasLanguageModelHead ? (config.tiedHead ? wordEmbeddings : head) : undefined,
     declareInputs: declareTokenInputs,
     declarePast: () => declarePast(config),
     build: (context, inputs, past) => buildDecoder(network, config, context, inputs, past),

@@ -1,7 +1,7 @@
 import { dirname } from "node:path";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { GraphError } from "../core/errors.ts";
-import { type Graph, isKind, type Node, type OpKind, type Value } from "../graph/types.ts";
+import { type Graph, type Node, type OpKind, type Value, weightSources } from "../graph/types.ts";
 import { Emitter, onnxTypes } from "./emitter.ts";
 import {
   ModelProtoSchema,
@@ -45,8 +45,7 @@ function valueInfo(name: string, value: Value): ValueInfoProto {
 
 function weightsFolder(graph: Graph): string | undefined {
   const folders = new Set<string>();
-  for (const node of graph.nodes)
-    if (isKind(node, "weight")) folders.add(dirname(node.attributes.source.file));
+  for (const node of graph.nodes) for (const { file } of weightSources(node)) folders.add(dirname(file));
   if (folders.size > 1)
     throw new GraphError(`weights lie in ${folders.size} folders: ${[...folders].join(", ")}`, {
       hint: "the engine maps weights from one folder; put the model's files together",

@@ -61,10 +61,22 @@ export interface EmitOptions {
   readonly outputs?: number;
 }
 
+/** Names of the rows of a value (N, K) in 8 bits. */
+export interface RoundedRows {
+  /** uint8 (N, K) */
+  readonly codes: string;
+  /** What a step stands for in each row, (N, 1). */
+  readonly steps: string;
+  /** −step · the code of 0, (N, 1), of rows with a zero of their own; else 128 is the code of 0. */
+  readonly shifts?: string;
+}
+
 /** Collects the nodes and initialisers of one model while a graph is lowered, and names its values. */
 export class Emitter {
   readonly nodes: NodeProto[] = [];
   readonly initializers: TensorProto[] = [];
+  /** Values whose rows were rounded already, by how: several products may read the same. */
+  readonly roundedRows = new Map<Value, Map<string, RoundedRows>>();
   private readonly names = new Map<Value, string>();
   private readonly constants = new Map<string, string>();
   private readonly weights = new Map<string, WeightSource>();
@@ -147,8 +159,17 @@ export class Emitter {
     return name;
   }
 
-  /** An initialiser whose bytes stay in their own file. @param location the file's name in the weights' folder. */
-  externalWeight(name: string, source: WeightSource, location: string): string {
+  /**
+   * An initialiser whose bytes stay in their own file.
+   * @param location the file's name in the weights' folder
+   * @param dataType what the bytes are, where it is not what the file says
+   */
+  externalWeight(
+    name: string,
+    source: WeightSource,
+    location: string,
+    dataType: DataType = onnxTypes[source.dtype],
+  ): string {
     // ONNX would take the weight for the input's default, and the engine ignores what is fed to such inputs.
     if (this.inputNames.has(name))
       throw new GraphError(`emit: an input and a weight are both called "${name}"`);
@@ -162,7 +183,7 @@ export class Emitter {
     this.initializers.push(
       create(TensorProtoSchema, {
         name,
-        dataType: onnxTypes[source.dtype],
+        dataType,
         dims: source.dims.map((dim) => BigInt(dim)),
         dataLocation: DataLocation.EXTERNAL,
         externalData: [

@@ -1,7 +1,7 @@
 import { basename } from "node:path";
-import { int64 } from "../core/tensor.ts";
+import { float32, type HostTensor, int64 } from "../core/tensor.ts";
 import { sumDims } from "../graph/shape.ts";
-import type { Node, OpKind, Value } from "../graph/types.ts";
+import type { Node, OpKind, RowRounding, Value, WeightSource } from "../graph/types.ts";
 import {
   type Attributes,
   type EmitOptions,
@@ -10,8 +10,10 @@ import {
   int,
   ints,
   onnxTypes,
+  type RoundedRows,
   string,
 } from "./emitter.ts";
+import { TensorProto_DataType as DataType } from "./generated/onnx_pb.ts";
 
 /** Emits the ONNX nodes of one graph node and binds its outputs' names. */
 export type LowerRule<K extends OpKind> = (node: Node<K>, emitter: Emitter) => void;
@@ -60,6 +62,89 @@ function scatter(
     const all = { ...attributes, reduction: string("add") };
     bindOne(node, emitter.emit(opType, inputs, { attributes: all }), emitter);
   };
+}
+
+/** Steps on either side of 0. */
+const STEPS = 127;
+/** Steps of a row that has a zero of its own. */
+const ALL_STEPS = 255;
+/** Rows of zeros have a step too. */
+const SMALLEST = 1e-30;
+/** The code of 0: the engine's products are fast for uint8 × int8 only. */
+const ZERO_CODE: HostTensor<"uint8"> = { dtype: "uint8", dims: [1], data: Uint8Array.of(128) };
+
+/** (N, 1) → (N) */
+function flatten(column: string, emitter: Emitter): string {
+  return emitter.emit("Reshape", [column, emitter.constant(int64([-1], [1]))]);
+}
+
+/**
+ * Rounds each row of x (N, K) to bytes: q = round(x/step) + zero. The step is max|x|/127 and zero 128; with a zero of its own the
+ * step is (max − min)/255, 0 included, and zero round(−min/step).
+ */
+function roundRows(x: Value, rounding: RowRounding, emitter: Emitter): RoundedRows {
+  const { smoothing, sums } = rounding;
+  const ownZero = sums !== undefined;
+  const key = `${smoothing?.name ?? ""} ${ownZero}`;
+  const ways = emitter.roundedRows.get(x) ?? new Map<string, RoundedRows>();
+  const known = ways.get(key);
+  if (known !== undefined) return known;
+  const scalar = (value: number) => emitter.constant(float32([value], [1]));
+  const given = emitter.nameOf(x);
+  const { name: factorName = "", source } = smoothing ?? {};
+  const name = source
+    ? emitter.emit("Mul", [given, emitter.externalWeight(factorName, source, basename(source.file))])
+    : given;
+  const axes = emitter.constant(int64([1], [1]));
+  const keep = { attributes: { keepdims: int(1) } };
+  const largest = emitter.emit("ReduceMax", [name, axes], keep); // (N, 1)
+  const below = emitter.emit("Neg", [emitter.emit("ReduceMin", [name, axes], keep)]);
+  const quantize = (steps: string, zeros: string) =>
+    emitter.emit("QuantizeLinear", [name, flatten(steps, emitter), zeros], { attributes: { axis: int(0) } });
+  const rounded = (): RoundedRows => {
+    if (!ownZero) {
+      const bound = emitter.emit("Max", [largest, below, scalar(SMALLEST)]);
+      const steps = emitter.emit("Div", [bound, scalar(STEPS)]);
+      const size = emitter.emit("Shape", [flatten(steps, emitter)]);
+      return { codes: quantize(steps, emitter.emit("Expand", [emitter.constant(ZERO_CODE), size])), steps };
+    }
+    const under = emitter.emit("Max", [below, scalar(0)]);
+    const range = emitter.emit("Add", [emitter.emit("Max", [largest, scalar(SMALLEST)]), under]);
+    const steps = emitter.emit("Div", [range, scalar(ALL_STEPS)]);
+    const zeros = emitter.emit("Round", [emitter.emit("Div", [under, steps])]);
+    const bytes = emitter.emit("Cast", [flatten(zeros, emitter)], {
+      attributes: { to: int(onnxTypes.uint8) },
+    });
+    const shifts = emitter.emit("Neg", [emitter.emit("Mul", [zeros, steps])]);
+    return { codes: quantize(steps, bytes), steps, shifts };
+  };
+  const made = rounded();
+  emitter.roundedRows.set(x, ways.set(key, made));
+  return made;
+}
+
+/** step · (q − zero)·W + c, by the steps of x's rows and of W's columns. */
+function roundedProduct(node: Node<"quantizedGemm">, x: Value, emitter: Emitter): string {
+  const { weight, rounding } = node.attributes;
+  const { codes, steps, shifts } = roundRows(x, rounding, emitter);
+  const external = (name: string, source: WeightSource, type?: DataType) =>
+    emitter.externalWeight(name, source, basename(source.file), type);
+  const matrix = external(`${weight.name} codes`, weight.codes, DataType.INT8);
+  const columns = external(`${weight.name} scales`, weight.scales);
+  const one = emitter.constant(float32([1], []));
+  const zero = shifts === undefined ? [emitter.constant({ ...ZERO_CODE, dims: [] })] : [];
+  const inputs = [codes, matrix, one, columns, ...zero];
+  const product = emitter.emit("MatMulIntegerToFloat", inputs, { domain: microsoft });
+  const y = emitter.emit("Mul", [product, steps]);
+  const c = node.inputs[1] && emitter.nameOf(node.inputs[1]);
+  if (shifts === undefined || rounding.sums === undefined)
+    return c === undefined ? y : emitter.emit("Add", [y, c]);
+  const sums = emitter.emit("Reshape", [
+    external(`${weight.name} sums`, rounding.sums),
+    emitter.constant(int64([1, -1], [2])),
+  ]);
+  // What the rows' zeros added: −step·zero·Σ_k w, (N, O).
+  return emitter.emit("Add", [y, emitter.emit("Gemm", [shifts, sums, ...(c === undefined ? [] : [c])])]);
 }
 
 export const lowerRules: { readonly [K in OpKind]: LowerRule<K> } = {
@@ -123,6 +208,11 @@ export const lowerRules: { readonly [K in OpKind]: LowerRule<K> } = {
       alpha: float(alpha),
     };
     bindOne(node, emitter.emit("Gemm", emitter.operands(node), { attributes }), emitter);
+  },
+
+  quantizedGemm: (node, emitter) => {
+    const [x] = node.inputs;
+    if (x !== undefined) bindOne(node, roundedProduct(node, x, emitter), emitter);
   },
 
   transpose: (node, emitter) => {

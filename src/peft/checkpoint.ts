@@ -274,13 +274,20 @@ function labelsOf(
   return Array.from({ length: classes }, (_, slot) => `LABEL_${slot}`);
 }
 
-/**
- * The backbone that an adapter folder names, as its maker did: a path or a hub id; empty where it names none.
- * @throws CheckpointError if the configuration is missing, damaged, or of a kind that Accrete does not have
- */
-export async function readAdapterBase(dir: string): Promise<string> {
+/** The backbone that an adapter is for. */
+export interface AdapterOrigin {
+  /** As its maker named it: a path or a hub id; empty where it names none. */
+  readonly baseModel: string;
+  /** Absent of an adapter made elsewhere. */
+  readonly backboneHash?: string;
+}
+
+/** @throws CheckpointError if the configuration is missing, damaged, or of a kind that Accrete does not have */
+export async function readAdapterOrigin(dir: string): Promise<AdapterOrigin> {
   const path = join(dir, configFile);
-  return parseAdapterConfig((await requireFile(dir, configFile)).toString("utf8"), path).baseModel;
+  const { baseModel } = parseAdapterConfig((await requireFile(dir, configFile)).toString("utf8"), path);
+  const metadata = await readMetadata(dir);
+  return { baseModel, ...(metadata && { backboneHash: metadata.backboneHash }) };
 }
 
 /**

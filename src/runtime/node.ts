@@ -5,6 +5,7 @@ import * as ort from "onnxruntime-node";
 import { EngineError, messageOf } from "../core/errors.ts";
 import type { DType, HostTensor } from "../core/tensor.ts";
 import type { Graph } from "../graph/types.ts";
+import { limitedThreads } from "../io/processor.ts";
 import { emitOnnx, outputName } from "../onnx/emit.ts";
 import { checkFeeds } from "./feeds.ts";
 import type { CompileOptions, Executable, Runtime, Tensors } from "./types.ts";
@@ -85,7 +86,7 @@ function sessionOptions(
     logSeverityLevel: 4,
     // Shapes change from batch to batch: patterns of memory would be kept for each.
     enableMemPattern: false,
-    intraOpNumThreads: options.threads ?? 0,
+    intraOpNumThreads: options.threads ?? limitedThreads(),
     interOpNumThreads: 1,
     extra: { session },
   };

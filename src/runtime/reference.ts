@@ -1,7 +1,15 @@
 import { EngineError } from "../core/errors.ts";
 import { bytesPerElement, sizeOf } from "../core/tensor.ts";
 import { evaluateDim, formatShape } from "../graph/shape.ts";
-import { type Graph, isKind, type Node, type OpKind, type Value, type WeightSource } from "../graph/types.ts";
+import {
+  type Graph,
+  isKind,
+  type Node,
+  type OpKind,
+  type Value,
+  type WeightSource,
+  weightSources,
+} from "../graph/types.ts";
 import { readTensor } from "../io/safetensors.ts";
 import { checkFeeds } from "./feeds.ts";
 import { type InterpretContext, interpretRules } from "./referenceKernels.ts";
@@ -17,12 +25,15 @@ async function loadWeight(name: string, source: WeightSource): Promise<Dense> {
   return fromHost(await readTensor(source));
 }
 
+function nameOf(node: Node): string {
+  if (isKind(node, "quantizedGemm")) return node.attributes.weight.name;
+  return isKind(node, "weight") ? node.attributes.name : node.kind;
+}
+
 async function loadWeights(graph: Graph): Promise<ReadonlyMap<WeightSource, Dense>> {
   const weights = new Map<WeightSource, Dense>();
   for (const node of graph.nodes) {
-    if (!isKind(node, "weight")) continue;
-    const { name, source } = node.attributes;
-    weights.set(source, await loadWeight(name, source));
+    for (const source of weightSources(node)) weights.set(source, await loadWeight(nameOf(node), source));
   }
   return weights;
 }

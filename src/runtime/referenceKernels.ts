@@ -53,6 +53,25 @@ function binary(kind: string, f: (a: number, b: number) => number, result?: "boo
   };
 }
 
+function roundHalfEven(x: number): number {
+  const down = Math.floor(x);
+  const part = x - down;
+  if (part !== 0.5) return Math.round(x);
+  return down % 2 === 0 ? down : down + 1;
+}
+
+/** What a byte stands for in a row: step · (byte − zero). */
+function rowSteps(row: Float64Array, ownZero: boolean) {
+  let [smallest, largest] = [0, 1e-30];
+  for (const value of row) {
+    smallest = Math.min(smallest, value);
+    largest = Math.max(largest, ownZero ? value : Math.abs(value));
+  }
+  if (!ownZero) return { step: Math.fround(largest / 127), zero: 128, most: 255 };
+  const step = Math.fround((largest - smallest) / 255);
+  return { step, zero: roundHalfEven(-smallest / step), most: 255 };
+}
+
 /** Calls `visit` with the start of each row along the last axis. */
 function forEachRow(x: Dense, visit: (start: number, width: number, row: number) => void): void {
   const width = x.dims.at(-1) ?? 1;
@@ -189,6 +208,28 @@ export const interpretRules: { readonly [K in OpKind]: InterpretRule<K> } = {
         y.data.map((value, i) => value + c.data[atC[i]!]!),
       ),
     ];
+  },
+
+  quantizedGemm: ({ weight, rounding }, inputs, context) => {
+    const [x, c] = [operand(inputs, 0), inputs[1]];
+    const [k = 0, o = 0] = weight.codes.dims;
+    const codes = context.weight(weight.codes).data.map((byte) => (byte > 127 ? byte - 256 : byte));
+    const { data: scales } = context.weight(weight.scales);
+    const factors = rounding.smoothing && context.weight(rounding.smoothing.source).data;
+    const y = dense(x.dtype, [x.dims[0] ?? 1, o]);
+    const atC = c && broadcastOffsets(c.dims, y.dims);
+    forEachRow(x, (start, width, row) => {
+      const own = x.data.slice(start, start + width).map((value, i) => value * (factors?.[i] ?? 1));
+      const { step, zero, most } = rowSteps(own, rounding.sums !== undefined);
+      const sums = new Float64Array(o);
+      for (let i = 0; i < k; i++) {
+        const code = Math.min(most, Math.max(0, roundHalfEven(own[i]! / step) + zero)) - zero;
+        for (let j = 0; j < o; j++) sums[j]! += code * codes[i * o + j]!;
+      }
+      for (let j = 0; j < o; j++)
+        y.data[row * o + j] = sums[j]! * scales[j]! * step + (atC ? c!.data[atC[row * o + j]!]! : 0);
+    });
+    return [y];
   },
 
   transpose: ({ permutation }, inputs) => {

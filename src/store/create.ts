@@ -106,10 +106,10 @@ export async function createStore(
   const path = resolve(folder);
   const settings = independent(await loadModelSettings(config, "the store's settings", overrides));
   await refuseFull(path);
-  const { method, head, level, backbone, backboneRevision } = settings;
+  const { method, head, level, backbone, backboneRevision, precision } = settings;
   const family = await readArchitecture(backbone, backboneRevision, signal);
   requireCombination({ family, adapter: method.adapter, head: head.kind, level }, backbone);
-  const loaded = await loadBackbone(backbone, backboneRevision, signal);
+  const loaded = await loadBackbone(backbone, { revision: backboneRevision, precision, signal });
   // Opened once for its refusals, before anything is written.
   await using model = await openModel(withStoreDefaults(settings), loaded, { trunks: "memory" });
   const header = headerOf(settings, loaded, model.feature);

@@ -41,7 +41,7 @@ export async function openGenerator(
   checkArguments("openGenerator", { source, options });
   const { threads, ...where } = options;
   if (existsSync(join(source, manifestFile))) return await openStore(source, where);
-  const loaded = await loadBackbone(source, undefined, options.signal);
+  const loaded = await loadBackbone(source, { signal: options.signal });
   const { backbone, folder, tokenizer } = loaded;
   if (backbone.kind !== "decoder")
     throw new CheckpointError(

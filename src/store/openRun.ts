@@ -10,7 +10,7 @@ import { openSavedModel } from "../model/openModel.ts";
 import { loadBackbone } from "../model/settings/backbone.ts";
 import type { Teachable } from "../model/teachable.ts";
 import type { Pooling } from "../nn/features.ts";
-import { readAdapterBase } from "../peft/checkpoint.ts";
+import { readAdapterOrigin } from "../peft/checkpoint.ts";
 import type { SavedAdapter } from "../peft/types.ts";
 import type { OpenRunOptions } from "./opening.ts";
 import { openStore } from "./store.ts";
@@ -65,8 +65,9 @@ export async function readSavedAdapter(
   folder: string,
   options: Pick<LoadAdapterOptions, "backbone" | "labels" | "level"> = {},
 ): Promise<SavedAdapter> {
-  const place = options.backbone ?? (await readAdapterBase(folder));
-  return await readAdapterFor(await loadBackbone(place), folder, options);
+  const { baseModel, backboneHash } = await readAdapterOrigin(folder);
+  const loaded = await loadBackbone(options.backbone ?? baseModel, { learnedWith: backboneHash });
+  return await readAdapterFor(loaded, folder, options);
 }
 
 /**
@@ -79,12 +80,13 @@ export async function readSavedAdapter(
 export async function loadAdapter(folder: string, options: LoadAdapterOptions = {}): Promise<LoadedAdapter> {
   checkArguments("loadAdapter", { folder, options });
   const { name = basename(resolve(folder)), maxLength, threads, signal, backbone } = options;
-  const place = backbone ?? (await readAdapterBase(folder));
+  const { baseModel, backboneHash } = await readAdapterOrigin(folder);
+  const place = backbone ?? baseModel;
   if (place === "")
     throw new CheckpointError(`${folder}: does not name its backbone`, {
       hint: "Give its folder or hub id with the option `backbone`.",
     });
-  const loaded = await loadBackbone(place, undefined, signal);
+  const loaded = await loadBackbone(place, { learnedWith: backboneHash, signal });
   const saved = await readAdapterFor(loaded, folder, options);
   const restored =
     saved.causal === undefined

@@ -45,8 +45,11 @@ export async function loadNamedBackbone(
   { backbone: elsewhere, signal, shared }: Pick<StoreOptions, "backbone" | "signal" | "shared">,
 ): Promise<LoadedBackbone> {
   const place = elsewhere ?? backbone.source;
-  const revision = elsewhere === undefined ? backbone.revision : undefined;
-  const loaded = await (shared?.load(place, revision) ?? loadBackbone(place, revision, signal));
+  const wanted = {
+    revision: elsewhere === undefined ? backbone.revision : undefined,
+    learnedWith: backbone.hash,
+  };
+  const loaded = await (shared?.load(place, wanted) ?? loadBackbone(place, { ...wanted, signal }));
   const checks = [
     ["backbone", backbone.hash, loaded.folder.hash],
     ["tokenizer", backbone.tokenizerHash, loaded.tokenizer.hash],

@@ -16,6 +16,7 @@ import { largestMagnitude, relativeDifference, tolerances } from "../support/tol
 const checks: { readonly [K in OpKind]: readonly OperatorCase[] | { readonly notDifferentiable: string } } = {
   ...operatorCases,
   weight: { notDifferentiable: "a leaf that is not fed: nothing can be perturbed" },
+  quantizedGemm: { notDifferentiable: "rounding is taken for the identity, which no difference shows" },
   equal: { notDifferentiable: "its result is bool" },
   greater: { notDifferentiable: "its result is bool" },
   stopGradient: { notDifferentiable: "it is there to have no gradient" },

@@ -78,7 +78,6 @@ const parts: Readonly<Record<string, string>> = {
   "selector.safetensors": "selector",
   "statistics.safetensors": "statistics",
   "router.safetensors": "router",
-  "detector.safetensors": "detector",
 };
 
 /** What rows of a class are for, where that is said. */

@@ -16,6 +16,7 @@ import {
 import { parseOverride } from "../../src/config/overrides.ts";
 import { ConfigError } from "../../src/core/errors.ts";
 import { packageRoot } from "../../src/core/packageInfo.ts";
+import { multipliesBytes } from "../../src/io/processor.ts";
 import { resolveModelSettings } from "../../src/model/settings/settings.ts";
 import { resolveTraining } from "../../src/model/settings/structure.ts";
 import { issuesOf } from "../support/errors.ts";
@@ -55,7 +56,7 @@ describe("loadConfig", () => {
         classOrder: "shuffled",
         allowOverlap: false,
       },
-      precision: "float32",
+      precision: "fp32",
       seed: 1,
       out: join(base, "runs/example"),
     });
@@ -253,10 +254,14 @@ describe("what is wrong is named", () => {
     ]);
   });
 
-  test("what later versions know, as not available", async () => {
-    const issues = await issuesOf(() => configAt("/", { precision: "int8" }));
+  test("a precision that there is none of", async () => {
+    const issues = await issuesOf(() => configAt("/", { precision: "bf16" }));
     expect(issues.map((issue) => issue.path)).toEqual(["precision"]);
-    expect(issues[0]?.expected).toContain("not available in this version");
+    expect(issues[0]?.expected).toContain("int8");
+  });
+
+  test("a precision is settled when a configuration is read", () => {
+    expect(configAt("/", { precision: "auto" }).precision).toBe(multipliesBytes() ? "int8" : "fp32");
   });
 
   test.each([

@@ -5,7 +5,7 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
-import { configSchema, laterKeys, laterValues } from "../../src/config/schema.ts";
+import { configSchema } from "../../src/config/schema.ts";
 import { ConfigError } from "../../src/core/errors.ts";
 import { packageRoot } from "../../src/core/packageInfo.ts";
 import { descriptions, introduction, sections } from "./descriptions.ts";
@@ -122,14 +122,6 @@ function table(rows: readonly Row[]): string {
   return ["| key | values | default | |", "| --- | --- | --- | --- |", ...lines].join("\n");
 }
 
-function laterTable(): string {
-  const keys = Object.entries(laterKeys).map(([key, what]) => `| \`${key}\` | ${what} |`);
-  const values = Object.entries(laterValues).flatMap(([key, byValue]) =>
-    Object.entries(byValue).map(([value, what]) => `| \`${key}: ${value}\` | ${what} |`),
-  );
-  return ["| setting | for |", "| --- | --- |", ...keys, ...values].join("\n");
-}
-
 /** The page, the same for the same schema. @throws ConfigError if a setting is not described, or a description has none. */
 export function renderConfigReference(): string {
   const schema: Schema = z.toJSONSchema(configSchema, { io: "input" });
@@ -145,13 +137,7 @@ export function renderConfigReference(): string {
   if (stray !== undefined)
     throw new ConfigError(`tools/docs/descriptions.ts: there is no setting ${stray} to describe`);
   const blocks = parts.map(({ title, text, rows }) => `## ${title}\n\n${text}\n\n${table(rows)}\n`);
-  return [
-    introduction,
-    `## General\n\n${table(general)}\n`,
-    ...blocks,
-    "## Known, but not in this version\n\nThese are refused by name, so that a file written for a later version is not\n" +
-      `misread as a typo.\n\n${laterTable()}\n`,
-  ].join("\n");
+  return [introduction, `## General\n\n${table(general)}\n`, ...blocks].join("\n");
 }
 
 export const configReference = join(packageRoot, "docs", "config.md");

@@ -13,7 +13,7 @@ What \`accrete run <file>\` reads: one YAML file. \`backbone\`, \`stream\` and \
 - \`--set key=value\` beats the file, for example \`--set training.epochs=5\`; each override is printed.
 - The file with every default filled in is kept as \`config.resolved.yaml\` in the run folder and runs as it is.
 - Stores (\`accrete init --set\`, \`openStore\`) and learners (\`createLearner\`) take the keys that do not speak of data:
-  all but \`stream\`, \`probing\`, \`precision\` and \`out\`. \`resolveConfig\` takes the whole.
+  all but \`stream\`, \`probing\` and \`out\`. \`resolveConfig\` takes the whole.
 - A configuration that names \`extensions\` runs their code. So does whoever opens a run or store that was made with them.
 `;
 
@@ -68,7 +68,8 @@ export const descriptions: Readonly<Record<string, string>> = {
     "Word level: whose `O` tags are compared with. `own`: every head has its own `O`, and tags of different tasks are compared by log p(tag) − log p(O). `first`: the first task's head alone has one and all logits stand side by side, as in the original; stores refuse it.",
   prompt:
     'How a sentence is put before the model. `default` ("Input sentence: … The label:"), `qa`, `none` (the text alone), for texts with entity markers `relation`, `relation-qa` and `relation-no-pos`, or a wording of your own with `{text}` once, and `{head}` and `{tail}` where entities are marked. Without it `default` with `head: none`, else the text goes in as it is.',
-  precision: "What is computed in. Half-precision weights are read and widened.",
+  precision:
+    "Of the frozen linear layers. `fp32`: half-precision weights are read and widened. `int8`: weights and activations are rounded to 8 bits, several times as fast on processors that multiply bytes; the backbone is then another one, with a hash of its own, and neither adapters nor statistics of the one go with the other. `auto`: `int8` on such a processor, settled when the run or store begins. All else is in float32.",
   probing:
     "Fits classifiers to features as they are before the first and after each task, and tells how well they find the classes of all tasks; see [probing](probing.md). `true`: all four kinds. Texts with heads only. Without it none.",
   keepVersions:

@@ -83,13 +83,6 @@ const mayImport: ImportTable = {
     "continual/routers/readouts",
     "continual/routers/scores",
   ],
-  "continual/rejection": [
-    ...lower,
-    "continual",
-    "continual/statistics",
-    "continual/routers",
-    "continual/routers/readouts",
-  ],
   "continual/taskTypes": [...lower, "continual", "continual/passes"],
   "continual/routing": [
     ...lower,
@@ -98,7 +91,6 @@ const mayImport: ImportTable = {
     "continual/statistics",
     "continual/routers",
     "continual/routers/scores",
-    "continual/rejection",
     "continual/taskTypes",
   ],
   "continual/newlora": [
@@ -171,6 +163,7 @@ const mayImport: ImportTable = {
   client: ["core"],
   "benchmark/original": ["core", "io", "config", "workspace", ...data],
   "benchmark/prepare": ["core", "io", ...data],
+  "benchmark/speed": lower,
   "cli/terminal": ["core", "io", "config", "model", "experiment", "report/record", ...data],
   "cli/commands": [
     ...lower,
@@ -185,7 +178,7 @@ const mayImport: ImportTable = {
     "cli/terminal",
   ],
   "cli/commands/store": [...lower, ...model, "store", "cli/terminal"],
-  "cli/commands/tools": [...lower, ...model, "benchmark/prepare", "cli/terminal"],
+  "cli/commands/tools": [...lower, ...model, "benchmark/prepare", "benchmark/speed", "cli/terminal"],
   cli: [
     "core",
     "runtime",

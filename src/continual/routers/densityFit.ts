@@ -18,14 +18,7 @@ import { type DensityMember, type FittedNetwork, networkLogs } from "./routerMod
 import { fitInverseTemperature, fitInverseTemperatureByBrier, logSoftmax } from "./scores/calibration.ts";
 import { conformalScores } from "./scores/conformal.ts";
 import { canJudgeNetworks, mixLogs, networkShare, ROWS_FOR_NETWORKS } from "./scores/mixture.ts";
-import {
-  densityEvidence,
-  fitUnknown,
-  networkEvidence,
-  noEvidence,
-  type UnknownModel,
-  unknownProbabilities,
-} from "./scores/unknown.ts";
+import { densityEvidence, networkEvidence, scoreUnknown, type UnknownScores } from "./scores/unknown.ts";
 
 /** As many rows as would say so weigh what a density says of itself: that its temperature is 1. */
 const PRIOR_ROWS = 20;
@@ -70,9 +63,7 @@ interface Calibrated {
   readonly mixture: DensityMember["mixture"];
   /** Log-posteriors before the last temperature, (h, C). */
   readonly logits: Matrix;
-  readonly unknown: UnknownModel;
-  /** (h), rising: the probability of rows that calibrate that they are of no class. */
-  readonly unknownOfKnown: Float64Array;
+  readonly unknown: UnknownScores;
 }
 
 /** @param counts of the rows that networks are trained on, by class */
@@ -99,7 +90,7 @@ function weigh(
     networks: counted.map(({ network }) => network),
     mixture: { share, known, prior },
     logits: { ...density.logits, values: mixLogs(logs, columns, known, share) },
-    ...unknownOf(density, counted, targets, outside),
+    unknown: unknownOf(density, counted, targets, outside),
   };
 }
 
@@ -109,10 +100,7 @@ function unknownOf(
   trained: readonly Trained[],
   targets: Int32Array,
   outside: readonly Float64Array[],
-): Pick<Calibrated, "unknown" | "unknownOfKnown"> {
-  // One class alone says nothing of what lies outside it.
-  if (density.logits.columns < 2 || targets.length === 0)
-    return { unknown: noEvidence, unknownOfKnown: new Float64Array() };
+): UnknownScores {
   const by = (without?: Int32Array) => [
     densityEvidence(density, without),
     ...(trained.length === 0
@@ -124,9 +112,7 @@ function unknownOf(
           ),
         ]),
   ];
-  const evidence = by();
-  const unknown = fitUnknown(evidence, by(targets), outside.slice(0, evidence.length));
-  return { unknown, unknownOfKnown: unknownProbabilities(unknown, evidence).sort() };
+  return scoreUnknown(by, targets, density.logits.columns, outside);
 }
 
 /** Evidence on texts of no class, where some were given: of the density, then of networks. */
@@ -193,11 +179,9 @@ export async function chooseDensity(
     kernel: { expansion, readout: (whole ?? density).readout, beta },
     networks: found.networks,
     mixture,
-    unknown: found.unknown,
     calibration: {
       ...(whole && { kernel: { expansion, readout: density.readout, beta } }),
       sets: conformalScores(logSoftmax(density.logits, beta), targets),
-      unknown: found.unknownOfKnown,
     },
     beta: overall,
     weight: 1,
@@ -208,6 +192,7 @@ export async function chooseDensity(
     beta: overall,
     weight: 1,
     calibrating: { rows: split.calibrating.take(0, targets.length), targets },
+    unknown: found.unknown,
     finish: () => Promise.resolve(member),
   };
 }

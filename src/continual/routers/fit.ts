@@ -5,6 +5,7 @@ import type { RouterFitting } from "../../core/record.ts";
 import { Algebra, type Compile, type Matrix } from "../../linalg/algebra.ts";
 import { type FeatureMap, FeatureMapper, featureMapKey } from "../statistics/featureMaps.ts";
 import type { ClassStatistics } from "../statistics/statistics.ts";
+import { joinRows } from "../statistics/totals.ts";
 import type { FeatureConstants, FeatureRows, FixedRows, Posterior, Router, RouterKind } from "../types.ts";
 import { chooseClosed } from "./closedFit.ts";
 import { chooseDensity } from "./densityFit.ts";
@@ -20,7 +21,9 @@ import {
   type AssessOptions,
   addShare,
   answer,
+  answerBlock,
   assess,
+  evidenceOf,
   type Machinery,
   type Member,
   posteriorOf,
@@ -28,6 +31,7 @@ import {
   unknownThreshold,
 } from "./routerModel.ts";
 import { accuracyOf, fitInverseTemperature } from "./scores/calibration.ts";
+import { noScores, scoreUnknown, type UnknownScores } from "./scores/unknown.ts";
 import { chooseSoftmax } from "./softmaxFit.ts";
 import { type RowPart, TotalsKeeper } from "./totalsKeeper.ts";
 
@@ -84,8 +88,8 @@ export interface FittedRouter extends Router {
    * go. @param features (n, F)
    */
   assess(features: FeatureRows, options?: AssessOptions): Promise<Assessment>;
-  /** The probability of being of no class from which on a share of texts of known classes is rejected; undefined where there is none. */
-  unknownThreshold(rate: number): number | undefined;
+  /** The probability of being of no class above which texts are rejected, at most a share of those of known classes. */
+  unknownThreshold(rate: number): number;
 }
 
 /** How each type of member is fitted: without the held-out rows first. */
@@ -122,6 +126,8 @@ interface ChosenKind {
   readonly judges: FixedRows;
   /** How many of them were held out. */
   readonly heldOutRows: number;
+  /** @param outside evidence on texts of no class that were given */
+  readonly unknown: (outside: readonly Float64Array[]) => UnknownScores;
 }
 
 /**
@@ -165,7 +171,7 @@ export class RouterFitter implements AsyncDisposable {
       members.push(await chosen.finish());
     }
     const prior = priorOf(context, best.kind, options.classPrior, "all");
-    const model: RouterModel = {
+    const told: Omit<RouterModel, "unknown"> = {
       kind: best.kind,
       labels,
       constants,
@@ -173,6 +179,8 @@ export class RouterFitter implements AsyncDisposable {
       beta: best.beta,
       ...(prior && { prior }),
     };
+    const outside = await outsideEvidence(this.machinery, { ...told, unknown: noScores }, statistics);
+    const model: RouterModel = { ...told, unknown: best.unknown(outside) };
     const choice: RouterChoice = {
       kind: best.kind,
       settings: settingsOf(best),
@@ -281,9 +289,9 @@ export class RouterFitter implements AsyncDisposable {
   ): Promise<ChosenKind> {
     const { labels } = context.statistics;
     const members: ChosenMember[] = [];
-    const all = routerMembers.get(kind);
-    for (const [i, member] of all.entries()) {
-      onProgress?.({ stage: "choose", kind, member: i + 1, members: all.length });
+    const specs = routerMembers.get(kind);
+    for (const [i, member] of specs.entries()) {
+      onProgress?.({ stage: "choose", kind, member: i + 1, members: specs.length });
       members.push(await chooseMember(context, member));
     }
     const prior = priorOf(context, kind, classPrior, "fit");
@@ -295,14 +303,16 @@ export class RouterFitter implements AsyncDisposable {
         targets: calibrating.targets,
         heldOutRows: calibrating.targets.length,
       };
-      return { kind, members, beta: 1, ...judgedBy(logits, beta, prior, own ?? context.split) };
+      const judged = judgedBy(logits, beta, prior, [logits], own ?? context.split);
+      return { kind, members, beta: 1, ...judged, ...(only.unknown && { unknown: () => only.unknown! }) };
     }
     const { judges, targets } = context.split;
     const sum = new Float64Array(judges.rows * labels.length);
     for (const { logits, beta, weight } of members) addShare(sum, logits, beta, weight);
     const logits = { rows: judges.rows, columns: labels.length, values: sum };
     const beta = fitInverseTemperature(logits, targets);
-    return { kind, members, beta, ...judgedBy(logits, beta, prior, context.split) };
+    const all = members.map((member) => member.logits);
+    return { kind, members, beta, ...judgedBy(logits, beta, prior, all, context.split) };
   }
 }
 
@@ -311,13 +321,33 @@ function judgedBy(
   logits: Matrix,
   beta: number,
   prior: Float64Array | undefined,
+  members: readonly Matrix[],
   { judges, targets, heldOutRows }: Pick<Split, "judges" | "targets" | "heldOutRows">,
-): Pick<ChosenKind, "posterior" | "accuracy" | "judges" | "heldOutRows"> {
+): Pick<ChosenKind, "posterior" | "accuracy" | "judges" | "heldOutRows" | "unknown"> {
   const posterior = () => posteriorOf(logits, beta, prior);
   // Calibration alone changes no order.
   const ordered = prior === undefined ? logits : { ...logits, values: posterior().values };
   const accuracy = heldOutRows > 0 ? accuracyOf(ordered, targets) : null;
-  return { posterior, accuracy, judges, heldOutRows };
+  const unknown: ChosenKind["unknown"] = (outside) => {
+    if (heldOutRows === 0) return noScores;
+    const answered = { posterior: posterior(), logits: members };
+    return scoreUnknown((without) => evidenceOf(answered, without), targets, logits.columns, outside);
+  };
+  return { posterior, accuracy, judges, heldOutRows, unknown };
+}
+
+/** Evidence on texts of no class that were given; of kinds with a density their fit has it. */
+async function outsideEvidence(
+  machinery: Machinery,
+  model: RouterModel,
+  { outside, constants }: ClassStatistics,
+): Promise<readonly Float64Array[]> {
+  if (outside.length === 0 || model.members.some(({ type }) => type === "density")) return [];
+  const rows = joinRows(
+    outside.map((own) => own.rows),
+    constants.width,
+  );
+  return evidenceOf(await answerBlock(machinery, model, rows));
 }
 
 /**

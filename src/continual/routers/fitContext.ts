@@ -7,6 +7,7 @@ import type { Totals } from "../statistics/totals.ts";
 import type { DensityMemory } from "./densityMemory.ts";
 import type { Split, TargetedRows } from "./heldOut.ts";
 import type { Member } from "./routerModel.ts";
+import type { UnknownScores } from "./scores/unknown.ts";
 import type { TotalsAsked } from "./totalsKeeper.ts";
 
 export interface FitContext {
@@ -45,6 +46,8 @@ export interface ChosenMember<M extends Member = Member> {
   readonly logits: Matrix;
   /** The rows that `logits` are of, where they are others than those of the context's split. */
   readonly calibrating?: TargetedRows;
+  /** What the member says of texts of no class, where it knows more than its logits do. */
+  readonly unknown?: UnknownScores;
   /** Fits to all rows. */
   finish(): Promise<M>;
 }

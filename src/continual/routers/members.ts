@@ -185,15 +185,6 @@ export function learnsClassPrior(member: MemberSpec): boolean {
   return memberTypesThatLearnPriors[member.type] || (member.type === "closed" && member.form === "ridge");
 }
 
-/** What texts of no known class are told by: distances in each of these expansions, added. */
-export const detectorMembers: readonly Pick<ClosedMember, "expansion" | "reads">[] = [
-  { expansion: { kind: "relu", size: 1500 }, reads: "last" },
-  { expansion: { kind: "relu", size: 1500 }, reads: "upper" },
-];
-
-/** Beside the distances: a regression whose largest logit is small where no class is likely. */
-export const detectorSoftmax: SoftmaxMember = softmax("all");
-
 /** What `auto` chooses from, the cheapest first, of equals the first. */
 export const autoKinds: readonly RouterKind[] = ["lda", "ensemble"];
 

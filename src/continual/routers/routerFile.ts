@@ -10,7 +10,7 @@ import type { KernelReadout } from "./readouts/kernelModel.ts";
 import { decodeRegistered } from "./registered.ts";
 import type { DensityMember, FittedKernel, FittedNetwork, Member } from "./routerModel.ts";
 
-const VERSION = "3";
+const VERSION = "4";
 
 const kindSchema = z.string();
 
@@ -42,11 +42,6 @@ const memberSchema = z.discriminatedUnion("type", [
     networks: z.array(networkSchema),
     share: z.number().min(0).max(1),
     known: z.array(z.int().nonnegative()),
-    unknown: z.object({
-      standards: z.array(z.object({ mean: z.number(), deviation: z.number() })),
-      slope: z.number(),
-      intercept: z.number(),
-    }),
   }),
   networkSchema,
   z.object({ type: z.literal("registered"), kind: z.string(), beta: z.number(), weight: z.number() }),
@@ -59,6 +54,11 @@ const routerSchema = z.object({
   labels: z.array(z.string()),
   beta: z.number(),
   members: z.array(memberSchema),
+  unknown: z.object({
+    standards: z.array(z.object({ mean: z.number(), deviation: z.number() })),
+    slope: z.number(),
+    intercept: z.number(),
+  }),
   retainedBytes: z.number().int().nonnegative(),
   choice: z.object({
     kind: kindSchema,
@@ -106,7 +106,7 @@ function encodeNetwork(
 }
 
 function encodeDensity(
-  { kernel, networks, mixture, unknown, calibration, beta, weight }: DensityMember,
+  { kernel, networks, mixture, calibration, beta, weight }: DensityMember,
   prefix: string,
   tensors: Map<string, HostTensor>,
 ): Extract<z.infer<typeof memberSchema>, { type: "density" }> {
@@ -115,7 +115,6 @@ function encodeDensity(
   tensors.set(`${prefix}/prior`, float64(prior, [prior.length]));
   tensors.set(`${prefix}/scores`, float64(scores, [scores.length]));
   tensors.set(`${prefix}/weights`, float64(weights, [weights.length]));
-  tensors.set(`${prefix}/unknown`, float64(calibration.unknown, [calibration.unknown.length]));
   return {
     type: "density",
     beta,
@@ -125,7 +124,6 @@ function encodeDensity(
     networks: networks.map((network, j) => encodeNetwork(network, `${prefix}/networks/${j}`, tensors)),
     share,
     known: [...known],
-    unknown: { ...unknown, standards: unknown.standards.map((each) => ({ ...each })) },
   };
 }
 
@@ -214,7 +212,7 @@ function decodeDensity(
   tensors: ReadonlyMap<string, HostTensor>,
   file: string,
 ): DensityMember {
-  const { beta, weight, kernel, held, networks, share, known, unknown } = member;
+  const { beta, weight, kernel, held, networks, share, known } = member;
   const prefix = `${file}: ${key}`;
   const rows = tensors.get(`${key}/scores`)?.dims[0] ?? 0;
   const numbers = (name: string, size: number) =>
@@ -234,11 +232,9 @@ function decodeDensity(
       decodeNetwork(network, `${key}/networks/${j}`, columns, tensors, file),
     ),
     mixture: { share, known, prior: numbers("prior", columns) },
-    unknown,
     calibration: {
       ...(held && { kernel: kernelAt(held, "held") }),
       sets: { scores: numbers("scores", rows), weights: numbers("weights", rows) },
-      unknown: numbers("unknown", tensors.get(`${key}/unknown`)?.dims[0] ?? 0),
     },
   };
 }
@@ -292,9 +288,11 @@ export function singles(
 export function encodeRouter({ model, choice, retainedBytes }: FittedRouter): Uint8Array {
   const tensors = new Map<string, HostTensor>();
   const members = model.members.map((member, i) => encodeMember(member, `members/${i}`, tensors));
-  const { prior } = model;
+  const { prior, unknown } = model;
+  tensors.set("unknown", float64(unknown.ofKnown, [unknown.ofKnown.length]));
   if (prior !== undefined) tensors.set("prior", float64(prior, [prior.length]));
-  const router = { kind: model.kind, labels: model.labels, beta: model.beta, members, retainedBytes, choice };
+  const { kind, labels, beta } = model;
+  const router = { kind, labels, beta, members, unknown: unknown.model, retainedBytes, choice };
   return encodeSafetensors(tensors, {
     version: VERSION,
     constants: encodeConstants(model.constants),
@@ -327,11 +325,14 @@ export function decodeRouter(
   const constants = decodeConstants(metadata.get("constants"), where);
   const parsed = parseJson(routerSchema, metadata.get("router"), `${where}: router`);
   const { kind, labels, beta, retainedBytes, choice } = parsed;
+  const held = tensors.get("unknown");
+  const ofKnown = doubles(held, [held?.dims[0] ?? 0], `${where}: unknown`);
+  const unknown = { model: parsed.unknown, ofKnown };
   const members = parsed.members.map((member, i) =>
     decodeMember(member, `members/${i}`, labels.length, tensors, where),
   );
   const prior = tensors.has("prior") && {
     prior: doubles(tensors.get("prior"), [labels.length], `${where}: prior`),
   };
-  return { model: { kind, labels, constants, members, beta, ...prior }, choice, retainedBytes };
+  return { model: { kind, labels, constants, members, beta, ...prior, unknown }, choice, retainedBytes };
 }

@@ -15,7 +15,8 @@ import { mixLogs } from "./scores/mixture.ts";
 import {
   densityEvidence,
   networkEvidence,
-  type UnknownModel,
+  posteriorEvidence,
+  type UnknownScores,
   unknownProbabilities,
 } from "./scores/unknown.ts";
 
@@ -50,15 +51,12 @@ export interface DensityMember {
     /** (C): the log of the classes' shares among the rows that the networks were trained on. */
     readonly prior: Float64Array;
   };
-  readonly unknown: UnknownModel;
   /** What rows that none of this was fitted to say. */
   readonly calibration: {
     /** The density that those rows were asked of, where it is another than the one that answers. */
     readonly kernel?: FittedKernel;
     /** Of sets of labels, by the density without those rows. */
     readonly sets: ConformalScores;
-    /** (h), rising: the probability of each that it is of no class learned. */
-    readonly unknown: Float64Array;
   };
   /** 1/temperature of the mixture. */
   readonly beta: number;
@@ -108,6 +106,7 @@ export interface RouterModel {
   readonly beta: number;
   /** (C), the log of the classes' shares that the members learned, taken out of what they say; absent: nothing is. */
   readonly prior?: Float64Array;
+  readonly unknown: UnknownScores;
 }
 
 /** Rows that go through the products at once. */
@@ -227,19 +226,44 @@ async function logitsOf(
   return await readOut(algebra, { ...expanded, values: new Float64Array(expanded.values) }, member.readout);
 }
 
-/** @param block (n, F) @returns (n, C) */
-async function answerBlock(
+/** What a router says of rows, and what its members gave for it. */
+interface BlockAnswer {
+  readonly posterior: Posterior;
+  /** Of each member, (n, C). */
+  readonly logits: readonly Matrix[];
+}
+
+/** @param block (n, F) */
+export async function answerBlock(
   machinery: Machinery,
   model: RouterModel,
   block: FixedRows,
-): Promise<Float64Array> {
+): Promise<BlockAnswer> {
   const columns = model.labels.length;
   const sum = new Float64Array(block.rows * columns);
+  const all: Matrix[] = [];
   for (const member of model.members) {
     const logits = await logitsOf(machinery, model, member, block);
     addShare(sum, logits, member.beta, member.weight);
+    all.push(logits);
   }
-  return posteriorOf({ rows: block.rows, columns, values: sum }, model.beta, model.prior).values;
+  const posterior = posteriorOf({ rows: block.rows, columns, values: sum }, model.beta, model.prior);
+  return { posterior, logits: all };
+}
+
+/**
+ * Evidence that rows are of no class, of kinds without a density: how unlikely the likeliest class is, and how small each member's
+ * largest logit (maximum softmax probability, Hendrycks & Gimpel 2017; maximum logit, Hendrycks et al. 2022).
+ * @param without the class of each row, which is then taken for unknown
+ * @returns of each kind, (n)
+ */
+export function evidenceOf(
+  { posterior, logits }: BlockAnswer,
+  without?: Int32Array,
+): readonly Float64Array[] {
+  const members = logits.map((each) => networkEvidence([each], without));
+  // Of two classes the one that is left is certain.
+  return posterior.classes > 2 ? [posteriorEvidence(posterior, without), ...members] : members;
 }
 
 /** @throws DataError if features are not as wide as those fitted to */
@@ -281,7 +305,7 @@ export async function answer(
   const classes = model.labels.length;
   const values = new Float64Array(features.rows * classes);
   await inBlocks(features, signal, async (block, start) => {
-    values.set(await answerBlock(machinery, model, block), start * classes);
+    values.set((await answerBlock(machinery, model, block)).posterior.values, start * classes);
   });
   return { rows: features.rows, classes, values };
 }
@@ -298,8 +322,8 @@ export interface AssessOptions {
 /** All that a router says of texts. */
 export interface Assessment {
   readonly posterior: Posterior;
-  /** (n): the probability that a text is of no class learned; absent of kinds that have no density of classes. */
-  readonly unknown?: Float64Array;
+  /** (n): the probability that a text is of no class learned. */
+  readonly unknown: Float64Array;
   /** Of each text, where a coverage is asked for; absent of kinds that keep no rows to calibrate. */
   readonly sets?: readonly PredictionSet[];
 }
@@ -316,21 +340,26 @@ export async function assess(
   { coverage, unknownPrior, signal }: AssessOptions = {},
 ): Promise<Assessment> {
   const [member] = model.members;
-  if (member?.type !== "density") return { posterior: await answer(machinery, model, features, signal) };
   checkWidth(`router ${model.kind}`, features, model.constants);
   const classes = model.labels.length;
   const values = new Float64Array(features.rows * classes);
   const unknown = new Float64Array(features.rows);
   const sets: PredictionSet[] = [];
-  await inBlocks(features, signal, async (block, start) => {
-    const answered = await askDensity(machinery, model, member, block);
-    const posterior = posteriorOfDensity(model, member, mixtureOf(member, answered));
+  const say = (start: number, posterior: Posterior, evidence: readonly Float64Array[]) => {
     values.set(posterior.values, start * classes);
-    const evidence = [
+    unknown.set(unknownProbabilities(model.unknown.model, evidence, unknownPrior), start);
+  };
+  await inBlocks(features, signal, async (block, start) => {
+    if (member?.type !== "density") {
+      const answered = await answerBlock(machinery, model, block);
+      say(start, answered.posterior, evidenceOf(answered));
+      return;
+    }
+    const answered = await askDensity(machinery, model, member, block);
+    say(start, posteriorOfDensity(model, member, mixtureOf(member, answered)), [
       densityEvidence(answered.kernel),
       ...(answered.networks.length > 0 ? [networkEvidence(answered.networks)] : []),
-    ];
-    unknown.set(unknownProbabilities(member.unknown, evidence, unknownPrior), start);
+    ]);
     if (coverage === undefined) return;
     const { kernel = member.kernel } = member.calibration;
     const held =
@@ -344,7 +373,7 @@ export async function assess(
     }
   });
   const posterior = { rows: features.rows, classes, values };
-  return { posterior, unknown, ...(coverage !== undefined && { sets }) };
+  return { posterior, unknown, ...(coverage !== undefined && member?.type === "density" && { sets }) };
 }
 
 /** Where no row calibrates, texts are rejected that are likelier of no class than of any. */
@@ -353,13 +382,10 @@ const UNCALIBRATED_THRESHOLD = 0.5;
 /**
  * The probability of being of no class above which texts are rejected, so that at most a share of texts of known classes is.
  * @param rate the share, 0 to 1
- * @returns undefined of kinds that have no density of classes
  */
-export function unknownThreshold({ members: [member] }: RouterModel, rate: number): number | undefined {
-  if (member?.type !== "density") return undefined;
-  const { unknown } = member.calibration;
-  const rejected = Math.min(Math.floor(rate * unknown.length), unknown.length - 1);
-  return unknown[unknown.length - 1 - rejected] ?? UNCALIBRATED_THRESHOLD;
+export function unknownThreshold({ unknown: { ofKnown } }: RouterModel, rate: number): number {
+  const rejected = Math.min(Math.floor(rate * ofKnown.length), ofKnown.length - 1);
+  return ofKnown[ofKnown.length - 1 - rejected] ?? UNCALIBRATED_THRESHOLD;
 }
 
 /** As the sum of one member's share. */

@@ -1,13 +1,10 @@
 import type { OutOfScopeMetrics, RouterSummary } from "../../core/record.ts";
 import type { Encoding } from "../../data/encoding/tokenizer.ts";
-import { sha256 } from "../../io/hash.ts";
 import type { Prediction } from "../answers.ts";
 import type { AdaptedBackbone } from "../passes/adaptedBackbone.ts";
-import { Detectors } from "../rejection/detectors.ts";
-import type { OutOfScopeDetector } from "../rejection/outOfScope.ts";
-import { auroc, falsePositiveRateAt95 } from "../rejection/rejection.ts";
 import { type FittedRouter, type FitWatch, RouterFitter } from "../routers/fit.ts";
 import { stageKindsOf } from "../routers/members.ts";
+import { auroc, falsePositiveRateAt95 } from "../routers/scores/outOfScope.ts";
 import { contributionsOf } from "../statistics/classRows.ts";
 import { dequantize } from "../statistics/fixedRows.ts";
 import { ClassStatistics, withRoles } from "../statistics/statistics.ts";
@@ -17,11 +14,9 @@ import { asExamples } from "../taskTypes/textClassification.ts";
 import { goldOf, labelOf } from "../taskTypes/textScores.ts";
 import type { FeatureRows, LearnedTask, RouterStage } from "../types.ts";
 import type { Fusion } from "./fusion.ts";
-import type { AskHeads, Decision, Rejection } from "./routedPrediction.ts";
+import type { AskHeads, Decision } from "./routedPrediction.ts";
 import { StatisticsFits, type StatisticsSettings } from "./statisticsRouting.ts";
 import type { CollectWatch, ReadFile, RoutedTask, TaskRouting, TaskRows } from "./taskRouting.ts";
-
-export const detectorFile = "detector.safetensors";
 
 /** The false-reject rate at which rejection is measured where a configuration names none. */
 const MEASURED_REJECT_RATE = 0.05;
@@ -38,8 +33,6 @@ export interface TextRouter {
   readonly stage: RouterStage;
   readonly router: FittedRouter;
   readonly statistics: ClassStatistics;
-  /** Fitted when it is first asked, or read from its file. */
-  detector?: Promise<OutOfScopeDetector>;
 }
 
 /** How an item type is read for routing, and answered once its classes are known. */
@@ -54,7 +47,6 @@ export abstract class ClassRouting<E extends EncodedItems> implements TaskRoutin
   protected readonly reader: AdaptedBackbone;
   protected readonly settings: TextRoutingSettings;
   private readonly fits: StatisticsFits;
-  private readonly detectors: Detectors;
   private readonly texts: TextLike<E>;
 
   constructor(reader: AdaptedBackbone, settings: TextRoutingSettings, texts: TextLike<E>) {
@@ -62,7 +54,6 @@ export abstract class ClassRouting<E extends EncodedItems> implements TaskRoutin
     this.settings = settings;
     this.texts = texts;
     this.fits = new StatisticsFits(reader, settings, { classPrior: "uniform", kinds: stageKindsOf });
-    this.detectors = new Detectors(this.fits.fitter);
   }
 
   abstract route(
@@ -145,14 +136,8 @@ export abstract class ClassRouting<E extends EncodedItems> implements TaskRoutin
     };
   }
 
-  async encode(routing: TextRouter, _tasks: readonly RoutedTask[], watch: FitWatch = {}) {
-    const { router, statistics, stage } = routing;
-    const { rejectRate } = this.settings;
-    if (rejectRate === undefined || router.unknownThreshold(rejectRate) !== undefined)
-      return this.fits.encode(router, statistics, stage);
-    const bytes = this.detectors.encode(await this.detector(routing, rejectRate, watch.signal));
-    const files = this.fits.encode(router, statistics, stage, { detector: sha256(bytes), rejectRate });
-    return files.size === 0 ? files : new Map([...files, [detectorFile, bytes]]);
+  encode({ router, statistics, stage }: TextRouter) {
+    return Promise.resolve(this.fits.encode(router, statistics, stage));
   }
 
   async open(
@@ -161,39 +146,7 @@ export abstract class ClassRouting<E extends EncodedItems> implements TaskRoutin
     read: ReadFile,
   ): Promise<TextRouter | undefined> {
     const opened = await this.fits.open(tasks, stage, read);
-    if (opened === undefined) return undefined;
-    const { router, statistics, summary } = opened;
-    const routing: TextRouter = { stage, router, statistics };
-    const bytes = await read(detectorFile);
-    if (
-      bytes !== undefined &&
-      summary.detector === sha256(bytes) &&
-      summary.rejectRate === this.settings.rejectRate
-    )
-      routing.detector = Promise.resolve(this.detectors.decode(bytes, detectorFile));
-    return routing;
-  }
-
-  /** @param rate share of held-out texts of known classes that may be called unknown */
-  protected detector(routing: TextRouter, rate: number, signal?: AbortSignal): Promise<OutOfScopeDetector> {
-    const { statistics } = routing;
-    routing.detector ??= this.detectors.fit(statistics, { falseRejectRate: rate, signal });
-    const { detector } = routing;
-    // A fit that failed is no answer for the next one who asks.
-    detector.catch(() => {
-      if (routing.detector === detector) delete routing.detector;
-    });
-    return detector;
-  }
-
-  /** @param rate share of held-out texts of known classes that may get no label */
-  protected async rejection(routing: TextRouter, rate: number, signal?: AbortSignal): Promise<Rejection> {
-    const { router } = routing;
-    const threshold = router.unknownThreshold(rate);
-    if (threshold === undefined) return await this.detector(routing, rate, signal);
-    const score: Rejection["score"] = async (features, signal, assessed) =>
-      (assessed ?? (await router.assess(features, { signal }))).unknown!;
-    return { threshold, falseRejectRate: rate, score };
+    return opened && { stage, router: opened.router, statistics: opened.statistics };
   }
 
   /** Routing features (n, F), kept where the same texts are asked again. */
@@ -218,23 +171,25 @@ export abstract class ClassRouting<E extends EncodedItems> implements TaskRoutin
     signal?: AbortSignal,
   ): Promise<OutOfScopeMetrics> {
     const rate = this.settings.rejectRate ?? MEASURED_REJECT_RATE;
-    const detector = await this.rejection(routing, rate, signal);
+    const threshold = routing.router.unknownThreshold(rate);
+    const unknownOf = async (encoded: E) =>
+      (await routing.router.assess(await this.features(encoded, signal), { signal })).unknown;
     const inside: Float64Array[] = [];
-    for (const test of tests) inside.push(await detector.score(await this.features(test, signal), signal));
-    const outsideScores = await detector.score(await this.features(outside, signal), signal);
+    for (const test of tests) inside.push(await unknownOf(test));
+    const outsideScores = await unknownOf(outside);
     const scores = inside.flatMap((own) => [...own]);
     const share = (all: ArrayLike<number>) =>
-      Array.from(all).filter((score) => score > detector.threshold).length / all.length;
+      Array.from(all).filter((score) => score > threshold).length / all.length;
     const right = tests.flatMap(({ items }, own) =>
       items.filter(
         (item, row) =>
-          labelOf(answered[own]?.[row]?.answer) === goldOf(item) && inside[own]![row]! <= detector.threshold,
+          labelOf(answered[own]?.[row]?.answer) === goldOf(item) && inside[own]![row]! <= threshold,
       ),
     ).length;
     return {
       auroc: auroc(scores, outsideScores),
       falsePositiveRateAt95: falsePositiveRateAt95(scores, outsideScores),
-      rejectRate: detector.falseRejectRate,
+      rejectRate: rate,
       inScopeAccuracy: right / scores.length,
       inScopeRejected: share(scores),
       outOfScopeRejected: share(outsideScores),

@@ -11,7 +11,7 @@ import type { TrunkRows } from "../passes/trunkRows.ts";
 import type { FittedRouter } from "../routers/fit.ts";
 import type { Assessment } from "../routers/routerModel.ts";
 import type { PredictionSet } from "../routers/scores/conformal.ts";
-import type { FeatureRows, LearnedTask, Posterior, RoutingFeatureSpec } from "../types.ts";
+import type { LearnedTask, Posterior, RoutingFeatureSpec } from "../types.ts";
 import {
   type ClassLayout,
   type Fusion,
@@ -38,17 +38,8 @@ export interface Routing {
   readonly router: Pick<FittedRouter, "labels" | "assess">;
   readonly features: RoutingFeatureSpec;
   readonly fusion: Fusion;
-  /** Present where a text may get no label. */
-  readonly rejection?: Rejection | undefined;
-}
-
-/** Which texts get no label: those that score above a threshold. */
-export interface Rejection {
-  readonly threshold: number;
-  /** Share of held-out texts of known classes that lie above the threshold. */
-  readonly falseRejectRate: number;
-  /** @param assessed what the router says of the texts, where it was asked already. @returns (n) */
-  score(features: FeatureRows, signal?: AbortSignal, assessed?: Assessment): Promise<Float64Array>;
+  /** Texts that are likelier to be of no class get no label; absent: every text gets one. */
+  readonly unknownThreshold?: number | undefined;
 }
 
 /** What is found of a text. */
@@ -191,22 +182,16 @@ export async function decide(
 }
 
 /** Adds what the router says beside the posterior, and marks the texts that get no label. */
-async function complete(
+function complete(
   answers: readonly RoutedAnswer[],
-  features: FeatureRows,
-  assessed: Assessment,
-  rejection: Rejection | undefined,
-  signal?: AbortSignal,
-): Promise<readonly RoutedAnswer[]> {
-  const scores = answers.length === 0 ? undefined : await rejection?.score(features, signal, assessed);
-  const { unknown, sets } = assessed;
+  { unknown, sets }: Assessment,
+  threshold = Number.POSITIVE_INFINITY,
+): readonly RoutedAnswer[] {
   return answers.map((answer, row) => ({
     ...answer,
-    ...(unknown && { unknown: unknown[row]! }),
+    unknown: unknown[row]!,
     ...(sets?.[row] && { set: sets[row] }),
-    ...(scores !== undefined && rejection !== undefined && scores[row]! > rejection.threshold
-      ? { rejected: true as const }
-      : {}),
+    ...(unknown[row]! > threshold && { rejected: true as const }),
   }));
 }
 
@@ -223,7 +208,7 @@ export async function route(
   encodings: readonly Encoding[],
   { top = 5, coverage, signal }: RouteOptions = {},
 ): Promise<readonly RoutedAnswer[]> {
-  const { features: spec, router, fusion, rejection } = routing;
+  const { features: spec, router, fusion, unknownThreshold } = routing;
   const parts: (readonly RoutedAnswer[])[] = [];
   for (const { encodings: part, trunk } of model.twoPassParts(encodings, fusion.topTasks)) {
     const features = await model.routingFeatures(part, spec, signal, trunk);
@@ -231,7 +216,7 @@ export async function route(
     const heads = askingHeads(model, tasks, part, signal, trunk);
     const decided = await decide(assessed.posterior, tasks, routing, heads, top);
     const answers = decided.map(({ asked, ...found }) => ({ ...found, passes: model.routedPassesOf(asked) }));
-    parts.push(await complete(answers, features, assessed, rejection, signal));
+    parts.push(complete(answers, assessed, unknownThreshold));
   }
   return parts.flat();
 }

@@ -31,9 +31,8 @@ export class TextRouting extends ClassRouting<EncodedTexts> {
     if (only !== undefined) return await this.routeWithin(routing, tasks[only]!, encoded, top, signal);
     const { router } = routing;
     if (encoded.kept !== undefined) return await this.routeTest(routing, tasks, encoded, top, signal);
-    const rejection =
-      rejectRate === undefined ? undefined : await this.rejection(routing, rejectRate, signal);
-    const how = { router, features, fusion: secondPass, rejection };
+    const unknownThreshold = rejectRate === undefined ? undefined : router.unknownThreshold(rejectRate);
+    const how = { router, features, fusion: secondPass, unknownThreshold };
     const answers = await route(this.reader, tasks, how, encoded.encodings, { top, coverage, signal });
     return answers.map((answer, i) => {
       const { set } = answer;

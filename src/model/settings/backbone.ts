@@ -13,6 +13,17 @@ import {
   withModules,
 } from "../../nn/backbone.ts";
 import type { FeatureSpec, Pooling } from "../../nn/features.ts";
+import { quantizeBackbone, quantizedHash } from "./quantizedBackbone.ts";
+
+export interface LoadBackboneOptions {
+  /** Commit, branch or tag of a hub model. */
+  readonly revision?: string | undefined;
+  /** Of the frozen linear layers; default fp32. In int8 it is another backbone, with a hash of its own. */
+  readonly precision?: "fp32" | "int8" | undefined;
+  /** The hash of a backbone that something was learned with, which says the precision. */
+  readonly learnedWith?: string | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
 
 /** @throws CheckpointError if the tokenizer knows ids that the embedding table has no row for. */
 function checkVocabulary({ folder, backbone, tokenizer }: LoadedBackbone): void {
@@ -48,16 +59,19 @@ export async function readArchitecture(
  */
 export async function loadBackbone(
   source: string,
-  revision?: string,
-  signal?: AbortSignal,
+  options: LoadBackboneOptions = {},
 ): Promise<LoadedBackbone> {
-  checkArguments("loadBackbone", { source, revision, signal });
-  const folder = await openModelFolder(source, {
+  checkArguments("loadBackbone", { source, options });
+  const { revision, signal, learnedWith } = options;
+  const plain = await openModelFolder(source, {
     ...(revision === undefined ? {} : { revision }),
     ...(signal === undefined ? {} : { signal }),
   });
+  const hash = quantizedHash(plain.hash);
+  const int8 = learnedWith === undefined ? options.precision === "int8" : learnedWith === hash;
+  const folder = int8 ? { ...plain, hash } : plain;
   const tokenizer = await loadTokenizer(folder.path);
-  const { backbone, notes } = withinBounds(await openBackbone(folder), tokenizer);
+  const { backbone, notes } = withinBounds(await openBackbone(folder, int8), tokenizer);
   const loaded = {
     folder: { ...folder, notes: [...folder.notes, ...tokenizer.notes, ...notes] },
     backbone,
@@ -67,8 +81,12 @@ export async function loadBackbone(
   return loaded;
 }
 
-async function openBackbone({ config, weights, path, chain }: ModelFolder): Promise<Backbone> {
-  const backbone = createBackbone(config, weights, path);
+async function openBackbone(
+  { config, weights, path, chain, hash }: ModelFolder,
+  int8: boolean,
+): Promise<Backbone> {
+  const plain = createBackbone(config, weights, path);
+  const backbone = int8 ? await quantizeBackbone(plain, hash, path) : plain;
   if (chain === undefined) return backbone;
   const { poolings, layers } = chain;
   const tensors = new Map<string, HostTensor>();

@@ -176,7 +176,7 @@ export function changeModelSettings(
 
 /** The settings of a run's model. */
 export function settingsOf(config: ResolvedConfig): ModelSettings {
-  const { stream, out: _, probing: _probing, precision: _precision, router, ...settings } = config;
+  const { stream, out: _, probing: _probing, router, ...settings } = config;
   return {
     ...settings,
     ...(router !== undefined && router !== "none" && { router }),

@@ -1,7 +1,7 @@
 // Dimensions: B batch, T tokens, P past tokens, D width, V vocabulary, K key-value heads, d head width.
 import * as op from "../../graph/ops.ts";
 import type { Value } from "../../graph/types.ts";
-import type { LayerContext } from "../layers/layers.ts";
+import { frozenProduct, type LayerContext } from "../layers/layers.ts";
 import type { HiddenStates, TokenInputs, Trunk } from "../layers/tokens.ts";
 import { type AttentionInputs, decoderAttention, type KeyValue, type Past } from "./decoderAttention.ts";
 import { type DecoderConfig, hasWindow } from "./decoderConfig.ts";
@@ -75,6 +75,6 @@ export function languageModelLogits(
   rows: Value,
 ): Value {
   const name = config.tiedHead ? wordEmbeddings : head;
-  const w = context.parameters.get(name, [config.vocabularySize, config.width]);
-  return op.gemm(rows, w, { transposeB: true });
+  const dims = [config.vocabularySize, config.width];
+  return frozenProduct(context.parameters, rows, name, dims, { transposeB: true });
 }

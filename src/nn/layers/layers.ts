@@ -3,7 +3,7 @@ import { GraphError } from "../../core/errors.ts";
 import { float32 } from "../../core/tensor.ts";
 import * as op from "../../graph/ops.ts";
 import { formatShape, multiplyDims } from "../../graph/shape.ts";
-import type { Value } from "../../graph/types.ts";
+import type { OpKind, Value } from "../../graph/types.ts";
 import type { Parameters } from "./parameters.ts";
 
 /** Changes what a linear layer computes: from its input x and output y to a new y. Adapters hook in here. */
@@ -49,11 +49,36 @@ export function linear(
     throw new GraphError(
       `linear(${site}): inner dims differ: x ${formatShape(x.shape)}, w (${outFeatures}, ${inFeatures})`,
     );
+  const { parameters } = context;
+  const name = `${site}.weight`;
+  const c = bias ? parameters.get(`${site}.bias`, [outFeatures]) : undefined;
   const transposeB = layout === "out-in";
   const dims = transposeB ? [outFeatures, inFeatures] : [inFeatures, outFeatures];
-  const w = context.parameters.get(`${site}.weight`, dims);
-  const c = bias ? { c: context.parameters.get(`${site}.bias`, [outFeatures]) } : {};
-  return context.transform(site, x, op.gemm(x, w, { transposeB, ...c })); // (N, out)
+  return context.transform(
+    site,
+    x,
+    frozenProduct(parameters, x, name, dims, { transposeB, ...(c && { c }) }),
+  ); // (N, out)
+}
+
+/** What activations, and products of them with gates, come from: their values lie above 0 for the most part. */
+const oneSided: ReadonlySet<OpKind> = new Set(["gelu", "relu", "mul"]);
+
+/** x·op(W) + c, W in 8 bits where the backbone is. @param dims of W as the checkpoint stores it */
+export function frozenProduct(
+  parameters: Parameters,
+  x: Value,
+  name: string,
+  dims: readonly number[],
+  { transposeB, c }: { readonly transposeB: boolean; readonly c?: Value },
+): Value {
+  const quantized = parameters.quantized?.(name);
+  if (quantized !== undefined) {
+    const { weight, transposed, smoothing, sums } = quantized;
+    const rounding = { ...(smoothing && { smoothing }), ...(oneSided.has(x.node.kind) && { sums }) };
+    return op.quantizedGemm(x, weight, transposed, { rounding, c });
+  }
+  return op.gemm(x, parameters.get(name, dims), { transposeB, ...(c && { c }) });
 }
 
 /** Rows of an embedding table (rows, D). ids (B, T) → (B·T, D). */

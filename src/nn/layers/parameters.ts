@@ -1,13 +1,27 @@
 import { CheckpointError } from "../../core/errors.ts";
 import type { HostTensor } from "../../core/tensor.ts";
 import { constant, input, weight } from "../../graph/ops.ts";
-import type { Value, WeightSource } from "../../graph/types.ts";
+import type { QuantizedWeight, RowRounding, Value, WeightSource } from "../../graph/types.ts";
+
+/** The weight of a linear layer in 8 bits, and its transpose, for gradients. */
+export interface QuantizedLinear {
+  /** (in, out) */
+  readonly weight: QuantizedWeight;
+  /** (out, in) */
+  readonly transposed: QuantizedWeight;
+  /** Of inputs that come from a normalisation. */
+  readonly smoothing?: RowRounding["smoothing"];
+  /** (out), what the columns of the weight add up to. */
+  readonly sums: WeightSource;
+}
 
 /** Gives a model its parameters by AutoModel name, e.g. `encoder.layer.0.output.dense.weight`. */
 export interface Parameters {
   has(name: string): boolean;
   /** @throws CheckpointError if there is none of that name, or its shape is not `dims`, or it holds no floats. */
   get(name: string, dims: readonly number[]): Value;
+  /** What stands in the place of a linear layer's weight where the backbone is in 8 bits. */
+  quantized?(name: string): QuantizedLinear | undefined;
 }
 
 /** What the engine reads a frozen weight from; it computes in float32 with all of them. */
@@ -114,6 +128,7 @@ export function joinParameters(base: Parameters, beside: Parameters): Parameters
   return {
     has: (name) => holder(name).has(name),
     get: (name, dims) => holder(name).get(name, dims),
+    quantized: (name) => base.quantized?.(name),
   };
 }
 
@@ -122,5 +137,18 @@ export function overrideParameters(base: Parameters, overrides: ReadonlyMap<stri
   return {
     has: (name) => overrides.has(name) || base.has(name),
     get: (name, dims) => overrides.get(name) ?? base.get(name, dims),
+    quantized: (name) => (overrides.has(name) ? undefined : base.quantized?.(name)),
+  };
+}
+
+/** Parameters of which linear layers' weights are in 8 bits. */
+export function quantizedParameters(
+  base: Parameters,
+  linears: ReadonlyMap<string, QuantizedLinear>,
+): Parameters {
+  return {
+    has: (name) => linears.has(name) || base.has(name),
+    get: (name, dims) => base.get(name, dims),
+    quantized: (name) => linears.get(name),
   };
 }

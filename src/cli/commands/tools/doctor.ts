@@ -1,8 +1,9 @@
-import { readFile, statfs } from "node:fs/promises";
+import { statfs } from "node:fs/promises";
 import { availableParallelism, cpus, freemem, homedir, totalmem } from "node:os";
 import { join } from "node:path";
 import { AccreteError } from "../../../core/errors.ts";
 import { collectVersions } from "../../../core/packageInfo.ts";
+import { multipliesBytes, processorFlags, usefulFlags } from "../../../io/processor.ts";
 import { formatBytes, formatPairs } from "../../terminal/format.ts";
 import type { Terminal } from "../../terminal/terminal.ts";
 
@@ -17,8 +18,6 @@ interface Check {
   readonly detail: string;
 }
 
-/** Of /proc/cpuinfo's flags, those that make the engine fast. */
-const usefulFlags = ["avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_tile", "amx_int8", "amx_bf16"];
 const leastNode = [20, 19] as const;
 const hubUrl = "https://huggingface.co/api/models?limit=1";
 const hubTimeoutMs = 5000;
@@ -65,18 +64,19 @@ async function checkEngine(version: string): Promise<Check> {
   }
 }
 
-async function describeCpu(): Promise<Check> {
-  const text = await readFile("/proc/cpuinfo", "utf8").catch(() => "");
-  const flags = new Set(
-    text
-      .match(/^flags\s*:(.*)$/m)?.[1]
-      ?.trim()
-      .split(/\s+/),
-  );
+function describeCpu(): Check {
+  const flags = processorFlags();
   const useful = usefulFlags.filter((flag) => flags.has(flag));
-  const found = text === "" ? "instruction sets unknown" : useful.join(" ") || "no AVX2, AVX-512 or AMX";
+  const found = flags.size === 0 ? "instruction sets unknown" : useful.join(" ") || "no AVX2, AVX-512 or AMX";
   const model = cpus()[0]?.model.trim() ?? "unknown";
   return { name: "cpu", ok: true, detail: `${availableParallelism()} cores, ${model}, ${found}` };
+}
+
+function describePrecision(): Check {
+  const detail = multipliesBytes()
+    ? "int8 runs here: precision: int8 is faster, auto chooses it"
+    : "fp32 alone: this processor does not multiply bytes exactly, auto chooses fp32";
+  return { name: "precision", ok: true, detail };
 }
 
 function describeMemory(): Check {
@@ -119,7 +119,8 @@ export async function doctorCommand(flags: DoctorFlags, terminal: Terminal): Pro
     { name: "accrete", ok: true, detail: versions.accrete },
     checkNode(),
     await checkEngine(versions.engine),
-    await describeCpu(),
+    describeCpu(),
+    describePrecision(),
     describeMemory(),
     await describeDisk(),
     describeCaches(),

@@ -1,6 +1,7 @@
 // Dimensions: n rows, C classes.
-/** The probability that a text is of no class learned, from the densities that route it: at no further pass. */
+/** The probability that a text is of no class learned, from what routes it: at no further pass. */
 import type { Matrix } from "../../../linalg/algebra.ts";
+import type { Posterior } from "../../types.ts";
 import { type KernelAnswer, SQUARED_WIDTH } from "../readouts/kernelModel.ts";
 import { logisticFit } from "./calibration.ts";
 
@@ -61,8 +62,47 @@ export function networkEvidence(all: readonly Matrix[], without?: Int32Array): F
   return sums;
 }
 
+/** −max_c log p(c); with its own class left out, of the posterior over the others. @param posterior (n, C) @returns (n) */
+export function posteriorEvidence({ rows, classes, values }: Posterior, without?: Int32Array): Float64Array {
+  const largest = largestOf({ rows, columns: classes, values }, without);
+  return largest.map((log, row) => {
+    const own = without?.[row];
+    return own === undefined
+      ? -log
+      : Math.log1p(-Math.exp(Math.min(0, values[row * classes + own]!)) + 1e-12) - log;
+  });
+}
+
 /** Where nothing says what is unknown: the prior stands. */
 export const noEvidence: UnknownModel = { standards: [], slope: 0, intercept: 0 };
+
+/** How a router tells texts of no class, and what it says of texts of known ones. */
+export interface UnknownScores {
+  readonly model: UnknownModel;
+  /** (h), rising: the probability of rows that nothing was fitted to that they are of no class. */
+  readonly ofKnown: Float64Array;
+}
+
+export const noScores: UnknownScores = { model: noEvidence, ofKnown: new Float64Array() };
+
+/**
+ * What evidence on rows that nothing was fitted to says.
+ * @param evidence on these rows, of each kind (h), with their own classes left out where they are named
+ * @param targets (h)
+ * @param classes how many there are: one alone says nothing of what lies outside it
+ * @param outside evidence on texts of no class that were given
+ */
+export function scoreUnknown(
+  evidence: (without?: Int32Array) => readonly Float64Array[],
+  targets: Int32Array,
+  classes: number,
+  outside: readonly Float64Array[],
+): UnknownScores {
+  if (classes < 2 || targets.length === 0) return noScores;
+  const known = evidence();
+  const model = fitUnknown(known, evidence(targets), outside.slice(0, known.length));
+  return { model, ofKnown: unknownProbabilities(model, known).sort() };
+}
 
 function standardOf(scores: Float64Array): UnknownModel["standards"][number] {
   const mean = scores.reduce((sum, score) => sum + score, 0) / Math.max(1, scores.length);

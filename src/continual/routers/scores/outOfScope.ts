@@ -1,5 +1,5 @@
 /** How well a score tells texts of the known classes from others: larger means less like them. */
-import { DataError } from "../../core/errors.ts";
+import { DataError } from "../../../core/errors.ts";
 
 /** @throws DataError if either side has no score */
 function checkBoth(inScope: ArrayLike<number>, outOfScope: ArrayLike<number>): void {
@@ -27,19 +27,6 @@ export function auroc(inScope: ArrayLike<number>, outOfScope: ArrayLike<number>)
     wins += (below + notAbove) / 2;
   }
   return wins / (inside.length * outside.length);
-}
-
-/**
- * The score above which texts are rejected, so that at most `rate` of the given in-scope ones are.
- * @param inScope scores of held-out texts of known classes
- * @param rate a fraction, such as 0.05
- * @throws DataError if there are no scores
- */
-export function rejectionThreshold(inScope: ArrayLike<number>, rate: number): number {
-  const sorted = Float64Array.from(inScope).sort();
-  if (sorted.length === 0) throw new DataError("a threshold needs scores of held-out texts of known classes");
-  const rejected = Math.floor(rate * sorted.length);
-  return sorted[sorted.length - 1 - Math.min(rejected, sorted.length - 1)]!;
 }
 
 /**
