@@ -1,5 +1,6 @@
 /**
- * What serving costs: `npx tsx bench/serving.ts [--shared ../shared] [--clients 64] [--seconds 10] [--requests 100000] [--peer python]`.
+ * What serving costs: `npx tsx bench/serving.ts [--shared ../shared] [--clients 64] [--seconds 10] [--requests 100000]
+ * [--precision fp32] [--peer python]`.
  * A store of CLINC150 on MiniLM (without --shared's folder: of the demo's texts on the backbone that ships), kept in the
  * system's temporary folder, is served from `dist` by a process of its own on loopback; build first: `npm run build`. Printed are
  * - throughput, in rounds that alternate: the library's in one call and in calls of as many texts as there are clients, the
@@ -32,6 +33,7 @@ const { values: flags } = parseArgs({
     rounds: { type: "string", default: "3" },
     requests: { type: "string", default: "100000" },
     parts: { type: "string", default: "throughput,latency,memory,start" },
+    precision: { type: "string", default: "fp32" },
     peer: { type: "string" },
     library: { type: "string" },
   },
@@ -40,7 +42,8 @@ const [clients, seconds, rounds, requests] = [flags.clients, flags.seconds, flag
   Number,
 ) as [number, number, number, number];
 const hasShared = existsSync(join(flags.shared, "models/minilm-l6"));
-const folder = join(tmpdir(), `accrete-bench-serving-${hasShared ? "clinc150" : "demo"}`);
+const precision = flags.precision === "int8" ? "int8" : "fp32";
+const folder = join(tmpdir(), `accrete-bench-serving-${hasShared ? "clinc150" : "demo"}-${precision}`);
 
 async function readTexts(): Promise<{ readonly train: LabelledExample[]; readonly test: string[] }> {
   if (!hasShared) {
@@ -64,7 +67,7 @@ async function readTexts(): Promise<{ readonly train: LabelledExample[]; readonl
 async function library(): Promise<void> {
   const { train, test } = await readTexts();
   const backbone = hasShared ? join(flags.shared, "models/minilm-l6") : "accrete-mini";
-  await using store = await openStore(folder, { create: { backbone }, background: false });
+  await using store = await openStore(folder, { create: { backbone, precision }, background: false });
   if (store.tasks.length === 0) {
     await store.learn({ name: "all", train }, { statisticsOnly: true });
     await store.consolidate();
@@ -204,9 +207,13 @@ function processorOf(pid: number): number {
 }
 
 async function throughput(server: Server, texts: readonly string[]): Promise<number> {
-  const child = fork(process.argv[1]!, ["--library", "yes", "--shared", flags.shared], {
-    execArgv: process.execArgv,
-  });
+  const child = fork(
+    process.argv[1]!,
+    ["--library", "yes", "--shared", flags.shared, "--precision", precision],
+    {
+      execArgv: process.execArgv,
+    },
+  );
   await heard(child);
   const alone = async (together: number) => {
     child.send(together);
@@ -301,9 +308,13 @@ async function main(): Promise<void> {
   const parts = new Set(flags.parts.split(","));
   console.log(`${cpus()[0]?.model}, ${cpus().length} processors; node ${process.version}; ${folder}`);
   if (!existsSync(join(folder, "manifest.json"))) {
-    const child = fork(process.argv[1]!, ["--library", "yes", "--shared", flags.shared], {
-      execArgv: process.execArgv,
-    });
+    const child = fork(
+      process.argv[1]!,
+      ["--library", "yes", "--shared", flags.shared, "--precision", precision],
+      {
+        execArgv: process.execArgv,
+      },
+    );
     await heard(child);
     child.disconnect();
     await new Promise((resolve) => child.once("exit", resolve));
