@@ -9,6 +9,8 @@ const suffixes = ["engine", "experiment", "e2e"] as const;
 const support = (name: string) => fileURLToPath(new URL(`tests/support/${name}`, import.meta.url));
 /** Examples import the package as its users do. */
 const ownPackage = {
+  "accrete-lm/server": fileURLToPath(new URL("src/server.ts", import.meta.url)),
+  "accrete-lm/client": fileURLToPath(new URL("src/client/index.ts", import.meta.url)),
   "accrete-lm/extend": fileURLToPath(new URL("src/extend.ts", import.meta.url)),
 };
 const common = {

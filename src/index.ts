@@ -73,6 +73,7 @@ export type {
   ChangeEvent,
   ChangeOptions,
   ConsolidateOptions,
+  Corrected,
   EntityOptions,
   Forgotten,
   LearnClassOptions,
@@ -105,6 +106,7 @@ export {
   openRun,
   type Predictor,
 } from "./store/openRun.ts";
+export { SharedBackbones } from "./store/shared.ts";
 export {
   type ForgetOptions,
   type ForgottenInStore,

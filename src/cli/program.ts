@@ -186,6 +186,34 @@ const commands: readonly AddCommand[] = [
   ...storeCommands,
   (program, terminal) =>
     program
+      .command("serve")
+      .summary("answer and learn over HTTP")
+      .description(
+        "Serves stores and runs over HTTP: they are asked, taught and watched (docs/serve.md). Tokens come from ACCRETE_READ_TOKEN and ACCRETE_CHANGE_TOKEN, or from the files that these names with _FILE behind give.",
+      )
+      .argument("<stores...>", "folders of stores or runs; name=folder calls one otherwise than its folder")
+      .option("--port <n>", "where it listens; 0: any that is free", parseSeed, 8080)
+      .option("--host <address>", "address that it listens on", "127.0.0.1")
+      .option("--read-only", "refuse every change, and write nothing")
+      .option(
+        "--keep-texts <days>",
+        "keep unknown texts and corrections for review, for so many days; sealed where ACCRETE_KEEP_KEY is set",
+        parseCount,
+      )
+      .option(
+        "--limit <key=value>",
+        "another limit than the default, e.g. requestsPerSecond=50 (repeatable)",
+        collect,
+      )
+      .option("--cors <origin>", "let pages of this origin ask (repeatable; default: of none)", collect)
+      .option("--trust-proxy", "take clients' addresses from the proxy's X-Forwarded-For")
+      .option("--allow-anonymous", "listen on an address that others reach without asking for tokens")
+      .option("--backbone <path>", "where the backbone lies now; its hash must be the stores'")
+      .action(async (stores, flags) =>
+        (await import("./commands/serve.ts")).serveCommand(stores, flags, terminal),
+      ),
+  (program, terminal) =>
+    program
       .command("prepare")
       .summary("make a ready stream from a dataset's raw files")
       .description(

@@ -55,6 +55,12 @@ const calls = {
   },
   learnOutside: { texts, options: optional(changing) },
   learnClass: { label: name, examples: texts, options: optional({ ...changing, task: name.optional() }) },
+  correct: {
+    corrections: z
+      .array(z.looseObject({ text: z.string(), label: name }))
+      .describe("a list of { text, label }"),
+    options: optional(changing),
+  },
   forget: {
     target: z
       .union([z.strictObject({ class: name }), z.strictObject({ task: name })])
@@ -64,7 +70,10 @@ const calls = {
   predict: { texts, options: optional(answering) },
   findEntities: { texts, options: optional({ ...answering, minScore: z.number().min(0).max(1).optional() }) },
   evaluate: { items, options: optional(answering) },
-  generate: { prompts, options: optional({ task: name.optional(), exact: flag, maxNewTokens: count }) },
+  generate: {
+    prompts,
+    options: optional({ task: name.optional(), exact: flag, maxNewTokens: count, onText: callback }),
+  },
   embed: { texts, options: optional({}) },
   saveAdapter: { task: name, folder: name },
   save: { folder: name },
@@ -86,6 +95,10 @@ const calls = {
     options: optional({
       ...changing,
       ...opening,
+      shared: z
+        .custom((value) => value instanceof Object && "runtime" in value)
+        .describe("SharedBackbones")
+        .optional(),
       waitSeconds: z.number().min(0).optional(),
       create: z.looseObject({}).optional(),
       overrides: overrides.optional(),

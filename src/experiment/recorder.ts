@@ -11,6 +11,7 @@ import type { RecordedPrediction } from "../model/evaluator.ts";
 import { renderHtml } from "../report/html.ts";
 import { parseEvents, readRunRecord } from "../report/record/record.ts";
 import { encodePredictions, predictionsFile, readPredictions } from "./predictions.ts";
+import { TensorboardLog, tensorboardFile } from "./tensorboard.ts";
 
 export interface RecorderOptions {
   /** Of a task's steps at most one in this many milliseconds is kept, besides the first and the last. */
@@ -27,7 +28,7 @@ function wholeLinesBytes(bytes: Uint8Array): number {
 }
 
 /**
- * Writes a run's record: `events.jsonl` line by line, and after every task the matrices and the report, so that a
+ * Writes a run's record: `events.jsonl` line by line, its figures beside it for TensorBoard, and after every task the matrices and the report, so that a
  * run killed at any moment leaves both. `metrics.json` appears only when the run is finished.
  */
 export class Recorder implements AsyncDisposable {
@@ -37,6 +38,7 @@ export class Recorder implements AsyncDisposable {
   readonly #file: FileHandle;
   readonly #stepIntervalMs: number;
   readonly #rows = new Map<number, Evaluation>();
+  readonly #tensorboard = new TensorboardLog();
   #header: RunHeader | undefined;
   #lastStep: StepEvent | undefined;
 
@@ -73,6 +75,7 @@ export class Recorder implements AsyncDisposable {
       const text = new TextDecoder().decode(bytes.subarray(0, whole));
       const recorder = new Recorder(folder, file, parseEvents(text), options);
       await recorder.#dropUnrecorded();
+      await recorder.#beginTensorboard();
       await recorder.#finishFiles();
       return recorder;
     } catch (error) {
@@ -86,6 +89,7 @@ export class Recorder implements AsyncDisposable {
     if (event.type === "step" && !this.#keepsStep(event)) return;
     this.#remember(event);
     await this.#append(event);
+    await this.#appendTensorboard(this.#tensorboard.encode(event));
     if (isEvaluation(event) || event.type === "run-finished") await this.#writeReports();
     if (event.type === "run-finished") await this.#writeMetrics(event.metrics);
   }
@@ -103,6 +107,20 @@ export class Recorder implements AsyncDisposable {
     const lines = await readPredictions(this.#folder);
     const kept = lines.filter(({ learned }) => this.#rows.has(learned - 1));
     if (lines.length > 0) await writeFileAtomic(join(this.#folder, predictionsFile), encodePredictions(kept));
+  }
+
+  /** What a run that is gone on with has recorded by then; a torn end is not kept. */
+  async #beginTensorboard(): Promise<void> {
+    const past = this.pastEvents.map((event) => this.#tensorboard.encode(event));
+    if (past.length > 0) await writeFileAtomic(join(this.#folder, tensorboardFile), Buffer.concat(past));
+  }
+
+  async #appendTensorboard(bytes: Uint8Array): Promise<void> {
+    if (bytes.length === 0) return;
+    const path = join(this.#folder, tensorboardFile);
+    await appendFile(path, bytes, { flag: appendFlags }).catch((cause: unknown) => {
+      throw new StoreError(`${path}: cannot be written`, { cause, exitCode: 1, hint: roomHint });
+    });
   }
 
   #keepsStep(event: StepEvent): boolean {

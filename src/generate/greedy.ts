@@ -45,6 +45,8 @@ export interface GreedyOptions {
   readonly perBatch?: (indices: readonly number[]) => Tensors;
   /** Tell how likely each continuation is. */
   readonly likelihoods?: boolean;
+  /** Told the new tokens of a prompt so far, after each step that added one. */
+  readonly onIds?: ((prompt: number, ids: readonly number[]) => void) | undefined;
   readonly signal?: AbortSignal;
 }
 
@@ -125,7 +127,7 @@ function bestTokens(logits: HostTensor | undefined, batch: number, likelihoods: 
 
 /** A text as it grows. */
 class GrowingText {
-  private readonly ids: number[] = [];
+  readonly ids: number[] = [];
   private end: number | undefined;
   private logProbability = 0;
 
@@ -197,6 +199,7 @@ async function continueBatch(
   prompts: readonly (readonly number[])[],
   beside: Tensors,
   options: GreedyOptions,
+  onIds: (row: number, ids: readonly number[]) => void,
 ): Promise<Continuation[]> {
   const { backbone, adapter } = model.structure;
   const { maxNewTokens, parameters = {}, likelihoods = false } = options;
@@ -213,6 +216,7 @@ async function continueBatch(
     const best = bestTokens(outputs.logits, size, likelihoods);
     texts.forEach((text, row) => {
       text.append(best[row]!, stops);
+      if (!text.stopped) onIds(row, text.ids);
     });
     if (step + 1 === maxNewTokens || texts.every(({ stopped }) => stopped)) break;
     cache.append(outputs, batch.attentionMask);
@@ -247,6 +251,7 @@ export async function generateGreedy(
       indices.map((index) => prompts[index]!),
       options.perBatch?.(indices) ?? {},
       options,
+      (row, ids) => options.onIds?.(indices[row]!, ids),
     );
     indices.forEach((index, row) => {
       results[index] = continued[row]!;

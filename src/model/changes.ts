@@ -46,6 +46,11 @@ export interface LearnedSummary extends Change {
   readonly statisticsBytes: number;
 }
 
+export interface Corrected extends Change {
+  /** Each class that was given texts, with the task that keeps them. */
+  readonly classes: readonly { readonly label: string; readonly task: string; readonly texts: number }[];
+}
+
 export interface Merged extends Change {
   /** Tasks that came from the other one, under the names that they have here. */
   readonly tasks: readonly { readonly name: string; readonly was: string }[];

@@ -54,6 +54,8 @@ export interface GenerateOptions {
   readonly exact?: boolean | undefined;
   /** Default 20. */
   readonly maxNewTokens?: number | undefined;
+  /** Told what comes after a prompt so far, whenever a token was added. */
+  readonly onText?: ((prompt: number, text: string) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -61,6 +63,8 @@ export interface GenerateOptions {
 export interface Completion {
   /** What comes after the text, without it. */
   readonly completion: string;
+  /** Tokens that it has. */
+  readonly tokens: number;
   /** The task whose adapter generated it; absent for a bare model. */
   readonly task?: string;
 }

@@ -176,6 +176,7 @@ export class Model<E extends EncodedItems, R> implements ContinualModel {
       task,
       exact = false,
       maxNewTokens = DEFAULT_NEW_TOKENS,
+      onText,
       signal,
       router = () => this.anyRouter(state),
     }: GenerateOptions & Pick<ModelPredictOptions, "router"> = {},
@@ -197,8 +198,8 @@ export class Model<E extends EncodedItems, R> implements ContinualModel {
       one !== undefined || exact || this.answersExactly(state.tasks, false)
         ? texts.map(() => newest)
         : await this.chooseTasks(state, texts, newest, await router(), signal);
-    const continued = await own.continueTexts(chosen, texts, { maxNewTokens, signal });
-    return continued.map((completion, i) => ({ completion, task: (chosen[i] ?? newest).name }));
+    const continued = await own.continueTexts(chosen, texts, { maxNewTokens, onText, signal });
+    return continued.map((each, i) => ({ ...each, task: (chosen[i] ?? newest).name }));
   }
 
   private async chooseTasks(

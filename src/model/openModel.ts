@@ -23,6 +23,7 @@ import { sha256Json } from "../io/hash.ts";
 import { defaultHeads } from "../nn/heads.ts";
 import type { SavedAdapter } from "../peft/types.ts";
 import { nodeRuntime } from "../runtime/node.ts";
+import type { Runtime } from "../runtime/types.ts";
 import type { ModelStructure } from "../train/graphs.ts";
 import type { ContinualModel } from "./continualModel.ts";
 import { Model } from "./model.ts";
@@ -44,6 +45,8 @@ export interface OpenModelOptions {
   readonly trunks: "disk" | "memory";
   /** Labels that may become answers beside those learned so far. */
   readonly expectedLabels?: readonly string[] | undefined;
+  /** Runs the graphs; default: the engine. */
+  readonly runtime?: Runtime | undefined;
   /** As many tasks will come, for a network that wants to know. */
   readonly tasks?: number | undefined;
 }
@@ -63,11 +66,11 @@ interface Opening {
 }
 
 /** What every kind of forward pass is opened with. */
-function reading({ settings, loaded }: Pick<Opening, "settings" | "loaded">) {
+function reading({ settings, loaded, options }: Pick<Opening, "settings" | "loaded" | "options">) {
   const { threads, training } = settings;
   return {
     tokenizer: loaded.tokenizer,
-    runtime: nodeRuntime,
+    runtime: options.runtime ?? nodeRuntime,
     maxLength: training.maxLength,
     ...(threads === undefined ? {} : { threads }),
   };

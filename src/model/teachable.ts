@@ -12,7 +12,7 @@ import type {
   TaskTypeName,
 } from "../continual/taskTypes/taskType.ts";
 import type { FeatureRows, RouterStage } from "../continual/types.ts";
-import { ConfigError, StoreError } from "../core/errors.ts";
+import { ConfigError, DataError, StoreError } from "../core/errors.ts";
 import type { RunLevel } from "../core/record.ts";
 import type { TaggedSentence } from "../data/files/tags.ts";
 import type { Example, LabelledExample } from "../data/files/types.ts";
@@ -22,6 +22,7 @@ import type {
   AnswerOptions,
   Change,
   ChangeOptions,
+  Corrected,
   EntityOptions,
   Forgotten,
   LearnClassOptions,
@@ -155,6 +156,36 @@ export abstract class Teachable implements AsyncDisposable {
       `learned ${texts.length} texts of no class`,
       options,
     );
+  }
+
+  /**
+   * Learns texts with their right labels, without training, as one change: each as {@link learnClass} would.
+   * @throws DataError without a text; StoreError where a class does not go into its task
+   */
+  async correct(corrections: readonly LabelledExample[], options: ChangeOptions = {}): Promise<Corrected> {
+    this.checkOpen();
+    checkArguments("correct", { corrections, options });
+    if (corrections.length === 0) throw new DataError("correct: no text to learn from");
+    const labels = [...new Set(corrections.map(({ label }) => label))];
+    const { signal, onEvent } = options;
+    return await this.change(async (before) => {
+      let state = before;
+      const classes: Corrected["classes"][number][] = [];
+      for (const label of labels) {
+        const texts = corrections.filter((each) => each.label === label);
+        const learning = this.model.learnClass(state, label, texts, { signal });
+        let next = await learning.next();
+        for (; !next.done; next = await learning.next()) onEvent?.(next.value);
+        state = next.value.state;
+        classes.push({ label, task: next.value.task.name, texts: texts.length });
+      }
+      const { length } = corrections;
+      return {
+        state,
+        change: `corrected ${length} ${length === 1 ? "text" : "texts"}`,
+        result: { classes },
+      };
+    }, options);
   }
 
   /**
@@ -311,6 +342,12 @@ export abstract class Teachable implements AsyncDisposable {
     const rows: FeatureRows = await this.model.embed(texts.map(toItem), options.signal);
     const { width, values } = rows;
     return texts.map((_, i) => values.slice(i * width, (i + 1) * width));
+  }
+
+  /** Tokens of each text as the backbone's tokenizer reads it, special ones included, before any is cut off. */
+  countTokens(texts: readonly string[]): readonly number[] {
+    const { tokenizer } = this.model.loaded;
+    return texts.map((text) => tokenizer.frame(tokenizer.spans(text).ids).ids.length);
   }
 
   /**

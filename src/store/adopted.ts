@@ -12,6 +12,7 @@ const eventsFile = "events.jsonl";
 /** What an experiment says of itself at the top of its folder: figures, names of tasks and labels. */
 const recordFiles: ReadonlySet<string> = new Set([
   eventsFile,
+  "events.out.tfevents.accrete",
   "predictions.jsonl",
   "metrics.json",
   "cil_matrix.csv",

@@ -6,6 +6,7 @@ import { ConfigError, type ConfigIssue } from "../core/errors.ts";
 import type { ContinualModel } from "../model/continualModel.ts";
 import { openModel } from "../model/openModel.ts";
 import { changeModelSettings, withStoreDefaults } from "../model/settings/settings.ts";
+import type { Runtime } from "../runtime/types.ts";
 import { inTurn } from "../workspace/queue.ts";
 import { asStore, readSettings, readState, readStore, type StoreManifest } from "../workspace/reading.ts";
 import { Workspace } from "../workspace/workspace.ts";
@@ -71,8 +72,10 @@ export async function openVersion(
   path: string,
   manifest: StoreManifest,
   loaded: LoadedBackbone,
+  runtime?: Runtime,
 ): Promise<ContinualModel> {
-  return await openModel(withStoreDefaults(await readSettings(path, manifest)), loaded, { trunks: "memory" });
+  const settings = withStoreDefaults(await readSettings(path, manifest));
+  return await openModel(settings, loaded, { trunks: "memory", runtime });
 }
 
 /**

@@ -55,15 +55,17 @@ export async function openGenerator(
     generate: async (prompts, options = {}) => {
       if (!open) throw new StoreError(`${source}: this generator was disposed of`);
       checkArguments("generate", { prompts, options });
-      const { task, maxNewTokens = DEFAULT_NEW_TOKENS, signal } = options;
+      const { task, maxNewTokens = DEFAULT_NEW_TOKENS, onText, signal } = options;
       if (task !== undefined)
         throw new ConfigError(`${source} is a model, which has no task "${task}"`, {
           hint: "Give a run's folder, or leave the task out.",
         });
       const ids = prompts.map((prompt) => openTextIds(tokenizer, prompt));
-      const how = { maxNewTokens, stopIds, parameters: {}, ...(signal && { signal }) };
+      const textOf = (i: number, added: readonly number[]) => completionOf(tokenizer, ids[i]!, added);
+      const onIds = onText && ((i: number, added: readonly number[]) => onText(i, textOf(i, added)));
+      const how = { maxNewTokens, stopIds, parameters: {}, onIds, ...(signal && { signal }) };
       const continued = await generateGreedy(model, ids, how);
-      return continued.map((added, i) => ({ completion: completionOf(tokenizer, ids[i]!, added.ids) }));
+      return continued.map((added, i) => ({ completion: textOf(i, added.ids), tokens: added.ids.length }));
     },
     [Symbol.asyncDispose]: async () => {
       open = false;

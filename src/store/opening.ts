@@ -12,6 +12,7 @@ import { withStoreDefaults } from "../model/settings/settings.ts";
 import type { ModelState } from "../model/state.ts";
 import { readPresent, readSettings, readStore, type StoreManifest } from "../workspace/reading.ts";
 import { type RouterFiles, routerReader } from "../workspace/routers.ts";
+import type { SharedBackbones } from "./shared.ts";
 
 export interface StoreOptions {
   /** Begins a store with these settings where the folder has none. */
@@ -27,6 +28,8 @@ export interface StoreOptions {
    * Without it `consolidate` fits one.
    */
   readonly background?: boolean | undefined;
+  /** Backbones that this store holds together with others of the process. */
+  readonly shared?: SharedBackbones | undefined;
   readonly onEvent?: ((event: ChangeEvent) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
@@ -39,14 +42,14 @@ export type OpenRunOptions = Pick<StoreOptions, "backbone" | "background" | "sig
  */
 export async function loadNamedBackbone(
   { backbone }: Pick<StoreManifest, "backbone">,
-  { backbone: elsewhere, signal }: Pick<StoreOptions, "backbone" | "signal">,
+  { backbone: elsewhere, signal, shared }: Pick<StoreOptions, "backbone" | "signal" | "shared">,
 ): Promise<LoadedBackbone> {
   const place = elsewhere ?? backbone.source;
-  const loaded = await loadBackbone(place, {
+  const wanted = {
     revision: elsewhere === undefined ? backbone.revision : undefined,
     learnedWith: backbone.hash,
-    signal,
-  });
+  };
+  const loaded = await (shared?.load(place, wanted) ?? loadBackbone(place, { ...wanted, signal }));
   const checks = [
     ["backbone", backbone.hash, loaded.folder.hash],
     ["tokenizer", backbone.tokenizerHash, loaded.tokenizer.hash],
@@ -113,7 +116,7 @@ export async function openFolder(path: string, options: StoreOptions): Promise<O
   const begun = await readStore(path);
   const settings = withStoreDefaults(await readSettings(path, begun));
   const loaded = await loadNamedBackbone(begun, options);
-  const model = await openModel(settings, loaded, { trunks: "memory" });
+  const model = await openModel(settings, loaded, { trunks: "memory", runtime: options.shared?.runtime });
   try {
     return { model, ...(await readAnswering(path, model)) };
   } catch (error) {

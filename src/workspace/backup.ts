@@ -27,6 +27,7 @@ class Overtaken extends StoreError {}
 /** What a run says of itself at the top of its folder; whole lines are copied of what grows. */
 const records = [
   "events.jsonl",
+  "events.out.tfevents.accrete",
   "predictions.jsonl",
   "metrics.json",
   "cil_matrix.csv",

@@ -23,6 +23,7 @@ const commands = [
   ["repair"],
   ["backup"],
   ["gc"],
+  ["serve"],
   ["prepare"],
   ["inspect"],
   ["inspect", "graph"],

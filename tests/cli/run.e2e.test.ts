@@ -46,6 +46,7 @@ describe("accrete run, from its first step to its last", () => {
       "cil_matrix.csv",
       "config.resolved.yaml",
       "events.jsonl",
+      "events.out.tfevents.accrete",
       "manifest.json",
       "metrics.json",
       "predictions.jsonl",

@@ -121,6 +121,7 @@ describe("the files beside it", () => {
     expect((await readdir(folder)).sort()).toEqual([
       "cil_matrix.csv",
       "events.jsonl",
+      "events.out.tfevents.accrete",
       "report.html",
       "til_matrix.csv",
     ]);

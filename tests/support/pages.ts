@@ -70,6 +70,7 @@ const ownFolders = [
   "examples",
   "bench",
   "studies",
+  "deploy",
 ].filter((name) => existsSync(join(packageRoot, name)));
 const ownPath = new RegExp(`(?<![\\w./-])(?:${ownFolders.join("|")})/[\\w./-]*`, "g");
 

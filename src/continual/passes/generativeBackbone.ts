@@ -12,6 +12,7 @@ import {
 import {
   type CausalModel,
   type Continuation,
+  type GreedyOptions,
   generateGreedy,
   openCausalModel,
 } from "../../generate/greedy.ts";
@@ -218,9 +219,11 @@ export class GenerativeBackbone implements TrainedModel, AsyncDisposable {
     prompts: readonly (readonly number[])[],
     signal?: AbortSignal,
     maxNewTokens = this.maxNewTokens,
+    onIds?: GreedyOptions["onIds"],
   ): Promise<readonly Continuation[]> {
     return generateGreedy(await this.causal.get(), prompts, {
       maxNewTokens,
+      onIds,
       stopIds: this.options.stopIds,
       parameters: parameterFeeds(task),
       likelihoods: true,
@@ -237,14 +240,16 @@ export class GenerativeBackbone implements TrainedModel, AsyncDisposable {
     prompts: readonly (readonly number[])[],
     signal?: AbortSignal,
     maxNewTokens = this.maxNewTokens,
+    onIds?: GreedyOptions["onIds"],
   ): Promise<readonly Continuation[]> {
     const distinct = [...new Set(tasks)];
     const [only] = distinct;
     if (only === undefined) return [];
-    if (distinct.length === 1) return await this.speak(only, prompts, signal, maxNewTokens);
+    if (distinct.length === 1) return await this.speak(only, prompts, signal, maxNewTokens, onIds);
     const { parameters, slots } = this.stacks.holding(distinct, distinct);
     return generateGreedy(await this.mixed.get(), prompts, {
       maxNewTokens,
+      onIds,
       stopIds: this.options.stopIds,
       parameters,
       perBatch: (indices) => ({

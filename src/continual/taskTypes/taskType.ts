@@ -101,6 +101,20 @@ export interface TestedTask {
   readonly test: readonly Item[];
 }
 
+export interface ContinueOptions {
+  readonly maxNewTokens: number;
+  /** Told what comes after a text so far, whenever a token was added. */
+  readonly onText?: ((text: number, completion: string) => void) | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface ContinuedText {
+  /** What comes after the text, without it. */
+  readonly completion: string;
+  /** Tokens that it has. */
+  readonly tokens: number;
+}
+
 /** One row of the record: what was measured after learning a task. */
 export type Evaluation = Extract<RunEventBody, { readonly type: "evaluated" | "words-evaluated" }>;
 
@@ -189,13 +203,12 @@ export interface TaskType<E extends EncodedItems = EncodedItems> extends AsyncDi
   /**
    * Continues texts as they are given, each by its task's adapter; absent where no text is generated.
    * @param tasks one a text
-   * @returns what comes after each, without it
    */
   continueTexts?(
     tasks: readonly LearnedTask[],
     texts: readonly string[],
-    options: { readonly maxNewTokens: number; readonly signal?: AbortSignal | undefined },
-  ): Promise<readonly string[]>;
+    options: ContinueOptions,
+  ): Promise<readonly ContinuedText[]>;
   /** Sentence vectors of the frozen backbone, (n, D). */
   embed(items: readonly Item[], signal?: AbortSignal): Promise<FeatureRows>;
   /** What is written of a learned task. */

@@ -18,6 +18,8 @@ import type { TaskData } from "./taskTrainer.ts";
 import type {
   AnsweredTests,
   AnswerOptions,
+  ContinuedText,
+  ContinueOptions,
   EncodedItems,
   EncodeOptions,
   EvaluationFigures,
@@ -247,12 +249,14 @@ export class TextGeneration extends TextLabelling implements TaskType<EncodedPro
   async continueTexts(
     tasks: readonly LearnedTask[],
     texts: readonly string[],
-    { maxNewTokens, signal }: { readonly maxNewTokens: number; readonly signal?: AbortSignal | undefined },
-  ): Promise<readonly string[]> {
+    { maxNewTokens, signal, onText }: ContinueOptions,
+  ): Promise<readonly ContinuedText[]> {
     const { tokenizer } = this.trained;
     const ids = texts.map((text) => openTextIds(tokenizer, text));
-    const continued = await this.trained.speakEach(tasks, ids, signal, maxNewTokens);
-    return continued.map((added, i) => completionOf(tokenizer, ids[i]!, added.ids));
+    const textOf = (i: number, added: readonly number[]) => completionOf(tokenizer, ids[i]!, added);
+    const onIds = onText && ((i: number, added: readonly number[]) => onText(i, textOf(i, added)));
+    const continued = await this.trained.speakEach(tasks, ids, signal, maxNewTokens, onIds);
+    return continued.map((added, i) => ({ completion: textOf(i, added.ids), tokens: added.ids.length }));
   }
 
   embed(items: readonly Item[], signal?: AbortSignal): Promise<FeatureRows> {

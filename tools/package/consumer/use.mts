@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import { CheckpointError, loadConfig, type ResolvedConfig, type RunEvent, runExperiment } from "accrete-lm";
+import { type Client, createClient } from "accrete-lm/client";
 import { type Metric, registerMetric } from "accrete-lm/extend";
+import { createServer, type StoreServer } from "accrete-lm/server";
 
 const tasks: Metric = (run) => run.tasks.length;
 registerMetric("tasks", tasks);
@@ -14,4 +16,13 @@ const events: AsyncGenerator<RunEvent> = runExperiment({
   out: "runs/none",
 });
 await assert.rejects(events.next(), (error) => error instanceof CheckpointError && error.exitCode === 2);
+const server: StoreServer = createServer({});
+await server.opened;
+const client: Client = createClient({
+  baseUrl: "http://localhost",
+  fetch: (request) => server.fetch(request),
+});
+assert.deepEqual((await client.models()).data, []);
+await server[Symbol.asyncDispose]();
+
 console.log(`accrete-lm knows ${config.stream.taskList?.length ?? 0} tasks of its demo`);

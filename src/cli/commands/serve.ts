@@ -1,0 +1,145 @@
+import { existsSync, readFileSync } from "node:fs";
+import { isIP } from "node:net";
+import { basename, resolve } from "node:path";
+import type { Tokens } from "../../server/guard.ts";
+import { defaultLimits, type Limits } from "../../server/service/limits.ts";
+import { UsageError } from "../terminal/failure.ts";
+import { Interrupt } from "../terminal/interrupt.ts";
+import type { Terminal } from "../terminal/terminal.ts";
+
+export interface ServeFlags {
+  readonly host: string;
+  readonly port: number;
+  readonly readOnly?: boolean;
+  readonly keepTexts?: number;
+  readonly limit?: readonly string[];
+  readonly cors?: readonly string[];
+  readonly trustProxy?: boolean;
+  readonly allowAnonymous?: boolean;
+  readonly backbone?: string;
+}
+
+const storeName = /^[\w.-]{1,128}$/;
+
+/** `name=folder`, or a folder, which is called by its own name. */
+function readStores(words: readonly string[]): Readonly<Record<string, string>> {
+  const stores = new Map<string, string>();
+  for (const word of words) {
+    const [, named, folder] = /^([^=/]+)=(.+)$/.exec(word) ?? [];
+    const isNamed = named !== undefined && folder !== undefined && !existsSync(word);
+    const path = isNamed ? folder : word;
+    const name = isNamed ? named : basename(resolve(word));
+    if (!storeName.test(name))
+      throw new UsageError(`serve: "${name}" is no name for a store: letters, digits, ".", "_" and "-" are`, {
+        hint: `accrete serve name=${path}`,
+      });
+    if (stores.has(name))
+      throw new UsageError(`serve: two stores are called "${name}"`, {
+        hint: `Name one otherwise: accrete serve another=${path}`,
+      });
+    stores.set(name, path);
+  }
+  return Object.fromEntries(stores);
+}
+
+const isLimit = (name: string): name is keyof Limits => Object.hasOwn(defaultLimits, name);
+
+function readLimits(words: readonly string[] = []): Partial<Limits> {
+  const limits: { -readonly [K in keyof Limits]?: number } = {};
+  for (const word of words) {
+    const [, name = "", text = ""] = /^(\w+)=(\d+(?:\.\d+)?)$/.exec(word) ?? [];
+    if (!isLimit(name))
+      throw new UsageError(`serve --limit ${word}: expected name=number`, {
+        hint: `Names: ${Object.keys(defaultLimits).join(", ")}.`,
+      });
+    limits[name] = Number(text);
+  }
+  return limits;
+}
+
+/** A secret from the environment, or from the file that `<name>_FILE` names. */
+function readSecret(name: string): string | undefined {
+  const { [name]: given, [`${name}_FILE`]: file } = process.env;
+  const secret = file === undefined ? given : readFileSync(file, "utf8");
+  if (secret === undefined) return undefined;
+  const trimmed = secret.trim();
+  if (/^\S+$/.test(trimmed)) return trimmed;
+  throw new UsageError(`serve: ${file === undefined ? name : `${name}_FILE`} holds no token`, {
+    hint: "A token is one word: openssl rand -hex 32 makes one.",
+  });
+}
+
+function isLoopback(host: string): boolean {
+  return host === "localhost" || host === "::1" || (isIP(host) === 4 && host.startsWith("127."));
+}
+
+function refuseOpenDoor({ host, allowAnonymous, readOnly }: ServeFlags, { read, change }: Tokens): void {
+  const isSafe = read !== undefined && (change !== undefined || readOnly === true);
+  if (isLoopback(host) || isSafe || allowAnonymous === true) return;
+  throw new UsageError(`serve --host ${host}: others could ask and change the stores without a token`, {
+    hint: "Set ACCRETE_READ_TOKEN and ACCRETE_CHANGE_TOKEN (or …_FILE), or say --allow-anonymous.",
+  });
+}
+
+export async function serveCommand(
+  words: readonly string[],
+  flags: ServeFlags,
+  terminal: Terminal,
+): Promise<void> {
+  const stores = readStores(words);
+  const tokens: Tokens = {
+    read: readSecret("ACCRETE_READ_TOKEN"),
+    change: readSecret("ACCRETE_CHANGE_TOKEN"),
+  };
+  refuseOpenDoor(flags, tokens);
+  const limits = readLimits(flags.limit);
+  const { host, port, readOnly, keepTexts, cors, trustProxy, backbone } = flags;
+  const [{ createServer }, { jsonLog }, { listen }, { parseKey }, { readStore }] = await Promise.all([
+    import("../../server/server.ts"),
+    import("../../server/log.ts"),
+    import("../../server/listen.ts"),
+    import("../../server/service/kept.ts"),
+    import("../../workspace/reading.ts"),
+  ]);
+  const key = readSecret("ACCRETE_KEEP_KEY");
+  for (const folder of Object.values(stores)) await readStore(resolve(folder));
+  const log = jsonLog((line) => terminal.err(line));
+  using interrupt = new Interrupt();
+  const server = createServer(stores, {
+    limits,
+    tokens,
+    log,
+    isLoopback: isLoopback(host),
+    readOnly,
+    origins: cors,
+    trustsProxy: trustProxy,
+    backbone,
+    ...(keepTexts !== undefined && {
+      keepTexts: { days: keepTexts, key: key === undefined ? key : parseKey(key) },
+    }),
+  });
+  try {
+    const listening = await listen(server, { host, port });
+    log({ level: "info", message: "listening", url: listening.url });
+    try {
+      await server.opened;
+      log({ level: "info", message: "ready", ms: Math.round(1000 * process.uptime()) });
+      const ended = await Promise.race([untilAborted(interrupt.signal), server.service.died]);
+      // Whoever started this process starts it again.
+      if (ended !== undefined) throw ended;
+    } finally {
+      log({ level: "info", message: "stopping" });
+      await listening.stop();
+    }
+  } finally {
+    await server[Symbol.asyncDispose]();
+  }
+  await interrupt.waitForDuplicateSignal();
+}
+
+function untilAborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    signal.addEventListener("abort", () => resolve(), { once: true });
+  });
+}

@@ -1,0 +1,476 @@
+// Made by tools/client/generate.ts from the server's OpenAPI document.
+import type { CallOptions, Send } from "./send.ts";
+
+export interface Health {
+  readonly status: "ok" | "starting" | "stopping" | "failed";
+}
+
+export interface Error {
+  /** Where, what, and what to do. */ readonly error: string;
+  readonly error_type: string;
+  /** Stays the same from version to version. */ readonly code: string;
+  readonly request_id: string;
+}
+
+export interface Info {
+  readonly name: "accrete";
+  readonly version: string;
+  readonly started: string;
+  readonly read_only: boolean;
+  readonly keeps_texts_days?: number;
+  readonly stores: readonly { readonly name: string; readonly version: number; readonly backbone: string }[];
+  readonly limits: Readonly<Record<string, number>>;
+  readonly max_client_batch_size: number;
+  readonly max_batch_tokens: number;
+}
+
+export interface Predictions {
+  readonly predictions: readonly Prediction[];
+}
+
+export interface Prediction {
+  readonly text: string;
+  /** Null where the text is taken to be of no known class. */ readonly label: string | null;
+  readonly score: number;
+  readonly task: string;
+  readonly top: readonly ScoredLabel[];
+  /** The probability that the text is of no class learned. */ readonly unknown?: number;
+  readonly set?: readonly string[];
+  readonly setCalibrated?: false;
+  readonly passes: number;
+  readonly version?: number;
+  readonly router?: string;
+}
+
+export interface ScoredLabel {
+  readonly label: string;
+  readonly score: number;
+}
+
+export interface PredictRequest {
+  readonly texts: readonly string[];
+  /** Answer with this task's own head. */ readonly task?: string;
+  /** Ask every adapter, where a router was learned too. */ readonly exact?: boolean;
+  readonly coverage?: number;
+  /** Default 5. */ readonly top?: number;
+}
+
+export interface TaggedTexts {
+  readonly texts: readonly TaggedText[];
+}
+
+export interface TaggedText {
+  readonly text: string;
+  readonly entities: readonly Entity[];
+  readonly passes: number;
+  readonly version?: number;
+  readonly router?: string;
+}
+
+export interface Entity {
+  readonly entity_group: string;
+  readonly score: number;
+  readonly word: string;
+  /** In characters (code points), as Python counts. */ readonly start: number;
+  readonly end: number;
+}
+
+export interface StoreStatus {
+  readonly store: string;
+  readonly version: number;
+  readonly level: "sentence" | "word";
+  readonly taskType: string;
+  readonly backbone: { readonly name: string; readonly hash: string };
+  readonly classes: readonly string[];
+  readonly tasks: readonly { readonly name: string; readonly labels: readonly string[] }[];
+  readonly router?: string;
+  readonly consolidated?: string;
+  readonly problem?: string;
+  readonly changesUnderWay: number;
+}
+
+export interface Versions {
+  readonly versions: readonly { readonly version: number; readonly change: string; readonly time?: string }[];
+}
+
+export interface Job {
+  readonly id: string;
+  readonly store: string;
+  readonly kind: "learn" | "forget" | "rollback" | "merge" | "corrections";
+  readonly state: "waiting" | "running" | "done" | "failed" | "cancelled";
+  readonly created: string;
+  readonly ended?: string;
+  /** What the change gave, `version` among it. */ readonly result?: Readonly<Record<string, unknown>>;
+  readonly error?: { readonly code: string; readonly message: string; readonly hint?: string };
+  /** Where its progress is told as server-sent events. */ readonly events: string;
+}
+
+export type LearnRequest =
+  | {
+      readonly task: string;
+      readonly examples: readonly (
+        | { readonly text: string; readonly textPair?: string; readonly label: string }
+        | { readonly words: readonly string[]; readonly tags: readonly string[] }
+      )[];
+      readonly validation?: readonly (
+        | { readonly text: string; readonly textPair?: string; readonly label: string }
+        | { readonly words: readonly string[]; readonly tags: readonly string[] }
+      )[];
+      readonly types?: readonly string[];
+      readonly statisticsOnly?: boolean;
+    }
+  | { readonly class: string; readonly texts: readonly string[]; readonly task?: string };
+
+export type ForgetRequest =
+  | { readonly class: string; readonly purge?: boolean }
+  | { readonly task: string; readonly purge?: boolean };
+
+export interface RollbackRequest {
+  /** Default: the version before. */ readonly to?: number;
+}
+
+export interface MergeRequest {
+  /** The name of another store that is served. */ readonly other: string;
+}
+
+export interface CorrectionsRequest {
+  readonly corrections: readonly { readonly text: string; readonly label: string }[];
+}
+
+export interface Jobs {
+  readonly jobs: readonly Job[];
+}
+
+export interface KeptTexts {
+  readonly texts: readonly KeptText[];
+}
+
+export interface KeptText {
+  readonly id: string;
+  readonly time: string;
+  readonly reason: "unknown" | "correction";
+  readonly text: string;
+  readonly label: string | null;
+  readonly score?: number;
+  readonly unknown?: number;
+  readonly version?: number;
+}
+
+export interface Removed {
+  readonly removed: number;
+}
+
+export interface ForgetKeptRequest {
+  readonly id?: string;
+  readonly text?: string;
+}
+
+export type TeiPredictions = readonly ScoredLabel[] | readonly (readonly ScoredLabel[])[];
+
+export interface TeiPredictRequest {
+  /** A text, a pair of texts, or a batch: [[text], [text, text], …]. */ readonly inputs:
+    | string
+    | readonly [string]
+    | readonly [string, string]
+    | readonly (readonly [string] | readonly [string, string])[];
+  /** A store, or `store/task`; needed where several stores are served. */ readonly model?: string;
+  /** Texts are always cut as the store's settings say. */ readonly truncate?: true;
+  readonly raw_scores?: false;
+}
+
+export type Embeddings = readonly (readonly number[])[];
+
+export interface TeiEmbedRequest {
+  readonly inputs: string | readonly string[];
+  /** A store, or `store/task`; needed where several stores are served. */ readonly model?: string;
+  /** Texts are always cut as the store's settings say. */ readonly truncate?: true;
+  /** To length 1; default true. */ readonly normalize?: boolean;
+}
+
+export type TeiEntities = readonly (readonly Entity[])[];
+
+export interface TagRequest {
+  readonly inputs: string | readonly string[];
+  /** A store, or `store/task`; needed where several stores are served. */ readonly model?: string;
+  readonly min_score?: number;
+}
+
+export interface Models {
+  readonly object: "list";
+  readonly data: readonly {
+    readonly id: string;
+    readonly object: "model";
+    readonly created: number;
+    readonly owned_by: "accrete";
+    readonly root: string;
+    readonly parent: string | null;
+  }[];
+}
+
+export interface OpenAIError {
+  readonly error: {
+    readonly message: string;
+    readonly type: string;
+    readonly param: null;
+    readonly code: string;
+  };
+}
+
+export interface Classification {
+  readonly id: string;
+  readonly object: "list";
+  readonly created: number;
+  readonly model: string;
+  readonly data: readonly {
+    readonly index: number;
+    readonly label: string | null;
+    /** In the order of the model's classes. */ readonly probs: readonly number[];
+    readonly num_classes: number;
+  }[];
+  readonly usage: Usage;
+}
+
+export interface Usage {
+  readonly prompt_tokens: number;
+  readonly completion_tokens: number;
+  readonly total_tokens: number;
+}
+
+export interface ClassifyRequest {
+  /** A store, or `store/task`; needed where several stores are served. */ readonly model?: string;
+  readonly input: string | readonly string[];
+  readonly user?: string;
+}
+
+export interface Completion {
+  readonly id: string;
+  readonly object: "text_completion";
+  readonly created: number;
+  readonly model: string;
+  readonly choices: readonly {
+    readonly index: number;
+    readonly text: string;
+    readonly logprobs: null;
+    readonly finish_reason: "stop" | "length" | null;
+  }[];
+  readonly usage?: Usage;
+}
+
+export interface CompletionRequest {
+  /** A store, or `store/task`; needed where several stores are served. */ readonly model?: string;
+  readonly prompt: string | readonly string[];
+  /** Default 16. */ readonly max_tokens?: number;
+  readonly stream?: boolean;
+  /** The likeliest token is taken each time. */ readonly temperature?: 0;
+  readonly n?: 1;
+  readonly user?: string;
+}
+
+/** Every route of the server as a call. */
+export function operationsOf(send: Send) {
+  return {
+    /** Whether the process can go on. */
+    live: (options?: CallOptions) => send.json<Health>({ method: "GET", path: `/health/live` }, options),
+
+    /** Whether texts are answered. */
+    ready: (options?: CallOptions) => send.json<Health>({ method: "GET", path: `/health/ready` }, options),
+
+    /** As /health/ready, where text-embeddings-inference and vLLM have it. */
+    health: (options?: CallOptions) => send.json<Health>({ method: "GET", path: `/health` }, options),
+
+    /** What is served, and with which limits. */
+    info: (options?: CallOptions) => send.json<Info>({ method: "GET", path: `/info` }, options),
+
+    /** What was counted, for Prometheus. */
+    metrics: (options?: CallOptions) => send.text({ method: "GET", path: `/metrics` }, options),
+
+    /** Label texts among everything learned, or within one task. */
+    predict: (params: { readonly name: string }, body: PredictRequest, options?: CallOptions) =>
+      send.json<Predictions>(
+        { method: "POST", path: `/stores/${encodeURIComponent(params.name)}/predict`, body },
+        options,
+      ),
+
+    /** Find entities in texts. */
+    tag: (params: { readonly name: string }, body: PredictRequest, options?: CallOptions) =>
+      send.json<TaggedTexts>(
+        { method: "POST", path: `/stores/${encodeURIComponent(params.name)}/tag`, body },
+        options,
+      ),
+
+    /** What a store knows, and what answers. */
+    status: (params: { readonly name: string }, options?: CallOptions) =>
+      send.json<StoreStatus>(
+        { method: "GET", path: `/stores/${encodeURIComponent(params.name)}/status` },
+        options,
+      ),
+
+    /** The versions that are kept, the newest first. */
+    versions: (params: { readonly name: string }, options?: CallOptions) =>
+      send.json<Versions>(
+        { method: "GET", path: `/stores/${encodeURIComponent(params.name)}/versions` },
+        options,
+      ),
+
+    /** Teach a task, or a class of a few examples. */
+    learn: (
+      params: { readonly name: string; readonly wait?: "true" | "false" },
+      body: LearnRequest,
+      options?: CallOptions,
+    ) =>
+      send.json<Job>(
+        {
+          method: "POST",
+          path: `/stores/${encodeURIComponent(params.name)}/learn`,
+          query: { wait: params.wait },
+          body,
+        },
+        options,
+      ),
+
+    /** Forget a class or a task. */
+    forget: (
+      params: { readonly name: string; readonly wait?: "true" | "false" },
+      body: ForgetRequest,
+      options?: CallOptions,
+    ) =>
+      send.json<Job>(
+        {
+          method: "POST",
+          path: `/stores/${encodeURIComponent(params.name)}/forget`,
+          query: { wait: params.wait },
+          body,
+        },
+        options,
+      ),
+
+    /** Go back to an earlier version. */
+    rollback: (
+      params: { readonly name: string; readonly wait?: "true" | "false" },
+      body: RollbackRequest,
+      options?: CallOptions,
+    ) =>
+      send.json<Job>(
+        {
+          method: "POST",
+          path: `/stores/${encodeURIComponent(params.name)}/rollback`,
+          query: { wait: params.wait },
+          body,
+        },
+        options,
+      ),
+
+    /** Take in what another store learned. */
+    merge: (
+      params: { readonly name: string; readonly wait?: "true" | "false" },
+      body: MergeRequest,
+      options?: CallOptions,
+    ) =>
+      send.json<Job>(
+        {
+          method: "POST",
+          path: `/stores/${encodeURIComponent(params.name)}/merge`,
+          query: { wait: params.wait },
+          body,
+        },
+        options,
+      ),
+
+    /** Teach texts with their right labels, all as one change. */
+    correct: (
+      params: { readonly name: string; readonly wait?: "true" | "false" },
+      body: CorrectionsRequest,
+      options?: CallOptions,
+    ) =>
+      send.json<Job>(
+        {
+          method: "POST",
+          path: `/stores/${encodeURIComponent(params.name)}/corrections`,
+          query: { wait: params.wait },
+          body,
+        },
+        options,
+      ),
+
+    /** The changes of a store since the server was started. */
+    jobs: (params: { readonly name: string }, options?: CallOptions) =>
+      send.json<Jobs>({ method: "GET", path: `/stores/${encodeURIComponent(params.name)}/jobs` }, options),
+
+    /** How a change is getting on. */
+    job: (params: { readonly name: string; readonly id: string }, options?: CallOptions) =>
+      send.json<Job>(
+        {
+          method: "GET",
+          path: `/stores/${encodeURIComponent(params.name)}/jobs/${encodeURIComponent(params.id)}`,
+        },
+        options,
+      ),
+
+    /** Cancel a change: the store stays as it was. */
+    cancelJob: (params: { readonly name: string; readonly id: string }, options?: CallOptions) =>
+      send.json<Job>(
+        {
+          method: "DELETE",
+          path: `/stores/${encodeURIComponent(params.name)}/jobs/${encodeURIComponent(params.id)}`,
+        },
+        options,
+      ),
+
+    /** A change's progress as server-sent events, until it has ended. */
+    jobEvents: (params: { readonly name: string; readonly id: string }, options?: CallOptions) =>
+      send.events(
+        {
+          method: "GET",
+          path: `/stores/${encodeURIComponent(params.name)}/jobs/${encodeURIComponent(params.id)}/events`,
+        },
+        options,
+      ),
+
+    /** Texts that were kept for review, the newest first. */
+    kept: (
+      params: { readonly name: string; readonly reason?: "unknown" | "correction"; readonly limit?: number },
+      options?: CallOptions,
+    ) =>
+      send.json<KeptTexts>(
+        {
+          method: "GET",
+          path: `/stores/${encodeURIComponent(params.name)}/kept`,
+          query: { reason: params.reason, limit: params.limit },
+        },
+        options,
+      ),
+
+    /** Delete kept texts: one by its id, every copy of a text, or with neither all of them. */
+    deleteKept: (params: { readonly name: string }, body: ForgetKeptRequest, options?: CallOptions) =>
+      send.json<Removed>(
+        { method: "POST", path: `/stores/${encodeURIComponent(params.name)}/kept/delete`, body },
+        options,
+      ),
+
+    /** Label texts, as text-embeddings-inference does. */
+    teiPredict: (body: TeiPredictRequest, options?: CallOptions) =>
+      send.json<TeiPredictions>({ method: "POST", path: `/predict`, body }, options),
+
+    /** Vectors of the frozen backbone, as text-embeddings-inference gives them. */
+    embed: (body: TeiEmbedRequest, options?: CallOptions) =>
+      send.json<Embeddings>({ method: "POST", path: `/embed`, body }, options),
+
+    /** Find entities, as transformers' token classification gives them. */
+    teiTag: (body: TagRequest, options?: CallOptions) =>
+      send.json<TeiEntities>({ method: "POST", path: `/tag`, body }, options),
+
+    /** Stores and their tasks, as models. */
+    models: (options?: CallOptions) => send.json<Models>({ method: "GET", path: `/v1/models` }, options),
+
+    /** Label texts, as vLLM does. */
+    classify: (body: ClassifyRequest, options?: CallOptions) =>
+      send.json<Classification>({ method: "POST", path: `/classify`, body }, options),
+
+    /** Continue texts, where a store answers in words. */
+    completions: (body: CompletionRequest, options?: CallOptions) =>
+      send.json<Completion>({ method: "POST", path: `/v1/completions`, body }, options),
+    /** As `completions` with `stream`: pieces as they come; the last one's data is [DONE]. */
+    streamCompletions: (body: CompletionRequest, options?: CallOptions) =>
+      send.events({ method: "POST", path: `/v1/completions`, body: { ...body, stream: true } }, options),
+  };
+}

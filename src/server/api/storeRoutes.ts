@@ -1,0 +1,127 @@
+/** Our own routes that ask: `/stores/:name/predict`, `tag`, `status`, `versions`. */
+import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
+import type { TaggedText } from "../../continual/answers.ts";
+import { toCharacterSpans } from "../../data/files/spans.ts";
+import type { Snapshot } from "../engine/protocol.ts";
+import type { Service } from "../service/service.ts";
+import { body, json, refusals, type ServerEnv, withDeadline } from "./requests.ts";
+import { answers, type Bodies } from "./schemas.ts";
+
+export const storeName = z.object({ name: z.string().openapi({ description: "A store that is served." }) });
+
+/** Entities as transformers' pipelines give them, places in characters. */
+export function toPipelineEntities({ text, entities }: TaggedText) {
+  const spans = toCharacterSpans(text, entities);
+  return entities.map(({ type, score, word }, i) => ({
+    entity_group: type,
+    score,
+    word,
+    start: spans[i]?.start ?? 0,
+    end: spans[i]?.end ?? 0,
+  }));
+}
+
+function statusOf({ status, ...snapshot }: Snapshot, changesUnderWay: number) {
+  const { store, level, taskType, backbone, classes, tasks, problem } = snapshot;
+  const { version, router, consolidated } = status;
+  return {
+    store,
+    version,
+    level,
+    taskType,
+    backbone,
+    classes: [...classes],
+    tasks: tasks.map(({ name, labels }) => ({ name, labels: [...labels] })),
+    ...(router !== undefined && { router }),
+    ...(consolidated !== undefined && { consolidated }),
+    ...(problem !== undefined && { problem }),
+    changesUnderWay,
+  };
+}
+
+export function addStoreRoutes(app: OpenAPIHono<ServerEnv>, service: Service, bodies: Bodies): void {
+  const { limits } = service;
+
+  app.openapi(
+    createRoute({
+      method: "post",
+      path: "/stores/{name}/predict",
+      operationId: "predict",
+      summary: "Label texts among everything learned, or within one task",
+      request: { params: storeName, body: body(bodies.predict) },
+      responses: { 200: json(answers.predictions, "An answer a text."), ...refusals },
+    }),
+    async (c) => {
+      const { name } = c.req.valid("param");
+      const { texts, ...options } = c.req.valid("json");
+      const predictions = await withDeadline(c, limits.requestSeconds, (signal) =>
+        service.predict(name, texts, options, signal),
+      );
+      const plain = predictions.map(({ set, top, ...rest }) => ({
+        ...rest,
+        top: [...top],
+        ...(set && { set: [...set] }),
+      }));
+      return c.json({ predictions: plain }, 200);
+    },
+  );
+
+  app.openapi(
+    createRoute({
+      method: "post",
+      path: "/stores/{name}/tag",
+      operationId: "tag",
+      summary: "Find entities in texts",
+      request: { params: storeName, body: body(bodies.predict) },
+      responses: { 200: json(answers.tagged, "The entities of each text."), ...refusals },
+    }),
+    async (c) => {
+      const { name } = c.req.valid("param");
+      const { texts, task, exact } = c.req.valid("json");
+      const tagged = await withDeadline(c, limits.requestSeconds, (signal) =>
+        service.tag(name, texts, { task, exact }, signal),
+      );
+      const plain = tagged.map(({ entities: _, ...rest }, i) => ({
+        ...rest,
+        entities: tagged[i] === undefined ? [] : toPipelineEntities(tagged[i]),
+      }));
+      return c.json({ texts: plain }, 200);
+    },
+  );
+
+  app.openapi(
+    createRoute({
+      method: "get",
+      path: "/stores/{name}/status",
+      operationId: "status",
+      summary: "What a store knows, and what answers",
+      request: { params: storeName },
+      responses: { 200: json(answers.status, "The version that answers."), ...refusals },
+    }),
+    (c) => {
+      const { name } = c.req.valid("param");
+      const underWay = service.jobs.of(name).filter(({ hasEnded }) => !hasEnded).length;
+      const status = statusOf(service.store(name), underWay);
+      const { problem } = status;
+      return c.json(
+        { ...status, ...(problem !== undefined && { problem: service.discretion.say(problem) }) },
+        200,
+      );
+    },
+  );
+
+  app.openapi(
+    createRoute({
+      method: "get",
+      path: "/stores/{name}/versions",
+      operationId: "versions",
+      summary: "The versions that are kept, the newest first",
+      request: { params: storeName },
+      responses: { 200: json(answers.versions, "Each with the change that made it."), ...refusals },
+    }),
+    async (c) => {
+      const versions = await service.versions(c.req.valid("param").name);
+      return c.json({ versions: [...versions] }, 200);
+    },
+  );
+}

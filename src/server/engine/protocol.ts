@@ -1,0 +1,124 @@
+/** What the server's thread asks of the threads that hold the stores, and what they tell. */
+import type { MessagePort } from "node:worker_threads";
+import type { Prediction, TaggedText } from "../../continual/answers.ts";
+import type { NewTask, TaskTypeName } from "../../continual/taskTypes/taskType.ts";
+import type { RunLevel } from "../../core/record.ts";
+import type { LabelledExample } from "../../data/files/types.ts";
+import type { Change, ChangeEvent, Corrected, LearnedSummary, Merged } from "../../model/changes.ts";
+import type { Completion } from "../../model/continualModel.ts";
+import type { ForgetTarget } from "../../model/forgetting.ts";
+import type { Text } from "../../model/teachable.ts";
+import type { StoreVersionInfo } from "../../store/info.ts";
+import type { ForgottenInStore, StoreStatus } from "../../store/store.ts";
+
+/** A store as the server sees it; no path of the machine is in it. */
+export interface Snapshot {
+  readonly store: string;
+  readonly taskType: TaskTypeName;
+  readonly level: RunLevel;
+  readonly backbone: { readonly name: string; readonly hash: string };
+  readonly tasks: readonly { readonly name: string; readonly labels: readonly string[] }[];
+  /** Sorted by code unit. */
+  readonly classes: readonly string[];
+  readonly status: StoreStatus;
+  /** Why the newest version could not be taken up; the one before answers. */
+  readonly problem?: string;
+}
+
+interface Asked {
+  readonly store: string;
+}
+
+export interface AskOptions {
+  readonly task?: string | undefined;
+  readonly exact?: boolean | undefined;
+  readonly top?: number | undefined;
+  readonly coverage?: number | undefined;
+}
+
+interface Call<A, R> {
+  readonly args: A;
+  readonly result: R;
+}
+
+/** Every call by its name: what it is given, and what it gives. */
+export interface Calls {
+  predict: Call<Asked & { readonly texts: readonly Text[]; readonly options: AskOptions }, Prediction[]>;
+  tag: Call<Asked & { readonly texts: readonly Text[]; readonly options: AskOptions }, TaggedText[]>;
+  embed: Call<Asked & { readonly texts: readonly Text[] }, Float32Array[]>;
+  count: Call<Asked & { readonly texts: readonly string[] }, readonly number[]>;
+  generate: Call<
+    Asked & {
+      readonly prompts: readonly string[];
+      readonly task?: string | undefined;
+      readonly maxNewTokens: number;
+    },
+    Completion[]
+  >;
+  /** Takes up the newest version, whoever made it. */
+  refresh: Call<Asked, Snapshot>;
+  versions: Call<Asked, readonly StoreVersionInfo[]>;
+  learn: Call<Asked & { readonly task: NewTask; readonly statisticsOnly: boolean }, LearnedSummary>;
+  learnClass: Call<
+    Asked & {
+      readonly label: string;
+      readonly texts: readonly string[];
+      readonly task?: string | undefined;
+    },
+    LearnedSummary
+  >;
+  correct: Call<Asked & { readonly corrections: readonly LabelledExample[] }, Corrected>;
+  forget: Call<Asked & { readonly target: ForgetTarget; readonly purge: boolean }, ForgottenInStore>;
+  rollback: Call<Asked & { readonly to?: number | undefined }, Change>;
+  /** `other` is the name of a store that is served, too. */
+  merge: Call<Asked & { readonly other: string }, Merged>;
+}
+
+export type CallName = keyof Calls;
+export type Args<C extends CallName> = Calls[C]["args"];
+export type Result<C extends CallName> = Calls[C]["result"];
+
+/** Goes to the worker; answers come back through the port. */
+export type Request<C extends CallName = CallName> = {
+  readonly [K in C]: { readonly call: K; readonly args: Args<K>; readonly port: MessagePort };
+}[C];
+
+/** An error on its way between threads. */
+export interface CarriedError {
+  readonly code: string;
+  readonly message: string;
+  readonly hint?: string | undefined;
+  /** Of the failed call of the operating system below it. */
+  readonly errno?: string | undefined;
+}
+
+/** What comes through the port of a call; a text is what was generated so far of a prompt. */
+export type Told<C extends CallName> =
+  | { readonly type: "event"; readonly event: CallEvent }
+  | { readonly type: "done"; readonly result: Result<C> }
+  | { readonly type: "failed"; readonly error: CarriedError };
+
+export type CallEvent =
+  | ChangeEvent
+  | { readonly type: "generated"; readonly prompt: number; readonly text: string };
+
+/** What a worker tells by itself. */
+export type Announcement =
+  | { readonly type: "opened" }
+  | { readonly type: "failed"; readonly error: CarriedError }
+  | { readonly type: "snapshot"; readonly snapshot: Snapshot }
+  | { readonly type: "ended" };
+
+/** What the worker begins with. */
+export interface EngineData {
+  /** Name → folder. */
+  readonly stores: Readonly<Record<string, string>>;
+  /** Whether the stores are changed here; then nothing is opened before it is needed, and nothing polled. */
+  readonly changes: boolean;
+  /** Whether the consolidated router is fitted once nothing has changed for a while. */
+  readonly consolidates: boolean;
+  /** Where the backbone lies now. */
+  readonly backbone?: string | undefined;
+  readonly pollMs: number;
+  readonly waitSeconds: number;
+}

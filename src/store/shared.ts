@@ -1,0 +1,22 @@
+/** What several stores of one process hold together: each backbone is loaded once, and its sessions are shared. */
+import type { LoadedBackbone } from "../continual/types.ts";
+import { type LoadBackboneOptions, loadBackbone } from "../model/settings/backbone.ts";
+import { nodeRuntime } from "../runtime/node.ts";
+import { sharing } from "../runtime/sharing.ts";
+import type { Runtime } from "../runtime/types.ts";
+
+/** Given to `openStore` as `shared`; ends with the last store that holds something of it. */
+export class SharedBackbones {
+  readonly runtime: Runtime = sharing(nodeRuntime);
+  private readonly loaded = new Map<string, Promise<LoadedBackbone>>();
+
+  /** As `loadBackbone`, once for each place, revision and hash. */
+  load(source: string, wanted: Omit<LoadBackboneOptions, "signal"> = {}): Promise<LoadedBackbone> {
+    const key = JSON.stringify([source, wanted]);
+    const loading = this.loaded.get(key) ?? loadBackbone(source, wanted);
+    this.loaded.set(key, loading);
+    // Whoever asks next tries anew.
+    loading.catch(() => this.loaded.delete(key));
+    return loading;
+  }
+}
