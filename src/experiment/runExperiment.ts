@@ -309,6 +309,7 @@ export async function* runExperiment(
   const loaded = await loadBackbone(backbone, { revision: backboneRevision, precision, signal });
   await using model = await openModel(settingsOf(config), loaded, {
     trunks: "disk",
+    alone: true,
     expectedLabels: stream.tasks.flatMap(({ labels }) => labels),
     tasks: stream.tasks.length,
   });

@@ -47,6 +47,8 @@ export interface OpenModelOptions {
   readonly expectedLabels?: readonly string[] | undefined;
   /** Runs the graphs; default: the engine. */
   readonly runtime?: Runtime | undefined;
+  /** Whether nothing else computes in this process while a task is learned. */
+  readonly alone?: boolean | undefined;
   /** As many tasks will come, for a network that wants to know. */
   readonly tasks?: number | undefined;
 }
@@ -73,6 +75,7 @@ function reading({ settings, loaded, options }: Pick<Opening, "settings" | "load
     runtime: options.runtime ?? nodeRuntime,
     maxLength: training.maxLength,
     ...(threads === undefined ? {} : { threads }),
+    ...(options.alone === true && { trainsAlone: true }),
   };
 }
 

@@ -75,8 +75,9 @@ function sessionOptions(
   folder: string | undefined,
   options: CompileOptions,
 ): ort.InferenceSession.SessionOptions {
-  // Several graphs take turns; threads that spin for one of them take processor time from the next.
-  const session: Record<string, string | object> = { intra_op: { allow_spinning: "0" } };
+  const session: Record<string, string | object> = {
+    intra_op: { allow_spinning: options.spin === true ? "1" : "0" },
+  };
   if (folder !== undefined) session.model_external_initializers_file_folder_path = folder;
   if (options.packWeights === false) session.disable_prepacking = "1";
   return {

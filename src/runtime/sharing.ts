@@ -12,8 +12,8 @@ interface Held {
 /** What the engine is given, weights by their place: what is equal there computes the same. */
 function keyOf(graph: Graph, options: CompileOptions): string {
   const { bytes, weightsFolder = "" } = emitOnnx(graph);
-  const { threads = 0, packWeights = true } = options;
-  return `${createHash("sha256").update(bytes).digest("hex")} ${threads} ${packWeights} ${weightsFolder}`;
+  const { threads = 0, packWeights = true, spin = false } = options;
+  return `${createHash("sha256").update(bytes).digest("hex")} ${threads} ${packWeights} ${spin} ${weightsFolder}`;
 }
 
 /** A runtime that compiles equal graphs once; the session ends with the last of its holders. */

@@ -11,6 +11,11 @@ export interface CompileOptions {
    * Without it, sessions over the same file share its pages.
    */
   readonly packWeights?: boolean;
+  /**
+   * Threads wait for their next product by spinning, which saves waking them: for a graph that runs again and again with nothing
+   * else beside it. Default false: several graphs take turns, and threads that spin for one take processor time from the next.
+   */
+  readonly spin?: boolean;
 }
 
 /** A compiled graph. Holds native memory: dispose of it. */

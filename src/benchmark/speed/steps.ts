@@ -74,7 +74,7 @@ export async function openStep(
   const rng = createRng(1);
   const training = buildTrainingGraph(structure, false);
   const graph = mode === "train" ? training.graph : buildInferenceGraph(structure);
-  const executable = await nodeRuntime.compile(graph, { threads });
+  const executable = await nodeRuntime.compile(graph, { threads, spin: mode === "train" });
   const adapter = await initLora(training.adapterShapes, rng, async () => zeros([1]));
   const head = initHead(structure.head, backbone.width, CLASSES, rng);
   const parameters = new Map([

@@ -50,6 +50,8 @@ export interface AdaptedBackboneOptions {
   /** What texts are put into; absent: they go in as they are. Words never are. */
   readonly template?: PromptTemplate;
   readonly threads?: number;
+  /** Whether nothing else computes while it trains, so that the engine's threads may spin between products. */
+  readonly trainsAlone?: boolean;
   /** Where what the layers below all adapters give is kept; absent: it is computed whenever it is needed. */
   readonly trunkCache?: Trunks;
   /** Bytes that the trunk's states of texts may take that two passes go over together; default 64 MiB. */
@@ -113,9 +115,10 @@ export class AdaptedBackbone implements AsyncDisposable {
     return encodeAllWords(this.tokenizer, sentences, this.maxTextTokens, what);
   }
 
-  compile(graph: Graph): Promise<Executable> {
-    const { runtime, threads } = this.options;
-    return runtime.compile(graph, threads === undefined ? {} : { threads });
+  compile(graph: Graph, training = false): Promise<Executable> {
+    const { runtime, threads, trainsAlone = false } = this.options;
+    const spin = training && trainsAlone && { spin: true };
+    return runtime.compile(graph, { ...(threads !== undefined && { threads }), ...spin });
   }
 
   /** Layers at the bottom of the backbone that compute the same for every task. */

@@ -63,6 +63,8 @@ export interface GenerativeBackboneOptions {
   /** Tokens of a prompt with its answer, special tokens included; longer texts are cut inside the prompt. */
   readonly maxLength: number;
   readonly threads?: number;
+  /** Whether nothing else computes while it trains, so that the engine's threads may spin between products. */
+  readonly trainsAlone?: boolean;
 }
 
 /**
@@ -146,8 +148,10 @@ export class GenerativeBackbone implements TrainedModel, AsyncDisposable {
     return threads === undefined ? {} : { threads };
   }
 
-  compile(graph: Graph): Promise<Executable> {
-    return this.options.runtime.compile(graph, this.compileOptions);
+  compile(graph: Graph, training = false): Promise<Executable> {
+    const { runtime, trainsAlone = false } = this.options;
+    const spin = training && trainsAlone && { spin: true };
+    return runtime.compile(graph, { ...this.compileOptions, ...spin });
   }
 
   trainingGraph(backboneDropout: boolean): TrainingGraph {

@@ -10,7 +10,8 @@ import type { TrunkRows } from "./trunkRows.ts";
 export interface TrainedModel {
   readonly structure: FedModel;
   readonly tokenizer: Tokenizer;
-  compile(graph: Graph): Promise<Executable>;
+  /** @param training whether the graph is that of steps */
+  compile(graph: Graph, training?: boolean): Promise<Executable>;
   /** The graph of a training step. */
   trainingGraph(backboneDropout: boolean, options: TrainingGraphOptions): TrainingGraph;
   /** Layers at the bottom of the backbone that no adapter changes; absent: none. */

@@ -148,7 +148,7 @@ export class TaskTrainer implements AsyncDisposable {
     if (this.session === undefined || !sameOptions(this.session.options, options)) {
       await this[Symbol.asyncDispose]();
       const graph = this.model.trainingGraph(this.training.backboneDropout, options);
-      this.session = { options, graph, executable: await this.model.compile(graph.graph) };
+      this.session = { options, graph, executable: await this.model.compile(graph.graph, true) };
     }
     return this.session;
   }
