@@ -217,12 +217,12 @@ export const configFields = z.strictObject({
   probing: probingSchema.optional(),
   /**
    * Of the frozen linear layers: float32, or 8 bits; `auto`: 8 bits where the processor multiplies bytes exactly, settled when
-   * a run or store begins. All else is computed in float32.
+   * a run or store begins. All else is computed in float32. `float32` stands in folders of before there was a choice.
    */
   precision: z
-    .enum(["fp32", "int8", "auto"])
+    .enum(["fp32", "int8", "auto", "float32"])
     .default("fp32")
-    .transform((asked) => (asked === "auto" ? (multipliesBytes() ? "int8" : "fp32") : asked)),
+    .transform((asked) => (asked === "int8" || (asked === "auto" && multipliesBytes()) ? "int8" : "fp32")),
   /** Threads of the engine; default: the physical cores. */
   threads: count.optional(),
   /** Of a store: versions before the present one that are kept to go back to; default 20. */

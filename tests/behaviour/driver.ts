@@ -227,7 +227,7 @@ async function learnStream(scenario: RunScenario, bench: Bench): Promise<string>
       backbone: await bench.backbone(backbone),
       stream: { ...stream, ...outside, ...(await streamFiles(scenario, bench)) },
       ...(probing && { probing }),
-      precision: "float32",
+      precision: "fp32",
       out,
     },
     out,

@@ -85,7 +85,7 @@ test("the original's LoRA.yaml with its README's flags becomes a configuration o
       maxLength: 50,
       backboneDropout: true,
     },
-    precision: "float32",
+    precision: "fp32",
     seed: 1,
     out: join(process.cwd(), "runs", "default-LoRA"),
   });

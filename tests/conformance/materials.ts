@@ -111,8 +111,8 @@ function wordMaterial(head: "linear" | "cosine", method: ModelConfig["method"]):
       await writeFile(join(folder, "train.conll"), toConll(maskTypes(sentencesOf(conll(0, 96)), seen)));
       await writeFile(join(folder, "test.conll"), toConll(maskTypes(sentencesOf(conll(5000, 16)), seen)));
       const stream = { train: "train.conll", test: "test.conll", base: 2, increment: 1, sampling: "all" };
-      // A router that read words through the first task's adapter could not forget or merge.
-      return { stream, router: { kind: "lda", featureAdapter: "none" } };
+      // A router that read words through the first task's adapter, or marked types of earlier tasks, could not forget or merge.
+      return { stream, router: { kind: "lda", featureAdapter: "none", unlabelled: "outside" } };
     },
   };
 }

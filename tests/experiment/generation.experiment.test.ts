@@ -175,7 +175,7 @@ describe("accrete generate", () => {
     const prompt = "Question: lamp now 400 lamp\n Short Answer:";
     const { exitCode, out } = await accrete("generate", runFolder(), prompt, "--task", "task-0", "--json");
     expect(exitCode).toBe(0);
-    expect(JSON.parse(out)).toEqual({ prompt, completion: " turn on", task: "task-0" });
+    expect(JSON.parse(out)).toEqual({ prompt, completion: " turn on", tokens: 7, task: "task-0" });
   });
 
   it("reads prompts from a file, and counts its tokens", async () => {
@@ -190,7 +190,7 @@ describe("accrete generate", () => {
     expect(lines.map(({ prompt }) => prompt)).toEqual(["one", "two two"]);
     await using generator = await openGenerator(model);
     const together = await generator.generate(["one", "two two"], { maxNewTokens: 3 });
-    expect(lines.map(({ completion }) => ({ completion }))).toEqual(together);
+    expect(lines.map(({ completion, tokens }) => ({ completion, tokens }))).toEqual(together);
     const longer = await generator.generate(["one"], { maxNewTokens: 6 });
     expect(longer[0]?.completion.startsWith(together[0]?.completion ?? "-")).toBe(true);
   });

@@ -19,7 +19,7 @@ describe("changing settings", () => {
     const { store: opened, at } = await taught();
     await using store = opened;
     const before = await store.predict(questions);
-    expect(before[0]).not.toHaveProperty("unknown");
+    expect(before[0]).not.toHaveProperty("set");
     expect(await store.set({ "router.kind": "kernel-discriminant" })).toEqual({ version: 3 });
     const after = await store.predict(questions);
     expect(after[0]).toMatchObject({ version: 3 });

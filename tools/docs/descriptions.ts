@@ -69,7 +69,7 @@ export const descriptions: Readonly<Record<string, string>> = {
   prompt:
     'How a sentence is put before the model. `default` ("Input sentence: … The label:"), `qa`, `none` (the text alone), for texts with entity markers `relation`, `relation-qa` and `relation-no-pos`, or a wording of your own with `{text}` once, and `{head}` and `{tail}` where entities are marked. Without it `default` with `head: none`, else the text goes in as it is.',
   precision:
-    "Of the frozen linear layers. `fp32`: half-precision weights are read and widened. `int8`: weights and activations are rounded to 8 bits, several times as fast on processors that multiply bytes; the backbone is then another one, with a hash of its own, and neither adapters nor statistics of the one go with the other. `auto`: `int8` on such a processor, settled when the run or store begins. All else is in float32.",
+    "Of the frozen linear layers. `fp32`: half-precision weights are read and widened. `int8`: weights and activations are rounded to 8 bits, several times as fast on processors that multiply bytes; the backbone is then another one, with a hash of its own, and neither adapters nor statistics of the one go with the other. `auto`: `int8` on such a processor, settled when the run or store begins. All else is in float32. `float32`: the same as `fp32`, as folders of before have it.",
   probing:
     "Fits classifiers to features as they are before the first and after each task, and tells how well they find the classes of all tasks; see [probing](probing.md). `true`: all four kinds. Texts with heads only. Without it none.",
   keepVersions:

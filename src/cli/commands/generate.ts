@@ -40,8 +40,8 @@ function describeChoices(chosen: ReadonlyMap<string, number>): string {
   return parts.join(", ");
 }
 
-function toLine(prompt: string | undefined, { completion, task }: Completion, json: boolean): string {
-  return json ? JSON.stringify({ prompt, completion, task }) : completion;
+function toLine(prompt: string | undefined, { completion, tokens, task }: Completion, json: boolean): string {
+  return json ? JSON.stringify({ prompt, completion, tokens, task }) : completion;
 }
 
 export async function generateCommand(

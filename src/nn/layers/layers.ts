@@ -51,7 +51,7 @@ export function linear(
     );
   const { parameters } = context;
   const name = `${site}.weight`;
-  const c = bias ? parameters.get(`${site}.bias`, [outFeatures]) : undefined;
+  const c = bias ? () => parameters.get(`${site}.bias`, [outFeatures]) : undefined;
   const transposeB = layout === "out-in";
   const dims = transposeB ? [outFeatures, inFeatures] : [inFeatures, outFeatures];
   return context.transform(
@@ -70,15 +70,16 @@ export function frozenProduct(
   x: Value,
   name: string,
   dims: readonly number[],
-  { transposeB, c }: { readonly transposeB: boolean; readonly c?: Value },
+  { transposeB, c }: { readonly transposeB: boolean; readonly c?: () => Value },
 ): Value {
   const quantized = parameters.quantized?.(name);
   if (quantized !== undefined) {
     const { weight, transposed, smoothing, sums } = quantized;
     const rounding = { ...(smoothing && { smoothing }), ...(oneSided.has(x.node.kind) && { sums }) };
-    return op.quantizedGemm(x, weight, transposed, { rounding, c });
+    return op.quantizedGemm(x, weight, transposed, { rounding, c: c?.() });
   }
-  return op.gemm(x, parameters.get(name, dims), { transposeB, ...(c && { c }) });
+  const w = parameters.get(name, dims);
+  return op.gemm(x, w, { transposeB, ...(c && { c: c() }) });
 }
 
 /** Rows of an embedding table (rows, D). ids (B, T) → (B·T, D). */
