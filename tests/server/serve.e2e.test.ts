@@ -122,7 +122,8 @@ describe("when it is told to stop", () => {
   test("says that it is not ready, answers what it was asked, and leaves nothing half learned", async () => {
     const { ask, end, logged } = await spawnServer([store, "--limit", "drainSeconds=6"]);
     const { version } = (await ask("GET", "/stores/intents/status")).body;
-    const examples = texts(["yy", "zz"], "train", 4000);
+    // More than any machine learns in the seconds that are waited for.
+    const examples = texts(["yy", "zz"], "train", 40_000);
     const { id } = (await ask("POST", "/stores/intents/learn", { task: "long", examples })).body;
     await until("it is learned", async () => {
       const job = await ask("GET", `/stores/intents/jobs/${id}`);
