@@ -35,6 +35,8 @@ const giga = (rate: number) => `${(rate / 1e9).toFixed(0)}`;
 /** Measures the machine's ceilings, and steps of a backbone with LoRA beside them. */
 export async function benchCommand(flags: BenchFlags, terminal: Terminal): Promise<void> {
   const { threads, backbone: model = SHIPPED_MODEL } = flags;
+  // Before anything is measured in vain.
+  await loadBackbone(model);
   terminal.err(`measuring products and copies with ${threads} threads\n`);
   const ceilings = await measureCeilings(threads);
   const rows: Row[] = [];
