@@ -124,7 +124,7 @@ export function checkFinite({ data }: HostTensor, where: string): void {
   if (!(data instanceof Float32Array || data instanceof Float64Array)) return;
   // A sum is finite where each value is, but for overflow: only then each is looked at.
   let sum = 0;
-  for (const value of data) sum += value;
+  for (let i = 0; i < data.length; i++) sum += data[i]!;
   if (Number.isFinite(sum)) return;
   const at = data.findIndex((value) => !Number.isFinite(value));
   if (at >= 0)

@@ -20,6 +20,7 @@ const required = [
   "dist/client/index.js",
   "dist/client/index.d.ts",
   "dist/cli/main.js",
+  "dist/cli/THIRD_PARTY_LICENSES.txt",
   "dist/data/encoding/tokenizers.wasm",
   "demo/demo.yaml",
   "demo/train.jsonl",
@@ -34,6 +35,7 @@ const allowed = [
   /^(package\.json|README\.md|CHANGELOG\.md|LICENSE)$/,
   /^dist\/.+(\.js|\.d\.ts)$/,
   /^dist\/data\/encoding\/tokenizers\.wasm$/,
+  /^dist\/cli\/THIRD_PARTY_LICENSES\.txt$/,
   /^demo\//,
   /^models\/accrete-mini\//,
 ];
