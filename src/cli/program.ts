@@ -179,6 +179,18 @@ const commands: readonly AddCommand[] = [
       )
       .option("--exact", "of a run: speak with the newest adapter, where a router was learned too")
       .option("--backbone <path>", "of a run: where the backbone lies now; its hash must be the run's")
+      .addOption(
+        new Option(
+          "--precision <precision>",
+          "of a model: float32, or 8 bits (a run or store has its own)",
+        ).choices(["fp32", "int8"]),
+      )
+      .addOption(
+        new Option(
+          "--device <device>",
+          "of a model: the processor, or a GPU (a run or store has its own)",
+        ).choices(["cpu", "webgpu"]),
+      )
       .option("--json", "print one JSON object a line")
       .action(async (source, prompts, flags) =>
         (await import("./commands/generate.ts")).generateCommand(source, prompts, flags, terminal),

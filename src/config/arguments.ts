@@ -96,7 +96,7 @@ const calls = {
       ...changing,
       ...opening,
       shared: z
-        .custom((value) => value instanceof Object && "runtime" in value)
+        .custom((value) => value instanceof Object && "openDevice" in value)
         .describe("SharedBackbones")
         .optional(),
       waitSeconds: z.number().min(0).optional(),
@@ -134,7 +134,15 @@ const calls = {
       threads: count,
     }),
   },
-  openGenerator: { source: name, options: optional({ ...opening, threads: count }) },
+  openGenerator: {
+    source: name,
+    options: optional({
+      ...opening,
+      threads: count,
+      precision: z.enum(["fp32", "int8"]).optional(),
+      device: z.enum(["cpu", "webgpu"]).optional(),
+    }),
+  },
   loadBackbone: {
     source: name,
     options: optional({

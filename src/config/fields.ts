@@ -223,6 +223,8 @@ export const configFields = z.strictObject({
     .enum(["fp32", "int8", "auto", "float32"])
     .default("fp32")
     .transform((asked) => (asked === "int8" || (asked === "auto" && multipliesBytes()) ? "int8" : "fp32")),
+  /** Where graphs are computed; default `cpu`. `webgpu`: a GPU through Vulkan, Metal or Direct3D 12. */
+  device: z.enum(["cpu", "webgpu"]).optional(),
   /** Threads of the engine; default: the physical cores. */
   threads: count.optional(),
   /** Of a store: versions before the present one that are kept to go back to; default 20. */
@@ -242,6 +244,7 @@ export const modelFields = configFields
     backbone: true,
     backboneRevision: true,
     precision: true,
+    device: true,
     method: true,
     router: true,
     head: true,

@@ -283,8 +283,23 @@ function applyRules<F>(rules: readonly KeyRule<F>[], config: F, context: Context
       context.addIssue({ code: "custom", path: path.filter((key) => key !== undefined), message });
 }
 
+const deviceRules: readonly ModelRule[] = [
+  {
+    path: ["precision"],
+    broken: ({ device, precision }) => device === "webgpu" && precision === "int8",
+    message: "products of bytes are computed by the processor: with device: webgpu, precision must be fp32",
+  },
+];
+
 function checkModel(config: ModelFields, context: Context): void {
-  const rules = [...levelRules[config.level], ...headRules, ...layerRules, ...selectorRules, ...routerRules];
+  const rules = [
+    ...levelRules[config.level],
+    ...headRules,
+    ...layerRules,
+    ...selectorRules,
+    ...routerRules,
+    ...deviceRules,
+  ];
   applyRules(rules, config, context);
   const { method, head, level } = config;
   const verdict = checkSettings({ adapter: method.adapter, head: head.kind, level });

@@ -19,7 +19,7 @@ import { readPredictions } from "./predictions.ts";
 import type { StreamTask } from "./stream.ts";
 
 /** What may differ: who chooses among adapters; the threads; and places, whose content is compared by hash. */
-const free = ["router", "method.selector", "threads", "backbone", "backboneRevision", ...pathKeys];
+const free = ["router", "method.selector", "threads", "device", "backbone", "backboneRevision", ...pathKeys];
 
 function isFree(key: string): boolean {
   return free.some((name) => key === name || key.startsWith(`${name}.`));

@@ -66,6 +66,7 @@ export class Learning<E extends EncodedItems, R> implements AsyncDisposable {
     { statisticsOnly = false, checked = false, adapter, measureGain = false, signal }: LearnTaskOptions = {},
   ): AsyncGenerator<LearnEvent, Learned> {
     const { type, trainer } = this.teacher;
+    const { settings } = this.parts;
     requireOwnName(given.name);
     const there = this.withoutStatistics(state, given.name, statisticsOnly);
     const others = there === undefined ? state.tasks : state.tasks.filter((task) => task !== there);
@@ -96,6 +97,7 @@ export class Learning<E extends EncodedItems, R> implements AsyncDisposable {
       labels: learned?.labels ?? task.labels,
       ...there,
       ...(trained && { learned: trained.learned, saved: trained.saved }),
+      ...(trained && adapter === undefined && settings.device === "webgpu" && { trainedOn: settings.device }),
       ...(rows && { rows }),
       ...(selector && { selector }),
     };

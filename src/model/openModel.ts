@@ -22,7 +22,7 @@ import type { CausalStructure } from "../generate/graphs.ts";
 import { sha256Json } from "../io/hash.ts";
 import { defaultHeads } from "../nn/heads.ts";
 import type { SavedAdapter } from "../peft/types.ts";
-import { nodeRuntime } from "../runtime/node.ts";
+import { openDevice } from "../runtime/devices.ts";
 import type { Runtime } from "../runtime/types.ts";
 import type { ModelStructure } from "../train/graphs.ts";
 import type { ContinualModel } from "./continualModel.ts";
@@ -45,8 +45,8 @@ export interface OpenModelOptions {
   readonly trunks: "disk" | "memory";
   /** Labels that may become answers beside those learned so far. */
   readonly expectedLabels?: readonly string[] | undefined;
-  /** Runs the graphs; default: the engine. */
-  readonly runtime?: Runtime | undefined;
+  /** Gives what runs the graphs, on the device of the settings; default: the engine. */
+  readonly openDevice?: typeof openDevice | undefined;
   /** Whether nothing else computes in this process while a task is learned. */
   readonly alone?: boolean | undefined;
   /** As many tasks will come, for a network that wants to know. */
@@ -65,14 +65,15 @@ interface Opening {
   readonly settings: ModelSettings;
   readonly loaded: LoadedBackbone;
   readonly options: OpenModelOptions;
+  readonly runtime: Runtime;
 }
 
 /** What every kind of forward pass is opened with. */
-function reading({ settings, loaded, options }: Pick<Opening, "settings" | "loaded" | "options">) {
+function reading({ settings, loaded, options, runtime }: Omit<Opening, "structure">) {
   const { threads, training } = settings;
   return {
     tokenizer: loaded.tokenizer,
-    runtime: options.runtime ?? nodeRuntime,
+    runtime,
     maxLength: training.maxLength,
     ...(threads === undefined ? {} : { threads }),
     ...(options.alone === true && { trainsAlone: true }),
@@ -292,7 +293,8 @@ export async function openModel(
   options: OpenModelOptions,
 ): Promise<ContinualModel> {
   checkRouter(settings, loaded);
-  return await openers[taskTypeOf(settings)]({ settings, loaded, options });
+  const runtime = await (options.openDevice ?? openDevice)(settings.device);
+  return await openers[taskTypeOf(settings)]({ settings, loaded, options, runtime });
 }
 
 /**
@@ -314,5 +316,6 @@ export async function openSavedModel(
     threads,
   };
   const settings = resolveModelSettings(config, "the adapter");
-  return await openers[taskTypeOf(settings)]({ settings, loaded, structure, options: { trunks: "memory" } });
+  const opening = { settings, loaded, structure, options: { trunks: "memory" as const } };
+  return await openers[taskTypeOf(settings)]({ ...opening, runtime: await openDevice(settings.device) });
 }

@@ -10,6 +10,8 @@ export interface TaskState extends RoutedTask {
   readonly saved?: SavedAdapter;
   /** NewLoRA's network as it was after the task. */
   readonly selector?: SelectorState;
+  /** Where its adapter was trained, if not on the processor. */
+  readonly trainedOn?: "webgpu";
   /** Classes that the adapter saw in training and that are forgotten. */
   readonly forgotten?: number;
 }

@@ -23,6 +23,7 @@ export interface TaskRecord {
   readonly labels: readonly string[];
   readonly statisticsOnly?: true | undefined;
   readonly forgotten?: number | undefined;
+  readonly trainedOn?: "webgpu" | undefined;
 }
 
 /** Every file of a task, by name; a function of its state. */
@@ -36,12 +37,13 @@ export function encodeTask({ saved, rows, selector }: TaskState): ReadonlyMap<st
   return files;
 }
 
-export function recordOf({ name, labels, saved, forgotten }: TaskState): TaskRecord {
+export function recordOf({ name, labels, saved, forgotten, trainedOn }: TaskState): TaskRecord {
   return {
     name,
     labels,
     ...(saved === undefined && { statisticsOnly: true }),
     ...(forgotten !== undefined && { forgotten }),
+    ...(trainedOn !== undefined && { trainedOn }),
   };
 }
 
@@ -72,7 +74,7 @@ export async function readContributions(folder: string): Promise<TaskRows> {
  */
 export async function readTask(
   model: Pick<ContinualModel, "restore" | "loaded" | "feature">,
-  { name, labels, statisticsOnly, forgotten }: TaskRecord,
+  { name, labels, statisticsOnly, forgotten, trainedOn }: TaskRecord,
   files: Iterable<string>,
   folder: string,
 ): Promise<TaskState> {
@@ -96,6 +98,7 @@ export async function readTask(
       ),
     }),
     ...(forgotten !== undefined && { forgotten }),
+    ...(trainedOn !== undefined && { trainedOn }),
   };
 }
 

@@ -14,11 +14,20 @@ import { lowerRules } from "./lower.ts";
 const IR_VERSION = 10n;
 const OPSET_VERSION = 21n;
 
+/** A node of the ONNX graph: its operator, and the names of what it reads and gives. */
+export interface OnnxNode {
+  readonly name: string;
+  readonly opType: string;
+  readonly input: readonly string[];
+  readonly output: readonly string[];
+}
+
 export interface OnnxModel {
   /** The serialised ModelProto; a few hundred kilobytes, without the weights. */
   readonly bytes: Uint8Array;
   /** The folder that holds every weight file; undefined where the graph has no weights. */
   readonly weightsFolder: string | undefined;
+  readonly nodes: readonly OnnxNode[];
 }
 
 /** An output's name in the ONNX model, where it must differ from every input's and weight's. */
@@ -86,5 +95,5 @@ export function emitOnnx(graph: Graph): OnnxModel {
     ],
     graph: { name: "accrete", node: emitter.nodes, initializer: emitter.initializers, input, output },
   });
-  return { bytes: toBinary(ModelProtoSchema, model), weightsFolder: folder };
+  return { bytes: toBinary(ModelProtoSchema, model), weightsFolder: folder, nodes: emitter.nodes };
 }

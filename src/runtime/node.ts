@@ -6,9 +6,10 @@ import { EngineError, messageOf } from "../core/errors.ts";
 import type { DType, HostTensor } from "../core/tensor.ts";
 import type { Graph } from "../graph/types.ts";
 import { limitedThreads } from "../io/processor.ts";
-import { emitOnnx, outputName } from "../onnx/emit.ts";
+import { emitOnnx, type OnnxModel, outputName } from "../onnx/emit.ts";
 import { checkFeeds } from "./feeds.ts";
-import type { CompileOptions, Executable, Runtime, Tensors } from "./types.ts";
+import type { CompileOptions, Device, Executable, Runtime, Tensors } from "./types.ts";
+import { processorNodes, refuseEmpty } from "./webgpu.ts";
 
 function toEngine(tensor: HostTensor): ort.Tensor {
   return new ort.Tensor(tensor.dtype, tensor.data, tensor.dims);
@@ -35,11 +36,16 @@ function fromEngine(name: string, tensor: ort.Tensor | undefined): HostTensor {
   return { dtype: type, dims, data };
 }
 
+type Provider = ort.InferenceSession.ExecutionProviderConfig;
+
 class NodeExecutable implements Executable {
   private readonly graph: Graph;
   private session: ort.InferenceSession | undefined;
 
-  constructor(graph: Graph, session: ort.InferenceSession) {
+  private readonly device: Device;
+
+  constructor(device: Device, graph: Graph, session: ort.InferenceSession) {
+    this.device = device;
     this.graph = graph;
     this.session = session;
   }
@@ -47,6 +53,7 @@ class NodeExecutable implements Executable {
   async run(feeds: Tensors): Promise<Tensors> {
     if (this.session === undefined) throw new EngineError("this session was disposed of");
     checkFeeds(this.graph, feeds);
+    if (this.device !== "cpu") refuseEmpty(feeds);
     const given: Record<string, ort.Tensor> = {};
     for (const { attributes } of this.graph.inputs) {
       const tensor = feeds[attributes.name];
@@ -71,17 +78,27 @@ class NodeExecutable implements Executable {
   }
 }
 
+/** What the first provider cannot do, the processor does. */
+const providers: Readonly<Record<Device, (nodes: OnnxModel["nodes"]) => Provider[]>> = {
+  cpu: () => ["cpu"],
+  webgpu: (nodes) => {
+    const forceCpuNodeNames = processorNodes(nodes);
+    return [{ name: "webgpu", ...(forceCpuNodeNames.length > 0 ? { forceCpuNodeNames } : {}) }, "cpu"];
+  },
+};
+
 function sessionOptions(
-  folder: string | undefined,
+  device: Device,
+  { weightsFolder, nodes }: OnnxModel,
   options: CompileOptions,
 ): ort.InferenceSession.SessionOptions {
   const session: Record<string, string | object> = {
     intra_op: { allow_spinning: options.spin === true ? "1" : "0" },
   };
-  if (folder !== undefined) session.model_external_initializers_file_folder_path = folder;
+  if (weightsFolder !== undefined) session.model_external_initializers_file_folder_path = weightsFolder;
   if (options.packWeights === false) session.disable_prepacking = "1";
   return {
-    executionProviders: ["cpu"],
+    executionProviders: providers[device](nodes),
     graphOptimizationLevel: "all",
     // Fatal only: what goes wrong is thrown, and need not stand on the terminal as well.
     logSeverityLevel: 4,
@@ -93,21 +110,33 @@ function sessionOptions(
   };
 }
 
-/** ONNX Runtime on the CPU, from npm. */
-export const nodeRuntime: Runtime = {
-  name: "onnxruntime-node",
-  async compile(graph, options = {}) {
-    const { bytes, weightsFolder } = emitOnnx(graph);
-    try {
-      return new NodeExecutable(
-        graph,
-        await ort.InferenceSession.create(bytes, sessionOptions(weightsFolder, options)),
-      );
-    } catch (cause) {
-      throw new EngineError(`the engine refused the graph: ${messageOf(cause)}`, {
-        cause,
-        ...(weightsFolder === undefined ? {} : { hint: `weights are read from ${weightsFolder}` }),
-      });
-    }
-  },
+function runtimeOn(device: Device, name: string): Runtime {
+  return {
+    name,
+    async compile(graph, options = {}) {
+      const model = emitOnnx(graph);
+      try {
+        return new NodeExecutable(
+          device,
+          graph,
+          await ort.InferenceSession.create(model.bytes, sessionOptions(device, model, options)),
+        );
+      } catch (cause) {
+        throw new EngineError(`the engine refused the graph: ${messageOf(cause)}`, {
+          cause,
+          ...(model.weightsFolder === undefined
+            ? {}
+            : { hint: `weights are read from ${model.weightsFolder}` }),
+        });
+      }
+    },
+  };
+}
+
+/** ONNX Runtime from npm, on the processor and on a GPU through WebGPU (Vulkan, Metal or Direct3D 12). */
+export const nodeRuntimes: Readonly<Record<Device, Runtime>> = {
+  cpu: runtimeOn("cpu", "onnxruntime-node"),
+  webgpu: runtimeOn("webgpu", "onnxruntime-node on WebGPU"),
 };
+
+export const nodeRuntime = nodeRuntimes.cpu;

@@ -3,6 +3,9 @@ import type { Graph } from "../graph/types.ts";
 
 export type Tensors = Readonly<Record<string, HostTensor>>;
 
+/** Where products are computed. */
+export type Device = "cpu" | "webgpu";
+
 export interface CompileOptions {
   /** Threads of one run; default: the physical cores. The same number gives the same bytes. */
   readonly threads?: number;

@@ -6,7 +6,7 @@ import { ConfigError, type ConfigIssue } from "../core/errors.ts";
 import type { ContinualModel } from "../model/continualModel.ts";
 import { openModel } from "../model/openModel.ts";
 import { changeModelSettings, withStoreDefaults } from "../model/settings/settings.ts";
-import type { Runtime } from "../runtime/types.ts";
+import type { openDevice } from "../runtime/devices.ts";
 import { inTurn } from "../workspace/queue.ts";
 import { asStore, readSettings, readState, readStore, type StoreManifest } from "../workspace/reading.ts";
 import { Workspace } from "../workspace/workspace.ts";
@@ -22,6 +22,7 @@ const changeable: ReadonlySet<string> = new Set([
   "router.rejectRate",
   "keepVersions",
   "threads",
+  "device",
   ...[
     "epochs",
     "minSteps",
@@ -49,6 +50,7 @@ const reasons: readonly (readonly [prefix: string, reason: string])[] = [
   ["level", "it decides what the tasks are"],
   ["outside", "the heads that were learned have their O this way"],
   ["seed", "random features of the router hang on it"],
+  ["precision", "adapters and features are those of a backbone in this precision"],
   ["backbone", "adapters and features are this backbone's"],
 ];
 
@@ -72,10 +74,10 @@ export async function openVersion(
   path: string,
   manifest: StoreManifest,
   loaded: LoadedBackbone,
-  runtime?: Runtime,
+  open?: typeof openDevice,
 ): Promise<ContinualModel> {
   const settings = withStoreDefaults(await readSettings(path, manifest));
-  return await openModel(settings, loaded, { trunks: "memory", runtime });
+  return await openModel(settings, loaded, { trunks: "memory", openDevice: open });
 }
 
 /**

@@ -9,13 +9,18 @@ import { generateGreedy, openCausalModel } from "../generate/greedy.ts";
 import { type Completion, DEFAULT_NEW_TOKENS, type GenerateOptions } from "../model/continualModel.ts";
 import { loadBackbone } from "../model/settings/backbone.ts";
 import { endTokens } from "../model/settings/endTokens.ts";
-import { nodeRuntime } from "../runtime/node.ts";
+import { openDevice } from "../runtime/devices.ts";
+import type { Device } from "../runtime/types.ts";
 import { manifestFile } from "../workspace/manifest.ts";
 import type { OpenRunOptions } from "./opening.ts";
 import { openStore } from "./store.ts";
 
 export interface OpenGeneratorOptions extends OpenRunOptions {
   readonly threads?: number | undefined;
+  /** Of a model: `fp32` unless said. A run or store has its own. */
+  readonly precision?: "fp32" | "int8" | undefined;
+  /** Of a model: `cpu` unless said. A run or store has its own. */
+  readonly device?: Device | undefined;
 }
 
 /** Continues texts. Holds native memory: dispose of it. */
@@ -39,9 +44,19 @@ export async function openGenerator(
   options: OpenGeneratorOptions = {},
 ): Promise<TextGenerator> {
   checkArguments("openGenerator", { source, options });
-  const { threads, ...where } = options;
-  if (existsSync(join(source, manifestFile))) return await openStore(source, where);
-  const loaded = await loadBackbone(source, { signal: options.signal });
+  const { threads, precision, device, ...where } = options;
+  if (existsSync(join(source, manifestFile))) {
+    if (precision !== undefined || device !== undefined)
+      throw new ConfigError(`${source} has a precision and a device of its own`, {
+        hint: "Leave both out; `accrete set <store> device=webgpu` changes a store's device.",
+      });
+    return await openStore(source, where);
+  }
+  if (precision === "int8" && device === "webgpu")
+    throw new ConfigError(
+      "products of bytes are computed by the processor: with webgpu, precision must be fp32",
+    );
+  const loaded = await loadBackbone(source, { precision, signal: options.signal });
   const { backbone, folder, tokenizer } = loaded;
   if (backbone.kind !== "decoder")
     throw new CheckpointError(
@@ -49,7 +64,11 @@ export async function openGenerator(
       { hint: "Give a decoder such as GPT-2, GPT-NeoX or Llama, or a run on one." },
     );
   const { stopIds } = await endTokens(loaded);
-  const model = await openCausalModel({ backbone }, nodeRuntime, threads === undefined ? {} : { threads });
+  const model = await openCausalModel(
+    { backbone },
+    await openDevice(device),
+    threads === undefined ? {} : { threads },
+  );
   let open = true;
   return {
     generate: async (prompts, options = {}) => {

@@ -116,7 +116,10 @@ export async function openFolder(path: string, options: StoreOptions): Promise<O
   const begun = await readStore(path);
   const settings = withStoreDefaults(await readSettings(path, begun));
   const loaded = await loadNamedBackbone(begun, options);
-  const model = await openModel(settings, loaded, { trunks: "memory", runtime: options.shared?.runtime });
+  const model = await openModel(settings, loaded, {
+    trunks: "memory",
+    openDevice: options.shared?.openDevice,
+  });
   try {
     return { model, ...(await readAnswering(path, model)) };
   } catch (error) {

@@ -1,14 +1,21 @@
 /** What several stores of one process hold together: each backbone is loaded once, and its sessions are shared. */
 import type { LoadedBackbone } from "../continual/types.ts";
 import { type LoadBackboneOptions, loadBackbone } from "../model/settings/backbone.ts";
-import { nodeRuntime } from "../runtime/node.ts";
+import { openDevice } from "../runtime/devices.ts";
 import { sharing } from "../runtime/sharing.ts";
-import type { Runtime } from "../runtime/types.ts";
+import type { Device, Runtime } from "../runtime/types.ts";
 
 /** Given to `openStore` as `shared`; ends with the last store that holds something of it. */
 export class SharedBackbones {
-  readonly runtime: Runtime = sharing(nodeRuntime);
+  private readonly runtimes = new Map<Device, Promise<Runtime>>();
   private readonly loaded = new Map<string, Promise<LoadedBackbone>>();
+
+  /** As `openDevice`, with sessions that are shared. */
+  readonly openDevice = (device: Device = "cpu"): Promise<Runtime> => {
+    const runtime = this.runtimes.get(device) ?? openDevice(device).then(sharing);
+    this.runtimes.set(device, runtime);
+    return runtime;
+  };
 
   /** As `loadBackbone`, once for each place, revision and hash. */
   load(source: string, wanted: Omit<LoadBackboneOptions, "signal"> = {}): Promise<LoadedBackbone> {

@@ -19,7 +19,7 @@ import { merge } from "../model/merging.ts";
 import { withStoreDefaults } from "../model/settings/settings.ts";
 import type { ModelState } from "../model/state.ts";
 import { type Changed, Teachable } from "../model/teachable.ts";
-import type { Runtime } from "../runtime/types.ts";
+import type { openDevice } from "../runtime/devices.ts";
 import { manifestFile } from "../workspace/manifest.ts";
 import { inTurn } from "../workspace/queue.ts";
 import {
@@ -98,7 +98,7 @@ export class Store extends Teachable {
   protected state: ModelState;
   private manifest: StoreManifest;
   private readonly waitSeconds: number | undefined;
-  private readonly runtime: Runtime | undefined;
+  private readonly openDevice: typeof openDevice | undefined;
   private disposed = false;
   /** Models of settings that were changed since. */
   private readonly retired: ContinualModel[] = [];
@@ -108,7 +108,7 @@ export class Store extends Teachable {
     super(model);
     this.path = path;
     this.waitSeconds = options.waitSeconds;
-    this.runtime = options.shared?.runtime;
+    this.openDevice = options.shared?.openDevice;
     this.manifest = manifest;
     this.state = state;
     const { backbone, background = true } = options;
@@ -151,7 +151,7 @@ export class Store extends Teachable {
     if (!sameSettings(manifest, this.manifest)) {
       // Answers that are on their way end with the model that they began with.
       this.retired.push(this.model);
-      this.model = await openVersion(this.path, manifest, this.model.loaded, this.runtime);
+      this.model = await openVersion(this.path, manifest, this.model.loaded, this.openDevice);
     }
     this.take(await readAnswering(this.path, this.model));
   }

@@ -38,6 +38,8 @@ const taskSchema = z
       .optional(),
     /** The folder holds statistics and no adapter: its classes are told apart from frozen features alone. */
     statisticsOnly: z.literal(true).optional(),
+    /** Where the adapter was trained, if not on the processor. */
+    trainedOn: z.literal("webgpu").optional(),
     /** How many classes the adapter saw in training that the store has forgotten since; their names are gone. */
     forgotten: z.int().min(1).optional(),
   })

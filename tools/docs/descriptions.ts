@@ -74,6 +74,8 @@ export const descriptions: Readonly<Record<string, string>> = {
     "Fits classifiers to features as they are before the first and after each task, and tells how well they find the classes of all tasks; see [probing](probing.md). `true`: all four kinds. Texts with heads only. Without it none.",
   keepVersions:
     "Of a store: versions before the present one that are kept to go back to, without it 20; older ones are deleted after a change.",
+  device:
+    "Where graphs are computed: the processor, as without it, or a GPU through WebGPU, after a self-test. Goes with `precision: fp32`; can be changed later.",
   threads: "Threads of the engine; without it the physical cores.",
   seed: "Drives initialisation, batches and dropout, and, where `stream.seed` is absent, class order and splits.",
   out: "The run folder. If it exists and is not empty, `--resume` is needed.",

@@ -11,6 +11,8 @@ export interface GenerateFlags {
   readonly task?: string;
   readonly exact?: boolean;
   readonly backbone?: string;
+  readonly precision?: "fp32" | "int8";
+  readonly device?: "cpu" | "webgpu";
   readonly json?: boolean;
 }
 
@@ -55,10 +57,12 @@ export async function generateCommand(
   const asked = askedPrompts(prompts, flags.file, signal);
   const { openGenerator } = await import("../../store/generator.ts");
   try {
-    const { task, exact, backbone, maxNewTokens, json = false } = flags;
+    const { task, exact, backbone, precision, device, maxNewTokens, json = false } = flags;
     await using generator = await openGenerator(source, {
       background: false,
       ...(backbone !== undefined && { backbone }),
+      ...(precision !== undefined && { precision }),
+      ...(device !== undefined && { device }),
       signal,
     });
     const chosen = new Map<string, number>();

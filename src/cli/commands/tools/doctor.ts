@@ -1,8 +1,10 @@
 import { statfs } from "node:fs/promises";
 import { availableParallelism, cpus, freemem, homedir, totalmem } from "node:os";
 import { join } from "node:path";
+import { z } from "zod";
 import { AccreteError } from "../../../core/errors.ts";
 import { collectVersions } from "../../../core/packageInfo.ts";
+import { runModule } from "../../../core/worker.ts";
 import { multipliesBytes, processorFlags, usefulFlags } from "../../../io/processor.ts";
 import { formatBytes, formatPairs } from "../../terminal/format.ts";
 import type { Terminal } from "../../terminal/terminal.ts";
@@ -79,6 +81,25 @@ function describePrecision(): Check {
   return { name: "precision", ok: true, detail };
 }
 
+const deviceSchema = z.object({ state: z.enum(["right", "wrong", "absent"]), message: z.string() });
+
+/** A GPU is no must: its absence is told, and is no fault. One that computes wrongly is. */
+async function checkDevices(): Promise<Check> {
+  try {
+    const { state, message } = deviceSchema.parse(
+      JSON.parse(await runModule("../../../runtime/deviceCheck", import.meta.url)),
+    );
+    const detail = {
+      right: "cpu; webgpu: its self-test is right, use it by device: webgpu",
+      wrong: `cpu; ${message}`,
+      absent: "cpu; no GPU that WebGPU can use (Vulkan, Metal or Direct3D 12)",
+    }[state];
+    return { name: "devices", ok: state !== "wrong", detail };
+  } catch {
+    return { name: "devices", ok: false, detail: "cpu; webgpu: the driver of the GPU ended the process" };
+  }
+}
+
 function describeMemory(): Check {
   // Below a container's limit the machine's own figure says nothing; without one, Node reports a huge number or 0.
   const limit = process.constrainedMemory();
@@ -121,6 +142,7 @@ export async function doctorCommand(flags: DoctorFlags, terminal: Terminal): Pro
     await checkEngine(versions.engine),
     describeCpu(),
     describePrecision(),
+    await checkDevices(),
     describeMemory(),
     await describeDisk(),
     describeCaches(),
