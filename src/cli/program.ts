@@ -27,6 +27,7 @@ function addRun(program: Command, terminal: Terminal): void {
     .option("--out <folder>", "run folder, in place of the file's")
     .option("--adapters-from <run>", "take a finished run's adapters, train none")
     .option("--seeds <list>", "run each seed into <out>/seed-<n> and summarise, e.g. 1,2,3")
+    .option("--profile", "tell where the time went: by part of the run, and by operator of the engine")
     .option("--cfg <file>", "the original benchmark's YAML, its flags behind it (docs/original.md)")
     .option("--faithful", "with --cfg: take the original's way where ours differs")
     .option("--json", "print the metrics as JSON in place of tables")

@@ -157,7 +157,7 @@ const calls = {
   createLearner: { config: z.looseObject({}) },
   runExperiment: {
     config: z.looseObject({}),
-    options: optional({ resume: flag, adaptersFrom: name.optional() }),
+    options: optional({ resume: flag, adaptersFrom: name.optional(), profile: flag }),
   },
 } as const satisfies Record<string, z.ZodRawShape>;
 

@@ -1,5 +1,6 @@
 /** An experiment: a stream feeds the model, each state is committed, and an evaluator asks it. */
 
+import { join } from "node:path";
 import { checkArguments } from "../config/arguments.ts";
 import { requireCombination } from "../config/combinations.ts";
 import { checkResolved, flattenConfig } from "../config/load.ts";
@@ -17,6 +18,8 @@ import { openModel } from "../model/openModel.ts";
 import { loadBackbone, readArchitecture } from "../model/settings/backbone.ts";
 import { settingsOf } from "../model/settings/settings.ts";
 import { emptyState, type ModelState } from "../model/state.ts";
+import { openDevice } from "../runtime/devices.ts";
+import { profiling } from "../runtime/profiling.ts";
 import type { ManifestHeader } from "../workspace/manifest.ts";
 import { entryOf, readState } from "../workspace/reading.ts";
 import type { Workspace } from "../workspace/workspace.ts";
@@ -26,6 +29,7 @@ import { computeExtra } from "./extraMetrics.ts";
 import { checkReadable, largestHead, parametersPerTask, selectorParametersOf } from "./plan.ts";
 import { readPredictions } from "./predictions.ts";
 import { openProbing, type Probing } from "./probing.ts";
+import { profileFolder } from "./profile.ts";
 import { Recorder } from "./recorder.ts";
 import { beginRun, checkRunFolder, openRunFolder } from "./runFolder.ts";
 import { type LoadedStream, loadTasks, type StreamTask } from "./stream.ts";
@@ -39,6 +43,8 @@ export interface RunOptions {
    * place of training: another router or `newlora-frozen` selector is measured without learning the tasks again.
    */
   readonly adaptersFrom?: string | undefined;
+  /** Let the engine write what it does into the folder `profile` of the run; `writeProfile` adds it up. */
+  readonly profile?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -310,6 +316,9 @@ export async function* runExperiment(
   await using model = await openModel(settingsOf(config), loaded, {
     trunks: "disk",
     alone: true,
+    ...(options.profile === true && {
+      openDevice: async (device) => profiling(await openDevice(device), join(config.out, profileFolder)),
+    }),
     expectedLabels: stream.tasks.flatMap(({ labels }) => labels),
     tasks: stream.tasks.length,
   });

@@ -44,7 +44,10 @@ class NodeExecutable implements Executable {
 
   private readonly device: Device;
 
-  constructor(device: Device, graph: Graph, session: ort.InferenceSession) {
+  private readonly profiled: boolean;
+
+  constructor(device: Device, graph: Graph, session: ort.InferenceSession, profiled: boolean) {
+    this.profiled = profiled;
     this.device = device;
     this.graph = graph;
     this.session = session;
@@ -74,6 +77,7 @@ class NodeExecutable implements Executable {
   async [Symbol.asyncDispose](): Promise<void> {
     const session = this.session;
     this.session = undefined;
+    if (this.profiled) session?.endProfiling();
     await session?.release();
   }
 }
@@ -106,6 +110,7 @@ function sessionOptions(
     enableMemPattern: false,
     intraOpNumThreads: options.threads ?? limitedThreads(),
     interOpNumThreads: 1,
+    ...(options.profile !== undefined && { enableProfiling: true, profileFilePrefix: options.profile }),
     extra: { session },
   };
 }
@@ -120,6 +125,7 @@ function runtimeOn(device: Device, name: string): Runtime {
           device,
           graph,
           await ort.InferenceSession.create(model.bytes, sessionOptions(device, model, options)),
+          options.profile !== undefined,
         );
       } catch (cause) {
         throw new EngineError(`the engine refused the graph: ${messageOf(cause)}`, {

@@ -19,6 +19,8 @@ export interface CompileOptions {
    * else beside it. Default false: several graphs take turns, and threads that spin for one take processor time from the next.
    */
   readonly spin?: boolean;
+  /** What the engine did is written to a file that begins so, when the executable is disposed of. */
+  readonly profile?: string;
 }
 
 /** A compiled graph. Holds native memory: dispose of it. */

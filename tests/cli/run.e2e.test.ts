@@ -38,6 +38,22 @@ function interrupt(out: string, moment: string, signal: NodeJS.Signals) {
 }
 
 describe("accrete run, from its first step to its last", () => {
+  test("--profile says where the time went, and leaves the figures as they are", async () => {
+    const { exitCode, err } = await spawnAccrete(["run", config, "--out", at("profiled"), "--profile"]);
+    expect({ exitCode, err: exitCode === 0 ? "" : err }).toEqual({ exitCode: 0, err: "" });
+    expect(err).toMatch(/part of the run +seconds +share\ntraining +\d/);
+    expect(err).toMatch(/operator of the engine +seconds +share +calls\n\w+ +\d/);
+    const { parts, operators } = JSON.parse(await readFile(at("profiled", "profile.json"), "utf8"));
+    expect(Object.keys(parts)).toEqual(["training", "router", "evaluation", "probing", "other"]);
+    expect(parts.training).toBeGreaterThan(0);
+    const calls = Object.fromEntries(
+      operators.map((row: { operator: string; calls: number }) => [row.operator, row.calls]),
+    );
+    // Every step and pass has one product at least for each layer's four frozen matrices.
+    expect(calls.Gemm).toBeGreaterThan(100);
+    expect(await readdir(at("profiled"))).not.toContain("profile");
+  });
+
   test("leaves a whole run folder, its tables on stdout and the rest on stderr", async () => {
     const { exitCode, out, err } = await spawnAccrete(["run", config, "--out", at("whole")]);
     expect({ exitCode, err: exitCode === 0 ? "" : err }).toEqual({ exitCode: 0, err: "" });

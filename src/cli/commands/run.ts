@@ -14,6 +14,7 @@ export interface RunFlags {
   readonly adaptersFrom?: string;
   readonly out?: string;
   readonly seeds?: string;
+  readonly profile?: boolean;
   readonly json?: boolean;
   readonly quiet?: boolean;
 }
@@ -103,6 +104,8 @@ export async function runCommand(
   const given = cfg === undefined ? [path] : ["--cfg", cfg, ...words, ...(faithful ? ["--faithful"] : [])];
   const overrides = collectOverrides(flags);
   const seeds = flags.seeds === undefined ? undefined : parseSeeds(flags.seeds);
+  if (seeds !== undefined && flags.profile === true)
+    throw new UsageError("--profile is of one run", { hint: "Leave --seeds out." });
   const loaded = await load(overrides);
   const again = resumeCommand(given, flags);
   const options = {

@@ -1,5 +1,7 @@
 import type { ResolvedConfig } from "../../config/load.ts";
 import { errorCode, StoreError } from "../../core/errors.ts";
+import type { RunProfile } from "../../experiment/profile.ts";
+import { formatCount, formatPercent, formatTable } from "./format.ts";
 import { ProgressPrinter } from "./progress.ts";
 import { stoppable } from "./stoppable.ts";
 import type { Terminal } from "./terminal.ts";
@@ -9,10 +11,36 @@ export interface RunToEndOptions {
   readonly quiet?: boolean;
   /** Folder of a finished run whose adapters are taken in place of training. */
   readonly adaptersFrom?: string;
+  readonly profile?: boolean;
   /** What to type to go on after an interruption. */
   readonly resumeCommand: string;
   /** Called with the run folder whenever a task was saved, and once at the end: a resumed run may have missed some. */
   readonly afterTask?: (out: string) => Promise<void>;
+}
+
+/** The rest of them take next to nothing. */
+const SHOWN_OPERATORS = 12;
+
+/** Two tables: the run's time by part, and the engine's by operator. */
+function formatProfile({ parts, operators }: RunProfile): string {
+  const rowsOf = (entries: readonly (readonly [string, number])[]) => {
+    const total = entries.reduce((sum, [, seconds]) => sum + seconds, 0);
+    return entries.map(
+      ([name, seconds]) => [name, seconds.toFixed(1), formatPercent(seconds / total)] as const,
+    );
+  };
+  const engine = rowsOf(operators.map(({ operator, seconds }) => [operator, seconds])).map(
+    (row, i) => [...row, formatCount(operators[i]?.calls ?? 0)] as const,
+  );
+  const byPart = formatTable(
+    [["part of the run", "seconds", "share"], ...rowsOf(Object.entries(parts))],
+    [1, 2],
+  );
+  const byOperator = formatTable(
+    [["operator of the engine", "seconds", "share", "calls"], ...engine.slice(0, SHOWN_OPERATORS)],
+    [1, 2, 3],
+  );
+  return `\n${byPart}\n${byOperator}`;
 }
 
 /** A run goes on where the disk became full; other commands are typed again. */
@@ -35,15 +63,19 @@ export async function runToEnd(
 ): Promise<void> {
   const { runExperiment } = await import("../../experiment/runExperiment.ts");
   const progress = new ProgressPrinter(terminal);
-  const { resume = false, adaptersFrom, afterTask } = options;
+  const { resume = false, adaptersFrom, afterTask, profile = false } = options;
+  const { PartsOfTime, writeProfile } = await import("../../experiment/profile.ts");
+  const parts = new PartsOfTime();
   const work = async (signal: AbortSignal): Promise<void> => {
-    const settings = { resume, signal, ...(adaptersFrom !== undefined && { adaptersFrom }) };
+    const settings = { resume, signal, profile, ...(adaptersFrom !== undefined && { adaptersFrom }) };
     try {
       for await (const event of runExperiment(config, settings)) {
         if (options.quiet !== true) progress.print(event);
+        parts.hear(event);
         if (event.type === "task-learned") await afterTask?.(config.out);
       }
       await afterTask?.(config.out);
+      if (profile) terminal.err(formatProfile(await writeProfile(config.out, parts)));
       signal.throwIfAborted();
     } catch (error) {
       throw withResumeHint(error);
