@@ -271,7 +271,9 @@ const commands: readonly AddCommand[] = [
       .description(
         "Learns the shipped demo stream into ./runs/demo, in place of an earlier demo there; no network.",
       )
+      .option("--set <key=value>", "override a setting, e.g. router=none (repeatable)", collect)
       .option("--quiet", "no progress")
+      .addHelpText("after", "\nFor example: accrete demo --set router=none")
       .action(async (flags) => (await import("./commands/demo.ts")).demoCommand(flags, terminal)),
 ];
 

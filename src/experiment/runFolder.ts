@@ -24,6 +24,7 @@ export const runFiles: ReadonlySet<string> = new Set([
   "til_matrix.csv",
   "routed_matrix.csv",
   "report.html",
+  "profile.json",
   "adapters",
   "versions",
   pagesFolder,

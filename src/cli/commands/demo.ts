@@ -1,16 +1,19 @@
 import { readdir, rm } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { loadConfig } from "../../config/load.ts";
+import { parseOverride } from "../../config/overrides.ts";
 import { StoreError } from "../../core/errors.ts";
 import { packageRoot } from "../../core/packageInfo.ts";
 import { isRunFile } from "../../experiment/runFolder.ts";
 import { acquireLock } from "../../io/lock.ts";
+import { UsageError } from "../terminal/failure.ts";
 import { runToEnd } from "../terminal/runToEnd.ts";
-import { quote, shortPath } from "../terminal/shell.ts";
+import { ownCommand, quote, shortPath } from "../terminal/shell.ts";
 import type { Terminal } from "../terminal/terminal.ts";
 import { printReport } from "./report.ts";
 
 export interface DemoFlags {
+  readonly set?: readonly string[];
   readonly quiet?: boolean;
 }
 
@@ -45,10 +48,15 @@ export async function clearEarlierRun(folder: string): Promise<void> {
 export async function demoCommand(flags: DemoFlags, terminal: Terminal): Promise<void> {
   const out = resolve("runs/demo");
   const file = join(packageRoot, "demo", "demo.yaml");
-  const { config } = await loadConfig(file, [{ key: "out", value: out, source: "demo" }]);
+  const overrides = (flags.set ?? []).map((text) => parseOverride(text));
+  if (overrides.some(({ key }) => key === "out"))
+    throw new UsageError("demo --set out: the demo learns into runs/demo", {
+      hint: "accrete run <file> --out <folder> learns elsewhere.",
+    });
+  const { config } = await loadConfig(file, [...overrides, { key: "out", value: out, source: "demo" }]);
   await clearEarlierRun(out);
-  await runToEnd(config, { ...flags, resumeCommand: "accrete demo (it starts anew)" }, terminal);
+  await runToEnd(config, { ...flags, resumeCommand: `${ownCommand()} demo (it starts anew)` }, terminal);
   await printReport(out, {}, terminal);
   const question = "I need a seat on a plane to Lisbon on Friday";
-  terminal.out(`Try: accrete predict ${quote(shortPath(out))} ${JSON.stringify(question)}\n`);
+  terminal.out(`Try: ${ownCommand()} predict ${quote(shortPath(out))} ${JSON.stringify(question)}\n`);
 }
