@@ -109,6 +109,8 @@ const outOfScopeSchema = z.object({
   auroc: fraction,
   /** Share of in-scope texts that are rejected where 95 % of the others are. */
   falsePositiveRateAt95: fraction,
+  /** Shares of in-scope texts rejected and of the others found, from [0, 0] to [1, 1]; absent in records of before. */
+  roc: z.array(z.tuple([fraction, fraction])).exactOptional(),
   /** The share of held-out rows of known classes that the threshold was set to reject. */
   rejectRate: fraction,
   /** Share of in-scope test texts that are accepted at the threshold and get the right label. */

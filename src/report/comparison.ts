@@ -25,6 +25,8 @@ export interface ComparedRow {
   readonly seeds: number;
   /** Average accuracy after the last task, at word level micro F1. */
   readonly accuracy: Spread;
+  /** The same after each task; empty where the seeds have other numbers of tasks. */
+  readonly averages: readonly Spread[];
   /** What a classifier of spellings reaches under the same protocol; absent where some run did not measure it. */
   readonly baseline?: Spread;
   readonly belowBaseline: boolean;
@@ -53,6 +55,13 @@ function spreadOfAll(values: readonly (number | undefined)[]): Spread | undefine
   return known.length === values.length && known.length > 0 ? spreadOf(known) : undefined;
 }
 
+/** Of every task, over the seeds. */
+function averagesOf(curves: readonly (readonly number[])[]): readonly Spread[] {
+  const [first = []] = curves;
+  if (curves.some(({ length }) => length !== first.length)) return [];
+  return first.map((_, task) => spreadOf(curves.map((curve) => curve[task]!)));
+}
+
 function rowsOf({ name, records }: NamedRuns): ComparedRow[] {
   const costs = records.map(({ metrics }) => metrics.cost);
   const cost = {
@@ -75,6 +84,7 @@ function rowsOf({ name, records }: NamedRuns): ComparedRow[] {
         protocol,
         seeds: records.length,
         accuracy,
+        averages: averagesOf(figures.map((each) => each?.averages ?? [])),
         ...(baseline !== undefined && { baseline }),
         belowBaseline: baseline !== undefined && accuracy.mean < baseline.mean,
         ...(forgetting !== undefined && { forgetting }),

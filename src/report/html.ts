@@ -65,15 +65,19 @@ function renderLede(level: RunLevel, { cil, til, ...figures }: RunFigures): Mark
   if (evaluatedTasks === 0)
     return html`No task has been learned and evaluated yet, of ${countOf(totalTasks, "task")}.`;
   const after = `After ${finished ? "all " : ""}${countOf(evaluatedTasks, "task")}`;
-  const [any, own] = [formatPercent(cil.headline), formatPercent(til.headline)];
+  const { routed } = figures;
+  const best = routed !== undefined && (routed.headline ?? 0) >= (cil.headline ?? 0) ? routed : cil;
+  const passes = `${formatPasses(best.passesPerExample)} forward ${best.passesPerExample === 1 ? "pass" : "passes"}`;
+  const way = best === cil ? "every adapter answers" : `a router chooses, ${passes} a text`;
+  const [any, own] = [formatPercent(best.headline), formatPercent(til.headline)];
   return level === "word"
     ? html`${after}, entities of
 ${countOf(seenLabels, "type")} are found with a micro F1 of <b>${any} %</b> when all of them are
-looked for at once, and of <b>${own} %</b> when each task's own adapter looks for its own
+looked for at once (${way}), and of <b>${own} %</b> when each task's own adapter looks for its own
 types.`
     : html`${after}, the right one of
 ${countOf(seenLabels, "label")} is named for <b>${any} %</b> of the test texts when nothing
-but the text is given, and for <b>${own} %</b> when the text's task is given too
+but the text is given (${way}), and for <b>${own} %</b> when the text's task is given too
 (means over tasks).`;
 }
 
@@ -113,16 +117,16 @@ function cardsOf({ figures, wording }: Page): readonly Card[] {
   const bestMinusLast = unlessUndefined(cil.forgetting, "best − last, lower is better");
   const lastMinusFirst = unlessUndefined(cil.backwardTransfer, "last − first, higher is better");
   const cards: readonly (Card | undefined | false)[] = [
-    percent(html`CIL ${headline}`, cil.headline, average(cil), "cil"),
-    percent(html`TIL ${headline}`, til.headline, average(til), "til"),
-    cil.exactMatch !== undefined && percent("CIL exact match of free answers", cil.exactMatch, exactNote),
     routed &&
       percent(
         html`Routed ${headline}`,
         routed.headline,
-        `${taskFound}${formatPasses(routed.passesPerExample)} forward passes`,
+        `${taskFound}${formatPasses(routed.passesPerExample)} forward ${routed.passesPerExample === 1 ? "pass" : "passes"}`,
         "routed",
       ),
+    percent(html`CIL ${headline}`, cil.headline, average(cil), "cil"),
+    percent(html`TIL ${headline}`, til.headline, average(til), "til"),
+    cil.exactMatch !== undefined && percent("CIL exact match of free answers", cil.exactMatch, exactNote),
     baseline &&
       percent(
         "Baseline, CIL",

@@ -1,10 +1,11 @@
 /** The page's sections, each a function of the record. */
-import { type AccuracyMatrix, probeKinds, type TypeMatrix } from "../core/record.ts";
+import { type AccuracyMatrix, type OutOfScopeMetrics, probeKinds, type TypeMatrix } from "../core/record.ts";
 import { drawAccuracy, drawPasses, drawTimes } from "./charts/charts.ts";
 import { rampSteps } from "./charts/colour.ts";
+import { drawReliability, drawRoc } from "./charts/curves.ts";
 import { drawMatrix, drawTypeMatrix } from "./charts/heatmap.ts";
 import { drawLosses, tasksWithLoss } from "./charts/loss.ts";
-import { fullWidth, halfWidth } from "./charts/plot.ts";
+import { fullWidth, halfWidth, phoneWidth } from "./charts/plot.ts";
 import { definitionsOf } from "./definitions.ts";
 import { mean, protocolNames, type RunFigures, shownProtocols } from "./record/figures.ts";
 import { formatCount, formatPercent, formatSeconds, missing, settingsOf } from "./record/format.ts";
@@ -32,6 +33,7 @@ export const sections: readonly Section[] = [
   { id: "types", title: () => "Entity types over time", render: renderTypes },
   { id: "probes", title: () => "Probes", render: renderProbes },
   { id: "routing", title: () => "Routing", render: renderRouting },
+  { id: "errors", title: () => "What is mixed up", render: renderErrors },
   { id: "loss", title: () => "Training loss", render: renderLosses },
   { id: "cost", title: () => "Cost", render: renderCost },
   { id: "tasks", title: () => "Tasks and labels", render: renderTasks },
@@ -39,6 +41,11 @@ export const sections: readonly Section[] = [
   { id: "origin", title: () => "Versions and hashes", render: renderOrigin },
   { id: "definitions", title: () => "Definitions", render: renderDefinitions },
 ];
+
+/** A drawing for a screen, and another one for a phone: figures that shrink with a drawing cannot be read. */
+function atBothWidths(drawAt: (width: number) => Markup, width = fullWidth): Markup {
+  return html`<div class="chart wide">${drawAt(width)}</div><div class="chart phone">${drawAt(phoneWidth)}</div>`;
+}
 
 function renderAccuracy({ record, figures, wording }: Page): Markup | undefined {
   if (figures.evaluatedTasks === 0) return undefined;
@@ -49,7 +56,7 @@ ${routed && html`<span><i class="key routed"></i>${wording.routedLegend}</span>\
     html`\n<span><i class="key baseline"></i>baseline: ${baseline.method} after the last task, without a network</span>`
   }</p>`;
   return html`<p class="note">${wording.accuracyNote}</p>
-<div class="panel">${legend}<div class="chart keep">${drawAccuracy(figures, record, wording)}</div></div>`;
+<div class="panel">${legend}${atBothWidths((width) => drawAccuracy(figures, record, wording, width))}</div>`;
 }
 
 function renderMatrices({ record, figures, wording }: Page): Markup | undefined {
@@ -69,7 +76,7 @@ function renderMatrices({ record, figures, wording }: Page): Markup | undefined 
   return html`<p class="note">${wording.matricesNote}</p>
 <div class="${narrow ? "pair" : undefined}">${matrices.map(
     ({ name, title, matrix, note }) => html`<div class="panel"><h3>${title}</h3><p class="legend">${note}</p>
-<div class="chart keep">${drawMatrix(matrix, record.tasks, `${name} ${wording.cell}`, narrow ? halfWidth : fullWidth)}</div>
+${atBothWidths((width) => drawMatrix(matrix, record.tasks, `${name} ${wording.cell}`, width), narrow ? halfWidth : fullWidth)}
 ${colourScale}
 <details><summary>${title} matrix as a table</summary>${renderMatrixTable(matrix, record.tasks, `${title} ${wording.cell}`)}</details></div>\n`,
   )}</div>`;
@@ -124,7 +131,7 @@ function renderTypes({ record, figures }: Page): Markup | undefined {
   return html`<p class="note">F1 of each entity type on the shared test set after each task, in percent, when it is looked
 for among all types learned so far. Read along a row to see a type being forgotten.</p>
 <div class="panel"><h3>Class-incremental</h3>
-<div class="chart keep">${drawTypeMatrix(types, record.tasks, fullWidth)}</div>
+${atBothWidths((width) => drawTypeMatrix(types, record.tasks, width))}
 ${colourScale}
 <details><summary>Entity types as a table</summary>${renderTypeTable(types, record)}</details></div>`;
 }
@@ -196,14 +203,56 @@ function renderRouting({
 is not sure, adapters may be asked in a second pass.${
     routed?.router && html` It is ${describeRouter(routed.router, record.header)}.`
   }</p>
-${settingsList(settings)}`;
+${settingsList(settings)}
+${renderScores(record, outOfScope?.roc)}`;
+}
+
+/** Whether scores are probabilities, and how well they tell texts of no known class. */
+function renderScores({ answers }: RunRecord, roc: OutOfScopeMetrics["roc"]): Markup | undefined {
+  const { reliability = [] } = answers ?? {};
+  const panels = [
+    reliability.length > 0 &&
+      html`<div class="panel"><h3>Reliability</h3><p class="legend">How often answers with a score are right; on the diagonal a score is a probability</p>
+${atBothWidths((width) => drawReliability(reliability, width), halfWidth)}</div>\n`,
+    roc !== undefined &&
+      html`<div class="panel"><h3>Texts of no known class</h3><p class="legend">The share of them that is found, by the share of texts in scope that is rejected with them</p>
+${atBothWidths((width) => drawRoc(roc, width), halfWidth)}</div>`,
+  ].filter((panel) => typeof panel === "object");
+  return panels.length === 0 ? undefined : html`<div class="pair below">${panels}</div>`;
+}
+
+/** Rows of a list that are shown at once; the others open. */
+const SHOWN = 12;
+
+function renderErrors({ record: { answers } }: Page): Markup | undefined {
+  if (answers === undefined) return undefined;
+  const { protocol, items, wrong, confusions, perClass } = answers;
+  const pairs = confusions.map(
+    ({ gold, label, count }) =>
+      html`<tr><th scope="row" class="left"><bdi>${gold}</bdi></th><td class="left">${label === null ? "none of the known ones" : html`<bdi>${label}</bdi>`}</td><td>${count}</td></tr>\n`,
+  );
+  const classes = perClass.map(
+    ({ label, items: own, accuracy }) =>
+      html`<tr><th scope="row" class="left"><bdi>${label}</bdi></th><td>${formatPercent(accuracy)}</td><td>${own}</td></tr>\n`,
+  );
+  return html`<p class="note">The ${protocol === "routed" ? "routed" : "class-incremental"} answers after the last task:
+${formatCount(wrong)} of ${formatCount(items)} are wrong. <code>accrete errors</code> shows their texts.</p>
+<div class="pair"><div class="panel"><h3>Most confused</h3>${shortTable(["right", html`<th scope="col" class="left">answered</th>`, columnHeads(["texts"])], pairs)}</div>
+<div class="panel"><h3>Hardest labels</h3>${shortTable(["label", columnHeads(["accuracy, %", "texts"])], classes)}</div></div>`;
+}
+
+/** The first rows of a table, and all of them on demand. */
+function shortTable(heads: readonly Part[], rows: readonly Markup[]): Markup {
+  const first = renderTable(undefined, "", heads, rows.slice(0, SHOWN));
+  if (rows.length <= SHOWN) return first;
+  return html`${first}<details><summary>${formatCount(rows.length - SHOWN)} more</summary>${renderTable(undefined, "", heads, rows.slice(SHOWN))}</details>`;
 }
 
 function renderLosses({ record }: Page): Markup | undefined {
   if (tasksWithLoss(record.tasks).length === 0) return undefined;
   return html`<p class="note">Cross-entropy on the training batches of each task, over its steps; all panels share
 their axes. The line is a mean over neighbouring steps, the band reaches from their lowest to their highest loss.</p>
-<div class="panel"><div class="chart keep">${drawLosses(record.tasks)}</div></div>`;
+<div class="panel">${atBothWidths((width) => drawLosses(record.tasks, width))}</div>`;
 }
 
 function renderCost({ record, figures }: Page): Markup | undefined {
@@ -214,11 +263,11 @@ Times are wall clock on the machine named below.</p>
 <p class="legend"><span><i class="key"></i>CIL</span> ${
     figures.routed && html`<span><i class="key routed"></i>routed</span> `
   }<span><i class="key til"></i>TIL</span></p>
-<div class="chart">${drawPasses(figures)}</div></div>
+${atBothWidths((width) => drawPasses(figures, width), halfWidth)}</div>
 <div class="panel"><h3>Seconds per task</h3>
 <p class="legend"><span><i class="key" style="background:var(--ink);opacity:.82"></i>learning, ${formatSeconds(figures.trainSeconds)} in all</span>
 <span><i class="key" style="background:var(--muted);opacity:.42"></i>evaluating all tasks so far, ${formatSeconds(figures.evalSeconds)}</span></p>
-<div class="chart">${drawTimes(record.tasks, figures)}</div></div></div>`;
+${atBothWidths((width) => drawTimes(record.tasks, figures, width), halfWidth)}</div></div>`;
 }
 
 function renderTasks({ record, figures, wording }: Page): Markup {
@@ -230,6 +279,7 @@ function renderTasks({ record, figures, wording }: Page): Markup {
     ["learned in", ({ learned }) => formatSeconds(learned?.seconds)],
     ["best validation", bestValidation],
     ["CIL at first", (_, task) => formatPercent(record.cil[task]?.[task])],
+    ["CIL fell by", (_, task) => formatPercent(fallOf(record.cil, task))],
     ...shownProtocols(figures).map(
       ({ protocol, figures: { matrix } }) =>
         [
@@ -250,6 +300,13 @@ ${columns.map(([, read]) => html`<td>${read(task, index)}</td>`)}</tr>
 when it had just been learned and after ${figures.finished ? "the last task" : "the latest evaluation"}.</p>
 <div class="panel scroll"><table><thead><tr><th scope="col"></th><th scope="col" class="left">task</th>${columnHeads(columns.map(([name]) => name))}</tr></thead>
 <tbody>${rows}</tbody></table></div>`;
+}
+
+/** How far a task's column lies below its best by now. */
+function fallOf(matrix: AccuracyMatrix, task: number): number | undefined {
+  const column = matrix.slice(task).flatMap((row) => row[task] ?? []);
+  const last = column.at(-1);
+  return last === undefined || column.length < 2 ? undefined : Math.max(...column) - last;
 }
 
 function bestValidation({ epochs }: TaskRecord): string {

@@ -36,8 +36,8 @@ h2{font-size:20px;font-weight:660;letter-spacing:-.012em;line-height:1.3;margin:
 h3{font-size:14.5px;font-weight:640;margin:0 0 2px}
 p{margin:0 0 10px}
 .note{color:var(--muted);max-width:52em;margin:0 0 16px;text-wrap:pretty}
-.cards{display:grid;grid-template-columns:repeat(4,1fr);gap:1px;margin:28px 0 0;background:var(--line);border:1px solid var(--line);border-radius:12px;overflow:hidden}
-.card{background:var(--panel);padding:16px 18px 15px;min-width:0}
+.cards{display:flex;flex-wrap:wrap;gap:1px;margin:28px 0 0;background:var(--line);border:1px solid var(--line);border-radius:12px;overflow:hidden}
+.card{background:var(--panel);padding:16px 18px 15px;min-width:0;flex:1 1 calc(25% - 1px)}
 .card dt{color:var(--muted);font-size:12.5px;line-height:1.35;margin:0 0 5px}
 .card dd{margin:0}
 .card .value{font-size:29px;line-height:1.15;font-weight:640;letter-spacing:-.025em;white-space:nowrap}
@@ -58,6 +58,8 @@ p{margin:0 0 10px}
 .panel+.panel{margin-top:18px}
 .pair{display:grid;grid-template-columns:repeat(2,minmax(0,1fr));gap:18px}
 .pair .panel+.panel{margin-top:0}
+.pair.below{margin-top:18px}
+.chart.phone{display:none}
 .chart{overflow-x:auto;overflow-y:hidden;margin-top:6px}
 .chart svg{display:block;height:auto;max-width:100%;overflow:visible;font-family:inherit;font-size:11.5px;font-variant-numeric:tabular-nums}
 .chart svg [aria-label$="axis tick label"],.chart svg [aria-label$="axis label"],.chart svg .axis{fill:var(--muted)}
@@ -101,6 +103,6 @@ sub{line-height:0}
 .formula sub{font-size:.72em}
 footer{color:var(--muted);font-size:12.5px;margin-top:56px;padding-bottom:44px}
 footer p{border-top:1px solid var(--line);padding-top:14px}
-@media (max-width:820px){.cards{grid-template-columns:repeat(2,1fr)}.pair,.definitions{grid-template-columns:minmax(0,1fr)}.settings{columns:1}.settings.wide dt{width:auto}.settings.wide div{justify-content:space-between}.settings.wide dd{text-align:right}.chart.keep svg{max-width:none}main,header.top,footer{padding-left:18px;padding-right:18px}header.top{padding-top:30px}h1{font-size:25px}}
+@media (max-width:820px){.card{flex-basis:calc(50% - 1px)}.pair,.definitions{grid-template-columns:minmax(0,1fr)}.settings{columns:1}.settings.wide dt{width:auto}.settings.wide div{justify-content:space-between}.settings.wide dd{text-align:right}.chart.wide{display:none}.chart.phone{display:block}main,header.top,footer{padding-left:18px;padding-right:18px}header.top{padding-top:30px}h1{font-size:25px}}
 @media print{nav{display:none}section{break-inside:avoid-page}.panel,.cards{break-inside:avoid}}
 `;

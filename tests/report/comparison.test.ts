@@ -116,10 +116,10 @@ test("names stand apart where points are close, and every protocol has a mark of
   const record = { ...rest, metrics: { ...metrics, routed } };
   const runs = ["a", "b", "c", "d"].map((name) => ({ name, records: [record] }));
   const { document } = parseHTML(renderComparisonPage(compareRuns(runs), "1.2.3"));
-  const labels: readonly Drawn[] = [...document.querySelectorAll('svg [aria-label="text"] text')].filter(
-    (text: Drawn) => text.textContent.includes(", "),
-  );
-  expect(labels).toHaveLength(12);
+  const labels: readonly Drawn[] = [
+    ...document.querySelectorAll('#plot .wide svg [aria-label="text"] text'),
+  ].filter((text: Drawn) => text.textContent.includes(", "));
+  expect(labels.length).toBe(12);
   const placed = labels.map((label) => {
     const [x = 0, y = 0] = (label.getAttribute("transform") ?? "").match(/-?[\d.]+/g)?.map(Number) ?? [];
     return { x, y };
@@ -129,8 +129,11 @@ test("names stand apart where points are close, and every protocol has a mark of
       if (Math.abs(one.x - other.x) < 200) expect(Math.abs(one.y - other.y)).toBeGreaterThan(14);
   const legend: Drawn = document.querySelector(".legend");
   expect(legend.textContent).toMatch(/CIL exact.*CIL routed.*TIL/s);
-  const marks = [...document.querySelectorAll('svg [aria-label="dot"]')];
-  expect(marks).toHaveLength(3);
+  const marks = [...document.querySelectorAll('#plot .wide svg [aria-label="dot"]')];
+  expect(marks.length).toBe(3);
+  // Every run's curve over the tasks; of routed answers these events hold none.
+  const curves = [...document.querySelectorAll('#tasks .wide svg [aria-label="line"] path')];
+  expect(curves.length).toBe(8);
 });
 
 describe("accrete compare", () => {

@@ -4,7 +4,7 @@ import type { Prediction } from "../answers.ts";
 import type { AdaptedBackbone } from "../passes/adaptedBackbone.ts";
 import { type FittedRouter, type FitWatch, RouterFitter } from "../routers/fit.ts";
 import { stageKindsOf } from "../routers/members.ts";
-import { auroc, falsePositiveRateAt95 } from "../routers/scores/outOfScope.ts";
+import { auroc, falsePositiveRateAt95, rocPoints } from "../routers/scores/outOfScope.ts";
 import { contributionsOf } from "../statistics/classRows.ts";
 import { dequantize } from "../statistics/fixedRows.ts";
 import { ClassStatistics, withRoles } from "../statistics/statistics.ts";
@@ -189,6 +189,7 @@ export abstract class ClassRouting<E extends EncodedItems> implements TaskRoutin
     return {
       auroc: auroc(scores, outsideScores),
       falsePositiveRateAt95: falsePositiveRateAt95(scores, outsideScores),
+      roc: rocPoints(scores, outsideScores),
       rejectRate: rate,
       inScopeAccuracy: right / scores.length,
       inScopeRejected: share(scores),

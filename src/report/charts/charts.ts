@@ -12,7 +12,7 @@ import { formatPercent, formatSeconds } from "../record/format.ts";
 import type { Markup } from "../record/markup.ts";
 import type { RunRecord, TaskRecord } from "../record/record.ts";
 import type { Wording } from "../record/wording.ts";
-import { draw, fullWidth, halfWidth, heights, namedAxis, spread, taskTicks } from "./plot.ts";
+import { draw, heights, namedAxis, spread, taskTicks } from "./plot.ts";
 
 interface Point {
   readonly task: number;
@@ -57,27 +57,36 @@ function guessesOf(tasks: readonly TaskRecord[], level: RunLevel): readonly numb
 }
 
 const accuracyHeight = 330;
-const accuracyMargins = { marginLeft: 44, marginRight: 104, marginTop: 26, marginBottom: 40 } as const;
+const accuracyMargins = { marginLeft: 44, marginRight: 120, marginTop: 26, marginBottom: 40 } as const;
 
 /** The headline figure after each task, every protocol, what guessing would give, and the baseline. */
-export function drawAccuracy(figures: RunFigures, { tasks, level }: RunRecord, wording: Wording): Markup {
+export function drawAccuracy(
+  figures: RunFigures,
+  { tasks, level }: RunRecord,
+  wording: Wording,
+  width: number,
+): Markup {
   const points = pointsOf(figures, ({ averages }) => averages);
   const guessed = guessesOf(tasks.slice(0, figures.cil.averages.length), level);
   const chance = guessed.map((value, task) => ({ task, value }));
   const lastTask = Math.max(1, figures.totalTasks - 1);
+  const lowest = lowestOf(figures, points);
   const named = figures.routed === undefined ? "class-incremental" : "class-incremental, routed";
   const averages = wording.averages.charAt(0).toUpperCase() + wording.averages.slice(1);
   return draw({
     ariaLabel: `${averages} after each task, ${named} and task-incremental`,
-    width: fullWidth,
+    width,
     height: accuracyHeight,
     ...accuracyMargins,
     x: { domain: [0, lastTask], label: null },
-    y: { domain: [0, 1], label: null },
+    y: { domain: [lowest, 1], label: null },
     marks: [
-      ...heights([0, 0.2, 0.4, 0.6, 0.8, 1], (value) => `${Math.round(value * 100)} %`),
-      namedAxis(taskTicks(figures.totalTasks), "after learning task"),
-      Plot.line(chance, { x: "task", y: "value", stroke: "var(--muted)", strokeDasharray: "2 4" }),
+      ...heights(tensFrom(lowest), (value) => `${Math.round(value * 100)} %`),
+      namedAxis(taskTicks(figures.totalTasks, width), "after learning task"),
+      Plot.line(
+        chance.filter(({ value }) => value >= lowest),
+        { x: "task", y: "value", stroke: "var(--muted)", strokeDasharray: "2 4" },
+      ),
       ...baselineMarks(figures, lastTask),
       ...curves(points, {
         r: 3.4,
@@ -85,9 +94,27 @@ export function drawAccuracy(figures: RunFigures, { tasks, level }: RunRecord, w
         title: ({ protocol, task, value }: Point) =>
           `${protocolNames[protocol]} after task ${task}: ${formatPercent(value)} %, ${wording.pointNote(task + 1)}`,
       }),
-      ...endLabels(endsOf(figures, guessed.at(-1)), figures.evaluatedTasks - 1),
+      ...endLabels(
+        endsOf(figures, guessed.at(-1)).filter(({ value }) => value >= lowest),
+        figures.evaluatedTasks - 1,
+        1 - lowest,
+      ),
     ],
   });
+}
+
+/** Where the axis begins: a round figure below every curve and the baseline; what guessing gives may lie below. */
+function lowestOf({ baseline }: RunFigures, points: readonly Point[]): number {
+  const values = [...points.map(({ value }) => value), ...(baseline ? [baseline.cil, baseline.til] : [])];
+  const least = Math.min(1, ...values);
+  // A fifth of the whole at least is shown.
+  return Math.max(0, Math.min(8, Math.floor(least * 10 - 0.5)) / 10);
+}
+
+function tensFrom(lowest: number): number[] {
+  const step = lowest < 0.5 ? 2 : 1;
+  const first = Math.ceil((lowest * 10) / step) * step;
+  return Array.from({ length: Math.floor((10 - first) / step) + 1 }, (_, i) => (first + i * step) / 10);
 }
 
 interface End {
@@ -118,11 +145,12 @@ function endsOf(figures: RunFigures, guessed: number | undefined): readonly End[
 const lineOfText = 15 / (accuracyHeight - accuracyMargins.marginTop - accuracyMargins.marginBottom);
 
 /** Labels at the right end, each as near to its value as the others let it. */
-function endLabels(ends: readonly End[], task: number): Plot.Markish[] {
+function endLabels(ends: readonly End[], task: number, range: number): Plot.Markish[] {
+  const line = lineOfText * range;
   const places = spread(
     ends.map(({ value }) => value),
-    lineOfText,
-    1 + lineOfText / 2,
+    line,
+    1 + line / 2,
   );
   return ends.map(({ text, colour, isCurve }, i) =>
     Plot.text([text], {
@@ -152,7 +180,7 @@ function baselineMarks({ baseline }: RunFigures, lastTask: number): Plot.Markish
 }
 
 /** Forward passes a prediction costs after each task. */
-export function drawPasses(figures: RunFigures): Markup {
+export function drawPasses(figures: RunFigures, width: number): Markup {
   const points = pointsOf(figures, ({ passes }) => passes);
   const most = Math.max(2, ...points.map(({ value }) => value));
   // About five whole numbers from 0: passes come in wholes.
@@ -160,19 +188,19 @@ export function drawPasses(figures: RunFigures): Markup {
   const ticks = Array.from({ length: Math.floor(most / every) + 1 }, (_, index) => index * every);
   return draw({
     ariaLabel: "Forward passes of the backbone for one prediction, after each task",
-    ...smallChart(figures.totalTasks),
+    ...smallChart(figures.totalTasks, width),
     y: { domain: [0, most], label: null },
     marks: [
       ...heights(ticks, String),
-      namedAxis(taskTicks(figures.totalTasks), "task"),
+      namedAxis(taskTicks(figures.totalTasks, width), "task"),
       ...curves(points, { r: 2.8 }),
     ],
   });
 }
 
-function smallChart(totalTasks: number) {
+function smallChart(totalTasks: number, width: number) {
   return {
-    width: halfWidth,
+    width,
     height: 230,
     marginLeft: 40,
     marginRight: 12,
@@ -183,7 +211,7 @@ function smallChart(totalTasks: number) {
 }
 
 /** Seconds of learning and of evaluation for each task, one on the other. */
-export function drawTimes(tasks: readonly TaskRecord[], figures: RunFigures): Markup {
+export function drawTimes(tasks: readonly TaskRecord[], figures: RunFigures, width: number): Markup {
   const bars = tasks.flatMap((each) => {
     const { task, learned } = each;
     const learning = learned?.seconds ?? 0;
@@ -196,11 +224,11 @@ export function drawTimes(tasks: readonly TaskRecord[], figures: RunFigures): Ma
   type Bar = (typeof bars)[number];
   return draw({
     ariaLabel: "Seconds of learning and evaluation for each task",
-    ...smallChart(figures.totalTasks),
+    ...smallChart(figures.totalTasks, width),
     y: { domain: [0, Math.max(0.01, ...bars.map((bar) => bar.to))], label: null },
     marks: [
       ...heights(5),
-      namedAxis(taskTicks(figures.totalTasks), "task"),
+      namedAxis(taskTicks(figures.totalTasks, width), "task"),
       Plot.rect(bars, {
         x1: (bar: Bar) => bar.task - 0.34,
         x2: (bar: Bar) => bar.task + 0.34,

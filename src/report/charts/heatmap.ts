@@ -6,7 +6,7 @@ import { formatPercent, shorten, withoutControls } from "../record/format.ts";
 import type { Markup } from "../record/markup.ts";
 import type { TaskRecord } from "../record/record.ts";
 import { rampIndex } from "./colour.ts";
-import { draw, nameOf, taskTicks } from "./plot.ts";
+import { draw, nameOf, phoneWidth, taskTicks } from "./plot.ts";
 
 interface Cell {
   readonly row: number;
@@ -88,18 +88,22 @@ export function drawMatrix(
   what: string,
   availableWidth: number,
 ): Markup {
-  const names = tasks.map((task) => shorten(nameOf(tasks, task.task), 18));
-  const named = names.some((name, task) => name !== `task-${task}`);
+  const phone = availableWidth <= phoneWidth;
+  const names = tasks.map((task) => shorten(nameOf(tasks, task.task), phone ? 9 : 18));
+  const named = names.some((name, task) => name !== `task-${task}`) && !(phone && matrix.length > 6);
   const grid: Grid = {
     ariaLabel: `${what} matrix`,
     matrix,
     columns: matrix.length,
-    margins: { marginLeft: named ? Math.max(68, 28 + 6.4 * longestOf(names)) : 68, marginRight: 52 },
+    margins: {
+      marginLeft: named ? Math.max(68, 28 + 6.4 * longestOf(names)) : phone ? 26 : 68,
+      marginRight: phone ? 42 : 52,
+    },
     rowHeight: (width) => Math.max(9, Math.min(31, width * 0.62 + 4)),
     rowTicks: (ticks) => ticks,
     rowName: (task) => (named ? `${names[task] ?? ""}  ${task}` : String(task)),
     cellName: ({ row, column }) => `after ${nameOf(tasks, row)}, on ${nameOf(tasks, column)}`,
-    marks: (width) => (width < 12 ? [] : rowMeans(matrix)),
+    marks: (width) => (width < 12 ? [] : rowMeans(matrix, phone ? 38 : 46, !phone)),
   };
   return drawGrid(grid, availableWidth);
 }
@@ -110,7 +114,7 @@ export function drawTypeMatrix(
   tasks: readonly TaskRecord[],
   availableWidth: number,
 ): Markup {
-  const names = types.map((type) => shorten(withoutControls(type), 24));
+  const names = types.map((type) => shorten(withoutControls(type), availableWidth <= phoneWidth ? 14 : 24));
   const grid: Grid = {
     ariaLabel: "F1 of each entity type after each task",
     matrix: f1,
@@ -124,9 +128,10 @@ export function drawTypeMatrix(
   return drawGrid(grid, availableWidth);
 }
 
-function rowMeans(matrix: AccuracyMatrix): Plot.Markish[] {
+/** @param dx how far right of the last cell a mean ends @param corner whether the corner says what rows and columns are */
+function rowMeans(matrix: AccuracyMatrix, dx: number, corner: boolean): Plot.Markish[] {
   const means = matrix.map((row, after) => ({ after, mean: mean(row.filter((value) => value !== null)) }));
-  const atEnd = { dx: 46, textAnchor: "end" } as const;
+  const atEnd = { dx, textAnchor: "end" } as const;
   const heading = { dy: -16, textAnchor: "end", fill: "var(--muted)", text: String } as const;
   return [
     Plot.text(means, {
@@ -136,7 +141,7 @@ function rowMeans(matrix: AccuracyMatrix): Plot.Markish[] {
       text: (row: (typeof means)[number]) => formatPercent(row.mean),
       fontWeight: 650,
     }),
-    Plot.text(["after \\ on"], { frameAnchor: "top-left", dx: -8, ...heading }),
-    Plot.text(["mean"], { frameAnchor: "top-right", dx: 46, ...heading }),
+    ...(corner ? [Plot.text(["after \\ on"], { frameAnchor: "top-left", dx: -8, ...heading })] : []),
+    Plot.text(["mean"], { frameAnchor: "top-right", dx, ...heading }),
   ];
 }

@@ -4,7 +4,7 @@ import type { EventOf } from "../../core/record.ts";
 import { shorten } from "../record/format.ts";
 import type { Markup } from "../record/markup.ts";
 import type { TaskRecord } from "../record/record.ts";
-import { draw, fullWidth, heights, nameOf } from "./plot.ts";
+import { draw, halfWidth, heights, nameOf } from "./plot.ts";
 
 /** A stretch of steps: its mean loss, and between which losses it lay. */
 export interface LossPoint {
@@ -48,9 +48,9 @@ interface Panel {
 }
 
 /** One small panel a task, all on the same axes: how far each task's loss came down, and how evenly. */
-export function drawLosses(tasks: readonly TaskRecord[]): Markup {
+export function drawLosses(tasks: readonly TaskRecord[], width: number): Markup {
   const shown = tasksWithLoss(tasks);
-  const columns = Math.min(5, Math.max(3, shown.length));
+  const columns = width < halfWidth ? 2 : Math.min(5, Math.max(3, shown.length));
   const rows = Math.ceil(shown.length / columns);
   const panelOf = (index: number): Panel => ({ column: index % columns, row: Math.floor(index / columns) });
   const points = shown.flatMap((task, index) =>
@@ -63,7 +63,7 @@ export function drawLosses(tasks: readonly TaskRecord[]): Markup {
   const facet = { fx: "column", fy: "row" } as const;
   return draw({
     ariaLabel: "Training loss of each task over its steps",
-    width: fullWidth,
+    width,
     height: 34 + rows * 122,
     marginLeft: 34,
     marginRight: 6,

@@ -8,6 +8,8 @@ import type { TaskRecord } from "../record/record.ts";
 /** Pixels of a drawing across the page, and across half of it. */
 export const fullWidth = 966;
 export const halfWidth = 455;
+/** Across a phone, inside a panel. */
+export const phoneWidth = 318;
 
 /** Plot draws into whatever document it is given; nothing of it is kept. */
 export function draw(options: Plot.PlotOptions & { readonly ariaLabel: string }): Markup {
@@ -39,9 +41,9 @@ export function nameOf(tasks: readonly TaskRecord[], task: number): string {
   return withoutControls(tasks[task]?.name ?? `task-${task}`);
 }
 
-/** Whole task numbers, at most about a dozen of them. */
-export function taskTicks(count: number): number[] {
-  const every = Math.max(1, Math.ceil(count / 15));
+/** Whole task numbers, at most about a dozen of them, half as many across a phone. */
+export function taskTicks(count: number, width = fullWidth): number[] {
+  const every = Math.max(1, Math.ceil(count / (width < halfWidth ? 8 : 15)));
   return Array.from({ length: Math.ceil(count / every) }, (_, index) => index * every);
 }
 

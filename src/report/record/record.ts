@@ -18,6 +18,7 @@ import {
   runEventSchema,
   runMetricsSchema,
 } from "../../core/record.ts";
+import { type AnswerSummary, summarizeAnswers } from "./answers.ts";
 
 /** What happened to one task; the parts that have not come yet are undefined or empty. */
 export interface TaskRecord {
@@ -53,6 +54,8 @@ export interface RunRecord {
   readonly probing: ProbingMetrics | undefined;
   /** Undefined as long as the run is not finished. */
   readonly metrics: RunMetrics | undefined;
+  /** Of the last evaluation; undefined as long as the run is not finished, and where no text gets a label. */
+  readonly answers: AnswerSummary | undefined;
 }
 
 /**
@@ -96,10 +99,15 @@ function parseAs<T>(schema: z.ZodType<T>, text: string, place: string, what: str
 /**
  * Puts a run's events in order. A resumed run repeats the task it was interrupted in; of repeated tasks, epochs and
  * steps the last one wins, and a repeated warning is kept once.
+ * @param answers of a finished run's last evaluation
  * @param metrics what `metrics.json` holds; without it, those of the `run-finished` event, if there is one.
  * @throws StoreError if there is no `run-started` event.
  */
-export function buildRunRecord(events: readonly RunEvent[], metrics?: RunMetrics): RunRecord {
+export function buildRunRecord(
+  events: readonly RunEvent[],
+  metrics?: RunMetrics,
+  answers?: AnswerSummary,
+): RunRecord {
   const header = last(events, "run-started")?.header;
   const first = events[0];
   const final = events.at(-1);
@@ -122,6 +130,7 @@ export function buildRunRecord(events: readonly RunEvent[], metrics?: RunMetrics
     probing:
       (known?.level === undefined ? known?.probing : undefined) ?? computeProbing(all(events, "probed")),
     metrics: known,
+    answers: known === undefined ? undefined : answers,
   };
 }
 
@@ -184,7 +193,7 @@ export function squareMatrix(rows: readonly (readonly number[])[]): AccuracyMatr
 }
 
 /**
- * Reads a run folder's `events.jsonl` and, where the run is finished, `metrics.json`.
+ * Reads a run folder's `events.jsonl` and, where the run is finished, `metrics.json` and `predictions.jsonl`.
  * @throws StoreError if there are no events, or a file is damaged.
  */
 export async function readRunRecord(folder: string): Promise<RunRecord> {
@@ -196,7 +205,10 @@ export async function readRunRecord(folder: string): Promise<RunRecord> {
   const path = join(folder, "metrics.json");
   const text = await readIfThere(path);
   const metrics = text === undefined ? undefined : parseAs(runMetricsSchema, text, path, "a run's metrics");
-  return buildRunRecord(parseEvents(events), metrics);
+  const parsed = parseEvents(events);
+  const finished = metrics !== undefined || last(parsed, "run-finished") !== undefined;
+  const predictions = finished ? await readIfThere(join(folder, "predictions.jsonl")) : undefined;
+  return buildRunRecord(parsed, metrics, summarizeAnswers(predictions ?? ""));
 }
 
 async function readIfThere(path: string): Promise<string | undefined> {

@@ -40,7 +40,7 @@ export const wordings: { readonly [L in RunLevel]: Wording } = {
     accuracyTitle: "Accuracy as tasks arrive",
     accuracyNote: html`Mean accuracy over the test texts of all tasks learned so far, after each task.
 Choosing among more labels is harder, so the class-incremental curve falls even where nothing is forgotten;
-the dotted line is what guessing would give.`,
+a dotted line, where it is high enough to be drawn, is what guessing would give.`,
     matricesTitle: "Accuracy matrices",
     matricesNote: html`Each row is measured after learning one more task, each column is one task's test
 texts, in percent. Read down a column to see a task being forgotten. All matrices share one colour scale.`,

@@ -43,3 +43,23 @@ export function falsePositiveRateAt95(inScope: ArrayLike<number>, outOfScope: Ar
   for (let i = 0; i < inScope.length; i++) if (inScope[i]! >= threshold) rejected++;
   return rejected / inScope.length;
 }
+
+/** Points of the curve between its ends: enough to draw it. */
+const ROC_POINTS = 50;
+
+/**
+ * The receiver operating characteristic: shares of in-scope texts rejected and of texts out of scope found, at thresholds that find
+ * evenly more of the latter, from [0, 0] to [1, 1].
+ * @throws DataError if either side has no score
+ */
+export function rocPoints(inScope: ArrayLike<number>, outOfScope: ArrayLike<number>): [number, number][] {
+  checkBoth(inScope, outOfScope);
+  const outside = Float64Array.from(outOfScope).sort().reverse();
+  const share = (scores: ArrayLike<number>, threshold: number) =>
+    Array.from(scores).filter((score) => score >= threshold).length / scores.length;
+  const between = Array.from({ length: ROC_POINTS }, (_, i): [number, number] => {
+    const threshold = outside[Math.floor((i * outside.length) / ROC_POINTS)]!;
+    return [share(inScope, threshold), share(outside, threshold)];
+  });
+  return [[0, 0], ...between, [1, 1]];
+}
