@@ -7,12 +7,16 @@ import { packageRoot } from "../../src/core/packageInfo.ts";
 import { blocksOf, readPage } from "../support/pages.ts";
 
 const readme = readPage("README.md");
-const example = join(packageRoot, "examples/two-tasks.ts");
+const library = readPage("docs/library.md");
+const exampleOf = (name: string) => join(packageRoot, "examples", `${name}.ts`);
 const longestExampleLines = 15;
 
-test("the README's example is examples/two-tasks.ts, and short", () => {
-  const code = readFileSync(example, "utf8");
-  expect(blocksOf(readme, "ts")).toEqual([code]);
+test.each([
+  ["README.md", readme, "store"],
+  ["docs/library.md", library, "two-tasks"],
+])("the example of %s is a file, and short", (_, page, name) => {
+  const code = readFileSync(exampleOf(name), "utf8");
+  expect(blocksOf(page, "ts")).toEqual([code]);
   expect(code.trimEnd().split("\n").length).toBeLessThanOrEqual(longestExampleLines);
 });
 
