@@ -23,10 +23,18 @@ backbone=models/accrete-mini/model.safetensors
 [ -f "$root/$backbone" ] && maybe="" || maybe="$backbone models/accrete-mini/config.json"
 "$root/node_modules/.bin/tsx" "$root/tools/package/contents.ts" "$work/pack.json" $maybe || fail "the tarball does not hold what it should"
 
-step "installing it into an empty folder"
-mkdir "$work/app"
-cd "$work/app"
-npm install --silent --ignore-scripts "$tarball"
+# The README's two lines, by npm 10 and 11, and `npm ci` after them; npm has to find nothing to warn of.
+for version in 10 11; do
+  step "installing it into an empty folder with npm $version"
+  rm -rf "$work/app"
+  mkdir "$work/app"
+  cd "$work/app"
+  echo "ignore-scripts=true" >> .npmrc
+  npx --yes "npm@$version" install "$tarball" > "$work/install.log" 2>&1 || fail "$(cat "$work/install.log")"
+  rm -rf node_modules
+  npx --yes "npm@$version" ci >> "$work/install.log" 2>&1 || fail "$(cat "$work/install.log")"
+  ! grep -i "warn" "$work/install.log" || fail "npm $version warns"
+done
 
 step "accrete doctor"
 npx --no-install accrete doctor

@@ -32,7 +32,11 @@ const required = [
 ];
 
 const allowed = [
-  /^(package\.json|README\.md|CHANGELOG\.md|LICENSE)$/,
+  /^(package\.json|README\.md|CHANGELOG\.md|CONTRIBUTING\.md|LICENSE)$/,
+  /^docs\/[\w-]+\.md$/,
+  /^docs\/images\/[\w-]+\.png$/,
+  /^configs\/[\w-]+\.yaml$/,
+  /^examples\//,
   /^dist\/.+(\.js|\.d\.ts)$/,
   /^dist\/data\/encoding\/tokenizers\.wasm$/,
   /^dist\/cli\/THIRD_PARTY_LICENSES\.txt$/,
@@ -50,6 +54,17 @@ const packSchema = z
   )
   .length(1);
 
+/** What the README links to has to be in the package: on the registry's page and in node_modules there is nothing else. */
+function brokenLinks(files: ReadonlyMap<string | undefined, unknown>): string[] {
+  const text = readFileSync(new URL("../../README.md", import.meta.url), "utf8");
+  const targets = [...text.matchAll(/\]\(([^)\s]+)\)|(?:src|srcset)="([^"]+)"/g)].map(
+    ([, a, b]) => a ?? b ?? "",
+  );
+  return targets
+    .filter((target) => !/^[a-z]+:|^#/.test(target) && !files.has(target.split("#")[0]))
+    .map((target) => `README.md links to ${target}, which is not in the package`);
+}
+
 function findProblems(report: unknown): string[] {
   const [pack] = packSchema.parse(report);
   const files = new Map(pack?.files.map((file) => [file.path, file]));
@@ -58,6 +73,7 @@ function findProblems(report: unknown): string[] {
     if (!allowed.some((pattern) => pattern.test(path)) || refused.test(path))
       problems.push(`${path} does not belong there`);
   }
+  problems.push(...brokenLinks(files));
   const command = files.get("dist/cli/main.js");
   if (command !== undefined && (command.mode & 0o111) === 0)
     problems.push("dist/cli/main.js is not executable");
