@@ -5,6 +5,7 @@ import { type ClientOptions, Send } from "./send.ts";
 export type * from "./operations.ts";
 export { type CallOptions, type ClientOptions, ResponseError, type ServerEvent } from "./send.ts";
 
+/** Asks a server; one method for each of its operations. */
 export type Client = ReturnType<typeof operationsOf>;
 
 /**

@@ -1,10 +1,12 @@
 // Made by tools/client/generate.ts from the server's OpenAPI document.
 import type { CallOptions, Send } from "./send.ts";
 
+/** What `GET /health/live` gives. */
 export interface Health {
   readonly status: "ok" | "starting" | "stopping" | "failed";
 }
 
+/** What `GET /health/live` says where it fails. */
 export interface Error {
   /** Where, what, and what to do. */ readonly error: string;
   readonly error_type: string;
@@ -12,6 +14,7 @@ export interface Error {
   readonly request_id: string;
 }
 
+/** What `GET /info` gives. */
 export interface Info {
   readonly name: "accrete";
   readonly version: string;
@@ -24,10 +27,12 @@ export interface Info {
   readonly max_batch_tokens: number;
 }
 
+/** What `POST /stores/{name}/predict` gives. */
 export interface Predictions {
   readonly predictions: readonly Prediction[];
 }
 
+/** A part of an answer. */
 export interface Prediction {
   readonly text: string;
   /** Null where the text is taken to be of no known class. */ readonly label: string | null;
@@ -42,11 +47,13 @@ export interface Prediction {
   readonly router?: string;
 }
 
+/** A part of an answer. */
 export interface ScoredLabel {
   readonly label: string;
   readonly score: number;
 }
 
+/** What `POST /stores/{name}/predict` takes. */
 export interface PredictRequest {
   readonly texts: readonly string[];
   /** Answer with this task's own head. */ readonly task?: string;
@@ -55,10 +62,12 @@ export interface PredictRequest {
   /** Default 5. */ readonly top?: number;
 }
 
+/** What `POST /stores/{name}/tag` gives. */
 export interface TaggedTexts {
   readonly texts: readonly TaggedText[];
 }
 
+/** A part of an answer. */
 export interface TaggedText {
   readonly text: string;
   readonly entities: readonly Entity[];
@@ -67,6 +76,7 @@ export interface TaggedText {
   readonly router?: string;
 }
 
+/** A part of an answer. */
 export interface Entity {
   readonly entity_group: string;
   readonly score: number;
@@ -75,6 +85,7 @@ export interface Entity {
   readonly end: number;
 }
 
+/** What `GET /stores/{name}/status` gives. */
 export interface StoreStatus {
   readonly store: string;
   readonly version: number;
@@ -89,10 +100,12 @@ export interface StoreStatus {
   readonly changesUnderWay: number;
 }
 
+/** What `GET /stores/{name}/versions` gives. */
 export interface Versions {
   readonly versions: readonly { readonly version: number; readonly change: string; readonly time?: string }[];
 }
 
+/** What `POST /stores/{name}/learn` gives. */
 export interface Job {
   readonly id: string;
   readonly store: string;
@@ -105,6 +118,7 @@ export interface Job {
   /** Where its progress is told as server-sent events. */ readonly events: string;
 }
 
+/** What `POST /stores/{name}/learn` takes. */
 export type LearnRequest =
   | {
       readonly task: string;
@@ -121,30 +135,37 @@ export type LearnRequest =
     }
   | { readonly class: string; readonly texts: readonly string[]; readonly task?: string };
 
+/** What `POST /stores/{name}/forget` takes. */
 export type ForgetRequest =
   | { readonly class: string; readonly purge?: boolean }
   | { readonly task: string; readonly purge?: boolean };
 
+/** What `POST /stores/{name}/rollback` takes. */
 export interface RollbackRequest {
   /** Default: the version before. */ readonly to?: number;
 }
 
+/** What `POST /stores/{name}/merge` takes. */
 export interface MergeRequest {
   /** The name of another store that is served. */ readonly other: string;
 }
 
+/** What `POST /stores/{name}/corrections` takes. */
 export interface CorrectionsRequest {
   readonly corrections: readonly { readonly text: string; readonly label: string }[];
 }
 
+/** What `GET /stores/{name}/jobs` gives. */
 export interface Jobs {
   readonly jobs: readonly Job[];
 }
 
+/** What `GET /stores/{name}/kept` gives. */
 export interface KeptTexts {
   readonly texts: readonly KeptText[];
 }
 
+/** A part of an answer. */
 export interface KeptText {
   readonly id: string;
   readonly time: string;
@@ -156,17 +177,21 @@ export interface KeptText {
   readonly version?: number;
 }
 
+/** What `POST /stores/{name}/kept/delete` gives. */
 export interface Removed {
   readonly removed: number;
 }
 
+/** What `POST /stores/{name}/kept/delete` takes. */
 export interface ForgetKeptRequest {
   readonly id?: string;
   readonly text?: string;
 }
 
+/** What `POST /predict` gives. */
 export type TeiPredictions = readonly ScoredLabel[] | readonly (readonly ScoredLabel[])[];
 
+/** What `POST /predict` takes. */
 export interface TeiPredictRequest {
   /** A text, a pair of texts, or a batch: [[text], [text, text], …]. */ readonly inputs:
     | string
@@ -178,8 +203,10 @@ export interface TeiPredictRequest {
   readonly raw_scores?: false;
 }
 
+/** What `POST /embed` gives. */
 export type Embeddings = readonly (readonly number[])[];
 
+/** What `POST /embed` takes. */
 export interface TeiEmbedRequest {
   readonly inputs: string | readonly string[];
   /** A store, or `store/task`; needed where several stores are served. */ readonly model?: string;
@@ -187,14 +214,17 @@ export interface TeiEmbedRequest {
   /** To length 1; default true. */ readonly normalize?: boolean;
 }
 
+/** What `POST /tag` gives. */
 export type TeiEntities = readonly (readonly Entity[])[];
 
+/** What `POST /tag` takes. */
 export interface TagRequest {
   readonly inputs: string | readonly string[];
   /** A store, or `store/task`; needed where several stores are served. */ readonly model?: string;
   readonly min_score?: number;
 }
 
+/** What `GET /v1/models` gives. */
 export interface Models {
   readonly object: "list";
   readonly data: readonly {
@@ -207,6 +237,7 @@ export interface Models {
   }[];
 }
 
+/** What `GET /v1/models` says where it fails. */
 export interface OpenAIError {
   readonly error: {
     readonly message: string;
@@ -216,6 +247,7 @@ export interface OpenAIError {
   };
 }
 
+/** What `POST /classify` gives. */
 export interface Classification {
   readonly id: string;
   readonly object: "list";
@@ -230,18 +262,21 @@ export interface Classification {
   readonly usage: Usage;
 }
 
+/** A part of an answer. */
 export interface Usage {
   readonly prompt_tokens: number;
   readonly completion_tokens: number;
   readonly total_tokens: number;
 }
 
+/** What `POST /classify` takes. */
 export interface ClassifyRequest {
   /** A store, or `store/task`; needed where several stores are served. */ readonly model?: string;
   readonly input: string | readonly string[];
   readonly user?: string;
 }
 
+/** What `POST /v1/completions` gives. */
 export interface Completion {
   readonly id: string;
   readonly object: "text_completion";
@@ -256,6 +291,7 @@ export interface Completion {
   readonly usage?: Usage;
 }
 
+/** What `POST /v1/completions` takes. */
 export interface CompletionRequest {
   /** A store, or `store/task`; needed where several stores are served. */ readonly model?: string;
   readonly prompt: string | readonly string[];

@@ -1,6 +1,7 @@
 /** Requests and what comes back, with `fetch` alone. */
 import { AccreteError } from "../core/errors.ts";
 
+/** Where a client asks, and as whom. */
 export interface ClientOptions {
   /** Where the server is, e.g. `http://127.0.0.1:8080`. */
   readonly baseUrl: string;
@@ -10,6 +11,7 @@ export interface ClientOptions {
   readonly fetch?: ((request: Request) => Response | Promise<Response>) | undefined;
 }
 
+/** How one call is made. */
 export interface CallOptions {
   readonly signal?: AbortSignal | undefined;
 }

@@ -14,6 +14,7 @@ import { configSchema, type ResolvedConfig } from "./schema.ts";
 
 export type { ResolvedConfig } from "./schema.ts";
 
+/** A configuration that was read from a file, with where each setting came from. */
 export interface LoadedConfig {
   readonly config: ResolvedConfig;
   /** The file, absolute. */

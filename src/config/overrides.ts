@@ -3,6 +3,7 @@ import { parseDocument } from "yaml";
 import { ConfigError, type ConfigIssue } from "../core/errors.ts";
 import { describe, isRecord } from "./issues.ts";
 
+/** A setting that is given beside a file, as `--set key=value` gives it. */
 export interface Override {
   /** Dotted path of the key: `training.epochs`. */
   readonly key: string;
@@ -11,6 +12,7 @@ export interface Override {
   readonly source: string;
 }
 
+/** An override with what it replaced. */
 export interface AppliedOverride extends Override {
   /** What the file said; undefined where it said nothing. */
   readonly replaced: unknown;

@@ -11,6 +11,7 @@ export interface Grounds {
   readonly router?: RouterStage;
 }
 
+/** A label with its probability. */
 export interface ScoredLabel {
   readonly label: string;
   /** Softmax over the classes in play, in [0, 1]. */

@@ -124,6 +124,7 @@ export type OutOfScopeMetrics = Of<typeof outOfScopeSchema>;
 
 /** Trained: `linear`, `cosine`. Of class means: `prototype`, the nearest one; `cosine-prototype`, that of the smallest angle. */
 export const probeKinds = ["linear", "cosine", "prototype", "cosine-prototype"] as const;
+/** A kind of probe. */
 export type ProbeKind = (typeof probeKinds)[number];
 
 const probingSchema = z.partialRecord(z.enum(probeKinds), z.array(fractions));
@@ -209,6 +210,7 @@ const runCostSchema = z.object({
   evalSeconds: amount,
   peakRssBytes: amount,
 });
+/** What a run cost: seconds, memory, parameters. */
 export type RunCost = Of<typeof runCostSchema>;
 
 const commonMetrics = {
@@ -230,6 +232,7 @@ const sentenceMetricsSchema = z.object({
   probing: probingSchema.exactOptional(),
   ...commonMetrics,
 });
+/** `metrics.json` of a run that labels texts. */
 export type SentenceMetrics = Of<typeof sentenceMetricsSchema>;
 
 const wordMetricsSchema = z.object({
@@ -240,9 +243,11 @@ const wordMetricsSchema = z.object({
   routed: routedWordMetricsSchema.exactOptional(),
   ...commonMetrics,
 });
+/** `metrics.json` of a run that finds entities. */
 export type WordMetrics = Of<typeof wordMetricsSchema>;
 
 export const runMetricsSchema = z.discriminatedUnion("level", [sentenceMetricsSchema, wordMetricsSchema]);
+/** What `metrics.json` holds. */
 export type RunMetrics = SentenceMetrics | WordMetrics;
 
 const taskHeaderSchema = z.object({
@@ -402,6 +407,7 @@ const eventBodySchema = z.discriminatedUnion("type", [
   z.object({ type: z.literal("baseline-measured"), baseline: baselineSchema }),
   z.object({ type: z.literal("run-finished"), metrics: runMetricsSchema }),
 ]);
+/** An event without its time. */
 export type RunEventBody = Of<typeof eventBodySchema>;
 
 export const runEventSchema = z.intersection(z.object({ time: z.iso.datetime() }), eventBodySchema);

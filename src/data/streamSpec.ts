@@ -110,6 +110,7 @@ export const streamSchema = fields.superRefine((spec, context) => {
     if (broken(spec)) context.addIssue({ code: "custom", path: [key], message });
 });
 
+/** The section `stream` of a configuration. */
 export type StreamSpec = ReadonlyDeep<Fields>;
 
 function absolute(path: string, baseDir: string): string {

@@ -18,6 +18,7 @@ export interface MetricInput {
 }
 
 /** @returns undefined where the metric is not defined */
+/** A figure of a run, from its matrices and answers; undefined where it is not defined. */
 export type Metric = (run: MetricInput) => number | undefined;
 
 const metrics = new Registry<never, Metric>("metric", {});

@@ -35,6 +35,7 @@ import { beginRun, checkRunFolder, openRunFolder } from "./runFolder.ts";
 import { type LoadedStream, loadTasks, type StreamTask } from "./stream.ts";
 import { Timekeeper } from "./timekeeper.ts";
 
+/** How a run is made. */
 export interface RunOptions {
   /** Go on where an interrupted run stopped, instead of refusing a folder that is not empty. */
   readonly resume?: boolean | undefined;

@@ -47,6 +47,7 @@ export interface LearnTaskOptions {
 /** As transformers generates where it is not told. */
 export const DEFAULT_NEW_TOKENS = 20;
 
+/** How texts are continued. */
 export interface GenerateOptions {
   /** The task whose adapter continues the texts; default: the router's choice, without one the newest. */
   readonly task?: string | undefined;

@@ -39,6 +39,7 @@ export interface EvaluateOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** Exact, task given, or routed. */
 export type Protocol = "cil" | "til" | "routed";
 
 /** A line of `predictions.jsonl`: the answer to an item of a task's test set. */

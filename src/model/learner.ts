@@ -143,6 +143,7 @@ export class Learner extends Teachable {
     }, options);
   }
 
+  /** Frees the native memory of its sessions. */
   override async [Symbol.asyncDispose](): Promise<void> {
     this.disposed = true;
     await this.latest;

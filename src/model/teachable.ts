@@ -43,6 +43,7 @@ import { takeIn } from "./merging.ts";
 import { classesOf, type ModelState } from "./state.ts";
 import { encodeTask, hashFiles, slugFor, taskId } from "./taskFiles.ts";
 
+/** How answers compare with the labels that texts have. */
 export type Evaluated = LabelledFigures & { readonly predictions: readonly PredictionLine[] };
 
 /** A text, or what is known of it besides. */
@@ -293,6 +294,7 @@ export abstract class Teachable implements AsyncDisposable {
     });
   }
 
+  /** What the model answers, before it is put into words for a caller. */
   protected async answers(items: readonly Item[], options: AnswerOptions): Promise<readonly Answer[]> {
     const { state, version } = this;
     const { task, exact, top, coverage, signal } = options;
@@ -397,6 +399,7 @@ export abstract class Teachable implements AsyncDisposable {
     return [...places.values()].map(at);
   }
 
+  /** Frees the native memory of its sessions. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.model[Symbol.asyncDispose]();
   }

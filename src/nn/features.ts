@@ -32,6 +32,7 @@ export type TokenPooling = (typeof tokenPoolings)[number];
  */
 export const poolingKinds = [...tokenPoolings, "modules"] as const;
 
+/** How the states of tokens become one vector. */
 export type Pooling = (typeof poolingKinds)[number];
 
 /** A model's own way from its last hidden states to a sentence's vector. */

@@ -7,6 +7,7 @@ import { RequestError } from "./engine/errors.ts";
 /** What a request needs: nothing, the token for reading, or the one for changing. */
 export type Access = "open" | "read" | "change";
 
+/** Who may ask and who may change. */
 export interface Tokens {
   /** Without it whoever reaches the server may read. */
   readonly read?: string | undefined;

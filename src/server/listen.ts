@@ -5,12 +5,14 @@ import { createAdaptorServer } from "@hono/node-server";
 import { AccreteError, ConfigError, errorCode } from "../core/errors.ts";
 import type { StoreServer } from "./server.ts";
 
+/** Where a server listens. */
 export interface ListenOptions {
   readonly host: string;
   /** 0: any that is free. */
   readonly port: number;
 }
 
+/** A server that listens. */
 export interface Listening {
   readonly url: string;
   readonly port: number;
@@ -26,6 +28,7 @@ const LOOK_MS = 25;
 /** What was sent before a client could see that the server is not ready is still taken. */
 const GRACE_MS = 300;
 
+/** Listens on a port. */
 export async function listen(server: StoreServer, { host, port }: ListenOptions): Promise<Listening> {
   const { limits } = server.service;
   const http = createAdaptorServer({

@@ -21,6 +21,7 @@ import { authorize, clientOf, RateLimit, refuseStrangers, type Tokens } from "./
 import { type LogEntry, noLog } from "./log.ts";
 import { Service, type ServiceOptions } from "./service/service.ts";
 
+/** What a server serves, and its limits. */
 export interface ServerOptions extends ServiceOptions {
   readonly tokens?: Tokens | undefined;
   /** Origins whose pages may ask; default none. */

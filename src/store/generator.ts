@@ -15,6 +15,7 @@ import { manifestFile } from "../workspace/manifest.ts";
 import type { OpenRunOptions } from "./opening.ts";
 import { openStore } from "./store.ts";
 
+/** How a model, run or store is opened to continue texts. */
 export interface OpenGeneratorOptions extends OpenRunOptions {
   readonly threads?: number | undefined;
   /** Of a model: `fp32` unless said. A run or store has its own. */

@@ -45,6 +45,7 @@ export interface StoreClassInfo {
   readonly statisticsBytes: number;
 }
 
+/** A version of a store. */
 export interface StoreVersionInfo {
   readonly version: number;
   readonly change: string;
@@ -52,6 +53,7 @@ export interface StoreVersionInfo {
   readonly time?: string;
 }
 
+/** What a store has learned. */
 export interface StoreInfo {
   readonly folder: string;
   readonly version: number;

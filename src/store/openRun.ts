@@ -33,6 +33,7 @@ export async function openRun(folder: string, options: OpenRunOptions = {}): Pro
   return await openStore(folder, options);
 }
 
+/** How an adapter folder is opened. */
 export interface LoadAdapterOptions {
   /** Folder or hub id of the backbone; default: the one that the adapter names. */
   readonly backbone?: string | undefined;

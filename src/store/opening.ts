@@ -14,6 +14,7 @@ import { readPresent, readSettings, readStore, type StoreManifest } from "../wor
 import { type RouterFiles, routerReader } from "../workspace/routers.ts";
 import type { SharedBackbones } from "./shared.ts";
 
+/** How a store is opened. */
 export interface StoreOptions {
   /** Begins a store with these settings where the folder has none. */
   readonly create?: ModelConfig | undefined;
@@ -30,10 +31,12 @@ export interface StoreOptions {
   readonly background?: boolean | undefined;
   /** Backbones that this store holds together with others of the process. */
   readonly shared?: SharedBackbones | undefined;
+  /** Hears how a change goes on. */
   readonly onEvent?: ((event: ChangeEvent) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
+/** How a finished run is opened. */
 export type OpenRunOptions = Pick<StoreOptions, "backbone" | "background" | "signal">;
 
 /**

@@ -71,11 +71,13 @@ export interface StoreStatus {
   readonly failure?: string;
 }
 
+/** How a store forgets. */
 export interface ForgetOptions extends ChangeOptions {
   /** Deletes the versions before as well, which still hold it; there is no way back then. */
   readonly purge?: boolean | undefined;
 }
 
+/** What a store forgot, and what of it is gone from the disk. */
 export interface ForgottenInStore extends Forgotten {
   /** Earlier versions that are kept and can be gone back to. */
   readonly keptVersions: readonly number[];
@@ -85,6 +87,7 @@ export interface ForgottenInStore extends Forgotten {
   readonly recordFiles: readonly string[];
 }
 
+/** How stores are merged. */
 export interface MergeOptions extends ChangeOptions {
   /** What messages call the store that takes the other in; default: its folder. */
   readonly called?: string | undefined;
@@ -360,6 +363,7 @@ export class Store extends Teachable {
     });
   }
 
+  /** Ends what goes on in the background, and frees the native memory of its sessions. */
   override async [Symbol.asyncDispose](): Promise<void> {
     this.disposed = true;
     await this.background?.[Symbol.asyncDispose]();

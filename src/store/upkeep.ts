@@ -13,6 +13,7 @@ import { recordOf, requireFinished } from "./adopted.ts";
 export interface WaitOptions {
   /** Seconds that another process is waited for; default 10. */
   readonly waitSeconds?: number | undefined;
+  /** Hears how a change goes on. */
   readonly onEvent?: ((event: ChangeEvent) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }

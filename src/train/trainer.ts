@@ -106,6 +106,7 @@ export interface FitContext {
   readonly signal?: AbortSignal;
 }
 
+/** Progress of training an adapter. */
 export type FitEvent =
   | {
       readonly type: "step";

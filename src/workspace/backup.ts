@@ -13,6 +13,7 @@ import { encodeManifest, foldersOf, type Manifest, manifestFile, readManifestFil
 import { writePages } from "./pages.ts";
 import { keptVersions, readStore, versionPath, versionsFolder } from "./reading.ts";
 
+/** What a backup copied. */
 export interface BackedUp {
   readonly folder: string;
   /** The version that the copy is at. */

@@ -21,6 +21,7 @@ import { damagedCopies, pagesFolder, unnamedPages } from "./pages.ts";
 import type { TaskFolder } from "./placing.ts";
 import { keptVersions, versionPath, versionsFolder } from "./reading.ts";
 
+/** Something that is wrong in a folder. */
 export interface Problem {
   /** Inside the folder. */
   readonly path: string;
@@ -29,6 +30,7 @@ export interface Problem {
   readonly versions: readonly number[];
 }
 
+/** What a check of a folder found. */
 export interface FolderCheck {
   readonly folder: string;
   /** The present version, 1 of a run; absent where its manifest cannot be read. */

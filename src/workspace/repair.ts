@@ -25,12 +25,14 @@ import { inTurn } from "./queue.ts";
 import { adopted, hashSettings, keptVersions, newestWhole, versionPath } from "./reading.ts";
 import { Workspace } from "./workspace.ts";
 
+/** How far a repair goes. */
 export interface RepairOptions {
   /** Seconds that another process is waited for; default 10. */
   readonly waitSeconds?: number | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
+/** What a repair did. */
 export interface Repaired {
   readonly folder: string;
   /** What was done, one sentence each; empty where nothing had to be. */

@@ -106,16 +106,31 @@ function callOf({ path, method, given }: Operation): string {
     ${streamed}`;
 }
 
+/** What a schema is there for: its own words, else the first operation that takes it or gives it, else a part of another one. */
+function commentOf(name: string, schema: unknown, operations: readonly Operation[]): string {
+  const { description } = object(schema);
+  if (typeof description === "string") return description;
+  const named = (given: unknown) => JSON.stringify(given ?? null).includes(`"#/components/schemas/${name}"`);
+  const call = ({ method, path }: Operation) => `\`${method.toUpperCase()} ${path}\``;
+  const taking = operations.find(({ given }) => named(given.requestBody));
+  if (taking !== undefined) return `What ${call(taking)} takes.`;
+  const giving = operations.find(({ given }) => named(object(object(given.responses)[200]).content));
+  if (giving !== undefined) return `What ${call(giving)} gives.`;
+  const failing = operations.find(({ given }) => named(given.responses));
+  return failing === undefined ? "A part of an answer." : `What ${call(failing)} says where it fails.`;
+}
+
 /** @param document an OpenAPI document */
 export function generateOperations(document: unknown): string {
   const { paths, components } = object(document);
-  const schemas = Object.entries(object(object(components).schemas)).map(([name, schema]) => {
-    const isInterface = object(schema).type === "object" && object(schema).properties !== undefined;
-    return `export ${isInterface ? `interface ${name}` : `type ${name} =`} ${typeOf(schema)}`;
-  });
   const operations = Object.entries(object(paths)).flatMap(([path, methods]) =>
     Object.entries(object(methods)).map(([method, given]) => ({ path, method, given: object(given) })),
   );
+  const schemas = Object.entries(object(object(components).schemas)).map(([name, schema]) => {
+    const isInterface = object(schema).type === "object" && object(schema).properties !== undefined;
+    const declared = `export ${isInterface ? `interface ${name}` : `type ${name} =`} ${typeOf(schema)}`;
+    return `/** ${commentOf(name, schema, operations)} */\n${declared}`;
+  });
   return formatted(`// Made by tools/client/generate.ts from the server's OpenAPI document.
 import type { CallOptions, Send } from "./send.ts";
 

@@ -20,6 +20,7 @@ export interface RowsToFit {
   readonly targets: Int32Array;
 }
 
+/** What a registered router is fitted with. */
 export interface RegisteredFitOptions {
   /** Of whatever is drawn by chance: a fit is a function of rows and seed. */
   readonly seed: number;

@@ -16,6 +16,7 @@ import type { TaskData } from "./taskTrainer.ts";
 
 /** Hugging Face's names. */
 export const taskTypeNames = ["text-classification", "token-classification", "text-generation"] as const;
+/** What a model does: labels texts, finds entities, or answers in words. */
 export type TaskTypeName = (typeof taskTypeNames)[number];
 
 /** Something to answer, with its label or tags where it is learned from or evaluated on. */

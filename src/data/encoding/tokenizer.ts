@@ -21,6 +21,7 @@ export interface Window extends Encoding {
   readonly textTokens: number;
 }
 
+/** Turns texts into token ids and back, as the model's own files say. */
 export interface Tokenizer {
   /** SHA-256 of `tokenizer.json`'s bytes, hex; where files beside change what it does, of that too. */
   readonly hash: string;

@@ -18,6 +18,7 @@ import {
 } from "./sentenceModules.ts";
 import { indexFile, requireWeightFiles, type WeightFiles } from "./weightFiles.ts";
 
+/** A model's folder that was found and hashed. */
 export interface ModelFolder {
   /** As the user named it. */
   readonly source: string;

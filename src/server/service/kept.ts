@@ -27,6 +27,7 @@ export type KeptText = z.infer<typeof keptSchema>;
 
 const sealedSchema = z.object({ iv: z.string(), tag: z.string(), sealed: z.string() });
 
+/** Which texts a server keeps. */
 export interface KeepOptions {
   readonly days: number;
   /** 32 bytes; with them every text is sealed with AES-256-GCM. */
