@@ -180,6 +180,7 @@ export class GenerativeBackbone implements TrainedModel, AsyncDisposable {
    * Answers exclude each other, so one that has more than half of all probability is the likeliest; only where what
    * the model said is no such answer are all labels scored.
    * @param said what `speak` found with the same adapter
+   * @param priors of each prompt: log-weights of the labels, added to what the adapter gives them
    */
   async likeliest(
     task: LearnedTask,
@@ -187,13 +188,16 @@ export class GenerativeBackbone implements TrainedModel, AsyncDisposable {
     said: readonly Continuation[],
     labels: readonly string[],
     signal?: AbortSignal,
+    priors?: readonly ArrayLike<number>[],
   ): Promise<readonly (string | undefined)[]> {
     const byTokens = new Map(labels.map((label) => [this.answer(label).join(), label]));
-    const settled = said.map(({ ids, likelihood }) =>
-      likelihood === undefined || likelihood.logProbability < SURE
-        ? undefined
-        : byTokens.get([...ids, likelihood.end].join()),
-    );
+    const settled = said.map(({ ids, likelihood }, i) => {
+      if (likelihood === undefined || likelihood.logProbability < SURE) return undefined;
+      const label = byTokens.get([...ids, likelihood.end].join());
+      const prior = priors?.[i];
+      // What is the likeliest in both is the likeliest in their product.
+      return prior === undefined || label === bestLabel(Float64Array.from(prior), labels) ? label : undefined;
+    });
     const open = [...prompts.keys()].filter((i) => settled[i] === undefined);
     if (open.length === 0) return settled;
     const scores = await this.scores(
@@ -203,7 +207,12 @@ export class GenerativeBackbone implements TrainedModel, AsyncDisposable {
       signal,
     );
     open.forEach((i, row) => {
-      settled[i] = bestLabel(scores[row] ?? new Float64Array(), labels);
+      const prior = priors?.[i];
+      const own = scores[row] ?? new Float64Array();
+      settled[i] = bestLabel(
+        prior === undefined ? own : own.map((value, label) => value + prior[label]!),
+        labels,
+      );
     });
     return settled;
   }
