@@ -27,6 +27,9 @@ function addRun(program: Command, terminal: Terminal): void {
     .option("--out <folder>", "run folder, in place of the file's")
     .option("--adapters-from <run>", "take a finished run's adapters, train none")
     .option("--seeds <list>", "run each seed into <out>/seed-<n> and summarise, e.g. 1,2,3")
+    .option("--tasks <n>", "stop when so many tasks are learned; --resume goes on", parseCount)
+    .option("--validate", "measure each new adapter on its validation data too")
+    .option("--at <key=path>", "where a file that the configuration names lies here (repeatable)", collect)
     .option("--cfg <file>", "the original benchmark's YAML, its flags behind it (docs/original.md)")
     .option("--faithful", "with --cfg: take the original's way where ours differs")
     .option("--json", "print the metrics as JSON in place of tables")
@@ -40,6 +43,28 @@ function addRun(program: Command, terminal: Terminal): void {
   run.action(async (_config, flags) =>
     (await import("./commands/run.ts")).runCommand(run.args, flags, terminal),
   );
+}
+
+function addSweep(program: Command, terminal: Terminal): void {
+  program
+    .command("sweep")
+    .summary("run many configurations and seeds, here or on many machines")
+    .description(
+      "Runs the trials of a sweep, each configuration with each seed, and sets them side by side (docs/sweep.md).",
+    )
+    .argument("<sweep>", "YAML file; with --status, --watch and --cancel also the sweep's folder")
+    .option("--jobs <n>", "trials at once on this machine (default: 1)", parseCount)
+    .option("--resume", "go on with a sweep that was begun")
+    .option("--shard <i/n>", "run the i-th of n parts, for Slurm arrays and CI matrices")
+    .option("--plan", "print the trials with an estimate of time and disk, and run none")
+    .option("--status", "print where each trial stands")
+    .option("--watch", "print it whenever it changes, until all is done")
+    .option("--cancel", "stop the trials between two steps; --resume goes on")
+    .option("--json", "print as JSON")
+    .option("--quiet", "no plan and no progress")
+    .action(async (sweep, flags) =>
+      (await import("./commands/sweep.ts")).sweepCommand(sweep, flags, terminal),
+    );
 }
 
 function addInspect(program: Command, terminal: Terminal): void {
@@ -72,6 +97,7 @@ function addInspect(program: Command, terminal: Terminal): void {
 
 const commands: readonly AddCommand[] = [
   addRun,
+  addSweep,
   (program, terminal) =>
     program
       .command("report")

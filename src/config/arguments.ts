@@ -149,7 +149,13 @@ const calls = {
   createLearner: { config: z.looseObject({}) },
   runExperiment: {
     config: z.looseObject({}),
-    options: optional({ resume: flag, adaptersFrom: name.optional() }),
+    options: optional({
+      resume: flag,
+      adaptersFrom: name.optional(),
+      tasks: count,
+      validate: flag,
+      places: z.record(name, name).optional(),
+    }),
   },
 } as const satisfies Record<string, z.ZodRawShape>;
 

@@ -23,6 +23,7 @@ import type { Workspace } from "../workspace/workspace.ts";
 import { AdapterSource } from "./adapterSource.ts";
 import { measureBaseline } from "./baseline.ts";
 import { computeExtra } from "./extraMetrics.ts";
+import { type Places, placedAt } from "./places.ts";
 import { checkReadable, largestHead, parametersPerTask, selectorParametersOf } from "./plan.ts";
 import { readPredictions } from "./predictions.ts";
 import { openProbing, type Probing } from "./probing.ts";
@@ -39,6 +40,15 @@ export interface RunOptions {
    * place of training: another router or `newlora-frozen` selector is measured without learning the tasks again.
    */
   readonly adaptersFrom?: string | undefined;
+  /** Stop when so many tasks are learned and evaluated; `resume` goes on. */
+  readonly tasks?: number | undefined;
+  /** Also measure each task's new adapter on its validation data, which decides nothing in the run. */
+  readonly validate?: boolean | undefined;
+  /**
+   * Where this machine has what the configuration names, by its key: `backbone`, a path of `stream`, `out`. The run's
+   * record says what the configuration says.
+   */
+  readonly places?: Places | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -54,6 +64,7 @@ interface RunContext {
   readonly probing: Probing | undefined;
   /** Where adapters are taken from in place of training. */
   readonly source: AdapterSource | undefined;
+  readonly options: Pick<RunOptions, "tasks" | "validate">;
   readonly signal: AbortSignal | undefined;
 }
 
@@ -70,7 +81,7 @@ function describeRun(config: ResolvedConfig, stream: LoadedStream, model: Contin
     nodeVersion: versions.node,
     engineVersion: versions.engine,
     platform: `${process.platform}-${process.arch}`,
-    backbone: { name: folder.source, hash: folder.hash, parameters: backbone.parameterCount },
+    backbone: { name: config.backbone, hash: folder.hash, parameters: backbone.parameterCount },
     dataHash: stream.dataHash,
     seed: config.seed,
     config: flattenConfig(config),
@@ -128,18 +139,28 @@ async function* learnTask(
   const seconds = time.finishTask();
   const { truncatedTexts, stoppedEarly } = adopted?.learned ?? learned;
   const adapter = entryOf(learned.task)?.adapter.id ?? "";
-  yield { type: "task-learned", task: index, name, adapter, seconds, truncatedTexts, stoppedEarly };
+  const { validationAccuracy } = learned;
+  yield {
+    type: "task-learned",
+    task: index,
+    name,
+    adapter,
+    seconds,
+    truncatedTexts,
+    stoppedEarly,
+    ...(validationAccuracy !== undefined && { validationAccuracy }),
+  };
   return learned.state;
 }
 
 /** Learns, and passes on what a run's record keeps of it. */
 async function* relayTraining(
-  { stream, model, time, signal }: RunContext,
+  { stream, model, time, options: { validate }, signal }: RunContext,
   before: ModelState,
   index: number,
   adapter: LearnTaskOptions["adapter"],
 ): AsyncGenerator<RunEventBody, Learned> {
-  const learning = model.learn(before, stream.tasks[index]!, { checked: true, adapter, signal });
+  const learning = model.learn(before, stream.tasks[index]!, { checked: true, adapter, validate, signal });
   for (;;) {
     const next = await learning.next();
     if (next.done) return next.value;
@@ -210,7 +231,7 @@ async function* probe(
 }
 
 async function* learnStream(context: RunContext, saved: ModelState): AsyncGenerator<RunEventBody> {
-  const { stream, config, time, model, recorder, signal } = context;
+  const { stream, config, time, model, recorder, workspace, signal } = context;
   const rows = new Map<number, Evaluation>();
   const probed = new Map<number, ProbedRow>();
   for (const event of recorder.pastEvents) {
@@ -221,6 +242,7 @@ async function* learnStream(context: RunContext, saved: ModelState): AsyncGenera
   yield* probe(context, probed, 0);
   let state = emptyState;
   for (const index of stream.tasks.keys()) {
+    if (index === context.options.tasks) return;
     const known = saved.tasks[index];
     state =
       known === undefined ? yield* learnTask(context, state, index) : { tasks: [...state.tasks, known] };
@@ -232,7 +254,9 @@ async function* learnStream(context: RunContext, saved: ModelState): AsyncGenera
   const recorded = recorder.pastEvents.find((event) => event.type === "baseline-measured")?.baseline;
   const baseline = recorded ?? (await measureBaseline(model, stream.tasks, signal));
   if (recorded === undefined) yield { type: "baseline-measured", baseline };
-  const extra = await computeExtra(figures, stream.tasks.map(outlineOf), () => readPredictions(config.out));
+  const extra = await computeExtra(figures, stream.tasks.map(outlineOf), () =>
+    readPredictions(workspace.path),
+  );
   const metrics = {
     ...figures,
     ...(probing !== undefined && { probing }),
@@ -298,14 +322,15 @@ export async function* runExperiment(
 ): AsyncGenerator<RunEvent> {
   checkArguments("runExperiment", { config, options });
   checkResolved(config, "runExperiment");
-  const { resume = false, adaptersFrom, signal } = options;
-  await checkRunFolder(config, { resume });
+  const { resume = false, adaptersFrom, places = {}, signal } = options;
+  const here = placedAt(config, places);
+  await checkRunFolder(config, { resume, at: here.out });
   const source = adaptersFrom === undefined ? undefined : await AdapterSource.open(adaptersFrom, config);
   // Before data and weights are read: a stream may be long and a model large, and both in vain.
-  const { backbone, backboneRevision, precision, method, head, level } = config;
+  const { backbone, backboneRevision, precision, method, head, level } = here;
   const family = await readArchitecture(backbone, backboneRevision, signal);
   requireCombination({ family, adapter: method.adapter, head: head.kind, level }, backbone);
-  const stream = await loadTasks(config);
+  const stream = await loadTasks(here);
   const loaded = await loadBackbone(backbone, { revision: backboneRevision, precision, signal });
   await using model = await openModel(settingsOf(config), loaded, {
     trunks: "disk",
@@ -315,7 +340,7 @@ export async function* runExperiment(
   });
   checkReadable(model, stream);
   source?.check(headerOf(config, stream, model), stream.tasks);
-  const { workspace: opened, resumed } = await openRunFolder(config, { resume });
+  const { workspace: opened, resumed } = await openRunFolder(config, { resume, at: here.out });
   await using workspace = opened;
   await using recorder = await Recorder.open(workspace.path);
   const evaluator = model.openEvaluator({
@@ -323,7 +348,7 @@ export async function* runExperiment(
     outOfScopeAfter: stream.tasks.length,
   });
   const probing = openProbing(config, model, stream.tasks);
-  const context = { config, workspace, recorder, stream, model, evaluator, probing, source, signal };
+  const context = { config, workspace, recorder, stream, model, evaluator, probing, source, options, signal };
   for await (const body of experiment(context, resumed)) {
     const event: RunEvent = { time: new Date().toISOString(), ...body };
     await recorder.record(event);

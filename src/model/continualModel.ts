@@ -41,6 +41,8 @@ export interface LearnTaskOptions {
   readonly adapter?: { readonly saved: SavedAdapter; readonly where: string } | undefined;
   /** Measures what the adapter gains on the held-out items. */
   readonly measureGain?: boolean | undefined;
+  /** Measures the adapter on the held-out items. */
+  readonly validate?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -86,6 +88,8 @@ export interface Learned {
   readonly stoppedEarly: boolean;
   /** Mean loss over the last epoch; absent where nothing was trained. */
   readonly loss?: number;
+  /** Share of held-out items that are right, at word level micro F1, where it was asked for and there are any. */
+  readonly validationAccuracy?: number;
   /** Where it was asked for; absent without held-out items, or where frozen features tell no classes. */
   readonly gain?: AdapterGain;
 }

@@ -148,6 +148,7 @@ const mayImport: ImportTable = {
     "report",
     "report/record",
   ],
+  sweep: ["core", "io", ...model, "experiment", "report", "report/record"],
   store: [
     ...lower,
     ...model,
@@ -170,6 +171,7 @@ const mayImport: ImportTable = {
     ...model,
     "benchmark/original",
     "experiment",
+    "sweep",
     "store",
     "report",
     ...report,

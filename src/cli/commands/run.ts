@@ -1,3 +1,4 @@
+import { resolve } from "node:path";
 import { loadConfig, type ResolvedConfig } from "../../config/load.ts";
 import { formatOverride, type Override, parseOverride } from "../../config/overrides.ts";
 import { UsageError } from "../terminal/failure.ts";
@@ -14,6 +15,9 @@ export interface RunFlags {
   readonly adaptersFrom?: string;
   readonly out?: string;
   readonly seeds?: string;
+  readonly tasks?: number;
+  readonly validate?: boolean;
+  readonly at?: readonly string[];
   readonly json?: boolean;
   readonly quiet?: boolean;
 }
@@ -36,6 +40,18 @@ function parseSeeds(text: string): number[] {
     throw new UsageError(`--seeds ${text}: the same seed twice`);
   }
   return numbers;
+}
+
+/** @returns absolute paths by key */
+function parsePlaces(texts: readonly string[]): Readonly<Record<string, string>> {
+  const places = texts.map((text) => {
+    const at = text.indexOf("=");
+    if (at > 0 && at < text.length - 1) return [text.slice(0, at), resolve(text.slice(at + 1))] as const;
+    throw new UsageError(`--at ${text}: expected key=path`, {
+      hint: "For example: --at backbone=/models/minilm-l6",
+    });
+  });
+  return Object.fromEntries(places);
 }
 
 /** A configuration of either kind, with what is to be said of it. */
@@ -87,6 +103,8 @@ function resumeCommand(configWords: readonly string[], flags: RunFlags): string 
   if (flags.out !== undefined) words.push(`--out ${quote(flags.out)}`);
   if (flags.adaptersFrom !== undefined) words.push(`--adapters-from ${quote(flags.adaptersFrom)}`);
   if (flags.seeds !== undefined) words.push(`--seeds ${flags.seeds}`);
+  if (flags.validate === true) words.push("--validate");
+  for (const text of flags.at ?? []) words.push(`--at ${quote(text)}`);
   return [...words, "--resume"].join(" ");
 }
 
@@ -105,8 +123,12 @@ export async function runCommand(
   const seeds = flags.seeds === undefined ? undefined : parseSeeds(flags.seeds);
   const loaded = await load(overrides);
   const again = resumeCommand(given, flags);
+  const places = parsePlaces(flags.at ?? []);
+  if (seeds !== undefined && "out" in places)
+    throw new UsageError("--at out=… goes with one run, not with --seeds");
   const options = {
     ...flags,
+    places,
     resumeCommand: again,
     ...(loaded.afterTask === undefined ? {} : { afterTask: loaded.afterTask }),
   };
@@ -120,5 +142,5 @@ export async function runCommand(
   }
   await runToEnd(loaded.config, options, terminal);
   const { printReport } = await import("./report.ts");
-  await printReport(loaded.config.out, { json: flags.json ?? false }, terminal);
+  await printReport(places.out ?? loaded.config.out, { json: flags.json ?? false }, terminal);
 }

@@ -9,6 +9,12 @@ export interface RunToEndOptions {
   readonly quiet?: boolean;
   /** Folder of a finished run whose adapters are taken in place of training. */
   readonly adaptersFrom?: string;
+  /** Stop when so many tasks are learned. */
+  readonly tasks?: number;
+  /** Measure each task's adapter on its validation data too. */
+  readonly validate?: boolean;
+  /** Where this machine has what the configuration names, by key. */
+  readonly places?: Readonly<Record<string, string>>;
   /** What to type to go on after an interruption. */
   readonly resumeCommand: string;
   /** Called with the run folder whenever a task was saved, and once at the end: a resumed run may have missed some. */
@@ -35,15 +41,16 @@ export async function runToEnd(
 ): Promise<void> {
   const { runExperiment } = await import("../../experiment/runExperiment.ts");
   const progress = new ProgressPrinter(terminal);
-  const { resume = false, adaptersFrom, afterTask } = options;
+  const { resume = false, adaptersFrom, tasks, validate, places, afterTask } = options;
+  const out = places?.out ?? config.out;
   const work = async (signal: AbortSignal): Promise<void> => {
-    const settings = { resume, signal, ...(adaptersFrom !== undefined && { adaptersFrom }) };
+    const settings = { resume, adaptersFrom, tasks, validate, places, signal };
     try {
       for await (const event of runExperiment(config, settings)) {
         if (options.quiet !== true) progress.print(event);
-        if (event.type === "task-learned") await afterTask?.(config.out);
+        if (event.type === "task-learned") await afterTask?.(out);
       }
-      await afterTask?.(config.out);
+      await afterTask?.(out);
       signal.throwIfAborted();
     } catch (error) {
       throw withResumeHint(error);

@@ -1,0 +1,159 @@
+import { mkdir, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { ConfigError, StoreError } from "../../core/errors.ts";
+import { acquireLock } from "../../io/lock.ts";
+import { cancelSweep, conductSweep, isCancelled } from "../../sweep/conduct.ts";
+import type { Executor, ExecutorEvent } from "../../sweep/executor.ts";
+import { localExecutor } from "../../sweep/executor.ts";
+import type { Rung } from "../../sweep/halving.ts";
+import { planSweep, type SweepPlan } from "../../sweep/plan.ts";
+import { parseShard, type Shard, shardOf } from "../../sweep/shard.ts";
+import { readStatus } from "../../sweep/status.ts";
+import { readSweep } from "../../sweep/sweepFile.ts";
+import { beginSweep, readSweepRecord, requireSweepRecord } from "../../sweep/sweepFolder.ts";
+import { StoppedError, UsageError } from "../terminal/failure.ts";
+import { formatPercent } from "../terminal/format.ts";
+import { quote, shortPath } from "../terminal/shell.ts";
+import { stoppable } from "../terminal/stoppable.ts";
+import type { Terminal } from "../terminal/terminal.ts";
+import { printPlan, printResults, printStatus, watchSweep } from "./sweepReport.ts";
+
+export interface SweepFlags {
+  readonly jobs?: number;
+  readonly resume?: boolean;
+  readonly shard?: string;
+  readonly plan?: boolean;
+  readonly status?: boolean;
+  readonly watch?: boolean;
+  readonly cancel?: boolean;
+  readonly json?: boolean;
+  readonly quiet?: boolean;
+}
+
+/** The folder of a sweep, given as that or as the file that it was begun with. */
+async function folderOf(path: string): Promise<string> {
+  const isFolder = await stat(path).then(
+    (found) => found.isDirectory(),
+    () => false,
+  );
+  return isFolder ? path : (await readSweep(path)).out;
+}
+
+/** What only looks at a sweep, or tells it to stop. @returns whether it was asked for */
+async function look(path: string, flags: SweepFlags, terminal: Terminal): Promise<boolean> {
+  const { status = false, watch = false, cancel = false } = flags;
+  if ([status, watch, cancel].filter(Boolean).length > 1)
+    throw new UsageError("--status, --watch and --cancel exclude each other");
+  if (!status && !watch && !cancel) return false;
+  const out = await folderOf(path);
+  const record = await requireSweepRecord(out);
+  if (cancel) {
+    await cancelSweep(out);
+    terminal.err(`${record.name}: its trials stop between two steps; --resume goes on\n`);
+  } else if (watch) await watchSweep(out, record, terminal);
+  else printStatus(await readStatus(out, record), flags, terminal);
+  return true;
+}
+
+function describeEvent(event: ExecutorEvent): string | undefined {
+  switch (event.type) {
+    case "begun":
+      return `${event.trial}: begun${event.worker === "here" ? "" : ` by ${event.worker}`}${event.attempt > 1 ? `, try ${event.attempt}` : ""}`;
+    case "done":
+      return `${event.trial}: done`;
+    case "failed":
+      return `${event.trial}: failed${event.last ? ", and is given up" : "; it is tried again"}`;
+  }
+}
+
+function describeRung({ after, figures, goesOn }: Rung): string {
+  const all = Object.entries(figures).map(
+    ([name, figure]) => `${name} ${figure === null ? "–" : formatPercent(figure)}`,
+  );
+  return `validation after ${after} tasks: ${all.join(", ")}; going on: ${goesOn.join(", ")}`;
+}
+
+/** Stops what it does when the sweep is cancelled from elsewhere. */
+async function cancellable(out: string, outer: AbortSignal, work: (signal: AbortSignal) => Promise<void>) {
+  const cancelled = new AbortController();
+  const timer = setInterval(() => {
+    if (isCancelled(out)) cancelled.abort();
+  }, 500);
+  try {
+    await work(AbortSignal.any([outer, cancelled.signal]));
+  } catch (error) {
+    if (!cancelled.signal.aborted) throw error;
+    throw new StoppedError(`${out}: the sweep was cancelled`, "Go on with it: accrete sweep … --resume");
+  } finally {
+    clearInterval(timer);
+  }
+}
+
+interface Conducting {
+  readonly plan: SweepPlan;
+  readonly shard: Shard | undefined;
+  readonly executor: Executor;
+  readonly say: (line: string) => void;
+}
+
+async function conduct({ plan, shard, executor, say }: Conducting, resumeCommand: string): Promise<void> {
+  const { out } = plan;
+  const own = shard === undefined ? out : join(out, "shards", `${shard.index}-of-${shard.count}`);
+  await mkdir(own, { recursive: true });
+  await using _lock = await acquireLock(own);
+  const work = (signal: AbortSignal) =>
+    cancellable(out, signal, async (stop) => {
+      const onEvent = (event: ExecutorEvent) => say(describeEvent(event) ?? "");
+      await conductSweep(plan, executor, {
+        onEvent,
+        onRung: (rung) => say(describeRung(rung)),
+        signal: stop,
+      });
+    });
+  await stoppable(
+    "sweep",
+    work,
+    "stopped; every task learned so far is saved",
+    `Go on with: ${resumeCommand}`,
+  );
+}
+
+/** @throws StoreError (exit 1) naming the trials that were given up, with the end of their logs */
+async function refuseFailures(out: string, shown: ReadonlySet<string>): Promise<void> {
+  const { trials } = await readStatus(out, await requireSweepRecord(out));
+  const failed = trials.filter(({ trial, failure }) => failure !== undefined && shown.has(trial));
+  if (failed.length === 0) return;
+  const logs = failed.map(({ trial, failure }) => {
+    const lines = (failure?.log ?? "").trim().split("\n").slice(-3);
+    return `${trial}, after ${failure?.tries} tries: ${lines.join(" / ") || "it wrote nothing"}`;
+  });
+  throw new StoreError(`${failed.length} of ${shown.size} trials failed:\n  ${logs.join("\n  ")}`, {
+    exitCode: 1,
+    hint: `Whole logs: ${join(shortPath(out), "logs")}. --resume tries them again.`,
+  });
+}
+
+export async function sweepCommand(path: string, flags: SweepFlags, terminal: Terminal): Promise<void> {
+  if (await look(path, flags, terminal)) return;
+  const { jobs = 1, quiet = false } = flags;
+  const shard = flags.shard === undefined ? undefined : parseShard(flags.shard);
+  const whole = await planSweep(await readSweep(path));
+  const plan = shard === undefined ? whole : shardOf(whole, shard);
+  if (plan.trials.length === 0) throw new ConfigError(`${path}: there are fewer trials than shards`);
+  if (flags.plan === true) return await printPlan(plan, jobs, terminal);
+  const there = (await readSweepRecord(plan.out)) !== undefined;
+  // A shard begins what another one may have begun already.
+  const begin = () => beginSweep(whole, { resume: flags.resume === true || (there && shard !== undefined) });
+  // What is refused is refused at once; a backbone or data that cannot be read leave no folder behind.
+  if (there) await begin();
+  if (!quiet) await printPlan(plan, jobs, terminal);
+  if (!there) await begin();
+  const say = (line: string) => {
+    if (!quiet) terminal.err(`${line}\n`);
+  };
+  const again = `accrete sweep ${quote(path)} --resume${jobs > 1 ? ` --jobs ${jobs}` : ""}`;
+  await conduct({ plan, shard, executor: localExecutor(jobs), say }, again);
+  const shown = new Set(plan.trials.map(({ name }) => name));
+  await refuseFailures(plan.out, shown);
+  if (shard === undefined) await printResults(plan.out, flags, terminal);
+}

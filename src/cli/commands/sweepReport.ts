@@ -1,0 +1,118 @@
+/** What is printed of a sweep: its plan, where its trials stand, and what they reached. */
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { packageVersion } from "../../core/packageInfo.ts";
+import { writeFileAtomic } from "../../io/atomic.ts";
+import { compareRuns } from "../../report/comparison.ts";
+import { renderComparisonPage } from "../../report/comparisonPage.ts";
+import { estimateSweep } from "../../sweep/estimate.ts";
+import type { SweepPlan } from "../../sweep/plan.ts";
+import { readResults } from "../../sweep/results.ts";
+import { readStatus, type SweepStatus, type TrialStatus, trialStates } from "../../sweep/status.ts";
+import { requireSweepRecord, type SweepRecord } from "../../sweep/sweepFolder.ts";
+import { formatBytes, formatDuration, formatTable } from "../terminal/format.ts";
+import { Interrupt } from "../terminal/interrupt.ts";
+import { shortPath } from "../terminal/shell.ts";
+import type { Terminal } from "../terminal/terminal.ts";
+import { formatComparison } from "./compare.ts";
+
+/** To standard error: a plan is no result. */
+export async function printPlan(plan: SweepPlan, jobs: number, terminal: Terminal): Promise<void> {
+  const { name, out, configurations, seeds, trials, halving, notes } = plan;
+  terminal.err(
+    `sweep ${name}: ${configurations.length} configurations, seeds ${seeds.join(", ")}: ${trials.length} trials, out ${shortPath(out)}\n`,
+  );
+  for (const each of configurations) terminal.err(`  ${each.name}  ${each.label}\n`);
+  for (const note of notes) terminal.err(`! ${note}\n`);
+  if (halving !== undefined)
+    terminal.err(
+      `after ${halving.after.join(", ")} tasks the best ${Math.round(100 * halving.keep)} % by validation go on\n`,
+    );
+  if (jobs > 1 && trials.some(({ config }) => config.threads === undefined))
+    terminal.err(
+      `! ${jobs} trials at once, and each takes every core: set threads in the base configuration\n`,
+    );
+  using interrupt = new Interrupt();
+  const estimate = await estimateSweep(plan, interrupt.signal);
+  if (estimate === undefined) return;
+  const { seconds, bytes } = estimate;
+  const most = halving === undefined ? "" : " at most";
+  const shared = jobs > 1 ? `, ${formatDuration(seconds / jobs)} where ${jobs} at once are no slower` : "";
+  terminal.err(
+    `about ${formatDuration(seconds)} of computing${shared} and ${formatBytes(bytes)} on the disk${most}\n`,
+  );
+}
+
+function cellsOf({
+  trial,
+  label,
+  state,
+  evaluated,
+  tasks,
+  examplesPerSecond,
+  secondsLeft,
+}: TrialStatus): string[] {
+  const running = state === "running";
+  return [
+    trial,
+    label,
+    state,
+    tasks === undefined ? "" : `${evaluated}/${tasks}`,
+    running && examplesPerSecond !== undefined ? `${examplesPerSecond.toFixed(0)}` : "",
+    running && secondsLeft !== undefined ? formatDuration(secondsLeft) : "",
+  ];
+}
+
+function formatStatus({ name, cancelled, counts, trials }: SweepStatus): string {
+  const heads = ["trial", "settings", "state", "tasks", "examples/s", "left"];
+  const known = trialStates.flatMap((state) => (counts[state] === 0 ? [] : [`${counts[state]} ${state}`]));
+  const failures = trials.flatMap(({ trial, failure }) =>
+    failure === undefined ? [] : [`! ${trial}: ${failure.log.trim().split("\n").at(-1) ?? ""}\n`],
+  );
+  return (
+    `${name}: ${known.join(", ")}${cancelled ? "; cancelled" : ""}\n` +
+    formatTable([heads, ...trials.map(cellsOf)], [3, 4, 5]) +
+    failures.join("")
+  );
+}
+
+export function printStatus(
+  status: SweepStatus,
+  { json = false }: { readonly json?: boolean },
+  terminal: Terminal,
+): void {
+  terminal.out(json ? `${JSON.stringify(status)}\n` : formatStatus(status));
+}
+
+const watchMs = 2000;
+
+/** Prints where the trials stand whenever that changes, until nothing is left to do or Ctrl-C. */
+export async function watchSweep(out: string, record: SweepRecord, terminal: Terminal): Promise<void> {
+  using interrupt = new Interrupt();
+  const { signal } = interrupt;
+  let before = "";
+  while (!signal.aborted) {
+    const status = await readStatus(out, record);
+    const text = formatStatus(status);
+    if (text !== before) terminal.out(before === "" ? text : `\n${text}`);
+    before = text;
+    const { running, paused, waiting } = status.counts;
+    if (status.cancelled || running + paused + waiting === 0) return;
+    await sleep(watchMs, undefined, { signal }).catch(() => {});
+  }
+}
+
+/** The table, and the page beside the trials. */
+export async function printResults(
+  out: string,
+  { json = false }: { readonly json?: boolean },
+  terminal: Terminal,
+): Promise<void> {
+  const { runs, notes } = await readResults(out, await requireSweepRecord(out));
+  const compared = compareRuns(runs);
+  const comparison = { ...compared, notes: [...notes, ...compared.notes] };
+  const page = join(out, "comparison.html");
+  await writeFileAtomic(page, renderComparisonPage(comparison, packageVersion()));
+  terminal.out(json ? `${JSON.stringify(comparison)}\n` : formatComparison(comparison));
+  terminal.err(`Page: ${shortPath(page)}\n`);
+}
