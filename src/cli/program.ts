@@ -56,6 +56,8 @@ function addSweep(program: Command, terminal: Terminal): void {
     .option("--jobs <n>", "trials at once on this machine (default: 1)", parseCount)
     .option("--resume", "go on with a sweep that was begun")
     .option("--shard <i/n>", "run the i-th of n parts, for Slurm arrays and CI matrices")
+    .option("--queue <url>", "give the trials to workers: redis://host:6379 of Redis or Valkey")
+    .option("--artefacts <place>", "with --queue: a folder that all machines see, or s3://bucket/prefix")
     .option("--plan", "print the trials with an estimate of time and disk, and run none")
     .option("--status", "print where each trial stands")
     .option("--watch", "print it whenever it changes, until all is done")
@@ -65,6 +67,22 @@ function addSweep(program: Command, terminal: Terminal): void {
     .action(async (sweep, flags) =>
       (await import("./commands/sweep.ts")).sweepCommand(sweep, flags, terminal),
     );
+}
+
+function addWorker(program: Command, terminal: Terminal): void {
+  program
+    .command("worker")
+    .summary("run trials of sweeps that a queue gives out")
+    .description(
+      "Takes trials of sweeps from a queue, each in a process of its own, until it is told to stop (docs/sweep.md).",
+    )
+    .option("--queue <url>", "redis://host:6379 of Redis or Valkey; default: ACCRETE_QUEUE")
+    .option("--artefacts <place>", "a folder that all machines see, or s3://bucket/prefix")
+    .option("--concurrency <n>", "trials at once", parseCount, 1)
+    .option("--cache <folder>", "takes what is fetched, and trials while they run")
+    .option("--metrics <port>", "give metrics for Prometheus on this port", parseSeed)
+    .option("--lock-seconds <n>", "hand a job on when its worker is silent for so long", parseCount, 30)
+    .action(async (flags) => (await import("./commands/worker.ts")).workerCommand(flags, terminal));
 }
 
 function addInspect(program: Command, terminal: Terminal): void {
@@ -98,6 +116,7 @@ function addInspect(program: Command, terminal: Terminal): void {
 const commands: readonly AddCommand[] = [
   addRun,
   addSweep,
+  addWorker,
   (program, terminal) =>
     program
       .command("report")

@@ -81,7 +81,7 @@ function describeRun(config: ResolvedConfig, stream: LoadedStream, model: Contin
     nodeVersion: versions.node,
     engineVersion: versions.engine,
     platform: `${process.platform}-${process.arch}`,
-    backbone: { name: config.backbone, hash: folder.hash, parameters: backbone.parameterCount },
+    backbone: { name: folder.source, hash: folder.hash, parameters: backbone.parameterCount },
     dataHash: stream.dataHash,
     seed: config.seed,
     config: flattenConfig(config),
@@ -331,7 +331,9 @@ export async function* runExperiment(
   const family = await readArchitecture(backbone, backboneRevision, signal);
   requireCombination({ family, adapter: method.adapter, head: head.kind, level }, backbone);
   const stream = await loadTasks(here);
-  const loaded = await loadBackbone(backbone, { revision: backboneRevision, precision, signal });
+  const found = await loadBackbone(backbone, { revision: backboneRevision, precision, signal });
+  // Adapters name the backbone as the configuration does, wherever it lies here.
+  const loaded = { ...found, folder: { ...found.folder, source: config.backbone } };
   await using model = await openModel(settingsOf(config), loaded, {
     trunks: "disk",
     alone: true,

@@ -7,6 +7,7 @@ import { differingKeys, loadConfig, toResolvedYaml } from "../config/load.ts";
 import { ConfigError, errorCode, StoreError } from "../core/errors.ts";
 import { packageVersion } from "../core/packageInfo.ts";
 import { writeFileAtomic, writeNewFile } from "../io/atomic.ts";
+import { sha256 } from "../io/hash.ts";
 import { listBegun } from "../workspace/listing.ts";
 import type { SweepPlan, Trial } from "./plan.ts";
 
@@ -82,6 +83,12 @@ function recordOf({ name, seeds, halving, configurations, trials }: SweepPlan): 
     configurations: configurations.map((each) => ({ ...each, choice: { ...each.choice } })),
     trials: trials.map(({ config: _, ...trial }) => trial),
   };
+}
+
+/** The same for the same trials, wherever the sweep lies. */
+export function identityOf(plan: SweepPlan): string {
+  const { accreteVersion: _, ...record } = recordOf(plan);
+  return sha256(JSON.stringify(record));
 }
 
 async function differencesOf(plan: SweepPlan, there: SweepRecord): Promise<string[]> {

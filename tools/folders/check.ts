@@ -149,6 +149,8 @@ const mayImport: ImportTable = {
     "report/record",
   ],
   sweep: ["core", "io", ...model, "experiment", "report", "report/record"],
+  "sweep/artefacts": ["core", "io"],
+  "sweep/queue": ["core", "io", "config", "workspace", "experiment", "sweep", "sweep/artefacts"],
   store: [
     ...lower,
     ...model,
@@ -172,6 +174,8 @@ const mayImport: ImportTable = {
     "benchmark/original",
     "experiment",
     "sweep",
+    "sweep/artefacts",
+    "sweep/queue",
     "store",
     "report",
     ...report,

@@ -2,15 +2,18 @@ import { mkdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { ConfigError, StoreError } from "../../core/errors.ts";
 import { acquireLock } from "../../io/lock.ts";
+import { openArtefacts } from "../../sweep/artefacts/open.ts";
 import { cancelSweep, conductSweep, isCancelled } from "../../sweep/conduct.ts";
-import type { Executor, ExecutorEvent } from "../../sweep/executor.ts";
-import { localExecutor } from "../../sweep/executor.ts";
+import { type Executor, type ExecutorEvent, localExecutor } from "../../sweep/executor.ts";
 import type { Rung } from "../../sweep/halving.ts";
 import { planSweep, type SweepPlan } from "../../sweep/plan.ts";
+import { openConnection } from "../../sweep/queue/connection.ts";
+import { queueExecutor } from "../../sweep/queue/queueExecutor.ts";
+import { readWorkers } from "../../sweep/queue/registry.ts";
 import { parseShard, type Shard, shardOf } from "../../sweep/shard.ts";
 import { readStatus } from "../../sweep/status.ts";
 import { readSweep } from "../../sweep/sweepFile.ts";
-import { beginSweep, readSweepRecord, requireSweepRecord } from "../../sweep/sweepFolder.ts";
+import { beginSweep, identityOf, readSweepRecord, requireSweepRecord } from "../../sweep/sweepFolder.ts";
 import { StoppedError, UsageError } from "../terminal/failure.ts";
 import { formatPercent } from "../terminal/format.ts";
 import { quote, shortPath } from "../terminal/shell.ts";
@@ -22,6 +25,8 @@ export interface SweepFlags {
   readonly jobs?: number;
   readonly resume?: boolean;
   readonly shard?: string;
+  readonly queue?: string;
+  readonly artefacts?: string;
   readonly plan?: boolean;
   readonly status?: boolean;
   readonly watch?: boolean;
@@ -50,8 +55,12 @@ async function look(path: string, flags: SweepFlags, terminal: Terminal): Promis
   if (cancel) {
     await cancelSweep(out);
     terminal.err(`${record.name}: its trials stop between two steps; --resume goes on\n`);
-  } else if (watch) await watchSweep(out, record, terminal);
-  else printStatus(await readStatus(out, record), flags, terminal);
+    return true;
+  }
+  await using queue = flags.queue === undefined ? undefined : await openConnection(flags.queue);
+  const workers = async () => (queue === undefined ? undefined : await readWorkers(queue.redis));
+  if (watch) await watchSweep(out, record, workers, terminal);
+  else printStatus({ ...(await readStatus(out, record)), workers: await workers() }, flags, terminal);
   return true;
 }
 
@@ -96,6 +105,37 @@ interface Conducting {
   readonly say: (line: string) => void;
 }
 
+interface ChosenExecutor extends AsyncDisposable {
+  readonly executor: Executor;
+}
+
+/** Child processes here, or workers behind a queue. */
+async function chooseExecutor(plan: SweepPlan, flags: SweepFlags): Promise<ChosenExecutor> {
+  const { jobs = 1, queue, artefacts, shard } = flags;
+  if (queue === undefined) {
+    if (artefacts !== undefined) throw new UsageError("--artefacts goes with --queue");
+    return { executor: localExecutor(jobs), [Symbol.asyncDispose]: async () => {} };
+  }
+  if (artefacts === undefined)
+    throw new UsageError("--queue needs --artefacts, where data, backbones and runs are shared", {
+      hint: "A folder that every worker sees, or s3://bucket/prefix.",
+    });
+  if (shard !== undefined || flags.jobs !== undefined)
+    throw new UsageError("--queue excludes --jobs and --shard: workers take the trials", {
+      hint: "Start workers: accrete worker --queue … --artefacts … --concurrency 2",
+    });
+  const connection = await openConnection(queue);
+  try {
+    const store = await openArtefacts(artefacts);
+    const identity = identityOf(plan);
+    const executor = queueExecutor(connection, { store, sweep: plan.name, plan: identity });
+    return { executor, [Symbol.asyncDispose]: () => connection[Symbol.asyncDispose]() };
+  } catch (error) {
+    await connection[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
 async function conduct({ plan, shard, executor, say }: Conducting, resumeCommand: string): Promise<void> {
   const { out } = plan;
   const own = shard === undefined ? out : join(out, "shards", `${shard.index}-of-${shard.count}`);
@@ -133,6 +173,16 @@ async function refuseFailures(out: string, shown: ReadonlySet<string>): Promise<
   });
 }
 
+function resumeCommand(path: string, { jobs, shard, queue, artefacts }: SweepFlags): string {
+  const words = ["accrete sweep", quote(path)];
+  if (jobs !== undefined) words.push(`--jobs ${jobs}`);
+  if (shard !== undefined) words.push(`--shard ${shard}`);
+  // A password is not shown.
+  if (queue !== undefined) words.push(`--queue ${quote(queue.replace(/\/\/.*@/, "//…@"))}`);
+  if (artefacts !== undefined) words.push(`--artefacts ${quote(artefacts)}`);
+  return [...words, "--resume"].join(" ");
+}
+
 export async function sweepCommand(path: string, flags: SweepFlags, terminal: Terminal): Promise<void> {
   if (await look(path, flags, terminal)) return;
   const { jobs = 1, quiet = false } = flags;
@@ -141,6 +191,7 @@ export async function sweepCommand(path: string, flags: SweepFlags, terminal: Te
   const plan = shard === undefined ? whole : shardOf(whole, shard);
   if (plan.trials.length === 0) throw new ConfigError(`${path}: there are fewer trials than shards`);
   if (flags.plan === true) return await printPlan(plan, jobs, terminal);
+  await using chosen = await chooseExecutor(whole, flags);
   const there = (await readSweepRecord(plan.out)) !== undefined;
   // A shard begins what another one may have begun already.
   const begin = () => beginSweep(whole, { resume: flags.resume === true || (there && shard !== undefined) });
@@ -151,8 +202,7 @@ export async function sweepCommand(path: string, flags: SweepFlags, terminal: Te
   const say = (line: string) => {
     if (!quiet) terminal.err(`${line}\n`);
   };
-  const again = `accrete sweep ${quote(path)} --resume${jobs > 1 ? ` --jobs ${jobs}` : ""}`;
-  await conduct({ plan, shard, executor: localExecutor(jobs), say }, again);
+  await conduct({ plan, shard, executor: chosen.executor, say }, resumeCommand(path, flags));
   const shown = new Set(plan.trials.map(({ name }) => name));
   await refuseFailures(plan.out, shown);
   if (shard === undefined) await printResults(plan.out, flags, terminal);

@@ -7,6 +7,7 @@ import { compareRuns } from "../../report/comparison.ts";
 import { renderComparisonPage } from "../../report/comparisonPage.ts";
 import { estimateSweep } from "../../sweep/estimate.ts";
 import type { SweepPlan } from "../../sweep/plan.ts";
+import type { WorkerStatus } from "../../sweep/queue/registry.ts";
 import { readResults } from "../../sweep/results.ts";
 import { readStatus, type SweepStatus, type TrialStatus, trialStates } from "../../sweep/status.ts";
 import { requireSweepRecord, type SweepRecord } from "../../sweep/sweepFolder.ts";
@@ -63,21 +64,75 @@ function cellsOf({
   ];
 }
 
-function formatStatus({ name, cancelled, counts, trials }: SweepStatus): string {
+/** Where trials stand, and who works on a queue. */
+export interface ShownStatus extends SweepStatus {
+  readonly workers?: readonly WorkerStatus[] | undefined;
+}
+
+function workerCells({
+  name,
+  version,
+  dead,
+  waits,
+  work,
+  concurrency,
+  done,
+  failed,
+}: WorkerStatus): string[] {
+  const state = waits ?? (work.length === 0 ? "idle" : "at work");
+  const rate = work.reduce((sum, { examplesPerSecond = 0 }) => sum + examplesPerSecond, 0);
+  const what = work.map(({ trial, evaluated, tasks }) => `${trial} (${evaluated}/${tasks ?? "?"})`);
+  return [
+    name,
+    version,
+    dead ? "dead" : state,
+    `${work.length}/${concurrency}`,
+    dead ? "" : what.join(", "),
+    dead || rate === 0 ? "" : rate.toFixed(0),
+    String(done),
+    String(failed),
+  ];
+}
+
+const workerHeads = ["worker", "version", "state", "jobs", "at", "examples/s", "done", "failed"];
+
+function formatWorkers(workers: readonly WorkerStatus[] | undefined): string {
+  if (workers === undefined) return "";
+  if (workers.length === 0) return "no worker is there: accrete worker --queue … --artefacts …\n";
+  return formatTable([workerHeads, ...workers.map(workerCells)], [5, 6, 7]);
+}
+
+/** The whole sweep's, at the pace of what runs now; undefined where nothing says one. */
+function secondsLeft({ trials, workers }: ShownStatus): number | undefined {
+  const working = workers?.flatMap(({ dead, work }) => (dead ? [] : work)) ?? [];
+  const running = trials.filter(({ state }) => state === "running");
+  const known = (workers === undefined ? running : working).flatMap((each) => each.secondsLeft ?? []);
+  const waiting = trials.filter(({ state }) => state === "waiting" || state === "paused").length;
+  if (known.length === 0) return undefined;
+  const mean = known.reduce((sum, left) => sum + left, 0) / known.length;
+  // What waits takes about twice what is left of what runs, on average; so many run at once.
+  const behind = workers === undefined ? waiting : Math.max(0, waiting - working.length);
+  return mean * (1 + (2 * behind) / known.length);
+}
+
+function formatStatus(status: ShownStatus): string {
+  const { name, cancelled, counts, trials, workers } = status;
+  const left = secondsLeft(status);
   const heads = ["trial", "settings", "state", "tasks", "examples/s", "left"];
   const known = trialStates.flatMap((state) => (counts[state] === 0 ? [] : [`${counts[state]} ${state}`]));
   const failures = trials.flatMap(({ trial, failure }) =>
     failure === undefined ? [] : [`! ${trial}: ${failure.log.trim().split("\n").at(-1) ?? ""}\n`],
   );
   return (
-    `${name}: ${known.join(", ")}${cancelled ? "; cancelled" : ""}\n` +
+    `${name}: ${known.join(", ")}${cancelled ? "; cancelled" : ""}${left === undefined ? "" : `; about ${formatDuration(left)} left`}\n` +
     formatTable([heads, ...trials.map(cellsOf)], [3, 4, 5]) +
+    formatWorkers(workers) +
     failures.join("")
   );
 }
 
 export function printStatus(
-  status: SweepStatus,
+  status: ShownStatus,
   { json = false }: { readonly json?: boolean },
   terminal: Terminal,
 ): void {
@@ -87,12 +142,17 @@ export function printStatus(
 const watchMs = 2000;
 
 /** Prints where the trials stand whenever that changes, until nothing is left to do or Ctrl-C. */
-export async function watchSweep(out: string, record: SweepRecord, terminal: Terminal): Promise<void> {
+export async function watchSweep(
+  out: string,
+  record: SweepRecord,
+  workers: () => Promise<readonly WorkerStatus[] | undefined>,
+  terminal: Terminal,
+): Promise<void> {
   using interrupt = new Interrupt();
   const { signal } = interrupt;
   let before = "";
   while (!signal.aborted) {
-    const status = await readStatus(out, record);
+    const status = { ...(await readStatus(out, record)), workers: await workers() };
     const text = formatStatus(status);
     if (text !== before) terminal.out(before === "" ? text : `\n${text}`);
     before = text;

@@ -1,0 +1,112 @@
+/** A shared folder as artefact store. */
+import { createReadStream } from "node:fs";
+import { copyFile, link, mkdir, open, readFile, rename, rm, stat } from "node:fs/promises";
+import { hostname } from "node:os";
+import { dirname, join, resolve } from "node:path";
+import { pipeline } from "node:stream/promises";
+import { errorCode, StoreError } from "../../core/errors.ts";
+import { writeFileAtomic, writeNewFile } from "../../io/atomic.ts";
+import { sha256 } from "../../io/hash.ts";
+import { acquireLock } from "../../io/lock.ts";
+import type { ArtefactStore } from "./store.ts";
+
+export function objectKey(hash: string): string {
+  return `objects/${hash.slice(0, 2)}/${hash}`;
+}
+
+async function exists(path: string): Promise<boolean> {
+  return await stat(path).then(
+    () => true,
+    () => false,
+  );
+}
+
+/** Content that comes to be read only when it is whole. @throws StoreError (exit 1) */
+async function placeWhole(path: string, write: (temporary: string) => Promise<void>): Promise<void> {
+  const temporary = join(
+    dirname(path),
+    `.tmp-${hostname()}-${process.pid}-${Math.random().toString(36).slice(2)}`,
+  );
+  try {
+    await mkdir(dirname(path), { recursive: true });
+    await write(temporary);
+    const handle = await open(temporary, "r+");
+    await handle.sync().finally(() => handle.close());
+    await rename(temporary, path);
+  } catch (cause) {
+    await rm(temporary, { force: true }).catch(() => {});
+    const full = ["ENOSPC", "EDQUOT"].includes(errorCode(cause) ?? "");
+    throw new StoreError(`${path}: cannot be written${full ? ": the disk is full" : ""}`, {
+      cause,
+      exitCode: 1,
+    });
+  }
+}
+
+const lockWaitMs = 10_000;
+
+/** @param folder that every machine sees, under whatever path */
+export async function folderStore(folder: string): Promise<ArtefactStore> {
+  const root = resolve(folder);
+  const names = join(root, "names");
+  await mkdir(names, { recursive: true }).catch((cause: unknown) => {
+    throw new StoreError(`${root}: the folder for artefacts cannot be made`, {
+      cause,
+      hint: "Give a folder that you may write to and that every worker sees: --artefacts <folder>.",
+    });
+  });
+  const objectPath = (hash: string) => join(root, objectKey(hash));
+  const namePath = (name: string) => join(names, `${name.replaceAll("/", "+")}.txt`);
+  const readName: ArtefactStore["readName"] = async (name) => {
+    const value = await readFile(namePath(name), "utf8").catch((cause: unknown) => {
+      if (errorCode(cause) === "ENOENT") return undefined;
+      throw new StoreError(`${namePath(name)}: cannot be read`, { cause, exitCode: 1 });
+    });
+    return value === undefined ? undefined : { value, mark: sha256(value) };
+  };
+  const putFile: ArtefactStore["putFile"] = async (hash, path) => {
+    if (await exists(objectPath(hash))) return;
+    await placeWhole(objectPath(hash), async (temporary) => {
+      const target = await open(temporary, "wx");
+      await pipeline(createReadStream(path), target.createWriteStream());
+    });
+  };
+  return {
+    place: root,
+    has: (hash) => exists(objectPath(hash)),
+    async put(hash, content) {
+      if (await exists(objectPath(hash))) return;
+      await placeWhole(objectPath(hash), async (temporary) => {
+        const target = await open(temporary, "wx");
+        await target.writeFile(content).finally(() => target.close());
+      });
+    },
+    putFile,
+    async fetch(hash, path) {
+      await copyFile(objectPath(hash), path).catch((cause: unknown) => {
+        const missing = errorCode(cause) === "ENOENT" ? ": it is not there" : "";
+        throw new StoreError(`${objectPath(hash)}: cannot be copied to ${path}${missing}`, {
+          cause,
+          exitCode: 1,
+        });
+      });
+    },
+    readName,
+    async setName(name, value, before) {
+      if (before === undefined) return await writeNewFile(namePath(name), value);
+      // Comparing and replacing are two steps, so that one writer alone may be between them.
+      await using _lock = await acquireLock(names, { waitMs: lockWaitMs, elsewhere: false });
+      if ((await readName(name))?.mark !== before.mark) return false;
+      await writeFileAtomic(namePath(name), value);
+      return true;
+    },
+  };
+}
+
+/** Gives a file a second place, without copying its bytes where the file system can. */
+export async function linkOrCopy(from: string, to: string): Promise<void> {
+  await link(from, to).catch((error: unknown) => {
+    if (!["EXDEV", "EPERM", "ENOTSUP", "EMLINK"].includes(errorCode(error) ?? "")) throw error;
+    return copyFile(from, to);
+  });
+}

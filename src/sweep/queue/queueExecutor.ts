@@ -1,0 +1,168 @@
+/** Trials as jobs of a queue: given out, waited for, and their folders brought home. */
+
+import { rm } from "node:fs/promises";
+import { hostname } from "node:os";
+import { dirname, join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Queue } from "bullmq";
+import { writeNewFile } from "../../io/atomic.ts";
+import type { ArtefactStore } from "../artefacts/store.ts";
+import { ArtefactCache } from "../artefacts/tree.ts";
+import { type ExecuteOptions, type Executor, mostTries, type TrialJob } from "../executor.ts";
+import { logPath, runPath } from "../sweepFolder.ts";
+import { makeFolder, writeFailure } from "../trialState.ts";
+import { keyPrefix, type QueueConnection, queueName } from "./connection.ts";
+import { jobIdOf, type TrialJobData } from "./jobs.ts";
+import { Publisher } from "./publish.ts";
+import { cancelKey, releaseName, takeName } from "./tickets.ts";
+
+export interface QueueExecutorOptions {
+  readonly store: ArtefactStore;
+  readonly sweep: string;
+  /** The sweep's identity: equal for the same trials alone. */
+  readonly plan: string;
+}
+
+interface Pending {
+  readonly job: TrialJob;
+  readonly data: TrialJobData;
+  readonly id: string;
+  /** Tries that were told of. */
+  tries: number;
+  begun: boolean;
+}
+
+/** How often the queue is asked, with more jobs less often. */
+function pollMs(jobs: number): number {
+  return Math.min(5_000, Math.max(300, 5 * jobs));
+}
+
+const retryMs = 1_000;
+
+async function give(queue: Queue, { id, data }: Pending): Promise<void> {
+  await queue.add("trial", data, {
+    jobId: id,
+    attempts: mostTries,
+    backoff: { type: "fixed", delay: retryMs },
+    removeOnComplete: { age: 24 * 3600 },
+  });
+}
+
+/** Gives a job out, in place of what an earlier call of the same sweep left of it. */
+async function giveAnew(queue: Queue, pending: Pending): Promise<void> {
+  const there = await queue.getJob(pending.id);
+  const state = await there?.getState();
+  // What is at work or waiting goes on; what failed, or whose result did not come home, begins anew.
+  if (state === "failed" || state === "completed") await there?.remove();
+  await give(queue, pending);
+}
+
+class Waiting {
+  readonly #queue: Queue;
+  readonly #home: ArtefactCache;
+  readonly #options: ExecuteOptions;
+
+  constructor(queue: Queue, home: ArtefactCache, options: ExecuteOptions) {
+    this.#queue = queue;
+    this.#home = home;
+    this.#options = options;
+  }
+
+  /** @returns whether nothing more is to be waited for */
+  async look(pending: Pending): Promise<boolean> {
+    const { trial } = pending.job;
+    const job = await this.#queue.getJob(pending.id);
+    // A server that lost its last second on restarting.
+    if (job === undefined) {
+      await give(this.#queue, pending);
+      return false;
+    }
+    const state = await job.getState();
+    // The try that did well counts as one too.
+    this.#tell(pending, job.attemptsMade - (state === "completed" ? 1 : 0), job.processedBy);
+    if (state === "completed") {
+      await this.#home.copy(String(job.returnvalue), runPath(this.#options.out, trial));
+      this.#options.onEvent({ type: "done", trial: trial.name });
+      return true;
+    }
+    if (state !== "failed") return false;
+    const { logs } = await this.#queue.getJobLogs(pending.id);
+    await this.#giveUp(pending, job.attemptsMade, logs.join("\n") || job.failedReason);
+    return true;
+  }
+
+  #tell(pending: Pending, tries: number, worker: string | undefined): void {
+    const { onEvent } = this.#options;
+    const trial = pending.job.trial.name;
+    if (!pending.begun && worker !== undefined) {
+      pending.begun = true;
+      onEvent({ type: "begun", trial, worker, attempt: tries + 1 });
+    }
+    for (; pending.tries < tries && pending.tries + 1 < mostTries; pending.tries++)
+      onEvent({ type: "failed", trial, attempt: pending.tries + 1, last: false });
+  }
+
+  async #giveUp({ job: { trial } }: Pending, tries: number, log: string): Promise<void> {
+    const { out, onEvent } = this.#options;
+    const time = new Date().toISOString();
+    await writeFailure(out, trial, { tries, exitCode: null, log: log.slice(-2000), time });
+    const path = logPath(out, trial);
+    await makeFolder(dirname(path));
+    await rm(path, { force: true });
+    await writeNewFile(path, log);
+    onEvent({ type: "failed", trial: trial.name, attempt: tries, last: true });
+  }
+}
+
+/** Takes back what nobody has begun, and tells workers to stop the rest. */
+async function withdraw(queue: Queue, connection: QueueConnection, plan: string, all: readonly Pending[]) {
+  await connection.redis.set(cancelKey(plan), "1", "EX", 3600);
+  for (const { id } of all) {
+    const job = await queue.getJob(id);
+    // Whoever is at it has it locked, and sees the key.
+    await job?.remove().catch(() => {});
+  }
+}
+
+/** @throws StoreError from `execute` where the queue has another sweep of that name */
+export function queueExecutor(
+  connection: QueueConnection,
+  { store, sweep, plan }: QueueExecutorOptions,
+): Executor {
+  const publisher = new Publisher(store);
+  return {
+    async execute(jobs, options) {
+      const { out, signal } = options;
+      const { redis } = connection;
+      await takeName(redis, sweep, plan, `${hostname()}:${out}`);
+      await redis.del(cancelKey(plan));
+      const queue = new connection.bullmq.Queue(queueName, {
+        connection: connection.connection,
+        prefix: keyPrefix,
+      });
+      queue.on("error", () => {});
+      const waiting = new Waiting(queue, new ArtefactCache(store, join(out, ".tmp-cache")), options);
+      let pending: Pending[] = [];
+      try {
+        for (const job of jobs) {
+          signal.throwIfAborted();
+          const data = await publisher.jobOf(job, { out, sweep, plan });
+          pending.push({ job, data, id: jobIdOf(data), tries: 0, begun: false });
+        }
+        for (const each of pending) await giveAnew(queue, each);
+        while (pending.length > 0) {
+          await sleep(pollMs(pending.length), undefined, { signal });
+          const left: Pending[] = [];
+          for (const each of pending) if (!(await waiting.look(each))) left.push(each);
+          pending = left;
+        }
+      } catch (error) {
+        if (signal.aborted) await withdraw(queue, connection, plan, pending);
+        throw error;
+      } finally {
+        await queue.close();
+        await releaseName(redis, sweep);
+      }
+    },
+  };
+}
