@@ -152,6 +152,7 @@ const calls = {
     options: optional({
       resume: flag,
       adaptersFrom: name.optional(),
+      pieces: name.optional(),
       tasks: count,
       validate: flag,
       places: z.record(name, name).optional(),

@@ -23,6 +23,7 @@ import type { Workspace } from "../workspace/workspace.ts";
 import { AdapterSource } from "./adapterSource.ts";
 import { measureBaseline } from "./baseline.ts";
 import { computeExtra } from "./extraMetrics.ts";
+import { Pieces } from "./pieces.ts";
 import { type Places, placedAt } from "./places.ts";
 import { checkReadable, largestHead, parametersPerTask, selectorParametersOf } from "./plan.ts";
 import { readPredictions } from "./predictions.ts";
@@ -40,6 +41,8 @@ export interface RunOptions {
    * place of training: another router or `newlora-frozen` selector is measured without learning the tasks again.
    */
   readonly adaptersFrom?: string | undefined;
+  /** Folder of the run's pieces ({@link computePiece}), one a task: it is put together of them, and nothing is trained. */
+  readonly pieces?: string | undefined;
   /** Stop when so many tasks are learned and evaluated; `resume` goes on. */
   readonly tasks?: number | undefined;
   /** Also measure each task's new adapter on its validation data, which decides nothing in the run. */
@@ -64,6 +67,7 @@ interface RunContext {
   readonly probing: Probing | undefined;
   /** Where adapters are taken from in place of training. */
   readonly source: AdapterSource | undefined;
+  readonly pieces: Pieces | undefined;
   readonly options: Pick<RunOptions, "tasks" | "validate">;
   readonly signal: AbortSignal | undefined;
 }
@@ -96,6 +100,7 @@ function headerOf(
   config: ResolvedConfig,
   { dataHash }: LoadedStream,
   { loaded, feature }: ContinualModel,
+  pieces?: Pieces,
 ): Omit<ManifestHeader, "configHash"> {
   return {
     versions: collectVersions(),
@@ -109,6 +114,7 @@ function headerOf(
     dataHash,
     seed: config.seed,
     feature,
+    ...(pieces && { computedBy: pieces.computedBy }),
   };
 }
 
@@ -118,7 +124,7 @@ async function* learnTask(
   before: ModelState,
   index: number,
 ): AsyncGenerator<RunEventBody, ModelState> {
-  const { stream, model, source, time, workspace } = context;
+  const { stream, model, source, pieces, time, workspace } = context;
   const task = stream.tasks[index]!;
   const { name, labels, train, validation, test } = task;
   yield {
@@ -132,14 +138,16 @@ async function* learnTask(
     totalSteps: source === undefined ? model.plannedSteps(train.length) : 0,
   };
   time.startTask();
-  const adopted = await source?.task(name);
+  const piece = await pieces?.task(index);
+  if (piece !== undefined) yield* piece.events;
+  const adopted = piece ?? (await source?.task(name));
   const learned = yield* relayTraining(context, before, index, adopted?.adapter);
   yield* fitRouter(context, learned.state, index);
   await workspace.commit(learned.state);
-  const seconds = time.finishTask();
+  const seconds = time.finishTask(piece?.seconds);
   const { truncatedTexts, stoppedEarly } = adopted?.learned ?? learned;
   const adapter = entryOf(learned.task)?.adapter.id ?? "";
-  const { validationAccuracy } = learned;
+  const { validationAccuracy } = piece ?? learned;
   yield {
     type: "task-learned",
     task: index,
@@ -294,8 +302,8 @@ async function* experiment(
   context: Omit<RunContext, "time">,
   resumed: boolean,
 ): AsyncGenerator<RunEventBody> {
-  const { config, stream, model, workspace, recorder, evaluator } = context;
-  await beginRun(workspace, config, headerOf(config, stream, model));
+  const { config, stream, model, workspace, recorder, evaluator, pieces } = context;
+  await beginRun(workspace, config, headerOf(config, stream, model, pieces));
   if (recorder.pastEvents.some(({ type }) => type === "run-finished")) return;
   yield { type: "run-started", header: describeRun(config, stream, model) };
   const saved = await readState(workspace.path, workspace.manifest!, model);
@@ -342,15 +350,18 @@ export async function* runExperiment(
   });
   checkReadable(model, stream);
   source?.check(headerOf(config, stream, model), stream.tasks);
-  const { workspace: opened, resumed } = await openRunFolder(config, { resume, at: here.out });
-  await using workspace = opened;
+  const pieces = options.pieces === undefined ? undefined : await Pieces.open(options.pieces, stream.tasks);
+  const { workspace: folder, resumed } = await openRunFolder(config, { resume, at: here.out });
+  await using workspace = folder;
   await using recorder = await Recorder.open(workspace.path);
   const evaluator = model.openEvaluator({
     outOfScope: stream.outOfScope,
     outOfScopeAfter: stream.tasks.length,
+    outputs: pieces && ((task, test) => pieces.outputs(task, test)),
   });
   const probing = openProbing(config, model, stream.tasks);
-  const context = { config, workspace, recorder, stream, model, evaluator, probing, source, options, signal };
+  const opened = { config, workspace, recorder, stream, model, evaluator };
+  const context = { ...opened, probing, source, pieces, options, signal };
   for await (const body of experiment(context, resumed)) {
     const event: RunEvent = { time: new Date().toISOString(), ...body };
     await recorder.record(event);

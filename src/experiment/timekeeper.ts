@@ -73,9 +73,12 @@ export class Timekeeper {
     return Math.max(0, steps) * pace + evaluations;
   }
 
-  /** @returns the seconds the task took, saving included. */
-  finishTask(): number {
-    const seconds = now() - this.taskStart;
+  /**
+   * @param elsewhere seconds that another machine took for it
+   * @returns the seconds the task took, saving included
+   */
+  finishTask(elsewhere = 0): number {
+    const seconds = elsewhere + now() - this.taskStart;
     this.trainSeconds += seconds;
     this.finishedTasks += 1;
     return seconds;

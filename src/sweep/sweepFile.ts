@@ -11,17 +11,14 @@ const name = z
   .regex(/^[A-Za-z0-9][\w.-]{0,63}$/)
   .describe("letters, digits, `.`, `_` and `-`, at most 64");
 const values = z.array(z.unknown()).min(1);
-const range = z
-  .strictObject({
-    from: z.number(),
-    to: z.number(),
-    /** How values between the two are drawn: evenly, or evenly in their logarithm. */
-    scale: z.enum(["linear", "log"]).default("linear"),
-    /** Whole numbers only. */
-    whole: z.boolean().default(false),
-  })
-  .refine(({ from, to }) => from < to, { error: "from is not below to" })
-  .refine(({ from, scale }) => scale === "linear" || from > 0, { error: "scale: log needs from above 0" });
+const range = z.strictObject({
+  from: z.number(),
+  to: z.number(),
+  /** How values between the two are drawn: evenly, or evenly in their logarithm. */
+  scale: z.enum(["linear", "log"]).default("linear"),
+  /** Whole numbers only. */
+  whole: z.boolean().default(false),
+});
 
 const halving = z.strictObject({
   /** Numbers of tasks after which configurations are compared. */
@@ -86,6 +83,17 @@ function refuseOwnKeys({ grid, random }: Parsed): ConfigIssue[] {
   });
 }
 
+function refuseRanges({ random }: Parsed): ConfigIssue[] {
+  return Object.entries(random?.keys ?? {}).flatMap(([key, values]) => {
+    if (!("from" in values)) return [];
+    const { from, to, scale } = values;
+    const path = `random.keys.${key}`;
+    if (from >= to) return [{ path, expected: "from below to", received: `from ${from}, to ${to}` }];
+    if (scale === "linear" || from > 0) return [];
+    return [{ path, expected: "from above 0 with scale: log", received: `from ${from}` }];
+  });
+}
+
 function refuseTwice({ seeds = [], halving: asked }: Parsed): ConfigIssue[] {
   const rising = asked?.after.every((tasks, i, all) => i === 0 || tasks > (all[i - 1] ?? 0)) ?? true;
   return [
@@ -108,7 +116,7 @@ function refuseTwice({ seeds = [], halving: asked }: Parsed): ConfigIssue[] {
 export function parseSweep(raw: unknown, file: string): SweepSpec {
   const parsed = schema.safeParse(raw);
   const issues = parsed.success
-    ? [...refuseOwnKeys(parsed.data), ...refuseTwice(parsed.data)]
+    ? [refuseOwnKeys, refuseRanges, refuseTwice].flatMap((refuse) => refuse(parsed.data))
     : toConfigIssues(schema, raw, parsed.error);
   if (!parsed.success || issues.length > 0)
     throw new ConfigError(`${file}: this is no sweep`, {

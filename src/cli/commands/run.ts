@@ -2,8 +2,9 @@ import { resolve } from "node:path";
 import { loadConfig, type ResolvedConfig } from "../../config/load.ts";
 import { formatOverride, type Override, parseOverride } from "../../config/overrides.ts";
 import { UsageError } from "../terminal/failure.ts";
-import { runToEnd } from "../terminal/runToEnd.ts";
+import { type RunToEndOptions, runToEnd } from "../terminal/runToEnd.ts";
 import { quote, shortPath } from "../terminal/shell.ts";
+import { stoppable } from "../terminal/stoppable.ts";
 import type { Terminal } from "../terminal/terminal.ts";
 
 export interface RunFlags {
@@ -16,6 +17,8 @@ export interface RunFlags {
   readonly out?: string;
   readonly seeds?: string;
   readonly tasks?: number;
+  readonly piece?: number;
+  readonly pieces?: string;
   readonly validate?: boolean;
   readonly at?: readonly string[];
   readonly json?: boolean;
@@ -104,8 +107,20 @@ function resumeCommand(configWords: readonly string[], flags: RunFlags): string 
   if (flags.adaptersFrom !== undefined) words.push(`--adapters-from ${quote(flags.adaptersFrom)}`);
   if (flags.seeds !== undefined) words.push(`--seeds ${flags.seeds}`);
   if (flags.validate === true) words.push("--validate");
+  if (flags.pieces !== undefined) words.push(`--pieces ${quote(flags.pieces)}`);
   for (const text of flags.at ?? []) words.push(`--at ${quote(text)}`);
   return [...words, "--resume"].join(" ");
+}
+
+/** One task of the run, for another process to put together. */
+async function runPiece(
+  config: ResolvedConfig,
+  index: number,
+  { pieces, validate, places }: Pick<RunFlags, "pieces" | "validate"> & Pick<RunToEndOptions, "places">,
+): Promise<void> {
+  if (pieces === undefined) throw new UsageError("--piece needs --pieces, the folder that takes it");
+  const { computePiece } = await import("../../experiment/pieces.ts");
+  await stoppable("run", (signal) => computePiece(config, index, pieces, { validate, places, signal }));
 }
 
 /** @param words what the command line has beside our own flags: the configuration, or the original's flags */
@@ -132,6 +147,7 @@ export async function runCommand(
     resumeCommand: again,
     ...(loaded.afterTask === undefined ? {} : { afterTask: loaded.afterTask }),
   };
+  if (flags.piece !== undefined) return await runPiece(loaded.config, flags.piece, { ...flags, places });
   if (flags.quiet !== true)
     for (const line of [...loaded.lines, `out ${shortPath(loaded.config.out)}`]) terminal.err(`${line}\n`);
   if (seeds !== undefined) {

@@ -27,6 +27,7 @@ export interface SweepFlags {
   readonly shard?: string;
   readonly queue?: string;
   readonly artefacts?: string;
+  readonly split?: boolean;
   readonly plan?: boolean;
   readonly status?: boolean;
   readonly watch?: boolean;
@@ -111,8 +112,9 @@ interface ChosenExecutor extends AsyncDisposable {
 
 /** Child processes here, or workers behind a queue. */
 async function chooseExecutor(plan: SweepPlan, flags: SweepFlags): Promise<ChosenExecutor> {
-  const { jobs = 1, queue, artefacts, shard } = flags;
+  const { jobs = 1, queue, artefacts, shard, split = false } = flags;
   if (queue === undefined) {
+    if (split) throw new UsageError("--split goes with --queue");
     if (artefacts !== undefined) throw new UsageError("--artefacts goes with --queue");
     return { executor: localExecutor(jobs), [Symbol.asyncDispose]: async () => {} };
   }
@@ -128,7 +130,7 @@ async function chooseExecutor(plan: SweepPlan, flags: SweepFlags): Promise<Chose
   try {
     const store = await openArtefacts(artefacts);
     const identity = identityOf(plan);
-    const executor = queueExecutor(connection, { store, sweep: plan.name, plan: identity });
+    const executor = queueExecutor(connection, { store, sweep: plan.name, plan: identity, split });
     return { executor, [Symbol.asyncDispose]: () => connection[Symbol.asyncDispose]() };
   } catch (error) {
     await connection[Symbol.asyncDispose]();
@@ -173,13 +175,14 @@ async function refuseFailures(out: string, shown: ReadonlySet<string>): Promise<
   });
 }
 
-function resumeCommand(path: string, { jobs, shard, queue, artefacts }: SweepFlags): string {
+function resumeCommand(path: string, { jobs, shard, queue, artefacts, split }: SweepFlags): string {
   const words = ["accrete sweep", quote(path)];
   if (jobs !== undefined) words.push(`--jobs ${jobs}`);
   if (shard !== undefined) words.push(`--shard ${shard}`);
   // A password is not shown.
   if (queue !== undefined) words.push(`--queue ${quote(queue.replace(/\/\/.*@/, "//…@"))}`);
   if (artefacts !== undefined) words.push(`--artefacts ${quote(artefacts)}`);
+  if (split === true) words.push("--split");
   return [...words, "--resume"].join(" ");
 }
 

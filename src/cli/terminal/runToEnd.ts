@@ -9,6 +9,8 @@ export interface RunToEndOptions {
   readonly quiet?: boolean;
   /** Folder of a finished run whose adapters are taken in place of training. */
   readonly adaptersFrom?: string;
+  /** Folder of the run's pieces, which it is put together of in place of training. */
+  readonly pieces?: string;
   /** Stop when so many tasks are learned. */
   readonly tasks?: number;
   /** Measure each task's adapter on its validation data too. */
@@ -41,10 +43,10 @@ export async function runToEnd(
 ): Promise<void> {
   const { runExperiment } = await import("../../experiment/runExperiment.ts");
   const progress = new ProgressPrinter(terminal);
-  const { resume = false, adaptersFrom, tasks, validate, places, afterTask } = options;
+  const { resume = false, adaptersFrom, pieces, tasks, validate, places, afterTask } = options;
   const out = places?.out ?? config.out;
   const work = async (signal: AbortSignal): Promise<void> => {
-    const settings = { resume, adaptersFrom, tasks, validate, places, signal };
+    const settings = { resume, adaptersFrom, pieces, tasks, validate, places, signal };
     try {
       for await (const event of runExperiment(config, settings)) {
         if (options.quiet !== true) progress.print(event);

@@ -21,6 +21,10 @@ const trialJobSchema = z.object({
   from: hash.optional(),
   tasks: z.number().optional(),
   validate: z.boolean(),
+  /** This task alone is learned, from 0. */
+  piece: z.number().optional(),
+  /** So many tasks were learned apart, and are put together. */
+  pieces: z.number().optional(),
 });
 export type TrialJobData = z.infer<typeof trialJobSchema>;
 export type JobInput = z.infer<typeof input>;
@@ -36,22 +40,35 @@ export function parseJob(data: unknown): TrialJobData {
   });
 }
 
+/** What of a job says which it is. */
+type Named = Pick<TrialJobData, "plan" | "trial" | "tasks" | "piece">;
+
 /** How far the job has to bring the trial, as part of names. */
-export function goalOf({ tasks }: Pick<TrialJobData, "tasks">): string {
+function goalOf({ tasks, piece }: Pick<TrialJobData, "tasks" | "piece">): string {
+  if (piece !== undefined) return `piece-${piece}`;
   return tasks === undefined ? "end" : `tasks-${tasks}`;
 }
 
-/** The same job has the same id, so that it is never there twice. */
-export function jobIdOf(data: Pick<TrialJobData, "plan" | "trial" | "tasks">): string {
-  return `${data.plan.slice(0, 16)}-${data.trial.replaceAll("/", "-")}-${goalOf(data)}`;
+function placeOf({ plan, trial }: Pick<TrialJobData, "plan" | "trial">): string {
+  return `${plan.slice(0, 16)}/${trial.replaceAll("/", "-")}`;
 }
 
-/** The name under which the run's folder is committed when the goal is reached; it is set once. */
-export function resultName(data: Pick<TrialJobData, "plan" | "trial" | "tasks">): string {
-  return `sweeps/${data.plan.slice(0, 16)}/${data.trial.replaceAll("/", "-")}/${goalOf(data)}`;
+/** The same job has the same id, so that it is never there twice. */
+export function jobIdOf(data: Named): string {
+  return `${placeOf(data)}/${goalOf(data)}`.replaceAll("/", "-");
+}
+
+/** The name under which the folder is committed when the goal is reached; it is set once. */
+export function resultName(data: Named): string {
+  return `sweeps/${placeOf(data)}/${goalOf(data)}`;
 }
 
 /** The name of the folder as it was after its latest task. */
 export function progressName(data: Pick<TrialJobData, "plan" | "trial">): string {
-  return `sweeps/${data.plan.slice(0, 16)}/${data.trial.replaceAll("/", "-")}/progress`;
+  return `sweeps/${placeOf(data)}/progress`;
+}
+
+/** The jobs that learn the tasks of one that puts them together. */
+export function piecesOf({ pieces = 0, ...data }: TrialJobData): readonly TrialJobData[] {
+  return Array.from({ length: pieces }, (_, piece) => ({ ...data, piece }));
 }

@@ -5,7 +5,9 @@ import { basename } from "node:path";
 import type { ResolvedConfig } from "../../config/schema.ts";
 import { CheckpointError, ConfigError } from "../../core/errors.ts";
 import { packageVersion } from "../../core/packageInfo.ts";
+import { isDivisible } from "../../experiment/pieces.ts";
 import { namedFiles } from "../../experiment/places.ts";
+import { loadTasks } from "../../experiment/stream.ts";
 import { manifestFile } from "../../workspace/manifest.ts";
 import type { ArtefactStore } from "../artefacts/store.ts";
 import { publishAlone, publishFolder } from "../artefacts/tree.ts";
@@ -13,12 +15,28 @@ import type { TrialJob } from "../executor.ts";
 import { configPath, runPath } from "../sweepFolder.ts";
 import type { JobInput, TrialJobData } from "./jobs.ts";
 
+export interface JobOrigin {
+  /** The sweep's folder, name and identity. */
+  readonly out: string;
+  readonly sweep: string;
+  readonly plan: string;
+  /** Whether tasks are jobs of their own. */
+  readonly split: boolean;
+}
+
 /** @throws ConfigError for what a worker could not have */
 function refuseCode({ extensions }: ResolvedConfig): void {
   if (extensions === undefined) return;
   throw new ConfigError("extensions: a queue's workers are given data, and no code", {
     hint: "Run this sweep here (--jobs), or with --shard on machines that have the same files.",
   });
+}
+
+/** Tasks that can be learned apart; undefined where the trial is one job. */
+async function countPieces({ config }: TrialJob["trial"]): Promise<number | undefined> {
+  if (!isDivisible(config)) return undefined;
+  const { tasks } = await loadTasks(config);
+  return tasks.length > 1 ? tasks.length : undefined;
 }
 
 /** Puts what trials name into the store; what several name goes there once. */
@@ -48,7 +66,7 @@ export class Publisher {
 
   async jobOf(
     { trial, tasks, validate }: TrialJob,
-    { out, sweep, plan }: { readonly out: string; readonly sweep: string; readonly plan: string },
+    { out, sweep, plan, split }: JobOrigin,
   ): Promise<TrialJobData> {
     refuseCode(trial.config);
     const inputs: Record<string, JobInput> = {};
@@ -56,6 +74,7 @@ export class Publisher {
     for (const [key, path] of namedFiles(trial.config))
       if (key !== "backbone" || existsSync(path)) inputs[key] = await this.#input(path);
     const folder = runPath(out, trial);
+    const pieces = split && tasks === undefined ? await countPieces(trial) : undefined;
     const begun = existsSync(folder) ? await publishFolder(this.#store, folder, [manifestFile]) : undefined;
     return {
       version: packageVersion(),
@@ -67,6 +86,7 @@ export class Publisher {
       ...(begun !== undefined && { from: begun }),
       ...(tasks !== undefined && { tasks }),
       validate,
+      ...(pieces !== undefined && { pieces }),
     };
   }
 }

@@ -12,7 +12,7 @@ import { type ExecuteOptions, type Executor, mostTries, type TrialJob } from "..
 import { logPath, runPath } from "../sweepFolder.ts";
 import { makeFolder, writeFailure } from "../trialState.ts";
 import { keyPrefix, type QueueConnection, queueName } from "./connection.ts";
-import { jobIdOf, type TrialJobData } from "./jobs.ts";
+import { jobIdOf, piecesOf, type TrialJobData } from "./jobs.ts";
 import { Publisher } from "./publish.ts";
 import { cancelKey, releaseName, takeName } from "./tickets.ts";
 
@@ -21,6 +21,8 @@ export interface QueueExecutorOptions {
   readonly sweep: string;
   /** The sweep's identity: equal for the same trials alone. */
   readonly plan: string;
+  /** Whether the tasks of each trial are jobs of their own. */
+  readonly split: boolean;
 }
 
 interface Pending {
@@ -39,31 +41,70 @@ function pollMs(jobs: number): number {
 
 const retryMs = 1_000;
 
-async function give(queue: Queue, { id, data }: Pending): Promise<void> {
-  await queue.add("trial", data, {
-    jobId: id,
-    attempts: mostTries,
-    backoff: { type: "fixed", delay: retryMs },
-    removeOnComplete: { age: 24 * 3600 },
-  });
+const jobOptions = {
+  attempts: mostTries,
+  backoff: { type: "fixed", delay: retryMs },
+  removeOnComplete: { age: 24 * 3600 },
+} as const;
+
+/** Gives jobs out, and takes them back. */
+interface Queues extends AsyncDisposable {
+  readonly queue: Queue;
+  /** A trial as one job, or as a flow: its tasks first, then what puts them together. */
+  readonly give: (pending: Pending) => Promise<void>;
+}
+
+function openQueues({ bullmq, connection }: QueueConnection): Queues {
+  const options = { connection, prefix: keyPrefix };
+  const queue = new bullmq.Queue(queueName, options);
+  const flows = new bullmq.FlowProducer(options);
+  // A server that goes away is waited for.
+  queue.on("error", () => {});
+  flows.on("error", () => {});
+  return {
+    queue,
+    async give({ id, data }) {
+      const pieces = piecesOf(data);
+      if (pieces.length === 0) return void (await queue.add("trial", data, { jobId: id, ...jobOptions }));
+      await flows.add({
+        name: "trial",
+        queueName,
+        data,
+        opts: { jobId: id, ...jobOptions },
+        children: pieces.map((piece) => ({
+          name: "piece",
+          queueName,
+          data: piece,
+          opts: { jobId: jobIdOf(piece), ...jobOptions, failParentOnFailure: true },
+        })),
+      });
+    },
+    async [Symbol.asyncDispose]() {
+      await flows.close();
+      await queue.close();
+    },
+  };
 }
 
 /** Gives a job out, in place of what an earlier call of the same sweep left of it. */
-async function giveAnew(queue: Queue, pending: Pending): Promise<void> {
+async function giveAnew({ queue, give }: Queues, pending: Pending): Promise<void> {
   const there = await queue.getJob(pending.id);
   const state = await there?.getState();
   // What is at work or waiting goes on; what failed, or whose result did not come home, begins anew.
-  if (state === "failed" || state === "completed") await there?.remove();
-  await give(queue, pending);
+  if (state === "failed" || state === "completed") {
+    await there?.remove();
+    for (const piece of piecesOf(pending.data)) await (await queue.getJob(jobIdOf(piece)))?.remove();
+  }
+  await give(pending);
 }
 
 class Waiting {
-  readonly #queue: Queue;
+  readonly #queues: Queues;
   readonly #home: ArtefactCache;
   readonly #options: ExecuteOptions;
 
-  constructor(queue: Queue, home: ArtefactCache, options: ExecuteOptions) {
-    this.#queue = queue;
+  constructor(queues: Queues, home: ArtefactCache, options: ExecuteOptions) {
+    this.#queues = queues;
     this.#home = home;
     this.#options = options;
   }
@@ -71,10 +112,10 @@ class Waiting {
   /** @returns whether nothing more is to be waited for */
   async look(pending: Pending): Promise<boolean> {
     const { trial } = pending.job;
-    const job = await this.#queue.getJob(pending.id);
+    const job = await this.#queues.queue.getJob(pending.id);
     // A server that lost its last second on restarting.
     if (job === undefined) {
-      await give(this.#queue, pending);
+      await this.#queues.give(pending);
       return false;
     }
     const state = await job.getState();
@@ -86,9 +127,15 @@ class Waiting {
       return true;
     }
     if (state !== "failed") return false;
-    const { logs } = await this.#queue.getJobLogs(pending.id);
-    await this.#giveUp(pending, job.attemptsMade, logs.join("\n") || job.failedReason);
+    await this.#giveUp(pending, job.attemptsMade, (await this.#logsOf(pending)) || job.failedReason);
     return true;
+  }
+
+  /** What its tries wrote, and those of its tasks. */
+  async #logsOf({ id, data }: Pending): Promise<string> {
+    const ids = [...piecesOf(data).map(jobIdOf), id];
+    const logs = await Promise.all(ids.map((each) => this.#queues.queue.getJobLogs(each)));
+    return logs.flatMap((each) => each.logs).join("\n");
   }
 
   #tell(pending: Pending, tries: number, worker: string | undefined): void {
@@ -117,17 +164,18 @@ class Waiting {
 /** Takes back what nobody has begun, and tells workers to stop the rest. */
 async function withdraw(queue: Queue, connection: QueueConnection, plan: string, all: readonly Pending[]) {
   await connection.redis.set(cancelKey(plan), "1", "EX", 3600);
-  for (const { id } of all) {
-    const job = await queue.getJob(id);
-    // Whoever is at it has it locked, and sees the key.
-    await job?.remove().catch(() => {});
-  }
+  for (const { id, data } of all)
+    for (const each of [id, ...piecesOf(data).map(jobIdOf)]) {
+      const job = await queue.getJob(each);
+      // Whoever is at it has it locked, and sees the key.
+      await job?.remove().catch(() => {});
+    }
 }
 
 /** @throws StoreError from `execute` where the queue has another sweep of that name */
 export function queueExecutor(
   connection: QueueConnection,
-  { store, sweep, plan }: QueueExecutorOptions,
+  { store, sweep, plan, split }: QueueExecutorOptions,
 ): Executor {
   const publisher = new Publisher(store);
   return {
@@ -136,20 +184,16 @@ export function queueExecutor(
       const { redis } = connection;
       await takeName(redis, sweep, plan, `${hostname()}:${out}`);
       await redis.del(cancelKey(plan));
-      const queue = new connection.bullmq.Queue(queueName, {
-        connection: connection.connection,
-        prefix: keyPrefix,
-      });
-      queue.on("error", () => {});
-      const waiting = new Waiting(queue, new ArtefactCache(store, join(out, ".tmp-cache")), options);
+      await using queues = openQueues(connection);
+      const waiting = new Waiting(queues, new ArtefactCache(store, join(out, ".tmp-cache")), options);
       let pending: Pending[] = [];
       try {
         for (const job of jobs) {
           signal.throwIfAborted();
-          const data = await publisher.jobOf(job, { out, sweep, plan });
+          const data = await publisher.jobOf(job, { out, sweep, plan, split });
           pending.push({ job, data, id: jobIdOf(data), tries: 0, begun: false });
         }
-        for (const each of pending) await giveAnew(queue, each);
+        for (const each of pending) await giveAnew(queues, each);
         while (pending.length > 0) {
           await sleep(pollMs(pending.length), undefined, { signal });
           const left: Pending[] = [];
@@ -157,10 +201,9 @@ export function queueExecutor(
           pending = left;
         }
       } catch (error) {
-        if (signal.aborted) await withdraw(queue, connection, plan, pending);
+        if (signal.aborted) await withdraw(queues.queue, connection, plan, pending);
         throw error;
       } finally {
-        await queue.close();
         await releaseName(redis, sweep);
       }
     },

@@ -1,16 +1,17 @@
 /** A worker's part of a trial: fetch what it reads, run it in a child process, and put its folder into the store. */
 import { existsSync } from "node:fs";
-import { rm } from "node:fs/promises";
+import { mkdir, rm, symlink } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { StoreError } from "../../core/errors.ts";
+import { pieceFolder } from "../../experiment/pieces.ts";
 import { manifestFile } from "../../workspace/manifest.ts";
 import type { ArtefactStore } from "../artefacts/store.ts";
 import { type ArtefactCache, publishFolder } from "../artefacts/tree.ts";
 import { runChild } from "../childRun.ts";
 import { runArguments } from "../executor.ts";
 import { type Progress, readProgress } from "../trialState.ts";
-import { jobIdOf, progressName, resultName, type TrialJobData } from "./jobs.ts";
+import { jobIdOf, piecesOf, progressName, resultName, type TrialJobData } from "./jobs.ts";
 
 export interface WorkOptions {
   readonly store: ArtefactStore;
@@ -79,37 +80,84 @@ async function placesOf({ inputs }: TrialJobData, cache: ArtefactCache): Promise
   return places;
 }
 
+/** The pieces of a run side by side, as it is put together of them. */
+async function gatherPieces(
+  data: TrialJobData,
+  folder: string,
+  { store, cache }: WorkOptions,
+): Promise<void> {
+  await mkdir(folder, { recursive: true });
+  for (const piece of piecesOf(data)) {
+    const there = await store.readName(resultName(piece));
+    if (there === undefined)
+      throw new StoreError(`${data.trial}: task ${piece.piece} was learned, and its result is gone`, {
+        exitCode: 1,
+      });
+    await symlink(await cache.folder(there.value), pieceFolder(folder, piece.piece ?? 0));
+  }
+}
+
+interface Scratch {
+  readonly folder: string;
+  readonly pieces: string;
+  readonly log: string;
+  /** Of the configuration and what it names. */
+  readonly args: readonly string[];
+}
+
+async function learnPiece(data: TrialJobData, index: number, scratch: Scratch, options: WorkOptions) {
+  const { pieces, log, args } = scratch;
+  const { exitCode, log: written } = await runChild(
+    ["run", ...args, "--piece", String(index), "--pieces", pieces],
+    { log, signal: options.signal },
+  );
+  options.signal.throwIfAborted();
+  if (exitCode !== 0) throw new TrialFailure(data.trial, exitCode, written);
+  return await publishFolder(options.store, pieceFolder(pieces, index));
+}
+
+async function runTrial(data: TrialJobData, scratch: Scratch, options: WorkOptions): Promise<string> {
+  const { folder, pieces, log, args } = scratch;
+  const { store, signal } = options;
+  const known = await takeUp(data, folder, options);
+  if (data.pieces !== undefined) await gatherPieces(data, pieces, options);
+  const done = new AbortController();
+  const keeping = keepProgress(data, folder, options, known, done.signal);
+  const [config = "", ...places] = args;
+  const own = [...runArguments(config, data), "--at", `out=${folder}`, ...places];
+  const whole = data.pieces === undefined ? own : [...own, "--pieces", pieces];
+  const end = await runChild(whole, { log, signal }).finally(() => {
+    done.abort();
+    return keeping;
+  });
+  signal.throwIfAborted();
+  const reached =
+    existsSync(join(folder, "metrics.json")) ||
+    (data.tasks !== undefined && (await readProgress(folder)).evaluated >= data.tasks);
+  if (!reached) throw new TrialFailure(data.trial, end.exitCode, end.log);
+  return await publishFolder(store, folder, [manifestFile]);
+}
+
 /**
- * Brings a trial to its goal.
+ * Brings a trial to its goal, or learns one of its tasks.
  * @returns the tree of its folder, which is committed under the job's name
  * @throws TrialFailure where its process failed
  */
 export async function workOn(data: TrialJobData, options: WorkOptions): Promise<string> {
-  const { store, cache, scratch, signal } = options;
+  const { store, cache, scratch } = options;
   const name = resultName(data);
   // A job that is delivered twice.
   const there = await store.readName(name);
   if (there !== undefined) return there.value;
   const own = join(scratch, `${jobIdOf(data)}-${process.pid}`);
-  const folder = join(own, "run");
-  const log = join(own, "log");
   try {
     const config = join(await cache.folder(data.config), "config.yaml");
-    const places = await placesOf(data, cache);
-    const known = await takeUp(data, folder, options);
-    const done = new AbortController();
-    const keeping = keepProgress(data, folder, options, known, done.signal);
-    const args = [...runArguments(config, data), "--at", `out=${folder}`, ...places];
-    const end = await runChild(args, { log, signal }).finally(() => {
-      done.abort();
-      return keeping;
-    });
-    signal.throwIfAborted();
-    const reached =
-      existsSync(join(folder, "metrics.json")) ||
-      (data.tasks !== undefined && (await readProgress(folder)).evaluated >= data.tasks);
-    if (!reached) throw new TrialFailure(data.trial, end.exitCode, end.log);
-    const tree = await publishFolder(store, folder, [manifestFile]);
+    const args = [config, ...(await placesOf(data, cache))];
+    const place = { folder: join(own, "run"), pieces: join(own, "pieces"), log: join(own, "log"), args };
+    const tree =
+      data.piece === undefined
+        ? await runTrial(data, place, options)
+        : await learnPiece(data, data.piece, place, options);
     if (await store.setName(name, tree, undefined)) return tree;
     return (await store.readName(name))?.value ?? tree;
   } finally {

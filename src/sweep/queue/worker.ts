@@ -68,6 +68,14 @@ function isAlive(pid: number): boolean {
   }
 }
 
+function nameOf({ trial, piece }: TrialJobData): string {
+  return piece === undefined ? trial : `${trial} task ${piece}`;
+}
+
+function describe(data: TrialJobData): string {
+  return `${data.sweep} ${nameOf(data)}`;
+}
+
 /** A worker's work, and what is told of it. */
 class QueueWorker {
   readonly name = `${hostname()}-${process.pid}`;
@@ -158,12 +166,12 @@ class QueueWorker {
     const stop = new AbortController();
     const id = job.id ?? data.trial;
     this.#running.set(id, { plan: data.plan, stop });
-    this.work.set(id, { sweep: data.sweep, trial: data.trial, evaluated: 0 });
-    this.#options.onLine(`${data.sweep} ${data.trial}: begun, try ${job.attemptsMade + 1}`);
+    this.work.set(id, { sweep: data.sweep, trial: nameOf(data), evaluated: 0 });
+    this.#options.onLine(`${describe(data)}: begun, try ${job.attemptsMade + 1}`);
     try {
       const tree = await this.#workOn(id, data, stop.signal);
       this.done += 1;
-      this.#options.onLine(`${data.sweep} ${data.trial}: done`);
+      this.#options.onLine(`${describe(data)}: done`);
       return tree;
     } catch (error) {
       return await this.#fail(job, token, data, error, stop.signal);
@@ -181,10 +189,9 @@ class QueueWorker {
       scratch: this.#scratch,
       signal,
       onProgress: ({ evaluated, tasks, examplesPerSecond, secondsLeft }) => {
-        const { sweep, trial } = data;
         this.work.set(id, {
-          sweep,
-          trial,
+          sweep: data.sweep,
+          trial: nameOf(data),
           evaluated,
           ...(tasks !== undefined && { tasks }),
           ...(examplesPerSecond !== undefined && { examplesPerSecond }),
@@ -218,7 +225,7 @@ class QueueWorker {
   ): Promise<never> {
     const { onLine } = this.#options;
     const { bullmq } = this.#queue;
-    const what = `${data.sweep} ${data.trial}`;
+    const what = describe(data);
     if (stop.aborted) {
       if (stop.reason === "cancelled") throw new bullmq.UnrecoverableError("cancelled");
       onLine(`${what}: stopped; another worker takes it up`);
