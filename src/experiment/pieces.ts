@@ -7,6 +7,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { requireCombination } from "../config/combinations.ts";
+import { type Places, placedAt } from "../config/places.ts";
 import type { ResolvedConfig } from "../config/schema.ts";
 import { errorCode, StoreError } from "../core/errors.ts";
 import { collectVersions } from "../core/packageInfo.ts";
@@ -21,7 +22,6 @@ import { emptyState } from "../model/state.ts";
 import { encodeTask } from "../model/taskFiles.ts";
 import { readPeftFolder } from "../peft/checkpoint.ts";
 import type { AdoptedTask } from "./adapterSource.ts";
-import { type Places, placedAt } from "./places.ts";
 import { type LoadedStream, loadTasks, type StreamTask } from "./stream.ts";
 import { Timekeeper } from "./timekeeper.ts";
 
@@ -37,7 +37,9 @@ const pieceSchema = z.object({
   task: z.string(),
   /** Engine and processor, on which the last bits of every number hang. */
   computedBy: z.string(),
+  /** Of learning, and of asking the adapter about every test set. */
   seconds: z.number(),
+  evalSeconds: z.number(),
   truncatedTexts: z.number(),
   stoppedEarly: z.boolean(),
   validationAccuracy: z.number().optional(),
@@ -161,6 +163,7 @@ export async function computePiece(
   const { learned, events, seconds } = await learnPiece(model, task, index, options);
   const files = new Map<string, Uint8Array | string>();
   for (const [name, bytes] of encodeTask(learned.task)) files.set(`${adapterFolder}/${name}`, bytes);
+  const asked = performance.now();
   for (const [test, values] of (await outputsOf(model, learned, stream.tasks, signal)).entries())
     files.set(logitsFile(test), new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
   const { truncatedTexts, stoppedEarly, validationAccuracy } = learned;
@@ -169,6 +172,7 @@ export async function computePiece(
     task: task.name,
     computedBy: computedHere(),
     seconds,
+    evalSeconds: (performance.now() - asked) / 1000,
     truncatedTexts,
     stoppedEarly,
     ...(validationAccuracy !== undefined && { validationAccuracy }),
@@ -204,6 +208,11 @@ export class Pieces {
   /** The machines that they were computed on, as far as that decides the last bits. */
   get computedBy(): readonly string[] {
     return [...new Set([...this.#pieces.map(({ computedBy }) => computedBy), computedHere()])].sort();
+  }
+
+  /** What the answers of a task's adapter took. */
+  evalSeconds(index: number): number {
+    return this.#pieces[index]?.evalSeconds ?? 0;
   }
 
   /** @throws CheckpointError if its adapter cannot be read */

@@ -3,6 +3,7 @@
 import { checkArguments } from "../config/arguments.ts";
 import { requireCombination } from "../config/combinations.ts";
 import { checkResolved, flattenConfig } from "../config/load.ts";
+import { type Places, placedAt } from "../config/places.ts";
 import type { ResolvedConfig } from "../config/schema.ts";
 import { computeFigures, isEvaluation } from "../continual/metrics/runMetrics.ts";
 import type { Evaluation } from "../continual/taskTypes/taskType.ts";
@@ -24,7 +25,6 @@ import { AdapterSource } from "./adapterSource.ts";
 import { measureBaseline } from "./baseline.ts";
 import { computeExtra } from "./extraMetrics.ts";
 import { Pieces } from "./pieces.ts";
-import { type Places, placedAt } from "./places.ts";
 import { checkReadable, largestHead, parametersPerTask, selectorParametersOf } from "./plan.ts";
 import { readPredictions } from "./predictions.ts";
 import { openProbing, type Probing } from "./probing.ts";
@@ -201,7 +201,7 @@ async function* evaluate(
   state: ModelState,
   index: number,
 ): AsyncGenerator<RunEventBody, Evaluation> {
-  const { stream, model, evaluator, time, source, workspace, recorder, signal } = context;
+  const { stream, model, evaluator, time, source, pieces, workspace, recorder, signal } = context;
   const router = yield* fitRouter(context, state, index);
   const last = index === stream.tasks.length - 1;
   // What tells unknown texts is fitted for the last state alone.
@@ -214,8 +214,10 @@ async function* evaluate(
       : undefined;
   const tested = stream.tasks.slice(0, index + 1);
   const known = model.routesByAdapters ? undefined : source?.evaluationOf(index);
-  const { value, seconds } = await time.evaluation(() =>
-    evaluator.evaluate(state, tested, { router, immediate, known, next: stream.tasks[index + 1], signal }),
+  const { value, seconds } = await time.evaluation(
+    () =>
+      evaluator.evaluate(state, tested, { router, immediate, known, next: stream.tasks[index + 1], signal }),
+    pieces?.evalSeconds(index),
   );
   const exact = known === undefined ? [] : ((await source?.exactPredictions(index + 1)) ?? []);
   await recorder.recordPredictions([...exact, ...value.predictions]);

@@ -2,11 +2,11 @@
 import { existsSync } from "node:fs";
 import { stat } from "node:fs/promises";
 import { basename } from "node:path";
+import { namedFiles } from "../../config/places.ts";
 import type { ResolvedConfig } from "../../config/schema.ts";
 import { CheckpointError, ConfigError } from "../../core/errors.ts";
 import { packageVersion } from "../../core/packageInfo.ts";
 import { isDivisible } from "../../experiment/pieces.ts";
-import { namedFiles } from "../../experiment/places.ts";
 import { loadTasks } from "../../experiment/stream.ts";
 import { manifestFile } from "../../workspace/manifest.ts";
 import type { ArtefactStore } from "../artefacts/store.ts";

@@ -1,7 +1,7 @@
 /** `accrete worker`: takes trials from the queue, each in a child process, until it is told to stop. */
 import { mkdir, readdir, rm } from "node:fs/promises";
 import { hostname } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import type { Job, Worker } from "bullmq";
 import { errorCode, messageOf, StoreError } from "../../core/errors.ts";
 import { packageVersion } from "../../core/packageInfo.ts";
@@ -86,6 +86,7 @@ class QueueWorker {
   readonly #queue: QueueConnection;
   readonly #options: WorkerOptions;
   readonly #version: string;
+  readonly #folder: string;
   readonly #cache: ArtefactCache;
   readonly #running = new Map<string, { readonly plan: string; readonly stop: AbortController }>();
   #worker: Worker | undefined;
@@ -95,17 +96,18 @@ class QueueWorker {
     this.#queue = queue;
     this.#options = options;
     this.#version = options.version ?? packageVersion();
-    this.#cache = new ArtefactCache(options.store, options.cache);
+    this.#folder = resolve(options.cache);
+    this.#cache = new ArtefactCache(options.store, this.#folder);
   }
 
   get #scratch(): string {
-    return join(this.#options.cache, "work", this.name);
+    return join(this.#folder, "work", this.name);
   }
 
   async run(): Promise<void> {
     const { bullmq, connection } = this.#queue;
-    const { concurrency, signal, lockSeconds = 30, cache } = this.#options;
-    await removeLeftovers(join(cache, "work"));
+    const { concurrency, signal, lockSeconds = 30 } = this.#options;
+    await removeLeftovers(join(this.#folder, "work"));
     await mkdir(this.#scratch, { recursive: true }).catch((cause: unknown) => {
       throw new StoreError(`${this.#scratch}: cannot be made`, {
         cause,

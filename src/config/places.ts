@@ -1,7 +1,8 @@
 /** Where this machine has what a configuration names: the same run on another machine keeps its configuration. */
-import { pathKeys } from "../config/load.ts";
-import type { ResolvedConfig } from "../config/schema.ts";
+
 import { ConfigError } from "../core/errors.ts";
+import { pathKeys } from "./load.ts";
+import type { ResolvedConfig } from "./schema.ts";
 
 /** Absolute paths by the key that names the file or folder elsewhere. */
 export type Places = Readonly<Record<string, string>>;
