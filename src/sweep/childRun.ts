@@ -59,7 +59,6 @@ export async function runChild(args: readonly string[], { log, signal }: ChildOp
     const { size: begin } = await file.stat();
     const child = spawn(process.execPath, [...nodeArguments(), ...args], {
       stdio: ["ignore", "ignore", file.fd, "ipc"],
-      env: { ...process.env, NODE_OPTIONS: "", DEBUG: "" },
     });
     const release = stopWith(child, signal);
     const exitCode = await new Promise<number | null>((resolve, reject) => {

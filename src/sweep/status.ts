@@ -55,6 +55,18 @@ async function stateOf(
   return begun ? "paused" : "waiting";
 }
 
+export function countStates(trials: readonly TrialStatus[]): SweepStatus["counts"] {
+  const count = (state: TrialState) => trials.filter((trial) => trial.state === state).length;
+  return {
+    finished: count("finished"),
+    running: count("running"),
+    paused: count("paused"),
+    waiting: count("waiting"),
+    ended: count("ended"),
+    failed: count("failed"),
+  };
+}
+
 export async function readStatus(out: string, record: SweepRecord): Promise<SweepStatus> {
   const ended = await endedConfigurations(out, record);
   const labels = new Map(record.configurations.map(({ name, label }) => [name, label]));
@@ -80,14 +92,6 @@ export async function readStatus(out: string, record: SweepRecord): Promise<Swee
       };
     }),
   );
-  const count = (state: TrialState) => trials.filter((trial) => trial.state === state).length;
-  const counts = {
-    finished: count("finished"),
-    running: count("running"),
-    paused: count("paused"),
-    waiting: count("waiting"),
-    ended: count("ended"),
-    failed: count("failed"),
-  };
+  const counts = countStates(trials);
   return { name: record.name, cancelled: isCancelled(out), counts, trials };
 }

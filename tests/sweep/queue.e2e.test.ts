@@ -71,6 +71,13 @@ async function worker(options: Partial<WorkerOptions> = {}) {
   return { ...running, lines, queue, stop: () => stop.abort() };
 }
 
+/** Waits until a worker has told of its work. */
+async function reportedBy({ redis: keys }: QueueConnection, name: string): Promise<void> {
+  const told = async () =>
+    (await readWorkers(keys)).some((each) => each.name === name && each.work[0]?.tasks);
+  await until(told, "the worker's report");
+}
+
 const onQueue = (place = artefacts) => ["--queue", redis.url, "--artefacts", place];
 
 describe.skipIf(redisServer.absent)(redisServer.titled("a queue's workers"), () => {
@@ -136,6 +143,40 @@ describe.skipIf(redisServer.absent)(redisServer.titled("a queue's workers"), () 
     expect((await runsOf(at("handed")))["c0/seed-1/predictions.jsonl"]).toBe(
       undisturbed["c0/seed-1/predictions.jsonl"],
     );
+  });
+
+  test("who is at what is shown, who fell silent too; --cancel reaches workers", async () => {
+    const path = await write("long", "grid: { training.epochs: [500] }\n");
+    const own = await worker();
+    const { redis: keys } = own.queue;
+    const silent = {
+      name: "gone-1",
+      version: "0.1.0",
+      concurrency: 1,
+      work: [],
+      done: 3,
+      failed: 0,
+      seen: 1,
+    };
+    const [seconds = 0] = await keys.time();
+    await keys.hset(
+      "accrete:workers",
+      "gone-1",
+      JSON.stringify({ ...silent, seen: 1000 * (Number(seconds) - 60) }),
+    );
+    const sweep = accrete("sweep", path, ...onQueue());
+    await until(
+      () => own.counts().work.some(({ tasks }) => tasks !== undefined),
+      "the trial to tell of itself",
+    );
+    await reportedBy(own.queue, own.name);
+    const out = await succeed("sweep", path, "--status", "--queue", redis.url);
+    expect(out).toMatch(/^long: 1 running/);
+    expect(out).toMatch(/gone-1 +0\.1\.0 +dead/);
+    expect(out).toMatch(new RegExp(`${own.name} .*at work +1/2 +c0/seed-1 \\(0/3\\)`));
+    await succeed("sweep", path, "--cancel");
+    expect(await sweep).toMatchObject({ exitCode: 1, err: expect.stringContaining("was cancelled") });
+    await until(() => own.counts().work.length === 0, "the worker to stop");
   });
 
   test("two sweeps of one name are refused", async () => {

@@ -19,7 +19,7 @@ import { formatPercent } from "../terminal/format.ts";
 import { quote, shortPath } from "../terminal/shell.ts";
 import { stoppable } from "../terminal/stoppable.ts";
 import type { Terminal } from "../terminal/terminal.ts";
-import { printPlan, printResults, printStatus, watchSweep } from "./sweepReport.ts";
+import { printPlan, printResults, printStatus, watchSweep, withWorkers } from "./sweepReport.ts";
 
 export interface SweepFlags {
   readonly jobs?: number;
@@ -59,9 +59,12 @@ async function look(path: string, flags: SweepFlags, terminal: Terminal): Promis
     return true;
   }
   await using queue = flags.queue === undefined ? undefined : await openConnection(flags.queue);
-  const workers = async () => (queue === undefined ? undefined : await readWorkers(queue.redis));
-  if (watch) await watchSweep(out, record, workers, terminal);
-  else printStatus({ ...(await readStatus(out, record)), workers: await workers() }, flags, terminal);
+  const read = async () => {
+    const own = await readStatus(out, record);
+    return queue === undefined ? own : withWorkers(own, await readWorkers(queue.redis));
+  };
+  if (watch) await watchSweep(read, terminal);
+  else printStatus(await read(), flags, terminal);
   return true;
 }
 

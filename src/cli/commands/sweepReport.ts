@@ -9,8 +9,8 @@ import { estimateSweep } from "../../sweep/estimate.ts";
 import type { SweepPlan } from "../../sweep/plan.ts";
 import type { WorkerStatus } from "../../sweep/queue/registry.ts";
 import { readResults } from "../../sweep/results.ts";
-import { readStatus, type SweepStatus, type TrialStatus, trialStates } from "../../sweep/status.ts";
-import { requireSweepRecord, type SweepRecord } from "../../sweep/sweepFolder.ts";
+import { countStates, type SweepStatus, type TrialStatus, trialStates } from "../../sweep/status.ts";
+import { requireSweepRecord } from "../../sweep/sweepFolder.ts";
 import { formatBytes, formatDuration, formatTable } from "../terminal/format.ts";
 import { Interrupt } from "../terminal/interrupt.ts";
 import { shortPath } from "../terminal/shell.ts";
@@ -69,6 +69,25 @@ export interface ShownStatus extends SweepStatus {
   readonly workers?: readonly WorkerStatus[] | undefined;
 }
 
+/** The same, with what workers elsewhere are at, whose folders are not here yet. */
+export function withWorkers(status: SweepStatus, workers: readonly WorkerStatus[]): ShownStatus {
+  const work = workers.flatMap((worker) => (worker.dead ? [] : worker.work));
+  const own = new Map(
+    work.flatMap((each) => (each.sweep === status.name ? [[each.trial, each] as const] : [])),
+  );
+  const trials = status.trials.map((trial): TrialStatus => {
+    // With --split a worker is at a task of it.
+    const [found] = [...own.keys()].filter(
+      (name) => name === trial.trial || name.startsWith(`${trial.trial} `),
+    );
+    const at = found === undefined ? undefined : own.get(found);
+    if (at === undefined || trial.state === "finished") return trial;
+    const { evaluated, tasks, examplesPerSecond, secondsLeft: left } = at;
+    return { ...trial, state: "running", evaluated, tasks, examplesPerSecond, secondsLeft: left };
+  });
+  return { ...status, trials, counts: countStates(trials), workers };
+}
+
 function workerCells({
   name,
   version,
@@ -103,16 +122,14 @@ function formatWorkers(workers: readonly WorkerStatus[] | undefined): string {
 }
 
 /** The whole sweep's, at the pace of what runs now; undefined where nothing says one. */
-function secondsLeft({ trials, workers }: ShownStatus): number | undefined {
-  const working = workers?.flatMap(({ dead, work }) => (dead ? [] : work)) ?? [];
+function secondsLeft({ trials }: ShownStatus): number | undefined {
   const running = trials.filter(({ state }) => state === "running");
-  const known = (workers === undefined ? running : working).flatMap((each) => each.secondsLeft ?? []);
+  const known = running.flatMap((each) => each.secondsLeft ?? []);
   const waiting = trials.filter(({ state }) => state === "waiting" || state === "paused").length;
   if (known.length === 0) return undefined;
   const mean = known.reduce((sum, left) => sum + left, 0) / known.length;
-  // What waits takes about twice what is left of what runs, on average; so many run at once.
-  const behind = workers === undefined ? waiting : Math.max(0, waiting - working.length);
-  return mean * (1 + (2 * behind) / known.length);
+  // Of what runs about half is left, on average; as many as run now run at once.
+  return mean * (1 + (2 * waiting) / known.length);
 }
 
 function formatStatus(status: ShownStatus): string {
@@ -142,17 +159,12 @@ export function printStatus(
 const watchMs = 2000;
 
 /** Prints where the trials stand whenever that changes, until nothing is left to do or Ctrl-C. */
-export async function watchSweep(
-  out: string,
-  record: SweepRecord,
-  workers: () => Promise<readonly WorkerStatus[] | undefined>,
-  terminal: Terminal,
-): Promise<void> {
+export async function watchSweep(read: () => Promise<ShownStatus>, terminal: Terminal): Promise<void> {
   using interrupt = new Interrupt();
   const { signal } = interrupt;
   let before = "";
   while (!signal.aborted) {
-    const status = { ...(await readStatus(out, record)), workers: await workers() };
+    const status = await read();
     const text = formatStatus(status);
     if (text !== before) terminal.out(before === "" ? text : `\n${text}`);
     before = text;

@@ -164,7 +164,6 @@ class QueueWorker {
   async #process(job: Job, token: string): Promise<string> {
     const data = parseJob(job.data);
     if (data.version !== this.#version) return await this.#refuse(job, token, data);
-    if (this.waits !== undefined) return await this.#putBack(job, token, fullDiskMs);
     const stop = new AbortController();
     const id = job.id ?? data.trial;
     this.#running.set(id, { plan: data.plan, stop });
@@ -209,6 +208,16 @@ class QueueWorker {
     throw new this.#queue.bullmq.DelayedError();
   }
 
+  /** Takes no jobs for a while. */
+  #rest(why: string, ms: number): void {
+    this.waits = why;
+    void this.#worker?.pause(true).catch(() => {});
+    setTimeout(() => {
+      this.waits = undefined;
+      this.#worker?.resume();
+    }, ms).unref();
+  }
+
   async #refuse(job: Job, token: string, { version }: TrialJobData): Promise<never> {
     this.waits = `it is Accrete ${this.#version}, and the jobs are of ${version}`;
     this.#refused ??= new StoreError(`worker ${this.name}: ${this.waits}`, {
@@ -234,10 +243,7 @@ class QueueWorker {
       return await this.#putBack(job, token, 0);
     }
     if (diskIsFull(error)) {
-      this.waits = "its disk is full";
-      setTimeout(() => {
-        this.waits = undefined;
-      }, fullDiskMs).unref();
+      this.#rest("its disk is full", fullDiskMs);
       onLine(
         `${what}: the disk here is full; another worker takes it up, and this one waits ${fullDiskMs / 1000} s`,
       );
