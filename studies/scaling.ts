@@ -2,6 +2,10 @@
  * How long a sweep takes on 1 to 256 workers: a simulation fed with times that were measured.
  *
  *   npx tsx studies/scaling.ts <finished run> [--trials 60] [--queue redis://localhost:6379]
+ *       [--tasks 15 --learn 520 --ask 192] [--start 3] [--megabytes 100]
+ *
+ * The flags in the second line take the place of what is measured here: a larger run's tasks, with the seconds that all of them
+ * took to learn and to be asked; a process's seconds; what the store takes in a second.
  *
  * Measured here: what each task of the run took to learn and to be asked, what a process takes to start and to open model
  * and data, what a run folder takes in the artefact store, and with --queue what BullMQ takes for a job. Simulated: workers
@@ -165,26 +169,47 @@ async function measureStore(run: string): Promise<{ readonly bytes: number; read
   }
 }
 
+async function measure(run: string, flags: Readonly<Record<string, string | undefined>>): Promise<Measured> {
+  const { tasks, metrics } = await readRunRecord(run);
+  const own = tasks.map(({ learned }) => learned?.seconds ?? 0);
+  const { bytes, store } = await measureStore(run);
+  const given = (name: string) => (flags[name] === undefined ? undefined : Number(flags[name]));
+  const count = given("tasks") ?? own.length;
+  const learn = given("learn");
+  const megabytes = given("megabytes");
+  return {
+    learn: learn === undefined ? own : Array.from({ length: count }, () => learn / count),
+    ask: given("ask") ?? metrics?.cost.evalSeconds ?? 0,
+    start: given("start") ?? measureStart(run),
+    queue: await measureQueue(flags.queue),
+    bytes: (bytes * count) / own.length,
+    store: megabytes === undefined ? store : 1e6 * megabytes,
+  };
+}
+
+const text = { type: "string" } as const;
+
 async function main(): Promise<void> {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
-    options: { trials: { type: "string", default: "60" }, queue: { type: "string" } },
+    options: {
+      trials: { type: "string", default: "60" },
+      queue: text,
+      tasks: text,
+      learn: text,
+      ask: text,
+      start: text,
+      megabytes: text,
+    },
   });
   const [run] = positionals;
   if (run === undefined) throw new TypeError("give the folder of a finished run");
-  const { tasks, metrics } = await readRunRecord(run);
-  const measured: Measured = {
-    learn: tasks.map(({ learned }) => learned?.seconds ?? 0),
-    ask: metrics?.cost.evalSeconds ?? 0,
-    start: measureStart(run),
-    queue: await measureQueue(values.queue),
-    ...(await measureStore(run)),
-  };
+  const measured = await measure(run, values);
   const trials = Number(values.trials);
   const { learn, ask, start, queue, bytes, store } = measured;
   const all = learn.reduce((sum, seconds) => sum + seconds, 0);
   console.log(
-    `${tasks.length} tasks, ${all.toFixed(1)} s of learning and ${ask.toFixed(1)} s of asking; a process starts in ${start.toFixed(1)} s; ` +
+    `${learn.length} tasks, ${all.toFixed(1)} s of learning and ${ask.toFixed(1)} s of asking; a process starts in ${start.toFixed(1)} s; ` +
       `a job takes the queue ${(1000 * queue).toFixed(2)} ms; a run has ${(bytes / 1e6).toFixed(1)} MB, the store takes ${(store / 1e6).toFixed(0)} MB/s`,
   );
   console.log(`\n${trials} trials, in seconds (times as fast as one worker; load of queue and store)`);

@@ -29,6 +29,12 @@ function addRun(program: Command, terminal: Terminal): void {
     .option("--seeds <list>", "run each seed into <out>/seed-<n> and summarise, e.g. 1,2,3")
     .option("--tasks <n>", "stop when so many tasks are learned; --resume goes on", parseCount)
     .option("--piece <n>", "learn this task alone, from 0, into --pieces", parseSeed)
+    .addOption(
+      new Option("--part <part>", "with --piece: this part of it alone").choices([
+        "learn",
+        "answers",
+      ] as const),
+    )
     .option("--pieces <folder>", "put the run together of pieces that others learned")
     .option("--validate", "measure each new adapter on its validation data too")
     .option("--at <key=path>", "where a file that the configuration names lies here (repeatable)", collect)

@@ -1,8 +1,9 @@
 /**
  * A run in pieces, which may come from many machines: adapters of different tasks are independent given seed and name, and
- * each pair of an adapter and a test set is computed once. A piece is a task's adapter, what a router keeps of it, and what
- * the adapter says of every test set; the run itself finds them and computes the rest.
+ * each pair of an adapter and a test set is computed once. The pieces of a task are its adapter with what a router keeps of
+ * its classes, and the adapter's answers to every test set; the run itself finds them and computes the rest.
  */
+import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
@@ -19,7 +20,7 @@ import { openModel } from "../model/openModel.ts";
 import { loadBackbone, readArchitecture } from "../model/settings/backbone.ts";
 import { settingsOf } from "../model/settings/settings.ts";
 import { emptyState } from "../model/state.ts";
-import { encodeTask } from "../model/taskFiles.ts";
+import { encodeTask, readContributions, statisticsFile } from "../model/taskFiles.ts";
 import { readPeftFolder } from "../peft/checkpoint.ts";
 import type { AdoptedTask } from "./adapterSource.ts";
 import { type LoadedStream, loadTasks, type StreamTask } from "./stream.ts";
@@ -32,14 +33,21 @@ export function isDivisible(config: ResolvedConfig): boolean {
   return !joint && !(config.level === "word" && config.outside === "first");
 }
 
+/** Whether answers are made of each adapter's outputs alone, so that they can be asked for apart from each other too. */
+export function hasOwnAnswers({ level, head }: ResolvedConfig): boolean {
+  return level === "sentence" && head.kind !== "none";
+}
+
+/** What a process computes of a task. */
+export const pieceParts = ["learn", "answers"] as const;
+export type PiecePart = (typeof pieceParts)[number];
+
 const pieceSchema = z.object({
   schemaVersion: z.literal(1),
   task: z.string(),
   /** Engine and processor, on which the last bits of every number hang. */
   computedBy: z.string(),
-  /** Of learning, and of asking the adapter about every test set. */
   seconds: z.number(),
-  evalSeconds: z.number(),
   truncatedTexts: z.number(),
   stoppedEarly: z.boolean(),
   validationAccuracy: z.number().optional(),
@@ -48,11 +56,15 @@ const pieceSchema = z.object({
 });
 type Piece = z.infer<typeof pieceSchema>;
 
+const answersSchema = z.object({ schemaVersion: z.literal(1), computedBy: z.string(), seconds: z.number() });
+type Answers = z.infer<typeof answersSchema>;
+
 const pieceFile = "piece.json";
 const adapterFolder = "adapter";
 
-export function pieceFolder(folder: string, index: number): string {
-  return join(folder, `task-${index}`);
+/** Where in the folder of a run's pieces one of them lies. */
+export function pieceFolder(folder: string, index: number, part: PiecePart): string {
+  return join(folder, `task-${index}-${part}`);
 }
 
 function logitsFile(test: number): string {
@@ -67,6 +79,8 @@ export function computedHere(): string {
 }
 
 export interface PieceOptions {
+  /** Default: both. */
+  readonly part?: PiecePart | undefined;
   readonly validate?: boolean | undefined;
   readonly places?: Places | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -124,24 +138,58 @@ async function learnPiece(
   }
 }
 
-/** What an adapter says of every test set; of types whose answers are not made of that alone, nothing. */
-async function outputsOf(
-  { type }: ContinualModel,
-  { task }: Learned,
-  tasks: readonly StreamTask[],
-  signal?: AbortSignal,
-): Promise<readonly Float32Array[]> {
-  if (task.learned === undefined || type.outputs === undefined) return [];
-  const all: Float32Array[] = [];
-  for (const { name, test } of tasks)
-    all.push(await type.outputs(task.learned, type.encode(test, { what: `test of ${name}` }), signal));
-  return all;
+async function writeLearned(
+  { stream, model }: Opened,
+  index: number,
+  folder: string,
+  options: PieceOptions,
+): Promise<void> {
+  const task = stream.tasks[index]!;
+  const { learned, events, seconds } = await learnPiece(model, task, index, options);
+  const files = new Map<string, Uint8Array | string>();
+  for (const [name, bytes] of encodeTask(learned.task)) files.set(`${adapterFolder}/${name}`, bytes);
+  const { truncatedTexts, stoppedEarly, validationAccuracy } = learned;
+  const piece = {
+    schemaVersion: 1,
+    task: task.name,
+    computedBy: computedHere(),
+    seconds,
+    truncatedTexts,
+    stoppedEarly,
+    ...(validationAccuracy !== undefined && { validationAccuracy }),
+    events,
+  };
+  files.set(pieceFile, JSON.stringify(piece));
+  await writeFolderAtomic(pieceFolder(folder, index, "learn"), files, { replaces: () => true });
+}
+
+/** What an adapter says of every test set. */
+async function writeAnswers(
+  { stream, model: { type } }: Opened,
+  index: number,
+  folder: string,
+  { signal }: PieceOptions,
+): Promise<void> {
+  const { task: name } = await readPiece(folder, index, stream.tasks[index]!);
+  const where = join(pieceFolder(folder, index, "learn"), adapterFolder);
+  const learned = type.restore(name, await readPeftFolder(where), where);
+  const begin = performance.now();
+  const files = new Map<string, Uint8Array | string>();
+  for (const [test, task] of stream.tasks.entries()) {
+    const encoded = type.encode(task.test, { what: `test of ${task.name}` });
+    const values = await type.outputs?.(learned, encoded, signal);
+    if (values !== undefined)
+      files.set(logitsFile(test), new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
+  }
+  const seconds = (performance.now() - begin) / 1000;
+  files.set(pieceFile, JSON.stringify({ schemaVersion: 1, computedBy: computedHere(), seconds }));
+  await writeFolderAtomic(pieceFolder(folder, index, "answers"), files, { replaces: () => true });
 }
 
 /**
- * Computes the piece of one task.
+ * Computes the pieces of one task.
  * @param index of the task in the stream
- * @param folder takes the pieces of the run
+ * @param folder takes the pieces of the run; for answers alone the task was learned into it
  * @throws StoreError for a run whose tasks hang on each other, or a stream that has no such task
  */
 export async function computePiece(
@@ -154,32 +202,13 @@ export async function computePiece(
     throw new StoreError("the tasks of this run hang on each other, and cannot be learned apart", {
       hint: "Run it whole: accrete run.",
     });
-  const { places = {}, signal } = options;
-  const { stream, model: opened } = await openFor(config, places, signal);
-  await using model = opened;
-  const task = stream.tasks[index];
-  if (task === undefined)
-    throw new StoreError(`the stream has ${stream.tasks.length} tasks, and none with number ${index}`);
-  const { learned, events, seconds } = await learnPiece(model, task, index, options);
-  const files = new Map<string, Uint8Array | string>();
-  for (const [name, bytes] of encodeTask(learned.task)) files.set(`${adapterFolder}/${name}`, bytes);
-  const asked = performance.now();
-  for (const [test, values] of (await outputsOf(model, learned, stream.tasks, signal)).entries())
-    files.set(logitsFile(test), new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
-  const { truncatedTexts, stoppedEarly, validationAccuracy } = learned;
-  const piece = {
-    schemaVersion: 1,
-    task: task.name,
-    computedBy: computedHere(),
-    seconds,
-    evalSeconds: (performance.now() - asked) / 1000,
-    truncatedTexts,
-    stoppedEarly,
-    ...(validationAccuracy !== undefined && { validationAccuracy }),
-    events,
-  };
-  files.set(pieceFile, JSON.stringify(piece));
-  await writeFolderAtomic(pieceFolder(folder, index), files, { replaces: () => true });
+  const { places = {}, part, signal } = options;
+  const opened = await openFor(config, places, signal);
+  await using _model = opened.model;
+  const { length } = opened.stream.tasks;
+  if (index >= length) throw new StoreError(`the stream has ${length} tasks, and none with number ${index}`);
+  if (part !== "answers") await writeLearned(opened, index, folder, options);
+  if (part !== "learn" && hasOwnAnswers(config)) await writeAnswers(opened, index, folder, options);
 }
 
 /** A task that was learned elsewhere. */
@@ -192,36 +221,54 @@ export interface PieceTask extends AdoptedTask {
 /** The pieces of a run, to put it together of. */
 export class Pieces {
   readonly #folder: string;
+  readonly #level: ResolvedConfig["level"];
   readonly #pieces: readonly Piece[];
+  readonly #answers: readonly (Answers | undefined)[];
 
-  private constructor(folder: string, pieces: readonly Piece[]) {
+  private constructor(
+    folder: string,
+    level: ResolvedConfig["level"],
+    pieces: readonly Piece[],
+    answers: readonly (Answers | undefined)[],
+  ) {
     this.#folder = folder;
+    this.#level = level;
     this.#pieces = pieces;
+    this.#answers = answers;
   }
 
   /** @throws StoreError naming the piece that is missing, damaged, or of another task */
-  static async open(folder: string, tasks: readonly StreamTask[]): Promise<Pieces> {
+  static async open(
+    folder: string,
+    { level }: Pick<ResolvedConfig, "level">,
+    tasks: readonly StreamTask[],
+  ): Promise<Pieces> {
     const pieces = await Promise.all(tasks.map((task, index) => readPiece(folder, index, task)));
-    return new Pieces(folder, pieces);
+    const answers = await Promise.all(tasks.map((_, index) => readAnswers(folder, index)));
+    return new Pieces(folder, level, pieces, answers);
   }
 
   /** The machines that they were computed on, as far as that decides the last bits. */
   get computedBy(): readonly string[] {
-    return [...new Set([...this.#pieces.map(({ computedBy }) => computedBy), computedHere()])].sort();
+    const all = [...this.#pieces, ...this.#answers.flatMap((each) => each ?? [])];
+    return [...new Set([...all.map(({ computedBy }) => computedBy), computedHere()])].sort();
   }
 
   /** What the answers of a task's adapter took. */
   evalSeconds(index: number): number {
-    return this.#pieces[index]?.evalSeconds ?? 0;
+    return this.#answers[index]?.seconds ?? 0;
   }
 
   /** @throws CheckpointError if its adapter cannot be read */
   async task(index: number): Promise<PieceTask> {
     const piece = this.#pieces[index]!;
-    const where = join(pieceFolder(this.#folder, index), adapterFolder);
+    const where = join(pieceFolder(this.#folder, index, "learn"), adapterFolder);
+    // Rows of words may hold what earlier tasks found in them; those of texts are the task's own.
+    const own = this.#level === "sentence" && existsSync(join(where, statisticsFile));
+    const kept = own ? await readContributions(where) : undefined;
     const { truncatedTexts, stoppedEarly, validationAccuracy, seconds, events } = piece;
     return {
-      adapter: { saved: await readPeftFolder(where), where },
+      adapter: { saved: await readPeftFolder(where), where, rows: kept },
       learned: { truncatedTexts, stoppedEarly },
       events,
       seconds,
@@ -231,7 +278,7 @@ export class Pieces {
 
   /** What a task's adapter says of a test set; undefined where it was not computed. */
   async outputs(task: number, test: number): Promise<Float32Array | undefined> {
-    const path = join(pieceFolder(this.#folder, task), logitsFile(test));
+    const path = join(pieceFolder(this.#folder, task, "answers"), logitsFile(test));
     const bytes = await readFile(path).catch((cause: unknown) => {
       if (errorCode(cause) === "ENOENT") return undefined;
       throw new StoreError(`${path}: cannot be read`, { cause });
@@ -241,8 +288,14 @@ export class Pieces {
   }
 }
 
+async function readAnswers(folder: string, index: number): Promise<Answers | undefined> {
+  const path = join(pieceFolder(folder, index, "answers"), pieceFile);
+  const text = await readFile(path, "utf8").catch(() => undefined);
+  return text === undefined ? undefined : answersSchema.parse(JSON.parse(text));
+}
+
 async function readPiece(folder: string, index: number, { name }: StreamTask): Promise<Piece> {
-  const path = join(pieceFolder(folder, index), pieceFile);
+  const path = join(pieceFolder(folder, index, "learn"), pieceFile);
   const text = await readFile(path, "utf8").catch((cause: unknown) => {
     throw new StoreError(`${path}: cannot be read; the piece of task ${name} is missing`, {
       cause,

@@ -352,7 +352,8 @@ export async function* runExperiment(
   });
   checkReadable(model, stream);
   source?.check(headerOf(config, stream, model), stream.tasks);
-  const pieces = options.pieces === undefined ? undefined : await Pieces.open(options.pieces, stream.tasks);
+  const pieces =
+    options.pieces === undefined ? undefined : await Pieces.open(options.pieces, config, stream.tasks);
   const { workspace: folder, resumed } = await openRunFolder(config, { resume, at: here.out });
   await using workspace = folder;
   await using recorder = await Recorder.open(workspace.path);

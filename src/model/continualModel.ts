@@ -37,8 +37,10 @@ export interface LearnTaskOptions {
   readonly checked?: boolean | undefined;
   /** Trains no adapter: seconds. The classes are told apart from frozen features. */
   readonly statisticsOnly?: boolean | undefined;
-  /** Taken in place of training one. */
-  readonly adapter?: { readonly saved: SavedAdapter; readonly where: string } | undefined;
+  /** Taken in place of training one; with `rows` also in place of reading what a router keeps of the task. */
+  readonly adapter?:
+    | { readonly saved: SavedAdapter; readonly where: string; readonly rows?: TaskState["rows"] }
+    | undefined;
   /** Measures what the adapter gains on the held-out items. */
   readonly measureGain?: boolean | undefined;
   /** Measures the adapter on the held-out items. */

@@ -95,7 +95,7 @@ export class Learning<E extends EncodedItems, R> implements AsyncDisposable {
         ? yield* this.train(state, task, train, validation, signal)
         : this.adopt(adapter, task.name);
     const learned = trained?.learned ?? there?.learned;
-    const rows = yield* this.collect(state, task, train, validation, learned, signal);
+    const rows = adapter?.rows ?? (yield* this.collect(state, task, train, validation, learned, signal));
     const gain = measureGain && rows ? await this.gainOf(trained, rows, validation, signal) : undefined;
     const validationAccuracy =
       validate && trained?.learned ? await trained.validate?.(trained.learned) : undefined;

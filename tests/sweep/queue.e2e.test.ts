@@ -103,7 +103,7 @@ describe.skipIf(redisServer.absent)(redisServer.titled("a queue's workers"), () 
     const path = await write("split", "grid: { training.epochs: [2] }\n");
     const own = await worker();
     await succeed("sweep", path, ...onQueue(), "--split", "--quiet");
-    expect(own.lines.filter((line) => line.endsWith("done"))).toHaveLength(4);
+    expect(own.lines.filter((line) => line.endsWith("done"))).toHaveLength(7);
     const expected = Object.entries(undisturbed).filter(([name]) => name.startsWith("c1/"));
     const found = Object.entries(await runsOf(at("split")));
     expect(found.map(([name, bytes]) => [name.replace(/^c0/, "c1"), bytes]).sort()).toEqual(expected.sort());

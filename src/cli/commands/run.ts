@@ -1,6 +1,7 @@
 import { resolve } from "node:path";
 import { loadConfig, type ResolvedConfig } from "../../config/load.ts";
 import { formatOverride, type Override, parseOverride } from "../../config/overrides.ts";
+import type { PiecePart } from "../../experiment/pieces.ts";
 import { UsageError } from "../terminal/failure.ts";
 import { type RunToEndOptions, runToEnd } from "../terminal/runToEnd.ts";
 import { quote, shortPath } from "../terminal/shell.ts";
@@ -18,6 +19,7 @@ export interface RunFlags {
   readonly seeds?: string;
   readonly tasks?: number;
   readonly piece?: number;
+  readonly part?: PiecePart;
   readonly pieces?: string;
   readonly validate?: boolean;
   readonly at?: readonly string[];
@@ -116,11 +118,16 @@ function resumeCommand(configWords: readonly string[], flags: RunFlags): string 
 async function runPiece(
   config: ResolvedConfig,
   index: number,
-  { pieces, validate, places }: Pick<RunFlags, "pieces" | "validate"> & Pick<RunToEndOptions, "places">,
+  {
+    pieces,
+    part,
+    validate,
+    places,
+  }: Pick<RunFlags, "pieces" | "part" | "validate"> & Pick<RunToEndOptions, "places">,
 ): Promise<void> {
   if (pieces === undefined) throw new UsageError("--piece needs --pieces, the folder that takes it");
   const { computePiece } = await import("../../experiment/pieces.ts");
-  await stoppable("run", (signal) => computePiece(config, index, pieces, { validate, places, signal }));
+  await stoppable("run", (signal) => computePiece(config, index, pieces, { part, validate, places, signal }));
 }
 
 /** @param words what the command line has beside our own flags: the configuration, or the original's flags */

@@ -1,6 +1,7 @@
 /** What stands in the queue: names and hashes, never bytes. */
 import { z } from "zod";
 import { StoreError } from "../../core/errors.ts";
+import { pieceParts } from "../../experiment/pieces.ts";
 
 const hash = z.string().regex(/^[0-9a-f]{64}$/);
 /** What a configuration names, as a tree of the artefact store; a single file lies in it under its name. */
@@ -21,10 +22,10 @@ const trialJobSchema = z.object({
   from: hash.optional(),
   tasks: z.number().optional(),
   validate: z.boolean(),
-  /** This task alone is learned, from 0. */
-  piece: z.number().optional(),
-  /** So many tasks were learned apart, and are put together. */
-  pieces: z.number().optional(),
+  /** A part of this task alone, from 0. */
+  piece: z.object({ task: z.number(), part: z.enum(pieceParts) }).optional(),
+  /** What was computed apart, and is put together: so many tasks, with their answers or without. */
+  pieces: z.object({ tasks: z.number(), answers: z.boolean() }).optional(),
 });
 export type TrialJobData = z.infer<typeof trialJobSchema>;
 export type JobInput = z.infer<typeof input>;
@@ -45,7 +46,7 @@ type Named = Pick<TrialJobData, "plan" | "trial" | "tasks" | "piece">;
 
 /** How far the job has to bring the trial, as part of names. */
 function goalOf({ tasks, piece }: Pick<TrialJobData, "tasks" | "piece">): string {
-  if (piece !== undefined) return `piece-${piece}`;
+  if (piece !== undefined) return `task-${piece.task}-${piece.part}`;
   return tasks === undefined ? "end" : `tasks-${tasks}`;
 }
 
@@ -68,7 +69,11 @@ export function progressName(data: Pick<TrialJobData, "plan" | "trial">): string
   return `sweeps/${placeOf(data)}/progress`;
 }
 
-/** The jobs that learn the tasks of one that puts them together. */
-export function piecesOf({ pieces = 0, ...data }: TrialJobData): readonly TrialJobData[] {
-  return Array.from({ length: pieces }, (_, piece) => ({ ...data, piece }));
+/** The jobs that one which puts a run together waits for: of each task what is learned, then what is answered. */
+export function piecesOf({ pieces, ...data }: TrialJobData): readonly (readonly TrialJobData[])[] {
+  if (pieces === undefined) return [];
+  const parts = pieceParts.filter((part) => part === "learn" || pieces.answers);
+  return Array.from({ length: pieces.tasks }, (_, task) =>
+    parts.map((part) => ({ ...data, piece: { task, part } })),
+  );
 }

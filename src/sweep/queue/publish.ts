@@ -6,7 +6,7 @@ import { namedFiles } from "../../config/places.ts";
 import type { ResolvedConfig } from "../../config/schema.ts";
 import { CheckpointError, ConfigError } from "../../core/errors.ts";
 import { packageVersion } from "../../core/packageInfo.ts";
-import { isDivisible } from "../../experiment/pieces.ts";
+import { hasOwnAnswers, isDivisible } from "../../experiment/pieces.ts";
 import { loadTasks } from "../../experiment/stream.ts";
 import { manifestFile } from "../../workspace/manifest.ts";
 import type { ArtefactStore } from "../artefacts/store.ts";
@@ -33,10 +33,10 @@ function refuseCode({ extensions }: ResolvedConfig): void {
 }
 
 /** Tasks that can be learned apart; undefined where the trial is one job. */
-async function countPieces({ config }: TrialJob["trial"]): Promise<number | undefined> {
+async function countPieces({ config }: TrialJob["trial"]): Promise<TrialJobData["pieces"]> {
   if (!isDivisible(config)) return undefined;
   const { tasks } = await loadTasks(config);
-  return tasks.length > 1 ? tasks.length : undefined;
+  return tasks.length > 1 ? { tasks: tasks.length, answers: hasOwnAnswers(config) } : undefined;
 }
 
 /** Puts what trials name into the store; what several name goes there once. */

@@ -4,7 +4,7 @@ import { rm } from "node:fs/promises";
 import { hostname } from "node:os";
 import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Queue } from "bullmq";
+import type { FlowJobNode, Queue } from "bullmq";
 import { writeNewFile } from "../../io/atomic.ts";
 import type { ArtefactStore } from "../artefacts/store.ts";
 import { ArtefactCache } from "../artefacts/tree.ts";
@@ -54,6 +54,19 @@ interface Queues extends AsyncDisposable {
   readonly give: (pending: Pending) => Promise<void>;
 }
 
+/** @param before the job that it waits for */
+function flowOf(data: TrialJobData, before: FlowJobNode | undefined): FlowJobNode {
+  const opts = { jobId: jobIdOf(data), ...jobOptions, failParentOnFailure: true };
+  const job = { name: "piece", queueName, data, opts };
+  return before === undefined ? job : { ...job, children: [before] };
+}
+
+/** A task's jobs: what is answered behind what is learned. */
+function flowsOf(parts: readonly TrialJobData[]): FlowJobNode[] {
+  const last = parts.reduce<FlowJobNode | undefined>((before, part) => flowOf(part, before), undefined);
+  return last === undefined ? [] : [last];
+}
+
 function openQueues({ bullmq, connection }: QueueConnection): Queues {
   const options = { connection, prefix: keyPrefix };
   const queue = new bullmq.Queue(queueName, options);
@@ -66,18 +79,9 @@ function openQueues({ bullmq, connection }: QueueConnection): Queues {
     async give({ id, data }) {
       const pieces = piecesOf(data);
       if (pieces.length === 0) return void (await queue.add("trial", data, { jobId: id, ...jobOptions }));
-      await flows.add({
-        name: "trial",
-        queueName,
-        data,
-        opts: { jobId: id, ...jobOptions },
-        children: pieces.map((piece) => ({
-          name: "piece",
-          queueName,
-          data: piece,
-          opts: { jobId: jobIdOf(piece), ...jobOptions, failParentOnFailure: true },
-        })),
-      });
+      const children = pieces.flatMap(flowsOf);
+      const opts = { jobId: id, ...jobOptions };
+      await flows.add({ name: "trial", queueName, data, opts, children });
     },
     async [Symbol.asyncDispose]() {
       await flows.close();
@@ -93,7 +97,7 @@ async function giveAnew({ queue, give }: Queues, pending: Pending): Promise<void
   // What is at work or waiting goes on; what failed, or whose result did not come home, begins anew.
   if (state === "failed" || state === "completed") {
     await there?.remove();
-    for (const piece of piecesOf(pending.data)) await (await queue.getJob(jobIdOf(piece)))?.remove();
+    for (const piece of piecesOf(pending.data).flat()) await (await queue.getJob(jobIdOf(piece)))?.remove();
   }
   await give(pending);
 }
@@ -133,7 +137,7 @@ class Waiting {
 
   /** What its tries wrote, and those of its tasks. */
   async #logsOf({ id, data }: Pending): Promise<string> {
-    const ids = [...piecesOf(data).map(jobIdOf), id];
+    const ids = [...piecesOf(data).flat().map(jobIdOf), id];
     const logs = await Promise.all(ids.map((each) => this.#queues.queue.getJobLogs(each)));
     return logs.flatMap((each) => each.logs).join("\n");
   }
@@ -165,7 +169,7 @@ class Waiting {
 async function withdraw(queue: Queue, connection: QueueConnection, plan: string, all: readonly Pending[]) {
   await connection.redis.set(cancelKey(plan), "1", "EX", 3600);
   for (const { id, data } of all)
-    for (const each of [id, ...piecesOf(data).map(jobIdOf)]) {
+    for (const each of [id, ...piecesOf(data).flat().map(jobIdOf)]) {
       const job = await queue.getJob(each);
       // Whoever is at it has it locked, and sees the key.
       await job?.remove().catch(() => {});

@@ -80,20 +80,19 @@ async function placesOf({ inputs }: TrialJobData, cache: ArtefactCache): Promise
   return places;
 }
 
-/** The pieces of a run side by side, as it is put together of them. */
+/** Sets pieces that others computed side by side. */
 async function gatherPieces(
-  data: TrialJobData,
+  wanted: readonly TrialJobData[],
   folder: string,
   { store, cache }: WorkOptions,
 ): Promise<void> {
   await mkdir(folder, { recursive: true });
-  for (const piece of piecesOf(data)) {
-    const there = await store.readName(resultName(piece));
-    if (there === undefined)
-      throw new StoreError(`${data.trial}: task ${piece.piece} was learned, and its result is gone`, {
-        exitCode: 1,
-      });
-    await symlink(await cache.folder(there.value), pieceFolder(folder, piece.piece ?? 0));
+  for (const data of wanted) {
+    const { trial, piece } = data;
+    const there = await store.readName(resultName(data));
+    if (there === undefined || piece === undefined)
+      throw new StoreError(`${trial}: a piece of it was computed, and its result is gone`, { exitCode: 1 });
+    await symlink(await cache.folder(there.value), pieceFolder(folder, piece.task, piece.part));
   }
 }
 
@@ -105,22 +104,27 @@ interface Scratch {
   readonly args: readonly string[];
 }
 
-async function learnPiece(data: TrialJobData, index: number, scratch: Scratch, options: WorkOptions) {
-  const { pieces, log, args } = scratch;
+async function computePiece(
+  data: TrialJobData,
+  { task, part }: NonNullable<TrialJobData["piece"]>,
+  { pieces, log, args }: Scratch,
+  options: WorkOptions,
+): Promise<string> {
+  if (part === "answers") await gatherPieces([{ ...data, piece: { task, part: "learn" } }], pieces, options);
   const { exitCode, log: written } = await runChild(
-    ["run", ...args, "--piece", String(index), "--pieces", pieces],
+    ["run", ...args, "--piece", String(task), "--part", part, "--pieces", pieces],
     { log, signal: options.signal },
   );
   options.signal.throwIfAborted();
   if (exitCode !== 0) throw new TrialFailure(data.trial, exitCode, written);
-  return await publishFolder(options.store, pieceFolder(pieces, index));
+  return await publishFolder(options.store, pieceFolder(pieces, task, part));
 }
 
 async function runTrial(data: TrialJobData, scratch: Scratch, options: WorkOptions): Promise<string> {
   const { folder, pieces, log, args } = scratch;
   const { store, signal } = options;
   const known = await takeUp(data, folder, options);
-  if (data.pieces !== undefined) await gatherPieces(data, pieces, options);
+  if (data.pieces !== undefined) await gatherPieces(piecesOf(data).flat(), pieces, options);
   const done = new AbortController();
   const keeping = keepProgress(data, folder, options, known, done.signal);
   const [config = "", ...places] = args;
@@ -157,7 +161,7 @@ export async function workOn(data: TrialJobData, options: WorkOptions): Promise<
     const tree =
       data.piece === undefined
         ? await runTrial(data, place, options)
-        : await learnPiece(data, data.piece, place, options);
+        : await computePiece(data, data.piece, place, options);
     if (await store.setName(name, tree, undefined)) return tree;
     return (await store.readName(name))?.value ?? tree;
   } finally {

@@ -69,7 +69,7 @@ function isAlive(pid: number): boolean {
 }
 
 function nameOf({ trial, piece }: TrialJobData): string {
-  return piece === undefined ? trial : `${trial} task ${piece}`;
+  return piece === undefined ? trial : `${trial} task ${piece.task} ${piece.part}`;
 }
 
 function describe(data: TrialJobData): string {
