@@ -55,15 +55,17 @@ class Line {
 function jobsOf({ learn, ask, start, bytes }: Measured, trials: number, split: boolean): Job[] {
   const whole = learn.reduce((sum, seconds) => sum + seconds, 0) + ask;
   if (!split) return Array.from({ length: trials }, () => ({ seconds: start + whole, after: [], bytes }));
+  const tasks = learn.length;
   return Array.from({ length: trials }, (_, trial) => {
-    const first = trial * (learn.length + 1);
-    const pieces = learn.map((seconds) => ({
-      seconds: start + seconds + ask / learn.length,
-      after: [],
-      bytes: bytes / learn.length,
+    const first = trial * (2 * tasks + 1);
+    const learned = learn.map((seconds) => ({ seconds: start + seconds, after: [], bytes: bytes / tasks }));
+    const answered = learn.map((_, task) => ({
+      seconds: start + ask / tasks,
+      after: [first + task],
+      bytes: bytes / tasks,
     }));
-    const after = learn.map((_, task) => first + task);
-    return [...pieces, { seconds: start, after, bytes }];
+    const after = learn.map((_, task) => first + tasks + task);
+    return [...learned, ...answered, { seconds: start, after, bytes }];
   }).flat();
 }
 
