@@ -1,16 +1,33 @@
 import { readFile, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from "vitest";
 import { sha256 } from "../../src/io/hash.ts";
 import { openArtefacts } from "../../src/sweep/artefacts/open.ts";
 import { ArtefactCache, publishAlone, publishFolder } from "../../src/sweep/artefacts/tree.ts";
+import { openConnection } from "../../src/sweep/queue/connection.ts";
 import { refusalOf } from "../support/errors.ts";
 import { bytesBelow, folderOfTestFile, folderWith } from "../support/folders.ts";
 import { freePort, s3Server, startS3 } from "../support/sweeps.ts";
 
-/** What holds for a store of either kind. */
-function conforms(place: () => string): void {
+test("a package that is not installed is named, with what to type", async () => {
+  for (const name of ["@aws-sdk/client-s3", "bullmq"])
+    vi.doMock(name, () => {
+      throw new TypeError("not there");
+    });
+  onTestFinished(() => {
+    vi.doUnmock("@aws-sdk/client-s3");
+    vi.doUnmock("bullmq");
+  });
+  expect(await refusalOf(openArtefacts("s3://bucket"))).toContain("npm install @aws-sdk/client-s3");
+  expect(await refusalOf(openConnection("redis://127.0.0.1:1"))).toContain("npm install bullmq ioredis");
+});
+
+/**
+ * What holds for a store of either kind.
+ * @param atomic whether the server looks and writes in one step: S3 does, moto's threads do not
+ */
+function conforms(place: () => string, atomic: boolean): void {
   test("a folder comes back as it was, each file once and checked", async () => {
     const store = await openArtefacts(place());
     const folder = folderWith({
@@ -20,15 +37,11 @@ function conforms(place: () => string): void {
     });
     const tree = await publishFolder(store, folder);
     expect(await publishFolder(store, folder)).toBe(tree);
-    let fetched = 0;
-    const counting = {
-      ...store,
-      fetch: (hash: string, path: string) => (fetched++, store.fetch(hash, path)),
-    };
-    const cache = new ArtefactCache(counting, folderOfTestFile("cache"));
+    const fetched = vi.spyOn(store, "fetch");
+    const cache = new ArtefactCache(store, folderOfTestFile("cache"));
     const [one, two] = await Promise.all([cache.folder(tree), cache.folder(tree)]);
     expect(one).toBe(two);
-    expect(fetched).toBe(3);
+    expect(fetched).toHaveBeenCalledTimes(3);
     await rm(join(folder, "lock.json"));
     expect(await bytesBelow(one)).toEqual(await bytesBelow(folder));
   });
@@ -36,7 +49,10 @@ function conforms(place: () => string): void {
   test("a name is set once, and replaced only by whoever read what it says", async () => {
     const store = await openArtefacts(place());
     expect(await store.readName("a/b")).toBeUndefined();
-    const results = await Promise.all(["x", "y", "z"].map((value) => store.setName("a/b", value, undefined)));
+    const values = ["x", "y", "z"];
+    const set = (value: string) => store.setName("a/b", value, undefined);
+    const results: boolean[] = atomic ? await Promise.all(values.map(set)) : [];
+    if (!atomic) for (const value of values) results.push(await set(value));
     expect(results.filter(Boolean)).toHaveLength(1);
     const read = await store.readName("a/b");
     expect(await store.setName("a/b", "later", read)).toBe(true);
@@ -55,7 +71,7 @@ function conforms(place: () => string): void {
 
 describe("a shared folder", () => {
   const folder = folderOfTestFile("artefacts");
-  conforms(() => folder);
+  conforms(() => folder, true);
 
   test("content that was damaged is not taken", async () => {
     const store = await openArtefacts(folder);
@@ -78,7 +94,7 @@ describe.skipIf(s3Server.absent)(s3Server.titled("S3"), () => {
     s3 = await startS3("bucket");
   });
   afterAll(() => s3?.[Symbol.asyncDispose]());
-  conforms(() => "s3://bucket/prefix");
+  conforms(() => "s3://bucket/prefix", false);
 
   test("a bucket that is not there is refused", async () => {
     expect(await refusalOf(openArtefacts("s3://no-such-bucket/x"))).toMatch(

@@ -3,12 +3,21 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { StoreError } from "../../src/core/errors.ts";
 import { openArtefacts } from "../../src/sweep/artefacts/open.ts";
-import type { ArtefactStore } from "../../src/sweep/artefacts/store.ts";
-import { openConnection, type QueueConnection } from "../../src/sweep/queue/connection.ts";
+import { planSweep } from "../../src/sweep/plan.ts";
+import {
+  keyPrefix,
+  openConnection,
+  type QueueConnection,
+  queueName,
+} from "../../src/sweep/queue/connection.ts";
+import { resultName } from "../../src/sweep/queue/jobs.ts";
 import { serveMetrics } from "../../src/sweep/queue/metrics.ts";
+import { Publisher } from "../../src/sweep/queue/publish.ts";
 import { readWorkers } from "../../src/sweep/queue/registry.ts";
 import { takeName } from "../../src/sweep/queue/tickets.ts";
 import { startWorker, type WorkerOptions } from "../../src/sweep/queue/worker.ts";
+import { readSweep } from "../../src/sweep/sweepFile.ts";
+import { beginSweep, identityOf } from "../../src/sweep/sweepFolder.ts";
 import { accrete, succeed } from "../support/cli.ts";
 import { refusalOf } from "../support/errors.ts";
 import { folderOfTestFile } from "../support/folders.ts";
@@ -131,11 +140,11 @@ describe.skipIf(redisServer.absent)(redisServer.titled("a queue's workers"), () 
     expect(await refusalOf(other.ended)).toMatch(/^worker .*: it is Accrete 0\.0\.1, and the jobs are of /);
 
     const store = await openArtefacts(artefacts);
-    const fetch: ArtefactStore["fetch"] = (_, path) => {
+    store.fetch = (_, path) => {
       const cause = Object.assign(new TypeError("write"), { code: "ENOSPC" });
       return Promise.reject(new StoreError(`${path}: cannot be written`, { cause }));
     };
-    const full = await worker({ store: { ...store, fetch } });
+    const full = await worker({ store });
     await until(() => full.lines.some((line) => line.includes("the disk here is full")), "the full disk");
     await worker();
     expect(await sweep).toMatchObject({ exitCode: 0 });
@@ -177,6 +186,27 @@ describe.skipIf(redisServer.absent)(redisServer.titled("a queue's workers"), () 
     await succeed("sweep", path, "--cancel");
     expect(await sweep).toMatchObject({ exitCode: 1, err: expect.stringContaining("was cancelled") });
     await until(() => own.counts().work.length === 0, "the worker to stop");
+  });
+
+  test("a job that is delivered twice counts once, also where two workers are at it at the same time", async () => {
+    const path = await write("doubled", "grid: { training.epochs: [1] }\n");
+    const plan = await planSweep(await readSweep(path));
+    await beginSweep(plan, { resume: false });
+    const [trial] = plan.trials;
+    if (trial === undefined) return expect.unreachable();
+    const origin = { out: plan.out, sweep: "doubled", plan: identityOf(plan), split: false };
+    const job = { trial, validate: false };
+    const data = await new Publisher(await openArtefacts(artefacts)).jobOf(job, origin);
+    const own = await worker();
+    const { bullmq, connection } = own.queue;
+    const queue = new bullmq.Queue(queueName, { connection, prefix: keyPrefix });
+    onTestFinished(() => queue.close());
+    for (const jobId of ["first", "second"]) await queue.add("trial", data, { jobId });
+    await until(() => own.counts().done === 2, "both");
+    const trees = await Promise.all(["first", "second"].map((id) => queue.getJob(id)));
+    expect(trees[0]?.returnvalue).toBe(trees[1]?.returnvalue);
+    const committed = await (await openArtefacts(artefacts)).readName(resultName(data));
+    expect(committed?.value).toBe(trees[0]?.returnvalue);
   });
 
   test("two sweeps of one name are refused", async () => {

@@ -37,6 +37,8 @@ test("every trial is the run that accrete run makes, and compare reads them by c
   );
   expect(compared.rows[0].accuracy.standardDeviation).toBeTypeOf("number");
   expect(await readFile(at("whole/comparison.html"), "utf8")).toContain("c1: epochs 2");
+  // Nothing is left to watch.
+  expect(await succeed("sweep", at("whole"), "--watch")).toMatch(/^whole: 4 finished\ntrial/);
 });
 
 test("killed at any moment it goes on, and no trial goes on without it", async () => {

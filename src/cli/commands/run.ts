@@ -143,9 +143,9 @@ export async function runCommand(
   const given = cfg === undefined ? [path] : ["--cfg", cfg, ...words, ...(faithful ? ["--faithful"] : [])];
   const overrides = collectOverrides(flags);
   const seeds = flags.seeds === undefined ? undefined : parseSeeds(flags.seeds);
+  const places = parsePlaces(flags.at ?? []);
   const loaded = await load(overrides);
   const again = resumeCommand(given, flags);
-  const places = parsePlaces(flags.at ?? []);
   if (seeds !== undefined && "out" in places)
     throw new UsageError("--at out=… goes with one run, not with --seeds");
   const options = {

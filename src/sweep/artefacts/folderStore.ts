@@ -8,7 +8,7 @@ import { errorCode, StoreError } from "../../core/errors.ts";
 import { writeFileAtomic, writeNewFile } from "../../io/atomic.ts";
 import { sha256 } from "../../io/hash.ts";
 import { acquireLock } from "../../io/lock.ts";
-import type { ArtefactStore } from "./store.ts";
+import type { ArtefactStore, NamedValue } from "./store.ts";
 
 export function objectKey(hash: string): string {
   return `objects/${hash.slice(0, 2)}/${hash}`;
@@ -45,62 +45,87 @@ async function placeWhole(path: string, write: (temporary: string) => Promise<vo
 
 const lockWaitMs = 10_000;
 
-/** @param folder that every machine sees, under whatever path */
-export async function folderStore(folder: string): Promise<ArtefactStore> {
-  const root = resolve(folder);
-  const names = join(root, "names");
-  await mkdir(names, { recursive: true }).catch((cause: unknown) => {
-    throw new StoreError(`${root}: the folder for artefacts cannot be made`, {
-      cause,
-      hint: "Give a folder that you may write to and that every worker sees: --artefacts <folder>.",
+class FolderStore implements ArtefactStore {
+  readonly place: string;
+  readonly #names: string;
+
+  constructor(folder: string) {
+    this.place = resolve(folder);
+    this.#names = join(this.place, "names");
+  }
+
+  /** @throws StoreError where it cannot be made */
+  async make(): Promise<void> {
+    await mkdir(this.#names, { recursive: true }).catch((cause: unknown) => {
+      throw new StoreError(`${this.place}: the folder for artefacts cannot be made`, {
+        cause,
+        hint: "Give a folder that you may write to and that every worker sees: --artefacts <folder>.",
+      });
     });
-  });
-  const objectPath = (hash: string) => join(root, objectKey(hash));
-  const namePath = (name: string) => join(names, `${name.replaceAll("/", "+")}.txt`);
-  const readName: ArtefactStore["readName"] = async (name) => {
-    const value = await readFile(namePath(name), "utf8").catch((cause: unknown) => {
-      if (errorCode(cause) === "ENOENT") return undefined;
-      throw new StoreError(`${namePath(name)}: cannot be read`, { cause, exitCode: 1 });
+  }
+
+  #object(hash: string): string {
+    return join(this.place, objectKey(hash));
+  }
+
+  #name(name: string): string {
+    return join(this.#names, `${name.replaceAll("/", "+")}.txt`);
+  }
+
+  has(hash: string): Promise<boolean> {
+    return exists(this.#object(hash));
+  }
+
+  async put(hash: string, content: Uint8Array): Promise<void> {
+    if (await this.has(hash)) return;
+    await placeWhole(this.#object(hash), async (temporary) => {
+      const target = await open(temporary, "wx");
+      await target.writeFile(content).finally(() => target.close());
     });
-    return value === undefined ? undefined : { value, mark: sha256(value) };
-  };
-  const putFile: ArtefactStore["putFile"] = async (hash, path) => {
-    if (await exists(objectPath(hash))) return;
-    await placeWhole(objectPath(hash), async (temporary) => {
+  }
+
+  async putFile(hash: string, path: string): Promise<void> {
+    if (await this.has(hash)) return;
+    await placeWhole(this.#object(hash), async (temporary) => {
       const target = await open(temporary, "wx");
       await pipeline(createReadStream(path), target.createWriteStream());
     });
-  };
-  return {
-    place: root,
-    has: (hash) => exists(objectPath(hash)),
-    async put(hash, content) {
-      if (await exists(objectPath(hash))) return;
-      await placeWhole(objectPath(hash), async (temporary) => {
-        const target = await open(temporary, "wx");
-        await target.writeFile(content).finally(() => target.close());
+  }
+
+  async fetch(hash: string, path: string): Promise<void> {
+    await copyFile(this.#object(hash), path).catch((cause: unknown) => {
+      const missing = errorCode(cause) === "ENOENT" ? ": it is not there" : "";
+      throw new StoreError(`${this.#object(hash)}: cannot be copied to ${path}${missing}`, {
+        cause,
+        exitCode: 1,
       });
-    },
-    putFile,
-    async fetch(hash, path) {
-      await copyFile(objectPath(hash), path).catch((cause: unknown) => {
-        const missing = errorCode(cause) === "ENOENT" ? ": it is not there" : "";
-        throw new StoreError(`${objectPath(hash)}: cannot be copied to ${path}${missing}`, {
-          cause,
-          exitCode: 1,
-        });
-      });
-    },
-    readName,
-    async setName(name, value, before) {
-      if (before === undefined) return await writeNewFile(namePath(name), value);
-      // Comparing and replacing are two steps, so that one writer alone may be between them.
-      await using _lock = await acquireLock(names, { waitMs: lockWaitMs, elsewhere: false });
-      if ((await readName(name))?.mark !== before.mark) return false;
-      await writeFileAtomic(namePath(name), value);
-      return true;
-    },
-  };
+    });
+  }
+
+  async readName(name: string): Promise<NamedValue | undefined> {
+    const path = this.#name(name);
+    const value = await readFile(path, "utf8").catch((cause: unknown) => {
+      if (errorCode(cause) === "ENOENT") return undefined;
+      throw new StoreError(`${path}: cannot be read`, { cause, exitCode: 1 });
+    });
+    return value === undefined ? undefined : { value, mark: sha256(value) };
+  }
+
+  async setName(name: string, value: string, before: NamedValue | undefined): Promise<boolean> {
+    if (before === undefined) return await writeNewFile(this.#name(name), value);
+    // Comparing and replacing are two steps, so that one writer alone may be between them.
+    await using _lock = await acquireLock(this.#names, { waitMs: lockWaitMs, elsewhere: false });
+    if ((await this.readName(name))?.mark !== before.mark) return false;
+    await writeFileAtomic(this.#name(name), value);
+    return true;
+  }
+}
+
+/** @param folder that every machine sees, under whatever path */
+export async function folderStore(folder: string): Promise<ArtefactStore> {
+  const store = new FolderStore(folder);
+  await store.make();
+  return store;
 }
 
 /** Gives a file a second place, without copying its bytes where the file system can. */

@@ -7,7 +7,7 @@ import { pipeline } from "node:stream/promises";
 import type { S3Client, S3ServiceException } from "@aws-sdk/client-s3";
 import { ConfigError, messageOf, StoreError } from "../../core/errors.ts";
 import { objectKey } from "./folderStore.ts";
-import type { ArtefactStore } from "./store.ts";
+import type { ArtefactStore, NamedValue } from "./store.ts";
 
 interface Place {
   readonly bucket: string;
@@ -61,87 +61,119 @@ function statusIn({ $metadata }: S3ServiceException): number | undefined {
   return $metadata.httpStatusCode;
 }
 
-/** @throws StoreError or ConfigError where there is no such bucket, or it cannot be reached */
-export async function s3Store(url: string): Promise<ArtefactStore> {
-  const { bucket: Bucket, prefix } = parsePlace(url);
-  const sdk = await loadSdk();
-  const client = createClient(sdk);
-  const keyOf = (name: string) => (prefix === "" ? name : `${prefix}/${name}`);
-  const failed = (what: string, cause: unknown) => {
-    const status = statusOf(cause, sdk);
-    const hint = hints[status ?? 0];
-    return new StoreError(
-      `${url}: ${what}${status === undefined ? `: ${messageOf(cause)}` : ` (HTTP ${status})`}`,
-      {
-        cause,
-        exitCode: status === undefined || status >= 500 ? 1 : 2,
-        hint: hint ?? "Is the server reachable from here? AWS_ENDPOINT_URL names one other than Amazon's.",
-      },
-    );
-  };
-  await client.send(new sdk.HeadBucketCommand({ Bucket })).catch((cause: unknown) => {
-    throw failed("the bucket cannot be used", cause);
-  });
-  const has = async (hash: string) => {
+class S3Store implements ArtefactStore {
+  readonly place: string;
+  readonly #sdk: Sdk;
+  readonly #client: S3Client;
+  readonly #bucket: string;
+  readonly #prefix: string;
+
+  constructor(url: string, sdk: Sdk) {
+    const { bucket, prefix } = parsePlace(url);
+    this.place = url;
+    this.#sdk = sdk;
+    this.#client = createClient(sdk);
+    this.#bucket = bucket;
+    this.#prefix = prefix;
+  }
+
+  #at(name: string): { readonly Bucket: string; readonly Key: string } {
+    return { Bucket: this.#bucket, Key: this.#prefix === "" ? name : `${this.#prefix}/${name}` };
+  }
+
+  #failed(what: string, cause: unknown): StoreError {
+    const status = statusOf(cause, this.#sdk);
+    const why = status === undefined ? `: ${messageOf(cause)}` : ` (HTTP ${status})`;
+    return new StoreError(`${this.place}: ${what}${why}`, {
+      cause,
+      exitCode: status === undefined || status >= 500 ? 1 : 2,
+      hint:
+        hints[status ?? 0] ??
+        "Is the server reachable from here? AWS_ENDPOINT_URL names one other than Amazon's.",
+    });
+  }
+
+  /** @throws StoreError where there is no such bucket, or it cannot be reached */
+  async check(): Promise<void> {
+    await this.#client
+      .send(new this.#sdk.HeadBucketCommand({ Bucket: this.#bucket }))
+      .catch((cause: unknown) => {
+        throw this.#failed("the bucket cannot be used", cause);
+      });
+  }
+
+  async has(hash: string): Promise<boolean> {
     try {
-      await client.send(new sdk.HeadObjectCommand({ Bucket, Key: keyOf(objectKey(hash)) }));
+      await this.#client.send(new this.#sdk.HeadObjectCommand(this.#at(objectKey(hash))));
       return true;
     } catch (error) {
-      if (statusOf(error, sdk) === 404) return false;
-      throw failed(`${hash} cannot be looked up`, error);
+      if (statusOf(error, this.#sdk) === 404) return false;
+      throw this.#failed(`${hash} cannot be looked up`, error);
     }
-  };
-  const send = async (hash: string, Body: Uint8Array | Readable, ContentLength: number) => {
-    const command = new sdk.PutObjectCommand({ Bucket, Key: keyOf(objectKey(hash)), Body, ContentLength });
-    await client.send(command).catch((cause: unknown) => {
-      throw failed(`${hash} cannot be written`, cause);
+  }
+
+  async #send(hash: string, Body: Uint8Array | Readable, ContentLength: number): Promise<void> {
+    const command = new this.#sdk.PutObjectCommand({ ...this.#at(objectKey(hash)), Body, ContentLength });
+    await this.#client.send(command).catch((cause: unknown) => {
+      throw this.#failed(`${hash} cannot be written`, cause);
     });
-  };
-  const readName: ArtefactStore["readName"] = async (name) => {
+  }
+
+  async put(hash: string, content: Uint8Array): Promise<void> {
+    if (!(await this.has(hash))) await this.#send(hash, content, content.length);
+  }
+
+  async putFile(hash: string, path: string, size: number): Promise<void> {
+    if (!(await this.has(hash))) await this.#send(hash, createReadStream(path), size);
+  }
+
+  async fetch(hash: string, path: string): Promise<void> {
+    const file = await open(path, "wx").catch((cause: unknown) => {
+      throw new StoreError(`${path}: cannot be written`, { cause, exitCode: 1 });
+    });
     try {
-      const { Body, ETag } = await client.send(
-        new sdk.GetObjectCommand({ Bucket, Key: keyOf(`names/${name}`) }),
-      );
+      const { Body } = await this.#client.send(new this.#sdk.GetObjectCommand(this.#at(objectKey(hash))));
+      if (Body instanceof Readable) await pipeline(Body, file.createWriteStream());
+    } catch (cause) {
+      throw this.#failed(`${hash} cannot be fetched`, cause);
+    } finally {
+      await file.close().catch(() => {});
+    }
+  }
+
+  async readName(name: string): Promise<NamedValue | undefined> {
+    try {
+      const command = new this.#sdk.GetObjectCommand(this.#at(`names/${name}`));
+      const { Body, ETag } = await this.#client.send(command);
       return { value: (await Body?.transformToString()) ?? "", mark: ETag ?? "" };
     } catch (error) {
-      if (statusOf(error, sdk) === 404) return undefined;
-      throw failed(`the name ${name} cannot be read`, error);
+      if (statusOf(error, this.#sdk) === 404) return undefined;
+      throw this.#failed(`the name ${name} cannot be read`, error);
     }
-  };
-  return {
-    place: url,
-    has,
-    async put(hash, content) {
-      if (!(await has(hash))) await send(hash, content, content.length);
-    },
-    async putFile(hash, path, size) {
-      if (!(await has(hash))) await send(hash, createReadStream(path), size);
-    },
-    async fetch(hash, path) {
-      const file = await open(path, "wx").catch((cause: unknown) => {
-        throw new StoreError(`${path}: cannot be written`, { cause, exitCode: 1 });
-      });
-      try {
-        const { Body } = await client.send(new sdk.GetObjectCommand({ Bucket, Key: keyOf(objectKey(hash)) }));
-        if (Body instanceof Readable) await pipeline(Body, file.createWriteStream());
-      } catch (cause) {
-        throw failed(`${hash} cannot be fetched`, cause);
-      } finally {
-        await file.close().catch(() => {});
-      }
-    },
-    readName,
-    async setName(name, value, before) {
-      const condition = before === undefined ? { IfNoneMatch: "*" } : { IfMatch: before.mark };
-      const Key = keyOf(`names/${name}`);
-      try {
-        await client.send(new sdk.PutObjectCommand({ Bucket, Key, Body: value, ...condition }));
-        return true;
-      } catch (error) {
-        // 412: it says something else by now; 409: somebody is setting it at this moment.
-        if ([409, 412].includes(statusOf(error, sdk) ?? 0)) return (await readName(name))?.value === value;
-        throw failed(`the name ${name} cannot be set`, error);
-      }
-    },
-  };
+  }
+
+  async setName(name: string, value: string, before: NamedValue | undefined): Promise<boolean> {
+    const condition = before === undefined ? { IfNoneMatch: "*" } : { IfMatch: before.mark };
+    const command = new this.#sdk.PutObjectCommand({
+      ...this.#at(`names/${name}`),
+      Body: value,
+      ...condition,
+    });
+    try {
+      await this.#client.send(command);
+      return true;
+    } catch (error) {
+      // 412: it says something else by now, perhaps by an answer of ours that was lost; 409: somebody is setting it.
+      if ([409, 412].includes(statusOf(error, this.#sdk) ?? 0))
+        return (await this.readName(name))?.value === value;
+      throw this.#failed(`the name ${name} cannot be set`, error);
+    }
+  }
+}
+
+/** @throws StoreError or ConfigError where there is no such bucket, or it cannot be reached */
+export async function s3Store(url: string): Promise<ArtefactStore> {
+  const store = new S3Store(url, await loadSdk());
+  await store.check();
+  return store;
 }
