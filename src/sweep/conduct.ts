@@ -61,7 +61,7 @@ export async function conductSweep(
   { onRung, ...options }: ConductOptions,
 ): Promise<void> {
   const { out, halving } = plan;
-  await clearFailures(out);
+  await clearFailures(out, plan.trials);
   await rm(join(out, cancelFile), { force: true });
   let names = plan.configurations.map(({ name }) => name);
   for (const after of [...(halving?.after ?? []), undefined]) {

@@ -115,6 +115,6 @@ export async function readFailure(out: string, trial: Named): Promise<Failure | 
 }
 
 /** Whoever goes on with a sweep tries again what was given up. */
-export async function clearFailures(out: string): Promise<void> {
-  await rm(join(out, failuresFolder), { recursive: true, force: true });
+export async function clearFailures(out: string, trials: readonly Named[]): Promise<void> {
+  for (const trial of trials) await rm(failurePath(out, trial), { force: true });
 }

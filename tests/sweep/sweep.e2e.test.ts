@@ -72,8 +72,11 @@ test("halving ends what does poorly on validation data, and the others are as if
 
 test("two shards are the whole", async () => {
   const path = await write("shards", grid);
-  const [one, two] = [1, 2].map((i) => startAccrete(["sweep", path, "--shard", `${i}/2`, "--quiet"]));
-  expect([await one?.ended, await two?.ended], `${one?.heard()}${two?.heard()}`).toEqual([0, 0]);
+  const shards = [1, 2].map((i) => accrete("sweep", path, "--shard", `${i}/2`, "--quiet"));
+  expect((await Promise.all(shards)).map(({ exitCode, err }) => [exitCode, err])).toEqual([
+    [0, ""],
+    [0, ""],
+  ]);
   expect(await runsOf(at("shards"))).toEqual(undisturbed);
 });
 

@@ -103,6 +103,15 @@ describe("a plan", () => {
     expect(plan.trials[0]?.config.backbone).toBe(join(plan.out, "../../one"));
   });
 
+  test("a whole section may be tried", async () => {
+    const streams =
+      "[{ train: a.jsonl, test: b.jsonl, tasks: 2 }, { train: c.jsonl, test: d.jsonl, tasks: 3 }]";
+    const { trials } = await planOf(`grid: { stream: ${streams}, method.rank: [2, 4] }\n`);
+    const found = trials.map(({ config }) => config.stream.train?.split("/").at(-1));
+    expect(found).toEqual(["a.jsonl", "a.jsonl", "c.jsonl", "c.jsonl"]);
+    expect(new Set(trials.map(({ hash }) => hash)).size).toBe(4);
+  });
+
   test.each([
     ["grid: { method.rnk: [2] }", "method.rnk: expected the key rank (did you mean it?)"],
     ["grid: { method.rank: [0] }", "method.rank: expected at least 1, got 0"],

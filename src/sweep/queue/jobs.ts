@@ -14,6 +14,8 @@ const trialJobSchema = z.object({
   sweep: z.string(),
   plan: z.string(),
   trial: z.string(),
+  /** Of all that its result is a function of: the sweep, the configuration, and what is read. */
+  identity: hash,
   /** The resolved configuration, a tree with `config.yaml`. */
   config: hash,
   /** By key: `backbone`, `stream.train`. */
@@ -41,8 +43,11 @@ export function parseJob(data: unknown): TrialJobData {
   });
 }
 
+/** What a job that was cancelled has failed with. */
+export const cancelledReason = "cancelled";
+
 /** What of a job says which it is. */
-type Named = Pick<TrialJobData, "plan" | "trial" | "tasks" | "piece">;
+type Named = Pick<TrialJobData, "identity" | "trial" | "tasks" | "piece">;
 
 /** How far the job has to bring the trial, as part of names. */
 function goalOf({ tasks, piece }: Pick<TrialJobData, "tasks" | "piece">): string {
@@ -50,8 +55,8 @@ function goalOf({ tasks, piece }: Pick<TrialJobData, "tasks" | "piece">): string
   return tasks === undefined ? "end" : `tasks-${tasks}`;
 }
 
-function placeOf({ plan, trial }: Pick<TrialJobData, "plan" | "trial">): string {
-  return `${plan.slice(0, 16)}/${trial.replaceAll("/", "-")}`;
+function placeOf({ identity, trial }: Pick<TrialJobData, "identity" | "trial">): string {
+  return `${identity.slice(0, 16)}/${trial.replaceAll("/", "-")}`;
 }
 
 /** The same job has the same id, so that it is never there twice. */
@@ -65,7 +70,7 @@ export function resultName(data: Named): string {
 }
 
 /** The name of the folder as it was after its latest task. */
-export function progressName(data: Pick<TrialJobData, "plan" | "trial">): string {
+export function progressName(data: Pick<TrialJobData, "identity" | "trial">): string {
   return `sweeps/${placeOf(data)}/progress`;
 }
 

@@ -8,6 +8,7 @@ import { CheckpointError, ConfigError } from "../../core/errors.ts";
 import { packageVersion } from "../../core/packageInfo.ts";
 import { hasOwnAnswers, isDivisible } from "../../experiment/pieces.ts";
 import { loadTasks } from "../../experiment/stream.ts";
+import { sha256Json } from "../../io/hash.ts";
 import { manifestFile } from "../../workspace/manifest.ts";
 import type { ArtefactStore } from "../artefacts/store.ts";
 import { publishAlone, publishFolder } from "../artefacts/tree.ts";
@@ -76,12 +77,16 @@ export class Publisher {
     const folder = runPath(out, trial);
     const pieces = split && tasks === undefined ? await countPieces(trial) : undefined;
     const begun = existsSync(folder) ? await publishFolder(this.#store, folder, [manifestFile]) : undefined;
+    const config = await publishAlone(this.#store, configPath(out, trial), "config.yaml");
+    const version = packageVersion();
     return {
-      version: packageVersion(),
+      version,
       sweep,
       plan,
       trial: trial.name,
-      config: await publishAlone(this.#store, configPath(out, trial), "config.yaml"),
+      // Other data under the same paths is another trial.
+      identity: sha256Json({ version, plan, trial: trial.name, config, inputs }),
+      config,
       inputs,
       ...(begun !== undefined && { from: begun }),
       ...(tasks !== undefined && { tasks }),

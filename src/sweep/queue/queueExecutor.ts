@@ -12,7 +12,7 @@ import { type ExecuteOptions, type Executor, mostTries, type TrialJob } from "..
 import { logPath, runPath } from "../sweepFolder.ts";
 import { makeFolder, writeFailure } from "../trialState.ts";
 import { keyPrefix, type QueueConnection, queueName } from "./connection.ts";
-import { jobIdOf, piecesOf, type TrialJobData } from "./jobs.ts";
+import { cancelledReason, jobIdOf, piecesOf, type TrialJobData } from "./jobs.ts";
 import { Publisher } from "./publish.ts";
 import { cancelKey, releaseName, takeName } from "./tickets.ts";
 
@@ -131,8 +131,24 @@ class Waiting {
       return true;
     }
     if (state !== "failed") return false;
-    await this.#giveUp(pending, job.attemptsMade, (await this.#logsOf(pending)) || job.failedReason);
+    if (job.failedReason === cancelledReason) {
+      // An earlier call was cancelled, and its worker has just stopped.
+      await giveAnew(this.#queues, pending);
+      return false;
+    }
+    await this.#giveUp(
+      pending,
+      await this.#triesOf(pending),
+      (await this.#logsOf(pending)) || job.failedReason,
+    );
     return true;
+  }
+
+  /** Of the job of it that was tried most often. */
+  async #triesOf({ id, data }: Pending): Promise<number> {
+    const ids = [...piecesOf(data).flat().map(jobIdOf), id];
+    const jobs = await Promise.all(ids.map((each) => this.#queues.queue.getJob(each)));
+    return Math.max(...jobs.map((job) => job?.attemptsMade ?? 0));
   }
 
   /** What its tries wrote, and those of its tasks. */
@@ -153,7 +169,7 @@ class Waiting {
       onEvent({ type: "failed", trial, attempt: pending.tries + 1, last: false });
   }
 
-  async #giveUp({ job: { trial } }: Pending, tries: number, log: string): Promise<void> {
+  async #giveUp({ job: { trial }, data }: Pending, tries: number, log: string): Promise<void> {
     const { out, onEvent } = this.#options;
     const time = new Date().toISOString();
     await writeFailure(out, trial, { tries, exitCode: null, log: log.slice(-2000), time });
@@ -161,6 +177,9 @@ class Waiting {
     await makeFolder(dirname(path));
     await rm(path, { force: true });
     await writeNewFile(path, log);
+    // What is left of its tasks would be in vain.
+    for (const piece of piecesOf(data).flat())
+      await (await this.#queues.queue.getJob(jobIdOf(piece)))?.remove().catch(() => {});
     onEvent({ type: "failed", trial: trial.name, attempt: tries, last: true });
   }
 }

@@ -1,6 +1,6 @@
 /** A worker's part of a trial: fetch what it reads, run it in a child process, and put its folder into the store. */
 import { existsSync } from "node:fs";
-import { mkdir, rm, symlink } from "node:fs/promises";
+import { mkdir, mkdtemp, rm, symlink } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { StoreError } from "../../core/errors.ts";
@@ -153,7 +153,8 @@ export async function workOn(data: TrialJobData, options: WorkOptions): Promise<
   // A job that is delivered twice.
   const there = await store.readName(name);
   if (there !== undefined) return there.value;
-  const own = join(scratch, `${jobIdOf(data)}-${process.pid}`);
+  // Of its own: the same job may be delivered once more while this one is at it.
+  const own = await mkdtemp(join(scratch, `${jobIdOf(data)}-`));
   try {
     const config = join(await cache.folder(data.config), "config.yaml");
     const args = [config, ...(await placesOf(data, cache))];

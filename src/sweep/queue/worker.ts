@@ -8,7 +8,7 @@ import { packageVersion } from "../../core/packageInfo.ts";
 import type { ArtefactStore } from "../artefacts/store.ts";
 import { ArtefactCache } from "../artefacts/tree.ts";
 import { keyPrefix, type QueueConnection, queueName } from "./connection.ts";
-import { parseJob, type TrialJobData } from "./jobs.ts";
+import { cancelledReason, parseJob, type TrialJobData } from "./jobs.ts";
 import { removeWorker, reportMs, reportWorker, type Work } from "./registry.ts";
 import { cancelKey } from "./tickets.ts";
 import { TrialFailure, workOn } from "./trialWork.ts";
@@ -158,7 +158,7 @@ class QueueWorker {
   async #tend(): Promise<void> {
     await this.#report();
     for (const { plan, stop } of this.#running.values())
-      if ((await this.#queue.redis.exists(cancelKey(plan))) > 0) stop.abort("cancelled");
+      if ((await this.#queue.redis.exists(cancelKey(plan))) > 0) stop.abort(cancelledReason);
   }
 
   async #process(job: Job, token: string): Promise<string> {
@@ -238,7 +238,7 @@ class QueueWorker {
     const { bullmq } = this.#queue;
     const what = describe(data);
     if (stop.aborted) {
-      if (stop.reason === "cancelled") throw new bullmq.UnrecoverableError("cancelled");
+      if (stop.reason === cancelledReason) throw new bullmq.UnrecoverableError(cancelledReason);
       onLine(`${what}: stopped; another worker takes it up`);
       return await this.#putBack(job, token, 0);
     }
