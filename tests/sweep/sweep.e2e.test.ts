@@ -127,7 +127,7 @@ test("a plan is printed with an estimate, and nothing is written", async () => {
   const { exitCode, out, err } = await accrete("sweep", await write("planned", grid), "--plan");
   expect({ exitCode, out }).toEqual({ exitCode: 0, out: "" });
   expect(err).toMatch(
-    /2 configurations, seeds 1: 2 trials[^]*about \d+ s of computing and [\d.]+ [kM]B on the disk/,
+    /2 configurations, seeds 1: 2 trials[\s\S]*about \d+ s of computing and [\d.]+ [kM]B on the disk/,
   );
   expect(await readSweepRecord(at("planned"))).toBeUndefined();
 });
