@@ -28,6 +28,17 @@ function addRun(program: Command, terminal: Terminal): void {
     .option("--adapters-from <run>", "take a finished run's adapters, train none")
     .option("--seeds <list>", "run each seed into <out>/seed-<n> and summarise, e.g. 1,2,3")
     .option("--profile", "tell where the time went: by part of the run, and by operator of the engine")
+    .option("--tasks <n>", "stop when so many tasks are learned; --resume goes on", parseCount)
+    .option("--piece <n>", "learn this task alone, from 0, into --pieces", parseSeed)
+    .addOption(
+      new Option("--part <part>", "with --piece: this part of it alone").choices([
+        "learn",
+        "answers",
+      ] as const),
+    )
+    .option("--pieces <folder>", "put the run together of pieces that others learned")
+    .option("--validate", "measure each new adapter on its validation data too")
+    .option("--at <key=path>", "where a file that the configuration names lies here (repeatable)", collect)
     .option("--cfg <file>", "the original benchmark's YAML, its flags behind it (docs/original.md)")
     .option("--faithful", "with --cfg: take the original's way where ours differs")
     .option("--json", "print the metrics as JSON in place of tables")
@@ -41,6 +52,47 @@ function addRun(program: Command, terminal: Terminal): void {
   run.action(async (_config, flags) =>
     (await import("./commands/run.ts")).runCommand(run.args, flags, terminal),
   );
+}
+
+function addSweep(program: Command, terminal: Terminal): void {
+  program
+    .command("sweep")
+    .summary("run many configurations and seeds, here or on many machines")
+    .description(
+      "Runs the trials of a sweep, each configuration with each seed, and sets them side by side (docs/sweep.md).",
+    )
+    .argument("<sweep>", "YAML file; with --status, --watch and --cancel also the sweep's folder")
+    .option("--jobs <n>", "trials at once on this machine (default: 1)", parseCount)
+    .option("--resume", "go on with a sweep that was begun")
+    .option("--shard <i/n>", "run the i-th of n parts, for Slurm arrays and CI matrices")
+    .option("--queue <url>", "give the trials to workers: redis://host:6379 of Redis or Valkey")
+    .option("--artefacts <place>", "with --queue: a folder that all machines see, or s3://bucket/prefix")
+    .option("--split", "with --queue: also the tasks of each trial are jobs of their own")
+    .option("--plan", "print the trials with an estimate of time and disk, and run none")
+    .option("--status", "print where each trial stands")
+    .option("--watch", "print it whenever it changes, until all is done")
+    .option("--cancel", "stop the trials between two steps; --resume goes on")
+    .option("--json", "print as JSON")
+    .option("--quiet", "no plan and no progress")
+    .action(async (sweep, flags) =>
+      (await import("./commands/sweep.ts")).sweepCommand(sweep, flags, terminal),
+    );
+}
+
+function addWorker(program: Command, terminal: Terminal): void {
+  program
+    .command("worker")
+    .summary("run trials of sweeps that a queue gives out")
+    .description(
+      "Takes trials of sweeps from a queue, each in a process of its own, until it is told to stop (docs/sweep.md).",
+    )
+    .option("--queue <url>", "redis://host:6379 of Redis or Valkey; default: ACCRETE_QUEUE")
+    .option("--artefacts <place>", "a folder that all machines see, or s3://bucket/prefix")
+    .option("--concurrency <n>", "trials at once", parseCount, 1)
+    .option("--cache <folder>", "takes what is fetched, and trials while they run")
+    .option("--metrics <port>", "give metrics for Prometheus on this port", parseSeed)
+    .option("--lock-seconds <n>", "hand a job on when its worker is silent for so long", parseCount, 30)
+    .action(async (flags) => (await import("./commands/worker.ts")).workerCommand(flags, terminal));
 }
 
 function addInspect(program: Command, terminal: Terminal): void {
@@ -73,6 +125,8 @@ function addInspect(program: Command, terminal: Terminal): void {
 
 const commands: readonly AddCommand[] = [
   addRun,
+  addSweep,
+  addWorker,
   (program, terminal) =>
     program
       .command("report")

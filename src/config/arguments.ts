@@ -157,7 +157,15 @@ const calls = {
   createLearner: { config: z.looseObject({}) },
   runExperiment: {
     config: z.looseObject({}),
-    options: optional({ resume: flag, adaptersFrom: name.optional(), profile: flag }),
+    options: optional({
+      resume: flag,
+      adaptersFrom: name.optional(),
+      pieces: name.optional(),
+      tasks: count,
+      validate: flag,
+      profile: flag,
+      places: z.record(name, name).optional(),
+    }),
   },
 } as const satisfies Record<string, z.ZodRawShape>;
 

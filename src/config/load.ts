@@ -159,13 +159,18 @@ export function resolveConfig(
 /**
  * Reads a YAML configuration; overrides beat the file, later ones the earlier.
  * @param path the file, relative to the working directory
+ * @param anchor folder that relative paths in overrides start from
  * @throws ConfigError with every problem at once: unreadable, not YAML, keys twice, unknown, or out of range
  */
-export async function loadConfig(path: string, overrides: readonly Override[] = []): Promise<LoadedConfig> {
+export async function loadConfig(
+  path: string,
+  overrides: readonly Override[] = [],
+  anchor: string = process.cwd(),
+): Promise<LoadedConfig> {
   checkArguments("loadConfig", { path, overrides });
   const file = resolve(path);
   const raw = await readYaml(file);
-  const anchored = overrides.map((override) => anchorOverride(override, process.cwd()));
+  const anchored = overrides.map((override) => anchorOverride(override, anchor));
   const { raw: merged, applied, issues } = applyOverrides(raw, anchored);
   await loadExtensions(merged, dirname(file));
   const config = resolveConfig(merged, dirname(file), path, issues);

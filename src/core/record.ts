@@ -368,6 +368,8 @@ const eventBodySchema = z.discriminatedUnion("type", [
     seconds: amount,
     truncatedTexts: count,
     stoppedEarly: z.boolean(),
+    /** Accuracy, at word level micro F1, of the new adapter on the task's own validation data, where that was asked for. */
+    validationAccuracy: fraction.exactOptional(),
   }),
   routerFittingSchema.extend({ type: z.literal("router-fitting"), task: taskIndex }),
   z.object({

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { checkArguments } from "../config/arguments.ts";
 import { requireCombination } from "../config/combinations.ts";
 import { checkResolved, flattenConfig } from "../config/load.ts";
+import { type Places, placedAt } from "../config/places.ts";
 import type { ResolvedConfig } from "../config/schema.ts";
 import { computeFigures, isEvaluation } from "../continual/metrics/runMetrics.ts";
 import type { Evaluation } from "../continual/taskTypes/taskType.ts";
@@ -26,6 +27,7 @@ import type { Workspace } from "../workspace/workspace.ts";
 import { AdapterSource } from "./adapterSource.ts";
 import { measureBaseline } from "./baseline.ts";
 import { computeExtra } from "./extraMetrics.ts";
+import { Pieces } from "./pieces.ts";
 import { checkReadable, largestHead, parametersPerTask, selectorParametersOf } from "./plan.ts";
 import { readPredictions } from "./predictions.ts";
 import { openProbing, type Probing } from "./probing.ts";
@@ -46,6 +48,17 @@ export interface RunOptions {
   readonly adaptersFrom?: string | undefined;
   /** Let the engine write what it does into the folder `profile` of the run; `writeProfile` adds it up. */
   readonly profile?: boolean | undefined;
+  /** Folder of the run's pieces ({@link computePiece}), one a task: it is put together of them, and nothing is trained. */
+  readonly pieces?: string | undefined;
+  /** Stop when so many tasks are learned and evaluated; `resume` goes on. */
+  readonly tasks?: number | undefined;
+  /** Also measure each task's new adapter on its validation data, which decides nothing in the run. */
+  readonly validate?: boolean | undefined;
+  /**
+   * Where this machine has what the configuration names, by its key: `backbone`, a path of `stream`, `out`. The run's
+   * record says what the configuration says.
+   */
+  readonly places?: Places | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -61,6 +74,8 @@ interface RunContext {
   readonly probing: Probing | undefined;
   /** Where adapters are taken from in place of training. */
   readonly source: AdapterSource | undefined;
+  readonly pieces: Pieces | undefined;
+  readonly options: Pick<RunOptions, "tasks" | "validate">;
   readonly signal: AbortSignal | undefined;
 }
 
@@ -92,6 +107,7 @@ function headerOf(
   config: ResolvedConfig,
   { dataHash }: LoadedStream,
   { loaded, feature }: ContinualModel,
+  pieces?: Pieces,
 ): Omit<ManifestHeader, "configHash"> {
   return {
     versions: collectVersions(),
@@ -105,6 +121,7 @@ function headerOf(
     dataHash,
     seed: config.seed,
     feature,
+    ...(pieces && { computedBy: pieces.computedBy }),
   };
 }
 
@@ -114,7 +131,7 @@ async function* learnTask(
   before: ModelState,
   index: number,
 ): AsyncGenerator<RunEventBody, ModelState> {
-  const { stream, model, source, time, workspace } = context;
+  const { stream, model, source, pieces, time, workspace } = context;
   const task = stream.tasks[index]!;
   const { name, labels, train, validation, test } = task;
   yield {
@@ -128,25 +145,37 @@ async function* learnTask(
     totalSteps: source === undefined ? model.plannedSteps(train.length) : 0,
   };
   time.startTask();
-  const adopted = await source?.task(name);
+  const piece = await pieces?.task(index);
+  if (piece !== undefined) yield* piece.events;
+  const adopted = piece ?? (await source?.task(name));
   const learned = yield* relayTraining(context, before, index, adopted?.adapter);
   yield* fitRouter(context, learned.state, index);
   await workspace.commit(learned.state);
-  const seconds = time.finishTask();
+  const seconds = time.finishTask(piece?.seconds);
   const { truncatedTexts, stoppedEarly } = adopted?.learned ?? learned;
   const adapter = entryOf(learned.task)?.adapter.id ?? "";
-  yield { type: "task-learned", task: index, name, adapter, seconds, truncatedTexts, stoppedEarly };
+  const { validationAccuracy } = piece ?? learned;
+  yield {
+    type: "task-learned",
+    task: index,
+    name,
+    adapter,
+    seconds,
+    truncatedTexts,
+    stoppedEarly,
+    ...(validationAccuracy !== undefined && { validationAccuracy }),
+  };
   return learned.state;
 }
 
 /** Learns, and passes on what a run's record keeps of it. */
 async function* relayTraining(
-  { stream, model, time, signal }: RunContext,
+  { stream, model, time, options: { validate }, signal }: RunContext,
   before: ModelState,
   index: number,
   adapter: LearnTaskOptions["adapter"],
 ): AsyncGenerator<RunEventBody, Learned> {
-  const learning = model.learn(before, stream.tasks[index]!, { checked: true, adapter, signal });
+  const learning = model.learn(before, stream.tasks[index]!, { checked: true, adapter, validate, signal });
   for (;;) {
     const next = await learning.next();
     if (next.done) return next.value;
@@ -179,7 +208,7 @@ async function* evaluate(
   state: ModelState,
   index: number,
 ): AsyncGenerator<RunEventBody, Evaluation> {
-  const { stream, model, evaluator, time, source, workspace, recorder, signal } = context;
+  const { stream, model, evaluator, time, source, pieces, workspace, recorder, signal } = context;
   const router = yield* fitRouter(context, state, index);
   const last = index === stream.tasks.length - 1;
   // What tells unknown texts is fitted for the last state alone.
@@ -192,8 +221,10 @@ async function* evaluate(
       : undefined;
   const tested = stream.tasks.slice(0, index + 1);
   const known = model.routesByAdapters ? undefined : source?.evaluationOf(index);
-  const { value, seconds } = await time.evaluation(() =>
-    evaluator.evaluate(state, tested, { router, immediate, known, next: stream.tasks[index + 1], signal }),
+  const { value, seconds } = await time.evaluation(
+    () =>
+      evaluator.evaluate(state, tested, { router, immediate, known, next: stream.tasks[index + 1], signal }),
+    pieces?.evalSeconds(index),
   );
   const exact = known === undefined ? [] : ((await source?.exactPredictions(index + 1)) ?? []);
   await recorder.recordPredictions([...exact, ...value.predictions]);
@@ -217,7 +248,7 @@ async function* probe(
 }
 
 async function* learnStream(context: RunContext, saved: ModelState): AsyncGenerator<RunEventBody> {
-  const { stream, config, time, model, recorder, signal } = context;
+  const { stream, config, time, model, recorder, workspace, signal } = context;
   const rows = new Map<number, Evaluation>();
   const probed = new Map<number, ProbedRow>();
   for (const event of recorder.pastEvents) {
@@ -228,6 +259,7 @@ async function* learnStream(context: RunContext, saved: ModelState): AsyncGenera
   yield* probe(context, probed, 0);
   let state = emptyState;
   for (const index of stream.tasks.keys()) {
+    if (index === context.options.tasks) return;
     const known = saved.tasks[index];
     state =
       known === undefined ? yield* learnTask(context, state, index) : { tasks: [...state.tasks, known] };
@@ -239,7 +271,9 @@ async function* learnStream(context: RunContext, saved: ModelState): AsyncGenera
   const recorded = recorder.pastEvents.find((event) => event.type === "baseline-measured")?.baseline;
   const baseline = recorded ?? (await measureBaseline(model, stream.tasks, signal));
   if (recorded === undefined) yield { type: "baseline-measured", baseline };
-  const extra = await computeExtra(figures, stream.tasks.map(outlineOf), () => readPredictions(config.out));
+  const extra = await computeExtra(figures, stream.tasks.map(outlineOf), () =>
+    readPredictions(workspace.path),
+  );
   const metrics = {
     ...figures,
     ...(probing !== undefined && { probing }),
@@ -277,8 +311,8 @@ async function* experiment(
   context: Omit<RunContext, "time">,
   resumed: boolean,
 ): AsyncGenerator<RunEventBody> {
-  const { config, stream, model, workspace, recorder, evaluator } = context;
-  await beginRun(workspace, config, headerOf(config, stream, model));
+  const { config, stream, model, workspace, recorder, evaluator, pieces } = context;
+  await beginRun(workspace, config, headerOf(config, stream, model, pieces));
   if (recorder.pastEvents.some(({ type }) => type === "run-finished")) return;
   yield { type: "run-started", header: describeRun(config, stream, model) };
   const saved = await readState(workspace.path, workspace.manifest!, model);
@@ -305,35 +339,42 @@ export async function* runExperiment(
 ): AsyncGenerator<RunEvent> {
   checkArguments("runExperiment", { config, options });
   checkResolved(config, "runExperiment");
-  const { resume = false, adaptersFrom, signal } = options;
-  await checkRunFolder(config, { resume });
+  const { resume = false, adaptersFrom, places = {}, signal } = options;
+  const here = placedAt(config, places);
+  await checkRunFolder(config, { resume, at: here.out });
   const source = adaptersFrom === undefined ? undefined : await AdapterSource.open(adaptersFrom, config);
   // Before data and weights are read: a stream may be long and a model large, and both in vain.
-  const { backbone, backboneRevision, precision, method, head, level } = config;
+  const { backbone, backboneRevision, precision, method, head, level } = here;
   const family = await readArchitecture(backbone, backboneRevision, signal);
   requireCombination({ family, adapter: method.adapter, head: head.kind, level }, backbone);
-  const stream = await loadTasks(config);
-  const loaded = await loadBackbone(backbone, { revision: backboneRevision, precision, signal });
+  const stream = await loadTasks(here);
+  const found = await loadBackbone(backbone, { revision: backboneRevision, precision, signal });
+  // Adapters name the backbone as the configuration does, wherever it lies here.
+  const loaded = { ...found, folder: { ...found.folder, source: config.backbone } };
   await using model = await openModel(settingsOf(config), loaded, {
     trunks: "disk",
     alone: true,
     ...(options.profile === true && {
-      openDevice: async (device) => profiling(await openDevice(device), join(config.out, profileFolder)),
+      openDevice: async (device) => profiling(await openDevice(device), join(here.out, profileFolder)),
     }),
     expectedLabels: stream.tasks.flatMap(({ labels }) => labels),
     tasks: stream.tasks.length,
   });
   checkReadable(model, stream);
   source?.check(headerOf(config, stream, model), stream.tasks);
-  const { workspace: opened, resumed } = await openRunFolder(config, { resume });
-  await using workspace = opened;
+  const pieces =
+    options.pieces === undefined ? undefined : await Pieces.open(options.pieces, config, stream.tasks);
+  const { workspace: folder, resumed } = await openRunFolder(config, { resume, at: here.out });
+  await using workspace = folder;
   await using recorder = await Recorder.open(workspace.path);
   const evaluator = model.openEvaluator({
     outOfScope: stream.outOfScope,
     outOfScopeAfter: stream.tasks.length,
+    outputs: pieces && ((task, test) => pieces.outputs(task, test)),
   });
   const probing = openProbing(config, model, stream.tasks);
-  const context = { config, workspace, recorder, stream, model, evaluator, probing, source, signal };
+  const opened = { config, workspace, recorder, stream, model, evaluator };
+  const context = { ...opened, probing, source, pieces, options, signal };
   for await (const body of experiment(context, resumed)) {
     const event: RunEvent = { time: new Date().toISOString(), ...body };
     await recorder.record(event);

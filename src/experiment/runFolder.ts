@@ -37,6 +37,8 @@ export function isRunFile(name: string): boolean {
 
 interface RunFolderOptions {
   readonly resume?: boolean | undefined;
+  /** Where the folder lies on this machine; default: where the configuration says. */
+  readonly at?: string | undefined;
 }
 
 function refuseFull(out: string, entries: readonly string[]): void {
@@ -63,16 +65,13 @@ function refuseStore(out: string, manifest: Manifest | undefined): void {
   });
 }
 
-async function refuseOtherConfig(config: ResolvedConfig): Promise<void> {
-  const stored = await loadConfig(join(config.out, configFile));
+async function refuseOtherConfig(config: ResolvedConfig, at: string): Promise<void> {
+  const stored = await loadConfig(join(at, configFile));
   const keys = differingKeys(stored.config, config);
   if (keys.length === 0) return;
-  throw new ConfigError(
-    `${config.out}: was begun with another configuration; different: ${keys.join(", ")}`,
-    {
-      hint: `Its settings lie in ${join(config.out, configFile)}. Restore them, or run anew with --out.`,
-    },
-  );
+  throw new ConfigError(`${at}: was begun with another configuration; different: ${keys.join(", ")}`, {
+    hint: `Its settings lie in ${join(at, configFile)}. Restore them, or run anew with --out.`,
+  });
 }
 
 /**
@@ -81,15 +80,15 @@ async function refuseOtherConfig(config: ResolvedConfig): Promise<void> {
  */
 export async function checkRunFolder(
   config: ResolvedConfig,
-  { resume = false }: RunFolderOptions,
+  { resume = false, at = config.out }: RunFolderOptions,
 ): Promise<void> {
-  const entries = await listBegun(config.out);
+  const entries = await listBegun(at);
   // First, since the folder of a run that is going on is not empty either, and --resume is no way out then.
-  await refuseHeld(config.out);
-  if (!resume) return refuseFull(config.out, entries);
-  if (!holdsRun(config.out, entries)) return;
-  refuseStore(config.out, await readManifest(config.out));
-  await refuseOtherConfig(config);
+  await refuseHeld(at);
+  if (!resume) return refuseFull(at, entries);
+  if (!holdsRun(at, entries)) return;
+  refuseStore(at, await readManifest(at));
+  await refuseOtherConfig(config, at);
 }
 
 export interface OpenedRunFolder {
@@ -101,20 +100,20 @@ export interface OpenedRunFolder {
 /** Locks the folder and begins a run there, or goes on with the one that is there. */
 export async function openRunFolder(
   config: ResolvedConfig,
-  { resume = false }: RunFolderOptions,
+  { resume = false, at = config.out }: RunFolderOptions,
 ): Promise<OpenedRunFolder> {
-  await mkdir(config.out, { recursive: true }).catch((cause: unknown) => {
-    throw new StoreError(`${config.out}: the run folder cannot be made`, { cause });
+  await mkdir(at, { recursive: true }).catch((cause: unknown) => {
+    throw new StoreError(`${at}: the run folder cannot be made`, { cause });
   });
   let resumed = false;
   // Another run may have come and gone between the look and the lock.
-  const workspace = await Workspace.open(config.out, {}, async (manifest) => {
-    const entries = await listBegun(config.out);
-    if (!resume) return refuseFull(config.out, entries);
-    resumed = holdsRun(config.out, entries);
+  const workspace = await Workspace.open(at, {}, async (manifest) => {
+    const entries = await listBegun(at);
+    if (!resume) return refuseFull(at, entries);
+    resumed = holdsRun(at, entries);
     if (!resumed) return;
-    refuseStore(config.out, manifest);
-    await refuseOtherConfig(config);
+    refuseStore(at, manifest);
+    await refuseOtherConfig(config, at);
   });
   try {
     if (resumed) await workspace.removeLeftovers();

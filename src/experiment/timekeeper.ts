@@ -73,18 +73,26 @@ export class Timekeeper {
     return Math.max(0, steps) * pace + evaluations;
   }
 
-  /** @returns the seconds the task took, saving included. */
-  finishTask(): number {
-    const seconds = now() - this.taskStart;
+  /**
+   * @param elsewhere seconds that another machine took for it
+   * @returns the seconds the task took, saving included
+   */
+  finishTask(elsewhere = 0): number {
+    const seconds = elsewhere + now() - this.taskStart;
     this.trainSeconds += seconds;
     this.finishedTasks += 1;
     return seconds;
   }
 
-  async evaluation<T>(evaluate: () => Promise<T>): Promise<{ readonly value: T; readonly seconds: number }> {
-    const timed = await this.probing(evaluate);
-    this.evaluationSeconds = timed.seconds;
-    return timed;
+  /** @param elsewhere seconds that another machine took for a part of it */
+  async evaluation<T>(
+    evaluate: () => Promise<T>,
+    elsewhere = 0,
+  ): Promise<{ readonly value: T; readonly seconds: number }> {
+    const { value, seconds } = await this.probing(evaluate);
+    this.evalSeconds += elsewhere;
+    this.evaluationSeconds = seconds;
+    return { value, seconds: seconds + elsewhere };
   }
 
   /** Counts as evaluation, but grows with the tasks in another way. */

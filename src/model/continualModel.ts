@@ -37,10 +37,14 @@ export interface LearnTaskOptions {
   readonly checked?: boolean | undefined;
   /** Trains no adapter: seconds. The classes are told apart from frozen features. */
   readonly statisticsOnly?: boolean | undefined;
-  /** Taken in place of training one. */
-  readonly adapter?: { readonly saved: SavedAdapter; readonly where: string } | undefined;
+  /** Taken in place of training one; with `rows` also in place of reading what a router keeps of the task. */
+  readonly adapter?:
+    | { readonly saved: SavedAdapter; readonly where: string; readonly rows?: TaskState["rows"] }
+    | undefined;
   /** Measures what the adapter gains on the held-out items. */
   readonly measureGain?: boolean | undefined;
+  /** Measures the adapter on the held-out items. */
+  readonly validate?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -87,6 +91,8 @@ export interface Learned {
   readonly stoppedEarly: boolean;
   /** Mean loss over the last epoch; absent where nothing was trained. */
   readonly loss?: number;
+  /** Share of held-out items that are right, at word level micro F1, where it was asked for and there are any. */
+  readonly validationAccuracy?: number;
   /** Where it was asked for; absent without held-out items, or where frozen features tell no classes. */
   readonly gain?: AdapterGain;
 }

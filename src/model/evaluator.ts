@@ -25,6 +25,8 @@ export interface EvaluatorOptions {
   readonly outOfScope?: readonly Item[] | undefined;
   /** They are asked for once, when so many tasks are learned. */
   readonly outOfScopeAfter?: number | undefined;
+  /** What a task's adapter says of a test set, where that was computed elsewhere. */
+  readonly outputs?: ((task: number, test: number) => Promise<Float32Array | undefined>) | undefined;
 }
 
 export interface EvaluateOptions {
@@ -125,6 +127,7 @@ export class Evaluator<E extends EncodedItems, R> implements RunEvaluator {
       : tested.map((task, i) => this.test(i, task));
     const cil: (readonly Answer[])[] = [];
     if (known === undefined) {
+      await this.takeOutputs(learned, tests);
       for (const test of tests) cil.push(await type.answer(learned, test, { top: 1, signal }));
       for (let own = this.til.length; own < tested.length; own++)
         this.til.push(
@@ -147,6 +150,18 @@ export class Evaluator<E extends EncodedItems, R> implements RunEvaluator {
       figures: { ...figures, ...(outOfScope && { outOfScope }), ...(unseen && { unseen }) },
       predictions: this.record(tested, { til, cil, routed }),
     };
+  }
+
+  /** Of each pair of an adapter and a test set, once. */
+  private async takeOutputs(learned: readonly LearnedTask[], tests: readonly E[]): Promise<void> {
+    const { type } = this.parts;
+    for (const [task, adapter] of learned.entries())
+      for (const [test, encoded] of tests.entries()) {
+        // Earlier ones were asked for after earlier tasks.
+        if (task < learned.length - 1 && test < tests.length - 1) continue;
+        const values = await this.options.outputs?.(task, test);
+        if (values !== undefined) type.takeOutputs?.(adapter, encoded, values);
+      }
   }
 
   /** How many items of each task another router gets right; undefined where there is none. */

@@ -63,7 +63,14 @@ export class Learning<E extends EncodedItems, R> implements AsyncDisposable {
   async *learn(
     state: ModelState,
     given: NewTask,
-    { statisticsOnly = false, checked = false, adapter, measureGain = false, signal }: LearnTaskOptions = {},
+    {
+      statisticsOnly = false,
+      checked = false,
+      adapter,
+      measureGain = false,
+      validate = false,
+      signal,
+    }: LearnTaskOptions = {},
   ): AsyncGenerator<LearnEvent, Learned> {
     const { type, trainer } = this.teacher;
     const { settings } = this.parts;
@@ -89,8 +96,10 @@ export class Learning<E extends EncodedItems, R> implements AsyncDisposable {
         ? yield* this.train(state, task, train, validation, signal)
         : this.adopt(adapter, task.name);
     const learned = trained?.learned ?? there?.learned;
-    const rows = yield* this.collect(state, task, train, validation, learned, signal);
+    const rows = adapter?.rows ?? (yield* this.collect(state, task, train, validation, learned, signal));
     const gain = measureGain && rows ? await this.gainOf(trained, rows, validation, signal) : undefined;
+    const validationAccuracy =
+      validate && trained?.learned ? await trained.validate?.(trained.learned) : undefined;
     const selector = await this.selectorAfter(state, task, train, trained?.pending, statisticsOnly, signal);
     const next: TaskState = {
       name: task.name,
@@ -107,6 +116,7 @@ export class Learning<E extends EncodedItems, R> implements AsyncDisposable {
       truncatedTexts: train.truncated,
       stoppedEarly: trained?.stoppedEarly ?? false,
       ...(trained?.loss !== undefined && { loss: trained.loss }),
+      ...(validationAccuracy !== undefined && { validationAccuracy }),
       ...(gain && { gain }),
     };
   }

@@ -78,6 +78,11 @@ const headerShape = {
   /** SHA-256 of the bytes of `config.resolved.yaml`; absent in folders of before it was kept. */
   settingsFile: hash.optional(),
   seed: z.int().min(0),
+  /**
+   * Of a run that was put together: engine, platform and processor features of the machines that computed it. One alone:
+   * its bytes are those of a run on that machine; several: its numbers may differ from those in the last bits.
+   */
+  computedBy: z.array(z.string()).readonly().optional(),
   feature: z.strictObject({ pooling: z.enum(poolingKinds), normalize: z.boolean() }).readonly(),
 };
 

@@ -8,6 +8,8 @@ const commands = [
   [],
   ["run"],
   ["report"],
+  ["sweep"],
+  ["worker"],
   ["compare"],
   ["predict"],
   ["evaluate"],
@@ -63,6 +65,11 @@ describe("bad usage exits 2 and says what was meant", () => {
     [["run", "x.yaml", "--set", "epochs"], "expected key=value"],
     [["run", "x.yaml", "--seeds", "1,two"], "expected whole numbers"],
     [["run", "x.yaml", "--seeds", "1,1"], "the same seed twice"],
+    [["worker", "--artefacts", "a"], "no queue is given"],
+    [["worker", "--queue", "redis://localhost"], "--artefacts is missing"],
+    [["sweep", "x.yaml"], "x.yaml: cannot be read"],
+    [["sweep", "x.yaml", "--status", "--watch"], "exclude each other"],
+    [["run", "x.yaml", "--at", "backbone"], "expected key=path"],
     [[], "Usage: accrete"],
   ])("accrete %j", async (args, message) => {
     const { exitCode, out, err } = await accrete(...args);

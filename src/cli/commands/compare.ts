@@ -13,6 +13,8 @@ import {
 } from "../../report/comparison.ts";
 import { readRunRecord } from "../../report/record/record.ts";
 import { noteOnFigures } from "../../store/adopted.ts";
+import { readResults } from "../../sweep/results.ts";
+import { readSweepRecord } from "../../sweep/sweepFolder.ts";
 import { formatTable } from "../terminal/format.ts";
 import { shortPath } from "../terminal/shell.ts";
 import type { Terminal } from "../terminal/terminal.ts";
@@ -31,13 +33,16 @@ async function readFinished(folder: string): Promise<FinishedRecord> {
   return { ...record, metrics };
 }
 
-interface FoundRuns extends NamedRuns {
-  /** Of those of its folders that are stores by now. */
+interface FoundRuns {
+  readonly runs: readonly NamedRuns[];
+  /** Of those of its folders that are stores by now, or that are left out. */
   readonly notes: readonly string[];
 }
 
-/** A run, or what `--seeds` left: the runs of its `seed-<n>` folders. */
+/** A run, what `--seeds` left (the runs of its `seed-<n>` folders), or the configurations of a sweep. */
 async function readRuns(folder: string, name: string): Promise<FoundRuns> {
+  const sweep = await readSweepRecord(folder);
+  if (sweep !== undefined) return await readResults(folder, sweep);
   const entries = await readdir(folder).catch((cause: unknown) => {
     throw new StoreError(`${folder}: cannot be read`, { cause, hint: "Give folders of runs." });
   });
@@ -47,7 +52,7 @@ async function readRuns(folder: string, name: string): Promise<FoundRuns> {
   const notes = folders.map((each) =>
     noteOnFigures(each, each === folder ? name : `${name}/${basename(each)}`),
   );
-  return { name, records, notes: (await Promise.all(notes)).flatMap((note) => note ?? []) };
+  return { runs: [{ name, records }], notes: (await Promise.all(notes)).flatMap((note) => note ?? []) };
 }
 
 /** The last part of each path; the whole one where two would be called alike. */
@@ -61,7 +66,7 @@ function namesFor(folders: readonly string[]): string[] {
 const numberColumns = [2, 3, 4, 5, 6, 7, 8, 9];
 
 /** Percent; mean ± sample standard deviation. */
-function formatComparison({ rows, notes }: Comparison): string {
+export function formatComparison({ rows, notes }: Comparison): string {
   const table = rows.map((row) => comparisonCells(row, "(below)"));
   return (
     formatTable([comparisonColumns, ...table], numberColumns) + notes.map((note) => `! ${note}\n`).join("")
@@ -76,9 +81,9 @@ export async function compareCommand(
   if (new Set(folders.map((folder) => resolve(folder))).size < folders.length)
     throw new ConfigError("compare: a folder is given twice");
   const names = namesFor(folders);
-  const runs = await Promise.all(folders.map((folder, i) => readRuns(folder, names[i] ?? folder)));
-  const compared = compareRuns(runs);
-  const comparison = { ...compared, notes: [...compared.notes, ...runs.flatMap(({ notes }) => notes)] };
+  const found = await Promise.all(folders.map((folder, i) => readRuns(folder, names[i] ?? folder)));
+  const compared = compareRuns(found.flatMap(({ runs }) => runs));
+  const comparison = { ...compared, notes: [...compared.notes, ...found.flatMap(({ notes }) => notes)] };
   terminal.out(flags.json === true ? `${JSON.stringify(comparison)}\n` : formatComparison(comparison));
   if (flags.html === undefined) return;
   const { renderComparisonPage } = await import("../../report/comparisonPage.ts");

@@ -1,8 +1,11 @@
+import { resolve } from "node:path";
 import { loadConfig, type ResolvedConfig } from "../../config/load.ts";
 import { formatOverride, type Override, parseOverride } from "../../config/overrides.ts";
+import type { PiecePart } from "../../experiment/pieces.ts";
 import { UsageError } from "../terminal/failure.ts";
-import { runToEnd } from "../terminal/runToEnd.ts";
+import { type RunToEndOptions, runToEnd } from "../terminal/runToEnd.ts";
 import { quote, shortPath } from "../terminal/shell.ts";
+import { stoppable } from "../terminal/stoppable.ts";
 import type { Terminal } from "../terminal/terminal.ts";
 
 export interface RunFlags {
@@ -15,6 +18,12 @@ export interface RunFlags {
   readonly out?: string;
   readonly seeds?: string;
   readonly profile?: boolean;
+  readonly tasks?: number;
+  readonly piece?: number;
+  readonly part?: PiecePart;
+  readonly pieces?: string;
+  readonly validate?: boolean;
+  readonly at?: readonly string[];
   readonly json?: boolean;
   readonly quiet?: boolean;
 }
@@ -37,6 +46,18 @@ function parseSeeds(text: string): number[] {
     throw new UsageError(`--seeds ${text}: the same seed twice`);
   }
   return numbers;
+}
+
+/** @returns absolute paths by key */
+function parsePlaces(texts: readonly string[]): Readonly<Record<string, string>> {
+  const places = texts.map((text) => {
+    const at = text.indexOf("=");
+    if (at > 0 && at < text.length - 1) return [text.slice(0, at), resolve(text.slice(at + 1))] as const;
+    throw new UsageError(`--at ${text}: expected key=path`, {
+      hint: "For example: --at backbone=/models/minilm-l6",
+    });
+  });
+  return Object.fromEntries(places);
 }
 
 /** A configuration of either kind, with what is to be said of it. */
@@ -88,7 +109,26 @@ function resumeCommand(configWords: readonly string[], flags: RunFlags): string 
   if (flags.out !== undefined) words.push(`--out ${quote(flags.out)}`);
   if (flags.adaptersFrom !== undefined) words.push(`--adapters-from ${quote(flags.adaptersFrom)}`);
   if (flags.seeds !== undefined) words.push(`--seeds ${flags.seeds}`);
+  if (flags.validate === true) words.push("--validate");
+  if (flags.pieces !== undefined) words.push(`--pieces ${quote(flags.pieces)}`);
+  for (const text of flags.at ?? []) words.push(`--at ${quote(text)}`);
   return [...words, "--resume"].join(" ");
+}
+
+/** One task of the run, for another process to put together. */
+async function runPiece(
+  config: ResolvedConfig,
+  index: number,
+  {
+    pieces,
+    part,
+    validate,
+    places,
+  }: Pick<RunFlags, "pieces" | "part" | "validate"> & Pick<RunToEndOptions, "places">,
+): Promise<void> {
+  if (pieces === undefined) throw new UsageError("--piece needs --pieces, the folder that takes it");
+  const { computePiece } = await import("../../experiment/pieces.ts");
+  await stoppable("run", (signal) => computePiece(config, index, pieces, { part, validate, places, signal }));
 }
 
 /** @param words what the command line has beside our own flags: the configuration, or the original's flags */
@@ -106,13 +146,18 @@ export async function runCommand(
   const seeds = flags.seeds === undefined ? undefined : parseSeeds(flags.seeds);
   if (seeds !== undefined && flags.profile === true)
     throw new UsageError("--profile is of one run", { hint: "Leave --seeds out." });
+  const places = parsePlaces(flags.at ?? []);
   const loaded = await load(overrides);
   const again = resumeCommand(given, flags);
+  if (seeds !== undefined && "out" in places)
+    throw new UsageError("--at out=… goes with one run, not with --seeds");
   const options = {
     ...flags,
+    places,
     resumeCommand: again,
     ...(loaded.afterTask === undefined ? {} : { afterTask: loaded.afterTask }),
   };
+  if (flags.piece !== undefined) return await runPiece(loaded.config, flags.piece, { ...flags, places });
   if (flags.quiet !== true)
     for (const line of [...loaded.lines, `out ${shortPath(loaded.config.out)}`]) terminal.err(`${line}\n`);
   if (seeds !== undefined) {
@@ -123,5 +168,5 @@ export async function runCommand(
   }
   await runToEnd(loaded.config, options, terminal);
   const { printReport } = await import("./report.ts");
-  await printReport(loaded.config.out, { json: flags.json ?? false }, terminal);
+  await printReport(places.out ?? loaded.config.out, { json: flags.json ?? false }, terminal);
 }

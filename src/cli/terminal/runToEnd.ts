@@ -12,6 +12,14 @@ export interface RunToEndOptions {
   /** Folder of a finished run whose adapters are taken in place of training. */
   readonly adaptersFrom?: string;
   readonly profile?: boolean;
+  /** Folder of the run's pieces, which it is put together of in place of training. */
+  readonly pieces?: string;
+  /** Stop when so many tasks are learned. */
+  readonly tasks?: number;
+  /** Measure each task's adapter on its validation data too. */
+  readonly validate?: boolean;
+  /** Where this machine has what the configuration names, by key. */
+  readonly places?: Readonly<Record<string, string>>;
   /** What to type to go on after an interruption. */
   readonly resumeCommand: string;
   /** Called with the run folder whenever a task was saved, and once at the end: a resumed run may have missed some. */
@@ -63,19 +71,29 @@ export async function runToEnd(
 ): Promise<void> {
   const { runExperiment } = await import("../../experiment/runExperiment.ts");
   const progress = new ProgressPrinter(terminal);
-  const { resume = false, adaptersFrom, afterTask, profile = false } = options;
+  const {
+    resume = false,
+    adaptersFrom,
+    pieces,
+    tasks,
+    validate,
+    places,
+    afterTask,
+    profile = false,
+  } = options;
   const { PartsOfTime, writeProfile } = await import("../../experiment/profile.ts");
   const parts = new PartsOfTime();
+  const out = places?.out ?? config.out;
   const work = async (signal: AbortSignal): Promise<void> => {
-    const settings = { resume, signal, profile, ...(adaptersFrom !== undefined && { adaptersFrom }) };
+    const settings = { resume, adaptersFrom, pieces, tasks, validate, places, profile, signal };
     try {
       for await (const event of runExperiment(config, settings)) {
         if (options.quiet !== true) progress.print(event);
         parts.hear(event);
-        if (event.type === "task-learned") await afterTask?.(config.out);
+        if (event.type === "task-learned") await afterTask?.(out);
       }
-      await afterTask?.(config.out);
-      if (profile) terminal.err(formatProfile(await writeProfile(config.out, parts)));
+      await afterTask?.(out);
+      if (profile) terminal.err(formatProfile(await writeProfile(out, parts)));
       signal.throwIfAborted();
     } catch (error) {
       throw withResumeHint(error);

@@ -190,6 +190,13 @@ export interface TaskType<E extends EncodedItems = EncodedItems> extends AsyncDi
    * @returns one an item
    */
   answer(known: readonly LearnedTask[], encoded: E, options?: AnswerOptions): Promise<readonly Answer[]>;
+  /**
+   * All that exact answers ask of one task's adapter, (n, C) of its slots; absent where they ask for more than that.
+   * An adapter never changes, so that it may be computed elsewhere.
+   */
+  outputs?(task: LearnedTask, encoded: E, signal?: AbortSignal): Promise<Float32Array>;
+  /** Takes {@link outputs} for kept items, in place of computing them. */
+  takeOutputs?(task: LearnedTask, encoded: E, values: Float32Array): void;
   score(answered: AnsweredTests): EvaluationFigures;
   measure(items: readonly Item[], answers: readonly Answer[]): LabelledFigures;
   /** @param types of entities that are asked for; default: all */

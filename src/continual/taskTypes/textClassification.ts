@@ -169,6 +169,18 @@ export class TextClassification extends TextLabelling implements TaskType<Encode
     return tasks.map((task) => kept.logits.get(task)!);
   }
 
+  async outputs(task: LearnedTask, encoded: EncodedTexts, signal?: AbortSignal): Promise<Float32Array> {
+    const [logits] = await this.logits([task], encoded, signal);
+    return logits!.values;
+  }
+
+  takeOutputs(task: LearnedTask, { encodings, kept }: EncodedTexts, values: Float32Array): void {
+    const classes = task.labels.length;
+    // Where something reads features too, it is the pass that has to give them.
+    if (this.keepsFeatures || values.length !== encodings.length * classes) return;
+    kept?.logits.set(task, { rows: encodings.length, classes, values });
+  }
+
   /** What the heads of the tasks read of kept texts, (n, D); of a type that keeps features. */
   async features(
     tasks: readonly LearnedTask[],

@@ -1,0 +1,179 @@
+/** A bucket of S3, or of any server that speaks it, as artefact store. */
+
+import { createReadStream } from "node:fs";
+import { open } from "node:fs/promises";
+import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import type { S3Client, S3ServiceException } from "@aws-sdk/client-s3";
+import { ConfigError, messageOf, StoreError } from "../../core/errors.ts";
+import { objectKey } from "./folderStore.ts";
+import type { ArtefactStore, NamedValue } from "./store.ts";
+
+interface Place {
+  readonly bucket: string;
+  /** Without a slash at its end; may be empty. */
+  readonly prefix: string;
+}
+
+/** @throws ConfigError where it is not `s3://bucket/prefix` */
+function parsePlace(url: string): Place {
+  const [, bucket, prefix = ""] = /^s3:\/\/([a-z0-9][a-z0-9.-]+)(?:\/(.*?))?\/?$/.exec(url) ?? [];
+  if (bucket !== undefined) return { bucket, prefix };
+  throw new ConfigError(`--artefacts ${url}: expected s3://bucket or s3://bucket/prefix`);
+}
+
+type Sdk = typeof import("@aws-sdk/client-s3");
+
+async function loadSdk(): Promise<Sdk> {
+  try {
+    return await import("@aws-sdk/client-s3");
+  } catch (cause) {
+    throw new StoreError("s3:// needs the package @aws-sdk/client-s3, which is not installed", {
+      cause,
+      hint: "Install it beside accrete-lm: npm install @aws-sdk/client-s3. Or share a folder: --artefacts <folder>.",
+    });
+  }
+}
+
+/** A slow answer is given up and asked for anew, with pauses that grow; adaptive to a server that asks for less. */
+function createClient({ S3Client }: Sdk): S3Client {
+  const endpoint = process.env.AWS_ENDPOINT_URL_S3 ?? process.env.AWS_ENDPOINT_URL;
+  return new S3Client({
+    region: process.env.AWS_REGION ?? process.env.AWS_DEFAULT_REGION ?? "us-east-1",
+    maxAttempts: 6,
+    requestHandler: { connectionTimeout: 5_000, requestTimeout: 60_000, throwOnRequestTimeout: true },
+    // Servers of one's own have no names for buckets.
+    ...(endpoint !== undefined && { endpoint, forcePathStyle: true }),
+  });
+}
+
+const hints: Readonly<Record<number, string>> = {
+  301: "The bucket lies in another region: set AWS_REGION.",
+  403: "The credentials may not read or write there: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile.",
+  404: "There is no such bucket: make it, or correct --artefacts.",
+};
+
+function statusOf(error: unknown, { S3ServiceException }: Sdk): number | undefined {
+  return error instanceof S3ServiceException ? statusIn(error) : undefined;
+}
+
+function statusIn({ $metadata }: S3ServiceException): number | undefined {
+  return $metadata.httpStatusCode;
+}
+
+class S3Store implements ArtefactStore {
+  readonly place: string;
+  readonly #sdk: Sdk;
+  readonly #client: S3Client;
+  readonly #bucket: string;
+  readonly #prefix: string;
+
+  constructor(url: string, sdk: Sdk) {
+    const { bucket, prefix } = parsePlace(url);
+    this.place = url;
+    this.#sdk = sdk;
+    this.#client = createClient(sdk);
+    this.#bucket = bucket;
+    this.#prefix = prefix;
+  }
+
+  #at(name: string): { readonly Bucket: string; readonly Key: string } {
+    return { Bucket: this.#bucket, Key: this.#prefix === "" ? name : `${this.#prefix}/${name}` };
+  }
+
+  #failed(what: string, cause: unknown): StoreError {
+    const status = statusOf(cause, this.#sdk);
+    const why = status === undefined ? `: ${messageOf(cause)}` : ` (HTTP ${status})`;
+    return new StoreError(`${this.place}: ${what}${why}`, {
+      cause,
+      exitCode: status === undefined || status >= 500 ? 1 : 2,
+      hint:
+        hints[status ?? 0] ??
+        "Is the server reachable from here? AWS_ENDPOINT_URL names one other than Amazon's.",
+    });
+  }
+
+  /** @throws StoreError where there is no such bucket, or it cannot be reached */
+  async check(): Promise<void> {
+    await this.#client
+      .send(new this.#sdk.HeadBucketCommand({ Bucket: this.#bucket }))
+      .catch((cause: unknown) => {
+        throw this.#failed("the bucket cannot be used", cause);
+      });
+  }
+
+  async has(hash: string): Promise<boolean> {
+    try {
+      await this.#client.send(new this.#sdk.HeadObjectCommand(this.#at(objectKey(hash))));
+      return true;
+    } catch (error) {
+      if (statusOf(error, this.#sdk) === 404) return false;
+      throw this.#failed(`${hash} cannot be looked up`, error);
+    }
+  }
+
+  async #send(hash: string, Body: Uint8Array | Readable, ContentLength: number): Promise<void> {
+    const command = new this.#sdk.PutObjectCommand({ ...this.#at(objectKey(hash)), Body, ContentLength });
+    await this.#client.send(command).catch((cause: unknown) => {
+      throw this.#failed(`${hash} cannot be written`, cause);
+    });
+  }
+
+  async put(hash: string, content: Uint8Array): Promise<void> {
+    if (!(await this.has(hash))) await this.#send(hash, content, content.length);
+  }
+
+  async putFile(hash: string, path: string, size: number): Promise<void> {
+    if (!(await this.has(hash))) await this.#send(hash, createReadStream(path), size);
+  }
+
+  async fetch(hash: string, path: string): Promise<void> {
+    const file = await open(path, "wx").catch((cause: unknown) => {
+      throw new StoreError(`${path}: cannot be written`, { cause, exitCode: 1 });
+    });
+    try {
+      const { Body } = await this.#client.send(new this.#sdk.GetObjectCommand(this.#at(objectKey(hash))));
+      if (Body instanceof Readable) await pipeline(Body, file.createWriteStream());
+    } catch (cause) {
+      throw this.#failed(`${hash} cannot be fetched`, cause);
+    } finally {
+      await file.close().catch(() => {});
+    }
+  }
+
+  async readName(name: string): Promise<NamedValue | undefined> {
+    try {
+      const command = new this.#sdk.GetObjectCommand(this.#at(`names/${name}`));
+      const { Body, ETag } = await this.#client.send(command);
+      return { value: (await Body?.transformToString()) ?? "", mark: ETag ?? "" };
+    } catch (error) {
+      if (statusOf(error, this.#sdk) === 404) return undefined;
+      throw this.#failed(`the name ${name} cannot be read`, error);
+    }
+  }
+
+  async setName(name: string, value: string, before: NamedValue | undefined): Promise<boolean> {
+    const condition = before === undefined ? { IfNoneMatch: "*" } : { IfMatch: before.mark };
+    const command = new this.#sdk.PutObjectCommand({
+      ...this.#at(`names/${name}`),
+      Body: value,
+      ...condition,
+    });
+    try {
+      await this.#client.send(command);
+      return true;
+    } catch (error) {
+      // 412: it says something else by now, perhaps by an answer of ours that was lost; 409: somebody is setting it.
+      if ([409, 412].includes(statusOf(error, this.#sdk) ?? 0))
+        return (await this.readName(name))?.value === value;
+      throw this.#failed(`the name ${name} cannot be set`, error);
+    }
+  }
+}
+
+/** @throws StoreError or ConfigError where there is no such bucket, or it cannot be reached */
+export async function s3Store(url: string): Promise<ArtefactStore> {
+  const store = new S3Store(url, await loadSdk());
+  await store.check();
+  return store;
+}

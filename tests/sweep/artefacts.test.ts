@@ -1,0 +1,144 @@
+import { readFile, rm, writeFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from "vitest";
+import { sha256 } from "../../src/io/hash.ts";
+import { openArtefacts } from "../../src/sweep/artefacts/open.ts";
+import { ArtefactCache, publishAlone, publishFolder } from "../../src/sweep/artefacts/tree.ts";
+import { openConnection } from "../../src/sweep/queue/connection.ts";
+import { refusalOf } from "../support/errors.ts";
+import { bytesBelow, folderOfTestFile, folderWith } from "../support/folders.ts";
+import { freePort, s3Server, startS3 } from "../support/sweeps.ts";
+
+test("a package that is not installed is named, with what to type", async () => {
+  for (const name of ["@aws-sdk/client-s3", "bullmq"])
+    vi.doMock(name, () => {
+      throw new TypeError("not there");
+    });
+  onTestFinished(() => {
+    vi.doUnmock("@aws-sdk/client-s3");
+    vi.doUnmock("bullmq");
+  });
+  expect(await refusalOf(openArtefacts("s3://bucket"))).toContain("npm install @aws-sdk/client-s3");
+  expect(await refusalOf(openConnection("redis://127.0.0.1:1"))).toContain("npm install bullmq ioredis");
+});
+
+/**
+ * What holds for a store of either kind.
+ * @param atomic whether the server looks and writes in one step: S3 does, moto's threads do not
+ */
+function conforms(place: () => string, atomic: boolean): void {
+  test("a folder comes back as it was, each file once and checked", async () => {
+    const store = await openArtefacts(place());
+    const folder = folderWith({
+      "a.txt": "one",
+      "deep/er/b.bin": new Uint8Array([0, 255]),
+      "lock.json": "x",
+    });
+    const tree = await publishFolder(store, folder);
+    expect(await publishFolder(store, folder)).toBe(tree);
+    const fetched = vi.spyOn(store, "fetch");
+    const cache = new ArtefactCache(store, folderOfTestFile("cache"));
+    const [one, two] = await Promise.all([cache.folder(tree), cache.folder(tree)]);
+    expect(one).toBe(two);
+    expect(fetched).toHaveBeenCalledTimes(3);
+    await rm(join(folder, "lock.json"));
+    expect(await bytesBelow(one)).toEqual(await bytesBelow(folder));
+  });
+
+  test("a name is set once, and replaced only by whoever read what it says", async () => {
+    const store = await openArtefacts(place());
+    expect(await store.readName("a/b")).toBeUndefined();
+    const values = ["x", "y", "z"];
+    const set = (value: string) => store.setName("a/b", value, undefined);
+    const results: boolean[] = atomic ? await Promise.all(values.map(set)) : [];
+    if (!atomic) for (const value of values) results.push(await set(value));
+    expect(results.filter(Boolean)).toHaveLength(1);
+    const read = await store.readName("a/b");
+    expect(await store.setName("a/b", "later", read)).toBe(true);
+    expect(await store.setName("a/b", "too late", read)).toBe(false);
+    expect((await store.readName("a/b"))?.value).toBe("later");
+  });
+
+  test("what is missing is told by its hash", async () => {
+    const store = await openArtefacts(place());
+    const hash = sha256("never written");
+    expect(await store.has(hash)).toBe(false);
+    const cache = new ArtefactCache(store, folderOfTestFile("cache"));
+    expect(await refusalOf(cache.folder(hash))).toContain(hash);
+  });
+}
+
+describe("a shared folder", () => {
+  const folder = folderOfTestFile("artefacts");
+  conforms(() => folder, true);
+
+  test("content that was damaged is not taken", async () => {
+    const store = await openArtefacts(folder);
+    const tree = await publishAlone(store, join(folderWith({ "a.txt": "whole" }), "a.txt"), "a.txt");
+    const hash = sha256("whole");
+    await writeFile(join(folder, "objects", hash.slice(0, 2), hash), "flipped");
+    const cache = new ArtefactCache(store, folderOfTestFile("cache"));
+    expect(await refusalOf(cache.folder(tree))).toContain(`${hash} is damaged`);
+  });
+
+  test("one that cannot be made is refused", async () => {
+    const file = join(folderWith({ file: "" }), "file");
+    expect(await refusalOf(openArtefacts(join(file, "below")))).toContain("cannot be made");
+  });
+});
+
+describe.skipIf(s3Server.absent)(s3Server.titled("S3"), () => {
+  let s3: Awaited<ReturnType<typeof startS3>>;
+  beforeAll(async () => {
+    s3 = await startS3("bucket");
+  });
+  afterAll(() => s3?.[Symbol.asyncDispose]());
+  conforms(() => "s3://bucket/prefix", false);
+
+  test("a bucket that is not there is refused", async () => {
+    expect(await refusalOf(openArtefacts("s3://no-such-bucket/x"))).toMatch(
+      /HTTP 404.*There is no such bucket/,
+    );
+    expect(await refusalOf(openArtefacts("s3://"))).toContain("expected s3://bucket");
+  });
+
+  test("requests that fail or are slow are made again", async () => {
+    // Between the store and S3: of every three requests one is answered late, and one not at all well.
+    let count = 0;
+    const proxy = createServer(async (request, response) => {
+      const chunks: Uint8Array[] = [];
+      for await (const chunk of request) chunks.push(chunk);
+      count += 1;
+      if (count % 3 === 1) return void response.writeHead(503).end();
+      if (count % 3 === 2) await new Promise((resolve) => setTimeout(resolve, 100));
+      const headers = Object.entries(request.headers).flatMap(([name, value]) =>
+        ["host", "connection", "content-length", "expect", "transfer-encoding"].includes(name)
+          ? []
+          : [[name, String(value)] satisfies [string, string]],
+      );
+      const { method = "GET", url = "/" } = request;
+      const body = ["GET", "HEAD"].includes(method) ? {} : { body: Buffer.concat(chunks) };
+      const answer = await fetch(s3.url + url, { method, headers, ...body });
+      const kept = [...answer.headers].filter(
+        ([name]) => !["transfer-encoding", "connection"].includes(name),
+      );
+      response.writeHead(answer.status, Object.fromEntries(kept));
+      response.end(Buffer.from(await answer.arrayBuffer()));
+    });
+    const port = await freePort();
+    await new Promise<void>((resolve) => proxy.listen(port, "127.0.0.1", resolve));
+    const direct = process.env.AWS_ENDPOINT_URL ?? "";
+    process.env.AWS_ENDPOINT_URL = `http://127.0.0.1:${port}`;
+    onTestFinished(() => {
+      process.env.AWS_ENDPOINT_URL = direct;
+      proxy.closeAllConnections();
+      proxy.close();
+    });
+    const store = await openArtefacts("s3://bucket/shaky");
+    const tree = await publishAlone(store, join(folderWith({ "a.txt": "text" }), "a.txt"), "a.txt");
+    const folder = await new ArtefactCache(store, folderOfTestFile("cache")).folder(tree);
+    expect(await readFile(join(folder, "a.txt"), "utf8")).toBe("text");
+    expect(count).toBeGreaterThan(6);
+  });
+});
