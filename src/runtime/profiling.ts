@@ -4,6 +4,9 @@ import { join } from "node:path";
 import { z } from "zod";
 import type { Runtime } from "./types.ts";
 
+/** In the folder of a run, while it runs. */
+export const profileFolder = "profile";
+
 /** A runtime whose sessions write what they did into a folder when they are disposed of. The engine keeps a million events a session. */
 export function profiling(runtime: Runtime, folder: string): Runtime {
   let sessions = 0;

@@ -167,7 +167,16 @@ const mayImport: ImportTable = {
   "benchmark/original": ["core", "io", "config", "workspace", ...data],
   "benchmark/prepare": ["core", "io", ...data],
   "benchmark/speed": lower,
-  "cli/terminal": ["core", "io", "config", "model", "experiment", "report/record", ...data],
+  "cli/terminal": [
+    "core",
+    "io",
+    "config",
+    "model",
+    "experiment",
+    "benchmark/speed",
+    "report/record",
+    ...data,
+  ],
   "cli/commands": [
     ...lower,
     ...model,

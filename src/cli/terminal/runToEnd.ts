@@ -1,6 +1,6 @@
+import type { RunProfile } from "../../benchmark/speed/runProfile.ts";
 import type { ResolvedConfig } from "../../config/load.ts";
 import { errorCode, StoreError } from "../../core/errors.ts";
-import type { RunProfile } from "../../experiment/profile.ts";
 import { formatCount, formatPercent, formatTable } from "./format.ts";
 import { ProgressPrinter } from "./progress.ts";
 import { stoppable } from "./stoppable.ts";
@@ -81,7 +81,7 @@ export async function runToEnd(
     afterTask,
     profile = false,
   } = options;
-  const { PartsOfTime, writeProfile } = await import("../../experiment/profile.ts");
+  const { PartsOfTime, writeProfile } = await import("../../benchmark/speed/runProfile.ts");
   const parts = new PartsOfTime();
   const out = places?.out ?? config.out;
   const work = async (signal: AbortSignal): Promise<void> => {

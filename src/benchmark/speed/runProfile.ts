@@ -1,12 +1,10 @@
 /** Where a run's time went: by part, from its events, and in the engine by operator. */
 import { join } from "node:path";
-import type { RunEvent } from "../core/record.ts";
-import { writeFileAtomic } from "../io/atomic.ts";
-import { type OperatorTime, takeProfile } from "../runtime/profiling.ts";
+import type { RunEvent } from "../../core/record.ts";
+import { writeFileAtomic } from "../../io/atomic.ts";
+import { type OperatorTime, profileFolder, takeProfile } from "../../runtime/profiling.ts";
 
 export const profileFile = "profile.json";
-/** In the run's folder, while it runs. */
-export const profileFolder = "profile";
 
 export interface RunProfile {
   /** Seconds of wall-clock time. */
