@@ -18,7 +18,7 @@ const open = new Set(["/health", "/health/live", "/health/ready", "/openapi.json
 /** What is asked with POST and changes nothing. */
 const asking = /^\/(?:predict|embed|tag|classify|v1\/completions|stores\/[^/]+\/(?:predict|tag))$/;
 /** What is read with GET and holds texts of others. */
-const kept = /^\/stores\/[^/]+\/kept$/;
+const kept = /^\/stores\/[^/]+\/kept(?:\/groups)?$/;
 
 /** What is not known to read needs the token for changing. */
 export function accessOf(method: string, path: string): Access {

@@ -9,6 +9,7 @@ import { requestId } from "hono/request-id";
 import { routePath } from "hono/route";
 import { secureHeaders } from "hono/secure-headers";
 import { addChangeRoutes } from "./api/changeRoutes.ts";
+import { addInsightRoutes } from "./api/insightRoutes.ts";
 import { addKeptRoutes } from "./api/keptRoutes.ts";
 import { addOpenaiRoutes } from "./api/openaiRoutes.ts";
 import { refuse, refuseIssues, type ServerContext, type ServerEnv } from "./api/requests.ts";
@@ -45,7 +46,7 @@ export interface StoreServer extends AsyncDisposable {
 }
 
 /** What teaches may be larger than what asks. */
-const teaching = /^\/stores\/[^/]+\/(?:learn|corrections)$/;
+const teaching = /^\/stores\/[^/]+\/(?:learn|corrections|preview)$/;
 
 function limitBodies({ bodyBytes, learnBodyBytes }: Service["limits"]) {
   const refuseLarger = (maxSize: number): never => {
@@ -163,6 +164,7 @@ export function createServer(
   addSystemRoutes(app, service);
   addStoreRoutes(app, service, bodies);
   addChangeRoutes(app, service, bodies);
+  addInsightRoutes(app, service, bodies);
   addKeptRoutes(app, service, bodies);
   addTeiRoutes(app, service, bodies);
   addOpenaiRoutes(app, service, bodies);
