@@ -14,7 +14,7 @@ import type {
 import type { FeatureRows, RouterStage } from "../continual/types.ts";
 import { ConfigError, DataError, StoreError } from "../core/errors.ts";
 import type { RunLevel } from "../core/record.ts";
-import { DEFAULT_PROMPT } from "../data/encoding/prompts.ts";
+import { DEFAULT_PROMPT, promptTemplate } from "../data/encoding/prompts.ts";
 import type { TaggedSentence } from "../data/files/tags.ts";
 import type { Example, LabelledExample } from "../data/files/types.ts";
 import { refuseForeign, writeFolderAtomic } from "../io/atomic.ts";
@@ -96,7 +96,8 @@ export abstract class Teachable implements AsyncDisposable {
 
   /** What a text is put into before it is answered in words; undefined where it gets a label or tags. */
   get prompt(): string | undefined {
-    return this.taskType === "text-generation" ? (this.model.settings.prompt ?? DEFAULT_PROMPT) : undefined;
+    if (this.taskType !== "text-generation") return undefined;
+    return promptTemplate(this.model.settings.prompt ?? DEFAULT_PROMPT).wording;
   }
 
   get tasks(): readonly { readonly name: string; readonly labels: readonly string[] }[] {

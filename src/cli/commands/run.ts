@@ -16,6 +16,8 @@ export interface RunFlags {
   readonly seeds?: string;
   readonly json?: boolean;
   readonly quiet?: boolean;
+  /** The port of a page that shows the run; 0: any that is free. */
+  readonly ui?: number;
 }
 
 function collectOverrides(flags: Pick<RunFlags, "set" | "out">): Override[] {
@@ -112,13 +114,18 @@ export async function runCommand(
   };
   if (flags.quiet !== true)
     for (const line of [...loaded.lines, `out ${shortPath(loaded.config.out)}`]) terminal.err(`${line}\n`);
-  if (seeds !== undefined) {
-    const { runSeeds } = await import("./seeds.ts");
-    const loadConfigOnly = async (all: readonly Override[]) => (await load(all)).config;
-    await runSeeds(loadConfigOnly, overrides, seeds, options, terminal);
-    return;
-  }
-  await runToEnd(loaded.config, options, terminal);
-  const { printReport } = await import("./report.ts");
-  await printReport(loaded.config.out, { json: flags.json ?? false }, terminal);
+  const run = async () => {
+    if (seeds !== undefined) {
+      const { runSeeds } = await import("./seeds.ts");
+      const loadConfigOnly = async (all: readonly Override[]) => (await load(all)).config;
+      await runSeeds(loadConfigOnly, overrides, seeds, options, terminal);
+      return;
+    }
+    await runToEnd(loaded.config, options, terminal);
+    const { printReport } = await import("./report.ts");
+    await printReport(loaded.config.out, { json: flags.json ?? false }, terminal);
+  };
+  if (flags.ui === undefined) return await run();
+  const { withRunPage } = await import("./runPage.ts");
+  await withRunPage({ out: loaded.config.out, port: flags.ui }, terminal, run);
 }

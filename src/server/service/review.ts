@@ -2,7 +2,7 @@
 import type { Prediction } from "../../continual/answers.ts";
 import type { KeptText, KeptTexts } from "./kept.ts";
 import { isUnknown } from "./metrics.ts";
-import { groupsOf, type Near, nearestOf, VectorMemory } from "./similar.ts";
+import { groupsOf, meanSimilarity, type Near, nearestOf, strangers, VectorMemory } from "./similar.ts";
 
 /** Kept texts that are compared with each other. */
 const MOST_GROUPED = 300;
@@ -95,6 +95,14 @@ export class Review {
   async groups(store: string, signal: AbortSignal): Promise<readonly (readonly KeptText[])[]> {
     const kept = onceEach(await this.kept.list(store, MOST_GROUPED, "unknown"));
     const placed = await this.withVectors(store, kept, signal);
-    return groupsOf(placed.map(({ vector, ...item }) => ({ item, vector })));
+    const strange = await this.withVectors(
+      store,
+      strangers.map((text) => ({ text })),
+      signal,
+    );
+    return groupsOf(
+      placed.map(({ vector, ...item }) => ({ item, vector })),
+      meanSimilarity(strange.map(({ vector }) => vector)),
+    );
   }
 }

@@ -13,6 +13,7 @@ import { EXPIRY_CHECK_MS, type KeepOptions, KeptTexts } from "./kept.ts";
 import { defaultLimits, type Limits } from "./limits.ts";
 import { Metrics } from "./metrics.ts";
 import { Review } from "./review.ts";
+import { Runs } from "./runs.ts";
 import { Usage } from "./usage.ts";
 
 export interface ServiceOptions {
@@ -23,6 +24,8 @@ export interface ServiceOptions {
   readonly backbone?: string | undefined;
   /** Keeps asked texts for review; without it no text is written anywhere. */
   readonly keepTexts?: KeepOptions | undefined;
+  /** A folder of runs, finished or under way, that are listed; or a run. */
+  readonly runs?: string | undefined;
   /** Milliseconds between two looks at what other processes have changed; default 500. */
   readonly pollMs?: number | undefined;
   /** Seconds that a change waits for another process; default 10. */
@@ -61,6 +64,8 @@ export class Service implements AsyncDisposable {
   /** What is done with kept texts, where they are kept. */
   readonly review: Review | undefined;
   readonly readOnly: boolean;
+  /** Absent where none are listed. */
+  readonly runs: Runs | undefined;
   readonly startedAt = new Date();
   private readonly engineData: Omit<EngineData, "changes">;
   private readonly reader: Engine;
@@ -77,6 +82,7 @@ export class Service implements AsyncDisposable {
     const { readOnly = false, backbone, keepTexts, pollMs = 500, waitSeconds = 10 } = options;
     this.limits = { ...defaultLimits, ...options.limits };
     this.readOnly = readOnly;
+    this.runs = options.runs === undefined ? undefined : new Runs(options.runs);
     this.discretion = new Discretion(stores);
     this.engineData = { stores, consolidates: !readOnly, backbone, pollMs, waitSeconds };
     this.metrics = new Metrics(() => this.batcher.queuedTexts);

@@ -6,8 +6,18 @@ export type Embed = (texts: readonly string[]) => Promise<readonly Float32Array[
 const MOST_VECTORS = 4096;
 /** Texts of one call to the backbone. */
 const AT_ONCE = 64;
-/** Texts are alike from this share of the way between what two texts have in common on average and the same text on. */
-const ALIKE = 0.45;
+/** Texts are alike from this share of the way between what strange texts have in common and the same text on. */
+const ALIKE = 0.25;
+
+/** Texts that have nothing to do with each other: how alike a backbone takes them to be is where likeness begins. */
+export const strangers = [
+  "The goalkeeper saved a penalty in the last minute.",
+  "Please add two eggs to the dough.",
+  "My password does not work any more.",
+  "Which planet has the most moons?",
+  "The invoice was paid twice in March.",
+  "A violin has four strings.",
+] as const;
 
 function toUnit(vector: Float32Array): Float32Array {
   const length = Math.hypot(...vector) || 1;
@@ -62,22 +72,22 @@ export function nearestOf(
 }
 
 /** Mean similarity of two different texts. */
-function meanSimilarity(similar: readonly (readonly number[])[]): number {
-  let [sum, count] = [0, 0];
-  for (const [i, row] of similar.entries()) for (let j = 0; j < i; j++, count++) sum += row[j] ?? 0;
-  return count === 0 ? 0 : sum / count;
+export function meanSimilarity(vectors: readonly Float32Array[]): number {
+  const pairs = vectors.flatMap((a, i) => vectors.slice(0, i).map((b) => dot(a, b)));
+  return pairs.reduce((sum, each) => sum + each, 0) / Math.max(1, pairs.length);
 }
 
 /**
  * Groups texts that are alike: the two groups whose texts are most alike on average are joined, as long as they are alike enough.
+ * @param strange how alike texts are that have nothing to do with each other
  * @returns the largest first; texts like no other are groups of one
  */
 export function groupsOf<T>(
   items: readonly { readonly item: T; readonly vector: Float32Array }[],
+  strange: number,
 ): readonly (readonly T[])[] {
   const similar = items.map(({ vector }) => items.map((other) => dot(vector, other.vector)));
-  const mean = items.length < 4 ? 0.3 : meanSimilarity(similar);
-  const enough = mean + ALIKE * (1 - mean);
+  const enough = strange + ALIKE * (1 - strange);
   const groups = items.map((_, i) => [i]);
   const linkOf = (a: readonly number[], b: readonly number[]) => {
     let sum = 0;

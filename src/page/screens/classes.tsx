@@ -1,0 +1,191 @@
+/** See: the classes with what is kept of them, what gets mixed up, how sure answers are, and what was unknown. */
+import { useState } from "preact/hooks";
+import type { Classes, Quality, StoreStatus } from "../../client/index.ts";
+import { useLoaded } from "../model/load.ts";
+import { ago, bytes, count, percent } from "../model/say.ts";
+import { useSession } from "../model/session.tsx";
+import { pairsOf } from "../parts/effect.tsx";
+import { Meter } from "../parts/meter.tsx";
+import { Notice } from "../parts/notice.tsx";
+import { Calibration } from "./calibration.tsx";
+import { Forget } from "./forget.tsx";
+import { OverVersions } from "./overVersions.tsx";
+import { UnknownTexts } from "./unknownTexts.tsx";
+
+export type ClassRow = Classes["classes"][number];
+
+export function ClassesScreen({ status }: { readonly status: StoreStatus }) {
+  const { client, info, store, canChange } = useSession();
+  const [leaving, setLeaving] = useState<ClassRow>();
+  const [said, setSaid] = useState<string>();
+  const classes = useLoaded((signal) => client.classes({ name: store }, { signal }), [store, status.version]);
+  const judged = useLoaded((signal) => client.quality({ name: store }, { signal }), [store, status.version]);
+  const quality = judged.value?.quality;
+  if (status.classes.length === 0)
+    return (
+      <>
+        <h1>Classes</h1>
+        {said !== undefined && <Notice kind="done">{said}</Notice>}
+        <p>There are none yet.</p>
+        <p>
+          <a class="button primary" href="#/teach">
+            Teach the first classes
+          </a>
+        </p>
+        {info.keeps_texts_days !== undefined && <UnknownTexts classes={[]} />}
+      </>
+    );
+  return (
+    <>
+      <h1>Classes</h1>
+      {said !== undefined && <Notice kind="done">{said}</Notice>}
+      {classes.error !== undefined && <Notice kind="error">{classes.error}</Notice>}
+      {classes.value && (
+        <ClassTable
+          described={classes.value}
+          quality={quality}
+          {...(canChange && { onForget: setLeaving })}
+        />
+      )}
+      {judged.error !== undefined && <Notice kind="error">{judged.error}</Notice>}
+      {judged.value && quality === undefined && (
+        <p class="quiet">How well the classes are told apart cannot be measured for this store.</p>
+      )}
+      {quality && <MixedUp quality={quality} />}
+      {quality && <Calibration quality={quality} />}
+      {info.keeps_texts_days !== undefined && <UnknownTexts classes={status.classes} />}
+      {quality && <OverVersions status={status} />}
+      {leaving && classes.value && (
+        <Forget
+          row={leaving}
+          tasks={classes.value.tasks}
+          onClose={() => setLeaving(undefined)}
+          onDone={(what) => {
+            setLeaving(undefined);
+            setSaid(what);
+          }}
+        />
+      )}
+    </>
+  );
+}
+
+interface TableProps {
+  readonly described: Classes;
+  readonly quality: Quality | undefined;
+  readonly onForget?: (row: ClassRow) => void;
+}
+
+function ClassTable({ described, quality, onForget }: TableProps) {
+  const [wanted, setWanted] = useState("");
+  const shown = described.classes.filter(({ label }) => label.toLowerCase().includes(wanted.toLowerCase()));
+  const used = described.classes.reduce((sum, { answers }) => sum + answers, 0);
+  const byLabel = new Map(quality?.classes.map((each) => [each.label, each]));
+  return (
+    <section class="card">
+      <p class="quiet">
+        {count(described.classes.length, "class", "classes")}, {bytes(described.statisticsBytes)} kept of
+        their texts; named {count(used, "time")} since the server was started.
+      </p>
+      {described.classes.length > 12 && (
+        <input
+          type="search"
+          aria-label="Find a class"
+          placeholder="Find a class"
+          value={wanted}
+          onInput={({ currentTarget }) => setWanted(currentTarget.value)}
+        />
+      )}
+      <table class="cards">
+        <thead>
+          <tr>
+            <th scope="col">Class</th>
+            <th scope="col" class="number">
+              Texts
+            </th>
+            <th scope="col" class="number">
+              Size
+            </th>
+            <th scope="col">Used</th>
+            <th scope="col">Right when held out</th>
+            {onForget && (
+              <th scope="col">
+                <span class="hidden">Forget</span>
+              </th>
+            )}
+          </tr>
+        </thead>
+        <tbody>
+          {shown.map((row) => (
+            <tr key={row.label}>
+              <th scope="row">{row.label}</th>
+              <td class="number" data-name="Texts">
+                {row.rows.toLocaleString("en")}
+              </td>
+              <td class="number" data-name="Size">
+                {bytes(row.statisticsBytes)}
+              </td>
+              <td data-name="Used">
+                {row.answers === 0 ? "not yet" : `${count(row.answers, "time")}, ${ago(row.lastAnswered)}`}
+              </td>
+              <td data-name="Right when held out">
+                <Share of={byLabel.get(row.label)} />
+              </td>
+              {onForget && (
+                <td class="act">
+                  <button
+                    type="button"
+                    class="plain-button"
+                    aria-label={`Forget ${row.label}`}
+                    onClick={() => onForget(row)}
+                  >
+                    Forget
+                  </button>
+                </td>
+              )}
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </section>
+  );
+}
+
+function Share({ of }: { readonly of: { readonly judged: number; readonly right: number } | undefined }) {
+  if (of === undefined) return <span class="quiet">–</span>;
+  return (
+    <span class="share">
+      <Meter value={of.right / of.judged} />
+      {percent(of.right / of.judged)} <span class="quiet">of {of.judged}</span>
+    </span>
+  );
+}
+
+function MixedUp({ quality }: { readonly quality: Quality }) {
+  const pairs = pairsOf(quality);
+  return (
+    <section class="card">
+      <h2>Mixed up</h2>
+      {pairs.length === 0 ? (
+        <p>Nothing: each of {count(quality.judged, "held-out text")} got its own class.</p>
+      ) : (
+        <>
+          <p class="quiet">
+            {count(quality.judged - quality.right, "text")} of {quality.judged} held out got another class.
+            More examples of both help.
+          </p>
+          <ul class="plain">
+            {pairs.slice(0, 8).map(({ pair: [a, b], texts }) => (
+              <li key={`${a} ${b}`} class="row">
+                <span class="grow">
+                  <b>{a}</b> and <b>{b}</b>
+                </span>
+                <span>{count(texts, "text")}</span>
+              </li>
+            ))}
+          </ul>
+        </>
+      )}
+    </section>
+  );
+}
