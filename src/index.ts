@@ -113,6 +113,7 @@ export {
   type ConfidenceBin,
   compareChecks,
   type Preview,
+  type PreviewOptions,
   type Quality,
   qualityOf,
   type Tally,

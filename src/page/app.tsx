@@ -124,11 +124,10 @@ function Page({ client, info, onRefused }: PageProps) {
     }),
     [client, info, store, status, onRefused],
   );
-  const isEmpty = status !== undefined && status.classes.length === 0;
-  const fallback: Screen = store === "" ? "runs" : isEmpty ? "teach" : "ask";
-  const screen = route.screen ?? fallback;
+  const first = useFirstScreen(store, status);
+  const screen = route.screen ?? first;
   useEffect(() => {
-    document.title = `${screens[screen]} · ${store === "" ? "Accrete" : store}`;
+    document.title = `${screen === undefined ? "" : `${screens[screen]} · `}${store === "" ? "Accrete" : store}`;
   }, [screen, store]);
   const shown: readonly Screen[] = [
     ...(store === "" ? [] : (["ask", "teach", "classes", "history"] as const)),
@@ -172,6 +171,17 @@ function Page({ client, info, onRefused }: PageProps) {
   );
 }
 
+/** Where the page begins: it stays there when the first class is taught. */
+function useFirstScreen(store: string, status: StoreStatus | undefined): Screen | undefined {
+  const [first, setFirst] = useState<{ readonly store: string; readonly screen: Screen }>();
+  useEffect(() => {
+    if (status !== undefined && first?.store !== store)
+      setFirst({ store, screen: status.classes.length === 0 ? "teach" : "ask" });
+  }, [store, status, first]);
+  if (store === "") return "runs";
+  return first?.store === store ? first.screen : undefined;
+}
+
 interface StoreChoiceProps {
   readonly names: readonly string[];
   readonly store: string;
@@ -201,12 +211,12 @@ function ScreenOf({
   rest,
   status,
 }: {
-  readonly screen: Screen;
+  readonly screen: Screen | undefined;
   readonly rest: string;
   readonly status: StoreStatus | undefined;
 }) {
   if (screen === "runs") return <RunsScreen open={rest} />;
-  if (status === undefined) return <p class="quiet">Loading…</p>;
+  if (status === undefined || screen === undefined) return <p class="quiet">Loading…</p>;
   if (screen === "ask")
     return status.level === "word" ? <WordsScreen status={status} /> : <AskScreen status={status} />;
   if (screen === "teach") return <TeachScreen status={status} />;

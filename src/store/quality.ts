@@ -47,6 +47,12 @@ export interface Preview {
   readonly compared?: Compared;
 }
 
+export interface PreviewOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** What the state before is judged by, where that is known already. */
+  readonly before?: Promise<CheckedState | undefined> | undefined;
+}
+
 /** What a state is judged by. */
 export interface CheckedState {
   readonly check: CrossCheck;
@@ -148,16 +154,14 @@ export async function previewCorrections(
   model: ContinualModel,
   state: ModelState,
   corrections: readonly LabelledExample[],
-  signal?: AbortSignal,
+  { signal, before: known }: PreviewOptions = {},
 ): Promise<Preview> {
   if (corrections.length === 0) throw new StoreError("no text to learn from");
   const learning = learnCorrections(model, state, corrections, signal);
   let next = await learning.next();
   while (!next.done) next = await learning.next();
-  const [before, after] = [
-    await checked(model, state, signal),
-    await checked(model, next.value.state, signal),
-  ];
+  const before = await (known ?? checked(model, state, signal));
+  const after = await checked(model, next.value.state, signal);
   return {
     ...(before && { before: qualityOf(before) }),
     ...(after && { after: qualityOf(after) }),

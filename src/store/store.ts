@@ -38,7 +38,13 @@ import { BackgroundConsolidation, type ConsolidationState } from "./background.t
 import { changeSettings, openVersion, sameSettings } from "./changeSettings.ts";
 import { createStore, requireSettings } from "./create.ts";
 import { filesOf, type Opened, openFolder, readAnswering, type StoreOptions } from "./opening.ts";
-import { type CheckedState, checkVersion, type Preview, previewCorrections } from "./quality.ts";
+import {
+  type CheckedState,
+  checkVersion,
+  type Preview,
+  type PreviewOptions,
+  previewCorrections,
+} from "./quality.ts";
 import {
   defaultKeepVersions,
   lockingOf,
@@ -305,9 +311,9 @@ export class Store extends Teachable {
   }
 
   /** What {@link correct} would do to held-out texts, without doing it. */
-  async preview(corrections: readonly LabelledExample[], signal?: AbortSignal): Promise<Preview> {
+  async preview(corrections: readonly LabelledExample[], options: PreviewOptions = {}): Promise<Preview> {
     this.checkOpen();
-    return await previewCorrections(this.model, this.state, corrections, signal);
+    return await previewCorrections(this.model, this.state, corrections, options);
   }
 
   /** One change, from the newest version to the next one, which is seen from here on. */

@@ -1,4 +1,6 @@
 /** A change that was made: what it did, and the way back. */
+import type { ComponentChildren } from "preact";
+import { useEffect, useRef } from "preact/hooks";
 import { finished, type Made, versionOf } from "../model/change.ts";
 import { useAction } from "../model/load.ts";
 import { useSession } from "../model/session.tsx";
@@ -9,9 +11,13 @@ interface Props {
   readonly made: Made;
   /** Called once the change was taken back. */
   readonly onUndone: (version: number) => void;
+  /** What to do next. */
+  readonly next?: ComponentChildren;
 }
 
-export function MadeNotice({ made, onUndone }: Props) {
+export function MadeNotice({ made, onUndone, next }: Props) {
+  const place = useRef<HTMLDivElement>(null);
+  useEffect(() => place.current?.scrollIntoView({ block: "nearest" }), [made.version]);
   const { client, store, status } = useSession();
   const undo = useAction(async () => {
     const job = await client.rollback({ name: store }, { to: made.before, ifVersion: made.version });
@@ -21,21 +27,24 @@ export function MadeNotice({ made, onUndone }: Props) {
   const { effect, earlier } = made;
   return (
     <Notice kind="done">
-      <div class="row">
+      <div ref={place} class="row">
         <p class="grow">
           <b>{made.what}</b> Version {made.version}.
         </p>
+        {next}
         {isNewest && (
           <button type="button" onClick={() => void undo.run()} disabled={undo.isBusy}>
             {undo.isBusy ? "Undoing…" : "Undo"}
           </button>
         )}
       </div>
-      {effect === undefined ? (
-        <p class="quiet">Measuring what it did…</p>
-      ) : (
-        <Effect before={earlier} after={effect.quality} compared={effect.compared} isMade />
-      )}
+      <div class="preview">
+        {effect === undefined ? (
+          <p class="quiet">Measuring what it did…</p>
+        ) : (
+          <Effect before={earlier} after={effect.quality} compared={effect.compared} isMade />
+        )}
+      </div>
       {undo.error !== undefined && <p class="error-text">{undo.error}</p>}
     </Notice>
   );

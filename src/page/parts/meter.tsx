@@ -2,8 +2,8 @@
 export function Meter({ value }: { readonly value: number }) {
   return (
     <svg class="meter" viewBox="0 0 100 6" preserveAspectRatio="none" aria-hidden="true">
-      <rect class="meter-all" width="100" height="6" rx="3" />
-      <rect class="meter-part" width={Math.max(1, 100 * value)} height="6" rx="3" />
+      <rect class="meter-all" width="100" height="6" />
+      <rect class="meter-part" width={100 * value} height="6" />
     </svg>
   );
 }

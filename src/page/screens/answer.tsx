@@ -52,10 +52,10 @@ function Facts({
     set === undefined || set.length === 0
       ? undefined
       : setCalibrated === false
-        ? "too few texts to promise one"
+        ? "too few texts to promise one yet"
         : set.join(", ");
   const facts = [
-    ["Set that holds the right one 9 times in 10", sets],
+    ["Set that is right 9 times in 10", sets],
     ["Unknown", unknown === undefined ? undefined : percent(unknown)],
     ["Task", task],
     ["Passes", String(passes)],
@@ -86,11 +86,9 @@ function Correct({ answer, classes, shown, isBusy, onCorrect }: CorrectProps) {
   const likely = answer.top.filter(({ label }) => label !== shown);
   const listId = `classes-${answer.text.length}-${shown}`;
   return (
-    <div class="correct">
-      <p class="quiet" id={`${listId}-wrong`}>
-        Wrong? Choose what is right:
-      </p>
-      <div class="chips" role="group" aria-labelledby={`${listId}-wrong`}>
+    <fieldset class="correct">
+      <legend class="quiet">Wrong? Choose what is right:</legend>
+      <div class="chips">
         {likely.map(({ label, score }) => (
           <button key={label} type="button" class="chip" disabled={isBusy} onClick={() => onCorrect(label)}>
             {label} <span class="quiet">{percent(score)}</span>
@@ -124,7 +122,7 @@ function Correct({ answer, classes, shown, isBusy, onCorrect }: CorrectProps) {
           )}
         </form>
       </div>
-    </div>
+    </fieldset>
   );
 }
 

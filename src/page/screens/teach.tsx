@@ -123,14 +123,15 @@ function TeachClasses({ status }: { readonly status: StoreStatus }) {
       )}
       {making.error !== undefined && <Notice kind="error">{making.error}</Notice>}
       {making.made && (
-        <>
-          <MadeNotice made={making.made} onUndone={() => making.forget()} />
-          <p>
+        <MadeNotice
+          made={making.made}
+          onUndone={() => making.forget()}
+          next={
             <a class="button" href="#/ask">
-              Try it: ask something
+              Try it
             </a>
-          </p>
-        </>
+          }
+        />
       )}
     </>
   );

@@ -193,10 +193,10 @@ interface TypeProps {
 function TypeChoice({ label, types, onMark, onCancel }: TypeProps) {
   const [other, setOther] = useState("");
   return (
-    <div class="correct" role="group" aria-label={`What is “${label}”?`}>
-      <p>
+    <fieldset class="correct">
+      <legend>
         <b>{label}</b> is:
-      </p>
+      </legend>
       <div class="chips">
         {types.map((type) => (
           <button key={type} type="button" class="chip" onClick={() => onMark(type)}>
@@ -225,6 +225,6 @@ function TypeChoice({ label, types, onMark, onCancel }: TypeProps) {
           Cancel
         </button>
       </div>
-    </div>
+    </fieldset>
   );
 }

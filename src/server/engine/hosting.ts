@@ -167,8 +167,11 @@ export class Hosting implements AsyncDisposable {
         ...(now && then && { compared: compareChecks(then.check, now.check) }),
       };
     },
-    preview: async ({ store, corrections }, { signal }) =>
-      await (await this.upToDate(store)).preview(corrections, signal),
+    preview: async ({ store, corrections }, { signal }) => {
+      const hosted = await this.upToDate(store);
+      const before = this.checkOf(hosted, hosted.version, signal);
+      return await hosted.preview(corrections, { signal, before });
+    },
     describe: async ({ store }) => {
       const { version, statisticsBytes, perClass, tasks } = await describeStore(this.pathOf(store));
       return {

@@ -361,7 +361,12 @@ export class Service implements AsyncDisposable {
   /** Asks the thread that makes changes, which is started where there is none yet. */
   async consult<C extends Consultation>(call: C, args: Args<C>, signal: AbortSignal): Promise<Result<C>> {
     this.store(args.store);
-    return await this.writing().call(call, args, { signal });
+    try {
+      return await this.writing().call(call, args, { signal });
+    } catch (error) {
+      // Whoever left is no failure of ours.
+      throw signal.aborted ? signal.reason : error;
+    }
   }
 
   private writing(): Engine {
