@@ -15,7 +15,6 @@ import {
   serveEmpty,
   servePage,
   teach,
-  teachAll,
 } from "../support/pageFlows.ts";
 import { TinyRuns } from "../support/runs.ts";
 import { writeTinyDecoder } from "../support/tinyModels.ts";
@@ -199,7 +198,8 @@ describe.skipIf(pageTests.absent)(pageTests.titled("the page, live"), () => {
     const { page } = looking;
     await ask(page, "lamp 3 lamp");
     await page.getByRole("heading", { name: "In its own words" }).waitFor();
-    await page.waitForFunction("document.querySelector('.said').textContent.length > 3");
+    // It comes in pieces, and grows.
+    await expect.poll(() => page.locator(".said").textContent(), { timeout: 20_000 }).toMatch(/\S{3}/);
     await expectSound(looking, "generated");
   });
 

@@ -3,7 +3,11 @@
 const KEY = "accrete-token";
 
 /** Where things are kept; a browser's session storage. */
-type Storage = Pick<globalThis.Storage, "getItem" | "setItem" | "removeItem">;
+interface Storage {
+  getItem(key: string): string | null;
+  setItem(key: string, value: string): void;
+  removeItem(key: string): void;
+}
 
 /** The token in the fragment of an address, and the fragment without it. */
 export function tokenIn(fragment: string): { readonly token: string | undefined; readonly rest: string } {

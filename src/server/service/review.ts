@@ -63,11 +63,14 @@ export class Review {
   /** Keeps what was taught; what was unknown is so no longer. */
   async keepTaught(store: string, reason: "correction" | "taught", taught: readonly Taught[]): Promise<void> {
     const texts = new Set(taught.map(({ text }) => text));
-    await this.kept.remove(store, (kept) => texts.has(kept.text));
-    await this.kept.keep(
-      store,
-      taught.map(({ text, label }) => ({ reason, text, label })),
-    );
+    // Both are put into the queue at once, so that whoever looks next sees both done.
+    await Promise.all([
+      this.kept.remove(store, (kept) => texts.has(kept.text)),
+      this.kept.keep(
+        store,
+        taught.map(({ text, label }) => ({ reason, text, label })),
+      ),
+    ]);
   }
 
   /** Deletes what was taught of a class. */

@@ -2,6 +2,7 @@
 import { open, readdir } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { StoreError } from "../../core/errors.ts";
 import type { RunEvent } from "../../core/record.ts";
 import { refuseHeld } from "../../io/lock.ts";
 import { summarize } from "../../report/record/figures.ts";
@@ -228,8 +229,13 @@ export class Runs {
       throw new RequestError(404, "NO_SUCH_RUN", `no run is called ${JSON.stringify(name)}`, {
         hint: "GET /runs lists them.",
       });
-    const { summary, record, events } = await this.read(id);
-    return viewOf(summary, record, events);
+    try {
+      const { summary, record, events } = await this.read(id);
+      return viewOf(summary, record, events);
+    } catch (error) {
+      if (!(error instanceof StoreError)) throw error;
+      throw new RequestError(404, "NO_SUCH_RUN", `run "${name}" has not begun, or its record is damaged`);
+    }
   }
 
   /** The view of a run now, and whenever it has become another, until it has ended. */
