@@ -95,11 +95,12 @@ describe("the token", () => {
 
 describe("in words", () => {
   test("numbers and times", () => {
-    expect([0, 0.004, 0.5, 0.995, 1].map(percent)).toEqual([
+    expect([0, 0.004, 0.5, 0.992, 0.99999, 1].map(percent)).toEqual([
       "0 %",
       "under 1 %",
       "50 %",
-      "over 99 %",
+      "99.2 %",
+      "99.9 %",
       "100 %",
     ]);
     expect([count(1, "class", "classes"), count(1200, "text")]).toEqual(["1 class", "1,200 texts"]);

@@ -2,7 +2,7 @@
 
 export const percent = (fraction: number): string => {
   const value = 100 * fraction;
-  if (value > 99 && value < 100) return "over 99 %";
+  if (value > 99 && value < 100) return `${(Math.floor(10 * value) / 10).toFixed(1)} %`;
   return `${value > 0 && value < 1 ? "under 1" : Math.round(value)} %`;
 };
 

@@ -85,7 +85,8 @@ function ClassTable({ described, quality, onForget }: TableProps) {
     <section class="card">
       <p class="quiet">
         {count(described.classes.length, "class", "classes")}, {bytes(described.statisticsBytes)} kept of
-        their texts; named {count(used, "time")} since the server was started.
+        their texts; named {count(used, "time")} since the server was started. Accuracy is of its own texts,
+        each held out once.
       </p>
       {described.classes.length > 12 && (
         <input
@@ -107,7 +108,7 @@ function ClassTable({ described, quality, onForget }: TableProps) {
               Size
             </th>
             <th scope="col">Used</th>
-            <th scope="col">Right when held out</th>
+            <th scope="col">Accuracy</th>
             {onForget && (
               <th scope="col">
                 <span class="hidden">Forget</span>
@@ -128,7 +129,7 @@ function ClassTable({ described, quality, onForget }: TableProps) {
               <td data-name="Used">
                 {row.answers === 0 ? "not yet" : `${count(row.answers, "time")}, ${ago(row.lastAnswered)}`}
               </td>
-              <td data-name="Right when held out">
+              <td data-name="Accuracy">
                 <Share of={byLabel.get(row.label)} />
               </td>
               {onForget && (

@@ -47,13 +47,14 @@ const viewSchema = z
 
 const runName = z.object({ id: z.string().openapi({ description: "As the list calls it." }) });
 
-function plain({ taskNames, matrix, loss, log, ...rest }: RunView) {
+/** Notes may name folders. */
+function plain({ discretion }: Service, { taskNames, matrix, loss, log, ...rest }: RunView) {
   return {
     ...rest,
     taskNames: [...taskNames],
     matrix: matrix.map((row) => [...row]),
     loss: [...loss],
-    log: [...log],
+    log: log.map(({ time, message }) => ({ time, message: discretion.say(message) })),
   };
 }
 
@@ -86,7 +87,7 @@ export function addRunRoutes(app: OpenAPIHono<ServerEnv>, service: Service): voi
       request: { params: runName },
       responses: { 200: json(viewSchema, "As far as it has come."), ...refusals },
     }),
-    async (c) => c.json(plain(await runsOf(service).view(c.req.valid("param").id)), 200),
+    async (c) => c.json(plain(service, await runsOf(service).view(c.req.valid("param").id)), 200),
   );
 
   app.openapi(
@@ -114,7 +115,7 @@ export function addRunRoutes(app: OpenAPIHono<ServerEnv>, service: Service): voi
         const heartbeat = setInterval(() => void stream.write(": \n\n"), HEARTBEAT_MS);
         try {
           for await (const view of runs.watch(id, left.signal))
-            await stream.writeSSE({ event: "view", data: JSON.stringify(plain(view)) });
+            await stream.writeSSE({ event: "view", data: JSON.stringify(plain(service, view)) });
         } finally {
           clearInterval(heartbeat);
         }

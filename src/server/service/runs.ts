@@ -88,10 +88,10 @@ class EventReader {
 }
 
 /** What is said of an event, for people; undefined for steps and the like, which figures show. */
-function sayEvent(event: RunEvent): string | undefined {
+function sayEvent(event: RunEvent, { tasks }: RunRecord): string | undefined {
   switch (event.type) {
     case "run-started":
-      return `Started: ${event.header.tasks.length} tasks on ${event.header.backbone.name}`;
+      return `Started: ${event.header.tasks.length} tasks on ${basename(event.header.backbone.name)}`;
     case "run-resumed":
       return `Went on after ${event.finishedTasks} finished tasks`;
     case "warning":
@@ -102,7 +102,7 @@ function sayEvent(event: RunEvent): string | undefined {
       return `Task ${event.name} was learned in ${event.seconds.toFixed(1)} s`;
     case "evaluated":
     case "words-evaluated":
-      return `Tested after task ${event.task + 1}`;
+      return `Tested after task ${tasks[event.task]?.name ?? event.task + 1}`;
     case "run-finished":
       return "Finished";
     default:
@@ -136,7 +136,7 @@ function viewOf(summary: RunSummary, record: RunRecord, events: readonly RunEven
   const steps = events.filter((event) => event.type === "step");
   const last = steps.at(-1);
   const log = events.flatMap((event) => {
-    const message = sayEvent(event);
+    const message = sayEvent(event, record);
     return message === undefined ? [] : { time: event.time, message };
   });
   return {
