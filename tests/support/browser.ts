@@ -88,16 +88,30 @@ export async function look(
   return { page, context, complaints };
 }
 
-/** Runs in the page: sums what moves without anybody having done something. */
+/** Runs in the page: notes what moves without anybody having done something. */
 const watchShifts = `
-  globalThis.layoutShift = 0;
+  globalThis.layoutShifts = [];
+  const placeOf = ({ left, top, width, height }) => [left, top, width, height].map(Math.round).join(" ");
   new PerformanceObserver((list) => {
-    for (const entry of list.getEntries()) if (!entry.hadRecentInput) globalThis.layoutShift += entry.value;
+    for (const { hadRecentInput, value, sources } of list.getEntries()) {
+      if (hadRecentInput) continue;
+      const moved = sources.map(({ node, previousRect, currentRect }) =>
+        \`\${node?.nodeName}.\${node?.className ?? node?.textContent} (\${placeOf(previousRect)} → \${placeOf(currentRect)})\`);
+      globalThis.layoutShifts.push({ screen: location.hash, value, moved });
+    }
   }).observe({ type: "layout-shift", buffered: true });
 `;
 
-export async function shiftOf(page: Page): Promise<number> {
-  return Number(await page.evaluate("globalThis.layoutShift"));
+interface Shift {
+  readonly screen: string;
+  readonly value: number;
+  readonly moved: readonly string[];
+}
+
+/** What moved by itself so far by more than can hardly be seen. */
+export async function shiftsOf(page: Page): Promise<readonly Shift[]> {
+  const all = await page.evaluate<readonly Shift[]>("globalThis.layoutShifts");
+  return all.filter(({ value }) => value > 0.01);
 }
 
 interface Finding {

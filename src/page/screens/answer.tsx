@@ -134,17 +134,24 @@ function Nearest({ text }: { readonly text: string }) {
     keeps ? (signal) => client.nearest({ name: store }, { text }, { signal }) : undefined,
     [text, keeps, status?.version],
   );
-  if (!keeps || value === undefined || value.texts.length === 0) return null;
+  if (!keeps) return null;
   return (
     <div class="nearest">
-      <p class="quiet">Most like these {count(value.texts.length, "learned example")}:</p>
+      <p class="quiet">{titleOf(value?.texts.length)}</p>
       <ul>
-        {value.texts.map(({ text, label }) => (
-          <li key={`${label} ${text}`}>
+        {value?.texts.map(({ text, label }) => (
+          <li key={`${label} ${text}`} title={text}>
             <span class="tag">{label}</span> {text}
           </li>
         ))}
       </ul>
     </div>
   );
+}
+
+function titleOf(found: number | undefined): string {
+  if (found === undefined) return "Looking for what is like it…";
+  return found === 0
+    ? "No learned example is kept so far."
+    : `Most like these ${count(found, "learned example")}:`;
 }

@@ -20,7 +20,16 @@ export function ClassesScreen({ status }: { readonly status: StoreStatus }) {
   const [said, setSaid] = useState<string>();
   const classes = useLoaded((signal) => client.classes({ name: store }, { signal }), [store, status.version]);
   const judged = useLoaded((signal) => client.quality({ name: store }, { signal }), [store, status.version]);
+  const keeps = info.keeps_texts_days !== undefined;
+  const groups = useLoaded(keeps ? (signal) => client.keptGroups({ name: store }, { signal }) : undefined, [
+    store,
+    status.version,
+    keeps,
+  ]);
   const quality = judged.value?.quality;
+  // What comes later comes below, so that nothing moves.
+  const isShown =
+    classes.value !== undefined && (!keeps || groups.value !== undefined || groups.error !== undefined);
   if (status.classes.length === 0)
     return (
       <>
@@ -32,7 +41,7 @@ export function ClassesScreen({ status }: { readonly status: StoreStatus }) {
             Teach the first classes
           </a>
         </p>
-        {info.keeps_texts_days !== undefined && <UnknownTexts classes={[]} />}
+        {keeps && <UnknownTexts classes={[]} groups={groups} />}
       </>
     );
   return (
@@ -40,21 +49,22 @@ export function ClassesScreen({ status }: { readonly status: StoreStatus }) {
       <h1>Classes</h1>
       {said !== undefined && <Notice kind="done">{said}</Notice>}
       {classes.error !== undefined && <Notice kind="error">{classes.error}</Notice>}
-      {classes.value && (
+      {!isShown && classes.error === undefined && <p class="quiet">Loading…</p>}
+      {isShown && classes.value && (
         <ClassTable
           described={classes.value}
           quality={quality}
           {...(canChange && { onForget: setLeaving })}
         />
       )}
+      {isShown && keeps && <UnknownTexts classes={status.classes} groups={groups} />}
       {judged.error !== undefined && <Notice kind="error">{judged.error}</Notice>}
-      {judged.value && quality === undefined && (
+      {isShown && judged.value && quality === undefined && (
         <p class="quiet">How well the classes are told apart cannot be measured for this store.</p>
       )}
-      {quality && <MixedUp quality={quality} />}
-      {quality && <Calibration quality={quality} />}
-      {info.keeps_texts_days !== undefined && <UnknownTexts classes={status.classes} />}
-      {quality && <OverVersions status={status} />}
+      {isShown && quality && <MixedUp quality={quality} />}
+      {isShown && quality && <Calibration quality={quality} />}
+      {isShown && quality && <OverVersions status={status} />}
       {leaving && classes.value && (
         <Forget
           row={leaving}
@@ -153,7 +163,7 @@ function ClassTable({ described, quality, onForget }: TableProps) {
 }
 
 function Share({ of }: { readonly of: { readonly judged: number; readonly right: number } | undefined }) {
-  if (of === undefined) return <span class="quiet">–</span>;
+  if (of === undefined) return <span class="share quiet">–</span>;
   return (
     <span class="share">
       <Meter value={of.right / of.judged} />

@@ -17,7 +17,6 @@ export function Corrections({ edits, isBusy, onSave, onClear }: Props) {
   return (
     <section class="card tray" aria-label="Corrections">
       <h2>{count(corrections.length, "correction")}, one change</h2>
-      <WhatItWouldDo corrections={corrections} />
       <div class="buttons">
         <button class="primary" type="button" disabled={isBusy} onClick={() => onSave(corrections)}>
           {isBusy ? "Saving…" : `Save ${count(corrections.length, "correction")}`}
@@ -26,6 +25,7 @@ export function Corrections({ edits, isBusy, onSave, onClear }: Props) {
           Drop them
         </button>
       </div>
+      <WhatItWouldDo corrections={corrections} />
     </section>
   );
 }

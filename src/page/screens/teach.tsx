@@ -174,12 +174,12 @@ function Draft({ draft, written, isBusy, onRemove, onTeach }: DraftProps) {
           </li>
         ))}
       </ul>
-      <WhatItWouldDo corrections={corrections} />
       <div class="buttons">
         <button class="primary" type="button" disabled={isBusy} onClick={onTeach}>
           {isBusy ? "Learning…" : `Teach ${count(all.size, "class", "classes")}`}
         </button>
       </div>
+      <WhatItWouldDo corrections={corrections} />
     </section>
   );
 }

@@ -1,7 +1,7 @@
 /** Texts that were unknown, those that are alike together: each group can be named as a class in one step. */
 import { useState } from "preact/hooks";
-import type { KeptText } from "../../client/index.ts";
-import { useLoaded } from "../model/load.ts";
+import type { KeptGroups, KeptText } from "../../client/index.ts";
+import type { Loaded } from "../model/load.ts";
 import { count } from "../model/say.ts";
 import { useSession } from "../model/session.tsx";
 import { useMade } from "../model/useMade.ts";
@@ -10,12 +10,13 @@ import { Notice } from "../parts/notice.tsx";
 
 const SHOWN = 5;
 
-export function UnknownTexts({ classes }: { readonly classes: readonly string[] }) {
-  const { client, info, store, status } = useSession();
-  const groups = useLoaded(
-    (signal) => client.keptGroups({ name: store }, { signal }),
-    [store, status?.version],
-  );
+interface Props {
+  readonly classes: readonly string[];
+  readonly groups: Loaded<KeptGroups>;
+}
+
+export function UnknownTexts({ classes, groups }: Props) {
+  const { info, store } = useSession();
   const making = useMade(groups.reload);
   const found = groups.value?.groups ?? [];
   return (
