@@ -4,9 +4,10 @@ import { closeBrowserInTheEnd, look, shiftsOf, sizes } from "../support/browser.
 import { ask, expectSound, go, pageTests, serveEmpty, teachAll } from "../support/pageFlows.ts";
 
 closeBrowserInTheEnd();
+const widths = ["phone", "desktop"] as const;
 
 describe.skipIf(pageTests.absent)(pageTests.titled("the page"), () => {
-  test.each(["phone", "desktop"] as const)("from an empty store to a rollback, on a %s", async (size) => {
+  test.each(widths)("from an empty store to a rollback, on a %s", async (size) => {
     await using server = await serveEmpty();
     const looking = await look(server.url, { size: sizes[size] });
     const { page } = looking;
@@ -63,9 +64,9 @@ describe.skipIf(pageTests.absent)(pageTests.titled("the page"), () => {
     await expectSound(looking, "history");
   });
 
-  test("several corrections are one change, shown before it is made", async () => {
+  test.each(widths)("several corrections are one change, shown before it is made, on a %s", async (size) => {
     await using server = await serveEmpty();
-    const { page } = await look(server.url);
+    const { page } = await look(server.url, { size: sizes[size] });
     await teachAll(page);
     await go(page, "Ask");
     await ask(page, "a bed for the night\nturn the radio on");
@@ -86,9 +87,9 @@ describe.skipIf(pageTests.absent)(pageTests.titled("the page"), () => {
     await page.getByText("3 classes, version 3").waitFor();
   });
 
-  test("texts that were unknown are grouped, and named in one step", async () => {
+  test.each(widths)("texts that were unknown are grouped, and named in one step, on a %s", async (size) => {
     await using server = await serveEmpty();
-    const { page } = await look(server.url);
+    const { page } = await look(server.url, { size: sizes[size] });
     await teachAll(page);
     await go(page, "Ask");
     await ask(page, "my dog has fleas\nhow often should a puppy see the vet\nis my puppy ill");

@@ -3,7 +3,7 @@ import { appendFile, mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { openStore } from "../../src/store/store.ts";
-import { closeBrowserInTheEnd, look } from "../support/browser.ts";
+import { closeBrowserInTheEnd, look, sizes } from "../support/browser.ts";
 import { temporaryFolder } from "../support/folders.ts";
 import {
   ask,
@@ -21,6 +21,7 @@ import { writeTinyDecoder } from "../support/tinyModels.ts";
 import { texts, writeTinyExperiment } from "../support/tinyStreams.ts";
 
 closeBrowserInTheEnd();
+const widths = ["phone", "desktop"] as const;
 
 /** A store that knows the three lessons. */
 async function taughtStore(): Promise<string> {
@@ -122,12 +123,12 @@ describe.skipIf(pageTests.absent)(pageTests.titled("the page, live"), () => {
     await page.getByText("Learning…").waitFor({ state: "detached" });
   });
 
-  test("a run is watched while it goes on, and compared with another", async () => {
+  test.each(widths)("a run is watched while it goes on, and compared with another, on a %s", async (size) => {
     const tiny = new TinyRuns();
     await tiny.furnish(writeTinyExperiment);
     await tiny.run("before");
     await using served = await servePage({}, { runs: tiny.root });
-    const looking = await look(served.url);
+    const looking = await look(served.url, { size: sizes[size] });
     const { page } = looking;
     await page.getByRole("link", { name: "before" }).waitFor();
     // A run under way, as far as its record has come.
@@ -154,9 +155,9 @@ describe.skipIf(pageTests.absent)(pageTests.titled("the page, live"), () => {
     await expectSound(looking, "runs");
   });
 
-  test("entities are marked in the text, and corrected there", async () => {
+  test.each(widths)("entities are marked in the text, and corrected there, on a %s", async (size) => {
     await using served = await servePage({ words: await emptyStore({ level: "word" }) });
-    const looking = await look(`${served.url}#/ask`);
+    const looking = await look(`${served.url}#/ask`, { size: sizes[size] });
     const { page } = looking;
     const text = "Ada Lovelace lived in London";
     await page.getByLabel("Your text").fill(text);
@@ -170,6 +171,7 @@ describe.skipIf(pageTests.absent)(pageTests.titled("the page, live"), () => {
       await page.getByLabel("A new type").press("Enter");
     }
     await page.getByRole("button", { name: "Teach this sentence" }).click();
+    await page.getByText("Learned this sentence.").waitFor();
     await page.getByText("2 entity types, version 2").waitFor();
     await page.locator("mark", { hasText: "Ada Lovelace" }).getByText("person").waitFor();
     await expectSound(looking, "words");
@@ -180,7 +182,7 @@ describe.skipIf(pageTests.absent)(pageTests.titled("the page, live"), () => {
     await page.getByText("version 3").first().waitFor();
   });
 
-  test("a store that answers in words streams what it says", async () => {
+  test.each(widths)("a store that answers in words streams what it says, on a %s", async (size) => {
     const folder = await temporaryFolder();
     await writeTinyDecoder(join(folder, "decoder"));
     const rows = ["lamp", "stop"].flatMap((word) =>
@@ -194,7 +196,7 @@ describe.skipIf(pageTests.absent)(pageTests.titled("the page, live"), () => {
       await store.learn({ name: "say", train: rows });
     }
     await using served = await servePage({ answers: join(folder, "answers") });
-    const looking = await look(`${served.url}#/ask`);
+    const looking = await look(`${served.url}#/ask`, { size: sizes[size] });
     const { page } = looking;
     await ask(page, "lamp 3 lamp");
     await page.getByRole("heading", { name: "In its own words" }).waitFor();

@@ -21,6 +21,7 @@ const required = [
   "dist/client/index.d.ts",
   "dist/cli/main.js",
   "dist/data/encoding/tokenizers.wasm",
+  "dist/page/index.html",
   "demo/demo.yaml",
   "demo/train.jsonl",
   "demo/validation.jsonl",
@@ -34,6 +35,7 @@ const allowed = [
   /^(package\.json|README\.md|CHANGELOG\.md|LICENSE)$/,
   /^dist\/.+(\.js|\.d\.ts)$/,
   /^dist\/data\/encoding\/tokenizers\.wasm$/,
+  /^dist\/page\/(index\.html|app-[0-9a-f]+\.js|style-[0-9a-f]+\.css|icon-[0-9a-f]+\.svg)$/,
   /^demo\//,
   /^models\/accrete-mini\//,
 ];

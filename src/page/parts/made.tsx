@@ -38,13 +38,15 @@ export function MadeNotice({ made, onUndone, next }: Props) {
           </button>
         )}
       </div>
-      <div class="preview">
-        {effect === undefined ? (
-          <p class="quiet">Measuring what it did…</p>
-        ) : (
-          <Effect before={earlier} after={effect.quality} compared={effect.compared} isMade />
-        )}
-      </div>
+      {status?.level !== "word" && (
+        <div class="preview">
+          {effect === undefined ? (
+            <p class="quiet">Measuring what it did…</p>
+          ) : (
+            <Effect before={earlier} after={effect.quality} compared={effect.compared} isMade />
+          )}
+        </div>
+      )}
       {undo.error !== undefined && <p class="error-text">{undo.error}</p>}
     </Notice>
   );

@@ -53,11 +53,18 @@ export function ClassesScreen({ status }: { readonly status: StoreStatus }) {
       {isShown && classes.value && (
         <ClassTable
           described={classes.value}
+          isWords={status.level === "word"}
           quality={quality}
           {...(canChange && { onForget: setLeaving })}
         />
       )}
       {isShown && keeps && <UnknownTexts classes={status.classes} groups={groups} />}
+      {isShown && !keeps && (
+        <p class="quiet">
+          Texts that are unknown are not kept. With <code>accrete serve --keep-texts 30</code> they are shown
+          here, grouped, for thirty days.
+        </p>
+      )}
       {judged.error !== undefined && <Notice kind="error">{judged.error}</Notice>}
       {isShown && judged.value && quality === undefined && (
         <p class="quiet">How well the classes are told apart cannot be measured for this store.</p>
@@ -82,11 +89,14 @@ export function ClassesScreen({ status }: { readonly status: StoreStatus }) {
 
 interface TableProps {
   readonly described: Classes;
+  readonly isWords: boolean;
   readonly quality: Quality | undefined;
   readonly onForget?: (row: ClassRow) => void;
 }
 
-function ClassTable({ described, quality, onForget }: TableProps) {
+function ClassTable({ described, isWords, quality, onForget }: TableProps) {
+  const size = described.classes.length;
+  const known = isWords ? count(size, "entity type") : count(size, "class", "classes");
   const [wanted, setWanted] = useState("");
   const shown = described.classes.filter(({ label }) => label.toLowerCase().includes(wanted.toLowerCase()));
   const used = described.classes.reduce((sum, { answers }) => sum + answers, 0);
@@ -94,9 +104,8 @@ function ClassTable({ described, quality, onForget }: TableProps) {
   return (
     <section class="card">
       <p class="quiet">
-        {count(described.classes.length, "class", "classes")}, {bytes(described.statisticsBytes)} kept of
-        their texts; named {count(used, "time")} since the server was started. Accuracy is of its own texts,
-        each held out once.
+        {known}, {bytes(described.statisticsBytes)} kept of their texts; named {count(used, "time")} since the
+        server was started. Accuracy is of its own texts, each held out once.
       </p>
       {described.classes.length > 12 && (
         <input

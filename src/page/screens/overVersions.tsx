@@ -24,7 +24,7 @@ export function OverVersions({ status }: { readonly status: StoreStatus }) {
       const found: VersionQuality[] = [];
       for (const { version } of listed.slice(0, MOST_VERSIONS)) {
         const one = await client.quality({ name: store, version }, { signal: stop.signal });
-        if (one.quality) found.unshift(one);
+        if (one.quality) found.push(one);
       }
       if (!stop.signal.aborted) setJudged(found);
     };
@@ -33,7 +33,7 @@ export function OverVersions({ status }: { readonly status: StoreStatus }) {
     });
     return () => stop.abort();
   }, [listed]);
-  const tasks = judged.at(-1)?.quality?.tasks ?? [];
+  const tasks = judged[0]?.quality?.tasks ?? [];
   if (judged.length === 0) return null;
   return (
     <section class="card">

@@ -4,6 +4,7 @@ import type { StoreStatus, TaggedText } from "../../client/index.ts";
 import { useAction } from "../model/load.ts";
 import { count, percent } from "../model/say.ts";
 import { useSession } from "../model/session.tsx";
+import type { Sentence } from "../model/texts.ts";
 import { useMade } from "../model/useMade.ts";
 import { type Entity, marked, piecesOf, taggedOf, type Word, wordsOf } from "../model/words.ts";
 import { MadeNotice } from "../parts/made.tsx";
@@ -26,10 +27,24 @@ export function WordsScreen({ status }: { readonly status: StoreStatus }) {
     setFound(tagged);
     setAsked(next);
   });
+  const again = () => asked && void asking.run(asked);
+  const making = useMade(again);
+  const teach = (example: Sentence) =>
+    void making.run((client) => {
+      const task = `corrections ${status.version}`;
+      return client.learn({ name: status.store }, { task, examples: [example], statisticsOnly: true });
+    }, "Learned this sentence.");
   return (
     <>
       <h1>Ask</h1>
-      <AskForm status={status} isBusy={asking.isBusy} onAsk={(next) => void asking.run(next)} />
+      <AskForm
+        status={status}
+        isBusy={asking.isBusy}
+        onAsk={(next) => {
+          making.forget();
+          void asking.run(next);
+        }}
+      />
       {asking.error !== undefined && <Notice kind="error">{asking.error}</Notice>}
       <section aria-label="Answers" class="answers" aria-busy={asking.isBusy}>
         {found.map((tagged, i) => (
@@ -37,10 +52,21 @@ export function WordsScreen({ status }: { readonly status: StoreStatus }) {
             key={`${i} ${tagged.text} ${tagged.version}`}
             tagged={tagged}
             status={status}
-            onTaught={() => asked && void asking.run(asked)}
+            isBusy={making.isBusy}
+            onTeach={teach}
           />
         ))}
       </section>
+      {making.error !== undefined && <Notice kind="error">{making.error}</Notice>}
+      {making.made && (
+        <MadeNotice
+          made={making.made}
+          onUndone={() => {
+            making.forget();
+            again();
+          }}
+        />
+      )}
     </>
   );
 }
@@ -50,20 +76,17 @@ const bare = (text: string): TaggedText => ({ text, entities: [], passes: 0 });
 interface MarkedProps {
   readonly tagged: TaggedText;
   readonly status: StoreStatus;
-  readonly onTaught: () => void;
+  readonly isBusy: boolean;
+  readonly onTeach: (example: Sentence) => void;
 }
 
-function Marked({ tagged, status, onTaught }: MarkedProps) {
+function Marked({ tagged, status, isBusy, onTeach }: MarkedProps) {
   const { canChange } = useSession();
   const { text } = tagged;
   const words = wordsOf(text);
   const [entities, setEntities] = useState(() => toEntities(tagged));
   const [chosen, setChosen] = useState<{ readonly from: number; readonly to: number }>();
   const [isEdited, setEdited] = useState(false);
-  const making = useMade(() => {
-    setEdited(false);
-    onTaught();
-  });
   const choose = (range: readonly number[]) => {
     const [first = 0, last = first] = [range[0], range.at(-1)];
     setChosen((before) =>
@@ -78,12 +101,6 @@ function Marked({ tagged, status, onTaught }: MarkedProps) {
     setChosen(undefined);
     setEdited(true);
   };
-  const save = () =>
-    void making.run((client) => {
-      const example = taggedOf(words, entities);
-      const task = `corrections ${status.version}`;
-      return client.learn({ name: status.store }, { task, examples: [example], statisticsOnly: true });
-    }, "Learned this sentence.");
   return (
     <article class="card">
       <Pieces
@@ -119,8 +136,13 @@ function Marked({ tagged, status, onTaught }: MarkedProps) {
       )}
       {isEdited && (
         <div class="buttons">
-          <button class="primary" type="button" disabled={making.isBusy} onClick={save}>
-            {making.isBusy ? "Learning…" : "Teach this sentence"}
+          <button
+            class="primary"
+            type="button"
+            disabled={isBusy}
+            onClick={() => onTeach(taggedOf(words, entities))}
+          >
+            {isBusy ? "Learning…" : "Teach this sentence"}
           </button>
           <button
             type="button"
@@ -133,8 +155,6 @@ function Marked({ tagged, status, onTaught }: MarkedProps) {
           </button>
         </div>
       )}
-      {making.error !== undefined && <Notice kind="error">{making.error}</Notice>}
-      {making.made && <MadeNotice made={making.made} onUndone={onTaught} />}
     </article>
   );
 }
