@@ -114,6 +114,11 @@ export async function shiftsOf(page: Page): Promise<readonly Shift[]> {
   return all.filter(({ value }) => value > 0.01);
 }
 
+/** What a change has moved makes room for what it did: from here on nothing may move. */
+export async function forgetShifts(page: Page): Promise<void> {
+  await page.evaluate("globalThis.layoutShifts.length = 0");
+}
+
 interface Finding {
   readonly id: string;
   readonly impact: string;

@@ -61,7 +61,7 @@ async function visit(browser: Browser, url: string, suffix: string, phone: boole
   });
   const page = await context.newPage();
   await page.goto(`${url}#/ask`);
-  await page.getByLabel("Your text").fill("is there a seat on the evening plane to Berlin?");
+  await page.getByLabel("Your text").fill("I need a flight to Berlin tomorrow morning");
   await page.getByLabel("Your text").press("Enter");
   await page.getByText("Most like these").waitFor();
   await shoot(page, `ask-${suffix}`);

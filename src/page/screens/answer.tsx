@@ -34,7 +34,7 @@ export function AnswerCard({ answer, isOne, edit, ...rest }: Props) {
       </div>
       <Meter value={edit === undefined ? score : 1} />
       {isUnknown && edit === undefined && (
-        <p class="hint">Probably none of the classes: {percent(unknown)} unknown.</p>
+        <p class="hint">It may be none of these classes: {percent(unknown)} unknown.</p>
       )}
       <Facts answer={answer} />
       <Correct answer={answer} shown={edit ?? shown} {...rest} />
