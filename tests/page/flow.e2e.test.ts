@@ -51,6 +51,11 @@ describe.skipIf(pageTests.absent)(pageTests.titled("the page"), () => {
     await page.getByRole("dialog").getByText("what is kept of its 4 texts").waitFor();
     await expectSound(looking, "forget");
     expect(await shiftsOf(page)).toEqual([]);
+    await page.keyboard.press("Escape");
+    await page.getByRole("dialog").waitFor({ state: "detached" });
+    // The focus is where it was.
+    expect(await page.evaluate("document.activeElement.ariaLabel")).toBe("Forget play_music");
+    await page.keyboard.press("Enter");
     await page.getByRole("dialog").getByRole("button", { name: "Forget" }).click();
     await page.getByText("play_music is forgotten. History can bring it back.").waitFor();
 

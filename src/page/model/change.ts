@@ -11,6 +11,8 @@ export interface Made {
   /** What it did to held-out texts; absent as long as it is not known, or where nothing can be judged. */
   readonly effect?: VersionQuality;
   readonly earlier?: Quality;
+  /** Whether that could not be found out. */
+  readonly isUnmeasured?: true;
 }
 
 export const versionOf = ({ result }: Job): number => {

@@ -23,7 +23,7 @@ export function useMade(onMade: (made: Made) => void = () => {}): Making {
     onMade(begun);
     void effectOf(client, store, begun).then(
       (effect) => setMade((now) => (now?.version === version ? { ...begun, ...effect } : now)),
-      () => setMade((now) => (now?.version === version ? { ...begun, effect: { version } } : now)),
+      () => setMade((now) => (now?.version === version ? { ...begun, isUnmeasured: true } : now)),
     );
   });
   return { ...action, made, forget: () => setMade(undefined) };

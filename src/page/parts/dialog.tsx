@@ -17,7 +17,14 @@ interface Props {
 export function Dialog({ title, action, isDangerous, isBusy, error, onConfirm, onClose, children }: Props) {
   const dialog = useRef<HTMLDialogElement>(null);
   useEffect(() => {
-    dialog.current?.showModal();
+    const { current } = dialog;
+    const pressed = document.activeElement;
+    current?.showModal();
+    return () => {
+      current?.close();
+      // By now the dialog may be out of the page, and the browser no longer knows whom to give the focus back to.
+      if (pressed instanceof HTMLElement) pressed.focus();
+    };
   }, []);
   return (
     <dialog

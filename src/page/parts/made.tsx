@@ -24,7 +24,7 @@ export function MadeNotice({ made, onUndone, next }: Props) {
     onUndone(versionOf(await finished(client, job)));
   });
   const isNewest = status === undefined || status.version <= made.version;
-  const { effect, earlier } = made;
+  const { effect, earlier, isUnmeasured = false } = made;
   return (
     <Notice kind="done">
       <div ref={place} class="row">
@@ -40,7 +40,9 @@ export function MadeNotice({ made, onUndone, next }: Props) {
       </div>
       {status?.level !== "word" && (
         <div class="preview">
-          {effect === undefined ? (
+          {isUnmeasured ? (
+            <p class="quiet">The change is made. What it did could not be measured.</p>
+          ) : effect === undefined ? (
             <p class="quiet">Measuring what it did…</p>
           ) : (
             <Effect before={earlier} after={effect.quality} compared={effect.compared} isMade />

@@ -30,6 +30,9 @@ export function Corrections({ edits, isBusy, onSave, onClear }: Props) {
   );
 }
 
+/** Of more texts the measuring takes longer than anybody waits. */
+const MOST_MEASURED = 2000;
+
 /** What a change would do to held-out texts, measured without making it. */
 export function WhatItWouldDo({
   corrections,
@@ -38,11 +41,13 @@ export function WhatItWouldDo({
 }) {
   const { client, store, status } = useSession();
   const { value, error, isLoading } = useLoaded(
-    corrections.length === 0
+    corrections.length === 0 || corrections.length > MOST_MEASURED
       ? undefined
       : (signal) => client.preview({ name: store }, { corrections }, { signal }),
     [corrections, status?.version],
   );
+  if (corrections.length > MOST_MEASURED)
+    return <p class="quiet">Of so many texts what they do is measured once they are taught.</p>;
   return (
     <div class="preview" role="status" aria-busy={isLoading}>
       {error !== undefined && <p class="error-text">{error}</p>}

@@ -89,10 +89,13 @@ export class Hosting implements AsyncDisposable {
     return store;
   }
 
-  /** Versions never change, so what one was answered with is kept for the next who asks. */
-  private checkOf(store: Store, version: number, signal: AbortSignal): Promise<CheckedState | undefined> {
+  /**
+   * Versions never change, so what one was answered with is kept for the next who asks. Several may wait for the same check, so
+   * it goes on when one of them leaves.
+   */
+  private checkOf(store: Store, version: number): Promise<CheckedState | undefined> {
     const key = `${store.path} ${version}`;
-    const known = this.checks.get(key) ?? store.check(version, signal);
+    const known = this.checks.get(key) ?? store.check(version);
     this.checks.delete(key);
     this.checks.set(key, known);
     known.catch(() => this.checks.delete(key));
@@ -157,10 +160,10 @@ export class Hosting implements AsyncDisposable {
       }),
     refresh: async ({ store }) => await this.keepUp(store, true),
     versions: async ({ store }) => (await describeStore(this.pathOf(store))).versions,
-    quality: async ({ store, version, against }, { signal }) => {
+    quality: async ({ store, version, against }) => {
       const hosted = await this.upToDate(store);
-      const now = await this.checkOf(hosted, version ?? hosted.version, signal);
-      const then = against === undefined ? undefined : await this.checkOf(hosted, against, signal);
+      const now = await this.checkOf(hosted, version ?? hosted.version);
+      const then = against === undefined ? undefined : await this.checkOf(hosted, against);
       return {
         version: version ?? hosted.version,
         ...(now && { quality: qualityOf(now) }),
@@ -169,7 +172,7 @@ export class Hosting implements AsyncDisposable {
     },
     preview: async ({ store, corrections }, { signal }) => {
       const hosted = await this.upToDate(store);
-      const before = this.checkOf(hosted, hosted.version, signal);
+      const before = this.checkOf(hosted, hosted.version);
       return await hosted.preview(corrections, { signal, before });
     },
     describe: async ({ store }) => {
