@@ -180,6 +180,18 @@ describe.skipIf(pageTests.absent)(pageTests.titled("the page, live"), () => {
     await page.getByRole("button", { name: "no entity" }).click();
     await page.getByRole("button", { name: "Teach this sentence" }).click();
     await page.getByText("version 3").first().waitFor();
+    // Whole files of tagged sentences are a lesson.
+    await go(page, "Teach");
+    await page.getByLabel("Name of the lesson").fill("more people");
+    await page.locator("input[type=file]").setInputFiles({
+      name: "people.jsonl",
+      mimeType: "application/jsonl",
+      buffer: Buffer.from('{"words": ["Alan", "Turing", "ran"], "tags": ["B-person", "I-person", "O"]}\n'),
+    });
+    await page.getByText("people.jsonl: 1 tagged sentence.").waitFor();
+    await page.getByRole("button", { name: "Teach", exact: true }).click();
+    await page.getByText("Learned 1 sentence.").waitFor();
+    await expectSound(looking, "taught words");
   });
 
   test.each(widths)("a store that answers in words streams what it says, on a %s", async (size) => {
@@ -203,6 +215,24 @@ describe.skipIf(pageTests.absent)(pageTests.titled("the page, live"), () => {
     // It comes in pieces, and grows.
     await expect.poll(() => page.locator(".said").textContent(), { timeout: 20_000 }).toMatch(/\S{3}/);
     await expectSound(looking, "generated");
+  });
+
+  test("of a server that only answers nothing is offered that it would refuse", async () => {
+    await using served = await servePage({ "demo-store": await taughtStore() }, { readOnly: true });
+    const looking = await look(`${served.url}#/ask`);
+    const { page } = looking;
+    await ask(page, "play a song for me");
+    await page.getByText("Passes", { exact: true }).waitFor();
+    expect(await page.getByText("Wrong? Choose what is right:").count()).toBe(0);
+    await go(page, "Teach");
+    await page.getByText("This server only answers. Nothing can be taught here.").waitFor();
+    await go(page, "Classes");
+    await page.getByRole("heading", { name: "How sure is it?" }).waitFor();
+    expect(await page.getByRole("button", { name: /Forget/ }).count()).toBe(0);
+    await go(page, "History");
+    await page.getByText("answers now").waitFor();
+    expect(await page.getByRole("button", { name: /Go back/ }).count()).toBe(0);
+    await expectSound(looking, "read-only");
   });
 
   test("the page comes from here alone, under a policy without exceptions, and may be kept for good", async () => {

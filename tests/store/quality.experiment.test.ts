@@ -2,6 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { partsOf } from "../../src/continual/routing/crossCheck.ts";
 import { decodeContributions } from "../../src/continual/statistics/contributionFile.ts";
 import { hashRow } from "../../src/continual/statistics/fixedRows.ts";
 import { statisticsFile } from "../../src/model/taskFiles.ts";
@@ -54,6 +55,10 @@ describe("a store's quality", () => {
         expect(row?.score).toBeCloseTo(answers[i]?.score ?? 0, 3);
       }
     }
+  });
+
+  test("has five parts, and of many rows as many more as make the first one small, one within the other", () => {
+    expect([30, 1500, 7500, 7501, 15_000, 15_001].map(partsOf)).toEqual([5, 5, 5, 10, 10, 20]);
   });
 
   test("counts what was right, class by class, and which classes were taken for each other", () => {

@@ -38,6 +38,13 @@ const PARTS = 5;
 /** Of more rows than so many one part alone is left out, of so many rows at most. */
 const MANY_ROWS = 1500;
 
+/** How many parts so many rows have: doubled until one is small enough, so that the part of more rows lies within the part of fewer. */
+export function partsOf(rows: number): number {
+  let parts = PARTS;
+  while (rows > MANY_ROWS && rows > parts * MANY_ROWS) parts *= 2;
+  return parts;
+}
+
 interface PlacedRow {
   readonly contribution: number;
   readonly row: number;
@@ -91,7 +98,7 @@ export async function crossCheck(
   const byClass = placedRows(statistics.contributions);
   const tooFew = [...byClass].flatMap(([label, own]) => (own.length < 2 ? label : []));
   const total = [...byClass.values()].reduce((sum, own) => sum + own.length, 0);
-  const parts = total <= MANY_ROWS ? PARTS : Math.max(PARTS, Math.ceil(total / MANY_ROWS));
+  const parts = partsOf(total);
   const rounds = total <= MANY_ROWS ? PARTS : 1;
   const rows: CheckedRow[] = [];
   for (let part = 0; part < rounds; part++) {
