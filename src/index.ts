@@ -98,6 +98,7 @@ export {
   type StoreTaskInfo,
   type StoreVersionInfo,
 } from "./store/info.ts";
+export { mergeStores } from "./store/mergeStores.ts";
 export type { OpenRunOptions, StoreOptions } from "./store/opening.ts";
 export {
   type LoadAdapterOptions,
@@ -106,12 +107,22 @@ export {
   openRun,
   type Predictor,
 } from "./store/openRun.ts";
+export {
+  type CheckedState,
+  type Compared,
+  type ConfidenceBin,
+  compareChecks,
+  type Preview,
+  type PreviewOptions,
+  type Quality,
+  qualityOf,
+  type Tally,
+} from "./store/quality.ts";
 export { SharedBackbones } from "./store/shared.ts";
 export {
   type ForgetOptions,
   type ForgottenInStore,
   type MergeOptions,
-  mergeStores,
   openStore,
   type Store,
   type StoreStatus,

@@ -41,6 +41,11 @@ function addRun(program: Command, terminal: Terminal): void {
     .option("--at <key=path>", "where a file that the configuration names lies here (repeatable)", collect)
     .option("--cfg <file>", "the original benchmark's YAML, its flags behind it (docs/original.md)")
     .option("--faithful", "with --cfg: take the original's way where ours differs")
+    .addOption(
+      new Option("--ui [port]", "show the run on a page while it goes on; any free port unless one is named")
+        .preset("0")
+        .argParser(parseSeed),
+    )
     .option("--json", "print the metrics as JSON in place of tables")
     .option("--quiet", "no progress");
   // The original's flags are its own: only with --cfg is a flag that is none of ours not a typo of one, and only then
@@ -256,15 +261,19 @@ const commands: readonly AddCommand[] = [
       .command("serve")
       .summary("answer and learn over HTTP")
       .description(
-        "Serves stores and runs over HTTP: they are asked, taught and watched (docs/serve.md). Tokens come from ACCRETE_READ_TOKEN and ACCRETE_CHANGE_TOKEN, or from the files that these names with _FILE behind give.",
+        "Serves stores and runs over HTTP: they are asked, taught and watched, on a page for people (docs/page.md) and by programs (docs/serve.md). Tokens come from ACCRETE_READ_TOKEN and ACCRETE_CHANGE_TOKEN, or from the files that these names with _FILE behind give.",
       )
-      .argument("<stores...>", "folders of stores or runs; name=folder calls one otherwise than its folder")
+      .argument(
+        "[stores...]",
+        "folders of stores or runs; name=folder calls one otherwise than its folder; one that is not there is begun empty",
+      )
       .option("--port <n>", "where it listens; 0: any that is free", parseSeed, 8080)
       .option("--host <address>", "address that it listens on", "127.0.0.1")
       .option("--read-only", "refuse every change, and write nothing")
+      .option("--runs <folder>", "list the runs in it, finished or under way")
       .option(
         "--keep-texts <days>",
-        "keep unknown texts and corrections for review, for so many days; sealed where ACCRETE_KEEP_KEY is set",
+        "keep unknown texts, corrections and examples for review, for so many days; sealed where ACCRETE_KEEP_KEY is set",
         parseCount,
       )
       .option(
@@ -275,7 +284,10 @@ const commands: readonly AddCommand[] = [
       .option("--cors <origin>", "let pages of this origin ask (repeatable; default: of none)", collect)
       .option("--trust-proxy", "take clients' addresses from the proxy's X-Forwarded-For")
       .option("--allow-anonymous", "listen on an address that others reach without asking for tokens")
-      .option("--backbone <path>", "where the backbone lies now; its hash must be the stores'")
+      .option(
+        "--backbone <path>",
+        "where the backbone lies now; its hash must be the stores'. A store that is begun takes it",
+      )
       .action(async (stores, flags) =>
         (await import("./commands/serve.ts")).serveCommand(stores, flags, terminal),
       ),

@@ -20,11 +20,61 @@ export interface Info {
   readonly version: string;
   readonly started: string;
   readonly read_only: boolean;
+  readonly lists_runs: boolean;
   readonly keeps_texts_days?: number;
   readonly stores: readonly { readonly name: string; readonly version: number; readonly backbone: string }[];
   readonly limits: Readonly<Record<string, number>>;
   readonly max_client_batch_size: number;
   readonly max_batch_tokens: number;
+}
+
+/** What `GET /runs` gives. */
+export interface Runs {
+  readonly runs: readonly RunSummary[];
+}
+
+/** A part of an answer. */
+export interface RunSummary {
+  readonly id: string;
+  readonly state: "running" | "finished" | "stopped";
+  readonly backbone: string;
+  readonly tasks: number;
+  readonly tasksDone: number;
+  readonly started: string;
+  readonly lastEvent: string;
+  /** The mean over tasks, a fraction. */ readonly accuracy?: number;
+  readonly forgetting?: number;
+  readonly passesPerExample?: number;
+  readonly trainSeconds?: number;
+}
+
+/** What `GET /runs/{id}` gives. */
+export interface RunView {
+  readonly id: string;
+  readonly state: "running" | "finished" | "stopped";
+  readonly backbone: string;
+  readonly tasks: number;
+  readonly tasksDone: number;
+  readonly started: string;
+  readonly lastEvent: string;
+  /** The mean over tasks, a fraction. */ readonly accuracy?: number;
+  readonly forgetting?: number;
+  readonly passesPerExample?: number;
+  readonly trainSeconds?: number;
+  readonly level: "sentence" | "word";
+  readonly taskNames: readonly string[];
+  /** Row k: accuracies after task k, one a task. */ readonly matrix: readonly (readonly (number | null)[])[];
+  readonly loss: readonly { readonly step: number; readonly loss: number; readonly task: number }[];
+  readonly now?: {
+    readonly task: string;
+    readonly step: number;
+    readonly totalSteps: number;
+    readonly loss: number;
+    readonly learningRate: number;
+    readonly examplesPerSecond: number;
+    readonly secondsLeft: number;
+  };
+  readonly log: readonly { readonly time: string; readonly message: string }[];
 }
 
 /** What `POST /stores/{name}/predict` gives. */
@@ -96,6 +146,7 @@ export interface StoreStatus {
   readonly tasks: readonly { readonly name: string; readonly labels: readonly string[] }[];
   readonly router?: string;
   readonly consolidated?: string;
+  /** What a text is put into before it is answered in words. */ readonly prompt?: string;
   readonly problem?: string;
   readonly changesUnderWay: number;
 }
@@ -137,12 +188,21 @@ export type LearnRequest =
 
 /** What `POST /stores/{name}/forget` takes. */
 export type ForgetRequest =
-  | { readonly class: string; readonly purge?: boolean }
-  | { readonly task: string; readonly purge?: boolean };
+  | {
+      readonly class: string;
+      readonly purge?: boolean;
+      /** Refuse with 409 unless the store is at this version. */ readonly ifVersion?: number;
+    }
+  | {
+      readonly task: string;
+      readonly purge?: boolean;
+      /** Refuse with 409 unless the store is at this version. */ readonly ifVersion?: number;
+    };
 
 /** What `POST /stores/{name}/rollback` takes. */
 export interface RollbackRequest {
   /** Default: the version before. */ readonly to?: number;
+  /** Refuse with 409 unless the store is at this version. */ readonly ifVersion?: number;
 }
 
 /** What `POST /stores/{name}/merge` takes. */
@@ -160,6 +220,83 @@ export interface Jobs {
   readonly jobs: readonly Job[];
 }
 
+/** What `GET /stores/{name}/classes` gives. */
+export interface Classes {
+  readonly version: number;
+  readonly statisticsBytes: number;
+  readonly classes: readonly {
+    readonly label: string;
+    readonly tasks: readonly string[];
+    /** Texts that it was learned from. */ readonly rows: number;
+    readonly statisticsBytes: number;
+    /** How often it was named since the server was started. */ readonly answers: number;
+    readonly lastAnswered?: string;
+  }[];
+  readonly tasks: readonly {
+    readonly name: string;
+    readonly labels: readonly string[];
+    readonly kind: "adapter" | "statistics";
+    readonly rows: number;
+    readonly statisticsBytes: number;
+    readonly forgotten: number;
+  }[];
+}
+
+/** What `GET /stores/{name}/quality` gives. */
+export interface VersionQuality {
+  readonly version: number;
+  readonly quality?: Quality;
+  readonly compared?: Compared;
+}
+
+/** A part of an answer. */
+export interface Quality {
+  /** Texts that were answered by a fit without them. */ readonly judged: number;
+  readonly right: number;
+  readonly classes: readonly {
+    readonly label: string;
+    /** Texts that were answered by a fit without them. */ readonly judged: number;
+    readonly right: number;
+  }[];
+  readonly tasks: readonly {
+    readonly task: string;
+    /** Texts that were answered by a fit without them. */ readonly judged: number;
+    readonly right: number;
+  }[];
+  /** Texts of one class that another was named for, the most frequent first. */ readonly confused: readonly {
+    readonly label: string;
+    readonly answer: string;
+    readonly texts: number;
+  }[];
+  /** Answers by their score, in ten bins of equal width. */ readonly calibration: readonly {
+    readonly from: number;
+    readonly to: number;
+    readonly meanScore: number;
+    /** Texts that were answered by a fit without them. */ readonly judged: number;
+    readonly right: number;
+  }[];
+  /** Classes of one text, which cannot be judged. */ readonly tooFew: readonly string[];
+}
+
+/** The same texts before and after. */
+export interface Compared {
+  readonly judged: number;
+  readonly rightBefore: number;
+  readonly rightAfter: number;
+}
+
+/** What `POST /stores/{name}/preview` gives. */
+export interface Preview {
+  readonly before?: Quality;
+  readonly after?: Quality;
+  readonly compared?: Compared;
+}
+
+/** What `GET /stores/{name}/differences` gives. */
+export interface Differences {
+  readonly classes: readonly { readonly label: string; readonly before: number; readonly after: number }[];
+}
+
 /** What `GET /stores/{name}/kept` gives. */
 export interface KeptTexts {
   readonly texts: readonly KeptText[];
@@ -169,12 +306,28 @@ export interface KeptTexts {
 export interface KeptText {
   readonly id: string;
   readonly time: string;
-  readonly reason: "unknown" | "correction";
+  readonly reason: "unknown" | "correction" | "taught";
   readonly text: string;
   readonly label: string | null;
   readonly score?: number;
   readonly unknown?: number;
   readonly version?: number;
+}
+
+/** What `GET /stores/{name}/kept/groups` gives. */
+export interface KeptGroups {
+  readonly groups: readonly (readonly KeptText[])[];
+}
+
+/** What `POST /stores/{name}/kept/nearest` gives. */
+export interface NearTexts {
+  readonly texts: readonly { readonly text: string; readonly label: string; readonly similarity: number }[];
+}
+
+/** What `POST /stores/{name}/kept/nearest` takes. */
+export interface NearestRequest {
+  readonly text: string;
+  /** Default 3. */ readonly most?: number;
 }
 
 /** What `POST /stores/{name}/kept/delete` gives. */
@@ -320,6 +473,17 @@ export function operationsOf(send: Send) {
     /** What was counted, for Prometheus. */
     metrics: (options?: CallOptions) => send.text({ method: "GET", path: `/metrics` }, options),
 
+    /** Runs that are listed, the newest first. */
+    runs: (options?: CallOptions) => send.json<Runs>({ method: "GET", path: `/runs` }, options),
+
+    /** A run: its accuracies, its loss, and what happened. */
+    run: (params: { readonly id: string }, options?: CallOptions) =>
+      send.json<RunView>({ method: "GET", path: `/runs/${encodeURIComponent(params.id)}` }, options),
+
+    /** A run as server-sent events, whenever it has come further, until it has ended. */
+    runEvents: (params: { readonly id: string }, options?: CallOptions) =>
+      send.events({ method: "GET", path: `/runs/${encodeURIComponent(params.id)}/events` }, options),
+
     /** Label texts among everything learned, or within one task. */
     predict: (params: { readonly name: string }, body: PredictRequest, options?: CallOptions) =>
       send.json<Predictions>(
@@ -462,9 +626,59 @@ export function operationsOf(send: Send) {
         options,
       ),
 
+    /** Classes and tasks: what is kept of them, and how often they were named. */
+    classes: (params: { readonly name: string }, options?: CallOptions) =>
+      send.json<Classes>(
+        { method: "GET", path: `/stores/${encodeURIComponent(params.name)}/classes` },
+        options,
+      ),
+
+    /** How well the classes of a version are told apart: each of its texts is answered by a fit without it. */
+    quality: (
+      params: { readonly name: string; readonly version?: number; readonly against?: number },
+      options?: CallOptions,
+    ) =>
+      send.json<VersionQuality>(
+        {
+          method: "GET",
+          path: `/stores/${encodeURIComponent(params.name)}/quality`,
+          query: { version: params.version, against: params.against },
+        },
+        options,
+      ),
+
+    /** What corrections would do to held-out texts, without making the change. */
+    preview: (params: { readonly name: string }, body: CorrectionsRequest, options?: CallOptions) =>
+      send.json<Preview>(
+        { method: "POST", path: `/stores/${encodeURIComponent(params.name)}/preview`, body },
+        options,
+      ),
+
+    /** Classes that one version has and another has not, or with other texts. */
+    differences: (
+      params: { readonly name: string; readonly from?: number; readonly to?: number },
+      options?: CallOptions,
+    ) =>
+      send.json<Differences>(
+        {
+          method: "GET",
+          path: `/stores/${encodeURIComponent(params.name)}/differences`,
+          query: { from: params.from, to: params.to },
+        },
+        options,
+      ),
+
+    /** A store's status as server-sent events, whenever it or its changes under way become others. */
+    storeEvents: (params: { readonly name: string }, options?: CallOptions) =>
+      send.events({ method: "GET", path: `/stores/${encodeURIComponent(params.name)}/events` }, options),
+
     /** Texts that were kept for review, the newest first. */
     kept: (
-      params: { readonly name: string; readonly reason?: "unknown" | "correction"; readonly limit?: number },
+      params: {
+        readonly name: string;
+        readonly reason?: "unknown" | "correction" | "taught";
+        readonly limit?: number;
+      },
       options?: CallOptions,
     ) =>
       send.json<KeptTexts>(
@@ -473,6 +687,20 @@ export function operationsOf(send: Send) {
           path: `/stores/${encodeURIComponent(params.name)}/kept`,
           query: { reason: params.reason, limit: params.limit },
         },
+        options,
+      ),
+
+    /** Kept texts that were unknown, those that are alike together. */
+    keptGroups: (params: { readonly name: string }, options?: CallOptions) =>
+      send.json<KeptGroups>(
+        { method: "GET", path: `/stores/${encodeURIComponent(params.name)}/kept/groups` },
+        options,
+      ),
+
+    /** Learned texts that are kept and most like one. */
+    nearest: (params: { readonly name: string }, body: NearestRequest, options?: CallOptions) =>
+      send.json<NearTexts>(
+        { method: "POST", path: `/stores/${encodeURIComponent(params.name)}/kept/nearest`, body },
         options,
       ),
 

@@ -5,7 +5,13 @@ import { distinctContributions } from "../continual/statistics/statistics.ts";
 import { isTaggedSentence } from "../continual/taskTypes/taskChecks.ts";
 import type { Item, TaskToLearn } from "../continual/taskTypes/taskType.ts";
 import { DataError, StoreError } from "../core/errors.ts";
+import type { LabelledExample } from "../data/files/types.ts";
+import type { Corrected } from "./changes.ts";
+import type { ContinualModel, LearnEvent } from "./continualModel.ts";
 import { type ModelState, OUTSIDE_TASK, type TaskState } from "./state.ts";
+
+/** Classes that the history names. */
+const MOST_NAMED = 5;
 
 /** @throws DataError without an example, and where one is empty */
 export function checkExamples(label: string, items: readonly Item[]): void {
@@ -70,6 +76,44 @@ export function requireSameClasses({ name, labels }: TaskToLearn, learned: reado
       : `task "${name}": no example of its class "${missing}"`,
     { hint: "The statistics of a task that was learned need examples of all its classes, and of no other." },
   );
+}
+
+/** What corrections make of a state: each class learns its texts, without training. */
+export async function* learnCorrections(
+  model: Pick<ContinualModel, "learnClass">,
+  before: ModelState,
+  corrections: readonly LabelledExample[],
+  signal?: AbortSignal,
+): AsyncGenerator<LearnEvent, { readonly state: ModelState; readonly classes: Corrected["classes"] }> {
+  let state = before;
+  const classes: Corrected["classes"][number][] = [];
+  for (const label of new Set(corrections.map((each) => each.label))) {
+    const texts = corrections.filter((each) => each.label === label);
+    const learned = yield* model.learnClass(state, label, texts, { signal });
+    state = learned.state;
+    classes.push({ label, task: learned.task.name, texts: texts.length });
+  }
+  return { state, classes };
+}
+
+/** Corrections in words, for the history. */
+export function describeCorrections(
+  known: readonly string[],
+  corrections: readonly LabelledExample[],
+): string {
+  const count = (n: number, one: string, many: string) => `${n} ${n === 1 ? one : many}`;
+  const fresh = corrections.filter(({ label }) => !known.includes(label));
+  const names = [...new Set(fresh.map(({ label }) => label))];
+  const rest = corrections.length - fresh.length;
+  const listed = names.length > MOST_NAMED ? "" : ` ${names.join(", ")}`;
+  return [
+    ...(names.length === 0
+      ? []
+      : [
+          `learned ${names.length === 1 ? "class" : `${names.length} classes`}${listed} from ${count(fresh.length, "example", "examples")}`,
+        ]),
+    ...(rest === 0 ? [] : [`corrected ${count(rest, "text", "texts")}`]),
+  ].join(", ");
 }
 
 /** What a task leaves once it has learned more. What it has learned before it does not learn twice. */

@@ -5,6 +5,7 @@
 
 import type { Answer, PredictOptions } from "../continual/answers.ts";
 import type { FitWatch } from "../continual/routers/fit.ts";
+import type { CrossCheck } from "../continual/routing/crossCheck.ts";
 import type { ReadFile } from "../continual/routing/taskRouting.ts";
 import type { Item, NewTask, TaskToLearn, TaskType } from "../continual/taskTypes/taskType.ts";
 import type { FeatureRows, LearnedTask, LoadedBackbone, RouterStage } from "../continual/types.ts";
@@ -181,5 +182,7 @@ export interface ContinualModel extends AsyncDisposable {
     texts: readonly string[],
     options?: GenerateOptions & Pick<ModelPredictOptions, "router">,
   ): Promise<readonly Completion[]>;
+  /** What every kept row is answered with by a fit without it; undefined where nothing of the kind is kept. */
+  crossCheck(state: ModelState, signal?: AbortSignal): Promise<CrossCheck | undefined>;
   openEvaluator(options?: EvaluatorOptions): RunEvaluator;
 }

@@ -2,6 +2,7 @@
 import type { Answer } from "../continual/answers.ts";
 import { findTask } from "../continual/answers.ts";
 import type { FitWatch } from "../continual/routers/fit.ts";
+import type { CrossCheck } from "../continual/routing/crossCheck.ts";
 import type { ReadFile } from "../continual/routing/taskRouting.ts";
 import { noFeature } from "../continual/taskTypes/savedTask.ts";
 import type { EncodedItems, Item, NewTask, TaskToLearn, TaskType } from "../continual/taskTypes/taskType.ts";
@@ -213,6 +214,12 @@ export class Model<E extends EncodedItems, R> implements ContinualModel {
     if (routing === undefined) return texts.map(() => otherwise);
     const chosen = await this.parts.statistics?.chooseTasks?.(routing, tasks, texts, signal);
     return texts.map((_, i) => tasks[chosen?.[i] ?? -1]?.learned ?? otherwise);
+  }
+
+  async crossCheck(state: ModelState, signal?: AbortSignal): Promise<CrossCheck | undefined> {
+    const { statistics } = this.parts;
+    if (statistics?.crossCheck === undefined || comparisonOf(state.tasks) !== "statistics") return undefined;
+    return await statistics.crossCheck(state.tasks, signal);
   }
 
   openEvaluator(options: EvaluatorOptions = {}): RunEvaluator {

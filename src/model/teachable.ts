@@ -14,6 +14,7 @@ import type {
 import type { FeatureRows, RouterStage } from "../continual/types.ts";
 import { ConfigError, DataError, StoreError } from "../core/errors.ts";
 import type { RunLevel } from "../core/record.ts";
+import { DEFAULT_PROMPT, promptTemplate } from "../data/encoding/prompts.ts";
 import type { TaggedSentence } from "../data/files/tags.ts";
 import type { Example, LabelledExample } from "../data/files/types.ts";
 import { refuseForeign, writeFolderAtomic } from "../io/atomic.ts";
@@ -29,6 +30,7 @@ import type {
   LearnedSummary,
   LearnOptions,
 } from "./changes.ts";
+import { describeCorrections, learnCorrections } from "./classes.ts";
 import { comparisonOf } from "./comparing.ts";
 import type {
   Completion,
@@ -91,6 +93,12 @@ export abstract class Teachable implements AsyncDisposable {
   /** What gets a label: texts (`predict`), or words (`findEntities`). */
   get level(): RunLevel {
     return this.model.settings.level;
+  }
+
+  /** What a text is put into before it is answered in words; undefined where it gets a label or tags. */
+  get prompt(): string | undefined {
+    if (this.taskType !== "text-generation") return undefined;
+    return promptTemplate(this.model.settings.prompt ?? DEFAULT_PROMPT).wording;
   }
 
   get tasks(): readonly { readonly name: string; readonly labels: readonly string[] }[] {
@@ -167,25 +175,14 @@ export abstract class Teachable implements AsyncDisposable {
     this.checkOpen();
     checkArguments("correct", { corrections, options });
     if (corrections.length === 0) throw new DataError("correct: no text to learn from");
-    const labels = [...new Set(corrections.map(({ label }) => label))];
     const { signal, onEvent } = options;
     return await this.change(async (before) => {
-      let state = before;
-      const classes: Corrected["classes"][number][] = [];
-      for (const label of labels) {
-        const texts = corrections.filter((each) => each.label === label);
-        const learning = this.model.learnClass(state, label, texts, { signal });
-        let next = await learning.next();
-        for (; !next.done; next = await learning.next()) onEvent?.(next.value);
-        state = next.value.state;
-        classes.push({ label, task: next.value.task.name, texts: texts.length });
-      }
-      const { length } = corrections;
-      return {
-        state,
-        change: `corrected ${length} ${length === 1 ? "text" : "texts"}`,
-        result: { classes },
-      };
+      const known = classesOf(before, this.model.type);
+      const learning = learnCorrections(this.model, before, corrections, signal);
+      let next = await learning.next();
+      for (; !next.done; next = await learning.next()) onEvent?.(next.value);
+      const { state, classes } = next.value;
+      return { state, change: describeCorrections(known, corrections), result: { classes } };
     }, options);
   }
 

@@ -15,16 +15,18 @@ export interface Tokens {
   readonly change?: string | undefined;
 }
 
-const open = new Set(["/health", "/health/live", "/health/ready", "/openapi.json", "/docs"]);
+const open = new Set(["/", "/health", "/health/live", "/health/ready", "/openapi.json", "/docs"]);
+/** The files of the page, which are in every copy of the package. */
+const pageFile = /^\/page\/[^/]+$/;
 /** What is asked with POST and changes nothing. */
 const asking = /^\/(?:predict|embed|tag|classify|v1\/completions|stores\/[^/]+\/(?:predict|tag))$/;
 /** What is read with GET and holds texts of others. */
-const kept = /^\/stores\/[^/]+\/kept$/;
+const kept = /^\/stores\/[^/]+\/kept(?:\/groups)?$/;
 
 /** What is not known to read needs the token for changing. */
 export function accessOf(method: string, path: string): Access {
   if (method === "GET" || method === "HEAD") {
-    if (open.has(path)) return "open";
+    if (open.has(path) || pageFile.test(path)) return "open";
     return kept.test(path) ? "change" : "read";
   }
   return method === "POST" && asking.test(path) ? "read" : "change";

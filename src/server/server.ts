@@ -9,9 +9,12 @@ import { requestId } from "hono/request-id";
 import { routePath } from "hono/route";
 import { secureHeaders } from "hono/secure-headers";
 import { addChangeRoutes } from "./api/changeRoutes.ts";
+import { addInsightRoutes } from "./api/insightRoutes.ts";
 import { addKeptRoutes } from "./api/keptRoutes.ts";
 import { addOpenaiRoutes } from "./api/openaiRoutes.ts";
+import { addPageRoutes, builtPage } from "./api/pageRoutes.ts";
 import { refuse, refuseIssues, type ServerContext, type ServerEnv } from "./api/requests.ts";
+import { addRunRoutes } from "./api/runRoutes.ts";
 import { bodiesFor } from "./api/schemas.ts";
 import { addStoreRoutes } from "./api/storeRoutes.ts";
 import { addSystemRoutes } from "./api/systemRoutes.ts";
@@ -30,6 +33,8 @@ export interface ServerOptions extends ServiceOptions {
   readonly isLoopback?: boolean | undefined;
   /** Takes the address of a client from the proxy's `X-Forwarded-For`. */
   readonly trustsProxy?: boolean | undefined;
+  /** The folder of the built page; default: where `npm run build` leaves it. */
+  readonly page?: string | undefined;
   /** Told of every request; no text, token or query is among it. */
   readonly log?: ((entry: LogEntry) => void) | undefined;
 }
@@ -46,7 +51,7 @@ export interface StoreServer extends AsyncDisposable {
 }
 
 /** What teaches may be larger than what asks. */
-const teaching = /^\/stores\/[^/]+\/(?:learn|corrections)$/;
+const teaching = /^\/stores\/[^/]+\/(?:learn|corrections|preview)$/;
 
 function limitBodies({ bodyBytes, learnBodyBytes }: Service["limits"]) {
   const refuseLarger = (maxSize: number): never => {
@@ -79,6 +84,29 @@ const readBody = createMiddleware<ServerEnv>(async (c, next) => {
   if (!isUtf8(bytes))
     throw new RequestError(400, "NOT_UTF8", "the body is not UTF-8", { hint: "Send JSON in UTF-8." });
   await next();
+});
+
+/** The list of routes has its style within; it runs no script and asks nothing. */
+const docsHeaders = secureHeaders({
+  contentSecurityPolicy: {
+    defaultSrc: ["'none'"],
+    styleSrc: ["'unsafe-inline'"],
+    frameAncestors: ["'none'"],
+  },
+});
+
+/** The page has its script and style from here alone, and asks nobody else. */
+const pageHeaders = secureHeaders({
+  contentSecurityPolicy: {
+    defaultSrc: ["'none'"],
+    scriptSrc: ["'self'"],
+    styleSrc: ["'self'"],
+    imgSrc: ["'self'"],
+    connectSrc: ["'self'"],
+    baseUri: ["'none'"],
+    formAction: ["'none'"],
+    frameAncestors: ["'none'"],
+  },
 });
 
 /** What was thrown, as a request is refused with it. */
@@ -140,15 +168,7 @@ export function createServer(
       ...(failure && { code: failure.code }),
     });
   });
-  app.use(
-    secureHeaders({
-      contentSecurityPolicy: {
-        defaultSrc: ["'none'"],
-        styleSrc: ["'unsafe-inline'"],
-        frameAncestors: ["'none'"],
-      },
-    }),
-  );
+  app.use((c, next) => (c.req.path === "/docs" ? docsHeaders : pageHeaders)(c, next));
   app.use(refuseStrangers(isLoopback && !trustsProxy && tokens.read === undefined, origins));
   if (origins.length > 0)
     app.use(cors({ origin: [...origins], allowHeaders: ["Authorization", "Content-Type"], maxAge: 600 }));
@@ -161,9 +181,12 @@ export function createServer(
   app.use(readBody);
 
   const bodies = bodiesFor(limits);
+  addPageRoutes(app, options.page ?? builtPage);
   addSystemRoutes(app, service);
+  addRunRoutes(app, service);
   addStoreRoutes(app, service, bodies);
   addChangeRoutes(app, service, bodies);
+  addInsightRoutes(app, service, bodies);
   addKeptRoutes(app, service, bodies);
   addTeiRoutes(app, service, bodies);
   addOpenaiRoutes(app, service, bodies);

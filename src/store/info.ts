@@ -14,6 +14,7 @@ import {
   keptVersions,
   readStore,
   readVersion,
+  type StoreManifest,
   verifiedTaskFolder,
 } from "../workspace/reading.ts";
 import { routerPlace } from "../workspace/routers.ts";
@@ -118,6 +119,31 @@ function describeClasses(tasks: readonly ListedTask[], level: RunLevel): StoreCl
   }));
 }
 
+async function listTasks(
+  path: string,
+  { tasks, ...manifest }: StoreManifest,
+  level: RunLevel,
+): Promise<readonly ListedTask[]> {
+  const hint = damageHintOf(manifest);
+  return await Promise.all(
+    tasks.map(async (entry): Promise<ListedTask> => {
+      await verifiedTaskFolder(path, entry, hint);
+      return {
+        entry,
+        classes: [...new Set(entry.labels.flatMap((label) => classOf[level](label) ?? []))],
+        contributions: await contributionsOf(path, entry),
+      };
+    }),
+  );
+}
+
+/** The classes of a version that is kept, as the present one lists them. */
+export async function classesOfVersion(folder: string, version: number): Promise<readonly StoreClassInfo[]> {
+  const path = resolve(folder);
+  const { level } = await readModelSettings(path);
+  return describeClasses(await listTasks(path, await readVersion(path, version), level), level);
+}
+
 async function history(folder: string, present: number): Promise<StoreVersionInfo[]> {
   const earlier = (await keptVersions(folder)).filter((version) => version !== present);
   const versions: StoreVersionInfo[] = [];
@@ -139,18 +165,8 @@ export async function describeStore(folder: string): Promise<StoreInfo> {
   checkArguments("describeStore", { folder });
   const path = resolve(folder);
   const manifest = await readStore(path);
-  const hint = damageHintOf(manifest);
   const { level } = await readModelSettings(path);
-  const tasks = await Promise.all(
-    manifest.tasks.map(async (entry): Promise<ListedTask> => {
-      await verifiedTaskFolder(path, entry, hint);
-      return {
-        entry,
-        classes: [...new Set(entry.labels.flatMap((label) => classOf[level](label) ?? []))],
-        contributions: await contributionsOf(path, entry),
-      };
-    }),
-  );
+  const tasks = await listTasks(path, manifest, level);
   const { version } = manifest.store;
   const router = routerStages.findLast((stage) => existsSync(join(path, routerPlace(version, stage))));
   const perClass = describeClasses(tasks, level);

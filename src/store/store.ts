@@ -5,6 +5,7 @@ import { checkArguments } from "../config/arguments.ts";
 import type { RouterStage } from "../continual/types.ts";
 import { StoreError } from "../core/errors.ts";
 import type { RouterFitting } from "../core/record.ts";
+import type { LabelledExample } from "../data/files/types.ts";
 import type {
   AnswerOptions,
   Change,
@@ -35,15 +36,15 @@ import { Workspace } from "../workspace/workspace.ts";
 import { recordOf, requireFinished } from "./adopted.ts";
 import { BackgroundConsolidation, type ConsolidationState } from "./background.ts";
 import { changeSettings, openVersion, sameSettings } from "./changeSettings.ts";
-import { buildBeside, createStore, requireSettings, unionOf } from "./create.ts";
+import { createStore, requireSettings } from "./create.ts";
+import { filesOf, type Opened, openFolder, readAnswering, type StoreOptions } from "./opening.ts";
 import {
-  filesOf,
-  type Opened,
-  type OpenRunOptions,
-  openFolder,
-  readAnswering,
-  type StoreOptions,
-} from "./opening.ts";
+  type CheckedState,
+  checkVersion,
+  type Preview,
+  type PreviewOptions,
+  previewCorrections,
+} from "./quality.ts";
 import {
   defaultKeepVersions,
   lockingOf,
@@ -301,6 +302,23 @@ export class Store extends Teachable {
     return await purgeStore(this.path, { waitSeconds: this.waitSeconds });
   }
 
+  /**
+   * What every kept row of a version is answered with by a fit without it.
+   * @param version default: the one that is seen
+   * @returns undefined where nothing can be judged
+   */
+  async check(version = this.version, signal?: AbortSignal): Promise<CheckedState | undefined> {
+    this.checkOpen();
+    const { model, path, version: present, state } = this;
+    return await checkVersion(model, path, { version: present, state }, version, signal);
+  }
+
+  /** What {@link correct} would do to held-out texts, without doing it. */
+  async preview(corrections: readonly LabelledExample[], options: PreviewOptions = {}): Promise<Preview> {
+    this.checkOpen();
+    return await previewCorrections(this.model, this.state, corrections, options);
+  }
+
   /** One change, from the newest version to the next one, which is seen from here on. */
   protected change<T extends object>(
     work: (state: ModelState, note: (message: string) => void) => Promise<Changed<T>>,
@@ -386,26 +404,4 @@ export class Store extends Teachable {
  */
 export function openStore(folder: string, options: StoreOptions = {}): Promise<Store> {
   return Store.open(folder, options);
-}
-
-/**
- * Makes a store of two others, which stay as they are: the union of what they learned, with the settings of the first.
- * @param out is whole or not there
- * @throws StoreError if `out` is not empty, or the two do not fit
- */
-export async function mergeStores(
-  first: string,
-  second: string,
-  out: string,
-  options: OpenRunOptions = {},
-): Promise<Merged> {
-  checkArguments("mergeStores", { first, second, out, options });
-  const { signal } = options;
-  const how = { called: resolve(first), ...(signal && { signal }) };
-  const begin = () => unionOf(resolve(first), resolve(second));
-  return await buildBeside(out, begin, async (folder) => {
-    await using store = await openStore(folder, { ...options, background: false });
-    const [one, two] = [await store.merge(first, how), await store.merge(second, how)];
-    return { version: two.version, tasks: [...one.tasks, ...two.tasks] };
-  });
 }

@@ -1,4 +1,5 @@
 /** `accrete serve` as a process: how it starts, what it writes, how it ends. */
+import { existsSync } from "node:fs";
 import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
@@ -47,8 +48,17 @@ describe("before it listens", () => {
     expect(twice.err).toMatch(/two stores are called "intents"/);
     const spaced = await spawnAccrete(["serve", `${root}/with space`]);
     expect(spaced.err).toMatch(/"with space" is no name for a store/);
-    const none = await spawnAccrete(["serve", `${root}/nowhere`]);
+    const none = await spawnAccrete(["serve", root]);
     expect(none).toMatchObject({ exitCode: 2 });
+    const unread = await spawnAccrete(["serve", "--read-only", `${root}/nowhere`]);
+    expect(unread).toMatchObject({ exitCode: 2 });
+    const nothing = await spawnAccrete(["serve"]);
+    expect(nothing).toMatchObject({ exitCode: 2, out: "" });
+    expect(nothing.err).toMatch(/no store and no run to serve/);
+    // Where one is no store, none of the others is begun.
+    const mixed = await spawnAccrete(["serve", `${root}/new`, root]);
+    expect(mixed).toMatchObject({ exitCode: 2, out: "" });
+    expect(existsSync(`${root}/new`)).toBe(false);
   });
 });
 

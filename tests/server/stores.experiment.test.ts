@@ -114,7 +114,7 @@ describe("teaching", () => {
     const { body } = await ask("GET", "/stores/intents/versions");
     expect(body.versions.map(({ change }: { change: string }) => change).slice(0, 3)).toEqual([
       "merged others",
-      "corrected 2 texts",
+      "learned class ff from 1 example, corrected 1 text",
       "back to version 3",
     ]);
   });

@@ -2,7 +2,8 @@ import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { describeStore } from "../../src/store/info.ts";
-import { mergeStores, openStore } from "../../src/store/store.ts";
+import { mergeStores } from "../../src/store/mergeStores.ts";
+import { openStore } from "../../src/store/store.ts";
 import { readStore } from "../../src/workspace/reading.ts";
 import {
   answers,

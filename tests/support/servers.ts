@@ -118,6 +118,8 @@ export interface Spawned {
   readonly child: ChildProcessWithoutNullStreams;
   /** Everything that it has logged. */
   logged(): string;
+  /** What it says to whoever started it. */
+  said(): string;
   /** Sends a signal, and waits for the end. @returns the exit code, null where it was killed */
   end(signal: NodeJS.Signals): Promise<number | null>;
 }
@@ -132,7 +134,10 @@ export async function spawnServer(
     env: { ...process.env, ...env },
   });
   onTestFinished(() => void child.kill("SIGKILL"));
-  let log = "";
+  let [log, said] = ["", ""];
+  child.stdout.on("data", (chunk) => {
+    said += chunk;
+  });
   child.stderr.on("data", (chunk) => {
     log += chunk;
   });
@@ -146,6 +151,7 @@ export async function spawnServer(
     url,
     child,
     logged: () => log,
+    said: () => said,
     end: async (signal) => {
       child.kill(signal);
       return await ended;

@@ -22,7 +22,9 @@ const engineFile = "runtime/node.ts";
 
 const entry = ".";
 
-/** Path below `src` → text; every `.ts` and `README.md`. */
+const isSource = (file: string) => /\.tsx?$/.test(file);
+
+/** Path below `src` → text; every `.ts`, `.tsx` and `README.md`. */
 export type Sources = ReadonlyMap<string, string>;
 /** Folder → the folders that it may import. */
 export type ImportTable = Readonly<Record<string, readonly string[]>>;
@@ -155,15 +157,20 @@ const mayImport: ImportTable = {
     ...lower,
     ...model,
     "continual/passes",
+    "continual/routing",
     "continual/statistics",
     "continual/taskTypes",
     "report/record",
   ],
   "server/engine": [...lower, ...model, "continual/taskTypes", "store"],
-  "server/service": [...lower, ...model, "continual/taskTypes", "store", "server/engine"],
+  "server/service": [...lower, ...model, "continual/taskTypes", "report/record", "store", "server/engine"],
   "server/api": ["core", "continual", "data/files", "server/engine", "server/service"],
   server: ["core", "io", "server/engine", "server/service", "server/api"],
   client: ["core"],
+  "page/model": ["core", "client"],
+  "page/parts": ["client", "page/model"],
+  "page/screens": ["core", "client", "page/model", "page/parts"],
+  page: ["client", "page/model", "page/parts", "page/screens"],
   "benchmark/original": ["core", "io", "config", "workspace", ...data],
   "benchmark/prepare": ["core", "io", ...data],
   "benchmark/speed": lower,
@@ -227,7 +234,7 @@ type Graph = ReadonlyMap<string, ReadonlyMap<string, readonly Import[]>>;
 function graphOf(sources: Sources): Graph {
   const graph = new Map<string, Map<string, Import[]>>();
   for (const [file, text] of sources) {
-    if (!file.endsWith(".ts")) continue;
+    if (!isSource(file)) continue;
     const folder = posix.dirname(file);
     const edges = graph.get(folder) ?? new Map<string, Import[]>();
     graph.set(folder, edges);
@@ -282,7 +289,7 @@ function forbidden(graph: Graph, table: ImportTable): string[] {
 }
 
 function sizes(graph: Graph, sources: Sources): string[] {
-  const files = [...sources.keys()].filter((file) => file.endsWith(".ts"));
+  const files = [...sources.keys()].filter(isSource);
   const long = files.flatMap((file) => {
     const lines = (sources.get(file) ?? "").split("\n").length - 1;
     return lines > mostLines && !longFiles.has(file)
@@ -302,7 +309,7 @@ function sizes(graph: Graph, sources: Sources): string[] {
 
 function engineImports(sources: Sources): string[] {
   return [...sources].flatMap(([file, text]) =>
-    importsOf(file, file.endsWith(".ts") ? text : "")
+    importsOf(file, isSource(file) ? text : "")
       .filter(({ target }) => target.startsWith("onnxruntime") && file !== engineFile)
       .map(({ target }) => `${file} imports ${target}: only ${engineFile} may`),
   );
@@ -318,7 +325,7 @@ export function readSources(root: URL): Sources {
   const all = readdirSync(root, { recursive: true, encoding: "utf8" }).map((path) =>
     path.replaceAll("\\", "/"),
   );
-  const wanted = all.filter((path) => path.endsWith(".ts") || posix.basename(path) === "README.md").sort();
+  const wanted = all.filter((path) => isSource(path) || posix.basename(path) === "README.md").sort();
   return new Map(wanted.map((path) => [path, readFileSync(new URL(path, root), "utf8")]));
 }
 

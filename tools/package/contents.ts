@@ -22,6 +22,7 @@ const required = [
   "dist/cli/main.js",
   "dist/cli/THIRD_PARTY_LICENSES.txt",
   "dist/data/encoding/tokenizers.wasm",
+  "dist/page/index.html",
   "demo/demo.yaml",
   "demo/train.jsonl",
   "demo/validation.jsonl",
@@ -40,6 +41,7 @@ const allowed = [
   /^dist\/.+(\.js|\.d\.ts)$/,
   /^dist\/data\/encoding\/tokenizers\.wasm$/,
   /^dist\/cli\/THIRD_PARTY_LICENSES\.txt$/,
+  /^dist\/page\/(index\.html|app-[0-9a-f]+\.js|style-[0-9a-f]+\.css|icon-[0-9a-f]+\.svg)$/,
   /^demo\//,
   /^models\/accrete-mini\//,
 ];

@@ -26,6 +26,8 @@ export interface RunFlags {
   readonly at?: readonly string[];
   readonly json?: boolean;
   readonly quiet?: boolean;
+  /** The port of a page that shows the run; 0: any that is free. */
+  readonly ui?: number;
 }
 
 function collectOverrides(flags: Pick<RunFlags, "set" | "out">): Override[] {
@@ -160,13 +162,18 @@ export async function runCommand(
   if (flags.piece !== undefined) return await runPiece(loaded.config, flags.piece, { ...flags, places });
   if (flags.quiet !== true)
     for (const line of [...loaded.lines, `out ${shortPath(loaded.config.out)}`]) terminal.err(`${line}\n`);
-  if (seeds !== undefined) {
-    const { runSeeds } = await import("./seeds.ts");
-    const loadConfigOnly = async (all: readonly Override[]) => (await load(all)).config;
-    await runSeeds(loadConfigOnly, overrides, seeds, options, terminal);
-    return;
-  }
-  await runToEnd(loaded.config, options, terminal);
-  const { printReport } = await import("./report.ts");
-  await printReport(places.out ?? loaded.config.out, { json: flags.json ?? false }, terminal);
+  const run = async () => {
+    if (seeds !== undefined) {
+      const { runSeeds } = await import("./seeds.ts");
+      const loadConfigOnly = async (all: readonly Override[]) => (await load(all)).config;
+      await runSeeds(loadConfigOnly, overrides, seeds, options, terminal);
+      return;
+    }
+    await runToEnd(loaded.config, options, terminal);
+    const { printReport } = await import("./report.ts");
+    await printReport(places.out ?? loaded.config.out, { json: flags.json ?? false }, terminal);
+  };
+  if (flags.ui === undefined) return await run();
+  const { withRunPage } = await import("./runPage.ts");
+  await withRunPage({ out: places.out ?? loaded.config.out, port: flags.ui }, terminal, run);
 }

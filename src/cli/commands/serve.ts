@@ -1,10 +1,14 @@
 import { existsSync, readFileSync } from "node:fs";
+import { readdir } from "node:fs/promises";
 import { isIP } from "node:net";
 import { basename, resolve } from "node:path";
+import { errorCode } from "../../core/errors.ts";
 import type { Tokens } from "../../server/guard.ts";
+import type { LogEntry } from "../../server/log.ts";
 import { defaultLimits, type Limits } from "../../server/service/limits.ts";
 import { UsageError } from "../terminal/failure.ts";
 import { Interrupt } from "../terminal/interrupt.ts";
+import { shortPath } from "../terminal/shell.ts";
 import type { Terminal } from "../terminal/terminal.ts";
 
 export interface ServeFlags {
@@ -17,6 +21,7 @@ export interface ServeFlags {
   readonly trustProxy?: boolean;
   readonly allowAnonymous?: boolean;
   readonly backbone?: string;
+  readonly runs?: string;
 }
 
 const storeName = /^[\w.-]{1,128}$/;
@@ -81,29 +86,72 @@ function refuseOpenDoor({ host, allowAnonymous, readOnly }: ServeFlags, { read, 
   });
 }
 
+/** The model that ships: what a store is begun on where nobody says otherwise. */
+const defaultBackbone = "accrete-mini";
+
+/** Nothing is there, or an empty folder. */
+async function isMissing(folder: string): Promise<boolean> {
+  const entries = await readdir(folder).catch((error: unknown) => {
+    if (errorCode(error) === "ENOENT") return [];
+    throw error;
+  });
+  return entries.length === 0;
+}
+
+/** Begins the stores that are not there, once all others are known to be stores. */
+async function beginMissing(
+  stores: Readonly<Record<string, string>>,
+  { readOnly = false, backbone = defaultBackbone }: ServeFlags,
+  terminal: Terminal,
+): Promise<void> {
+  const [{ createStore }, { readStore }] = await Promise.all([
+    import("../../store/create.ts"),
+    import("../../workspace/reading.ts"),
+  ]);
+  const missing: string[] = [];
+  for (const path of Object.values(stores))
+    if (!readOnly && (await isMissing(path))) missing.push(path);
+    else await readStore(resolve(path));
+  for (const path of missing) {
+    await createStore(path, { backbone });
+    terminal.out(`${shortPath(path)} was not there: began an empty store on ${backbone}.\n`);
+  }
+}
+
+/** On a terminal a line a request would hide the rest: what went well is left out. */
+function isWorthALine({ level, message }: LogEntry, { errIsTty }: Terminal): boolean {
+  return !errIsTty || level !== "info" || message !== "request";
+}
+
 export async function serveCommand(
   words: readonly string[],
   flags: ServeFlags,
   terminal: Terminal,
 ): Promise<void> {
   const stores = readStores(words);
+  if (words.length === 0 && flags.runs === undefined)
+    throw new UsageError("serve: no store and no run to serve", {
+      hint: "Name a folder; one that is not there is begun: accrete serve demo-store",
+    });
   const tokens: Tokens = {
     read: readSecret("ACCRETE_READ_TOKEN"),
     change: readSecret("ACCRETE_CHANGE_TOKEN"),
   };
   refuseOpenDoor(flags, tokens);
   const limits = readLimits(flags.limit);
-  const { host, port, readOnly, keepTexts, cors, trustProxy, backbone } = flags;
-  const [{ createServer }, { jsonLog }, { listen }, { parseKey }, { readStore }] = await Promise.all([
+  const { host, port, readOnly, keepTexts, cors, trustProxy, backbone, runs } = flags;
+  const [{ createServer }, { jsonLog }, { listen }, { parseKey }] = await Promise.all([
     import("../../server/server.ts"),
     import("../../server/log.ts"),
     import("../../server/listen.ts"),
     import("../../server/service/kept.ts"),
-    import("../../workspace/reading.ts"),
   ]);
   const key = readSecret("ACCRETE_KEEP_KEY");
-  for (const folder of Object.values(stores)) await readStore(resolve(folder));
-  const log = jsonLog((line) => terminal.err(line));
+  await beginMissing(stores, flags, terminal);
+  const write = jsonLog((line) => terminal.err(line));
+  const log = (entry: LogEntry) => {
+    if (isWorthALine(entry, terminal)) write(entry);
+  };
   using interrupt = new Interrupt();
   const server = createServer(stores, {
     limits,
@@ -114,6 +162,7 @@ export async function serveCommand(
     origins: cors,
     trustsProxy: trustProxy,
     backbone,
+    runs,
     ...(keepTexts !== undefined && {
       keepTexts: { days: keepTexts, key: key === undefined ? key : parseKey(key) },
     }),
@@ -124,6 +173,8 @@ export async function serveCommand(
     try {
       await server.opened;
       log({ level: "info", message: "ready", ms: Math.round(1000 * process.uptime()) });
+      const asks = tokens.read === undefined && tokens.change === undefined ? "" : " It asks for the token.";
+      terminal.out(`Open ${listening.url}/ in a browser.${asks} Ctrl-C stops the server.\n`);
       const ended = await Promise.race([untilAborted(interrupt.signal), server.service.died]);
       // Whoever started this process starts it again.
       if (ended !== undefined) throw ended;

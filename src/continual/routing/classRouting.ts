@@ -13,6 +13,7 @@ import type { AnswerOptions, EncodedItems, RoutedItem, TaskToLearn } from "../ta
 import { asExamples } from "../taskTypes/textClassification.ts";
 import { goldOf, labelOf } from "../taskTypes/textScores.ts";
 import type { FeatureRows, LearnedTask, RouterStage } from "../types.ts";
+import { type CrossCheck, crossCheck } from "./crossCheck.ts";
 import type { Fusion } from "./fusion.ts";
 import type { AskHeads, Decision } from "./routedPrediction.ts";
 import { StatisticsFits, type StatisticsSettings } from "./statisticsRouting.ts";
@@ -104,6 +105,15 @@ export abstract class ClassRouting<E extends EncodedItems> implements TaskRoutin
       }
     }
     return right / all;
+  }
+
+  async crossCheck(tasks: readonly RoutedTask[], signal?: AbortSignal): Promise<CrossCheck | undefined> {
+    const statistics = this.fits.statistics(tasks);
+    if (statistics.labels.length === 0) return undefined;
+    // A fitter of its own: what the store's has counted is not of these rows.
+    await using fitter = new RouterFitter((graph) => this.reader.compile(graph));
+    const { immediate: kind } = this.fits.kindsFor(tasks);
+    return await crossCheck(fitter, statistics, { kind, seed: this.settings.seed, signal });
   }
 
   consolidates(tasks: readonly RoutedTask[]): boolean {

@@ -4,6 +4,7 @@ import type { FitWatch } from "../routers/fit.ts";
 import type { KeptContribution } from "../statistics/statistics.ts";
 import type { AnswerOptions, EncodedItems, RoutedItem, TaskToLearn } from "../taskTypes/taskType.ts";
 import type { FeatureConstants, LearnedTask, RouterStage } from "../types.ts";
+import type { CrossCheck } from "./crossCheck.ts";
 import type { TagCounts } from "./tagCounts.ts";
 
 /** What routers on statistics keep of a task: rows of features, never text. */
@@ -54,6 +55,11 @@ export interface TaskRouting<E extends EncodedItems, R> extends AsyncDisposable 
    * Absent where they tell no classes.
    */
   frozenAccuracy?(rows: TaskRows, signal?: AbortSignal): Promise<number | undefined>;
+  /**
+   * What every kept row is answered with by a fit without it; undefined where no class has two rows. Absent where what is kept
+   * tells no classes.
+   */
+  crossCheck?(tasks: readonly RoutedTask[], signal?: AbortSignal): Promise<CrossCheck | undefined>;
   /** Whether another kind of router takes over from the immediate one. */
   consolidates(tasks: readonly RoutedTask[]): boolean;
   /** What routes among the tasks: a function of what is kept of them. */

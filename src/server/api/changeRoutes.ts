@@ -9,8 +9,8 @@ import { body, json, refusals, type ServerContext, type ServerEnv } from "./requ
 import { answers, type Bodies } from "./schemas.ts";
 import { storeName } from "./storeRoutes.ts";
 
-/** A comment goes to whoever watches a job, so that no proxy takes the connection for dead. */
-const HEARTBEAT_MS = 15_000;
+/** A comment goes to whoever watches, so that no proxy takes the connection for dead. */
+export const HEARTBEAT_MS = 15_000;
 
 const jobName = storeName.extend({ id: z.string() });
 const waiting = z.strictObject({
@@ -65,6 +65,11 @@ async function settled(service: Service, job: Job): Promise<boolean> {
   return job.hasEnded;
 }
 
+/** Kept texts follow a change that was made; one that was not leaves them as they are. */
+function keepWhenDone(job: Job, keep: () => Promise<void> | undefined): void {
+  void job.done.then(keep).catch(() => {});
+}
+
 export function addChangeRoutes(app: OpenAPIHono<ServerEnv>, service: Service, bodies: Bodies): void {
   const respond = async (c: ServerContext, job: Job, wait: boolean) => {
     c.header("Location", `/stores/${encodeURIComponent(job.store)}/jobs/${job.id}`);
@@ -95,6 +100,13 @@ export function addChangeRoutes(app: OpenAPIHono<ServerEnv>, service: Service, b
       if ("class" in given) {
         const { class: label, texts, task } = given;
         const job = service.change("learn", "learnClass", { store, label, texts, task });
+        keepWhenDone(job, () =>
+          service.review?.keepTaught(
+            store,
+            "taught",
+            texts.map((text) => ({ text, label })),
+          ),
+        );
         return await respond(c, job, wait !== "false");
       }
       const { task: name, examples, validation, types, statisticsOnly = false } = given;
@@ -113,8 +125,9 @@ export function addChangeRoutes(app: OpenAPIHono<ServerEnv>, service: Service, b
     route("/stores/{name}/forget", "forget", "Forget a class or a task", bodies.forget),
     async (c) => {
       const { name: store } = c.req.valid("param");
-      const { purge = false, ...target } = c.req.valid("json");
-      const job = service.change("forget", "forget", { store, target, purge });
+      const { purge = false, ifVersion, ...target } = c.req.valid("json");
+      const job = service.change("forget", "forget", { store, target, purge }, { ifVersion });
+      if (purge && "class" in target) keepWhenDone(job, () => service.review?.forget(store, target.class));
       return await respond(c, job, c.req.valid("query").wait !== "false");
     },
   );
@@ -123,7 +136,8 @@ export function addChangeRoutes(app: OpenAPIHono<ServerEnv>, service: Service, b
     route("/stores/{name}/rollback", "rollback", "Go back to an earlier version", bodies.rollback),
     async (c) => {
       const { name: store } = c.req.valid("param");
-      const job = service.change("rollback", "rollback", { store, ...c.req.valid("json") });
+      const { to, ifVersion } = c.req.valid("json");
+      const job = service.change("rollback", "rollback", { store, to }, { ifVersion });
       return await respond(c, job, c.req.valid("query").wait !== "false");
     },
   );
@@ -150,10 +164,8 @@ export function addChangeRoutes(app: OpenAPIHono<ServerEnv>, service: Service, b
       const { name: store } = c.req.valid("param");
       const { corrections } = c.req.valid("json");
       const job = service.change("corrections", "correct", { store, corrections });
-      const answer = await respond(c, job, c.req.valid("query").wait !== "false");
-      const texts = corrections.map(({ text, label }) => ({ reason: "correction" as const, text, label }));
-      await service.kept?.keep(store, texts);
-      return answer;
+      keepWhenDone(job, () => service.review?.keepTaught(store, "correction", corrections));
+      return await respond(c, job, c.req.valid("query").wait !== "false");
     },
   );
 

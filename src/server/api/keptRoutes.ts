@@ -2,8 +2,9 @@
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import { RequestError } from "../engine/errors.ts";
 import { type KeptTexts, keptReasons } from "../service/kept.ts";
+import type { Review } from "../service/review.ts";
 import type { Service } from "../service/service.ts";
-import { body, json, refusals, type ServerEnv } from "./requests.ts";
+import { body, json, refusals, type ServerEnv, withDeadline } from "./requests.ts";
 import { answers, type Bodies } from "./schemas.ts";
 import { storeName } from "./storeRoutes.ts";
 
@@ -17,7 +18,15 @@ const listing = z.strictObject({
 /** @throws RequestError 404 where the server keeps none */
 function keptOf(service: Service, store: string): KeptTexts {
   service.store(store);
-  if (service.kept !== undefined) return service.kept;
+  return service.kept ?? refuseNothingKept();
+}
+
+function reviewOf(service: Service, store: string): Review {
+  service.store(store);
+  return service.review ?? refuseNothingKept();
+}
+
+function refuseNothingKept(): never {
   throw new RequestError(404, "NOTHING_KEPT", "this server keeps no texts", {
     hint: "accrete serve --keep-texts <days> would.",
   });
@@ -37,6 +46,44 @@ export function addKeptRoutes(app: OpenAPIHono<ServerEnv>, service: Service, bod
       const { name } = c.req.valid("param");
       const { reason, limit = 100 } = c.req.valid("query");
       const texts = await keptOf(service, name).list(name, limit, reason);
+      return c.json({ texts: [...texts] }, 200);
+    },
+  );
+
+  app.openapi(
+    createRoute({
+      method: "get",
+      path: "/stores/{name}/kept/groups",
+      operationId: "keptGroups",
+      summary: "Kept texts that were unknown, those that are alike together",
+      request: { params: storeName },
+      responses: { 200: json(answers.groups, "The largest group first."), ...refusals },
+    }),
+    async (c) => {
+      const { name } = c.req.valid("param");
+      const groups = await withDeadline(c, service.limits.requestSeconds, (signal) =>
+        reviewOf(service, name).groups(name, signal),
+      );
+      return c.json({ groups: groups.map((own) => [...own]) }, 200);
+    },
+  );
+
+  app.openapi(
+    createRoute({
+      method: "post",
+      path: "/stores/{name}/kept/nearest",
+      operationId: "nearest",
+      summary: "Learned texts that are kept and most like one",
+      request: { params: storeName, body: body(bodies.nearest) },
+      responses: { 200: json(answers.near, "The nearest first."), ...refusals },
+    }),
+    async (c) => {
+      const { name } = c.req.valid("param");
+      const { text, most = 3 } = c.req.valid("json");
+      const { classes } = service.store(name);
+      const texts = await withDeadline(c, service.limits.requestSeconds, (signal) =>
+        reviewOf(service, name).nearest(name, classes, { text, most }, signal),
+      );
       return c.json({ texts: [...texts] }, 200);
     },
   );

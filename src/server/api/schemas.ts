@@ -3,6 +3,7 @@ import { z } from "@hono/zod-openapi";
 import { changeKinds, jobStates } from "../service/jobs.ts";
 import { keptReasons } from "../service/kept.ts";
 import type { Limits } from "../service/limits.ts";
+import { insightAnswers } from "./insightSchemas.ts";
 
 /** Half of a pair of UTF-16 code units: no UTF-8 can hold it. */
 const loneSurrogate = /\p{Surrogate}/u;
@@ -101,6 +102,10 @@ const statusSchema = z
     tasks: z.array(z.object({ name: z.string(), labels: z.array(z.string()) })),
     router: z.string().optional(),
     consolidated: z.string().optional(),
+    prompt: z
+      .string()
+      .optional()
+      .openapi({ description: "What a text is put into before it is answered in words." }),
     problem: z.string().optional(),
     changesUnderWay: z.number(),
   })
@@ -141,6 +146,11 @@ export const answers = {
   versions: versionsSchema,
   kept: z.object({ texts: z.array(keptSchema) }).openapi("KeptTexts"),
   removed: z.object({ removed: z.number() }).openapi("Removed"),
+  groups: z.object({ groups: z.array(z.array(keptSchema)) }).openapi("KeptGroups"),
+  near: z
+    .object({ texts: z.array(z.object({ text: z.string(), label: z.string(), similarity: z.number() })) })
+    .openapi("NearTexts"),
+  ...insightAnswers,
   teiPredict: z.union([z.array(scored), z.array(z.array(scored))]).openapi("TeiPredictions"),
   teiTag: z.array(z.array(entitySchema)).openapi("TeiEntities"),
   embeddings: z.array(z.array(z.number())).openapi("Embeddings"),
@@ -222,6 +232,11 @@ export function bodiesFor(limits: Limits) {
       .optional()
       .openapi({ description: "Ask every adapter, where a router was learned too." }),
   };
+  const ifVersion = z
+    .int()
+    .min(1)
+    .optional()
+    .openapi({ description: "Refuse with 409 unless the store is at this version." });
   const truncate = z
     .literal(true)
     .optional()
@@ -253,13 +268,14 @@ export function bodiesFor(limits: Limits) {
       .openapi("LearnRequest"),
     forget: z
       .union([
-        z.strictObject({ class: name, purge: z.boolean().optional() }),
-        z.strictObject({ task: name, purge: z.boolean().optional() }),
+        z.strictObject({ class: name, purge: z.boolean().optional(), ifVersion }),
+        z.strictObject({ task: name, purge: z.boolean().optional(), ifVersion }),
       ])
       .openapi("ForgetRequest"),
     rollback: z
       .strictObject({
         to: z.int().min(1).optional().openapi({ description: "Default: the version before." }),
+        ifVersion,
       })
       .openapi("RollbackRequest"),
     merge: z
@@ -273,6 +289,9 @@ export function bodiesFor(limits: Limits) {
           .max(examplesPerChange),
       })
       .openapi("CorrectionsRequest"),
+    nearest: z
+      .strictObject({ text, most: z.int().min(1).max(50).optional().openapi({ description: "Default 3." }) })
+      .openapi("NearestRequest"),
     teiPredict: z
       .strictObject({
         inputs: z

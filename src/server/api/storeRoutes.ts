@@ -21,8 +21,8 @@ export function toPipelineEntities({ text, entities }: TaggedText) {
   }));
 }
 
-function statusOf({ status, ...snapshot }: Snapshot, changesUnderWay: number) {
-  const { store, level, taskType, backbone, classes, tasks, problem } = snapshot;
+export function statusOf(service: Service, { status, ...snapshot }: Snapshot) {
+  const { store, level, taskType, backbone, classes, tasks, prompt, problem } = snapshot;
   const { version, router, consolidated } = status;
   return {
     store,
@@ -34,8 +34,9 @@ function statusOf({ status, ...snapshot }: Snapshot, changesUnderWay: number) {
     tasks: tasks.map(({ name, labels }) => ({ name, labels: [...labels] })),
     ...(router !== undefined && { router }),
     ...(consolidated !== undefined && { consolidated }),
-    ...(problem !== undefined && { problem }),
-    changesUnderWay,
+    ...(prompt !== undefined && { prompt }),
+    ...(problem !== undefined && { problem: service.discretion.say(problem) }),
+    changesUnderWay: service.changesUnderWay(store),
   };
 }
 
@@ -100,13 +101,7 @@ export function addStoreRoutes(app: OpenAPIHono<ServerEnv>, service: Service, bo
     }),
     (c) => {
       const { name } = c.req.valid("param");
-      const underWay = service.jobs.of(name).filter(({ hasEnded }) => !hasEnded).length;
-      const status = statusOf(service.store(name), underWay);
-      const { problem } = status;
-      return c.json(
-        { ...status, ...(problem !== undefined && { problem: service.discretion.say(problem) }) },
-        200,
-      );
+      return c.json(statusOf(service, service.store(name)), 200);
     },
   );
 

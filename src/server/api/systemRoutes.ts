@@ -13,6 +13,7 @@ const infoSchema = z
     version: z.string(),
     started: z.string(),
     read_only: z.boolean(),
+    lists_runs: z.boolean(),
     keeps_texts_days: z.number().optional(),
     stores: z.array(z.object({ name: z.string(), version: z.number(), backbone: z.string() })),
     limits: z.record(z.string(), z.number()),
@@ -62,6 +63,7 @@ export function addSystemRoutes(app: OpenAPIHono<ServerEnv>, service: Service): 
           version: packageVersion(),
           started: startedAt.toISOString(),
           read_only: readOnly,
+          lists_runs: service.runs !== undefined,
           ...(keepsDays !== undefined && { keeps_texts_days: keepsDays }),
           stores: stores.map(({ store, status, backbone }) => ({
             name: store,

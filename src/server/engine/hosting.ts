@@ -2,12 +2,16 @@
 import { stat } from "node:fs/promises";
 import { basename, isAbsolute, join, resolve } from "node:path";
 import { messageOf } from "../../core/errors.ts";
-import { describeStore } from "../../store/info.ts";
+import { classesOfVersion, describeStore, type StoreClassInfo } from "../../store/info.ts";
+import { type CheckedState, compareChecks, qualityOf } from "../../store/quality.ts";
 import { SharedBackbones } from "../../store/shared.ts";
 import { openStore, type Store } from "../../store/store.ts";
 import { readStore } from "../../workspace/reading.ts";
 import { NoSuchStoreError } from "./errors.ts";
 import type { Args, CallEvent, CallName, EngineData, Result, Snapshot } from "./protocol.ts";
+
+/** Versions whose checks are kept. */
+const MOST_CHECKS = 64;
 
 export interface Watch {
   readonly signal: AbortSignal;
@@ -34,6 +38,7 @@ export class Hosting implements AsyncDisposable {
   private readonly data: EngineData;
   private readonly shared = new SharedBackbones();
   private readonly opened = new Map<string, Promise<Opened>>();
+  private readonly checks = new Map<string, Promise<CheckedState | undefined>>();
 
   constructor(data: EngineData) {
     this.data = data;
@@ -77,6 +82,27 @@ export class Hosting implements AsyncDisposable {
     return (await this.hosted(name)).store;
   }
 
+  /** With the newest version, whoever made it. */
+  private async upToDate(name: string): Promise<Store> {
+    const store = await this.store(name);
+    await store.refresh();
+    return store;
+  }
+
+  /**
+   * Versions never change, so what one was answered with is kept for the next who asks. Several may wait for the same check, so
+   * it goes on when one of them leaves.
+   */
+  private checkOf(store: Store, version: number): Promise<CheckedState | undefined> {
+    const key = `${store.path} ${version}`;
+    const known = this.checks.get(key) ?? store.check(version);
+    this.checks.delete(key);
+    this.checks.set(key, known);
+    known.catch(() => this.checks.delete(key));
+    if (this.checks.size > MOST_CHECKS) this.checks.delete(this.checks.keys().next().value ?? "");
+    return known;
+  }
+
   /** Opens a store, and makes the first pass of its sessions. */
   async warm(name: string): Promise<Snapshot> {
     const { store } = await this.hosted(name);
@@ -95,6 +121,7 @@ export class Hosting implements AsyncDisposable {
       tasks: store.tasks,
       classes: store.classes,
       status: store.status(),
+      ...(store.prompt !== undefined && { prompt: store.prompt }),
       ...(problem !== undefined && { problem }),
     };
   }
@@ -133,6 +160,40 @@ export class Hosting implements AsyncDisposable {
       }),
     refresh: async ({ store }) => await this.keepUp(store, true),
     versions: async ({ store }) => (await describeStore(this.pathOf(store))).versions,
+    quality: async ({ store, version, against }) => {
+      const hosted = await this.upToDate(store);
+      const now = await this.checkOf(hosted, version ?? hosted.version);
+      const then = against === undefined ? undefined : await this.checkOf(hosted, against);
+      return {
+        version: version ?? hosted.version,
+        ...(now && { quality: qualityOf(now) }),
+        ...(now && then && { compared: compareChecks(then.check, now.check) }),
+      };
+    },
+    preview: async ({ store, corrections }, { signal }) => {
+      const hosted = await this.upToDate(store);
+      const before = this.checkOf(hosted, hosted.version);
+      return await hosted.preview(corrections, { signal, before });
+    },
+    describe: async ({ store }) => {
+      const { version, statisticsBytes, perClass, tasks } = await describeStore(this.pathOf(store));
+      return {
+        version,
+        statisticsBytes,
+        classes: perClass,
+        tasks: tasks.map(({ folder: _, id: __, ...rest }) => rest),
+      };
+    },
+    differences: async ({ store, from, to }) => {
+      const path = this.pathOf(store);
+      const [before, after] = [await classesOfVersion(path, from), await classesOfVersion(path, to)];
+      const rowsIn = (classes: readonly StoreClassInfo[], label: string) =>
+        classes.find((each) => each.label === label)?.rows;
+      return [...new Set([...before, ...after].map(({ label }) => label))]
+        .map((label) => ({ label, before: rowsIn(before, label), after: rowsIn(after, label) }))
+        .filter((each) => each.before !== each.after)
+        .map(({ label, before = 0, after = 0 }) => ({ label, before, after }));
+    },
     learn: async ({ store, task, statisticsOnly }, watch) =>
       await (await this.store(store)).learn(task, { statisticsOnly, ...watch }),
     learnClass: async ({ store, label, texts, task }, watch) =>

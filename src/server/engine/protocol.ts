@@ -8,7 +8,8 @@ import type { Change, ChangeEvent, Corrected, LearnedSummary, Merged } from "../
 import type { Completion } from "../../model/continualModel.ts";
 import type { ForgetTarget } from "../../model/forgetting.ts";
 import type { Text } from "../../model/teachable.ts";
-import type { StoreVersionInfo } from "../../store/info.ts";
+import type { StoreClassInfo, StoreInfo, StoreTaskInfo, StoreVersionInfo } from "../../store/info.ts";
+import type { Compared, Preview, Quality } from "../../store/quality.ts";
 import type { ForgottenInStore, StoreStatus } from "../../store/store.ts";
 
 /** A store as the server sees it; no path of the machine is in it. */
@@ -21,6 +22,8 @@ export interface Snapshot {
   /** Sorted by code unit. */
   readonly classes: readonly string[];
   readonly status: StoreStatus;
+  /** What a text is put into before it is continued; of stores that answer in words. */
+  readonly prompt?: string;
   /** Why the newest version could not be taken up; the one before answers. */
   readonly problem?: string;
 }
@@ -34,6 +37,30 @@ export interface AskOptions {
   readonly exact?: boolean | undefined;
   readonly top?: number | undefined;
   readonly coverage?: number | undefined;
+}
+
+export type { Quality };
+
+export interface VersionQuality {
+  readonly version: number;
+  /** Absent where nothing can be judged. */
+  readonly quality?: Quality;
+  readonly compared?: Compared;
+}
+
+export type Described = Pick<StoreInfo, "version" | "statisticsBytes"> & {
+  readonly classes: readonly StoreClassInfo[];
+  readonly tasks: readonly Pick<
+    StoreTaskInfo,
+    "name" | "labels" | "kind" | "rows" | "statisticsBytes" | "forgotten"
+  >[];
+};
+
+/** Texts of a class in two versions; 0 where it is not there. */
+export interface ClassDifference {
+  readonly label: string;
+  readonly before: number;
+  readonly after: number;
 }
 
 interface Call<A, R> {
@@ -58,6 +85,17 @@ export interface Calls {
   /** Takes up the newest version, whoever made it. */
   refresh: Call<Asked, Snapshot>;
   versions: Call<Asked, readonly StoreVersionInfo[]>;
+  /** What a version's kept rows say of how well its classes are told apart, and of the same texts under another version. */
+  quality: Call<
+    Asked & { readonly version?: number | undefined; readonly against?: number | undefined },
+    VersionQuality
+  >;
+  /** What corrections would do, without making the change. */
+  preview: Call<Asked & { readonly corrections: readonly LabelledExample[] }, Preview>;
+  /** Classes and tasks with what is kept of them. */
+  describe: Call<Asked, Described>;
+  /** Classes that one version has and another has not, or with other texts. */
+  differences: Call<Asked & { readonly from: number; readonly to: number }, readonly ClassDifference[]>;
   learn: Call<Asked & { readonly task: NewTask; readonly statisticsOnly: boolean }, LearnedSummary>;
   learnClass: Call<
     Asked & {

@@ -1,5 +1,5 @@
 /**
- * Texts that were asked, kept for review where the operator says so: those of no class learned, and corrections. Each
+ * Texts that were asked or taught, kept for review where the operator says so: those of no class learned, corrections, and examples. Each
  * store has a folder beside it with a file an hour; a file is deleted before its first text is older than allowed.
  */
 import { createCipheriv, createDecipheriv, randomBytes, randomUUID } from "node:crypto";
@@ -9,7 +9,7 @@ import { z } from "zod";
 import { ConfigError, errorCode } from "../../core/errors.ts";
 import { appendFlags, writeFileAtomic } from "../../io/atomic.ts";
 
-export const keptReasons = ["unknown", "correction"] as const;
+export const keptReasons = ["unknown", "correction", "taught"] as const;
 export type KeptReason = (typeof keptReasons)[number];
 
 const keptSchema = z.object({

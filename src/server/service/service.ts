@@ -7,10 +7,14 @@ import { Engine } from "../engine/engine.ts";
 import { Discretion, NoSuchStoreError, RequestError } from "../engine/errors.ts";
 import type { Args, AskOptions, CallName, EngineData, Result, Snapshot } from "../engine/protocol.ts";
 import { type AskedText, Batcher, type Kind } from "./batcher.ts";
+import { Bell } from "./bell.ts";
 import { type ChangeKind, type Job, Jobs } from "./jobs.ts";
 import { EXPIRY_CHECK_MS, type KeepOptions, KeptTexts } from "./kept.ts";
 import { defaultLimits, type Limits } from "./limits.ts";
-import { isUnknown, Metrics } from "./metrics.ts";
+import { Metrics } from "./metrics.ts";
+import { Review } from "./review.ts";
+import { Runs } from "./runs.ts";
+import { Usage } from "./usage.ts";
 
 export interface ServiceOptions {
   readonly limits?: Partial<Limits> | undefined;
@@ -20,6 +24,8 @@ export interface ServiceOptions {
   readonly backbone?: string | undefined;
   /** Keeps asked texts for review; without it no text is written anywhere. */
   readonly keepTexts?: KeepOptions | undefined;
+  /** A folder of runs, finished or under way, that are listed; or a run. */
+  readonly runs?: string | undefined;
   /** Milliseconds between two looks at what other processes have changed; default 500. */
   readonly pollMs?: number | undefined;
   /** Seconds that a change waits for another process; default 10. */
@@ -33,6 +39,9 @@ export interface Model {
   readonly store: string;
   readonly task?: string;
 }
+
+/** What the thread that makes changes is asked beside them, so that no answer waits for it. */
+type Consultation = "quality" | "preview" | "describe" | "differences";
 
 /** Changes that the writing thread makes. */
 type ChangeCall = "learn" | "learnClass" | "correct" | "forget" | "rollback" | "merge";
@@ -50,14 +59,20 @@ export class Service implements AsyncDisposable {
   readonly discretion: Discretion;
   readonly metrics: Metrics;
   readonly jobs: Jobs;
+  readonly usage = new Usage();
   readonly kept: KeptTexts | undefined;
+  /** What is done with kept texts, where they are kept. */
+  readonly review: Review | undefined;
   readonly readOnly: boolean;
+  /** Absent where none are listed. */
+  readonly runs: Runs | undefined;
   readonly startedAt = new Date();
   private readonly engineData: Omit<EngineData, "changes">;
   private readonly reader: Engine;
   private writer: Engine | undefined;
   private readonly batcher: Batcher<Answer>;
   private readonly snapshots = new Map<string, Snapshot>();
+  private readonly bell = new Bell();
   private readonly keptTimer: NodeJS.Timeout | undefined;
   private generating = 0;
   private isOpen = false;
@@ -67,6 +82,7 @@ export class Service implements AsyncDisposable {
     const { readOnly = false, backbone, keepTexts, pollMs = 500, waitSeconds = 10 } = options;
     this.limits = { ...defaultLimits, ...options.limits };
     this.readOnly = readOnly;
+    this.runs = options.runs === undefined ? undefined : new Runs(options.runs);
     this.discretion = new Discretion(stores);
     this.engineData = { stores, consolidates: !readOnly, backbone, pollMs, waitSeconds };
     this.metrics = new Metrics(() => this.batcher.queuedTexts);
@@ -79,11 +95,13 @@ export class Service implements AsyncDisposable {
       },
       onQueued: (seconds) => this.metrics.queueTime.observe(seconds),
     });
-    this.jobs = new Jobs(this.limits.queuedChanges, ({ store, kind, state }) =>
-      this.metrics.changes.inc({ store, kind, state }),
-    );
+    this.jobs = new Jobs(this.limits.queuedChanges, ({ store, kind, state }) => {
+      this.metrics.changes.inc({ store, kind, state });
+      this.bell.ring();
+    });
     if (keepTexts !== undefined) {
       this.kept = new KeptTexts(stores, keepTexts);
+      this.review = new Review(this.kept, (...asked) => this.embed(...asked));
       const expire = () => void this.kept?.expire().catch(() => {});
       expire();
       this.keptTimer = setInterval(expire, EXPIRY_CHECK_MS).unref();
@@ -136,6 +154,8 @@ export class Service implements AsyncDisposable {
   private see(snapshot: Snapshot): void {
     this.snapshots.set(snapshot.store, snapshot);
     this.metrics.seen(snapshot);
+    this.usage.keepOnly(snapshot.store, snapshot.classes);
+    this.bell.ring();
   }
 
   /** @throws RequestError where there is no such store, or it is not open yet */
@@ -224,22 +244,9 @@ export class Service implements AsyncDisposable {
     this.require(store, "labels");
     const answers = (await this.ask("predict", store, texts, options, signal)).filter(isPrediction);
     this.metrics.answered(store, answers);
-    this.keepUnknown(store, answers);
+    this.usage.count(store, answers);
+    this.review?.keepUnknown(store, answers);
     return answers;
-  }
-
-  private keepUnknown(store: string, answers: readonly Prediction[]): void {
-    if (this.kept === undefined) return;
-    const texts = answers.filter(isUnknown).map(({ text, label, top, unknown, version }) => ({
-      reason: "unknown" as const,
-      text,
-      label: label ?? top[0]?.label ?? null,
-      ...(top[0] && { score: top[0].score }),
-      ...(unknown !== undefined && { unknown }),
-      ...(version !== undefined && { version }),
-    }));
-    // An answer does not wait for what is kept of it.
-    void this.kept.keep(store, texts).catch(() => {});
   }
 
   async tag(
@@ -251,6 +258,7 @@ export class Service implements AsyncDisposable {
     this.require(store, "entities");
     const answers = (await this.ask("tag", store, texts, options, signal)).filter(isTaggedText);
     this.metrics.answered(store, answers);
+    this.usage.count(store, answers);
     return answers;
   }
 
@@ -299,7 +307,12 @@ export class Service implements AsyncDisposable {
   }
 
   /** A change by the writing thread; it is acknowledged once the answering one has taken it up. */
-  change<C extends ChangeCall>(kind: ChangeKind, call: C, args: Args<C>): Job {
+  change<C extends ChangeCall>(
+    kind: ChangeKind,
+    call: C,
+    args: Args<C>,
+    { ifVersion }: { readonly ifVersion?: number | undefined } = {},
+  ): Job {
     const { store } = args;
     this.store(store);
     if (this.readOnly)
@@ -307,23 +320,68 @@ export class Service implements AsyncDisposable {
         hint: "Ask the one that was started without --read-only.",
       });
     if (this.stopping) throw new RequestError(503, "STOPPING", "the server is stopping", { retryAfter: 5 });
-    return this.jobs.start(store, kind, async (job) => {
+    const started = this.jobs.start(store, kind, async (job) => {
+      this.requireVersion(store, ifVersion);
       const result = await this.write(call, args, job);
       // The change is made: what cannot be taken up now is taken up by the next look at the folder.
       const snapshot = await this.reader.call("refresh", { store }).catch(() => undefined);
       if (snapshot !== undefined) this.see(snapshot);
       return result;
     });
+    this.bell.ring();
+    return started;
+  }
+
+  /** @throws RequestError 409 where somebody has changed the store since */
+  private requireVersion(store: string, asked: number | undefined): void {
+    const { version } = this.store(store).status;
+    if (asked === undefined || asked === version) return;
+    throw new RequestError(
+      409,
+      "CHANGED_MEANWHILE",
+      `store "${store}" is at version ${version} by now, not at ${asked}`,
+      { hint: "Look at what was changed, then ask again." },
+    );
+  }
+
+  /** How many changes of a store are not done yet. */
+  changesUnderWay(store: string): number {
+    return this.jobs.of(store).filter(({ hasEnded }) => !hasEnded).length;
+  }
+
+  /** Yields at once, and whenever a store or its changes may have become others. */
+  async *watch(store: string, signal: AbortSignal): AsyncGenerator<Snapshot> {
+    while (!signal.aborted && !this.stopping) {
+      const { count } = this.bell;
+      yield this.store(store);
+      await this.bell.after(count, signal);
+    }
+  }
+
+  /** Asks the thread that makes changes, which is started where there is none yet. */
+  async consult<C extends Consultation>(call: C, args: Args<C>, signal: AbortSignal): Promise<Result<C>> {
+    this.store(args.store);
+    try {
+      return await this.writing().call(call, args, { signal });
+    } catch (error) {
+      // Whoever left is no failure of ours.
+      throw signal.aborted ? signal.reason : error;
+    }
+  }
+
+  private writing(): Engine {
+    if (this.writer?.alive !== true) this.writer = new Engine({ ...this.engineData, changes: true });
+    return this.writer;
   }
 
   private async write<C extends CallName>(call: C, args: Args<C>, job: Job): Promise<Result<C>> {
-    if (this.writer?.alive !== true) this.writer = new Engine({ ...this.engineData, changes: true });
-    return await this.writer.call(call, args, { signal: job.signal, onEvent: (event) => job.tell(event) });
+    return await this.writing().call(call, args, { signal: job.signal, onEvent: (event) => job.tell(event) });
   }
 
   /** From now on nothing new is taken. */
   beginToStop(): void {
     this.stopping = true;
+    this.bell.ring();
   }
 
   /** Waits for changes under way, for so long at most; those that are not done then are cancelled, and leave nothing. */

@@ -15,7 +15,7 @@ export async function mergeCommand(
   flags: MergeFlags,
   terminal: Terminal,
 ): Promise<void> {
-  const { mergeStores } = await import("../../../store/store.ts");
+  const { mergeStores } = await import("../../../store/mergeStores.ts");
   const elsewhere = flags.backbone === undefined ? {} : { backbone: flags.backbone };
   await stoppable("merge", async (signal) => {
     const merged = await mergeStores(first, second, flags.out, { ...elsewhere, signal });
