@@ -7,9 +7,9 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { CheckpointError, errorCode } from "../core/errors.ts";
 import { type HostTensor, isFloat32 } from "../core/tensor.ts";
-import { checkFinite, decodeSafetensors, encodeSafetensors } from "../io/safetensors.ts";
 import { architectures, families } from "../nn/families.ts";
 import { readsPooler } from "../nn/features.ts";
+import { checkFinite, decodeSafetensors, encodeSafetensors } from "../portable/safetensors.ts";
 import type { AdapterHost } from "./adapterMethod.ts";
 import { checkHead, listed, type Tensors } from "./checkpointChecks.ts";
 import type { TaskType } from "./checkpointConfig.ts";
@@ -43,7 +43,14 @@ const headFile = "head.safetensors";
 const pytorch = { format: "pt" };
 
 /** Whether the head is the one that Hugging Face has for the architecture. */
-function isInner({ head, architecture, pooling, normalize, adapter, level }: SavedAdapter): boolean {
+export function hasOwnHead({
+  head,
+  architecture,
+  pooling,
+  normalize,
+  adapter,
+  level,
+}: SavedAdapter): boolean {
   const inner = innerHeadOf(architecture, level);
   if (inner === undefined || head?.kind !== inner.kind) return false;
   const hasBias = head.tensors.get("bias")?.data.some((value) => value !== 0) ?? false;
@@ -53,7 +60,7 @@ function isInner({ head, architecture, pooling, normalize, adapter, level }: Sav
 /** @throws CheckpointError if nobody says what the model is, where its paths depend on it. */
 function wrappedModel(saved: SavedAdapter, where: string): Wrapped {
   const { architecture, causal, level = "sentence" } = saved;
-  if (causal === undefined && !isInner(saved)) return { taskType: "FEATURE_EXTRACTION", prefix: "" };
+  if (causal === undefined && !hasOwnHead(saved)) return { taskType: "FEATURE_EXTRACTION", prefix: "" };
   if (architecture === undefined)
     throw new CheckpointError(`${where}: does not say which architecture it is for`);
   return {

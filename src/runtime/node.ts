@@ -3,72 +3,15 @@ import "./telemetry.ts";
 
 import * as ort from "onnxruntime-node";
 import { EngineError, messageOf } from "../core/errors.ts";
-import type { DType, HostTensor } from "../core/tensor.ts";
-import type { Graph } from "../graph/types.ts";
+import type { HostTensor } from "../core/tensor.ts";
 import { limitedThreads } from "../io/processor.ts";
-import { emitOnnx, outputName } from "../onnx/emit.ts";
-import { checkFeeds } from "./feeds.ts";
-import type { CompileOptions, Executable, Runtime, Tensors } from "./types.ts";
+import { emitOnnx } from "../onnx/emit.ts";
+import { namesOf } from "./feeds.ts";
+import { SessionExecutable } from "./session.ts";
+import type { CompileOptions, Runtime } from "./types.ts";
 
 function toEngine(tensor: HostTensor): ort.Tensor {
   return new ort.Tensor(tensor.dtype, tensor.data, tensor.dims);
-}
-
-const typedArrays = {
-  float32: Float32Array,
-  float64: Float64Array,
-  int32: Int32Array,
-  int64: BigInt64Array,
-  uint8: Uint8Array,
-  bool: Uint8Array,
-} as const;
-
-function isDType(type: string): type is DType {
-  return Object.hasOwn(typedArrays, type);
-}
-
-function fromEngine(name: string, tensor: ort.Tensor | undefined): HostTensor {
-  if (tensor === undefined) throw new EngineError(`output "${name}": the engine returned nothing`);
-  const { type, data, dims } = tensor;
-  if (!isDType(type) || !(data instanceof typedArrays[type]))
-    throw new EngineError(`output "${name}": the engine returned ${type}, which is not handled`);
-  return { dtype: type, dims, data };
-}
-
-class NodeExecutable implements Executable {
-  private readonly graph: Graph;
-  private session: ort.InferenceSession | undefined;
-
-  constructor(graph: Graph, session: ort.InferenceSession) {
-    this.graph = graph;
-    this.session = session;
-  }
-
-  async run(feeds: Tensors): Promise<Tensors> {
-    if (this.session === undefined) throw new EngineError("this session was disposed of");
-    checkFeeds(this.graph, feeds);
-    const given: Record<string, ort.Tensor> = {};
-    for (const { attributes } of this.graph.inputs) {
-      const tensor = feeds[attributes.name];
-      if (tensor !== undefined) given[attributes.name] = toEngine(tensor);
-    }
-    try {
-      const results = await this.session.run(given);
-      return Object.fromEntries(
-        Array.from(this.graph.outputs.keys(), (name) => [name, fromEngine(name, results[outputName(name)])]),
-      );
-    } catch (cause) {
-      throw new EngineError(`the engine failed: ${messageOf(cause)}`, {
-        cause,
-      });
-    }
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    const session = this.session;
-    this.session = undefined;
-    await session?.release();
-  }
 }
 
 function sessionOptions(
@@ -99,10 +42,8 @@ export const nodeRuntime: Runtime = {
   async compile(graph, options = {}) {
     const { bytes, weightsFolder } = emitOnnx(graph);
     try {
-      return new NodeExecutable(
-        graph,
-        await ort.InferenceSession.create(bytes, sessionOptions(weightsFolder, options)),
-      );
+      const session = await ort.InferenceSession.create(bytes, sessionOptions(weightsFolder, options));
+      return new SessionExecutable(session, namesOf(graph), toEngine);
     } catch (cause) {
       throw new EngineError(`the engine refused the graph: ${messageOf(cause)}`, {
         cause,

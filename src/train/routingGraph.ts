@@ -20,6 +20,25 @@ function checkLayers(layers: readonly number[], depth: number): void {
 }
 
 /**
+ * The rows of some layers, each of length 1, side by side.
+ * @param rowsOf (B·T, D) → (rows, D)
+ * @throws ConfigError if a layer is not there or named twice
+ */
+export function routingFeatures(
+  hidden: readonly Value[],
+  layers: readonly number[],
+  rowsOf: (state: Value) => Value,
+): Value {
+  checkLayers(layers, hidden.length - 1);
+  const parts = hidden.map((state, layer) => ({ state, at: layers.indexOf(layer) }));
+  const asked = parts.filter(({ at }) => at >= 0).toSorted((a, b) => a.at - b.at);
+  return op.concat(
+    asked.map(({ state }) => normalize(rowsOf(state))),
+    1,
+  );
+}
+
+/**
  * The pooled hidden states of some layers, each divided by its Euclidean norm, side by side. Nothing above the highest
  * of them is computed. Layers are counted as Hugging Face's hidden states: 0 is what the embeddings give, and a
  * decoder's last one is taken after its final normalisation.
@@ -38,19 +57,13 @@ export function buildRoutingGraph(
   trunkLayers = 0,
 ): Graph {
   const { hidden } = buildModel(structure, noDropout, noDropout);
-  checkLayers(layers, hidden.length - 1);
   const { width } = structure.backbone;
   const weights = declarePoolingWeights();
   const rowsOf: { readonly [P in typeof per]: (state: Value) => Value } = {
     sentence: (state) => pooledRows(state, weights, width),
     word: (state) => state,
   };
-  const parts = hidden.map((state, layer) => ({ state, at: layers.indexOf(layer) }));
-  const asked = parts.filter(({ at }) => at >= 0).toSorted((a, b) => a.at - b.at);
-  const features = op.concat(
-    asked.map(({ state }) => normalize(rowsOf[per](state))),
-    1,
-  );
+  const features = routingFeatures(hidden, layers, rowsOf[per]);
   const trunk = trunkLayers === 0 ? undefined : hidden[trunkLayers];
   return createGraph({ features, ...(trunk && { state: trunk }) });
 }

@@ -4,10 +4,10 @@ import { homedir } from "node:os";
 import { isAbsolute, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { CheckpointError } from "../../core/errors.ts";
+import { refuseQuantised } from "../../portable/quantised.ts";
 import { sha256 } from "../hash.ts";
 import { cachedFileHash } from "../hashCache.ts";
 import { parseJson, readIfThere } from "../jsonFile.ts";
-import { refuseQuantised } from "../quantised.ts";
 import { readSafetensorsHeader, type TensorEntry } from "../safetensors.ts";
 import { fetchHubConfig, fetchHubModel, type HubOptions } from "./hubCache.ts";
 import {
