@@ -60,7 +60,7 @@ async function immediateRouter({ where, model, state, signal }: ExportSource) {
   return { bytes, router: decodeRouter(bytes, `${where}: ${routerFile}`).model };
 }
 
-function manifestOf(source: ExportSource, router: RouterModel): WebManifest {
+function manifestOf(source: ExportSource, router: RouterModel, files: readonly string[]): WebManifest {
   const { settings } = source.model;
   const prompt = promptOf(source);
   const rejectRate = settings.router?.rejectRate;
@@ -73,6 +73,7 @@ function manifestOf(source: ExportSource, router: RouterModel): WebManifest {
     maxTokens: maxTokensOf(source),
     ...(prompt !== undefined && { prompt }),
     ...(rejectRate !== undefined && { rejectRate }),
+    files: files.toSorted(),
   };
 }
 
@@ -84,15 +85,16 @@ export const exportRouted: Exporter = async (source) => {
   const contributions = state.tasks.flatMap(({ rows }) => rows?.contributions ?? []);
   const { constants } = router;
   const passes = model.settings.router?.secondPass ?? "off";
+  const files = new Map<string, Uint8Array | string>([
+    ["config.json", configOf(source, { use: "ForSequenceClassification", labels: router.labels })],
+    ...(await tokenizerFilesOf(source)),
+    [onnxFile, encodeOnnx(graph, where)],
+    [webRouterFile, bytes],
+    [webStatisticsFile, encodeContributions({ constants, contributions })],
+  ]);
+  files.set(webFile, asJson(manifestOf(source, router, [...files.keys()])));
   return {
-    files: new Map<string, Uint8Array | string>([
-      ["config.json", configOf(source, { use: "ForSequenceClassification", labels: router.labels })],
-      ...(await tokenizerFilesOf(source)),
-      [onnxFile, encodeOnnx(graph, where)],
-      [webFile, asJson(manifestOf(source, router))],
-      [webRouterFile, bytes],
-      [webStatisticsFile, encodeContributions({ constants, contributions })],
-    ]),
+    files,
     notes: [
       ...readingNotes(source),
       ...(passes === "off" ? [] : ["The second pass through adapters is no part of the model."]),

@@ -22,6 +22,8 @@ const manifestSchema = z.object({
   /** What texts are put into. */
   prompt: z.string().optional(),
   rejectRate: z.number().optional(),
+  /** The files of the folder beside this one. */
+  files: z.array(z.string()),
 });
 
 /** What an exported folder says of itself. */
