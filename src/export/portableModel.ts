@@ -30,15 +30,19 @@ function buildFrozen(backbone: Backbone): Built {
 
 /**
  * A frozen encoder with a router: `logits` (B, C), and `features` (B, F), which the router reads.
+ * @param router absent: features alone
  * @throws ConfigError of a router that cannot be written as a graph
  */
-export function buildRoutedModel(backbone: Backbone, feature: FeatureSpec, router: RouterModel): Graph {
+export function buildRoutedModel(
+  backbone: Backbone,
+  feature: FeatureSpec,
+  layers: readonly number[],
+  router?: RouterModel,
+): Graph {
   const { inputs, hidden } = buildFrozen(backbone);
   const weights = maskedPoolingWeights([routingPooling({ backbone, feature })], inputs);
-  const features = routingFeatures(hidden, router.constants.layers, (state) =>
-    pooledRows(state, weights, backbone.width),
-  );
-  return createGraph({ logits: routerLogits(router, features), features });
+  const features = routingFeatures(hidden, layers, (state) => pooledRows(state, weights, backbone.width));
+  return createGraph({ ...(router && { logits: routerLogits(router, features) }), features });
 }
 
 /** A model with one head: `logits`, (B, C) of texts, (B, T, C) of words. */

@@ -81,7 +81,7 @@ export const exportRouted: Exporter = async (source) => {
   requireRoutedTexts(source);
   const { where, model, state } = source;
   const { bytes, router } = await immediateRouter(source);
-  const graph = buildRoutedModel(model.loaded.backbone, model.feature, router);
+  const graph = buildRoutedModel(model.loaded.backbone, model.feature, router.constants.layers, router);
   const contributions = state.tasks.flatMap(({ rows }) => rows?.contributions ?? []);
   const { constants } = router;
   const passes = model.settings.router?.secondPass ?? "off";

@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 
-export { canonicalJson, sha256, sha256Json } from "../portable/hash.ts";
+export { canonicalJson, sha256, sha256Json, sha256Listing } from "../portable/hash.ts";
 
 /** Streams the file, so that its size does not matter. Rejects as `fs.createReadStream` does. */
 export function sha256File(path: string, signal?: AbortSignal): Promise<string> {

@@ -45,3 +45,9 @@ export function canonicalJson(value: unknown): string {
 export function sha256Json(value: unknown): string {
   return sha256(canonicalJson(value));
 }
+
+/** SHA-256 of what `sha256sum` prints of files, sorted by name. @param digests by name */
+export function sha256Listing(digests: ReadonlyMap<string, string>): string {
+  const names = [...digests.keys()].sort();
+  return sha256(names.map((name) => `${digests.get(name)}  ${name}\n`).join(""));
+}

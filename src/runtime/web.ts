@@ -1,5 +1,5 @@
 /** ONNX Runtime in a browser, on the CPU: WebAssembly. */
-import * as ort from "onnxruntime-web";
+import * as ort from "onnxruntime-web/wasm";
 import { EngineError, messageOf } from "../core/errors.ts";
 import type { HostTensor } from "../core/tensor.ts";
 import { emitOnnx } from "../onnx/emit.ts";

@@ -19,6 +19,22 @@ function checkLayers(layers: readonly number[], depth: number): void {
     throw new ConfigError(`routing features: layers [${layers.join(", ")}] must be at least one, each once`);
 }
 
+/** Layers of the upper half that make the routing feature at most. */
+const MOST_LAYERS = 4;
+
+/**
+ * The embeddings, which know words as such, and hidden states of the upper half of the backbone, the last one among
+ * them: at most four of these, evenly spread.
+ * @param layers of the backbone
+ */
+export function defaultRoutingLayers(layers: number): readonly number[] {
+  const first = Math.ceil(layers / 2);
+  const count = Math.min(MOST_LAYERS, layers - first + 1);
+  const step = count < 2 ? 0 : (layers - first) / (count - 1);
+  const upper = Array.from({ length: count }, (_, i) => Math.round(layers - (count - 1 - i) * step));
+  return [0, ...upper];
+}
+
 /**
  * The rows of some layers, each of length 1, side by side.
  * @param rowsOf (B·T, D) → (rows, D)

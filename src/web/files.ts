@@ -1,5 +1,5 @@
 /** Where the files of an exported store lie: under an address, or in the browser's own file system. */
-import { DataError } from "../core/errors.ts";
+import { CheckpointError, DataError } from "../core/errors.ts";
 
 /** Reads files by their path inside a folder. */
 export interface FileSource {
@@ -30,4 +30,15 @@ export function addressSource(address: string | URL, signal?: AbortSignal): File
       return new Uint8Array(await response.arrayBuffer());
     },
   };
+}
+
+/** @throws CheckpointError where the file is missing */
+export async function requireFile(
+  { where, read }: FileSource,
+  name: string,
+  hint = "Make the folder with accrete export <store> --to onnx, and serve all of it.",
+): Promise<Uint8Array> {
+  const bytes = await read(name);
+  if (bytes !== undefined) return bytes;
+  throw new CheckpointError(`${where}: ${name} is missing`, { hint });
 }

@@ -7,6 +7,7 @@ export {
   EngineError,
   StoreError,
 } from "../core/errors.ts";
+export type { ModelOptions } from "./create.ts";
 export { addressSource, type FileSource } from "./files.ts";
 export { deleteSaved, savedStores } from "./opfs.ts";
 export { type OpenOptions, type PredictOptions, WebStore } from "./store.ts";

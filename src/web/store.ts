@@ -20,8 +20,9 @@ import {
 } from "../export/webFiles.ts";
 import { checkExamples, homeOf } from "../model/classes.ts";
 import { engineFiles, openOnnx, webRuntime } from "../runtime/web.ts";
+import { emptyStore, type ModelOptions } from "./create.ts";
 import { Encoder } from "./encoder.ts";
-import { addressSource, type FileSource } from "./files.ts";
+import { addressSource, type FileSource, requireFile } from "./files.ts";
 import { savedSource, saveFiles } from "./opfs.ts";
 
 export interface OpenOptions {
@@ -70,12 +71,8 @@ async function requireLibrary({ tokenizerLibrary, signal }: OpenOptions): Promis
   }
 }
 
-async function requireFile({ where, read }: FileSource, name: string): Promise<Uint8Array> {
-  const bytes = await read(name);
-  if (bytes !== undefined) return bytes;
-  throw new CheckpointError(`${where}: ${name} is missing`, {
-    hint: "Make the folder with accrete export <store> --to onnx, and serve all of it.",
-  });
+function sourceOf(place: string | URL | FileSource, signal: AbortSignal | undefined): FileSource {
+  return typeof place === "string" || place instanceof URL ? addressSource(place, signal) : place;
 }
 
 /** Without a second pass no head is asked. */
@@ -112,7 +109,7 @@ export class WebStore implements AsyncDisposable {
    */
   static async open(place: string | URL | FileSource, options: OpenOptions = {}): Promise<WebStore> {
     const { engine, signal } = options;
-    const source = typeof place === "string" || place instanceof URL ? addressSource(place, signal) : place;
+    const source = sourceOf(place, signal);
     const manifestBytes = await requireFile(source, webFile);
     const manifest = parseWebManifest(new TextDecoder().decode(manifestBytes), `${source.where}/${webFile}`);
     await requireLibrary(options);
@@ -137,6 +134,19 @@ export class WebStore implements AsyncDisposable {
     const { maxTokens, prompt, tasks } = manifest;
     const encoder = new Encoder({ model, tokenizer, maxTokens, prompt, width: constants.width });
     return new WebStore(source, manifest, { encoder, fitter, known: { statistics, tasks, router } });
+  }
+
+  /**
+   * Begins an empty store on an encoder as Hugging Face publishes it: config.json, model.safetensors and tokenizer.json. Its features
+   * are those of a store in Node on the same model.
+   * @param model its address, or what reads its files
+   */
+  static async create(
+    model: string | URL | FileSource,
+    options: OpenOptions & ModelOptions = {},
+  ): Promise<WebStore> {
+    await requireLibrary(options);
+    return await WebStore.open(await emptyStore(sourceOf(model, options.signal), options), options);
   }
 
   /** Opens a store that {@link save} left in this browser. */

@@ -5,7 +5,7 @@ import { isAbsolute, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { CheckpointError } from "../../core/errors.ts";
 import { refuseQuantised } from "../../portable/quantised.ts";
-import { sha256 } from "../hash.ts";
+import { sha256, sha256Listing } from "../hash.ts";
 import { cachedFileHash } from "../hashCache.ts";
 import { parseJson, readIfThere } from "../jsonFile.ts";
 import { readSafetensorsHeader, type TensorEntry } from "../safetensors.ts";
@@ -119,8 +119,7 @@ async function hashModel(
 ): Promise<string> {
   const digests = new Map([["config.json", sha256(config)]]);
   for (const [name, real] of realPaths) digests.set(name, await cachedFileHash(real, signal));
-  const names = [...digests.keys()].sort();
-  return sha256(names.map((name) => `${digests.get(name)}  ${name}\n`).join(""));
+  return sha256Listing(digests);
 }
 
 /** Of each file the real one, no link. */
