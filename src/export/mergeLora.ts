@@ -2,9 +2,9 @@
 /** A LoRA adapter merged into the weights that it adapts: the same model without an adapter. */
 import { CheckpointError } from "../core/errors.ts";
 import { float32, type HostTensor } from "../core/tensor.ts";
-import type { AdapterHost } from "./adapterMethod.ts";
-import { loraScaling, loraSites, MAGNITUDE } from "./lora.ts";
-import type { LoraAdapter } from "./types.ts";
+import type { AdapterHost } from "../peft/adapterMethod.ts";
+import { loraScaling, loraSites, MAGNITUDE } from "../peft/lora.ts";
+import type { LoraAdapter } from "../peft/types.ts";
 
 type Floats = HostTensor<"float32">;
 
