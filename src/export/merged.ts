@@ -41,12 +41,15 @@ function presentName(name: string): string {
   return name.replace(/LayerNorm\.gamma$/, "LayerNorm.weight").replace(/LayerNorm\.beta$/, "LayerNorm.bias");
 }
 
+/** A merged model's weights, by AutoModel's names: as they were made, or where they lie. */
+export type MergedWeights = ReadonlyMap<string, Floats | WeightSource>;
+
 /** The backbone's weights in float32, by AutoModel's present names, merged where the adapter changes them. */
-async function mergedWeights(
+export async function mergedWeights(
   backbone: Backbone,
   saved: SavedAdapter,
   adapter: LoraAdapter,
-): Promise<Map<string, Floats | WeightSource>> {
+): Promise<MergedWeights> {
   const weights = new Map<string, Floats | WeightSource>();
   for (const [name, source] of backbone.weights)
     if (["float32", "float16", "bfloat16"].includes(source.dtype)) weights.set(presentName(name), source);
@@ -108,16 +111,17 @@ function toStore(value: Floats | WeightSource): TensorToStore {
   return { dtype: "float32", dims: value.dims, read };
 }
 
-const floatBytes = (weights: ReadonlyMap<string, Floats | WeightSource>) =>
+const floatBytes = (weights: MergedWeights) =>
   [...weights.values()].reduce((sum, { dims }) => sum + sizeOf(dims) * bytesPerElement.float32, 0);
 
-/** The merged model as a graph with its head, in one file. */
-async function mergedOnnx(
-  { where, model }: ExportSource,
+/** The merged model as a graph with its head, in one file. @param config the backbone's config.json */
+export async function mergedOnnx(
+  config: unknown,
+  backbone: Backbone,
   saved: SavedAdapter,
-  weights: ReadonlyMap<string, Floats | WeightSource>,
+  weights: MergedWeights,
+  where: string,
 ): Promise<Uint8Array> {
-  const { folder, backbone } = model.loaded;
   const bytes = new Map<WeightSource, Uint8Array>();
   const sources = new Map<string, WeightSource>();
   for (const [name, value] of weights) {
@@ -127,7 +131,7 @@ async function mergedOnnx(
     sources.set(name, source);
     bytes.set(source, data);
   }
-  const plain = createBackbone(folder.config, sources, where);
+  const plain = createBackbone(config, sources, where);
   // Layers over a pooled vector stand beside the model's own weights.
   const parameters = joinParameters(backbone.parameters, plain.parameters);
   const merged = {
@@ -147,7 +151,7 @@ export const exportMerged: Exporter = async (source) => {
   const { saved } = task;
   const adapter = requireLora(source, task);
   requireFloat(source, "the merged model");
-  const { backbone } = source.model.loaded;
+  const { backbone, folder } = source.model.loaded;
   const weights = await mergedWeights(backbone, saved, adapter);
   const { use, prefix, head, apart } = layoutOf(backbone, saved);
   const all = new Map([...weights].map(([name, value]) => [prefix + name, value] as const));
@@ -168,6 +172,6 @@ export const exportMerged: Exporter = async (source) => {
     notes.push("No ONNX: the model answers in words, and its graph with a cache of keys is not exported.");
   else if (floatBytes(weights) > LARGEST_ONNX)
     notes.push("No ONNX: the weights take more than the 2 GiB of one file.");
-  else files.set(onnxFile, await mergedOnnx(source, saved, weights));
+  else files.set(onnxFile, await mergedOnnx(folder.config, backbone, saved, weights, source.where));
   return { files, notes };
 };
