@@ -3,6 +3,7 @@ import { slugFor } from "../model/taskFiles.ts";
 import type { Architecture } from "../nn/backbone.ts";
 import { encodePeftFolder } from "../peft/checkpoint.ts";
 import type { SavedAdapter } from "../peft/types.ts";
+import { encodeSafetensors } from "../portable/safetensors.ts";
 import { adaptedTasks } from "./source.ts";
 import type { Exporter } from "./types.ts";
 
@@ -40,15 +41,6 @@ function refusedByVllm({ adapter, architecture }: SavedAdapter): string | undefi
   return undefined;
 }
 
-/** As vLLM reads it: the adapter of a language model, a head of ours beside it. */
-function forVllm({ head, ...saved }: SavedAdapter): ReadonlyMap<string, Uint8Array> {
-  const files = encodePeftFolder({ ...saved, causal: true, labels: [] });
-  if (head === undefined) return files;
-  const beside = encodePeftFolder({ ...saved, head, pooling: "mean", normalize: true });
-  const bytes = beside.get("head.safetensors");
-  return new Map([...files, ...(bytes === undefined ? [] : [["head.safetensors", bytes] as const])]);
-}
-
 export const exportPeft: Exporter = (source) => {
   const files = new Map<string, Uint8Array>();
   const notes: string[] = [];
@@ -58,9 +50,18 @@ export const exportPeft: Exporter = (source) => {
     taken.add(slug);
     for (const [file, bytes] of encodePeftFolder(saved)) files.set(`peft/${slug}/${file}`, bytes);
     const refused = refusedByVllm(saved);
-    if (refused === undefined)
-      for (const [file, bytes] of forVllm(saved)) files.set(`vllm/${slug}/${file}`, bytes);
-    else notes.push(`${name}: no folder for vLLM: ${refused}.`);
+    if (refused !== undefined) {
+      notes.push(`${name}: no folder for vLLM: ${refused}.`);
+      continue;
+    }
+    // As vLLM reads it: the adapter of a language model.
+    const { head, ...bare } = saved;
+    for (const [file, bytes] of encodePeftFolder({ ...bare, causal: true, labels: [] }))
+      files.set(`vllm/${slug}/${file}`, bytes);
+    if (head === undefined) continue;
+    const file = `vllm/${slug}.head.safetensors`;
+    files.set(file, encodeSafetensors(head.tensors, { labels: JSON.stringify(saved.labels) }));
+    notes.push(`${name}: vLLM has no place for its head; it lies in ${file}.`);
   }
   return Promise.resolve({ files, notes });
 };

@@ -5,6 +5,7 @@ import { routerFile } from "../continual/routing/statisticsRouting.ts";
 import { encodeContributions } from "../continual/statistics/contributionFile.ts";
 import { ConfigError, StoreError } from "../core/errors.ts";
 import { packageVersion } from "../core/packageInfo.ts";
+import { tasksWithClasses } from "../model/state.ts";
 import { encodeOnnx } from "./embedded.ts";
 import { asJson, configOf, tokenizerFilesOf } from "./modelFiles.ts";
 import { buildRoutedModel } from "./portableModel.ts";
@@ -44,6 +45,8 @@ function requireRoutedTexts(source: ExportSource): void {
 
 /** The router that answers right after a change. */
 async function immediateRouter({ where, model, state, signal }: ExportSource) {
+  if (tasksWithClasses(state.tasks).length === 0)
+    throw new StoreError(`${where}: no class was learned yet`, { hint: "Learn one first." });
   const router = await model.fitRouter(state, "immediate", { signal });
   if (router === undefined)
     throw new StoreError(`${where}: nothing compares the classes of its tasks, so there is no router`, {

@@ -194,10 +194,14 @@ export function parseFileKey(key: string, kind: AdapterKind, heads: ReadonlySet<
   return name === undefined ? { kind: "unknown" } : { kind: "adapter", name };
 }
 
-/** What stands before AutoModel's paths in a file's keys: empty where the model that was wrapped has no head. */
-export function prefixOfKeys(keys: Iterable<string>): string {
+/**
+ * What stands before AutoModel's paths in a file's keys: empty where the model that was wrapped has no head.
+ * @param architecture where it is known: another one's prefix may be how its own paths begin
+ */
+export function prefixOfKeys(keys: Iterable<string>, architecture?: Architecture): string {
+  const possible = architecture === undefined ? prefixes : [families[architecture].prefix];
   for (const key of keys) {
-    const found = prefixes.find((prefix) => key.startsWith(wrapperPrefix + prefix));
+    const found = possible.find((prefix) => key.startsWith(wrapperPrefix + prefix));
     if (found !== undefined) return found;
   }
   return "";
