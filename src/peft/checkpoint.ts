@@ -184,18 +184,18 @@ const kindNames: { readonly [K in AdapterKind]: string } = {
   "prompt-tuning": "prompt tuning",
 };
 
-/** @param heads names of tensors that a head inside may have */
+/** @param heads names of tensors that a head inside may have @param prefix what stands before AutoModel's paths */
 function sortTensors(
   tensors: Tensors,
   kind: AdapterKind,
-  heads: ReadonlySet<string>,
+  { heads, prefix }: { readonly heads: ReadonlySet<string>; readonly prefix: string },
   path: string,
 ): FileTensors {
   const adapter = new Map<string, HostTensor<"float32">>();
   const head = new Map<string, HostTensor<"float32">>();
   const unknown: string[] = [];
   for (const [key, tensor] of tensors) {
-    const parsed = parseFileKey(key, kind, heads);
+    const parsed = parseFileKey(key, kind, heads, prefix);
     if (parsed.kind === "adapter" || parsed.kind === "table") adapter.set(parsed.name, tensor);
     else if (parsed.kind === "head") head.set(parsed.name, tensor);
     else unknown.push(key);
@@ -315,7 +315,7 @@ export async function readPeftFolder(dir: string, options: ReadPeftOptions = {})
   const metadata = await readMetadata(dir);
   const prefix = prefixOfKeys(stored.keys(), metadata?.architecture ?? options.backbone?.architecture);
   const known = metadata?.architecture ?? architectureOf(config, prefix, options);
-  const tensors = sortTensors(stored, config.kind, headNames(config, known), path);
+  const tensors = sortTensors(stored, config.kind, { heads: headNames(config, known), prefix }, path);
   const names = new Set(tensors.head.keys());
   const untyped = { architecture: known, prefix, head: names, level: options.level };
   const taskType = taskTypeOf(config, untyped, path);
