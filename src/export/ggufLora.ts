@@ -3,13 +3,14 @@
 import { ConfigError } from "../core/errors.ts";
 import { float32, type HostTensor } from "../core/tensor.ts";
 import { slugFor } from "../model/taskFiles.ts";
+import type { DecoderBackbone } from "../nn/backbone.ts";
 import type { DecoderArchitecture, DecoderConfig } from "../nn/decoders/decoderConfig.ts";
 import { loraScaling, loraSites, siteRank } from "../peft/lora.ts";
 import type { LoraAdapter } from "../peft/types.ts";
 import { encodeSafetensors } from "../portable/safetensors.ts";
 import { encodeGguf, type GgufTensor, type GgufValue } from "./gguf.ts";
 import { type AdaptedTask, adaptedTasks, readingNotes } from "./source.ts";
-import type { Exporter, ExportSource } from "./types.ts";
+import type { Exporter } from "./types.ts";
 
 type Floats = HostTensor<"float32">;
 
@@ -161,13 +162,12 @@ function requirePlain({ name, saved }: AdaptedTask, where: string): LoraAdapter 
 }
 
 /** A and B of every adapted layer. llama.cpp scales by alpha / R: what an adapter scales otherwise goes into B. */
-function tensorsOf(adapter: LoraAdapter, source: ExportSource, config: DecoderConfig): GgufTensor[] {
-  const { backbone } = source.model.loaded;
-  const { spec, tensors } = adapter;
+function tensorsOf({ spec, tensors }: LoraAdapter, backbone: DecoderBackbone, where: string): GgufTensor[] {
+  const { config } = backbone;
   const family = ggufFamilies[config.architecture];
   return loraSites(spec, backbone).flatMap((site) => {
     const [a, b] = [tensors.get(`${site}.lora_A.weight`)!, tensors.get(`${site}.lora_B.weight`)!];
-    const { name, order } = placeOf(family, site, source.where);
+    const { name, order } = placeOf(family, site, where);
     const factor = loraScaling(spec, site) / (spec.alpha / siteRank(spec, site));
     const rows = order === undefined ? (row: number) => row : order(config, b.dims[0] ?? 0);
     return [
@@ -177,17 +177,18 @@ function tensorsOf(adapter: LoraAdapter, source: ExportSource, config: DecoderCo
   });
 }
 
-function encodeTask(task: AdaptedTask, source: ExportSource, config: DecoderConfig): Uint8Array {
-  const adapter = requirePlain(task, source.where);
+/** An adapter's file. @throws ConfigError for what llama.cpp has no place for @param where names the store */
+export function encodeGgufLora(task: AdaptedTask, backbone: DecoderBackbone, where: string): Uint8Array {
+  const adapter = requirePlain(task, where);
   const text = (value: string): GgufValue => ({ type: "string", value });
   const values = new Map<string, GgufValue>([
-    ["general.architecture", text(ggufFamilies[config.architecture].architecture)],
+    ["general.architecture", text(ggufFamilies[backbone.config.architecture].architecture)],
     ["general.type", text("adapter")],
     ["general.name", text(task.name)],
     ["adapter.type", text("lora")],
     ["adapter.lora.alpha", { type: "float32", value: adapter.spec.alpha }],
   ]);
-  return encodeGguf(values, tensorsOf(adapter, source, config));
+  return encodeGguf(values, tensorsOf(adapter, backbone, where));
 }
 
 export const exportGguf: Exporter = (source) => {
@@ -204,7 +205,7 @@ export const exportGguf: Exporter = (source) => {
   for (const task of adaptedTasks(source)) {
     const slug = slugFor(task.name, taken);
     taken.add(slug);
-    files.set(`${slug}.gguf`, encodeTask(task, source, backbone.config));
+    files.set(`${slug}.gguf`, encodeGgufLora(task, backbone, where));
     const { head, labels, pooling } = task.saved;
     if (head === undefined) continue;
     files.set(

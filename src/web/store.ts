@@ -19,6 +19,7 @@ import {
   webStatisticsFile,
 } from "../export/webFiles.ts";
 import { checkExamples, homeOf } from "../model/classes.ts";
+import { builtinModule } from "../portable/builtin.ts";
 import { engineFiles, openOnnx, webRuntime } from "../runtime/web.ts";
 import { emptyStore, type ModelOptions } from "./create.ts";
 import { Encoder } from "./encoder.ts";
@@ -61,6 +62,8 @@ async function loadTokenizers(address: string | URL, signal?: AbortSignal): Prom
 }
 
 async function requireLibrary({ tokenizerLibrary, signal }: OpenOptions): Promise<void> {
+  // Node reads it from its file.
+  if (builtinModule !== undefined) return;
   library ??= loadTokenizers(tokenizerLibrary ?? new URL("./tokenizers.wasm", import.meta.url), signal);
   try {
     await library;

@@ -1,11 +1,7 @@
 /** `merged`, `peft` and `gguf-lora` of stores that trained their adapters. */
-import { spawnSync } from "node:child_process";
-import { existsSync } from "node:fs";
 import { readFile, writeFile } from "node:fs/promises";
-import { homedir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { packageRoot } from "../../src/core/packageInfo.ts";
 import { exportStore } from "../../src/export/exportStore.ts";
 import { decodeSafetensors } from "../../src/io/safetensors.ts";
 import { type Architecture, architectures } from "../../src/nn/families.ts";
@@ -153,36 +149,7 @@ describe("peft", () => {
   });
 });
 
-const python = join(homedir(), "venv-accrete/bin/python");
-const absent = !existsSync(python);
-
 describe("gguf-lora", () => {
-  test.each([
-    "gpt2",
-    "gpt_neox",
-    "llama",
-    "phi3",
-    "qwen3",
-    "gemma3_text",
-    "smollm3",
-    "mistral",
-    "qwen2",
-  ] as const)(
-    `%s: llama.cpp's Python package reads back what was trained${absent ? ` (skipped: ${python} is not here)` : ""}`,
-    { skip: absent },
-    async (family) => {
-      const method = { adapter: "lora", rank: 2, alpha: 6, rslora: true, targetModules: "all-linear" };
-      const { store, out, at } = await trained(family, { method, head: "none", prompt: "{text}" });
-      await exportStore(store, { to: "gguf-lora", out });
-      const check = join(packageRoot, "tools/export/check_gguf.py");
-      const folder = join(store, "adapters/a-task");
-      const args = [check, join(out, "a-task.gguf"), folder, at("backbone")];
-      const { status, stdout, stderr } = spawnSync(python, args, { encoding: "utf8" });
-      expect(`${stdout}${stderr}`).toMatch(/^ok: \d+ layers/);
-      expect(status).toBe(0);
-    },
-  );
-
   test("a head lies beside the adapter", async () => {
     const { store, out } = await trained("llama");
     const { files, notes } = await exportStore(store, { to: "gguf-lora", out });

@@ -68,7 +68,9 @@ export async function openPage(browser: Browser, address: string): Promise<Page>
     console.error(`page: ${error.message}`);
   });
   page.on("console", (message) => {
-    if (message.type() === "error") console.error(`page: ${message.text()}`);
+    // A file that is not there is nothing yet: several are optional.
+    if (message.type() === "error" && !message.text().includes("404"))
+      console.error(`page: ${message.text()}`);
   });
   await page.goto(address);
   return page;
