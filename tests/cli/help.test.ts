@@ -22,6 +22,7 @@ const commands = [
   ["check"],
   ["repair"],
   ["backup"],
+  ["export"],
   ["gc"],
   ["serve"],
   ["prepare"],

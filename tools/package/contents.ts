@@ -19,6 +19,10 @@ const required = [
   "dist/server/engine/engineWorker.js",
   "dist/client/index.js",
   "dist/client/index.d.ts",
+  "dist/web/index.js",
+  "dist/web/index.d.ts",
+  "dist/web/tokenizers.wasm",
+  "dist/web/demo/index.html",
   "dist/cli/main.js",
   "dist/data/encoding/tokenizers.wasm",
   "demo/demo.yaml",
@@ -33,7 +37,8 @@ const required = [
 const allowed = [
   /^(package\.json|README\.md|CHANGELOG\.md|LICENSE)$/,
   /^dist\/.+(\.js|\.d\.ts)$/,
-  /^dist\/data\/encoding\/tokenizers\.wasm$/,
+  /^dist\/(data\/encoding|web)\/tokenizers\.wasm$/,
+  /^dist\/web\/demo\/index\.html$/,
   /^demo\//,
   /^models\/accrete-mini\//,
 ];

@@ -2,7 +2,7 @@
  * Bundles `accrete-lm/web` into dist/web, after `tsc` has put its types there: one module with everything but the engine, the
  * tokenizers beside it, and the demo page. Node's own modules in it fail the build.
  */
-import { cp, mkdir, rm } from "node:fs/promises";
+import { cp, mkdir, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build, type Plugin } from "esbuild";
@@ -21,9 +21,9 @@ const englishOnly: Plugin = {
 
 /** @param out the folder to make */
 export async function bundleWeb(out: string = join(root, "dist/web")): Promise<void> {
-  // Modules that tsc wrote there for their types' sake.
-  await rm(join(out, "index.js"), { force: true });
   await mkdir(out, { recursive: true });
+  // tsc wrote modules there for their types' sake; the bundle holds them.
+  for (const name of await readdir(out)) if (name.endsWith(".js")) await rm(join(out, name));
   await build({
     entryPoints: [join(root, "src/web/index.ts")],
     outfile: join(out, "index.js"),
