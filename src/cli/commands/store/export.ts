@@ -1,5 +1,6 @@
 import type { ExportKind } from "../../../export/types.ts";
-import { formatBytes } from "../../terminal/format.ts";
+import { formatBytes, formatPairs } from "../../terminal/format.ts";
+import { stoppable } from "../../terminal/stoppable.ts";
 import type { Terminal } from "../../terminal/terminal.ts";
 
 export interface ExportFlags {
@@ -13,12 +14,14 @@ export interface ExportFlags {
 export async function exportCommand(store: string, flags: ExportFlags, terminal: Terminal): Promise<void> {
   const { exportStore } = await import("../../../export/exportStore.ts");
   const { to, out, task, backbone, json } = flags;
-  const written = await exportStore(store, { to, out, task, backbone });
-  if (json === true) {
-    terminal.out(`${JSON.stringify(written)}\n`);
-    return;
-  }
-  for (const note of written.notes) terminal.err(`note: ${note}\n`);
-  for (const { name, bytes } of written.files) terminal.out(`${name}  ${formatBytes(bytes)}\n`);
-  terminal.out(`${written.folder}\n`);
+  await stoppable("export", async (signal) => {
+    const written = await exportStore(store, { to, out, task, backbone, signal });
+    if (json === true) {
+      terminal.out(`${JSON.stringify(written)}\n`);
+      return;
+    }
+    for (const note of written.notes) terminal.err(`note: ${note}\n`);
+    terminal.out(formatPairs(written.files.map(({ name, bytes }) => [name, formatBytes(bytes)] as const)));
+    terminal.out(`${written.folder}\n`);
+  });
 }
