@@ -72,7 +72,7 @@ function manifestOf(source: ExportSource, router: RouterModel, files: readonly s
     accrete: packageVersion(),
     router: router.kind,
     seed: settings.seed,
-    tasks: source.state.tasks.map(({ name, labels }) => ({ name, labels: [...labels] })),
+    tasks: tasksWithClasses(source.state.tasks).map(({ name, labels }) => ({ name, labels: [...labels] })),
     maxTokens: maxTokensOf(source),
     ...(prompt !== undefined && { prompt }),
     ...(rejectRate !== undefined && { rejectRate }),

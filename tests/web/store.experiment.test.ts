@@ -65,6 +65,7 @@ beforeAll(async () => {
   await using open = await openStore(store, { create, background: false });
   const train = await demoTexts("train", 22);
   await open.learn({ name: "demo", train }, { statisticsOnly: true });
+  await open.learnOutside(["the quick brown fox", "seven purple umbrellas", "lorem ipsum dolor"]);
   await exportStore(store, { to: "onnx", out: exported });
   const texts = (await demoTexts("test", 24)).map(({ text }) => text);
   asked = [...texts.slice(-196), "hello", "xylophone quartz", "", "?"];
@@ -75,6 +76,7 @@ describe("an exported store", () => {
     await using web = await WebStore.open(folderSource(exported));
     await using node = await openStore(store, { background: false });
     expect(web.labels).toEqual(node.classes);
+    expect(web.tasks.map(({ name }) => name)).toEqual(["demo"]);
     const answers = await web.predict(asked, { top: 99 });
     expect(answers).toHaveLength(200);
     expectSame(answers, await node.predict(asked, { top: 99 }));
