@@ -204,14 +204,14 @@ export function parseFileKey(
   return name === undefined ? { kind: "unknown" } : { kind: "adapter", name };
 }
 
-/**
- * What stands before AutoModel's paths in a file's keys: empty where the model that was wrapped has no head.
- * @param architecture where it is known: another one's prefix may be how its own paths begin
- */
-export function prefixOfKeys(keys: Iterable<string>, architecture?: Architecture): string {
-  const possible = architecture === undefined ? prefixes : [families[architecture].prefix];
+/** DistilBERT's own paths, which begin as GPT-2's do in a model with a head. */
+const distilbertPath = `${wrapperPrefix}transformer.layer.`;
+
+/** What stands before AutoModel's paths in a file's keys: empty where the model that was wrapped has no head. */
+export function prefixOfKeys(keys: Iterable<string>): string {
   for (const key of keys) {
-    const found = possible.find((prefix) => key.startsWith(wrapperPrefix + prefix));
+    if (key.startsWith(distilbertPath)) return "";
+    const found = prefixes.find((prefix) => key.startsWith(wrapperPrefix + prefix));
     if (found !== undefined) return found;
   }
   return "";
