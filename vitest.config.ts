@@ -12,6 +12,13 @@ const ownPackage = {
   "accrete-lm/server": fileURLToPath(new URL("src/server.ts", import.meta.url)),
   "accrete-lm/client": fileURLToPath(new URL("src/client/index.ts", import.meta.url)),
   "accrete-lm/extend": fileURLToPath(new URL("src/extend.ts", import.meta.url)),
+  "accrete-lm/web": fileURLToPath(new URL("src/web/index.ts", import.meta.url)),
+};
+/** The engine's build for browsers, as Node can load it. */
+const webEngine = {
+  "onnxruntime-web/wasm": fileURLToPath(
+    new URL("node_modules/onnxruntime-web/dist/ort.node.min.mjs", import.meta.url),
+  ),
 };
 const common = {
   pool: "forks" as const,
@@ -31,7 +38,10 @@ export default defineConfig({
           name: "unit",
           include: ["tests/**/*.test.ts"],
           exclude: suffixes.map((suffix) => `tests/**/*.${suffix}.test.ts`),
-          alias: { "onnxruntime-node": support("noEngine.ts") },
+          alias: {
+            "onnxruntime-node": support("noEngine.ts"),
+            "onnxruntime-web/wasm": support("noEngine.ts"),
+          },
           // Loading our modules anew for every file would take as long as the tests.
           isolate: false,
         },
@@ -41,7 +51,7 @@ export default defineConfig({
           ...common,
           name: suffix,
           include: [`tests/**/*.${suffix}.test.ts`],
-          alias: ownPackage,
+          alias: { ...ownPackage, ...webEngine },
           ...(suffix === "e2e" && { testTimeout: 10 * minute, hookTimeout: 10 * minute }),
         },
       })),

@@ -66,6 +66,8 @@ export type { Example, LabelledExample } from "./data/files/types.ts";
 export type { StreamSpec } from "./data/streamSpec.ts";
 export { computeMetrics, type Run, readRun } from "./experiment/readRun.ts";
 export { type RunOptions, runExperiment } from "./experiment/runExperiment.ts";
+export { type Exported, type ExportOptions, exportStore } from "./export/exportStore.ts";
+export { type ExportKind, exportKinds } from "./export/types.ts";
 export type { ModelFolder } from "./io/models/modelFolder.ts";
 export type {
   AnswerOptions,

@@ -24,8 +24,8 @@ import {
 } from "../src/continual/statistics/statistics.ts";
 import { type FeatureRows, type RouterKind, routerKinds } from "../src/continual/types.ts";
 import { createRng, shuffled } from "../src/core/random.ts";
-import { defaultRoutingLayers } from "../src/model/openModel.ts";
 import { nodeRuntime } from "../src/runtime/node.ts";
+import { defaultRoutingLayers } from "../src/train/routingGraph.ts";
 import {
   constantsOf,
   contributionsOf,

@@ -141,6 +141,7 @@ export const vjpRules: { readonly [K in OpKind]: VjpRule<K> } = {
     (g, a, b) => op.where(op.greater(a, b), g, op.scalar(0, g)),
     (g, a, b) => op.where(op.greater(a, b), op.scalar(0, g), g),
   ),
+  round: noGradient,
   equal: noGradient,
   greater: noGradient,
   // d where(c, a, b) = c da + (1 − c) db

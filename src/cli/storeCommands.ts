@@ -1,4 +1,6 @@
 /** The commands of a store that goes on learning, and their flags. */
+import { Option } from "commander";
+import { exportKinds } from "../export/types.ts";
 import { type AddCommand, collect, parseCount, parseSeconds, parseSeed } from "./flagValues.ts";
 
 const waiting = [
@@ -175,6 +177,22 @@ export const storeCommands: readonly AddCommand[] = [
       .option("--json", "print as JSON")
       .action(async (store, folder, flags) =>
         (await import("./commands/store/backup.ts")).backupCommand(store, folder, flags, terminal),
+      ),
+  (program, terminal) =>
+    program
+      .command("export")
+      .summary("write what was learned as other programs read it")
+      .description(
+        "Writes what a store or a run learned as other programs read it (docs/export.md): onnx, encoder and router as one model of all classes, for transformers.js and accrete-lm/web; merged, one task's LoRA merged into the weights, for transformers; peft, folders for peft and vLLM; gguf-lora, adapters of decoders for llama.cpp.",
+      )
+      .argument("<store>", "folder of a store or a run")
+      .addOption(new Option("--to <kind>", "as what").choices(exportKinds).makeOptionMandatory())
+      .option("--out <folder>", "folder to make (default: <store>-<kind> in the working directory)")
+      .option("--task <name>", "export this task alone")
+      .option("--backbone <path>", "where the backbone lies now; its hash must be the store's")
+      .option("--json", "print as JSON")
+      .action(async (store, flags) =>
+        (await import("./commands/store/export.ts")).exportCommand(store, flags, terminal),
       ),
   (program, terminal) =>
     program

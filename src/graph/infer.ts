@@ -126,6 +126,7 @@ export const inferRules: { readonly [K in OpKind]: InferRule<K> } = {
   tanh: unary("tanh"),
   sigmoid: unary("sigmoid"),
   relu: unary("relu"),
+  round: unary("round"),
   erf: unary("erf"),
   cos: unary("cos"),
   sin: unary("sin"),

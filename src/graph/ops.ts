@@ -74,6 +74,7 @@ export const reciprocal = (x: Value): Value => apply("reciprocal", {}, x);
 export const tanh = (x: Value): Value => apply("tanh", {}, x);
 export const sigmoid = (x: Value): Value => apply("sigmoid", {}, x);
 export const relu = (x: Value): Value => apply("relu", {}, x);
+export const round = (x: Value): Value => apply("round", {}, x);
 export const erf = (x: Value): Value => apply("erf", {}, x);
 export const cos = (x: Value): Value => apply("cos", {}, x);
 export const sin = (x: Value): Value => apply("sin", {}, x);

@@ -53,6 +53,8 @@ export interface OpAttributes {
   readonly tanh: None;
   readonly sigmoid: None;
   readonly relu: None;
+  /** The nearest whole number, of two the even one. */
+  readonly round: None;
   readonly erf: None;
   readonly cos: None;
   readonly sin: None;

@@ -13,10 +13,15 @@ import { noteOnce } from "./notes.ts";
 export const appendFlags =
   constants.O_RDWR | constants.O_APPEND | constants.O_CREAT | (constants.O_NOFOLLOW ?? 0);
 
+/** What a file is to hold: all of it, or pieces that are made one after the other. */
+export type FileContent = Uint8Array | string | AsyncIterable<Uint8Array>;
+
 /** What atomic writing asks of the file system; a test passes one that fails. */
 export interface FileSystem {
   /** Creates a file that must not exist, writes it, and flushes it to disk. */
   writeNew(path: string, content: Uint8Array | string): Promise<void>;
+  /** The same of pieces. */
+  writePieces(path: string, pieces: AsyncIterable<Uint8Array>): Promise<void>;
   makeFolder(path: string): Promise<void>;
   rename(from: string, to: string): Promise<void>;
   /** Gives a file a second name, which must not exist. */
@@ -42,6 +47,15 @@ export const nodeFileSystem: FileSystem = {
     const handle = await open(path, "wx");
     try {
       await handle.writeFile(content);
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+  },
+  async writePieces(path, pieces) {
+    const handle = await open(path, "wx");
+    try {
+      for await (const piece of pieces) await handle.writeFile(piece);
       await handle.sync();
     } finally {
       await handle.close();
@@ -142,13 +156,7 @@ export function writeFileAtomic(
 export async function writeStreamAtomic(path: string, pieces: AsyncIterable<Uint8Array>): Promise<void> {
   const temporary = temporaryBeside(path);
   await writeThrough(nodeFileSystem, path, temporary, async () => {
-    const handle = await open(temporary, "wx");
-    try {
-      for await (const piece of pieces) await handle.writeFile(piece);
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
+    await nodeFileSystem.writePieces(temporary, pieces);
     await rename(temporary, path);
   });
   await flushName(nodeFileSystem, path);
@@ -285,7 +293,7 @@ export async function refuseForeign(
  */
 export async function writeFolderAtomic(
   path: string,
-  files: ReadonlyMap<string, Uint8Array | string>,
+  files: ReadonlyMap<string, FileContent>,
   options: WriteFolderOptions = {},
 ): Promise<void> {
   const { fs = nodeFileSystem, replaces = () => false } = options;
@@ -304,7 +312,8 @@ export async function writeFolderAtomic(
     for (const [name, content] of files) {
       const file = join(temporary, name);
       await fs.makeFolder(dirname(file));
-      await fs.writeNew(file, content);
+      if (typeof content === "string" || content instanceof Uint8Array) await fs.writeNew(file, content);
+      else await fs.writePieces(file, content);
       for (let folder = dirname(file); folder !== temporary; folder = dirname(folder)) folders.add(folder);
     }
     for (const folder of folders) await fs.flushFolder(folder);

@@ -1,6 +1,7 @@
 // Dimensions: n, the size of a symmetric matrix; W, the width of a block; C right-hand sides.
 /** Symmetric positive definite systems: blocked Cholesky, its products on the engine. */
-import { setImmediate as nextTick } from "node:timers/promises";
+
+import { nextTick } from "../portable/nextTick.ts";
 import type { Algebra, Matrix } from "./algebra.ts";
 import { factorLower, invertLower } from "./triangular.ts";
 

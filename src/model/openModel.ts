@@ -25,6 +25,7 @@ import type { SavedAdapter } from "../peft/types.ts";
 import { openDevice } from "../runtime/devices.ts";
 import type { Runtime } from "../runtime/types.ts";
 import type { ModelStructure } from "../train/graphs.ts";
+import { defaultRoutingLayers } from "../train/routingGraph.ts";
 import type { ContinualModel } from "./continualModel.ts";
 import { Model } from "./model.ts";
 import type { ModelParts } from "./modelParts.ts";
@@ -129,22 +130,6 @@ function statisticsSettings({ settings, loaded }: Opening, reader: AdaptedBackbo
     identity: words ? sha256Json([identity, "word", "mean of its tokens"]) : identity,
     seed,
   };
-}
-
-/** Layers of the upper half that make the routing feature at most. */
-const MOST_LAYERS = 4;
-
-/**
- * The embeddings, which know words as such, and hidden states of the upper half of the backbone, the last one among
- * them: at most four of these, evenly spread.
- * @param layers of the backbone
- */
-export function defaultRoutingLayers(layers: number): readonly number[] {
-  const first = Math.ceil(layers / 2);
-  const count = Math.min(MOST_LAYERS, layers - first + 1);
-  const step = count < 2 ? 0 : (layers - first) / (count - 1);
-  const upper = Array.from({ length: count }, (_, i) => Math.round(layers - (count - 1 - i) * step));
-  return [0, ...upper];
 }
 
 /** @throws ConfigError if the backbone does not have a layer that the router names */

@@ -118,6 +118,7 @@ function pooledBy(
  * are, so that one compiled graph serves all of them; `pooler` adds BERT's dense layer and tanh, `modules` the model's
  * own layers.
  * @param hidden (B·T, D)
+ * @param given the weights of its poolings, (B, K, T), where they are not fed
  * @returns (B, F), F as `featureWidth` says
  */
 export function sentenceFeature(
@@ -125,9 +126,10 @@ export function sentenceFeature(
   context: LayerContext,
   spec: FeatureSpec,
   hidden: Value,
+  given?: Value,
 ): Value {
   const { poolings: kinds, steps } = partsOf(host, spec);
-  const weights = declarePoolingWeights(kinds.length); // (B, K, T)
+  const weights = given ?? declarePoolingWeights(kinds.length); // (B, K, T)
   const pooled = kinds.map((kind, k) => {
     const own = kinds.length === 1 ? weights : op.slice(weights, 1, k, k + 1); // (B, 1, T)
     return pooledBy(kind, context, hidden, own, host.width);

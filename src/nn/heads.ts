@@ -137,6 +137,18 @@ export function declareHead(
   return { inputs, logits: (feature) => heads[kind].logits(feature, parameterOf(kind, inputs)) };
 }
 
+/** A head whose parameters are part of the graph. @param rows (B, D) @returns (B, C) */
+export function frozenHead(
+  {
+    kind,
+    tensors,
+  }: { readonly kind: HeadKind; readonly tensors: ReadonlyMap<string, HostTensor<"float32">> },
+  rows: Value,
+): Value {
+  const values = new Map(Array.from(tensors, ([name, tensor]) => [name, op.constant(tensor)]));
+  return heads[kind].logits(rows, parameterOf(kind, values));
+}
+
 /**
  * Heads of S tasks, each example's rows classified by its own task's. Inputs as `declareHead`'s with S in front; C is the
  * largest head's number of classes, and what stands in a smaller one's last slots means nothing.

@@ -1,8 +1,8 @@
-import { dirname } from "node:path";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { GraphError } from "../core/errors.ts";
 import { type Graph, type Node, type OpKind, type Value, weightSources } from "../graph/types.ts";
-import { Emitter, onnxTypes } from "./emitter.ts";
+import { folderName } from "../portable/paths.ts";
+import { type EmbedWeight, Emitter, onnxTypes } from "./emitter.ts";
 import {
   ModelProtoSchema,
   NodeProtoSchema,
@@ -30,6 +30,13 @@ export interface OnnxModel {
   readonly nodes: readonly OnnxNode[];
 }
 
+export interface OnnxOptions {
+  /** Weights become part of the model, by the bytes that this gives; default: they stay in their files. */
+  readonly embed?: EmbedWeight;
+  /** Outputs have their own names, for programs that ask for them; none may be that of an input or a weight. */
+  readonly plainOutputs?: boolean;
+}
+
 /** An output's name in the ONNX model, where it must differ from every input's and weight's. */
 export function outputName(name: string): string {
   return `output ${name}`;
@@ -54,7 +61,7 @@ function valueInfo(name: string, value: Value): ValueInfoProto {
 
 function weightsFolder(graph: Graph): string | undefined {
   const folders = new Set<string>();
-  for (const node of graph.nodes) for (const { file } of weightSources(node)) folders.add(dirname(file));
+  for (const node of graph.nodes) for (const { file } of weightSources(node)) folders.add(folderName(file));
   if (folders.size > 1)
     throw new GraphError(`weights lie in ${folders.size} folders: ${[...folders].join(", ")}`, {
       hint: "the engine maps weights from one folder; put the model's files together",
@@ -63,12 +70,14 @@ function weightsFolder(graph: Graph): string | undefined {
 }
 
 /**
- * Serialises a graph as ONNX. Weights stay where they are: each initialiser names a byte range of its file.
- * @throws GraphError if the weights lie in more than one folder.
+ * Serialises a graph as ONNX. Weights stay where they are: each initialiser names a byte range of its file. With `embed` they are
+ * part of the model.
+ * @throws GraphError if weights that stay in their files lie in more than one folder.
  */
-export function emitOnnx(graph: Graph): OnnxModel {
-  const folder = weightsFolder(graph);
-  const emitter = new Emitter(graph.inputs);
+export function emitOnnx(graph: Graph, { embed, plainOutputs = false }: OnnxOptions = {}): OnnxModel {
+  const folder = embed === undefined ? weightsFolder(graph) : undefined;
+  const nameOf = plainOutputs ? (name: string) => name : outputName;
+  const emitter = new Emitter(graph.inputs, embed);
   for (const node of graph.nodes) lower(node, emitter);
   const output: ValueInfoProto[] = [];
   for (const [name, value] of graph.outputs) {
@@ -76,12 +85,12 @@ export function emitOnnx(graph: Graph): OnnxModel {
     emitter.nodes.push(
       create(NodeProtoSchema, {
         opType: "Identity",
-        name: outputName(name),
+        name: nameOf(name),
         input: [emitter.nameOf(value)],
-        output: [outputName(name)],
+        output: [nameOf(name)],
       }),
     );
-    output.push(valueInfo(outputName(name), value));
+    output.push(valueInfo(nameOf(name), value));
   }
   const input = graph.inputs.flatMap((node) =>
     node.outputs.map((value) => valueInfo(node.attributes.name, value)),

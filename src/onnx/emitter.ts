@@ -3,6 +3,7 @@ import { GraphError } from "../core/errors.ts";
 import { type HostTensor, int64, type StorageDType } from "../core/tensor.ts";
 import { type Dim, dimFactors, type Shape } from "../graph/shape.ts";
 import type { Node, Value, WeightSource } from "../graph/types.ts";
+import { sha256 } from "../portable/hash.ts";
 import {
   type AttributeProto,
   AttributeProtoSchema,
@@ -53,12 +54,28 @@ function bytesOf(tensor: HostTensor): Uint8Array {
   return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
 }
 
+/** The bytes of a weight, as its file stores them. */
+export type EmbedWeight = (source: WeightSource) => Uint8Array;
+
 export interface EmitOptions {
   readonly attributes?: Attributes;
   /** `com.microsoft` for ONNX Runtime's own operators. */
   readonly domain?: string;
   /** Number of outputs; 1 unless said. */
   readonly outputs?: number;
+}
+
+/** Where the bytes of a weight that stays in its file lie. */
+function placeOf({ offset, length }: WeightSource, location: string) {
+  const entry = (key: string, value: string) => create(StringStringEntryProtoSchema, { key, value });
+  return {
+    dataLocation: DataLocation.EXTERNAL,
+    externalData: [
+      entry("location", location),
+      entry("offset", String(offset)),
+      entry("length", String(length)),
+    ],
+  };
 }
 
 /** Names of the rows of a value (N, K) in 8 bits. */
@@ -85,7 +102,11 @@ export class Emitter {
   private readonly inputNames = new Set<string>();
   private counter = 0;
 
-  constructor(inputs: readonly Node<"input">[]) {
+  private readonly embed: EmbedWeight | undefined;
+
+  /** @param embed gives the bytes of weights that become part of the model; absent: they stay in their files */
+  constructor(inputs: readonly Node<"input">[], embed?: EmbedWeight) {
+    this.embed = embed;
     for (const node of inputs) {
       const { name } = node.attributes;
       this.inputNames.add(name);
@@ -143,7 +164,7 @@ export class Emitter {
   /** An initialiser held in the model itself; equal small tensors are stored once. */
   constant(tensor: HostTensor): string {
     const bytes = bytesOf(tensor);
-    const key = `${tensor.dtype}(${tensor.dims.join(",")})${Buffer.from(bytes).toString("base64")}`;
+    const key = `${tensor.dtype}(${tensor.dims.join(",")})${sha256(bytes)}`;
     const known = this.constants.get(key);
     if (known !== undefined) return known;
     const name = this.freshName("constant");
@@ -160,7 +181,7 @@ export class Emitter {
   }
 
   /**
-   * An initialiser whose bytes stay in their own file.
+   * An initialiser whose bytes stay in their own file, or become part of the model where weights are embedded.
    * @param location the file's name in the weights' folder
    * @param dataType what the bytes are, where it is not what the file says
    */
@@ -179,18 +200,12 @@ export class Emitter {
         throw new GraphError(`emit: two different weights are called "${name}"`);
       return name;
     }
-    const entry = (key: string, value: string) => create(StringStringEntryProtoSchema, { key, value });
     this.initializers.push(
       create(TensorProtoSchema, {
         name,
         dataType,
         dims: source.dims.map((dim) => BigInt(dim)),
-        dataLocation: DataLocation.EXTERNAL,
-        externalData: [
-          entry("location", location),
-          entry("offset", String(source.offset)),
-          entry("length", String(source.length)),
-        ],
+        ...(this.embed === undefined ? placeOf(source, location) : { rawData: this.embed(source) }),
       }),
     );
     this.weights.set(name, source);

@@ -1,7 +1,7 @@
-import { basename } from "node:path";
 import { float32, type HostTensor, int64 } from "../core/tensor.ts";
 import { sumDims } from "../graph/shape.ts";
 import type { Node, OpKind, RowRounding, Value, WeightSource } from "../graph/types.ts";
+import { baseName } from "../portable/paths.ts";
 import {
   type Attributes,
   type EmitOptions,
@@ -93,7 +93,7 @@ function roundRows(x: Value, rounding: RowRounding, emitter: Emitter): RoundedRo
   const given = emitter.nameOf(x);
   const { name: factorName = "", source } = smoothing ?? {};
   const name = source
-    ? emitter.emit("Mul", [given, emitter.externalWeight(factorName, source, basename(source.file))])
+    ? emitter.emit("Mul", [given, emitter.externalWeight(factorName, source, baseName(source.file))])
     : given;
   const axes = emitter.constant(int64([1], [1]));
   const keep = { attributes: { keepdims: int(1) } };
@@ -128,7 +128,7 @@ function roundedProduct(node: Node<"quantizedGemm">, x: Value, emitter: Emitter)
   const { weight, rounding } = node.attributes;
   const { codes, steps, shifts } = roundRows(x, rounding, emitter);
   const external = (name: string, source: WeightSource, type?: DataType) =>
-    emitter.externalWeight(name, source, basename(source.file), type);
+    emitter.externalWeight(name, source, baseName(source.file), type);
   const matrix = external(`${weight.name} codes`, weight.codes, DataType.INT8);
   const columns = external(`${weight.name} scales`, weight.scales);
   const one = emitter.constant(float32([1], []));
@@ -153,7 +153,7 @@ export const lowerRules: { readonly [K in OpKind]: LowerRule<K> } = {
   // Half-precision weights are widened by the engine when the session loads.
   weight: (node, emitter) => {
     const { name, source } = node.attributes;
-    const stored = emitter.externalWeight(name, source, basename(source.file));
+    const stored = emitter.externalWeight(name, source, baseName(source.file));
     const half = source.dtype === "float16" || source.dtype === "bfloat16";
     const attributes = { to: int(onnxTypes.float32) };
     bindOne(node, half ? emitter.emit("Cast", [stored], { attributes }) : stored, emitter);
@@ -168,6 +168,7 @@ export const lowerRules: { readonly [K in OpKind]: LowerRule<K> } = {
   tanh: direct("Tanh"),
   sigmoid: direct("Sigmoid"),
   relu: direct("Relu"),
+  round: direct("Round"),
   erf: direct("Erf"),
   cos: direct("Cos"),
   sin: direct("Sin"),

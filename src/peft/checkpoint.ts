@@ -7,9 +7,9 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { CheckpointError, errorCode } from "../core/errors.ts";
 import { type HostTensor, isFloat32 } from "../core/tensor.ts";
-import { checkFinite, decodeSafetensors, encodeSafetensors } from "../io/safetensors.ts";
 import { architectures, families } from "../nn/families.ts";
 import { readsPooler } from "../nn/features.ts";
+import { checkFinite, decodeSafetensors, encodeSafetensors } from "../portable/safetensors.ts";
 import type { AdapterHost } from "./adapterMethod.ts";
 import { checkHead, listed, type Tensors } from "./checkpointChecks.ts";
 import type { TaskType } from "./checkpointConfig.ts";
@@ -43,7 +43,14 @@ const headFile = "head.safetensors";
 const pytorch = { format: "pt" };
 
 /** Whether the head is the one that Hugging Face has for the architecture. */
-function isInner({ head, architecture, pooling, normalize, adapter, level }: SavedAdapter): boolean {
+export function hasOwnHead({
+  head,
+  architecture,
+  pooling,
+  normalize,
+  adapter,
+  level,
+}: SavedAdapter): boolean {
   const inner = innerHeadOf(architecture, level);
   if (inner === undefined || head?.kind !== inner.kind) return false;
   const hasBias = head.tensors.get("bias")?.data.some((value) => value !== 0) ?? false;
@@ -53,7 +60,7 @@ function isInner({ head, architecture, pooling, normalize, adapter, level }: Sav
 /** @throws CheckpointError if nobody says what the model is, where its paths depend on it. */
 function wrappedModel(saved: SavedAdapter, where: string): Wrapped {
   const { architecture, causal, level = "sentence" } = saved;
-  if (causal === undefined && !isInner(saved)) return { taskType: "FEATURE_EXTRACTION", prefix: "" };
+  if (causal === undefined && !hasOwnHead(saved)) return { taskType: "FEATURE_EXTRACTION", prefix: "" };
   if (architecture === undefined)
     throw new CheckpointError(`${where}: does not say which architecture it is for`);
   return {
@@ -177,18 +184,18 @@ const kindNames: { readonly [K in AdapterKind]: string } = {
   "prompt-tuning": "prompt tuning",
 };
 
-/** @param heads names of tensors that a head inside may have */
+/** @param heads names of tensors that a head inside may have @param prefix what stands before AutoModel's paths */
 function sortTensors(
   tensors: Tensors,
   kind: AdapterKind,
-  heads: ReadonlySet<string>,
+  { heads, prefix }: { readonly heads: ReadonlySet<string>; readonly prefix: string },
   path: string,
 ): FileTensors {
   const adapter = new Map<string, HostTensor<"float32">>();
   const head = new Map<string, HostTensor<"float32">>();
   const unknown: string[] = [];
   for (const [key, tensor] of tensors) {
-    const parsed = parseFileKey(key, kind, heads);
+    const parsed = parseFileKey(key, kind, heads, prefix);
     if (parsed.kind === "adapter" || parsed.kind === "table") adapter.set(parsed.name, tensor);
     else if (parsed.kind === "head") head.set(parsed.name, tensor);
     else unknown.push(key);
@@ -308,7 +315,7 @@ export async function readPeftFolder(dir: string, options: ReadPeftOptions = {})
   const metadata = await readMetadata(dir);
   const prefix = prefixOfKeys(stored.keys());
   const known = metadata?.architecture ?? architectureOf(config, prefix, options);
-  const tensors = sortTensors(stored, config.kind, headNames(config, known), path);
+  const tensors = sortTensors(stored, config.kind, { heads: headNames(config, known), prefix }, path);
   const names = new Set(tensors.head.keys());
   const untyped = { architecture: known, prefix, head: names, level: options.level };
   const taskType = taskTypeOf(config, untyped, path);

@@ -106,7 +106,9 @@ export function innerHeadOfNames(
 const prefixes = [...new Set(Object.values(families).map(({ prefix }) => prefix))].sort(
   (a, b) => b.length - a.length,
 );
-const headed = new RegExp(`^(${prefixes.map(escaped).join("|")})`);
+
+const without = (name: string, prefix: string) =>
+  name.startsWith(prefix) ? name.slice(prefix.length) : name;
 
 const loraKey = /^(.+)\.(lora_A|lora_B)\.weight$/;
 const magnitudeKey = /^(.+)\.lora_magnitude_vector$/;
@@ -169,10 +171,12 @@ export function plainNames<T>(tensors: ReadonlyMap<string, T>): Map<string, T> {
 }
 
 /** Our name of an adapter's tensor, its architecture prefix dropped; undefined for what is none. */
-const adapterNames: { readonly [K in AdapterKind]: (key: string) => string | undefined } = {
-  lora: (key) => {
+const adapterNames: {
+  readonly [K in AdapterKind]: (key: string, prefix: string) => string | undefined;
+} = {
+  lora: (key, prefix) => {
     if (!key.startsWith(wrapperPrefix)) return undefined;
-    const name = key.slice(wrapperPrefix.length).replace(headed, "");
+    const name = without(key.slice(wrapperPrefix.length), prefix);
     if (parseLoraName(name) !== undefined) return name;
     return name.endsWith(".bias") ? name.replace(/\.base_layer\.bias$/, ".bias") : undefined;
   },
@@ -182,21 +186,31 @@ const adapterNames: { readonly [K in AdapterKind]: (key: string) => string | und
 /**
  * What a file's tensor is in a file of that kind of adapter.
  * @param heads names of tensors that a head may have, in a model that has one
+ * @param prefix what stands before AutoModel's paths in this file
  */
-export function parseFileKey(key: string, kind: AdapterKind, heads: ReadonlySet<string>): FileTensor {
-  const prefix = headPrefixes[kind];
-  if (key.startsWith(prefix)) {
-    const inner = key.slice(prefix.length);
+export function parseFileKey(
+  key: string,
+  kind: AdapterKind,
+  heads: ReadonlySet<string>,
+  prefix: string,
+): FileTensor {
+  const wrapper = headPrefixes[kind];
+  if (key.startsWith(wrapper)) {
+    const inner = key.slice(wrapper.length);
     if (heads.has(inner)) return { kind: "head", name: inner };
-    if (kind === "lora" && isTable(inner)) return { kind: "table", name: inner.replace(headed, "") };
+    if (kind === "lora" && isTable(inner)) return { kind: "table", name: without(inner, prefix) };
   }
-  const name = adapterNames[kind](key);
+  const name = adapterNames[kind](key, prefix);
   return name === undefined ? { kind: "unknown" } : { kind: "adapter", name };
 }
+
+/** DistilBERT's own paths, which begin as GPT-2's do in a model with a head. */
+const distilbertPath = `${wrapperPrefix}transformer.layer.`;
 
 /** What stands before AutoModel's paths in a file's keys: empty where the model that was wrapped has no head. */
 export function prefixOfKeys(keys: Iterable<string>): string {
   for (const key of keys) {
+    if (key.startsWith(distilbertPath)) return "";
     const found = prefixes.find((prefix) => key.startsWith(wrapperPrefix + prefix));
     if (found !== undefined) return found;
   }

@@ -1,7 +1,7 @@
 /** Regular expressions from adapter files: whatever they are, matching them ends. */
 import { RE2JS } from "re2js";
 import { ConfigError } from "../core/errors.ts";
-import { runBefore } from "../io/deadline.ts";
+import { runBefore } from "../portable/deadline.ts";
 
 /** Longer ones come from no model. */
 const longest = 10_000;

@@ -2,6 +2,8 @@ import { EngineError } from "../core/errors.ts";
 import { type HostTensor, sizeOf } from "../core/tensor.ts";
 import { evaluateDim, formatShape } from "../graph/shape.ts";
 import type { Graph } from "../graph/types.ts";
+import { outputName } from "../onnx/emit.ts";
+import type { SessionNames } from "./session.ts";
 import type { Tensors } from "./types.ts";
 
 /**
@@ -49,4 +51,15 @@ export function checkFeeds(
         );
     });
   return bindings;
+}
+
+/** What a session of a graph that `emitOnnx` serialised takes and gives. */
+export function namesOf(graph: Graph): SessionNames {
+  return {
+    inputs: graph.inputs.map(({ attributes }) => attributes.name),
+    outputs: new Map(Array.from(graph.outputs.keys(), (name) => [name, outputName(name)])),
+    check: (feeds) => {
+      checkFeeds(graph, feeds);
+    },
+  };
 }

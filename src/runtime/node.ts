@@ -3,91 +3,44 @@ import "./telemetry.ts";
 
 import * as ort from "onnxruntime-node";
 import { EngineError, messageOf } from "../core/errors.ts";
-import type { DType, HostTensor } from "../core/tensor.ts";
+import type { HostTensor } from "../core/tensor.ts";
 import type { Graph } from "../graph/types.ts";
 import { limitedThreads } from "../io/processor.ts";
-import { emitOnnx, type OnnxModel, outputName } from "../onnx/emit.ts";
-import { checkFeeds } from "./feeds.ts";
-import type { CompileOptions, Device, Executable, Runtime, Tensors } from "./types.ts";
+import { emitOnnx, type OnnxModel } from "../onnx/emit.ts";
+import { namesOf } from "./feeds.ts";
+import { SessionExecutable, type SessionNames } from "./session.ts";
+import type { CompileOptions, Device, Runtime } from "./types.ts";
 import { processorNodes, refuseEmpty } from "./webgpu.ts";
 
 function toEngine(tensor: HostTensor): ort.Tensor {
   return new ort.Tensor(tensor.dtype, tensor.data, tensor.dims);
 }
 
-const typedArrays = {
-  float32: Float32Array,
-  float64: Float64Array,
-  int32: Int32Array,
-  int64: BigInt64Array,
-  uint8: Uint8Array,
-  bool: Uint8Array,
-} as const;
-
-function isDType(type: string): type is DType {
-  return Object.hasOwn(typedArrays, type);
-}
-
-function fromEngine(name: string, tensor: ort.Tensor | undefined): HostTensor {
-  if (tensor === undefined) throw new EngineError(`output "${name}": the engine returned nothing`);
-  const { type, data, dims } = tensor;
-  if (!isDType(type) || !(data instanceof typedArrays[type]))
-    throw new EngineError(`output "${name}": the engine returned ${type}, which is not handled`);
-  return { dtype: type, dims, data };
-}
-
 type Provider = ort.InferenceSession.ExecutionProviderConfig;
 
-class NodeExecutable implements Executable {
-  private readonly graph: Graph;
-  private session: ort.InferenceSession | undefined;
-
-  private readonly device: Device;
-
-  private readonly profiled: boolean;
-
-  constructor(device: Device, graph: Graph, session: ort.InferenceSession, profiled: boolean) {
-    this.profiled = profiled;
-    this.device = device;
-    this.graph = graph;
-    this.session = session;
-  }
-
-  async run(feeds: Tensors): Promise<Tensors> {
-    if (this.session === undefined) throw new EngineError("this session was disposed of");
-    checkFeeds(this.graph, feeds);
-    if (this.device !== "cpu") refuseEmpty(feeds);
-    const given: Record<string, ort.Tensor> = {};
-    for (const { attributes } of this.graph.inputs) {
-      const tensor = feeds[attributes.name];
-      if (tensor !== undefined) given[attributes.name] = toEngine(tensor);
-    }
-    try {
-      const results = await this.session.run(given);
-      return Object.fromEntries(
-        Array.from(this.graph.outputs.keys(), (name) => [name, fromEngine(name, results[outputName(name)])]),
-      );
-    } catch (cause) {
-      throw new EngineError(`the engine failed: ${messageOf(cause)}`, {
-        cause,
-      });
-    }
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    const session = this.session;
-    this.session = undefined;
-    if (this.profiled) session?.endProfiling();
-    await session?.release();
-  }
+interface DeviceRules {
+  /** What the first cannot do, the next one does. */
+  readonly providers: (nodes: OnnxModel["nodes"]) => Provider[];
+  readonly names: (graph: Graph) => SessionNames;
 }
 
-/** What the first provider cannot do, the processor does. */
-const providers: Readonly<Record<Device, (nodes: OnnxModel["nodes"]) => Provider[]>> = {
-  cpu: () => ["cpu"],
-  webgpu: (nodes) => {
-    const forceCpuNodeNames = processorNodes(nodes);
-    return [{ name: "webgpu", ...(forceCpuNodeNames.length > 0 ? { forceCpuNodeNames } : {}) }, "cpu"];
+const devices: Readonly<Record<Device, DeviceRules>> = {
+  cpu: { providers: () => ["cpu"], names: namesOf },
+  webgpu: {
+    providers: (nodes) => {
+      const forceCpuNodeNames = processorNodes(nodes);
+      return [{ name: "webgpu", ...(forceCpuNodeNames.length > 0 ? { forceCpuNodeNames } : {}) }, "cpu"];
+    },
+    names: (graph) => {
+      const { check, ...names } = namesOf(graph);
+      return {
+        ...names,
+        check: (feeds) => {
+          check(feeds);
+          refuseEmpty(feeds);
+        },
+      };
+    },
   },
 };
 
@@ -102,7 +55,7 @@ function sessionOptions(
   if (weightsFolder !== undefined) session.model_external_initializers_file_folder_path = weightsFolder;
   if (options.packWeights === false) session.disable_prepacking = "1";
   return {
-    executionProviders: providers[device](nodes),
+    executionProviders: devices[device].providers(nodes),
     graphOptimizationLevel: "all",
     // Fatal only: what goes wrong is thrown, and need not stand on the terminal as well.
     logSeverityLevel: 4,
@@ -115,18 +68,29 @@ function sessionOptions(
   };
 }
 
+/** A session that writes its profile when it is released. */
+function profiled(session: ort.InferenceSession) {
+  return {
+    run: (feeds: Readonly<Record<string, ort.Tensor>>) => session.run(feeds),
+    release: () => {
+      session.endProfiling();
+      return session.release();
+    },
+  };
+}
+
 function runtimeOn(device: Device, name: string): Runtime {
   return {
     name,
     async compile(graph, options = {}) {
       const model = emitOnnx(graph);
       try {
-        return new NodeExecutable(
-          device,
-          graph,
-          await ort.InferenceSession.create(model.bytes, sessionOptions(device, model, options)),
-          options.profile !== undefined,
+        const session = await ort.InferenceSession.create(
+          model.bytes,
+          sessionOptions(device, model, options),
         );
+        const own = options.profile === undefined ? session : profiled(session);
+        return new SessionExecutable(own, devices[device].names(graph), toEngine);
       } catch (cause) {
         throw new EngineError(`the engine refused the graph: ${messageOf(cause)}`, {
           cause,

@@ -149,6 +149,11 @@ function forEachIndex(kind: string, indices: Dense, rows: number, visit: (i: num
   });
 }
 
+function roundHalfToEven(x: number): number {
+  const whole = Math.round(x);
+  return whole - x === 0.5 && whole % 2 !== 0 ? whole - 1 : whole;
+}
+
 export const interpretRules: { readonly [K in OpKind]: InterpretRule<K> } = {
   input: (attributes, _, context) => [context.feed(attributes)],
   weight: ({ source }, _, context) => [context.weight(source)],
@@ -162,6 +167,7 @@ export const interpretRules: { readonly [K in OpKind]: InterpretRule<K> } = {
   tanh: unary(Math.tanh),
   sigmoid: unary((x) => 1 / (1 + Math.exp(-x))),
   relu: unary((x) => Math.max(x, 0)),
+  round: unary(roundHalfToEven),
   erf: unary(erf),
   cos: unary(Math.cos),
   sin: unary(Math.sin),

@@ -1,6 +1,5 @@
 // Dimensions: B batch, D width of the feature, C classes.
 /** Training small networks on features that are there already. */
-import { setImmediate as nextTick } from "node:timers/promises";
 import { gradients } from "../autodiff/gradients.ts";
 import { EngineError } from "../core/errors.ts";
 import { asFloat32, type HostTensor } from "../core/tensor.ts";
@@ -9,6 +8,7 @@ import * as op from "../graph/ops.ts";
 import type { Graph, Value } from "../graph/types.ts";
 import { declareHead, HEAD_PREFIX, type HeadKind } from "../nn/heads.ts";
 import { AdamW, type AdamWOptions } from "../optim/adamw.ts";
+import { nextTick } from "../portable/nextTick.ts";
 import type { Executable } from "../runtime/types.ts";
 import { crossEntropy, GRADIENT_PREFIX } from "./graphs.ts";
 

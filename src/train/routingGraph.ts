@@ -19,6 +19,41 @@ function checkLayers(layers: readonly number[], depth: number): void {
     throw new ConfigError(`routing features: layers [${layers.join(", ")}] must be at least one, each once`);
 }
 
+/** Layers of the upper half that make the routing feature at most. */
+const MOST_LAYERS = 4;
+
+/**
+ * The embeddings, which know words as such, and hidden states of the upper half of the backbone, the last one among
+ * them: at most four of these, evenly spread.
+ * @param layers of the backbone
+ */
+export function defaultRoutingLayers(layers: number): readonly number[] {
+  const first = Math.ceil(layers / 2);
+  const count = Math.min(MOST_LAYERS, layers - first + 1);
+  const step = count < 2 ? 0 : (layers - first) / (count - 1);
+  const upper = Array.from({ length: count }, (_, i) => Math.round(layers - (count - 1 - i) * step));
+  return [0, ...upper];
+}
+
+/**
+ * The rows of some layers, each of length 1, side by side.
+ * @param rowsOf (B·T, D) → (rows, D)
+ * @throws ConfigError if a layer is not there or named twice
+ */
+export function routingFeatures(
+  hidden: readonly Value[],
+  layers: readonly number[],
+  rowsOf: (state: Value) => Value,
+): Value {
+  checkLayers(layers, hidden.length - 1);
+  const parts = hidden.map((state, layer) => ({ state, at: layers.indexOf(layer) }));
+  const asked = parts.filter(({ at }) => at >= 0).toSorted((a, b) => a.at - b.at);
+  return op.concat(
+    asked.map(({ state }) => normalize(rowsOf(state))),
+    1,
+  );
+}
+
 /**
  * The pooled hidden states of some layers, each divided by its Euclidean norm, side by side. Nothing above the highest
  * of them is computed. Layers are counted as Hugging Face's hidden states: 0 is what the embeddings give, and a
@@ -38,19 +73,13 @@ export function buildRoutingGraph(
   trunkLayers = 0,
 ): Graph {
   const { hidden } = buildModel(structure, noDropout, noDropout);
-  checkLayers(layers, hidden.length - 1);
   const { width } = structure.backbone;
   const weights = declarePoolingWeights();
   const rowsOf: { readonly [P in typeof per]: (state: Value) => Value } = {
     sentence: (state) => pooledRows(state, weights, width),
     word: (state) => state,
   };
-  const parts = hidden.map((state, layer) => ({ state, at: layers.indexOf(layer) }));
-  const asked = parts.filter(({ at }) => at >= 0).toSorted((a, b) => a.at - b.at);
-  const features = op.concat(
-    asked.map(({ state }) => normalize(rowsOf[per](state))),
-    1,
-  );
+  const features = routingFeatures(hidden, layers, rowsOf[per]);
   const trunk = trunkLayers === 0 ? undefined : hidden[trunkLayers];
   return createGraph({ features, ...(trunk && { state: trunk }) });
 }

@@ -1,4 +1,3 @@
-import { setImmediate as nextTick } from "node:timers/promises";
 import { EngineError } from "../core/errors.ts";
 import type { Rng } from "../core/random.ts";
 import { asFloat32, float32, type HostTensor, int64 } from "../core/tensor.ts";
@@ -9,6 +8,7 @@ import { HEAD_PREFIX } from "../nn/heads.ts";
 import { AdamW, clipGradients, type Trainable } from "../optim/adamw.ts";
 import { type ScheduleKind, scheduleFactor } from "../optim/schedule.ts";
 import { adapterMethod } from "../peft/adapters.ts";
+import { nextTick } from "../portable/nextTick.ts";
 import type { Executable, Tensors } from "../runtime/types.ts";
 import { dropoutFeeds } from "./dropout.ts";
 import { GRADIENT_PREFIX, type ModelStructure, type TrainingGraph } from "./graphs.ts";

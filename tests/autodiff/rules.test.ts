@@ -17,6 +17,7 @@ const checks: { readonly [K in OpKind]: readonly OperatorCase[] | { readonly not
   ...operatorCases,
   weight: { notDifferentiable: "a leaf that is not fed: nothing can be perturbed" },
   quantizedGemm: { notDifferentiable: "rounding is taken for the identity, which no difference shows" },
+  round: { notDifferentiable: "it is flat between its steps" },
   equal: { notDifferentiable: "its result is bool" },
   greater: { notDifferentiable: "its result is bool" },
   stopGradient: { notDifferentiable: "it is there to have no gradient" },

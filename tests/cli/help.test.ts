@@ -24,6 +24,7 @@ const commands = [
   ["check"],
   ["repair"],
   ["backup"],
+  ["export"],
   ["gc"],
   ["serve"],
   ["prepare"],

@@ -3,7 +3,7 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { createRng } from "../../src/core/random.ts";
 import { float32 } from "../../src/core/tensor.ts";
-import { loadTokenizer } from "../../src/data/encoding/tokenizer.ts";
+import { loadTokenizer } from "../../src/data/encoding/tokenizerFolder.ts";
 import { buildCorpus, checkNothingHeldOut, wordKey } from "../../tools/backbone/corpus.ts";
 import { generateSentences } from "../../tools/backbone/grammar/generate.ts";
 import { readBenchmarks } from "../../tools/backbone/sources.ts";

@@ -6,7 +6,7 @@ import { ConfigError, DataError, EngineError } from "../../src/core/errors.ts";
 import { createRng } from "../../src/core/random.ts";
 import { float32, int64 } from "../../src/core/tensor.ts";
 import { collate } from "../../src/data/encoding/batching.ts";
-import { loadTokenizer } from "../../src/data/encoding/tokenizer.ts";
+import { loadTokenizer } from "../../src/data/encoding/tokenizerFolder.ts";
 import { answerFeeds, lastTokenRows } from "../../src/generate/feeds.ts";
 import { buildCausalGraph, type CausalStructure, newKeyValue } from "../../src/generate/graphs.ts";
 import { generateGreedy, openCausalModel } from "../../src/generate/greedy.ts";

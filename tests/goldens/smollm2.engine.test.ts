@@ -7,7 +7,7 @@ import { packageRoot } from "../../src/core/packageInfo.ts";
 import { asFloat32, float32 } from "../../src/core/tensor.ts";
 import { collate } from "../../src/data/encoding/batching.ts";
 import { openTextIds } from "../../src/data/encoding/prompts.ts";
-import { loadTokenizer } from "../../src/data/encoding/tokenizer.ts";
+import { loadTokenizer } from "../../src/data/encoding/tokenizerFolder.ts";
 import { lastTokenRows } from "../../src/generate/feeds.ts";
 import { type CausalModel, generateGreedy, openCausalModel } from "../../src/generate/greedy.ts";
 import { KeyValueCache } from "../../src/generate/keyValueCache.ts";

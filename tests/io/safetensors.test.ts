@@ -4,13 +4,13 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { CheckpointError } from "../../src/core/errors.ts";
 import { type DType, type HostTensor, sizeOf } from "../../src/core/tensor.ts";
-import { float32ToHalf, halfToFloat32 } from "../../src/io/halfFloat.ts";
 import {
   decodeSafetensors,
   encodeSafetensors,
   readSafetensorsHeader,
   readTensor,
 } from "../../src/io/safetensors.ts";
+import { float32ToHalf, halfToFloat32 } from "../../src/portable/halfFloat.ts";
 import { folderOfTestFile } from "../support/folders.ts";
 
 const folder = folderOfTestFile("safetensors");

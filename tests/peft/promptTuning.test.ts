@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import { ConfigError } from "../../src/core/errors.ts";
 import { createRng } from "../../src/core/random.ts";
 import { asFloat32, float32, int64 } from "../../src/core/tensor.ts";
-import { loadTokenizer } from "../../src/data/encoding/tokenizer.ts";
+import { loadTokenizer } from "../../src/data/encoding/tokenizerFolder.ts";
 import { poolingWeights, type TokenPooling } from "../../src/nn/features.ts";
 import type { InitSource } from "../../src/peft/adapterMethod.ts";
 import {

@@ -50,6 +50,7 @@ export function faultyFileSystem(kind: FaultKind, at: number, code = "EIO"): Fau
     writeNew: guard(nodeFileSystem.writeNew, (path, content) =>
       writeFile(path, content.slice(0, content.length >> 1)),
     ),
+    writePieces: guard(nodeFileSystem.writePieces),
     makeFolder: guard(nodeFileSystem.makeFolder),
     rename: guard(nodeFileSystem.rename),
     link: guard(nodeFileSystem.link),

@@ -144,6 +144,7 @@ export const operatorCases: { readonly [K in OpKind]: readonly OperatorCase[] } 
   tanh: unary(op.tanh),
   sigmoid: unary(op.sigmoid),
   relu: unary(op.relu, awayFromZero),
+  round: unary((x) => op.round(op.mul(x, 3))),
   erf: unary(op.erf),
   cos: unary(op.cos),
   sin: unary(op.sin),
@@ -301,6 +302,7 @@ function withSymbols(draw: Draw, x: Value): Value {
 export const edgeCases: readonly OperatorCase[] = [
   c("maximum of equal operands", (draw) => op.maximum(repeats(draw, "a"), repeats(draw, "b"))),
   c("maximum of integers", (draw) => op.maximum(draw.index("a", ["B", 4], 9), draw.index("b", ["B", 4], 9))),
+  c("round at halves", (draw) => op.round(op.div(op.sub(repeats(draw, "a"), 1), 2))),
   c("relu at zero", (draw) => op.relu(op.sub(repeats(draw, "a"), 1))),
   c("gelu and erf far out", (draw) =>
     op.concat([op.gelu(draw.float("x", ["B", 9], wide)), op.erf(draw.float("y", ["B", 9], wide))], 1),

@@ -57,7 +57,7 @@ describe("finds", () => {
     const source = 'import * as ort from "onnxruntime-node";\n';
     const files = { "runtime/node.ts": source, "runtime/other.ts": source };
     expect(problems(files, { runtime: [] })).toEqual([
-      "runtime/other.ts imports onnxruntime-node: only runtime/node.ts may",
+      "runtime/other.ts imports onnxruntime-node: only runtime/node.ts and runtime/web.ts may",
     ]);
   });
 

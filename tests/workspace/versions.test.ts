@@ -220,6 +220,7 @@ function dyingAt(step: number, when: "before" | "after"): FileSystem {
     };
   return {
     writeNew: guard(nodeFileSystem.writeNew),
+    writePieces: guard(nodeFileSystem.writePieces),
     makeFolder: guard(nodeFileSystem.makeFolder),
     rename: guard(nodeFileSystem.rename),
     link: guard(nodeFileSystem.link),

@@ -14,7 +14,7 @@ import { ConfigError, EngineError } from "../../src/core/errors.ts";
 import { createRng } from "../../src/core/random.ts";
 import { asFloat32, float32, type HostTensor } from "../../src/core/tensor.ts";
 import { collate, planBatches } from "../../src/data/encoding/batching.ts";
-import { loadTokenizer } from "../../src/data/encoding/tokenizer.ts";
+import { loadTokenizer } from "../../src/data/encoding/tokenizerFolder.ts";
 import { writeFileAtomic } from "../../src/io/atomic.ts";
 import { encodeSafetensors } from "../../src/io/safetensors.ts";
 import { openBert } from "../../src/nn/encoders/bert.ts";

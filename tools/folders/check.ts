@@ -17,8 +17,11 @@ const longFiles: ReadonlySet<string> = new Set([
   "onnx/lower.ts",
   "runtime/referenceKernels.ts",
 ]);
-/** The one file that imports ONNX Runtime. */
-const engineFile = "runtime/node.ts";
+/** The files that import ONNX Runtime: one for Node, one for browsers. */
+const engineFiles: ReadonlyMap<string, string> = new Map([
+  ["runtime/node.ts", "onnxruntime-node"],
+  ["runtime/web.ts", "onnxruntime-web/wasm"],
+]);
 
 const entry = ".";
 
@@ -36,6 +39,7 @@ const nn = ["nn", ...networks];
 /** The lower half: what computes, and what is read from files. */
 const lower = [
   "core",
+  "portable",
   "io",
   "io/models",
   "graph",
@@ -54,24 +58,25 @@ const report = ["report/charts", "report/record"];
 /** Folder → the folders that it may import; lowest first. Everything may import what is in its own folder. */
 const mayImport: ImportTable = {
   core: [],
-  io: ["core"],
-  "io/models": ["core", "io"],
+  portable: ["core"],
+  io: ["core", "portable"],
+  "io/models": ["core", "io", "portable"],
   graph: ["core"],
   autodiff: ["core", "graph"],
   "onnx/generated": [],
-  onnx: ["core", "graph", "onnx/generated"],
+  onnx: ["core", "portable", "graph", "onnx/generated"],
   runtime: ["core", "graph", "io", "onnx"],
-  linalg: ["core", "graph", "runtime"],
+  linalg: ["core", "portable", "graph", "runtime"],
   "nn/layers": ["core", "graph"],
   "nn/encoders": ["core", "graph", "nn/layers"],
   "nn/decoders": ["core", "graph", "nn/layers"],
   nn: ["core", "graph", ...networks],
-  peft: ["core", "graph", "io", ...nn],
+  peft: ["core", "portable", "graph", "io", ...nn],
   optim: ["core"],
   "data/files": ["core", "io"],
-  "data/encoding": ["core", "io", "data/files"],
+  "data/encoding": ["core", "portable", "io", "data/files"],
   data: ["core", "io", "data/files"],
-  train: ["core", "graph", "autodiff", "runtime", ...nn, "peft", "optim", "data/encoding"],
+  train: ["core", "portable", "graph", "autodiff", "runtime", ...nn, "peft", "optim", "data/encoding"],
   generate: ["core", "graph", "autodiff", "runtime", ...nn, "peft", "train", "data/encoding"],
   continual: lower,
   "continual/passes": [...lower, "continual"],
@@ -162,6 +167,28 @@ const mayImport: ImportTable = {
     "continual/taskTypes",
     "report/record",
   ],
+  export: [
+    ...lower,
+    "onnx",
+    "continual",
+    "continual/passes",
+    "continual/statistics",
+    "continual/routers",
+    "continual/routers/readouts",
+    "continual/routing",
+    "model",
+    "store",
+  ],
+  web: [
+    ...lower,
+    "onnx",
+    "continual",
+    "continual/statistics",
+    "continual/routers",
+    "continual/routing",
+    "model",
+    "export",
+  ],
   "server/engine": [...lower, ...model, "continual/taskTypes", "store"],
   "server/service": [...lower, ...model, "continual/taskTypes", "report/record", "store", "server/engine"],
   "server/api": ["core", "continual", "data/files", "server/engine", "server/service"],
@@ -199,11 +226,12 @@ const mayImport: ImportTable = {
     "server/service",
     "cli/terminal",
   ],
-  "cli/commands/store": [...lower, ...model, "store", "cli/terminal"],
+  "cli/commands/store": [...lower, ...model, "store", "export", "cli/terminal"],
   "cli/commands/tools": [...lower, ...model, "benchmark/prepare", "benchmark/speed", "cli/terminal"],
   cli: [
     "core",
     "runtime",
+    "export",
     "benchmark/prepare",
     "cli/terminal",
     "cli/commands",
@@ -309,9 +337,9 @@ function sizes(graph: Graph, sources: Sources): string[] {
 
 function engineImports(sources: Sources): string[] {
   return [...sources].flatMap(([file, text]) =>
-    importsOf(file, isSource(file) ? text : "")
-      .filter(({ target }) => target.startsWith("onnxruntime") && file !== engineFile)
-      .map(({ target }) => `${file} imports ${target}: only ${engineFile} may`),
+    importsOf(file, file.endsWith(".ts") ? text : "")
+      .filter(({ target }) => target.startsWith("onnxruntime") && engineFiles.get(file) !== target)
+      .map(({ target }) => `${file} imports ${target}: only ${[...engineFiles.keys()].join(" and ")} may`),
   );
 }
 

@@ -7,7 +7,7 @@
 import { FNV_OFFSET, hashIn, spreadBits } from "../../core/hashing.ts";
 import type { BaselineMetrics } from "../../core/record.ts";
 import type { Example, Task } from "../../data/files/types.ts";
-import { sha256 } from "../../io/hash.ts";
+import { sha256 } from "../../portable/hash.ts";
 import { type Compile, RouterFitter } from "../routers/fit.ts";
 import { quantize, takeRows } from "../statistics/fixedRows.ts";
 import { ClassStatistics, type Contribution } from "../statistics/statistics.ts";

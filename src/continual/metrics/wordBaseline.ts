@@ -6,7 +6,7 @@
 import type { BaselineMetrics } from "../../core/record.ts";
 import { OUTSIDE, type TaggedSentence } from "../../data/files/tags.ts";
 import { maskTypes, type WordTask } from "../../data/wordStream.ts";
-import { sha256 } from "../../io/hash.ts";
+import { sha256 } from "../../portable/hash.ts";
 import { type Compile, type FittedRouter, RouterFitter } from "../routers/fit.ts";
 import { OUTSIDE_BIASES } from "../routing/wordFusionFit.ts";
 import { quantize, takeRows } from "../statistics/fixedRows.ts";

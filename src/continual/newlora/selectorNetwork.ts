@@ -1,10 +1,10 @@
 // Dimensions: n rows, D width of the feature, N outputs.
 
-import { setImmediate as nextTick } from "node:timers/promises";
 import { OpenedOnce } from "../../core/openedOnce.ts";
 import type { Rng } from "../../core/random.ts";
 import { asFloat32, float32 } from "../../core/tensor.ts";
 import type { Graph } from "../../graph/types.ts";
+import { nextTick } from "../../portable/nextTick.ts";
 import type { Executable } from "../../runtime/types.ts";
 import { type FeatureStep, fitOnFeatures } from "../../train/featureFit.ts";
 import { GRADIENT_PREFIX } from "../../train/graphs.ts";

@@ -3,7 +3,7 @@
 import { CheckpointError } from "../../core/errors.ts";
 import type { Rng } from "../../core/random.ts";
 import { asFloat32, float32, float64, type HostTensor, int64 } from "../../core/tensor.ts";
-import { decodeSafetensors, encodeSafetensors } from "../../io/safetensors.ts";
+import { decodeSafetensors, encodeSafetensors } from "../../portable/safetensors.ts";
 import { SELECTOR_PREFIX, selectorHidden } from "../../train/selector.ts";
 
 /** The file beside a task's adapter that holds the network as it was after that task. */

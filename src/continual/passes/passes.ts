@@ -1,9 +1,9 @@
 // Dimensions: n texts, B batch, T tokens.
 /** Forward passes of one frozen model over any number of texts. */
-import { setImmediate as nextTick } from "node:timers/promises";
 import { planEvaluationBatches } from "../../data/encoding/batching.ts";
 import type { Encoding } from "../../data/encoding/tokenizer.ts";
 import type { Graph } from "../../graph/types.ts";
+import { nextTick } from "../../portable/nextTick.ts";
 import type { Executable, Tensors } from "../../runtime/types.ts";
 import { type BatchView, type FedModel, modelFeeds } from "../../train/trainer.ts";
 

@@ -2,7 +2,7 @@
 /** The pass that routers read: the states of several layers, adapters off. */
 import { asFloat32 } from "../../core/tensor.ts";
 import type { Encoding } from "../../data/encoding/tokenizer.ts";
-import { poolingsOf } from "../../nn/features.ts";
+import { poolingsOf, type TokenPooling } from "../../nn/features.ts";
 import { adapterMethod } from "../../peft/adapters.ts";
 import type { ModelStructure } from "../../train/graphs.ts";
 import { buildRoutingGraph } from "../../train/routingGraph.ts";
@@ -29,12 +29,21 @@ export function frozenModel({
 }
 
 /**
- * Of several poolings the first: it is applied to many layers, and layers over a pooled vector were trained on the last
- * one alone.
+ * How routers pool a backbone's layers. Of several poolings the first: it is applied to many layers, and layers over a pooled
+ * vector were trained on the last one alone.
  */
-function readFrozen({ backbone, feature }: ModelStructure): Pick<ModelStructure, "backbone" | "feature"> {
-  const [pooling = "mean"] = poolingsOf(backbone, feature);
-  return { backbone, feature: { pooling, normalize: false } };
+export function routingPooling({
+  backbone,
+  feature,
+}: Pick<ModelStructure, "backbone" | "feature">): TokenPooling {
+  return poolingsOf(backbone, feature)[0] ?? "mean";
+}
+
+function readFrozen(structure: ModelStructure): Pick<ModelStructure, "backbone" | "feature"> {
+  return {
+    backbone: structure.backbone,
+    feature: { pooling: routingPooling(structure), normalize: false },
+  };
 }
 
 function routingPass(

@@ -9,7 +9,7 @@ import { StoreError } from "../../core/errors.ts";
 import type { Encoding } from "../../data/encoding/tokenizer.ts";
 import { writeFileAtomic } from "../../io/atomic.ts";
 import { cacheFolder } from "../../io/cacheFolder.ts";
-import { sha256, sha256Json } from "../../io/hash.ts";
+import { sha256, sha256Json } from "../../portable/hash.ts";
 import type { BatchView } from "../../train/trainer.ts";
 import { TrunkRows } from "./trunkRows.ts";
 

@@ -3,8 +3,8 @@
  * Fitting kinds that rest on a kernel density of every class: the density alone, or with networks beside it, which count for
  * as much as rows that calibrate say beyond chance.
  */
-import { setImmediate as nextTick } from "node:timers/promises";
 import type { Matrix } from "../../linalg/algebra.ts";
+import { nextTick } from "../../portable/nextTick.ts";
 import type { FeatureMapper } from "../statistics/featureMaps.ts";
 import { joinRows } from "../statistics/totals.ts";
 import type { ChosenMember, FitContext } from "./fitContext.ts";

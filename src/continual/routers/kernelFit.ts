@@ -1,9 +1,9 @@
 // Dimensions: n rows, F features read, K directions, C classes, E established ones, h rows that calibrate.
 /** Fitting a kernel density of every class in the directions in which classes differ: no iterations, no grid. */
-import { setImmediate as nextTick } from "node:timers/promises";
 import type { Algebra, Matrix, Matrix32 } from "../../linalg/algebra.ts";
 import { type CholeskyFactor, factorize, solveLower, solveUpper } from "../../linalg/cholesky.ts";
 import { symmetricEigen } from "../../linalg/symmetricEigen.ts";
+import { nextTick } from "../../portable/nextTick.ts";
 import { EXACT_ROWS, type FeatureMapper } from "../statistics/featureMaps.ts";
 import { type ClassSums, directionsKey, keptOf } from "./densityMemory.ts";
 import type { FitContext } from "./fitContext.ts";

@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { StoreError } from "../../core/errors.ts";
 import { float32, float64, type HostTensor, uint8 } from "../../core/tensor.ts";
-import { decodeSafetensors, encodeSafetensors } from "../../io/safetensors.ts";
+import { decodeSafetensors, encodeSafetensors } from "../../portable/safetensors.ts";
 import { checkVersion, decodeConstants, encodeConstants, parseJson } from "../statistics/contributionFile.ts";
 import type { FeatureMap } from "../statistics/featureMaps.ts";
 import type { FittedRouter } from "./fit.ts";

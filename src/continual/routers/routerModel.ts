@@ -1,8 +1,8 @@
 // Dimensions: n texts, F routing features, M numbers of an expansion, C classes.
 /** A fitted router as plain data, and how it answers. */
-import { setImmediate as nextTick } from "node:timers/promises";
 import { DataError } from "../../core/errors.ts";
 import type { Algebra, Matrix, Matrix32 } from "../../linalg/algebra.ts";
+import { nextTick } from "../../portable/nextTick.ts";
 import type { FeatureMap, FeatureMapper } from "../statistics/featureMaps.ts";
 import { dequantize, quantize } from "../statistics/fixedRows.ts";
 import type { FeatureConstants, FeatureRows, FixedRows, Posterior, RouterKind } from "../types.ts";

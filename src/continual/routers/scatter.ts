@@ -4,8 +4,8 @@
  * kept, added to and taken from, and hangs on nothing but the rows. Rounding moves a feature by 2^−11 at most, which adds far
  * less to a covariance than shrinkage does.
  */
-import { setImmediate as nextTick } from "node:timers/promises";
 import type { Algebra, Matrix32 } from "../../linalg/algebra.ts";
+import { nextTick } from "../../portable/nextTick.ts";
 import { EXACT_ROWS, type FeatureMapper, ROUNDED_STEP } from "../statistics/featureMaps.ts";
 import { accumulate, type Totals } from "../statistics/totals.ts";
 import type { FitContext } from "./fitContext.ts";

@@ -1,9 +1,9 @@
 // Dimensions: n rows, M numbers of an expansion, C classes.
 /** Softmax regression on random features: what ridge begins, a few preconditioned steps finish. */
-import { setImmediate as nextTick } from "node:timers/promises";
 import type { Algebra, Matrix32 } from "../../linalg/algebra.ts";
 import { factorize } from "../../linalg/cholesky.ts";
 import { NarrowSolver } from "../../linalg/narrowSolver.ts";
+import { nextTick } from "../../portable/nextTick.ts";
 import { addSecond } from "../statistics/totals.ts";
 import type { ChosenMember, FitContext } from "./fitContext.ts";
 import { trainingRows } from "./heldOut.ts";

@@ -1,7 +1,7 @@
 // Dimensions: n rows, M numbers of an expansion.
 /** Rows of random features as softmax regression reads them: again and again, so they are made once and lie small. */
-import { setImmediate as nextTick } from "node:timers/promises";
 import type { Matrix32 } from "../../linalg/algebra.ts";
+import { nextTick } from "../../portable/nextTick.ts";
 import { EXACT_ROWS, type FeatureMapper } from "../statistics/featureMaps.ts";
 import { joinRows } from "../statistics/totals.ts";
 import type { FixedRows } from "../types.ts";

@@ -1,8 +1,8 @@
 /** What routing on statistics has in common for texts and words: constants, one fitter, the router's file. */
 import { z } from "zod";
 import { AccreteError } from "../../core/errors.ts";
-import { sha256, sha256Json } from "../../io/hash.ts";
 import { openSealed, sealJson } from "../../io/sealed.ts";
+import { sha256, sha256Json } from "../../portable/hash.ts";
 import type { AdaptedBackbone } from "../passes/adaptedBackbone.ts";
 import { type FitOptions, type FittedRouter, type FitWatch, RouterFitter } from "../routers/fit.ts";
 import type { StageKinds } from "../routers/members.ts";

@@ -1,5 +1,5 @@
 /** The identity of an adapter that features are read through. */
-import { sha256, sha256Json } from "../../io/hash.ts";
+import { sha256, sha256Json } from "../../portable/hash.ts";
 import type { LearnedTask } from "../types.ts";
 import { compareCodeUnits } from "./statistics.ts";
 

@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { StoreError } from "../../core/errors.ts";
 import { type HostTensor, uint8 } from "../../core/tensor.ts";
-import { decodeSafetensors, encodeSafetensors } from "../../io/safetensors.ts";
+import { decodeSafetensors, encodeSafetensors } from "../../portable/safetensors.ts";
 import type { FeatureConstants, FixedRows } from "../types.ts";
 import type { Contribution } from "./statistics.ts";
 

@@ -9,7 +9,8 @@ import type { FeatureRows, FixedRows } from "../types.ts";
  * `totals.ts` lets through at most, is a whole number that float64 holds exactly.
  */
 export const FIXED_SCALE = 2 ** 15;
-const LARGEST = 2 ** 15 - 1;
+/** The largest number of a row. */
+export const FIXED_LARGEST = 2 ** 15 - 1;
 
 /** A fraction by which rounding may make a layer's part longer than 1. */
 export const LENGTH_SLACK = 0.01;
@@ -30,7 +31,7 @@ export function quantize(features: FeatureRows): FixedRows {
     if (!Number.isFinite(value))
       throw new DataError(`feature ${i % width} of text ${Math.floor(i / width)} is ${value}: not a number`);
     const rounded = value < 0 ? -Math.round(-value) : Math.round(value);
-    values[i] = Math.max(-LARGEST, Math.min(LARGEST, rounded));
+    values[i] = Math.max(-FIXED_LARGEST, Math.min(FIXED_LARGEST, rounded));
   }
   return { rows, width, values };
 }

@@ -1,7 +1,7 @@
 // Dimensions: n rows, F routing features, C classes.
 /** What is kept of the classes seen: rows of features, never text. */
 import { DataError, StoreError } from "../../core/errors.ts";
-import { canonicalJson, sha256 } from "../../io/hash.ts";
+import { canonicalJson, sha256 } from "../../portable/hash.ts";
 import type { FeatureConstants, FixedRows } from "../types.ts";
 import { FIXED_SCALE, LENGTH_SLACK } from "./fixedRows.ts";
 

@@ -1,9 +1,9 @@
 // Dimensions: n rows, M numbers of an expansion.
 /** Sums over rows of an expansion: whole numbers, exact, so order and blocking leave no trace. */
-import { setImmediate as nextTick } from "node:timers/promises";
 import { EngineError } from "../../core/errors.ts";
 import type { Algebra, Matrix32 } from "../../linalg/algebra.ts";
 import { copyLower, type LowerLayout, lowerRowStarts } from "../../linalg/lower.ts";
+import { nextTick } from "../../portable/nextTick.ts";
 import type { FixedRows } from "../types.ts";
 import { EXACT_ROWS, type FeatureMap, type FeatureMapper } from "./featureMaps.ts";
 import { takeRows } from "./fixedRows.ts";

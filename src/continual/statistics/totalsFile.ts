@@ -2,9 +2,9 @@
 /** The file of totals that were counted, so that the next process goes on from them. */
 import { z } from "zod";
 import { float64, type HostTensor } from "../../core/tensor.ts";
-import { sha256, sha256Json } from "../../io/hash.ts";
-import { decodeSafetensors, encodeSafetensors } from "../../io/safetensors.ts";
 import { packedLength } from "../../linalg/lower.ts";
+import { sha256, sha256Json } from "../../portable/hash.ts";
+import { decodeSafetensors, encodeSafetensors } from "../../portable/safetensors.ts";
 import { parseJson } from "./contributionFile.ts";
 import type { ClassSum, Totals } from "./totals.ts";
 

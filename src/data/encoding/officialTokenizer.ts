@@ -2,11 +2,10 @@
  * The Rust library `tokenizers`, which transformers itself calls, compiled to WebAssembly: the same ids on every system
  * and with every version of Node. `tools/tokenizers` makes the file `tokenizers.wasm`.
  */
-import { readFileSync } from "node:fs";
-import { fileURLToPath } from "node:url";
 import { z } from "zod";
 import { CheckpointError, DataError } from "../../core/errors.ts";
-import { runBefore } from "../../io/deadline.ts";
+import { builtinModule } from "../../portable/builtin.ts";
+import { runBefore } from "../../portable/deadline.ts";
 
 const call = z.custom<(...args: readonly number[]) => number>((value) => typeof value === "function");
 const exportsSchema = z.object({
@@ -61,10 +60,22 @@ const longUnits = 10_000;
 
 let compiled: WebAssembly.Module | undefined;
 
+/** Gives the library where there are no files to read it from: a browser fetches and compiles it first. */
+export function provideTokenizerLibrary(module: WebAssembly.Module): void {
+  compiled = module;
+}
+
+function readLibrary(): WebAssembly.Module {
+  const files = builtinModule?.("node:fs");
+  if (files === undefined)
+    throw new CheckpointError("the tokenizer library tokenizers.wasm was not loaded", {
+      hint: "Open models with accrete-lm/web, which fetches it.",
+    });
+  return new WebAssembly.Module(files.readFileSync(new URL("tokenizers.wasm", import.meta.url)));
+}
+
 function newLibrary(): Library {
-  compiled ??= new WebAssembly.Module(
-    readFileSync(fileURLToPath(new URL("tokenizers.wasm", import.meta.url))),
-  );
+  compiled ??= readLibrary();
   return exportsSchema.parse({ ...new WebAssembly.Instance(compiled).exports });
 }
 

@@ -2,7 +2,7 @@ import { ConfigError, DataError } from "../../core/errors.ts";
 import type { Example } from "../files/types.ts";
 import type { Spans } from "./officialTokenizer.ts";
 import { compileTemplates, type Piece } from "./postProcessor.ts";
-import { readTokenizerFolder, type TokenizerParts } from "./tokenizerFiles.ts";
+import { readTokenizer, type TokenizerParts, type TokenizerSource } from "./tokenizerFiles.ts";
 import { wordReader } from "./wordReader.ts";
 
 /** One example as the model reads it, special tokens included, unpadded. */
@@ -163,14 +163,14 @@ function buildTokenizer(parts: TokenizerParts): Tokenizer {
 }
 
 /**
- * Loads `tokenizer.json` of a model's folder, with what stands beside it.
+ * Opens a model's `tokenizer.json` with what stands beside it.
  *
  * Ids equal those of transformers 5 (and of sentence-transformers, in a folder of its own): special tokens by the
  * post-processor, the file's own truncation and padding ignored.
  * @throws CheckpointError if the file is missing, damaged, or of a kind that is not known
  */
-export async function loadTokenizer(folder: string): Promise<Tokenizer> {
-  return buildTokenizer(await readTokenizerFolder(folder));
+export async function openTokenizer(source: TokenizerSource): Promise<Tokenizer> {
+  return buildTokenizer(await readTokenizer(source));
 }
 
 /**

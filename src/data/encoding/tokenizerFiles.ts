@@ -1,9 +1,7 @@
 /** The tokenizer files of a model folder, put together as transformers 5 and sentence-transformers do. */
-import { readFile } from "node:fs/promises";
-import { basename, join } from "node:path";
 import { z } from "zod";
-import { CheckpointError, errorCode } from "../../core/errors.ts";
-import { sha256 } from "../../io/hash.ts";
+import { CheckpointError } from "../../core/errors.ts";
+import { sha256 } from "../../portable/hash.ts";
 import { type AddedToken, OfficialTokenizer } from "./officialTokenizer.ts";
 import { type ClassLayout, chooseClass, layOut } from "./tokenizerLayout.ts";
 import {
@@ -19,17 +17,18 @@ import {
   tokenizerFileSchema,
 } from "./tokenizerSchemas.ts";
 
-async function readOptional(path: string): Promise<Buffer | undefined> {
-  return await readFile(path).catch((cause: unknown) => {
-    if (errorCode(cause) === "ENOENT") return undefined;
-    throw new CheckpointError(`${path} cannot be read`, { cause });
-  });
+/** The files of a model, wherever they lie. */
+export interface TokenizerSource {
+  /** Its folder or address, for messages. */
+  readonly where: string;
+  /** @returns undefined where there is no such file */
+  read(name: string): Promise<Uint8Array | undefined>;
 }
 
-function parse<T>(path: string, bytes: Buffer, schema: z.ZodType<T>): T {
+function parse<T>(path: string, bytes: Uint8Array, schema: z.ZodType<T>): T {
   let json: unknown;
   try {
-    json = JSON.parse(bytes.toString("utf8"));
+    json = JSON.parse(new TextDecoder().decode(bytes));
   } catch (cause) {
     throw new CheckpointError(`${path} is not valid JSON`, { hint: "Download or save it again.", cause });
   }
@@ -41,10 +40,13 @@ function parse<T>(path: string, bytes: Buffer, schema: z.ZodType<T>): T {
   return result.data;
 }
 
-async function parseOptional<T>(folder: string, name: string, schema: z.ZodType<T>): Promise<T | undefined> {
-  const path = join(folder, name);
-  const bytes = await readOptional(path);
-  return bytes === undefined ? undefined : parse(path, bytes, schema);
+async function parseOptional<T>(
+  { where, read }: TokenizerSource,
+  name: string,
+  schema: z.ZodType<T>,
+): Promise<T | undefined> {
+  const bytes = await read(name);
+  return bytes === undefined ? undefined : parse(`${where}/${name}`, bytes, schema);
 }
 
 /** Names that sentence-transformers has given to the settings of its Transformer module. */
@@ -52,9 +54,9 @@ const sentenceConfigs = ["bert", "roberta", "distilbert", "camembert", "albert",
   (name) => `sentence_${name}_config.json`,
 );
 
-async function readSentenceConfig(folder: string) {
+async function readSentenceConfig(source: TokenizerSource) {
   for (const name of sentenceConfigs) {
-    const config = await parseOptional(folder, name, sentenceConfigSchema);
+    const config = await parseOptional(source, name, sentenceConfigSchema);
     if (config !== undefined) return { name, ...config };
   }
   return undefined;
@@ -67,7 +69,7 @@ const modelConfigSchema = z.looseObject({
 
 interface Files {
   readonly path: string;
-  readonly bytes: Buffer;
+  readonly bytes: Uint8Array;
   readonly file: TokenizerFile;
   readonly config: TokenizerConfig;
   readonly addedTokens: Readonly<Record<string, number>>;
@@ -75,20 +77,21 @@ interface Files {
   readonly sentence: Awaited<ReturnType<typeof readSentenceConfig>>;
 }
 
-async function readFiles(folder: string): Promise<Files> {
-  const path = join(folder, "tokenizer.json");
-  const bytes = await readOptional(path);
+async function readFiles(source: TokenizerSource): Promise<Files> {
+  const { where } = source;
+  const path = `${where}/tokenizer.json`;
+  const bytes = await source.read("tokenizer.json");
   if (bytes === undefined)
-    throw new CheckpointError(`${folder} has no tokenizer.json`, {
-      hint: `Save it with transformers: AutoTokenizer.from_pretrained("${basename(folder)}").save_pretrained(folder).`,
+    throw new CheckpointError(`${where} has no tokenizer.json`, {
+      hint: `Save it with transformers: AutoTokenizer.from_pretrained("${where.split(/[\\/]/).at(-1)}").save_pretrained(folder).`,
     });
   const file = parse(path, bytes, tokenizerFileSchema);
-  const own = await parseOptional(folder, "tokenizer_config.json", tokenizerConfigSchema);
+  const own = await parseOptional(source, "tokenizer_config.json", tokenizerConfigSchema);
   const config = own ?? tokenizerConfigSchema.parse({});
   // transformers reads the older files only where tokenizer_config.json does not list its added tokens.
   const old = config.added_tokens_decoder === undefined;
   const map = old
-    ? await parseOptional(folder, "special_tokens_map.json", specialTokensMapSchema)
+    ? await parseOptional(source, "special_tokens_map.json", specialTokensMapSchema)
     : undefined;
   const named = Object.fromEntries(namedTokens.flatMap((name) => (map?.[name] ? [[name, map[name]]] : [])));
   return {
@@ -97,9 +100,9 @@ async function readFiles(folder: string): Promise<Files> {
     file,
     config: { ...config, ...named },
     addedTokens:
-      (old ? await parseOptional(folder, "added_tokens.json", addedTokensSchema) : undefined) ?? {},
-    model: (await parseOptional(folder, "config.json", modelConfigSchema)) ?? {},
-    sentence: await readSentenceConfig(folder),
+      (old ? await parseOptional(source, "added_tokens.json", addedTokensSchema) : undefined) ?? {},
+    model: (await parseOptional(source, "config.json", modelConfigSchema)) ?? {},
+    sentence: await readSentenceConfig(source),
   };
 }
 
@@ -245,12 +248,12 @@ function hashOf(files: Files, effective: TokenizerFile, added: readonly AddedTok
 }
 
 /**
- * Reads `tokenizer.json` of a model's folder and what stands beside it: tokenizer_config.json, special_tokens_map.json,
+ * Reads a model's `tokenizer.json` and what stands beside it: tokenizer_config.json, special_tokens_map.json,
  * added_tokens.json, sentence_bert_config.json, and config.json for the class of tokenizer that goes with the model.
  * @throws CheckpointError if tokenizer.json is missing, or a file is damaged or of a kind that is not known
  */
-export async function readTokenizerFolder(folder: string): Promise<TokenizerParts> {
-  const files = await readFiles(folder);
+export async function readTokenizer(source: TokenizerSource): Promise<TokenizerParts> {
+  const files = await readFiles(source);
   const { path, file, config, model, sentence } = files;
   const declared = config.tokenizer_class ?? model.tokenizer_class ?? undefined;
   const className = chooseClass(file, declared, model.model_type ?? undefined);

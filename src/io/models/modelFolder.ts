@@ -4,10 +4,10 @@ import { homedir } from "node:os";
 import { isAbsolute, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { CheckpointError } from "../../core/errors.ts";
-import { sha256 } from "../hash.ts";
+import { refuseQuantised } from "../../portable/quantised.ts";
+import { sha256, sha256Listing } from "../hash.ts";
 import { cachedFileHash } from "../hashCache.ts";
 import { parseJson, readIfThere } from "../jsonFile.ts";
-import { refuseQuantised } from "../quantised.ts";
 import { readSafetensorsHeader, type TensorEntry } from "../safetensors.ts";
 import { fetchHubConfig, fetchHubModel, type HubOptions } from "./hubCache.ts";
 import {
@@ -120,8 +120,7 @@ async function hashModel(
 ): Promise<string> {
   const digests = new Map([["config.json", sha256(config)]]);
   for (const [name, real] of realPaths) digests.set(name, await cachedFileHash(real, signal));
-  const names = [...digests.keys()].sort();
-  return sha256(names.map((name) => `${digests.get(name)}  ${name}\n`).join(""));
+  return sha256Listing(digests);
 }
 
 /** Of each file the real one, no link. */

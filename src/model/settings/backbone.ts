@@ -2,7 +2,8 @@ import { checkArguments } from "../../config/arguments.ts";
 import type { LoadedBackbone } from "../../continual/types.ts";
 import { CheckpointError } from "../../core/errors.ts";
 import type { HostTensor } from "../../core/tensor.ts";
-import { loadTokenizer, type Tokenizer } from "../../data/encoding/tokenizer.ts";
+import type { Tokenizer } from "../../data/encoding/tokenizer.ts";
+import { loadTokenizer } from "../../data/encoding/tokenizerFolder.ts";
 import { type ModelFolder, openModelFolder, readModelConfig } from "../../io/models/modelFolder.ts";
 import { readTensor } from "../../io/safetensors.ts";
 import {

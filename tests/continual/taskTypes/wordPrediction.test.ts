@@ -6,7 +6,7 @@ import { chooseTags, tagsInPlay } from "../../../src/continual/taskTypes/wordPre
 import type { Logits } from "../../../src/continual/types.ts";
 import { packageRoot } from "../../../src/core/packageInfo.ts";
 import { softmax } from "../../../src/core/softmax.ts";
-import { loadTokenizer } from "../../../src/data/encoding/tokenizer.ts";
+import { loadTokenizer } from "../../../src/data/encoding/tokenizerFolder.ts";
 import { encodeWords } from "../../../src/data/encoding/wordEncoding.ts";
 
 const own = [

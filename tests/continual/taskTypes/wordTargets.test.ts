@@ -4,7 +4,7 @@ import { collateTargets, tokenTargets, wordSlots } from "../../../src/continual/
 import { DataError, GraphError } from "../../../src/core/errors.ts";
 import { packageRoot } from "../../../src/core/packageInfo.ts";
 import { collate } from "../../../src/data/encoding/batching.ts";
-import { loadTokenizer } from "../../../src/data/encoding/tokenizer.ts";
+import { loadTokenizer } from "../../../src/data/encoding/tokenizerFolder.ts";
 import { encodeAllWords, encodeWords } from "../../../src/data/encoding/wordEncoding.ts";
 
 const uncased = join(packageRoot, "tests/goldens/tokenizers/bert-uncased");

@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { z } from "zod";
 import { CheckpointError } from "../../../src/core/errors.ts";
-import { loadTokenizer } from "../../../src/data/encoding/tokenizer.ts";
+import { loadTokenizer } from "../../../src/data/encoding/tokenizerFolder.ts";
 import { folderOfTestFile, folderWith } from "../../support/folders.ts";
 
 const goldens = fileURLToPath(new URL("../../goldens/", import.meta.url));

@@ -12,7 +12,8 @@ import {
   openTextIds,
   promptTemplate,
 } from "../../../src/data/encoding/prompts.ts";
-import { loadTokenizer, type Tokenizer } from "../../../src/data/encoding/tokenizer.ts";
+import type { Tokenizer } from "../../../src/data/encoding/tokenizer.ts";
+import { loadTokenizer } from "../../../src/data/encoding/tokenizerFolder.ts";
 
 /** Byte-level BPE, as GPT-2's, which puts `</s>` behind every text: nothing that an answer may follow. */
 const roberta: Tokenizer = await loadTokenizer(join(packageRoot, "tests/goldens/tokenizers/roberta"));

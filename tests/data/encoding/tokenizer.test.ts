@@ -5,7 +5,8 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { z } from "zod";
 import { CheckpointError, ConfigError, DataError } from "../../../src/core/errors.ts";
-import { encodeAll, loadTokenizer, longestFirst } from "../../../src/data/encoding/tokenizer.ts";
+import { encodeAll, longestFirst } from "../../../src/data/encoding/tokenizer.ts";
+import { loadTokenizer } from "../../../src/data/encoding/tokenizerFolder.ts";
 import { folderOfTestFile } from "../../support/folders.ts";
 import { goldenTokenizer } from "../../support/shared.ts";
 

@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { packageRoot } from "../../../src/core/packageInfo.ts";
 import { promptTemplate } from "../../../src/data/encoding/prompts.ts";
-import { loadTokenizer } from "../../../src/data/encoding/tokenizer.ts";
+import { loadTokenizer } from "../../../src/data/encoding/tokenizerFolder.ts";
 import { encodeInWindows } from "../../../src/data/encoding/windows.ts";
 
 const goldens = join(packageRoot, "tests/goldens/tokenizers");

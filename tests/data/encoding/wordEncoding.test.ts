@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { z } from "zod";
 import { ConfigError, DataError } from "../../../src/core/errors.ts";
-import { loadTokenizer } from "../../../src/data/encoding/tokenizer.ts";
+import { loadTokenizer } from "../../../src/data/encoding/tokenizerFolder.ts";
 import { encodeAllWords, encodeWords } from "../../../src/data/encoding/wordEncoding.ts";
 import { folderWith } from "../../support/folders.ts";
 import { goldenTokenizer } from "../../support/shared.ts";

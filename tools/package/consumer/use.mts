@@ -4,6 +4,7 @@ import { CheckpointError, loadConfig, type ResolvedConfig, type RunEvent, runExp
 import { type Client, createClient } from "accrete-lm/client";
 import { type Metric, registerMetric } from "accrete-lm/extend";
 import { createServer, type StoreServer } from "accrete-lm/server";
+import type { OpenOptions, WebStore } from "accrete-lm/web";
 
 const tasks: Metric = (run) => run.tasks.length;
 registerMetric("tasks", tasks);
@@ -24,5 +25,10 @@ const client: Client = createClient({
 });
 assert.deepEqual((await client.models()).data, []);
 await server[Symbol.asyncDispose]();
+
+// Of what runs in browsers the types alone: its engine is an optional peer.
+const openWeb = (open: typeof WebStore.open, options: OpenOptions): Promise<WebStore> =>
+  open("/store", options);
+assert.equal(openWeb.length, 2);
 
 console.log(`accrete-lm knows ${config.stream.taskList?.length ?? 0} tasks of its demo`);
