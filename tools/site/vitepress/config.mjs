@@ -1,8 +1,6 @@
-import { defineConfig } from "vitepress";
+const page = (text, link) => ({ text, link });
 
-const page = (text: string, link: string) => ({ text, link });
-
-export default defineConfig({
+export default {
   title: "Accrete",
   description: "Teach a frozen language model one task after another, without forgetting.",
   // A link to a page that is not there ends the build.
@@ -29,6 +27,10 @@ export default defineConfig({
           page("Data", "/data"),
           page("Prepare a stream", "/prepare"),
           page("Extend", "/extending"),
+          page("The page", "/page"),
+          page("Sweeps", "/sweep"),
+          page("Export", "/export"),
+          page("In a browser", "/web"),
         ],
       },
       {
@@ -46,6 +48,7 @@ export default defineConfig({
         text: "Measured and explained",
         items: [
           page("Results", "/results"),
+          page("What grows with what", "/scale"),
           page("Routing", "/routing"),
           page("NewLoRA", "/newlora"),
           page("Probing", "/probing"),
@@ -56,4 +59,4 @@ export default defineConfig({
       },
     ],
   },
-});
+};
