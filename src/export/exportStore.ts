@@ -19,6 +19,7 @@ const exporters: { readonly [K in ExportKind]: Exporter } = {
   "gguf-lora": exportGguf,
 };
 
+/** How a store is exported. */
 export interface ExportOptions {
   /**
    * `onnx`: encoder and immediate router as one model of all classes, also for `accrete-lm/web`; `merged`: one task's LoRA merged

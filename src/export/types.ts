@@ -5,6 +5,7 @@ import type { ModelState, TaskState } from "../model/state.ts";
 
 /** What something learned can be written as. */
 export const exportKinds = ["onnx", "merged", "peft", "gguf-lora"] as const;
+/** What a store can be exported as. */
 export type ExportKind = (typeof exportKinds)[number];
 
 /** What is exported. */

@@ -40,6 +40,7 @@ export interface Compared {
   readonly rightAfter: number;
 }
 
+/** What a change would do to held-out texts. */
 export interface Preview {
   /** Absent where nothing can be judged yet. */
   readonly before?: Quality;
@@ -47,6 +48,7 @@ export interface Preview {
   readonly compared?: Compared;
 }
 
+/** How a change is previewed. */
 export interface PreviewOptions {
   readonly signal?: AbortSignal | undefined;
   /** What the state before is judged by, where that is known already. */
@@ -88,6 +90,7 @@ function calibrationOf(rows: readonly CheckedRow[]): readonly ConfidenceBin[] {
     }));
 }
 
+/** What a check of a store found, as figures. */
 export function qualityOf({ check: { rows, tooFew }, tasks }: CheckedState): Quality {
   const byClass = groupBy(rows, ({ label }) => label);
   return {
