@@ -43,7 +43,7 @@ function pageOf(file: string): string {
   const linked = text.replaceAll(/\[([^\]]+)\]\(([^)\s]+)\)/g, (_, label: string, target: string) =>
     linkOf(label, target, file),
   );
-  return escapeProse(linked).replaceAll('"docs/images/', '"/images/');
+  return escapeProse(linked).replaceAll(/"(?:docs\/)?images\//g, '"/images/');
 }
 
 mkdirSync(build, { recursive: true });
