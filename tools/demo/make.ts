@@ -14,6 +14,7 @@ export function demoConfig(): string {
   const config = {
     backbone: "../models/accrete-mini",
     method: { adapter: "lora", rank: 4, alpha: 8, dropout: 0.1 },
+    router: "auto",
     head: "linear",
     stream: {
       train: "train.jsonl",
