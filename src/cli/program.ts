@@ -2,6 +2,7 @@
 import { availableParallelism } from "node:os";
 import { Argument, Command, Option } from "commander";
 import { datasetNames } from "../benchmark/prepare/catalogue.ts";
+import { addExamples } from "./examples.ts";
 import {
   type AddCommand,
   collect,
@@ -328,7 +329,6 @@ const commands: readonly AddCommand[] = [
       .option("--backbone <model>", "model folder or hub id; default: the model that is shipped")
       .option("--threads <n>", "threads of the engine", parseCount, availableParallelism())
       .option("--json", "print as JSON")
-      .addHelpText("after", "\nFor example: accrete bench --backbone models/minilm-l6 --threads 2")
       .action(async (flags) => (await import("./commands/tools/bench.ts")).benchCommand(flags, terminal)),
   (program, terminal) =>
     program
@@ -339,7 +339,6 @@ const commands: readonly AddCommand[] = [
       )
       .option("--set <key=value>", "override a setting, e.g. router=none (repeatable)", collect)
       .option("--quiet", "no progress")
-      .addHelpText("after", "\nFor example: accrete demo --set router=none")
       .action(async (flags) => (await import("./commands/demo.ts")).demoCommand(flags, terminal)),
 ];
 
@@ -357,5 +356,6 @@ export function buildProgram(terminal: Terminal, version: string): Command {
     .configureHelp({ subcommandTerm: (command) => command.name() })
     .showHelpAfterError("(add --help to see what there is)");
   for (const add of commands) add(program, terminal);
+  addExamples(program);
   return program;
 }

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { type Command, CommanderError } from "commander";
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
+import { examples } from "../../src/cli/examples.ts";
 import { buildProgram } from "../../src/cli/program.ts";
 import { packageRoot } from "../../src/core/packageInfo.ts";
 import { listeningTerminal } from "../support/cli.ts";
@@ -68,6 +69,15 @@ describe.each(pages.map((page) => ({ name: page.path, page })))("$name", ({ page
       else expect(npmOwn, `npm ${words.join(" ")}`).toContain(verb);
     }
   });
+});
+
+test("every command's help has an example, which parses", async () => {
+  const named = (command: Command): string[] =>
+    command.commands.flatMap((each) => [each.name(), ...named(each)]).filter((name) => name !== "help");
+  const all = named(buildProgram(listeningTerminal(), "0.0.0"));
+  expect(Object.keys(examples).sort()).toEqual(all.sort());
+  for (const example of Object.values(examples))
+    for (const [, ...words] of splitShell(example)) expect(await complaint(words), example).toBeUndefined();
 });
 
 describe("the checks themselves", () => {
