@@ -77,7 +77,7 @@ describe.skipIf(pageTests.absent)(pageTests.titled("the page"), () => {
     await teachAll(page);
     await go(page, "Ask");
     await ask(page, "a bed for the night\nturn the radio on");
-    expect(await page.getByRole("article").count()).toBe(2);
+    await expect.poll(() => page.getByRole("article").count(), { timeout: 5000 }).toBe(2);
     for (const [i, label] of ["book_flight", "find_hotel"].entries())
       await page
         .getByRole("article")

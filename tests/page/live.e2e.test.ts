@@ -140,10 +140,10 @@ describe.skipIf(pageTests.absent)(pageTests.titled("the page, live"), () => {
     await page.getByRole("link", { name: "now" }).click();
     await page.getByText("1 of 3").first().waitFor();
     const cells = page.locator(".matrix td[class*=heat]");
-    expect(await cells.count()).toBe(1);
+    await expect.poll(() => cells.count(), { timeout: 5000 }).toBe(1);
     await appendFile(record, `${lines.slice(half).join("\n")}\n`);
     await page.getByText("3 of 3").first().waitFor();
-    expect(await cells.count()).toBe(6);
+    await expect.poll(() => cells.count(), { timeout: 5000 }).toBe(6);
     await page.getByRole("log").getByText("Finished").waitFor();
     await page.getByText("Learning took").waitFor();
     await expectSound(looking, "run");
