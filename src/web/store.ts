@@ -58,7 +58,7 @@ async function loadTokenizers(address: string | URL, signal?: AbortSignal): Prom
     throw new CheckpointError(`${address}: there is no tokenizer library`, {
       hint: "Serve tokenizers.wasm of accrete-lm's dist/web beside the module, or say where it is: tokenizerLibrary.",
     });
-  provideTokenizerLibrary(await WebAssembly.compile(bytes));
+  await provideTokenizerLibrary(bytes);
 }
 
 async function requireLibrary({ tokenizerLibrary, signal }: OpenOptions): Promise<void> {

@@ -60,9 +60,9 @@ const longUnits = 10_000;
 
 let compiled: WebAssembly.Module | undefined;
 
-/** Gives the library where there are no files to read it from: a browser fetches and compiles it first. */
-export function provideTokenizerLibrary(module: WebAssembly.Module): void {
-  compiled = module;
+/** Compiles the library where there are no files to read it from: a browser fetches its bytes first. */
+export async function provideTokenizerLibrary(bytes: Uint8Array): Promise<void> {
+  compiled = await WebAssembly.compile(bytes);
 }
 
 function readLibrary(): WebAssembly.Module {
