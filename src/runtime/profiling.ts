@@ -1,6 +1,8 @@
 /** Where the engine's time goes: its own profile of each session, added up by operator. */
-import { mkdir, readdir, readFile, rm } from "node:fs/promises";
+import { createReadStream } from "node:fs";
+import { mkdir, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { createInterface } from "node:readline";
 import { z } from "zod";
 import type { Runtime } from "./types.ts";
 
@@ -35,6 +37,16 @@ export interface OperatorTime {
   readonly seconds: number;
 }
 
+/** A session's kernels as they ran. The engine writes an event a line; of a long run the lines are more than one string holds. */
+async function* kernelsOf(file: string): AsyncGenerator<Omit<OperatorTime, "calls">> {
+  for await (const line of createInterface({ input: createReadStream(file) })) {
+    if (!line.includes('_kernel_time"')) continue;
+    const { cat, name, dur = 0, args } = eventSchema.parse(JSON.parse(line.replace(/,\s*$/, "")));
+    if (cat === "Node" && name.endsWith("_kernel_time") && args?.op_name !== undefined)
+      yield { operator: args.op_name, seconds: dur / 1e6 };
+  }
+}
+
 /**
  * Adds up what sessions wrote by the engine's operator, the longest first, and deletes their files.
  * @param folder as given to {@link profiling}; without one nothing was computed
@@ -42,18 +54,13 @@ export interface OperatorTime {
 export async function takeProfile(folder: string): Promise<OperatorTime[]> {
   const sums = new Map<string, { calls: number; seconds: number }>();
   const files = await readdir(folder).catch(() => []);
-  for (const file of files.filter((name) => name.startsWith("session-"))) {
-    const events = z.array(z.unknown()).parse(JSON.parse(await readFile(join(folder, file), "utf8")));
-    for (const event of events) {
-      const { data } = eventSchema.safeParse(event);
-      const operator = data?.args?.op_name;
-      if (data?.cat !== "Node" || operator === undefined || !data.name.endsWith("_kernel_time")) continue;
+  for (const file of files.filter((name) => name.startsWith("session-")))
+    for await (const { operator, seconds } of kernelsOf(join(folder, file))) {
       const sum = sums.get(operator) ?? { calls: 0, seconds: 0 };
       sum.calls++;
-      sum.seconds += (data.dur ?? 0) / 1e6;
+      sum.seconds += seconds;
       sums.set(operator, sum);
     }
-  }
   await rm(folder, { recursive: true, force: true });
   return [...sums].map(([operator, sum]) => ({ operator, ...sum })).sort((a, b) => b.seconds - a.seconds);
 }
