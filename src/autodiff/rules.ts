@@ -109,10 +109,10 @@ export const vjpRules: { readonly [K in OpKind]: VjpRule<K> } = {
   cos: unary((g, x) => op.neg(op.mul(g, op.sin(x)))),
   // d(sin x) = cos x dx
   sin: unary((g, x) => op.mul(g, op.cos(x))),
-  // d(x·Φ(x)) = (Φ(x) + x·φ(x)) dx = ½(1 + erf s + 2/√π · s·e^(−s²)) dx, s = x/√2
+  // d(x·Φ(x)) = (Φ(x) + x·φ(x)) dx = ½(1 + erf s + s·e^(ln(2/√π) − s²)) dx, s = x/√2
   gelu: unary((g, x) => {
     const s = op.mul(x, Math.SQRT1_2);
-    const bell = op.mul(op.exp(op.neg(op.mul(s, s))), op.mul(s, TWO_OVER_SQRT_PI));
+    const bell = op.mul(op.exp(op.sub(op.scalar(Math.log(TWO_OVER_SQRT_PI), x), op.mul(s, s))), s);
     return op.mul(g, op.mul(op.add(op.add(op.erf(s), bell), 1), 0.5));
   }),
 

@@ -84,7 +84,7 @@ export interface RoundedRows {
   readonly codes: string;
   /** What a step stands for in each row, (N, 1). */
   readonly steps: string;
-  /** −step · the code of 0, (N, 1), of rows with a zero of their own; else 128 is the code of 0. */
+  /** step · the code of 0, (N, 1), of rows with a zero of their own; else 128 is the code of 0. */
   readonly shifts?: string;
 }
 
@@ -94,6 +94,8 @@ export class Emitter {
   readonly initializers: TensorProto[] = [];
   /** Values whose rows were rounded already, by how: several products may read the same. */
   readonly roundedRows = new Map<Value, Map<string, RoundedRows>>();
+  /** The code of 0 for so many rows. */
+  readonly zeroCodes = new Map<Dim, string>();
   private readonly names = new Map<Value, string>();
   private readonly constants = new Map<string, string>();
   private readonly weights = new Map<string, WeightSource>();

@@ -1,5 +1,5 @@
 import { float32, type HostTensor, int64 } from "../core/tensor.ts";
-import { sumDims } from "../graph/shape.ts";
+import { type Dim, sumDims } from "../graph/shape.ts";
 import type { Node, OpKind, RowRounding, Value, WeightSource } from "../graph/types.ts";
 import { baseName } from "../portable/paths.ts";
 import {
@@ -73,9 +73,17 @@ const SMALLEST = 1e-30;
 /** The code of 0: the engine's products are fast for uint8 × int8 only. */
 const ZERO_CODE: HostTensor<"uint8"> = { dtype: "uint8", dims: [1], data: Uint8Array.of(128) };
 
-/** (N, 1) → (N) */
-function flatten(column: string, emitter: Emitter): string {
-  return emitter.emit("Reshape", [column, emitter.constant(int64([-1], [1]))]);
+/** (N) → (N, 1) */
+function asColumn(rows: string, emitter: Emitter): string {
+  return emitter.emit("Reshape", [rows, emitter.constant(int64([-1, 1], [2]))]);
+}
+
+/** The code of 0 in each of so many rows, (N); one tensor for all that are rounded. */
+function zeroCodes(rows: Dim, emitter: Emitter): string {
+  const known = emitter.zeroCodes.get(rows);
+  const codes = known ?? emitter.emit("Expand", [emitter.constant(ZERO_CODE), emitter.dimension(rows)]);
+  emitter.zeroCodes.set(rows, codes);
+  return codes;
 }
 
 /**
@@ -96,27 +104,29 @@ function roundRows(x: Value, rounding: RowRounding, emitter: Emitter): RoundedRo
     ? emitter.emit("Mul", [given, emitter.externalWeight(factorName, source, baseName(source.file))])
     : given;
   const axes = emitter.constant(int64([1], [1]));
-  const keep = { attributes: { keepdims: int(1) } };
-  const largest = emitter.emit("ReduceMax", [name, axes], keep); // (N, 1)
+  const keep = { attributes: { keepdims: int(0) } };
+  const largest = emitter.emit("ReduceMax", [name, axes], keep); // (N)
   const below = emitter.emit("Neg", [emitter.emit("ReduceMin", [name, axes], keep)]);
   const quantize = (steps: string, zeros: string) =>
-    emitter.emit("QuantizeLinear", [name, flatten(steps, emitter), zeros], { attributes: { axis: int(0) } });
+    emitter.emit("QuantizeLinear", [name, steps, zeros], { attributes: { axis: int(0) } });
   const rounded = (): RoundedRows => {
     if (!ownZero) {
       const bound = emitter.emit("Max", [largest, below, scalar(SMALLEST)]);
       const steps = emitter.emit("Div", [bound, scalar(STEPS)]);
-      const size = emitter.emit("Shape", [flatten(steps, emitter)]);
-      return { codes: quantize(steps, emitter.emit("Expand", [emitter.constant(ZERO_CODE), size])), steps };
+      const codes = quantize(steps, zeroCodes(x.shape[0] ?? 1, emitter));
+      return { codes, steps: asColumn(steps, emitter) };
     }
     const under = emitter.emit("Max", [below, scalar(0)]);
     const range = emitter.emit("Add", [emitter.emit("Max", [largest, scalar(SMALLEST)]), under]);
     const steps = emitter.emit("Div", [range, scalar(ALL_STEPS)]);
     const zeros = emitter.emit("Round", [emitter.emit("Div", [under, steps])]);
-    const bytes = emitter.emit("Cast", [flatten(zeros, emitter)], {
-      attributes: { to: int(onnxTypes.uint8) },
-    });
-    const shifts = emitter.emit("Neg", [emitter.emit("Mul", [zeros, steps])]);
-    return { codes: quantize(steps, bytes), steps, shifts };
+    const bytes = emitter.emit("Cast", [zeros], { attributes: { to: int(onnxTypes.uint8) } });
+    const shifts = emitter.emit("Mul", [zeros, steps]);
+    return {
+      codes: quantize(steps, bytes),
+      steps: asColumn(steps, emitter),
+      shifts: asColumn(shifts, emitter),
+    };
   };
   const made = rounded();
   emitter.roundedRows.set(x, ways.set(key, made));
@@ -143,8 +153,10 @@ function roundedProduct(node: Node<"quantizedGemm">, x: Value, emitter: Emitter)
     external(`${weight.name} sums`, rounding.sums),
     emitter.constant(int64([1, -1], [2])),
   ]);
-  // What the rows' zeros added: −step·zero·Σ_k w, (N, O).
-  return emitter.emit("Add", [y, emitter.emit("Gemm", [shifts, sums, ...(c === undefined ? [] : [c])])]);
+  // What the rows' zeros added, step·zero·Σ_k w, goes: (N, O).
+  const less = { attributes: { alpha: float(-1) } };
+  if (c === undefined) return emitter.emit("Gemm", [shifts, sums, y], less);
+  return emitter.emit("Add", [y, emitter.emit("Gemm", [shifts, sums, c], less)]);
 }
 
 export const lowerRules: { readonly [K in OpKind]: LowerRule<K> } = {

@@ -28,8 +28,9 @@ export function maskedDropout(): { readonly dropout: Dropout; readonly masks: re
     const site = use === 1 ? place : `${place}#${use}`;
     const name = `dropout/${site}`;
     masks.push({ input: name, site, shape: x.shape, rate });
-    const mask = op.cast(op.input(name, "uint8", x.shape), x.dtype);
-    return op.mul(op.mul(x, mask), 1 / (1 - rate));
+    const kept = op.cast(op.input(name, "uint8", x.shape), x.dtype);
+    // The mask is scaled, not what it is laid on: forward and backward read the same.
+    return op.mul(x, op.mul(kept, 1 / (1 - rate)));
   };
   return { dropout, masks };
 }

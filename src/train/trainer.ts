@@ -12,6 +12,7 @@ import { nextTick } from "../portable/nextTick.ts";
 import type { Executable, Tensors } from "../runtime/types.ts";
 import { dropoutFeeds } from "./dropout.ts";
 import { GRADIENT_PREFIX, type ModelStructure, type TrainingGraph } from "./graphs.ts";
+import { runInParts } from "./parts.ts";
 
 export interface TrainingOptions {
   readonly epochs: number;
@@ -240,13 +241,12 @@ export async function* fitTask(
         ["B", size],
         ["T", length],
       ]);
-      const outputs = await executable.run({
-        ...feeds,
-        ...parameterFeeds(state),
-        ...Object.fromEntries(state.shared ?? []),
-        ...dropoutFeeds(training.masks, bindings, rng.fork("step", step)),
-        ...data.targets({ indices, length }),
-      });
+      const masks = dropoutFeeds(training.masks, bindings, rng.fork("step", step));
+      const fed = {
+        parameters: { ...parameterFeeds(state), ...Object.fromEntries(state.shared ?? []) },
+        batch: { ...feeds, ...masks, ...data.targets({ indices, length }) },
+      };
+      const outputs = await runInParts(training.graph, executable, fed, { size, length });
       const loss = asFloat32(outputs.loss, "loss").data[0] ?? Number.NaN;
       if (!Number.isFinite(loss)) {
         const texts = indices

@@ -16,6 +16,7 @@ import {
   GRADIENT_PREFIX,
   type ModelStructure,
 } from "../../train/graphs.ts";
+import { runInParts } from "../../train/parts.ts";
 
 const CLASSES = 10;
 
@@ -83,7 +84,7 @@ export async function openStep(
   ]);
   const groups = [...parameters].map(([name, { data }]) => ({ name, values: data, learningRate: 5e-4 }));
   const optimizer = new AdamW(groups, defaultAdamW);
-  const feeds = { ...feedsOf(backbone, options), ...Object.fromEntries(parameters) };
+  const [texts, values] = [feedsOf(backbone, options), Object.fromEntries(parameters)];
   const bindings = new Map([
     ["B", B],
     ["T", T],
@@ -91,13 +92,14 @@ export async function openStep(
   let steps = 0;
   const train = async () => {
     const masks = dropoutFeeds(training.masks, bindings, rng.fork("step", steps++));
-    const outputs = await executable.run({ ...feeds, ...masks });
+    const feeds = { parameters: values, batch: { ...texts, ...masks } };
+    const outputs = await runInParts(graph, executable, feeds, { size: B, length: T });
     const gradientOf = (name: string) => asFloat32(outputs[GRADIENT_PREFIX + name], name).data;
     optimizer.step(new Map([...parameters.keys()].map((name) => [name, gradientOf(name)])));
     return asFloat32(outputs.loss, "loss").data[0];
   };
   const evaluate = async () => {
-    await executable.run(feeds);
+    await executable.run({ ...texts, ...values });
     return undefined;
   };
   const weights = [...backbone.sites.values()].reduce((sum, [k, o]) => sum + k * o, 0);
