@@ -2,9 +2,9 @@ import { readFile, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from "vitest";
+import { openArtefacts } from "../../src/artefacts/open.ts";
+import { ArtefactCache, publishAlone, publishFolder } from "../../src/artefacts/tree.ts";
 import { sha256 } from "../../src/io/hash.ts";
-import { openArtefacts } from "../../src/sweep/artefacts/open.ts";
-import { ArtefactCache, publishAlone, publishFolder } from "../../src/sweep/artefacts/tree.ts";
 import { openConnection } from "../../src/sweep/queue/connection.ts";
 import { refusalOf } from "../support/errors.ts";
 import { bytesBelow, folderOfTestFile, folderWith } from "../support/folders.ts";
@@ -51,13 +51,24 @@ function conforms(place: () => string, atomic: boolean): void {
     expect(await store.readName("a/b")).toBeUndefined();
     const values = ["x", "y", "z"];
     const set = (value: string) => store.setName("a/b", value, undefined);
-    const results: boolean[] = atomic ? await Promise.all(values.map(set)) : [];
+    const results = atomic ? await Promise.all(values.map(set)) : [];
     if (!atomic) for (const value of values) results.push(await set(value));
     expect(results.filter(Boolean)).toHaveLength(1);
     const read = await store.readName("a/b");
-    expect(await store.setName("a/b", "later", read)).toBe(true);
-    expect(await store.setName("a/b", "too late", read)).toBe(false);
-    expect((await store.readName("a/b"))?.value).toBe("later");
+    const later = await store.setName("a/b", "later", read);
+    expect(later?.value).toBe("later");
+    expect(await store.setName("a/b", "too late", read)).toBeUndefined();
+    expect(await store.readName("a/b")).toEqual(later);
+    // What was read last comes back itself where it stands.
+    expect(await store.readName("a/b", later)).toBe(later);
+    expect(await store.readName("a/b", read)).toEqual(later);
+  });
+
+  test("names are listed by their beginning", async () => {
+    const store = await openArtefacts(place());
+    for (const name of ["list/b", "list/B", "list/a.b", "lists/c"]) await store.setName(name, "x", undefined);
+    expect(await store.names("list/")).toEqual(["list/B", "list/a.b", "list/b"]);
+    expect(await store.names("none/")).toEqual([]);
   });
 
   test("what is missing is told by its hash", async () => {
