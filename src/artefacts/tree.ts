@@ -34,7 +34,8 @@ async function pathsOf(folder: string, first: readonly string[]): Promise<string
   return paths.sort((a, b) => rank(a) - rank(b) || (a < b ? -1 : 1));
 }
 
-async function publishFile(store: ArtefactStore, path: string): Promise<string> {
+/** @returns the hash of what was sent */
+export async function publishFile(store: ArtefactStore, path: string): Promise<string> {
   const { size } = await stat(path);
   if (size > smallBytes) {
     const hash = await sha256File(path);

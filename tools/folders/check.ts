@@ -167,7 +167,7 @@ const mayImport: ImportTable = {
     "continual/taskTypes",
     "report/record",
   ],
-  "store/sources": ["core", "io", "artefacts", "model/settings", "workspace", "store"],
+  "store/sources": ["core", "io", "artefacts", "continual", "model/settings", "workspace", "store"],
   export: [
     ...lower,
     "onnx",
