@@ -227,7 +227,7 @@ const mayImport: ImportTable = {
     "server/service",
     "cli/terminal",
   ],
-  "cli/commands/store": [...lower, ...model, "store", "export", "cli/terminal"],
+  "cli/commands/store": [...lower, ...model, "store", "store/sources", "export", "cli/terminal"],
   "cli/commands/tools": [...lower, ...model, "benchmark/prepare", "benchmark/speed", "cli/terminal"],
   cli: [
     "core",

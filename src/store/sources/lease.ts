@@ -78,13 +78,14 @@ export class Leases {
 
   /**
    * @param waitSeconds how long another holder is waited for
+   * @param onWait told once whom this waits for
    * @throws StoreError STORE_BUSY where another one holds it for longer
    */
-  async take(store: string, waitSeconds: number): Promise<Lease> {
+  async take(store: string, waitSeconds: number, onWait?: (message: string) => void): Promise<Lease> {
     const name = `leases/${store}`;
     const until = performance.now() + 1000 * waitSeconds;
     if (this.#yielding.delete(name)) await sleep(yieldMs);
-    for (;;) {
+    for (let told = false; ; told = true) {
       const value = await this.#look(name);
       const lease = value === undefined ? undefined : parseLease(value.value);
       if (value === undefined || this.#isFree(name, lease)) {
@@ -95,6 +96,7 @@ export class Leases {
         }
       }
       if (performance.now() >= until) throw this.#busy(store, lease);
+      if (!told) onWait?.(`waiting: ${this.#held(store, lease)}`);
       if (value !== undefined && lease?.holder !== undefined) await this.#want(name, value, lease);
       // Not all at the same moment.
       await sleep(Math.min(pollMs * (0.5 + Math.random()), Math.max(1, until - performance.now())));
@@ -131,13 +133,18 @@ export class Leases {
     return performance.now() - at > (lease?.termMs ?? termMs);
   }
 
-  #busy(store: string, lease: LeaseValue | undefined): StoreError {
+  #held(store: string, lease: LeaseValue | undefined): string {
     const { holder, until } = lease ?? {};
     const who = holder === undefined ? "another process" : `process ${holder.pid} on ${holder.host}`;
     const end = until === undefined ? "" : `, until ${until} by its clock unless it goes on`;
-    return new StoreError(`${this.#artefacts.place}/${store}: is being changed by ${who}${end}`, {
+    return `${this.#artefacts.place}/${store} is being changed by ${who}${end}`;
+  }
+
+  #busy(store: string, lease: LeaseValue | undefined): StoreError {
+    const seconds = Math.ceil((lease?.termMs ?? this.#options.termMs) / 1000);
+    return new StoreError(this.#held(store, lease), {
       code: "STORE_BUSY",
-      hint: `Wait for it. If it died, its lease ends ${Math.ceil((lease?.termMs ?? this.#options.termMs) / 1000)} s after it was first asked for.`,
+      hint: `Wait for it. If it died, its lease ends ${seconds} s after it was first asked for here.`,
     });
   }
 }

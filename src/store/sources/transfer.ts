@@ -34,6 +34,9 @@ async function readPublished(artefacts: ArtefactStore, name: string) {
   return { named, published: parsePublished(named.value, `${artefacts.place}/${name}`) };
 }
 
+/** Long enough to see that whoever holds a lease has died. */
+const defaultWaitSeconds = (2 * defaultTermMs) / 1000;
+
 /** What a push or a pull did. */
 export interface Transferred {
   /** The version that both have now. */
@@ -74,10 +77,10 @@ export async function pushStore(
   await requireFinished(path);
   const { store } = await readStore(path);
   const artefacts = await openArtefacts(place);
-  await using _workspace = await Workspace.open(path, lockingOf(options));
+  const { waitSeconds = defaultWaitSeconds, onEvent, signal } = options;
+  await using _workspace = await Workspace.open(path, lockingOf({ waitSeconds, onEvent, signal }));
   const leases = new Leases(artefacts, { termMs: defaultTermMs, cache: randomUUID(), certain: false });
-  // Long enough to see that one who holds it is dead.
-  const lease = await leases.take(name, options.waitSeconds ?? (2 * defaultTermMs) / 1000);
+  const lease = await leases.take(name, waitSeconds, (message) => onEvent?.({ type: "note", message }));
   try {
     const there = await readPublished(artefacts, name);
     if (there !== undefined) await requireAncestor(path, url, there.published);

@@ -9,15 +9,18 @@ import { openArtefacts } from "../../../src/artefacts/open.ts";
 import { packageRoot } from "../../../src/core/packageInfo.ts";
 import { openBucketSource } from "../../../src/store/sources/bucket.ts";
 import { pullStore, pushStore } from "../../../src/store/sources/transfer.ts";
+import { openStore } from "../../../src/store/store.ts";
 import { checkFolder } from "../../../src/workspace/check.ts";
 import { readPresent, readStore } from "../../../src/workspace/reading.ts";
 import { Workspace } from "../../../src/workspace/workspace.ts";
-import { heardOf } from "../../support/cli.ts";
+import { ask, heardOf } from "../../support/cli.ts";
 import { refusalOf } from "../../support/errors.ts";
 import { bytesBelow, folderOfTestFile, freshTarget } from "../../support/folders.ts";
 import { startProxy } from "../../support/s3Proxy.ts";
 import { adapterTask, anyModel, statisticsTask } from "../../support/states.ts";
+import { answers, fittedFiles, questions, statisticsOnly, workshop } from "../../support/stores.ts";
 import { s3Server, startS3 } from "../../support/sweeps.ts";
+import { texts } from "../../support/tinyStreams.ts";
 import { addTask, begunStore, namesIn } from "../../support/workspaces.ts";
 
 const full = process.env.ACCRETE_ATTACK === "1";
@@ -164,7 +167,7 @@ function conforms(below: () => string): void {
     await artefacts.setName("leases/intents", lease, await artefacts.readName("leases/intents"));
     await using writer = await open(place);
     const refusal = await refusalOf(writer.change("intents", async () => {}, 0));
-    expect(refusal).toContain("is being changed by process 7 on elsewhere, until 2001");
+    expect(refusal).toContain("/intents is being changed by process 7 on elsewhere, until 2001");
     await writer.change("intents", (own) => addTask(own, "three"), 10);
     expect(await namesIn(await writer.folder("intents"))).toContain("three");
   });
@@ -236,6 +239,37 @@ function conforms(below: () => string): void {
 describe("on a shared folder", () => {
   const folder = folderOfTestFile("shared");
   conforms(() => folder);
+
+  test("what a writer teaches a replica answers with, from the router that came along", async () => {
+    const shop = await workshop();
+    {
+      await using store = await shop.open("intents", { router: { kind: "lda" } });
+      await store.learn({ name: "known", train: texts(["aa", "bb"]) }, statisticsOnly);
+    }
+    const url = `${folder}/taught/intents`;
+    expect(await ask("push", shop.at("intents"), url)).toEqual([{ url, version: 2, unchanged: false }]);
+    await using writer = await open(`${folder}/taught`);
+    await using reader = await open(`${folder}/taught`);
+    await using answering = await openStore(await reader.folder("intents"), { background: false });
+    const taught = await writer.change(
+      "intents",
+      async (own) => {
+        await using store = await openStore(own, { background: false });
+        await store.learnClass("cc", ["c train number 1 c", "c number 2"]);
+        return answers(await store.predict(questions));
+      },
+      0,
+    );
+    await reader.pull("intents");
+    expect(await fittedFiles(answering.path)).toEqual(await fittedFiles(await writer.folder("intents")));
+    expect(await answering.refresh()).toBe(3);
+    // Read, not fitted: nothing was asked yet.
+    expect(answering.status().router).toBe("consolidated");
+    expect(answers(await answering.predict(questions))).toEqual(taught);
+    const copy = freshTarget();
+    expect(await ask("pull", url, copy)).toEqual([{ folder: copy, version: 3, unchanged: false }]);
+    expect(await whole(copy)).toEqual(await whole(answering.path));
+  });
 
   test("a damaged object is named, and the copy stays at the version before", async () => {
     const { place, local } = await published(folder);
