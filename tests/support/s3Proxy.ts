@@ -11,9 +11,9 @@ export interface Asked {
 
 /**
  * `late`: answered after a while; `refused`: with 503, and not passed on; `lost`: passed on, and answered with 503; `cut`: passed on,
- * and the connection ends before the answer.
+ * and the connection ends before the answer; `unconditional`: passed on without its conditions.
  */
-export type Fault = "late" | "refused" | "lost" | "cut";
+export type Fault = "late" | "refused" | "lost" | "cut" | "unconditional";
 
 const hop = ["host", "connection", "content-length", "expect", "transfer-encoding"];
 
@@ -39,7 +39,9 @@ export async function startProxy(
     if (how === "refused") return refuse();
     if (how === "late") await new Promise((resolve) => setTimeout(resolve, 100));
     const headers = Object.entries(request.headers).flatMap(([name, value]) =>
-      hop.includes(name) ? [] : [[name, String(value)] satisfies [string, string]],
+      hop.includes(name) || (how === "unconditional" && name.startsWith("if-"))
+        ? []
+        : [[name, String(value)] satisfies [string, string]],
     );
     const body = ["GET", "HEAD"].includes(method) ? {} : { body: Buffer.concat(chunks) };
     const passed = last.then(async () => {

@@ -8,6 +8,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { z } from "zod";
 import type { ArtefactStore, NamedValue } from "../../artefacts/store.ts";
 import { StoreError } from "../../core/errors.ts";
+import { requireConditions } from "./conditions.ts";
 
 const leaseSchema = z.object({
   /** Absent: nobody. */
@@ -68,6 +69,7 @@ export class Leases {
   readonly #artefacts: ArtefactStore;
   readonly #options: LeaseOptions;
   readonly #seen = new Map<string, Seen>();
+  #conditions: Promise<void> | undefined;
   /** Names of leases that others waited for when they were given back here. */
   readonly #yielding = new Set<string>();
 
@@ -79,9 +81,10 @@ export class Leases {
   /**
    * @param waitSeconds how long another holder is waited for
    * @param onWait told once whom this waits for
-   * @throws StoreError STORE_BUSY where another one holds it for longer
+   * @throws StoreError STORE_BUSY where another one holds it for longer; where the place cannot keep writers apart
    */
   async take(store: string, waitSeconds: number, onWait?: (message: string) => void): Promise<Lease> {
+    await this.#requireConditions();
     const name = `leases/${store}`;
     const until = performance.now() + 1000 * waitSeconds;
     if (this.#yielding.delete(name)) await sleep(yieldMs);
@@ -101,6 +104,15 @@ export class Leases {
       // Not all at the same moment.
       await sleep(Math.min(pollMs * (0.5 + Math.random()), Math.max(1, until - performance.now())));
     }
+  }
+
+  /** Asked once; whoever comes after a failure asks again. */
+  async #requireConditions(): Promise<void> {
+    this.#conditions ??= requireConditions(this.#artefacts);
+    await this.#conditions.catch((error: unknown) => {
+      this.#conditions = undefined;
+      throw error;
+    });
   }
 
   /** Once for all who wait, since a lease that changes is one that is renewed. */

@@ -102,6 +102,23 @@ function conforms(below: () => string): void {
     expect((await readStore(local)).store.version).toBe(3);
   });
 
+  test("a router that was fitted since is published by a change that does nothing else", async () => {
+    const { place } = await published(below());
+    await using writer = await open(place);
+    await using reader = await open(place);
+    const own = await writer.folder("intents");
+    const folder = await reader.folder("intents");
+    {
+      await using workspace = await Workspace.open(own);
+      const files = new Map([["router.json", new Uint8Array([1, 2])]]);
+      await workspace.writeRouter({ stage: "consolidated", files });
+    }
+    await writer.change("intents", async () => {}, 0);
+    await reader.pull("intents");
+    expect(Object.keys(await whole(folder))).toContain("router/000003/consolidated/router.json");
+    expect(await whole(folder)).toEqual(await whole(own));
+  });
+
   test("a change that fails leaves no trace, and one that does nothing publishes nothing", async () => {
     const { place } = await published(below());
     await using writer = await open(place);
@@ -303,7 +320,7 @@ describe.skipIf(s3Server.absent)(s3Server.titled("in a bucket"), () => {
     const { place } = await published("s3://bucket/requests");
     const { asked } = await startProxy(s3.url);
     await using source = await open(place, cache(), 60_000);
-    await source.folder("intents");
+    await source.change("intents", async () => {}, 0);
     asked.length = 0;
     await source.pull("intents");
     expect(asked.map(({ method, status }) => `${method} ${status}`)).toEqual(["GET 304"]);
@@ -313,6 +330,15 @@ describe.skipIf(s3Server.absent)(s3Server.titled("in a bucket"), () => {
     // A task's statistics and the manifest: looked for, and sent.
     expect(objects).toHaveLength(4);
     expect(asked.length - objects.length).toBe(6);
+  });
+
+  test("a server that leaves conditions aside is not written to", async () => {
+    const { place } = await published("s3://bucket/careless");
+    await startProxy(s3.url, () => "unconditional");
+    await using writer = await open(place);
+    const refused = writer.change("intents", (own) => addTask(own, "three"), 0);
+    expect(await refusalOf(refused)).toContain("overwrites what was changed meanwhile");
+    expect(await namesIn(await writer.folder("intents"))).toEqual(["one", "two"]);
   });
 
   test("answers that fail or are lost do no harm: a change that was published is known to be", async () => {
