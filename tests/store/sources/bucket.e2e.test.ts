@@ -1,52 +1,23 @@
-/** Stores in a bucket: replicas read them, one writer at a time changes them. ACCRETE_ATTACK=1 kills and interleaves more. */
-import { spawn } from "node:child_process";
+/** Stores in a bucket, and on a shared folder in its place: replicas read them, one writer at a time changes them. */
 import { readFile, rm, writeFile } from "node:fs/promises";
-import { hostname } from "node:os";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { openArtefacts } from "../../../src/artefacts/open.ts";
-import { packageRoot } from "../../../src/core/packageInfo.ts";
-import { openBucketSource } from "../../../src/store/sources/bucket.ts";
+import type { StoreSource } from "../../../src/store/sources/source.ts";
 import { pullStore, pushStore } from "../../../src/store/sources/transfer.ts";
 import { openStore } from "../../../src/store/store.ts";
 import { checkFolder } from "../../../src/workspace/check.ts";
-import { readPresent, readStore } from "../../../src/workspace/reading.ts";
+import { readStore } from "../../../src/workspace/reading.ts";
 import { Workspace } from "../../../src/workspace/workspace.ts";
-import { ask, heardOf } from "../../support/cli.ts";
+import { cache, open, published, whole } from "../../support/buckets.ts";
+import { ask } from "../../support/cli.ts";
 import { refusalOf } from "../../support/errors.ts";
-import { bytesBelow, folderOfTestFile, freshTarget } from "../../support/folders.ts";
-import { startProxy } from "../../support/s3Proxy.ts";
-import { adapterTask, anyModel, statisticsTask } from "../../support/states.ts";
+import { folderOfTestFile, freshTarget } from "../../support/folders.ts";
+import { adapterTask, statisticsTask } from "../../support/states.ts";
 import { answers, fittedFiles, questions, statisticsOnly, workshop } from "../../support/stores.ts";
 import { s3Server, startS3 } from "../../support/sweeps.ts";
 import { texts } from "../../support/tinyStreams.ts";
 import { addTask, begunStore, namesIn } from "../../support/workspaces.ts";
-
-const full = process.env.ACCRETE_ATTACK === "1";
-const program = join(packageRoot, "tests/reliability/programs/bucketWriter.ts");
-
-let places = 0;
-/** A store with two tasks, pushed to a place of its own. */
-async function published(below: string) {
-  const place = `${below}/${++places}`;
-  const local = await begunStore();
-  await addTask(local, "one");
-  await addTask(local, "two");
-  await pushStore(local, `${place}/intents`);
-  return { place, local };
-}
-
-const cache = () => folderOfTestFile("copies");
-const whole = (folder: string) => bytesBelow(folder, (name) => name !== "lock.json");
-const open = (place: string, folder = cache(), termMs = 1000) => openBucketSource(place, folder, { termMs });
-
-function startWriter(place: string, name: string, changes: number, termMs: number, folder = cache()) {
-  const args = [program, place, folder, "intents", name, `${changes}`, `${termMs}`];
-  return spawn(process.execPath, ["--import", "tsx", ...args], {
-    env: { ...process.env, NODE_NO_WARNINGS: "1" },
-  });
-}
 
 /** What holds of a bucket, and of a shared folder in its place. */
 function conforms(below: () => string): void {
@@ -288,6 +259,42 @@ describe("on a shared folder", () => {
     expect(await whole(copy)).toEqual(await whole(answering.path));
   });
 
+  test("a store that is open follows, also where its own change was not published and another has its number", async () => {
+    const shop = await workshop();
+    {
+      await using store = await shop.open("intents", { router: { kind: "lda" } });
+      await store.learn({ name: "known", train: texts(["aa", "bb"]) }, statisticsOnly);
+    }
+    await pushStore(shop.at("intents"), `${folder}/follows/intents`);
+    await using one = await open(`${folder}/follows`);
+    await using two = await open(`${folder}/follows`);
+    await using store = await openStore(await one.folder("intents"), { background: false });
+    const failed = one.change(
+      "intents",
+      async () => {
+        await store.learnClass("mine", ["n train number 1 n"]);
+        throw new TypeError("after the change");
+      },
+      0,
+    );
+    await expect(failed).rejects.toThrow("after the change");
+    const teach = (source: StoreSource, label: string) =>
+      source.change(
+        "intents",
+        async (own) => {
+          await using opened = await openStore(own, { background: false });
+          await opened.learnClass(label, ["c train number 1 c"]);
+        },
+        0,
+      );
+    await teach(two, "theirs");
+    await one.change("intents", () => store.learnClass("again", ["d train number 1 d"]), 0);
+    expect(store.classes.toSorted()).toEqual(["aa", "again", "bb", "theirs"]);
+    expect((await readStore(store.path)).tasks.map(({ name }) => name)).toEqual(["known", "theirs", "again"]);
+    await two.pull("intents");
+    expect(await whole(await two.folder("intents"))).toEqual(await whole(store.path));
+  });
+
   test("a damaged object is named, and the copy stays at the version before", async () => {
     const { place, local } = await published(folder);
     await using reader = await open(place);
@@ -315,153 +322,4 @@ describe.skipIf(s3Server.absent)(s3Server.titled("in a bucket"), () => {
   });
   afterAll(() => s3?.[Symbol.asyncDispose]());
   conforms(() => "s3://bucket/stores");
-
-  test("asking for news costs one request, and a change few", async () => {
-    const { place } = await published("s3://bucket/requests");
-    const { asked } = await startProxy(s3.url);
-    await using source = await open(place, cache(), 60_000);
-    await source.change("intents", async () => {}, 0);
-    asked.length = 0;
-    await source.pull("intents");
-    expect(asked.map(({ method, status }) => `${method} ${status}`)).toEqual(["GET 304"]);
-    asked.length = 0;
-    await source.change("intents", (own) => addTask(own, "three"), 0);
-    const objects = asked.filter(({ url }) => url.includes("/objects/"));
-    // A task's statistics and the manifest: looked for, and sent.
-    expect(objects).toHaveLength(4);
-    expect(asked.length - objects.length).toBe(6);
-  });
-
-  test("a server that leaves conditions aside is not written to", async () => {
-    const { place } = await published("s3://bucket/careless");
-    await startProxy(s3.url, () => "unconditional");
-    await using writer = await open(place);
-    const refused = writer.change("intents", (own) => addTask(own, "three"), 0);
-    expect(await refusalOf(refused)).toContain("overwrites what was changed meanwhile");
-    expect(await namesIn(await writer.folder("intents"))).toEqual(["one", "two"]);
-  });
-
-  test("answers that fail or are lost do no harm: a change that was published is known to be", async () => {
-    const { place } = await published("s3://bucket/faults");
-    const faults = ["refused", "lost", "cut"] as const;
-    for (const fault of faults) {
-      let count = 0;
-      await startProxy(s3.url, ({ method, url }) =>
-        method === "PUT" && url.includes("/names/") && count++ % 2 === 0 ? fault : undefined,
-      );
-      await using writer = await open(place, cache(), 60_000);
-      await writer.change("intents", (own) => addTask(own, fault), 5);
-      expect(count).toBeGreaterThan(6);
-    }
-    await using reader = await open(place);
-    expect(await namesIn(await reader.folder("intents"))).toEqual(["one", "two", ...faults]);
-  });
-
-  test("where publishing fails the copy is not ahead, whether the change was published or not", async () => {
-    const { place } = await published("s3://bucket/fails");
-    for (const [fault, after] of [
-      ["refused", ["one", "two"]],
-      ["lost", ["one", "two", "lost"]],
-    ] as const) {
-      let isFailing = true;
-      const fails = ({ url }: { url: string }) => url.includes("names/stores/") && isFailing;
-      await startProxy(s3.url, (asked) => (asked.method === "PUT" && fails(asked) ? fault : undefined));
-      const folder = cache();
-      {
-        await using writer = await open(place, folder);
-        const failed = writer.change("intents", (own) => addTask(own, fault), 5);
-        if (fault === "refused")
-          expect(await refusalOf(failed)).toContain("whether the change was published is not");
-        // Asked again, the server says that the name is set to what was wanted.
-        else await failed.catch(() => {});
-      }
-      isFailing = false;
-      await using next = await open(place, folder);
-      await next.pull("intents");
-      expect(await namesIn(await next.folder("intents"))).toEqual(after);
-    }
-  });
-
-  test("a bucket that is not there is refused", async () => {
-    expect(await refusalOf(open("s3://no-such-bucket/x"))).toMatch(/HTTP 404.*There is no such bucket/);
-  });
-
-  test("two writers, twenty changes each: none is lost", async () => {
-    const { place } = await published("s3://bucket/writers");
-    await startProxy(s3.url);
-    const changes = full ? 100 : 20;
-    await using reader = await open(place);
-    const folder = await reader.folder("intents");
-    let isOver = false;
-    const reading = (async () => {
-      let reads = 0;
-      for (; !isOver; reads++) {
-        await reader.pull("intents");
-        await readPresent(folder, anyModel);
-      }
-      return reads;
-    })();
-    const ended = await Promise.all(
-      ["a", "b"].map((name) => heardOf(startWriter(place, name, changes, 20_000))),
-    );
-    isOver = true;
-    expect(await reading).toBeGreaterThan(changes);
-    const acknowledged = ended.flatMap(({ out, err, exitCode }) => {
-      expect({ err, exitCode }).toEqual({ err: "", exitCode: 0 });
-      return out.trim().split("\n");
-    });
-    expect(acknowledged).toHaveLength(2 * changes);
-    await reader.pull("intents");
-    const names = await namesIn(folder);
-    expect(names.toSorted()).toEqual(["one", "two", ...acknowledged].toSorted());
-    // They took turns.
-    expect(names.join(" ")).toMatch(/b-\d+ a-\d+.* b-\d+/);
-    expect((await readStore(folder)).store.version).toBe(3 + 2 * changes);
-    expect(await checkFolder(folder)).toMatchObject({ problems: [], leftovers: [] });
-  });
-
-  test("writers that are killed lose nothing that was acknowledged, and the next one goes on", async () => {
-    const { place } = await published("s3://bucket/kills");
-    await startProxy(s3.url);
-    const acknowledged: string[] = [];
-    const own = cache();
-    const kills = full ? 40 : 5;
-    for (let n = 0; n < kills; n++) {
-      // Half of them go on with the copies of the one before, others begin with none.
-      const child = startWriter(place, `w${n}`, 1000, 1000, n % 2 === 0 ? own : cache());
-      const heard = heardOf(child);
-      await new Promise((resolve) => child.stdout.once("data", resolve));
-      await sleep(Math.random() * 300);
-      child.kill("SIGKILL");
-      const { out, err } = await heard;
-      expect(err).toBe("");
-      acknowledged.push(...out.slice(0, out.lastIndexOf("\n")).split("\n"));
-      await using reader = await open(place);
-      const folder = await reader.folder("intents");
-      expect(await namesIn(folder)).toEqual(expect.arrayContaining(acknowledged));
-      expect(await checkFolder(folder)).toMatchObject({ problems: [], leftovers: [] });
-    }
-    await using next = await open(place, own);
-    await next.change("intents", (folder) => addTask(folder, "last"), 10);
-    expect(await checkFolder(await next.folder("intents"))).toMatchObject({ problems: [], leftovers: [] });
-    expect((await namesIn(await next.folder("intents"))).at(-1)).toBe("last");
-  });
-
-  test("on its own copies a writer goes on at once after a kill, whatever the term", async () => {
-    const { place } = await published("s3://bucket/own");
-    const own = cache();
-    const child = startWriter(place, "killed", 1000, 600_000, own);
-    const heard = heardOf(child);
-    await new Promise((resolve) => child.stdout.once("data", resolve));
-    child.kill("SIGKILL");
-    await heard;
-    const artefacts = await openArtefacts(place);
-    const holder = { host: hostname(), pid: child.pid, cache: "" };
-    const lease = JSON.parse((await artefacts.readName("leases/intents"))?.value ?? "");
-    await using next = await open(place, own, 600_000);
-    if (lease.holder !== undefined)
-      expect(lease.holder).toMatchObject({ host: holder.host, pid: holder.pid });
-    await next.change("intents", (folder) => addTask(folder, "last"), 5);
-    expect((await namesIn(await next.folder("intents"))).at(-1)).toBe("last");
-  });
 });
