@@ -84,8 +84,8 @@ async function readContents(folder: string, version: number): Promise<Contents> 
 /** What is there of a store already. */
 export interface Standing {
   readonly published: Published;
-  /** Hashes of all that its versions name. */
-  readonly named: ReadonlySet<string>;
+  /** Hashes of all that its versions name; absent: every file is looked for, and what is missing is written. */
+  readonly named?: ReadonlySet<string>;
 }
 
 /**
@@ -103,8 +103,10 @@ export async function upload(
   const { files, paths } = await readContents(folder, store.version);
   const before = standing?.published.files ?? {};
   const isSame = (path: string) => files[path] === before[path];
-  if ([...Object.keys(before), ...Object.keys(files)].every(isSame)) return undefined;
-  const there = new Set([...Object.values(before), ...(standing?.named ?? [])]);
+  const unchanged = [...Object.keys(before), ...Object.keys(files)].every(isSame);
+  const named = standing?.named;
+  if (unchanged && named !== undefined) return undefined;
+  const there = new Set(named === undefined ? [] : [...Object.values(before), ...named]);
   await inParallel(paths, async ([hash, path]) => {
     if (there.has(hash)) return;
     const file = join(folder, path);
@@ -122,6 +124,7 @@ export async function upload(
         { hint: `accrete check ${folder} says what is whole.` },
       );
   });
+  if (unchanged) return undefined;
   const { version, change, time } = store;
   const identity = identityOf(JSON.parse(text));
   return { format: 1, version, identity, change, time, publication: randomUUID(), files };

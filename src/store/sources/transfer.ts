@@ -63,7 +63,8 @@ async function requireAncestor(folder: string, url: string, published: Published
 }
 
 /**
- * Publishes a store with the versions that it keeps, or those that came since it was last published.
+ * Publishes a store with the versions that it keeps, or those that came since it was last published. What is missing there of
+ * those is written again.
  * @param url `s3://bucket/prefix/name`, or a path of a shared folder with the name behind it
  * @throws StoreError where what is published there is none of the store's own versions, or somebody is changing either
  */
@@ -84,7 +85,7 @@ export async function pushStore(
   try {
     const there = await readPublished(artefacts, name);
     if (there !== undefined) await requireAncestor(path, url, there.published);
-    const next = await upload(artefacts, path, there && { published: there.published, named: new Set() });
+    const next = await upload(artefacts, path, there && { published: there.published });
     if (next !== undefined) await publish(artefacts, name, next, there?.named, lease);
     return { version: store.version, unchanged: next === undefined };
   } finally {
@@ -148,8 +149,13 @@ async function makeCopy(artefacts: ArtefactStore, target: string, published: Pub
   try {
     await bringTo(artefacts, beside, published);
     // Of an empty folder that stands there.
-    await rmdir(target).catch((error: unknown) => {
-      if (errorCode(error) !== "ENOENT") throw error;
+    await rmdir(target).catch((cause: unknown) => {
+      if (errorCode(cause) === "ENOENT") return;
+      throw new StoreError(`${target}: is in use, or holds what an interrupted write left`, {
+        code: "NAME_TAKEN",
+        cause,
+        hint: "Choose another folder.",
+      });
     });
     await rename(beside, target);
   } catch (error) {

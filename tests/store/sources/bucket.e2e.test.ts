@@ -118,6 +118,18 @@ function conforms(below: () => string): void {
     await using slow = await open(place, cache(), 60_000);
     await using fast = await open(place);
     const artefacts = await openArtefacts(place);
+    const holder = { host: "elsewhere", pid: 7, cache: "theirs" };
+    const robbed = slow.change(
+      "intents",
+      async (own) => {
+        await addTask(own, "mine");
+        const lease = await artefacts.readName("leases/intents");
+        const theirs = JSON.stringify({ holder, termMs: 1, until: "", id: "x" });
+        await artefacts.setName("leases/intents", theirs, lease);
+      },
+      0,
+    );
+    await expect(robbed).rejects.toThrow("took over the lease, which was not renewed in time; the change");
     const overtaken = slow.change(
       "intents",
       async (own) => {
@@ -127,7 +139,7 @@ function conforms(below: () => string): void {
         await artefacts.setName("leases/intents", '{"termMs":1,"until":"","id":"x"}', lease);
         await fast.change("intents", (other) => addTask(other, "theirs"), 5);
       },
-      0,
+      5,
     );
     await expect(overtaken).rejects.toMatchObject({ code: "STORE_BUSY" });
     expect(await namesIn(await slow.folder("intents"))).toEqual(["one", "two"]);
@@ -309,7 +321,10 @@ describe("on a shared folder", () => {
     expect(await refusalOf(reader.pull("intents"))).toContain(`${hash} is damaged`);
     expect(await namesIn(copy)).toEqual(["one", "two"]);
     expect(await checkFolder(copy)).toMatchObject({ problems: [] });
-    await writeFile(path, bytes);
+    // Deleted, it is written again by whoever has it.
+    await rm(path);
+    expect(await pushStore(local, `${place}/intents`)).toEqual({ version: 4, unchanged: true });
+    expect(await readFile(path)).toEqual(bytes);
     await reader.pull("intents");
     expect(await whole(copy)).toEqual(await whole(local));
   });
