@@ -10,7 +10,7 @@ import { writeFileAtomic } from "../../io/atomic.ts";
 import { sha256 } from "../../io/hash.ts";
 import { acquireLock, type FolderLock } from "../../io/lock.ts";
 import { inTurn } from "../../workspace/queue.ts";
-import { allNamed, upload } from "./contents.ts";
+import { namedIn, upload } from "./contents.ts";
 import { bringTo, isWhole } from "./fetching.ts";
 import { defaultTermMs, type Lease, Leases } from "./lease.ts";
 import { isStoreName, NoSuchStoreError } from "./names.ts";
@@ -19,7 +19,7 @@ import { listStores, type Published, parsePublished, storeName } from "./publish
 import type { StoreSource } from "./source.ts";
 
 export interface BucketOptions {
-  /** Milliseconds that the lease of a writer that died stands; default 20,000 */
+  /** Milliseconds that the lease of a writer that died stands; default: 20,000. */
   readonly termMs?: number;
 }
 
@@ -105,13 +105,17 @@ class BucketSource implements StoreSource {
       return copy;
     });
     try {
-      const named = new Set((await allNamed(folder)).keys());
+      const named = await namedIn(folder, before.published);
       await this.#note(name, { ...before, changing: true });
       try {
         const result = await make(folder);
         const next = await upload(this.#artefacts, folder, { published: before.published, named });
-        const now = next === undefined ? before : await this.#publish(name, next, before, lease);
-        // It is published: what cannot be noted here is fetched anew.
+        let now = before;
+        if (next !== undefined) {
+          const set = await publish(this.#artefacts, name, next, before.named, lease);
+          now = { named: set, published: next, changing: false };
+        }
+        // It is published: what cannot be noted here is read anew.
         await this.#note(name, now).catch(() => this.#copies.delete(name));
         return result;
       } catch (error) {
@@ -124,12 +128,6 @@ class BucketSource implements StoreSource {
     } finally {
       this.#changing.delete(name);
     }
-  }
-
-  /** @throws StoreError STORE_BUSY where somebody was faster */
-  async #publish(name: string, next: Published, before: Copy, lease: Lease): Promise<Copy> {
-    const named = await publish(this.#artefacts, name, next, before.named, lease);
-    return { named, published: next, changing: false };
   }
 
   #notePath(name: string): string {

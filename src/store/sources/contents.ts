@@ -11,7 +11,7 @@ import { configFile } from "../../model/settings/settings.ts";
 import { listFolder } from "../../workspace/listing.ts";
 import { foldersOf, manifestFile, pageNamesOf, parseManifest } from "../../workspace/manifest.ts";
 import { pagesFolder } from "../../workspace/pages.ts";
-import { asStore, keptVersions, versionPath } from "../../workspace/reading.ts";
+import { asStore, keptVersions, versionPath, versionsFolder } from "../../workspace/reading.ts";
 import { routerFolder, routerPlace } from "../../workspace/routers.ts";
 import { inParallel } from "./inParallel.ts";
 import { identityOf, type Published } from "./published.ts";
@@ -24,14 +24,33 @@ interface Contents {
   readonly paths: ReadonlyMap<string, string>;
 }
 
+/** @param path in the folder of a store */
+export function isManifest(path: string): boolean {
+  return path === manifestFile || path.startsWith(`${versionsFolder}/`);
+}
+
 /** Paths in the folder of all manifests that it has, the present one last. */
 export async function manifestPaths(folder: string): Promise<readonly string[]> {
   const versions = await keptVersions(folder);
   return [...versions.map((version) => versionPath("", version)), manifestFile];
 }
 
-/** Hash → path in the folder, of everything that a manifest names. */
-export async function namedBy(text: string, folder: string): Promise<ReadonlyMap<string, string>> {
+/** Hash → path in the folder, of everything that manifests in it name. */
+async function allNamed(folder: string, manifests: readonly string[]): Promise<Map<string, string>> {
+  const named = new Map<string, string>();
+  for (const path of manifests) {
+    const text = await readFile(join(folder, path), "utf8").catch((error: unknown) => {
+      if (errorCode(error) === "ENOENT") return undefined;
+      throw error;
+    });
+    if (text === undefined) continue;
+    for (const [hash, file] of await namedBy(text, folder)) named.set(hash, file);
+  }
+  return named;
+}
+
+/** As {@link allNamed}, of the text of one manifest. */
+async function namedBy(text: string, folder: string): Promise<ReadonlyMap<string, string>> {
   const { tasks } = await parseManifest(text, join(folder, manifestFile));
   const pages = pageNamesOf(text).map((page) => [page, `${pagesFolder}/${page}.json`] as const);
   const files = tasks
@@ -42,18 +61,9 @@ export async function namedBy(text: string, folder: string): Promise<ReadonlyMap
   return new Map([...pages, ...files]);
 }
 
-/** Everything that manifests of the folder name; nothing where there is none. */
-export async function allNamed(folder: string): Promise<Map<string, string>> {
-  const named = new Map<string, string>();
-  for (const path of await manifestPaths(folder)) {
-    const text = await readFile(join(folder, path), "utf8").catch((error: unknown) => {
-      if (errorCode(error) === "ENOENT") return undefined;
-      throw error;
-    });
-    if (text === undefined) continue;
-    for (const [hash, file] of await namedBy(text, folder)) named.set(hash, file);
-  }
-  return named;
+/** Hashes of all that the versions of a copy name; what else lies in its folder is nobody's. */
+export async function namedIn(folder: string, { files }: Published): Promise<ReadonlySet<string>> {
+  return new Set((await allNamed(folder, Object.keys(files).filter(isManifest))).keys());
 }
 
 async function hashOfRouters(folder: string, version: number): Promise<[path: string, hash: string][]> {
@@ -73,8 +83,9 @@ async function hashOfRouters(folder: string, version: number): Promise<[path: st
 
 async function readContents(folder: string, version: number): Promise<Contents> {
   const files: Record<string, string> = {};
-  const paths = await allNamed(folder);
-  for (const path of [...(await manifestPaths(folder)), configFile])
+  const manifests = await manifestPaths(folder);
+  const paths = await allNamed(folder, manifests);
+  for (const path of [...manifests, configFile])
     files[path.replaceAll("\\", "/")] = await sha256File(join(folder, path));
   for (const [path, hash] of await hashOfRouters(folder, version)) files[path] = hash;
   for (const [path, hash] of Object.entries(files)) paths.set(hash, path);

@@ -12,9 +12,9 @@ import { listFolder, markOf } from "../../workspace/listing.ts";
 import { foldersOf, manifestFile, pageNamesOf, parseManifest } from "../../workspace/manifest.ts";
 import { damagedCopies, writePages } from "../../workspace/pages.ts";
 import type { TaskFolder } from "../../workspace/placing.ts";
-import { keptVersions, versionPath, versionsFolder } from "../../workspace/reading.ts";
+import { keptVersions, versionPath } from "../../workspace/reading.ts";
 import { routerEntry, routerFolder, routersOf } from "../../workspace/routers.ts";
-import { manifestPaths } from "./contents.ts";
+import { isManifest, manifestPaths } from "./contents.ts";
 import { inParallel } from "./inParallel.ts";
 import type { Published } from "./published.ts";
 
@@ -77,9 +77,7 @@ class Fetching {
     await mkdir(this.#folder, { recursive: true });
     await this.#readStanding();
     const { files, version } = this.#published;
-    const manifests = Object.keys(files).filter(
-      (path) => path === manifestFile || path.startsWith(`${versionsFolder}/`),
-    );
+    const manifests = Object.keys(files).filter(isManifest);
     await inParallel(manifests, async (path) => {
       const hash = files[path] ?? "";
       if (!this.#texts.has(hash)) this.#texts.set(hash, await this.#fetchText(hash));

@@ -93,7 +93,7 @@ describe.skipIf(s3Server.absent)(s3Server.titled("in a bucket"), () => {
   test("two writers, twenty changes each: none is lost", async () => {
     const { place } = await published("s3://bucket/writers");
     await startProxy(s3.url);
-    const changes = full ? 100 : 20;
+    const changes = full ? 50 : 20;
     await using reader = await open(place);
     const folder = await reader.folder("intents");
     let isOver = false;
