@@ -15,9 +15,9 @@ import { lockingOf, type WaitOptions } from "../upkeep.ts";
 import { manifestPaths, upload } from "./contents.ts";
 import { bringTo, fetchText } from "./fetching.ts";
 import { defaultTermMs, Leases } from "./lease.ts";
-import { isStoreName, NoSuchStoreError } from "./names.ts";
+import { isStoreName } from "./names.ts";
 import { publish } from "./publish.ts";
-import { identityOf, type Published, parsePublished, storeName } from "./published.ts";
+import { identityOf, listStores, type Published, parsePublished, storeName } from "./published.ts";
 
 /** @param url of a store, e.g. `s3://bucket/prefix/intents` */
 function splitUrl(url: string): { readonly place: string; readonly name: string } {
@@ -113,6 +113,20 @@ async function requireFolder(place: string): Promise<void> {
   });
 }
 
+const mostListed = 5;
+
+async function noSuchStore(artefacts: ArtefactStore, name: string): Promise<StoreError> {
+  const names = await listStores(artefacts);
+  const more = names.length > mostListed ? ", …" : "";
+  return new StoreError(`${artefacts.place}: no store is called "${name}"`, {
+    code: "NO_SUCH_STORE",
+    hint:
+      names.length === 0
+        ? "None was published there: accrete push <store> <url>."
+        : `There are: ${names.slice(0, mostListed).join(", ")}${more}.`,
+  });
+}
+
 /**
  * Copies a published store into a folder, or brings such a copy to the version that is published.
  * @param folder absent, empty, or a copy of that store that nothing was taught since
@@ -123,7 +137,7 @@ export async function pullStore(url: string, folder: string): Promise<Transferre
   await requireFolder(place);
   const artefacts = await openArtefacts(place);
   const there = await readPublished(artefacts, name);
-  if (there === undefined) throw new NoSuchStoreError(name, []);
+  if (there === undefined) throw await noSuchStore(artefacts, name);
   const { published } = there;
   const target = resolve(folder);
   if ((await listBegun(target)).length === 0) {

@@ -231,6 +231,7 @@ function conforms(below: () => string): void {
     await expect(pullStore(url, foreign)).rejects.toMatchObject({ code: "NAME_TAKEN" });
     await expect(pullStore(`${place}/nobody`, freshTarget())).rejects.toMatchObject({
       code: "NO_SUCH_STORE",
+      hint: "There are: intents.",
     });
     expect(await refusalOf(pushStore(local, "s3://bucket"))).toContain("expected s3://bucket/prefix/name");
   });
