@@ -16,9 +16,9 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { openArtefacts } from "../src/artefacts/open.ts";
+import { publishFolder } from "../src/artefacts/tree.ts";
 import { readRunRecord } from "../src/report/record/record.ts";
-import { openArtefacts } from "../src/sweep/artefacts/open.ts";
-import { publishFolder } from "../src/sweep/artefacts/tree.ts";
 import { openConnection } from "../src/sweep/queue/connection.ts";
 import { sizeOfFolder } from "../src/workspace/listing.ts";
 

@@ -22,6 +22,8 @@ export const examples: Readonly<Record<string, string>> = {
   check: "accrete check intents",
   repair: "accrete repair intents",
   backup: "accrete backup intents copies/intents",
+  push: "accrete push intents s3://bucket/stores/intents",
+  pull: "accrete pull s3://bucket/stores/intents copies/intents",
   gc: "accrete gc intents --keep 5",
   export: "accrete export intents --to onnx --out exported",
   serve: "accrete serve intents --port 8080",

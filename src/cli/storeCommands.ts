@@ -180,6 +180,37 @@ export const storeCommands: readonly AddCommand[] = [
       ),
   (program, terminal) =>
     program
+      .command("push")
+      .summary("publish a store in a bucket, for servers to read")
+      .description(
+        "Publishes a store with the versions that it keeps, or those that came since it was published (docs/store.md).",
+      )
+      .argument("<store>", "folder of a store or a run")
+      .argument("<url>", "s3://bucket/prefix/name, or a shared folder with the name behind it")
+      .option(
+        "--wait <seconds>",
+        "how long others who are changing either are waited for (default: 40)",
+        parseSeconds,
+      )
+      .option("--json", "print as JSON")
+      .action(async (store, url, flags) =>
+        (await import("./commands/store/push.ts")).pushCommand(store, url, flags, terminal),
+      ),
+  (program, terminal) =>
+    program
+      .command("pull")
+      .summary("copy a store from a bucket")
+      .description(
+        "Copies a published store into a folder, or brings such a copy to the version that is published.",
+      )
+      .argument("<url>", "s3://bucket/prefix/name, or a shared folder with the name behind it")
+      .argument("<folder>", "folder to make, or an earlier copy of the same store")
+      .option("--json", "print as JSON")
+      .action(async (url, folder, flags) =>
+        (await import("./commands/store/pull.ts")).pullCommand(url, folder, flags, terminal),
+      ),
+  (program, terminal) =>
+    program
       .command("export")
       .summary("write what was learned as other programs read it")
       .description(

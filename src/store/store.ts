@@ -25,6 +25,7 @@ import { manifestFile } from "../workspace/manifest.ts";
 import { inTurn } from "../workspace/queue.ts";
 import {
   asStore,
+  isSameVersion,
   keptVersions,
   readSettings,
   readState,
@@ -143,8 +144,7 @@ export class Store extends Teachable {
   /** Takes up the newest version, whoever made it. @returns its number */
   async refresh(): Promise<number> {
     this.checkOpen();
-    const { store } = await readStore(this.path);
-    if (store.version !== this.version) await this.takePresent();
+    if (!isSameVersion(await readStore(this.path), this.manifest)) await this.takePresent();
     else await this.takeConsolidated();
     return this.version;
   }
@@ -340,8 +340,7 @@ export class Store extends Teachable {
     const { brokenLock } = workspace;
     if (brokenLock !== undefined)
       note(`broke the lock that process ${brokenLock.pid} on ${brokenLock.hostname} had left when it died`);
-    const newest = await readStore(this.path);
-    if (newest.store.version !== this.version) await this.takePresent();
+    if (!isSameVersion(await readStore(this.path), this.manifest)) await this.takePresent();
     const { model } = this;
     for (const stage of model.routerStages(this.state))
       await model.restoreTotals(this.state, routerReader(this.path, this.version, stage));

@@ -34,6 +34,11 @@ export type StoreManifest = Manifest & { readonly store: StoreVersion };
 /** What the folder of an experiment is, seen as a store. */
 export const adopted: StoreVersion = { version: 1, change: "learned by an experiment", time: "" };
 
+/** Whether two manifests are the same version: where a change was not published, another one has its number later. */
+export function isSameVersion({ store: a }: StoreManifest, { store: b }: StoreManifest): boolean {
+  return a.version === b.version && a.time === b.time && a.change === b.change;
+}
+
 export function asStore(manifest: Manifest): StoreManifest {
   return { ...manifest, store: manifest.store ?? adopted };
 }
@@ -246,7 +251,7 @@ export async function readPresent(
       return { manifest, state: await readState(root, manifest, model) };
     } catch (error) {
       const now = await readStore(root);
-      if (!(error instanceof CheckpointError) || now.store.version === manifest.store.version) throw error;
+      if (!(error instanceof CheckpointError) || isSameVersion(now, manifest)) throw error;
       manifest = now;
     }
   }

@@ -24,6 +24,8 @@ const commands = [
   ["check"],
   ["repair"],
   ["backup"],
+  ["push"],
+  ["pull"],
   ["export"],
   ["gc"],
   ["serve"],

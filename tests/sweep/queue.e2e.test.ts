@@ -1,8 +1,8 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import { openArtefacts } from "../../src/artefacts/open.ts";
 import { StoreError } from "../../src/core/errors.ts";
-import { openArtefacts } from "../../src/sweep/artefacts/open.ts";
 import { planSweep } from "../../src/sweep/plan.ts";
 import {
   keyPrefix,

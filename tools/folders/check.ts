@@ -61,6 +61,7 @@ const mayImport: ImportTable = {
   portable: ["core"],
   io: ["core", "portable"],
   "io/models": ["core", "io", "portable"],
+  artefacts: ["core", "io"],
   graph: ["core"],
   autodiff: ["core", "graph"],
   "onnx/generated": [],
@@ -156,8 +157,7 @@ const mayImport: ImportTable = {
     "report/record",
   ],
   sweep: ["core", "io", ...model, "experiment", "report", "report/record"],
-  "sweep/artefacts": ["core", "io"],
-  "sweep/queue": ["core", "io", "config", "workspace", "experiment", "sweep", "sweep/artefacts"],
+  "sweep/queue": ["core", "io", "artefacts", "config", "workspace", "experiment", "sweep"],
   store: [
     ...lower,
     ...model,
@@ -167,6 +167,7 @@ const mayImport: ImportTable = {
     "continual/taskTypes",
     "report/record",
   ],
+  "store/sources": ["core", "io", "artefacts", "continual", "model/settings", "workspace", "store"],
   export: [
     ...lower,
     "onnx",
@@ -217,7 +218,7 @@ const mayImport: ImportTable = {
     "benchmark/original",
     "experiment",
     "sweep",
-    "sweep/artefacts",
+    "artefacts",
     "sweep/queue",
     "store",
     "report",
@@ -226,7 +227,7 @@ const mayImport: ImportTable = {
     "server/service",
     "cli/terminal",
   ],
-  "cli/commands/store": [...lower, ...model, "store", "export", "cli/terminal"],
+  "cli/commands/store": [...lower, ...model, "store", "store/sources", "export", "cli/terminal"],
   "cli/commands/tools": [...lower, ...model, "benchmark/prepare", "benchmark/speed", "cli/terminal"],
   cli: [
     "core",

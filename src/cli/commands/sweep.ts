@@ -1,8 +1,8 @@
 import { mkdir, stat } from "node:fs/promises";
 import { join } from "node:path";
+import { openArtefacts } from "../../artefacts/open.ts";
 import { ConfigError, StoreError } from "../../core/errors.ts";
 import { acquireLock } from "../../io/lock.ts";
-import { openArtefacts } from "../../sweep/artefacts/open.ts";
 import { cancelSweep, conductSweep, isCancelled } from "../../sweep/conduct.ts";
 import { type Executor, type ExecutorEvent, localExecutor } from "../../sweep/executor.ts";
 import type { Rung } from "../../sweep/halving.ts";

@@ -1,6 +1,6 @@
 import { join } from "node:path";
+import { openArtefacts } from "../../artefacts/open.ts";
 import { cacheFolder } from "../../io/cacheFolder.ts";
-import { openArtefacts } from "../../sweep/artefacts/open.ts";
 import { openConnection } from "../../sweep/queue/connection.ts";
 import { serveMetrics } from "../../sweep/queue/metrics.ts";
 import { startWorker } from "../../sweep/queue/worker.ts";

@@ -2,6 +2,8 @@
 import { existsSync } from "node:fs";
 import { stat } from "node:fs/promises";
 import { basename } from "node:path";
+import type { ArtefactStore } from "../../artefacts/store.ts";
+import { publishAlone, publishFolder } from "../../artefacts/tree.ts";
 import { namedFiles } from "../../config/places.ts";
 import type { ResolvedConfig } from "../../config/schema.ts";
 import { CheckpointError, ConfigError } from "../../core/errors.ts";
@@ -10,8 +12,6 @@ import { hasOwnAnswers, isDivisible } from "../../experiment/pieces.ts";
 import { loadTasks } from "../../experiment/stream.ts";
 import { sha256Json } from "../../io/hash.ts";
 import { manifestFile } from "../../workspace/manifest.ts";
-import type { ArtefactStore } from "../artefacts/store.ts";
-import { publishAlone, publishFolder } from "../artefacts/tree.ts";
 import type { TrialJob } from "../executor.ts";
 import { configPath, runPath } from "../sweepFolder.ts";
 import type { JobInput, TrialJobData } from "./jobs.ts";

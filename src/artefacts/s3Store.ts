@@ -5,7 +5,7 @@ import { open } from "node:fs/promises";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import type { S3Client, S3ServiceException } from "@aws-sdk/client-s3";
-import { ConfigError, messageOf, StoreError } from "../../core/errors.ts";
+import { ConfigError, errorCode, messageOf, StoreError } from "../core/errors.ts";
 import { objectKey } from "./folderStore.ts";
 import type { ArtefactStore, NamedValue } from "./store.ts";
 
@@ -19,7 +19,7 @@ interface Place {
 function parsePlace(url: string): Place {
   const [, bucket, prefix = ""] = /^s3:\/\/([a-z0-9][a-z0-9.-]+)(?:\/(.*?))?\/?$/.exec(url) ?? [];
   if (bucket !== undefined) return { bucket, prefix };
-  throw new ConfigError(`--artefacts ${url}: expected s3://bucket or s3://bucket/prefix`);
+  throw new ConfigError(`${url}: expected s3://bucket or s3://bucket/prefix`);
 }
 
 type Sdk = typeof import("@aws-sdk/client-s3");
@@ -30,7 +30,7 @@ async function loadSdk(): Promise<Sdk> {
   } catch (cause) {
     throw new StoreError("s3:// needs the package @aws-sdk/client-s3, which is not installed", {
       cause,
-      hint: "Install it beside accrete-lm: npm install @aws-sdk/client-s3. Or share a folder: --artefacts <folder>.",
+      hint: "Install it beside accrete-lm: npm install @aws-sdk/client-s3. Or share a folder in its place.",
     });
   }
 }
@@ -50,8 +50,9 @@ function createClient({ S3Client }: Sdk): S3Client {
 const hints: Readonly<Record<number, string>> = {
   301: "The bucket lies in another region: set AWS_REGION.",
   403: "The credentials may not read or write there: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile.",
-  404: "There is no such bucket: make it, or correct --artefacts.",
+  404: "There is no such bucket: make it, or correct its name.",
 };
+const reachable = "Is the server reachable from here? AWS_ENDPOINT_URL names one other than Amazon's.";
 
 function statusOf(error: unknown, { S3ServiceException }: Sdk): number | undefined {
   return error instanceof S3ServiceException ? statusIn(error) : undefined;
@@ -60,6 +61,9 @@ function statusOf(error: unknown, { S3ServiceException }: Sdk): number | undefin
 function statusIn({ $metadata }: S3ServiceException): number | undefined {
   return $metadata.httpStatusCode;
 }
+
+const namesPrefix = "names/";
+const fetchAttempts = 3;
 
 class S3Store implements ArtefactStore {
   readonly place: string;
@@ -81,15 +85,16 @@ class S3Store implements ArtefactStore {
     return { Bucket: this.#bucket, Key: this.#prefix === "" ? name : `${this.#prefix}/${name}` };
   }
 
-  #failed(what: string, cause: unknown): StoreError {
+  /** @param missing what to do where it is not there */
+  #failed(what: string, cause: unknown, missing = hints[404]): StoreError {
     const status = statusOf(cause, this.#sdk);
     const why = status === undefined ? `: ${messageOf(cause)}` : ` (HTTP ${status})`;
+    // The SDK has one for each place where it looks.
+    const denied = status === undefined && cause instanceof Error && /Credential/.test(cause.name);
     return new StoreError(`${this.place}: ${what}${why}`, {
       cause,
-      exitCode: status === undefined || status >= 500 ? 1 : 2,
-      hint:
-        hints[status ?? 0] ??
-        "Is the server reachable from here? AWS_ENDPOINT_URL names one other than Amazon's.",
+      exitCode: denied || (status !== undefined && status < 500) ? 2 : 1,
+      hint: (status === 404 ? missing : hints[denied ? 403 : (status ?? 0)]) ?? reachable,
     });
   }
 
@@ -128,46 +133,79 @@ class S3Store implements ArtefactStore {
   }
 
   async fetch(hash: string, path: string): Promise<void> {
-    const file = await open(path, "wx").catch((cause: unknown) => {
-      throw new StoreError(`${path}: cannot be written`, { cause, exitCode: 1 });
-    });
-    try {
-      const { Body } = await this.#client.send(new this.#sdk.GetObjectCommand(this.#at(objectKey(hash))));
-      if (Body instanceof Readable) await pipeline(Body, file.createWriteStream());
-    } catch (cause) {
-      throw this.#failed(`${hash} cannot be fetched`, cause);
-    } finally {
-      await file.close().catch(() => {});
+    const command = new this.#sdk.GetObjectCommand(this.#at(objectKey(hash)));
+    for (let attempt = 1; ; attempt++) {
+      const { Body } = await this.#client.send(command).catch((cause: unknown) => {
+        throw this.#failed(`${hash} cannot be fetched`, cause, "Whoever made it has to publish it again.");
+      });
+      const file = await open(path, attempt === 1 ? "wx" : "w").catch((cause: unknown) => {
+        throw new StoreError(`${path}: cannot be written`, { cause, exitCode: 1 });
+      });
+      try {
+        if (Body instanceof Readable) await pipeline(Body, file.createWriteStream());
+        return;
+      } catch (cause) {
+        // The client asks again for an answer that does not come, not for one that breaks off.
+        if (["ENOSPC", "EDQUOT"].includes(errorCode(cause) ?? ""))
+          throw new StoreError(`${path}: cannot be written: the disk is full`, { cause, exitCode: 1 });
+        if (attempt === fetchAttempts) throw this.#failed(`${hash} cannot be fetched`, cause);
+      } finally {
+        await file.close().catch(() => {});
+      }
     }
   }
 
-  async readName(name: string): Promise<NamedValue | undefined> {
+  async readName(name: string, before?: NamedValue): Promise<NamedValue | undefined> {
+    const condition = before === undefined ? {} : { IfNoneMatch: before.mark };
     try {
-      const command = new this.#sdk.GetObjectCommand(this.#at(`names/${name}`));
+      const command = new this.#sdk.GetObjectCommand({ ...this.#at(namesPrefix + name), ...condition });
       const { Body, ETag } = await this.#client.send(command);
       return { value: (await Body?.transformToString()) ?? "", mark: ETag ?? "" };
     } catch (error) {
-      if (statusOf(error, this.#sdk) === 404) return undefined;
+      const status = statusOf(error, this.#sdk);
+      if (status === 304) return before;
+      if (status === 404) return undefined;
       throw this.#failed(`the name ${name} cannot be read`, error);
     }
   }
 
-  async setName(name: string, value: string, before: NamedValue | undefined): Promise<boolean> {
+  async setName(
+    name: string,
+    value: string,
+    before: NamedValue | undefined,
+  ): Promise<NamedValue | undefined> {
     const condition = before === undefined ? { IfNoneMatch: "*" } : { IfMatch: before.mark };
     const command = new this.#sdk.PutObjectCommand({
-      ...this.#at(`names/${name}`),
+      ...this.#at(namesPrefix + name),
       Body: value,
       ...condition,
     });
     try {
-      await this.#client.send(command);
-      return true;
+      const { ETag } = await this.#client.send(command);
+      return { value, mark: ETag ?? "" };
     } catch (error) {
       // 412: it says something else by now, perhaps by an answer of ours that was lost; 409: somebody is setting it.
-      if ([409, 412].includes(statusOf(error, this.#sdk) ?? 0))
-        return (await this.readName(name))?.value === value;
-      throw this.#failed(`the name ${name} cannot be set`, error);
+      if (![409, 412].includes(statusOf(error, this.#sdk) ?? 0))
+        throw this.#failed(`the name ${name} cannot be set`, error);
+      const now = await this.readName(name);
+      return now?.value === value ? now : undefined;
     }
+  }
+
+  async names(prefix: string): Promise<readonly string[]> {
+    const { Bucket, Key } = this.#at(namesPrefix);
+    const found: string[] = [];
+    try {
+      const pages = this.#sdk.paginateListObjectsV2(
+        { client: this.#client },
+        { Bucket, Prefix: Key + prefix },
+      );
+      for await (const { Contents = [] } of pages)
+        found.push(...Contents.map((each) => (each.Key ?? "").slice(Key.length)));
+    } catch (error) {
+      throw this.#failed(`the names ${prefix}… cannot be listed`, error);
+    }
+    return found.sort();
   }
 }
 

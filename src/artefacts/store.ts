@@ -11,14 +11,19 @@ export interface ArtefactStore {
   putFile(hash: string, path: string, size: number): Promise<void>;
   /** Writes the content into a new file. @throws StoreError where there is none */
   fetch(hash: string, path: string): Promise<void>;
-  /** What a name says; undefined where it says nothing yet. */
-  readName(name: string): Promise<NamedValue | undefined>;
+  /**
+   * What a name says; undefined where it says nothing yet.
+   * @param before what was read last: it is returned itself where it still stands, and no content travels
+   */
+  readName(name: string, before?: NamedValue): Promise<NamedValue | undefined>;
   /**
    * Sets a name where it still says what was read.
    * @param before undefined: it says nothing yet
-   * @returns whether it was set; else somebody was faster
+   * @returns what it says now; undefined where somebody was faster
    */
-  setName(name: string, value: string, before: NamedValue | undefined): Promise<boolean>;
+  setName(name: string, value: string, before: NamedValue | undefined): Promise<NamedValue | undefined>;
+  /** All names that begin so, sorted by code unit. */
+  names(prefix: string): Promise<readonly string[]>;
 }
 
 export interface NamedValue {

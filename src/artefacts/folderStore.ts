@@ -1,13 +1,13 @@
 /** A shared folder as artefact store. */
 import { createReadStream } from "node:fs";
-import { copyFile, link, mkdir, open, readFile, rename, rm, stat } from "node:fs/promises";
+import { copyFile, link, mkdir, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { hostname } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { pipeline } from "node:stream/promises";
-import { errorCode, StoreError } from "../../core/errors.ts";
-import { writeFileAtomic, writeNewFile } from "../../io/atomic.ts";
-import { sha256 } from "../../io/hash.ts";
-import { acquireLock } from "../../io/lock.ts";
+import { errorCode, StoreError } from "../core/errors.ts";
+import { writeFileAtomic, writeNewFile } from "../io/atomic.ts";
+import { sha256 } from "../io/hash.ts";
+import { acquireLock } from "../io/lock.ts";
 import type { ArtefactStore, NamedValue } from "./store.ts";
 
 export function objectKey(hash: string): string {
@@ -44,6 +44,11 @@ async function placeWhole(path: string, write: (temporary: string) => Promise<vo
 }
 
 const lockWaitMs = 10_000;
+const nameEnd = ".txt";
+
+function named(value: string): NamedValue {
+  return { value, mark: sha256(value) };
+}
 
 class FolderStore implements ArtefactStore {
   readonly place: string;
@@ -59,7 +64,7 @@ class FolderStore implements ArtefactStore {
     await mkdir(this.#names, { recursive: true }).catch((cause: unknown) => {
       throw new StoreError(`${this.place}: the folder for artefacts cannot be made`, {
         cause,
-        hint: "Give a folder that you may write to and that every worker sees: --artefacts <folder>.",
+        hint: "Give a folder that you may write to and that every machine sees.",
       });
     });
   }
@@ -69,7 +74,7 @@ class FolderStore implements ArtefactStore {
   }
 
   #name(name: string): string {
-    return join(this.#names, `${name.replaceAll("/", "+")}.txt`);
+    return join(this.#names, `${name.replaceAll("/", "+")}${nameEnd}`);
   }
 
   has(hash: string): Promise<boolean> {
@@ -102,22 +107,38 @@ class FolderStore implements ArtefactStore {
     });
   }
 
-  async readName(name: string): Promise<NamedValue | undefined> {
+  async readName(name: string, before?: NamedValue): Promise<NamedValue | undefined> {
     const path = this.#name(name);
     const value = await readFile(path, "utf8").catch((cause: unknown) => {
       if (errorCode(cause) === "ENOENT") return undefined;
       throw new StoreError(`${path}: cannot be read`, { cause, exitCode: 1 });
     });
-    return value === undefined ? undefined : { value, mark: sha256(value) };
+    if (value === undefined) return undefined;
+    return value === before?.value ? before : named(value);
   }
 
-  async setName(name: string, value: string, before: NamedValue | undefined): Promise<boolean> {
-    if (before === undefined) return await writeNewFile(this.#name(name), value);
+  async setName(
+    name: string,
+    value: string,
+    before: NamedValue | undefined,
+  ): Promise<NamedValue | undefined> {
+    if (before === undefined) return (await writeNewFile(this.#name(name), value)) ? named(value) : undefined;
     // Comparing and replacing are two steps, so that one writer alone may be between them.
     await using _lock = await acquireLock(this.#names, { waitMs: lockWaitMs, elsewhere: false });
-    if ((await this.readName(name))?.mark !== before.mark) return false;
+    if ((await this.readName(name))?.mark !== before.mark) return undefined;
     await writeFileAtomic(this.#name(name), value);
-    return true;
+    return named(value);
+  }
+
+  async names(prefix: string): Promise<readonly string[]> {
+    const files = await readdir(this.#names).catch((cause: unknown) => {
+      throw new StoreError(`${this.#names}: cannot be read`, { cause, exitCode: 1 });
+    });
+    return files
+      .filter((file) => file.endsWith(nameEnd))
+      .map((file) => file.slice(0, -nameEnd.length).replaceAll("+", "/"))
+      .filter((name) => name.startsWith(prefix))
+      .sort();
   }
 }
 

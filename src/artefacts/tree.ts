@@ -2,9 +2,9 @@
 import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { z } from "zod";
-import { errorCode, StoreError } from "../../core/errors.ts";
-import { canonicalJson, sha256, sha256File } from "../../io/hash.ts";
-import { lockFile } from "../../io/lock.ts";
+import { errorCode, StoreError } from "../core/errors.ts";
+import { canonicalJson, sha256, sha256File } from "../io/hash.ts";
+import { lockFile } from "../io/lock.ts";
 import { linkOrCopy } from "./folderStore.ts";
 import type { ArtefactStore } from "./store.ts";
 
@@ -34,7 +34,8 @@ async function pathsOf(folder: string, first: readonly string[]): Promise<string
   return paths.sort((a, b) => rank(a) - rank(b) || (a < b ? -1 : 1));
 }
 
-async function publishFile(store: ArtefactStore, path: string): Promise<string> {
+/** @returns the hash of what was sent */
+export async function publishFile(store: ArtefactStore, path: string): Promise<string> {
   const { size } = await stat(path);
   if (size > smallBytes) {
     const hash = await sha256File(path);
@@ -81,8 +82,8 @@ export async function publishAlone(store: ArtefactStore, path: string, name: str
   return await publish(store, { [name]: await publishFile(store, path) });
 }
 
-/** Reads content and checks it. @throws StoreError (exit 1) where it is not what its hash says */
-async function fetchVerified(store: ArtefactStore, hash: string, path: string): Promise<void> {
+/** Reads content into a new file and checks it. @throws StoreError (exit 1) where it is not what its hash says */
+export async function fetchVerified(store: ArtefactStore, hash: string, path: string): Promise<void> {
   await store.fetch(hash, path);
   const found = await sha256File(path);
   if (found === hash) return;

@@ -1,14 +1,15 @@
 import { readFile, rm, writeFile } from "node:fs/promises";
-import { createServer } from "node:http";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from "vitest";
+import { openArtefacts } from "../../src/artefacts/open.ts";
+import { ArtefactCache, publishAlone, publishFolder } from "../../src/artefacts/tree.ts";
 import { sha256 } from "../../src/io/hash.ts";
-import { openArtefacts } from "../../src/sweep/artefacts/open.ts";
-import { ArtefactCache, publishAlone, publishFolder } from "../../src/sweep/artefacts/tree.ts";
+import { inParallel } from "../../src/store/sources/inParallel.ts";
 import { openConnection } from "../../src/sweep/queue/connection.ts";
 import { refusalOf } from "../support/errors.ts";
 import { bytesBelow, folderOfTestFile, folderWith } from "../support/folders.ts";
-import { freePort, s3Server, startS3 } from "../support/sweeps.ts";
+import { startProxy } from "../support/s3Proxy.ts";
+import { s3Server, startS3 } from "../support/sweeps.ts";
 
 test("a package that is not installed is named, with what to type", async () => {
   for (const name of ["@aws-sdk/client-s3", "bullmq"])
@@ -51,13 +52,24 @@ function conforms(place: () => string, atomic: boolean): void {
     expect(await store.readName("a/b")).toBeUndefined();
     const values = ["x", "y", "z"];
     const set = (value: string) => store.setName("a/b", value, undefined);
-    const results: boolean[] = atomic ? await Promise.all(values.map(set)) : [];
+    const results = atomic ? await Promise.all(values.map(set)) : [];
     if (!atomic) for (const value of values) results.push(await set(value));
     expect(results.filter(Boolean)).toHaveLength(1);
     const read = await store.readName("a/b");
-    expect(await store.setName("a/b", "later", read)).toBe(true);
-    expect(await store.setName("a/b", "too late", read)).toBe(false);
-    expect((await store.readName("a/b"))?.value).toBe("later");
+    const later = await store.setName("a/b", "later", read);
+    expect(later?.value).toBe("later");
+    expect(await store.setName("a/b", "too late", read)).toBeUndefined();
+    expect(await store.readName("a/b")).toEqual(later);
+    // What was read last comes back itself where it stands.
+    expect(await store.readName("a/b", later)).toBe(later);
+    expect(await store.readName("a/b", read)).toEqual(later);
+  });
+
+  test("names are listed by their beginning", async () => {
+    const store = await openArtefacts(place());
+    for (const name of ["list/b", "list/B", "list/a.b", "lists/c"]) await store.setName(name, "x", undefined);
+    expect(await store.names("list/")).toEqual(["list/B", "list/a.b", "list/b"]);
+    expect(await store.names("none/")).toEqual([]);
   });
 
   test("what is missing is told by its hash", async () => {
@@ -103,38 +115,40 @@ describe.skipIf(s3Server.absent)(s3Server.titled("S3"), () => {
     expect(await refusalOf(openArtefacts("s3://"))).toContain("expected s3://bucket");
   });
 
-  test("requests that fail or are slow are made again", async () => {
-    // Between the store and S3: of every three requests one is answered late, and one not at all well.
-    let count = 0;
-    const proxy = createServer(async (request, response) => {
-      const chunks: Uint8Array[] = [];
-      for await (const chunk of request) chunks.push(chunk);
-      count += 1;
-      if (count % 3 === 1) return void response.writeHead(503).end();
-      if (count % 3 === 2) await new Promise((resolve) => setTimeout(resolve, 100));
-      const headers = Object.entries(request.headers).flatMap(([name, value]) =>
-        ["host", "connection", "content-length", "expect", "transfer-encoding"].includes(name)
-          ? []
-          : [[name, String(value)] satisfies [string, string]],
-      );
-      const { method = "GET", url = "/" } = request;
-      const body = ["GET", "HEAD"].includes(method) ? {} : { body: Buffer.concat(chunks) };
-      const answer = await fetch(s3.url + url, { method, headers, ...body });
-      const kept = [...answer.headers].filter(
-        ([name]) => !["transfer-encoding", "connection"].includes(name),
-      );
-      response.writeHead(answer.status, Object.fromEntries(kept));
-      response.end(Buffer.from(await answer.arrayBuffer()));
-    });
-    const port = await freePort();
-    await new Promise<void>((resolve) => proxy.listen(port, "127.0.0.1", resolve));
-    const direct = process.env.AWS_ENDPOINT_URL ?? "";
-    process.env.AWS_ENDPOINT_URL = `http://127.0.0.1:${port}`;
+  test("names of more than one page are listed", async () => {
+    const store = await openArtefacts("s3://bucket/pages");
+    const names = Array.from({ length: 1001 }, (_, n) => `many/${String(n).padStart(4, "0")}`);
+    await inParallel(names, async (name) => void (await store.setName(name, "x", undefined)));
+    expect(await store.names("many/")).toEqual(names);
+  });
+
+  test("an answer that breaks off is asked for again, and who has no credentials is told so", async () => {
+    let broken = 0;
+    await startProxy(s3.url, ({ method, url }) =>
+      method === "GET" && url.includes("/objects/") && broken++ < 2 ? "cut" : undefined,
+    );
+    const store = await openArtefacts("s3://bucket/cut");
+    const tree = await publishAlone(store, join(folderWith({ "a.txt": "text" }), "a.txt"), "a.txt");
+    const folder = await new ArtefactCache(store, folderOfTestFile("cache")).folder(tree);
+    expect(await readFile(join(folder, "a.txt"), "utf8")).toBe("text");
+    const { AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY } = process.env;
+    delete process.env.AWS_ACCESS_KEY_ID;
+    delete process.env.AWS_SECRET_ACCESS_KEY;
+    process.env.AWS_EC2_METADATA_DISABLED = "true";
     onTestFinished(() => {
-      process.env.AWS_ENDPOINT_URL = direct;
-      proxy.closeAllConnections();
-      proxy.close();
+      Object.assign(process.env, { AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY });
+      delete process.env.AWS_EC2_METADATA_DISABLED;
     });
+    const refused = openArtefacts("s3://bucket/cut");
+    await expect(refused).rejects.toMatchObject({ exitCode: 2 });
+    await expect(refused).rejects.toThrow(/the bucket cannot be used/);
+    await expect(refused).rejects.toHaveProperty("hint", expect.stringContaining("AWS_ACCESS_KEY_ID"));
+  });
+
+  test("requests that fail or are slow are made again", async () => {
+    // Of every three requests one is answered late, and one not at all well.
+    let count = 0;
+    await startProxy(s3.url, () => (["refused", "late", undefined] as const)[count++ % 3]);
     const store = await openArtefacts("s3://bucket/shaky");
     const tree = await publishAlone(store, join(folderWith({ "a.txt": "text" }), "a.txt"), "a.txt");
     const folder = await new ArtefactCache(store, folderOfTestFile("cache")).folder(tree);

@@ -1,0 +1,70 @@
+/** Stands between a client and an S3 of the test's own: counts requests, and answers some of them badly. */
+import { createServer } from "node:http";
+import { onTestFinished } from "vitest";
+import { freePort } from "./sweeps.ts";
+
+export interface Asked {
+  readonly method: string;
+  /** Path and query. */
+  readonly url: string;
+}
+
+/**
+ * `late`: answered after a while; `refused`: with 503, and not passed on; `lost`: passed on, and answered with 503; `cut`: passed on,
+ * and the connection ends before the answer; `unconditional`: passed on without its conditions.
+ */
+export type Fault = "late" | "refused" | "lost" | "cut" | "unconditional";
+
+const hop = ["host", "connection", "content-length", "expect", "transfer-encoding"];
+
+/**
+ * Where clients that are made from here on ask, until the test ends. One request after another is passed on: moto looks and
+ * writes in two steps, S3 in one.
+ */
+export async function startProxy(
+  target: string,
+  fault: (asked: Asked) => Fault | undefined = () => undefined,
+) {
+  const asked: (Asked & { readonly status: number })[] = [];
+  let last: Promise<unknown> = Promise.resolve();
+  const server = createServer(async (request, response) => {
+    const chunks: Uint8Array[] = [];
+    for await (const chunk of request) chunks.push(chunk);
+    const { method = "GET", url = "/" } = request;
+    const how = fault({ method, url });
+    const refuse = () => {
+      asked.push({ method, url, status: 503 });
+      response.writeHead(503).end();
+    };
+    if (how === "refused") return refuse();
+    if (how === "late") await new Promise((resolve) => setTimeout(resolve, 100));
+    const headers = Object.entries(request.headers).flatMap(([name, value]) =>
+      hop.includes(name) || (how === "unconditional" && name.startsWith("if-"))
+        ? []
+        : [[name, String(value)] satisfies [string, string]],
+    );
+    const body = ["GET", "HEAD"].includes(method) ? {} : { body: Buffer.concat(chunks) };
+    const passed = last.then(async () => {
+      const answer = await fetch(target + url, { method, headers, ...body });
+      return { answer, bytes: Buffer.from(await answer.arrayBuffer()) };
+    });
+    last = passed.catch(() => {});
+    const { answer, bytes } = await passed;
+    if (how === "lost") return refuse();
+    if (how === "cut") return void response.destroy();
+    asked.push({ method, url, status: answer.status });
+    const kept = [...answer.headers].filter(([name]) => !["transfer-encoding", "connection"].includes(name));
+    response.writeHead(answer.status, Object.fromEntries(kept));
+    response.end(bytes);
+  });
+  const port = await freePort();
+  await new Promise<void>((resolve) => server.listen(port, "127.0.0.1", resolve));
+  const direct = process.env.AWS_ENDPOINT_URL ?? "";
+  process.env.AWS_ENDPOINT_URL = `http://127.0.0.1:${port}`;
+  onTestFinished(() => {
+    process.env.AWS_ENDPOINT_URL = direct;
+    server.closeAllConnections();
+    server.close();
+  });
+  return { asked };
+}
