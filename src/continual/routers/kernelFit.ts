@@ -96,7 +96,7 @@ function centredMeans({ rows, columns, values }: Matrix) {
 }
 
 /** Orthonormal directions that span the centred columns of a matrix, (F, K), from the smaller of its two Gram matrices. */
-async function spanOf(algebra: Algebra, matrix: Matrix): Promise<Matrix> {
+export async function spanOf(algebra: Algebra, matrix: Matrix): Promise<Matrix> {
   const { rows, columns } = matrix;
   const wide = columns > rows;
   const gram = await algebra.product(matrix, matrix, wide ? "second" : "first");
