@@ -272,6 +272,7 @@ const commands: readonly AddCommand[] = [
       .option("--host <address>", "address that it listens on", "127.0.0.1")
       .option("--read-only", "refuse every change, and write nothing")
       .option("--runs <folder>", "list the runs in it, finished or under way")
+      .option("--queue <url>", "show the workers of this Redis or Valkey, and what they do")
       .option(
         "--keep-texts <days>",
         "keep unknown texts, corrections and examples for review, for so many days; sealed where ACCRETE_KEEP_KEY is set",

@@ -21,6 +21,7 @@ export interface Info {
   readonly started: string;
   readonly read_only: boolean;
   readonly lists_runs: boolean;
+  readonly watches_queue: boolean;
   readonly keeps_texts_days?: number;
   readonly stores: readonly { readonly name: string; readonly version: number; readonly backbone: string }[];
   readonly limits: Readonly<Record<string, number>>;
@@ -75,6 +76,36 @@ export interface RunView {
     readonly secondsLeft: number;
   };
   readonly log: readonly { readonly time: string; readonly message: string }[];
+}
+
+/** What `GET /workers` gives. */
+export interface Queue {
+  /** Of Redis, without a password. */ readonly place: string;
+  readonly workers: readonly Worker[];
+  /** Jobs by state, those of the last day. */ readonly jobs: Readonly<Record<string, number>>;
+}
+
+/** A part of an answer. */
+export interface Worker {
+  readonly name: string;
+  readonly version: string;
+  readonly concurrency: number;
+  /** Why it takes no jobs now. */ readonly waits?: string;
+  readonly work: readonly Work[];
+  readonly done: number;
+  readonly failed: number;
+  /** Not heard of for 15 s. */ readonly dead: boolean;
+  /** Since it was heard of; it tells of itself every 2 s. */ readonly silentSeconds: number;
+}
+
+/** A part of an answer. */
+export interface Work {
+  readonly sweep: string;
+  readonly trial: string;
+  /** Tasks that are learned and evaluated. */ readonly evaluated: number;
+  readonly tasks?: number;
+  readonly examplesPerSecond?: number;
+  readonly secondsLeft?: number;
 }
 
 /** What `POST /stores/{name}/predict` gives. */
@@ -483,6 +514,9 @@ export function operationsOf(send: Send) {
     /** A run as server-sent events, whenever it has come further, until it has ended. */
     runEvents: (params: { readonly id: string }, options?: CallOptions) =>
       send.events({ method: "GET", path: `/runs/${encodeURIComponent(params.id)}/events` }, options),
+
+    /** Workers of the queue that is watched, and its jobs. */
+    workers: (options?: CallOptions) => send.json<Queue>({ method: "GET", path: `/workers` }, options),
 
     /** Label texts among everything learned, or within one task. */
     predict: (params: { readonly name: string }, body: PredictRequest, options?: CallOptions) =>

@@ -20,6 +20,10 @@ export interface RecorderOptions {
 
 const roomHint = "Make room on the disk, then go on with --resume.";
 
+/** The report is written after each of so many tasks, then whenever there are a tenth more. */
+const EACH_UP_TO = 20;
+const GROWTH = 1.1;
+
 type StepEvent = Extract<RunEvent, { readonly type: "step" }>;
 
 /** Length of the whole lines at the start of a file; what follows is a line that a killed writer left torn. */
@@ -28,8 +32,8 @@ function wholeLinesBytes(bytes: Uint8Array): number {
 }
 
 /**
- * Writes a run's record: `events.jsonl` line by line, its figures beside it for TensorBoard, and after every task the matrices and the report, so that a
- * run killed at any moment leaves both. `metrics.json` appears only when the run is finished.
+ * Writes a run's record: `events.jsonl` line by line, its figures beside it for TensorBoard, and after every task the matrices and after most the
+ * report, so that a run killed at any moment leaves both. `metrics.json` appears only when the run is finished.
  */
 export class Recorder implements AsyncDisposable {
   /** What an earlier, interrupted run recorded. */
@@ -41,6 +45,8 @@ export class Recorder implements AsyncDisposable {
   readonly #tensorboard = new TensorboardLog();
   #header: RunHeader | undefined;
   #lastStep: StepEvent | undefined;
+  /** Tasks that the report shows. */
+  #reported: number;
 
   private constructor(folder: string, file: FileHandle, past: readonly RunEvent[], options: RecorderOptions) {
     this.#folder = folder;
@@ -48,6 +54,7 @@ export class Recorder implements AsyncDisposable {
     this.#stepIntervalMs = options.stepIntervalMs ?? 500;
     this.pastEvents = past;
     for (const event of past) this.#remember(event);
+    this.#reported = this.#rows.size;
   }
 
   /**
@@ -90,7 +97,8 @@ export class Recorder implements AsyncDisposable {
     this.#remember(event);
     await this.#append(event);
     await this.#appendTensorboard(this.#tensorboard.encode(event));
-    if (isEvaluation(event) || event.type === "run-finished") await this.#writeReports();
+    if (isEvaluation(event) || event.type === "run-finished")
+      await this.#writeReports(event.type === "run-finished" || this.#isReportDue());
     if (event.type === "run-finished") await this.#writeMetrics(event.metrics);
   }
 
@@ -152,7 +160,7 @@ export class Recorder implements AsyncDisposable {
   async #finishFiles(): Promise<void> {
     const end = this.pastEvents.findLast((event) => event.type === "run-finished");
     if (end === undefined || existsSync(join(this.#folder, "metrics.json"))) return;
-    await this.#writeReports();
+    await this.#writeReports(true);
     await this.#writeMetrics(end.metrics);
   }
 
@@ -160,7 +168,12 @@ export class Recorder implements AsyncDisposable {
     await writeFileAtomic(join(this.#folder, "metrics.json"), `${JSON.stringify(metrics, null, 2)}\n`);
   }
 
-  async #writeReports(): Promise<void> {
+  /** Each report shows every pair of tasks: of many tasks one after each would cost the cube of their number. */
+  #isReportDue(): boolean {
+    return this.#rows.size <= EACH_UP_TO || this.#rows.size >= GROWTH * this.#reported;
+  }
+
+  async #writeReports(withPage: boolean): Promise<void> {
     const rows = [...this.#rows.values()];
     if (rows.length > 0) {
       const { level = "sentence", tasks = [] } = this.#header ?? {};
@@ -173,11 +186,18 @@ export class Recorder implements AsyncDisposable {
       if (routed !== undefined)
         await writeFileAtomic(join(this.#folder, "routed_matrix.csv"), matrixToCsv(routed.matrix, names));
     }
+    if (withPage) await this.#writePage();
+  }
+
+  async #writePage(): Promise<void> {
+    this.#reported = this.#rows.size;
     const html = renderHtml(await readRunRecord(this.#folder));
     await writeFileAtomic(join(this.#folder, "report.html"), html);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#file.close();
+    // Of a run that stopped in between; accrete report makes what cannot be written now.
+    if (this.#rows.size > this.#reported) await this.#writePage().catch(() => {});
   }
 }

@@ -29,7 +29,7 @@ export function symmetricEigen(matrix: Float64Array, n: number): SymmetricEigen 
 }
 
 function tridiagonalize(v: Float64Array, d: Float64Array, e: Float64Array, n: number): void {
-  for (let j = 0; j < n; j++) d[j] = v[(n - 1) * n + j]!;
+  for (let j = 0; j < n; j++) d[j] = v[j * n + n - 1]!;
   for (let i = n - 1; i > 0; i--) {
     let scale = 0;
     let h = 0;
@@ -37,9 +37,9 @@ function tridiagonalize(v: Float64Array, d: Float64Array, e: Float64Array, n: nu
     if (scale === 0) {
       e[i] = d[i - 1]!;
       for (let j = 0; j < i; j++) {
-        d[j] = v[(i - 1) * n + j]!;
-        v[i * n + j] = 0;
+        d[j] = v[j * n + i - 1]!;
         v[j * n + i] = 0;
+        v[i * n + j] = 0;
       }
     } else {
       for (let k = 0; k < i; k++) {
@@ -54,11 +54,11 @@ function tridiagonalize(v: Float64Array, d: Float64Array, e: Float64Array, n: nu
       for (let j = 0; j < i; j++) e[j] = 0;
       for (let j = 0; j < i; j++) {
         const own = d[j]!;
-        v[j * n + i] = own;
+        v[i * n + j] = own;
         let sum = e[j]! + v[j * n + j]! * own;
         for (let k = j + 1; k < i; k++) {
-          sum += v[k * n + j]! * d[k]!;
-          e[k] = e[k]! + v[k * n + j]! * own;
+          sum += v[j * n + k]! * d[k]!;
+          e[k] = e[k]! + v[j * n + k]! * own;
         }
         e[j] = sum;
       }
@@ -71,9 +71,9 @@ function tridiagonalize(v: Float64Array, d: Float64Array, e: Float64Array, n: nu
       for (let j = 0; j < i; j++) e[j] = e[j]! - half * d[j]!;
       for (let j = 0; j < i; j++) {
         const [own, next] = [d[j]!, e[j]!];
-        for (let k = j; k < i; k++) v[k * n + j] = v[k * n + j]! - (own * e[k]! + next * d[k]!);
-        d[j] = v[(i - 1) * n + j]!;
-        v[i * n + j] = 0;
+        for (let k = j; k < i; k++) v[j * n + k] = v[j * n + k]! - (own * e[k]! + next * d[k]!);
+        d[j] = v[j * n + i - 1]!;
+        v[j * n + i] = 0;
       }
     }
     d[i] = h;
@@ -84,22 +84,22 @@ function tridiagonalize(v: Float64Array, d: Float64Array, e: Float64Array, n: nu
 
 function accumulateTransformations(v: Float64Array, d: Float64Array, n: number): void {
   for (let i = 0; i < n - 1; i++) {
-    v[(n - 1) * n + i] = v[i * n + i]!;
+    v[i * n + n - 1] = v[i * n + i]!;
     v[i * n + i] = 1;
     const h = d[i + 1]!;
     if (h !== 0) {
-      for (let k = 0; k <= i; k++) d[k] = v[k * n + i + 1]! / h;
+      for (let k = 0; k <= i; k++) d[k] = v[(i + 1) * n + k]! / h;
       for (let j = 0; j <= i; j++) {
         let g = 0;
-        for (let k = 0; k <= i; k++) g += v[k * n + i + 1]! * v[k * n + j]!;
-        for (let k = 0; k <= i; k++) v[k * n + j] = v[k * n + j]! - g * d[k]!;
+        for (let k = 0; k <= i; k++) g += v[(i + 1) * n + k]! * v[j * n + k]!;
+        for (let k = 0; k <= i; k++) v[j * n + k] = v[j * n + k]! - g * d[k]!;
       }
     }
-    for (let k = 0; k <= i; k++) v[k * n + i + 1] = 0;
+    for (let k = 0; k <= i; k++) v[(i + 1) * n + k] = 0;
   }
   for (let j = 0; j < n; j++) {
-    d[j] = v[(n - 1) * n + j]!;
-    v[(n - 1) * n + j] = 0;
+    d[j] = v[j * n + n - 1]!;
+    v[j * n + n - 1] = 0;
   }
   v[n * n - 1] = 1;
 }
@@ -147,11 +147,12 @@ function rotate(v: Float64Array, d: Float64Array, e: Float64Array, n: number, l:
     c = p / r;
     p = c * d[i]! - s * g;
     d[i + 1] = own + s * (c * g + s * d[i]!);
+    const at = i * n;
+    const above = at + n;
     for (let k = 0; k < n; k++) {
-      const at = k * n + i;
-      const vector = v[at + 1]!;
-      v[at + 1] = s * v[at]! + c * vector;
-      v[at] = c * v[at]! - s * vector;
+      const vector = v[above + k]!;
+      v[above + k] = s * v[at + k]! + c * vector;
+      v[at + k] = c * v[at + k]! - s * vector;
     }
   }
   p = (-s * s2 * c3 * el1 * e[l]!) / next;
@@ -165,7 +166,7 @@ function sorted(v: Float64Array, d: Float64Array, n: number): SymmetricEigen {
   const vectors = new Float64Array(n * n);
   for (let row = 0; row < n; row++)
     order.forEach((from, to) => {
-      vectors[row * n + to] = v[row * n + from]!;
+      vectors[row * n + to] = v[from * n + row]!;
     });
   return { values: Float64Array.from(order, (i) => d[i]!), vectors };
 }

@@ -8,11 +8,19 @@ import { TokenForm } from "./parts/tokenForm.tsx";
 import { AskScreen } from "./screens/ask.tsx";
 import { ClassesScreen } from "./screens/classes.tsx";
 import { HistoryScreen } from "./screens/history.tsx";
-import { RunsScreen } from "./screens/runs.tsx";
 import { TeachScreen } from "./screens/teach.tsx";
 import { WordsScreen } from "./screens/words.tsx";
+import { RunsScreen } from "./watching/runs.tsx";
+import { WorkersScreen } from "./watching/workers.tsx";
 
-const screens = { ask: "Ask", teach: "Teach", classes: "Classes", history: "History", runs: "Runs" } as const;
+const screens = {
+  ask: "Ask",
+  teach: "Teach",
+  classes: "Classes",
+  history: "History",
+  runs: "Runs",
+  workers: "Workers",
+} as const;
 type Screen = keyof typeof screens;
 
 const isScreen = (name: string): name is Screen => Object.hasOwn(screens, name);
@@ -43,7 +51,7 @@ function useInfo(client: Session["client"], onRefused: (error: unknown) => void)
       try {
         const found = await client.info();
         if (isGone) return;
-        const isOpening = found.stores.length === 0 && !found.lists_runs;
+        const isOpening = found.stores.length === 0 && !found.lists_runs && !found.watches_queue;
         setProblem(isOpening ? "The server is starting…" : undefined);
         if (!isOpening) return setInfo(found);
       } catch (error) {
@@ -124,7 +132,7 @@ function Page({ client, info, onRefused }: PageProps) {
     }),
     [client, info, store, status, onRefused],
   );
-  const first = useFirstScreen(store, status);
+  const first = useFirstScreen(info, store, status);
   const screen = route.screen ?? first;
   useEffect(() => {
     document.title = `${screen === undefined ? "" : `${screens[screen]} · `}${store === "" ? "Accrete" : store}`;
@@ -132,6 +140,7 @@ function Page({ client, info, onRefused }: PageProps) {
   const shown: readonly Screen[] = [
     ...(store === "" ? [] : (["ask", "teach", "classes", "history"] as const)),
     ...(info.lists_runs ? (["runs"] as const) : []),
+    ...(info.watches_queue ? (["workers"] as const) : []),
   ];
   return (
     <SessionContext.Provider value={session}>
@@ -172,13 +181,13 @@ function Page({ client, info, onRefused }: PageProps) {
 }
 
 /** Where the page begins: it stays there when the first class is taught. */
-function useFirstScreen(store: string, status: StoreStatus | undefined): Screen | undefined {
+function useFirstScreen(info: Info, store: string, status: StoreStatus | undefined): Screen | undefined {
   const [first, setFirst] = useState<{ readonly store: string; readonly screen: Screen }>();
   useEffect(() => {
     if (status !== undefined && first?.store !== store)
       setFirst({ store, screen: status.classes.length === 0 ? "teach" : "ask" });
   }, [store, status, first]);
-  if (store === "") return "runs";
+  if (store === "") return info.lists_runs ? "runs" : "workers";
   return first?.store === store ? first.screen : undefined;
 }
 
@@ -216,6 +225,7 @@ function ScreenOf({
   readonly status: StoreStatus | undefined;
 }) {
   if (screen === "runs") return <RunsScreen open={rest} />;
+  if (screen === "workers") return <WorkersScreen />;
   if (status === undefined || screen === undefined) return <p class="quiet">Loading…</p>;
   if (screen === "ask")
     return status.level === "word" ? <WordsScreen status={status} /> : <AskScreen status={status} />;

@@ -19,6 +19,7 @@ import { bodiesFor } from "./api/schemas.ts";
 import { addStoreRoutes } from "./api/storeRoutes.ts";
 import { addSystemRoutes } from "./api/systemRoutes.ts";
 import { addTeiRoutes } from "./api/teiRoutes.ts";
+import { addWorkerRoutes, type WatchedQueue } from "./api/workerRoutes.ts";
 import { carry, RequestError } from "./engine/errors.ts";
 import { authorize, clientOf, RateLimit, refuseStrangers, type Tokens } from "./guard.ts";
 import { type LogEntry, noLog } from "./log.ts";
@@ -33,6 +34,8 @@ export interface ServerOptions extends ServiceOptions {
   readonly isLoopback?: boolean | undefined;
   /** Takes the address of a client from the proxy's `X-Forwarded-For`. */
   readonly trustsProxy?: boolean | undefined;
+  /** A queue whose workers are shown; it stays its owner's to dispose of. */
+  readonly queue?: WatchedQueue | undefined;
   /** The folder of the built page; default: where `npm run build` leaves it. */
   readonly page?: string | undefined;
   /** Told of every request; no text, token or query is among it. */
@@ -134,9 +137,10 @@ export function createServer(
   stores: Readonly<Record<string, string>>,
   options: ServerOptions = {},
 ): StoreServer {
-  const { tokens = {}, origins = [], isLoopback = true, trustsProxy = false, log = noLog } = options;
+  const { tokens = {}, origins = [], isLoopback = true, trustsProxy = false, log = noLog, queue } = options;
   const service = new Service(stores, options);
   const { limits, metrics, discretion } = service;
+  queue?.register(metrics.registry);
   const rate = new RateLimit(limits.requestsPerSecond);
   const app = new OpenAPIHono<ServerEnv>({
     defaultHook: (result) => {
@@ -182,8 +186,9 @@ export function createServer(
 
   const bodies = bodiesFor(limits);
   addPageRoutes(app, options.page ?? builtPage);
-  addSystemRoutes(app, service);
+  addSystemRoutes(app, service, { watchesQueue: queue !== undefined });
   addRunRoutes(app, service);
+  addWorkerRoutes(app, queue);
   addStoreRoutes(app, service, bodies);
   addChangeRoutes(app, service, bodies);
   addInsightRoutes(app, service, bodies);

@@ -1,12 +1,12 @@
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { type Command, CommanderError } from "commander";
+import type { Command } from "commander";
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
 import { examples } from "../../src/cli/examples.ts";
 import { buildProgram } from "../../src/cli/program.ts";
 import { packageRoot } from "../../src/core/packageInfo.ts";
-import { listeningTerminal } from "../support/cli.ts";
+import { complaint, listeningTerminal } from "../support/cli.ts";
 import {
   anchorsOf,
   commandsOf,
@@ -22,28 +22,6 @@ const scripts = z
   .parse(JSON.parse(readFileSync(join(packageRoot, "package.json"), "utf8"))).scripts;
 const npmOwn = ["ci", "install", "pack", "test"];
 const largestPictureBytes = 300 * 1024;
-
-/** Parses as the command line would, without doing anything. @returns what it complains about */
-async function complaint(words: readonly string[]): Promise<string | undefined> {
-  const terminal = listeningTerminal();
-  const program = buildProgram(terminal, "0.0.0");
-  let reached = false;
-  const disarm = (command: Command): void => {
-    if (command.commands.length === 0 || command.registeredArguments.length > 0)
-      command.action(() => {
-        reached = true;
-      });
-    for (const each of command.commands) disarm(each);
-  };
-  disarm(program);
-  try {
-    await program.parseAsync([...words], { from: "user" });
-    return reached ? undefined : "no command was reached";
-  } catch (error) {
-    if (error instanceof CommanderError) return error.message;
-    throw error;
-  }
-}
 
 describe.each(pages.map((page) => ({ name: page.path, page })))("$name", ({ page }) => {
   test("links to files and headings that exist", () => {

@@ -1,4 +1,4 @@
-import { appendFile, mkdir, readdir, readFile, rm } from "node:fs/promises";
+import { appendFile, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { StoreError } from "../../src/core/errors.ts";
@@ -8,7 +8,7 @@ import { Recorder } from "../../src/experiment/recorder.ts";
 import type { RecordedPrediction } from "../../src/model/evaluator.ts";
 import { parseEvents } from "../../src/report/record/record.ts";
 import { temporaryFolder } from "../support/folders.ts";
-import { at, evaluatedEvent, metrics, started, stepEvent } from "../support/records.ts";
+import { at, evaluatedEvent, metrics, started, stepEvent, syntheticEvents } from "../support/records.ts";
 
 async function record(folder: string, bodies: readonly RunEventBody[], firstSecond = 0): Promise<void> {
   await using recorder = await Recorder.open(folder);
@@ -114,6 +114,32 @@ describe("predictions.jsonl", () => {
 describe("the files beside it", () => {
   const first = evaluatedEvent([0.9], [0.8]);
   const second = evaluatedEvent([0.9, 1], [0.5, 0.7]);
+
+  test("of many tasks the report comes after each tenth more, and in the end", async () => {
+    const folder = await temporaryFolder();
+    const events = syntheticEvents({ tasks: 24, stepsPerTask: 1, epochs: 1 });
+    const begun = events.findIndex((event) => event.type === "evaluated" && event.task === 17) + 1;
+    const lines = events.slice(0, begun).map((event) => `${JSON.stringify(event)}\n`);
+    await writeFile(join(folder, "events.jsonl"), lines.join(""));
+    const written: number[] = [];
+    let known = "";
+    const look = async (rows: number) => {
+      const report = await read(folder, "report.html").catch(() => "");
+      if (report !== known) written.push(rows);
+      known = report;
+    };
+    {
+      await using recorder = await Recorder.open(folder);
+      for (const event of events.slice(begun).filter(({ type }) => type !== "run-finished")) {
+        await recorder.record(event);
+        if (event.type === "evaluated") await look(event.task + 1);
+      }
+      // The next one would be after 25.
+      expect(written).toEqual([19, 20, 22]);
+    }
+    await look(24);
+    expect(written).toEqual([19, 20, 22, 24]);
+  });
 
   test("matrices and report are there after every task, metrics only at the end", async () => {
     const folder = await temporaryFolder();

@@ -1,7 +1,9 @@
 import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
 import { join } from "node:path";
+import { type Command, CommanderError } from "commander";
 import { expect } from "vitest";
 import { main } from "../../src/cli/main.ts";
+import { buildProgram } from "../../src/cli/program.ts";
 import type { Terminal } from "../../src/cli/terminal/terminal.ts";
 import { packageRoot } from "../../src/core/packageInfo.ts";
 
@@ -88,4 +90,26 @@ export function spawnAccrete(
   });
   child.stdin.end(options.input ?? "");
   return heardOf(child);
+}
+
+/** Parses as the command line would, without doing anything. @returns what it complains about */
+export async function complaint(words: readonly string[]): Promise<string | undefined> {
+  const terminal = listeningTerminal();
+  const program = buildProgram(terminal, "0.0.0");
+  let reached = false;
+  const disarm = (command: Command): void => {
+    if (command.commands.length === 0 || command.registeredArguments.length > 0)
+      command.action(() => {
+        reached = true;
+      });
+    for (const each of command.commands) disarm(each);
+  };
+  disarm(program);
+  try {
+    await program.parseAsync([...words], { from: "user" });
+    return reached ? undefined : "no command was reached";
+  } catch (error) {
+    if (error instanceof CommanderError) return error.message;
+    throw error;
+  }
 }

@@ -102,6 +102,7 @@ export interface OwnRedis extends AsyncDisposable {
   readonly url: string;
   /** Kills it and starts it again on what it had written. */
   readonly restart: () => Promise<void>;
+  readonly kill: () => Promise<void>;
 }
 
 /** A Redis on a port of its own, with its append-only file on. */
@@ -127,6 +128,7 @@ export async function startRedis(password?: string): Promise<OwnRedis> {
     await until(() => answers(port), "Redis");
   };
   const stop = async () => {
+    if (child.signalCode !== null) return;
     const ended = new Promise((resolve) => child.on("close", resolve));
     child.kill("SIGKILL");
     await ended;
@@ -134,6 +136,7 @@ export async function startRedis(password?: string): Promise<OwnRedis> {
   await start();
   return {
     url: `redis://127.0.0.1:${port}`,
+    kill: stop,
     restart: async () => {
       await stop();
       await start();

@@ -1,4 +1,4 @@
-import { readFile } from "node:fs/promises";
+import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { openArtefacts } from "../../src/artefacts/open.ts";
@@ -20,7 +20,7 @@ import { readSweep } from "../../src/sweep/sweepFile.ts";
 import { beginSweep, identityOf } from "../../src/sweep/sweepFolder.ts";
 import { accrete, succeed } from "../support/cli.ts";
 import { refusalOf } from "../support/errors.ts";
-import { folderOfTestFile } from "../support/folders.ts";
+import { bytesBelow, folderOfTestFile } from "../support/folders.ts";
 import {
   freePort,
   furnishSweeps,
@@ -59,10 +59,10 @@ async function connected(): Promise<QueueConnection> {
 }
 
 /** A worker in this process; its trials have processes of their own. */
-async function worker(options: Partial<WorkerOptions> = {}) {
+async function worker(options: Partial<WorkerOptions> = {}, queue?: QueueConnection) {
   const stop = new AbortController();
   const lines: string[] = [];
-  const queue = await connected();
+  queue ??= await connected();
   const running = startWorker(queue, {
     store: await openArtefacts(artefacts),
     cache: folderOfTestFile("cache"),
@@ -186,6 +186,42 @@ describe.skipIf(redisServer.absent)(redisServer.titled("a queue's workers"), () 
     await succeed("sweep", path, "--cancel");
     expect(await sweep).toMatchObject({ exitCode: 1, err: expect.stringContaining("was cancelled") });
     await until(() => own.counts().work.length === 0, "the worker to stop");
+  });
+
+  test("worker and sweep end when they are told to while Redis is gone, the trial's process too", async () => {
+    await using gone = await startRedis();
+    const cache = folderOfTestFile("cache");
+    const path = await write("orphaned", "grid: { training.epochs: [500] }\n");
+    const args = ["--queue", gone.url, "--artefacts", artefacts];
+    const own = startAccrete(["worker", ...args, "--cache", cache]);
+    const sweep = startAccrete(["sweep", path, ...args, "--quiet"]);
+    // Files come and go there meanwhile.
+    const locks = () => bytesBelow(join(cache, "work"), (file) => file === "lock.json").catch(() => ({}));
+    const owner = async () =>
+      /"pid": ?(\d+)/.exec(Buffer.from(Object.values(await locks()).join(""), "hex").toString())?.[1];
+    await until(async () => (await owner()) !== undefined, "the trial to begin");
+    const pid = Number(await owner());
+    await gone.kill();
+    for (const { child } of [own, sweep]) child.kill("SIGTERM");
+    expect(await own.ended, own.heard()).toBe(0);
+    expect(own.heard()).toContain("does not answer: what was begun goes to others when its lock ends");
+    expect(await sweep.ended, sweep.heard()).toBe(1);
+    expect(sweep.heard()).toContain("stopped; every task learned so far is saved");
+    expect(() => process.kill(pid, 0)).toThrow("ESRCH");
+    expect(await readdir(join(cache, "work"))).toEqual([]);
+  });
+
+  test("a worker ends when it is told to though Redis was gone before it could tell of itself", async () => {
+    await using gone = await startRedis();
+    const queue = await openConnection(gone.url);
+    onTestFinished(() => queue[Symbol.asyncDispose]());
+    await gone.kill();
+    const own = await worker({}, queue);
+    own.stop();
+    await own.ended;
+    expect(own.lines).toEqual([
+      `${queue.place} does not answer: what was begun goes to others when its lock ends`,
+    ]);
   });
 
   test("a job that is delivered twice counts once, also where two workers are at it at the same time", async () => {

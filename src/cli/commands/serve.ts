@@ -22,6 +22,7 @@ export interface ServeFlags {
   readonly allowAnonymous?: boolean;
   readonly backbone?: string;
   readonly runs?: string;
+  readonly queue?: string;
 }
 
 const storeName = /^[\w.-]{1,128}$/;
@@ -129,7 +130,7 @@ export async function serveCommand(
   terminal: Terminal,
 ): Promise<void> {
   const stores = readStores(words);
-  if (words.length === 0 && flags.runs === undefined)
+  if (words.length === 0 && flags.runs === undefined && flags.queue === undefined)
     throw new UsageError("serve: no store and no run to serve", {
       hint: "Name a folder; one that is not there is begun: accrete serve demo-store",
     });
@@ -147,6 +148,10 @@ export async function serveCommand(
     import("../../server/service/kept.ts"),
   ]);
   const key = readSecret("ACCRETE_KEEP_KEY");
+  await using queue =
+    flags.queue === undefined
+      ? undefined
+      : await (await import("../../sweep/queue/watch.ts")).openQueueWatch(flags.queue);
   await beginMissing(stores, flags, terminal);
   const write = jsonLog((line) => terminal.err(line));
   const log = (entry: LogEntry) => {
@@ -163,6 +168,7 @@ export async function serveCommand(
     trustsProxy: trustProxy,
     backbone,
     runs,
+    queue,
     ...(keepTexts !== undefined && {
       keepTexts: { days: keepTexts, key: key === undefined ? key : parseKey(key) },
     }),

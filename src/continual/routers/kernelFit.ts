@@ -95,21 +95,23 @@ function centredMeans({ rows, columns, values }: Matrix) {
   return { centre, means: { rows, columns, values: centred } };
 }
 
-/** Orthonormal directions that span the columns of a matrix, (F, K). */
-async function spanOf(algebra: Algebra, matrix: Matrix): Promise<Matrix> {
+/** Orthonormal directions that span the centred columns of a matrix, (F, K), from the smaller of its two Gram matrices. */
+export async function spanOf(algebra: Algebra, matrix: Matrix): Promise<Matrix> {
   const { rows, columns } = matrix;
-  const gram = await algebra.product(matrix, matrix, "first"); // (columns, columns)
-  const { values, vectors } = symmetricEigen(gram.values, columns);
+  const wide = columns > rows;
+  const gram = await algebra.product(matrix, matrix, wide ? "second" : "first");
+  const size = gram.rows;
+  const { values, vectors } = symmetricEigen(gram.values, size);
   const least = NEGLIGIBLE * (values.at(-1) ?? 0);
   // Centred columns span one dimension less than there are.
-  const kept = [...values.keys()].slice(1).filter((j) => values[j]! > least);
-  const mixing = new Float64Array(columns * kept.length);
-  for (let row = 0; row < columns; row++)
+  const kept = [...values.keys()].slice(wide ? 0 : 1).filter((j) => values[j]! > least);
+  const mixing = new Float64Array(size * kept.length);
+  for (let row = 0; row < size; row++)
     kept.forEach((j, at) => {
-      mixing[row * kept.length + at] = vectors[row * columns + j]! / Math.sqrt(values[j]!);
+      mixing[row * kept.length + at] = vectors[row * size + j]! / (wide ? 1 : Math.sqrt(values[j]!));
     });
-  if (kept.length === 0) return { rows, columns: 0, values: mixing };
-  return await algebra.product(matrix, { rows: columns, columns: kept.length, values: mixing });
+  const mixed = { rows: size, columns: kept.length, values: mixing };
+  return wide || kept.length === 0 ? { ...mixed, rows } : await algebra.product(matrix, mixed);
 }
 
 async function directionsOf(context: FitContext, scatter: ClassScatter): Promise<Directions> {

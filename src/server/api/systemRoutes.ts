@@ -14,6 +14,7 @@ const infoSchema = z
     started: z.string(),
     read_only: z.boolean(),
     lists_runs: z.boolean(),
+    watches_queue: z.boolean(),
     keeps_texts_days: z.number().optional(),
     stores: z.array(z.object({ name: z.string(), version: z.number(), backbone: z.string() })),
     limits: z.record(z.string(), z.number()),
@@ -22,7 +23,11 @@ const infoSchema = z
   })
   .openapi("Info");
 
-export function addSystemRoutes(app: OpenAPIHono<ServerEnv>, service: Service): void {
+export function addSystemRoutes(
+  app: OpenAPIHono<ServerEnv>,
+  service: Service,
+  { watchesQueue }: { readonly watchesQueue: boolean },
+): void {
   const health = (path: "/health" | "/health/live" | "/health/ready", operationId: string, summary: string) =>
     createRoute({
       method: "get",
@@ -64,6 +69,7 @@ export function addSystemRoutes(app: OpenAPIHono<ServerEnv>, service: Service): 
           started: startedAt.toISOString(),
           read_only: readOnly,
           lists_runs: service.runs !== undefined,
+          watches_queue: watchesQueue,
           ...(keepsDays !== undefined && { keeps_texts_days: keepsDays }),
           stores: stores.map(({ store, status, backbone }) => ({
             name: store,

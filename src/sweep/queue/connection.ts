@@ -2,17 +2,20 @@
 import type { ConnectionOptions } from "bullmq";
 import type { Redis } from "ioredis";
 import { ConfigError, messageOf, StoreError } from "../../core/errors.ts";
+import { keepConnections } from "./redis.ts";
 
 export type BullMq = typeof import("bullmq");
 
 export interface QueueConnection extends AsyncDisposable {
   readonly bullmq: BullMq;
-  /** Every queue and worker makes its own connection with these. */
+  /** What queues and workers are opened with. */
   readonly connection: ConnectionOptions;
   /** For keys of our own. */
   readonly redis: Redis;
   /** Without its password. */
   readonly place: string;
+  /** Once that aborts, until it is disposed of: where Redis is silent for a while, all that waits for it fails. */
+  readonly givingUp: (signal: AbortSignal) => Disposable;
 }
 
 /** Of all keys of ours. */
@@ -64,9 +67,35 @@ function unusable(place: string, error: unknown): StoreError {
   });
 }
 
-/** How long the first connection may take. */
+/** How long the first connection may take, and the last answer. */
 const connectMs = 5_000;
+const askAgainMs = 1_000;
 const pauseMs = (tries: number) => Math.min(2_000, 100 * tries);
+
+function giveUp(redis: Redis, end: () => void, signal: AbortSignal): Disposable {
+  let timer: NodeJS.Timeout | undefined;
+  let disposed = false;
+  const ask = () => {
+    if (disposed) return;
+    timer = setTimeout(end, connectMs);
+    redis.ping().then(
+      () => {
+        clearTimeout(timer);
+        timer = setTimeout(ask, askAgainMs).unref();
+      },
+      () => clearTimeout(timer),
+    );
+  };
+  signal.addEventListener("abort", ask, { once: true });
+  if (signal.aborted) ask();
+  return {
+    [Symbol.dispose]() {
+      disposed = true;
+      signal.removeEventListener("abort", ask);
+      clearTimeout(timer);
+    },
+  };
+}
 
 /**
  * Connects once to see that it can be; after that a server that goes away is waited for.
@@ -84,6 +113,7 @@ export async function openConnection(address: string): Promise<QueueConnection> 
     maxRetriesPerRequest: null,
     retryStrategy: (tries) => (ready ? pauseMs(tries) : null),
   });
+  const end = keepConnections(redis);
   redis.on("error", (error) => {
     last = error;
   });
@@ -91,18 +121,18 @@ export async function openConnection(address: string): Promise<QueueConnection> 
     await redis.connect();
     await redis.ping();
   } catch (error) {
-    redis.disconnect();
+    end();
     throw unusable(place, last ?? error);
   }
   ready = true;
-  const connection = { url: address, maxRetriesPerRequest: null, retryStrategy: pauseMs };
   return {
     bullmq,
-    connection,
+    connection: redis,
     redis,
     place,
+    givingUp: (signal) => giveUp(redis, end, signal),
     async [Symbol.asyncDispose]() {
-      redis.disconnect();
+      end();
     },
   };
 }

@@ -3,11 +3,9 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { Counter, Gauge, Registry } from "prom-client";
 import { messageOf, StoreError } from "../../core/errors.ts";
-import { keyPrefix, type QueueConnection, queueName } from "./connection.ts";
-import { readWorkers } from "./registry.ts";
+import type { QueueConnection } from "./connection.ts";
+import { watchQueue } from "./watch.ts";
 import type { RunningWorker } from "./worker.ts";
-
-const queueStates = ["waiting", "active", "delayed", "completed", "failed"] as const;
 
 function workerMetrics(registry: Registry, worker: Pick<RunningWorker, "counts">): void {
   const registers = [registry];
@@ -41,35 +39,6 @@ function workerMetrics(registry: Registry, worker: Pick<RunningWorker, "counts">
   });
 }
 
-function queueMetrics(registry: Registry, { redis, bullmq, connection }: QueueConnection) {
-  const registers = [registry];
-  const queue = new bullmq.Queue(queueName, { connection, prefix: keyPrefix });
-  queue.on("error", () => {});
-  new Gauge({
-    name: "accrete_queue_jobs",
-    help: "Jobs of the queue, by state.",
-    labelNames: ["state"],
-    registers,
-    async collect() {
-      const counts = await queue.getJobCounts(...queueStates);
-      for (const state of queueStates) this.set({ state }, counts[state] ?? 0);
-    },
-  });
-  new Gauge({
-    name: "accrete_queue_workers",
-    help: "Workers that told of themselves in the last hour; dead ones fell silent.",
-    labelNames: ["state"],
-    registers,
-    async collect() {
-      const workers = await readWorkers(redis);
-      const dead = workers.filter((worker) => worker.dead).length;
-      this.set({ state: "dead" }, dead);
-      this.set({ state: "alive" }, workers.length - dead);
-    },
-  });
-  return queue;
-}
-
 /** Answers `GET /metrics` until it is disposed of. @throws StoreError where the port is taken */
 export async function serveMetrics(
   connection: QueueConnection,
@@ -79,7 +48,8 @@ export async function serveMetrics(
 ): Promise<AsyncDisposable & { readonly port: number }> {
   const registry = new Registry();
   workerMetrics(registry, worker);
-  const queue = queueMetrics(registry, connection);
+  const queue = watchQueue(connection);
+  queue.register(registry);
   const server = createServer((request, response) => {
     if (request.url !== "/metrics") return void response.writeHead(404).end();
     registry.metrics().then(
@@ -100,7 +70,7 @@ export async function serveMetrics(
     port: own,
     async [Symbol.asyncDispose]() {
       server.close();
-      await queue.close();
+      await queue[Symbol.asyncDispose]();
     },
   };
 }

@@ -205,6 +205,7 @@ export function queueExecutor(
     async execute(jobs, options) {
       const { out, signal } = options;
       const { redis } = connection;
+      using _ = connection.givingUp(signal);
       await takeName(redis, sweep, plan, `${hostname()}:${out}`);
       await redis.del(cancelKey(plan));
       await using queues = openQueues(connection);
@@ -224,10 +225,11 @@ export function queueExecutor(
           pending = left;
         }
       } catch (error) {
-        if (signal.aborted) await withdraw(queues.queue, connection, plan, pending);
+        // Whoever conducts this sweep again takes up what Redis was not told now.
+        if (signal.aborted) await withdraw(queues.queue, connection, plan, pending).catch(() => {});
         throw error;
       } finally {
-        await releaseName(redis, sweep);
+        await releaseName(redis, sweep).catch(() => {});
       }
     },
   };

@@ -30,6 +30,8 @@ export type WorkerReport = z.infer<typeof workerSchema>;
 export interface WorkerStatus extends WorkerReport {
   /** Nothing was heard of it for a while: it was killed, or its machine is gone. */
   readonly dead: boolean;
+  /** Since it was heard of. */
+  readonly silentSeconds: number;
 }
 
 const workersKey = `${keyPrefix}:workers`;
@@ -62,6 +64,10 @@ export async function readWorkers(redis: Redis): Promise<readonly WorkerStatus[]
   for (const { name } of gone) await removeWorker(redis, name);
   return reports
     .filter((report) => !gone.includes(report))
-    .map((report) => ({ ...report, dead: time - report.seen > deadMs }))
+    .map((report) => ({
+      ...report,
+      dead: time - report.seen > deadMs,
+      silentSeconds: Math.max(0, time - report.seen) / 1000,
+    }))
     .sort((a, b) => (a.name < b.name ? -1 : 1));
 }

@@ -132,18 +132,24 @@ class QueueWorker {
       signal.addEventListener("abort", () => resolve(), { once: true });
       worker.on("closing", () => resolve());
     });
-    await this.#report();
+    this.#report().catch(() => {});
     const timer = setInterval(() => void this.#tend().catch(() => {}), reportMs);
     await stopped;
+    using _ = this.#queue.givingUp(AbortSignal.abort());
     for (const { stop } of this.#running.values()) stop.abort();
     await worker.close();
     clearInterval(timer);
     await rm(this.#scratch, { recursive: true, force: true });
-    if (this.#refused !== undefined) {
-      await this.#report();
-      throw this.#refused;
-    }
-    await removeWorker(this.#queue.redis, this.name);
+    await this.#part();
+    if (this.#refused !== undefined) throw this.#refused;
+  }
+
+  /** Who refused its jobs stays in the list with the reason. */
+  async #part(): Promise<void> {
+    const { redis, place } = this.#queue;
+    await (this.#refused === undefined ? removeWorker(redis, this.name) : this.#report()).catch(() => {
+      this.#options.onLine(`${place} does not answer: what was begun goes to others when its lock ends`);
+    });
   }
 
   async #report(): Promise<void> {
