@@ -89,7 +89,7 @@ export class EngineError extends AccreteError {
 
 /**
  * What a {@link StoreError} is about: `STORE_BUSY` another writer holds the folder or was faster, `STORE_NEWER` a later
- * version of Accrete wrote it, `STORE_DAMAGED` what names everything in it cannot be read, `NO_SUCH_CLASS` no class or task of that name was learned, `NAME_TAKEN` a task or folder
+ * version of Accrete wrote it, `STORE_DAMAGED` what names everything in it cannot be read, `NO_SUCH_CLASS` no class or task of that name was learned, `NO_SUCH_STORE` no store of that name is there, `NAME_TAKEN` a task or folder
  * of that name is there already; `STORE` anything else.
  */
 export type StoreErrorCode =
@@ -98,6 +98,7 @@ export type StoreErrorCode =
   | "STORE_NEWER"
   | "STORE_DAMAGED"
   | "NO_SUCH_CLASS"
+  | "NO_SUCH_STORE"
   | "NAME_TAKEN";
 
 /** A run or store folder is in use, damaged, or in the way. */

@@ -1,0 +1,25 @@
+/** Names of stores: one part of a path that leads nowhere else. */
+
+import { StoreError } from "../../core/errors.ts";
+import { nearest } from "../../core/nearest.ts";
+
+const pattern = /^(?!\.{1,2}$)[\w.-]{1,128}$/;
+
+/** Letters, digits, ".", "_" and "-", 128 at most; not "." or "..". */
+export function isStoreName(name: string): boolean {
+  return pattern.test(name);
+}
+
+/** No store has that name. */
+export class NoSuchStoreError extends StoreError {
+  /** @param names of the stores that there are */
+  constructor(name: string, names: readonly string[]) {
+    const near = nearest(name.slice(0, 128), names);
+    super(
+      `no store is called ${JSON.stringify(name)}${near === undefined ? "" : `; did you mean "${near}"?`}`,
+      {
+        code: "NO_SUCH_STORE",
+      },
+    );
+  }
+}
