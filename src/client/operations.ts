@@ -22,7 +22,12 @@ export interface Info {
   readonly read_only: boolean;
   readonly lists_runs: boolean;
   readonly keeps_texts_days?: number;
-  readonly stores: readonly { readonly name: string; readonly version: number; readonly backbone: string }[];
+  /** Stores that are open, the first hundred by name; GET /stores lists all. */ readonly stores: readonly {
+    readonly name: string;
+    readonly version: number;
+    readonly backbone: string;
+  }[];
+  readonly open_stores: number;
   readonly limits: Readonly<Record<string, number>>;
   readonly max_client_batch_size: number;
   readonly max_batch_tokens: number;
@@ -75,6 +80,17 @@ export interface RunView {
     readonly secondsLeft: number;
   };
   readonly log: readonly { readonly time: string; readonly message: string }[];
+}
+
+/** What `GET /stores` gives. */
+export interface Stores {
+  readonly stores: readonly {
+    readonly name: string;
+    readonly open: boolean;
+    readonly version?: number;
+    readonly backbone?: string;
+  }[];
+  readonly hasMore: boolean;
 }
 
 /** What `POST /stores/{name}/predict` gives. */
@@ -385,9 +401,10 @@ export interface Models {
     readonly object: "model";
     readonly created: number;
     readonly owned_by: "accrete";
-    readonly root: string;
+    /** The backbone; null where the store is not open. */ readonly root: string | null;
     readonly parent: string | null;
   }[];
+  /** Whether there are stores behind the last one. */ readonly has_more: boolean;
 }
 
 /** What `GET /v1/models` says where it fails. */
@@ -483,6 +500,13 @@ export function operationsOf(send: Send) {
     /** A run as server-sent events, whenever it has come further, until it has ended. */
     runEvents: (params: { readonly id: string }, options?: CallOptions) =>
       send.events({ method: "GET", path: `/runs/${encodeURIComponent(params.id)}/events` }, options),
+
+    /** Names of stores, page by page; none is opened for that. */
+    stores: (params: { readonly after?: string; readonly limit?: number } = {}, options?: CallOptions) =>
+      send.json<Stores>(
+        { method: "GET", path: `/stores`, query: { after: params.after, limit: params.limit } },
+        options,
+      ),
 
     /** Label texts among everything learned, or within one task. */
     predict: (params: { readonly name: string }, body: PredictRequest, options?: CallOptions) =>
@@ -723,8 +747,12 @@ export function operationsOf(send: Send) {
     teiTag: (body: TagRequest, options?: CallOptions) =>
       send.json<TeiEntities>({ method: "POST", path: `/tag`, body }, options),
 
-    /** Stores and their tasks, as models. */
-    models: (options?: CallOptions) => send.json<Models>({ method: "GET", path: `/v1/models` }, options),
+    /** Stores and, of open ones, their tasks, as models; page by page. */
+    models: (params: { readonly after?: string; readonly limit?: number } = {}, options?: CallOptions) =>
+      send.json<Models>(
+        { method: "GET", path: `/v1/models`, query: { after: params.after, limit: params.limit } },
+        options,
+      ),
 
     /** Label texts, as vLLM does. */
     classify: (body: ClassifyRequest, options?: CallOptions) =>

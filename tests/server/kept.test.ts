@@ -12,7 +12,11 @@ async function keeping(options: { readonly key?: Buffer; readonly mostBytes?: nu
   const folder = await temporaryFolder();
   const clock = { now: begun };
   const open = (other: object = {}) =>
-    new KeptTexts({ one: `${folder}/one` }, { days: 2, ...options, ...other }, () => clock.now);
+    new KeptTexts(
+      { kind: "folders", stores: { one: `${folder}/one` } },
+      { days: 2, ...options, ...other },
+      () => clock.now,
+    );
   const bytes = async () => {
     const names = await readdir(`${folder}/one.kept`).catch(() => []);
     return (await Promise.all(names.map((name) => readFile(`${folder}/one.kept/${name}`, "utf8")))).join("");

@@ -6,6 +6,8 @@ import { errorCode } from "../../core/errors.ts";
 import type { Tokens } from "../../server/guard.ts";
 import type { LogEntry } from "../../server/log.ts";
 import { defaultLimits, type Limits } from "../../server/service/limits.ts";
+import { isStoreName } from "../../store/sources/names.ts";
+import { openSource, storesAt } from "../../store/sources/openSource.ts";
 import { UsageError } from "../terminal/failure.ts";
 import { Interrupt } from "../terminal/interrupt.ts";
 import { shortPath } from "../terminal/shell.ts";
@@ -22,9 +24,9 @@ export interface ServeFlags {
   readonly allowAnonymous?: boolean;
   readonly backbone?: string;
   readonly runs?: string;
+  readonly stores?: string;
+  readonly memory?: number;
 }
-
-const storeName = /^[\w.-]{1,128}$/;
 
 /** `name=folder`, or a folder, which is called by its own name. */
 function readStores(words: readonly string[]): Readonly<Record<string, string>> {
@@ -34,7 +36,7 @@ function readStores(words: readonly string[]): Readonly<Record<string, string>> 
     const isNamed = named !== undefined && folder !== undefined && !existsSync(word);
     const path = isNamed ? folder : word;
     const name = isNamed ? named : basename(resolve(word));
-    if (!storeName.test(name))
+    if (!isStoreName(name))
       throw new UsageError(`serve: "${name}" is no name for a store: letters, digits, ".", "_" and "-" are`, {
         hint: `accrete serve name=${path}`,
       });
@@ -45,6 +47,11 @@ function readStores(words: readonly string[]): Readonly<Record<string, string>> 
     stores.set(name, path);
   }
   return Object.fromEntries(stores);
+}
+
+/** @throws StoreError where nothing can be read there */
+async function requirePlace(place: string): Promise<void> {
+  await using _ = await openSource(storesAt(place), "reading");
 }
 
 const isLimit = (name: string): name is keyof Limits => Object.hasOwn(defaultLimits, name);
@@ -129,9 +136,13 @@ export async function serveCommand(
   terminal: Terminal,
 ): Promise<void> {
   const stores = readStores(words);
-  if (words.length === 0 && flags.runs === undefined)
+  if (words.length === 0 && flags.runs === undefined && flags.stores === undefined)
     throw new UsageError("serve: no store and no run to serve", {
       hint: "Name a folder; one that is not there is begun: accrete serve demo-store",
+    });
+  if (words.length > 0 && flags.stores !== undefined)
+    throw new UsageError("serve: stores are named one by one, and with --stores as well", {
+      hint: `Leave one out. Stores that do not lie in ${flags.stores} can be linked there: ln -s.`,
     });
   const tokens: Tokens = {
     read: readSecret("ACCRETE_READ_TOKEN"),
@@ -139,7 +150,7 @@ export async function serveCommand(
   };
   refuseOpenDoor(flags, tokens);
   const limits = readLimits(flags.limit);
-  const { host, port, readOnly, keepTexts, cors, trustProxy, backbone, runs } = flags;
+  const { host, port, readOnly, keepTexts, cors, trustProxy, backbone, runs, memory } = flags;
   const [{ createServer }, { jsonLog }, { listen }, { parseKey }] = await Promise.all([
     import("../../server/server.ts"),
     import("../../server/log.ts"),
@@ -147,13 +158,14 @@ export async function serveCommand(
     import("../../server/service/kept.ts"),
   ]);
   const key = readSecret("ACCRETE_KEEP_KEY");
+  if (flags.stores !== undefined) await requirePlace(flags.stores);
   await beginMissing(stores, flags, terminal);
   const write = jsonLog((line) => terminal.err(line));
   const log = (entry: LogEntry) => {
     if (isWorthALine(entry, terminal)) write(entry);
   };
   using interrupt = new Interrupt();
-  const server = createServer(stores, {
+  const server = createServer(flags.stores ?? stores, {
     limits,
     tokens,
     log,
@@ -163,6 +175,7 @@ export async function serveCommand(
     trustsProxy: trustProxy,
     backbone,
     runs,
+    memoryBytes: memory,
     ...(keepTexts !== undefined && {
       keepTexts: { days: keepTexts, key: key === undefined ? key : parseKey(key) },
     }),
