@@ -245,7 +245,7 @@ export interface Classes {
     readonly tasks: readonly string[];
     /** Texts that it was learned from. */ readonly rows: number;
     readonly statisticsBytes: number;
-    /** How often it was named since the server was started. */ readonly answers: number;
+    /** How often it was named since its store was opened. */ readonly answers: number;
     readonly lastAnswered?: string;
   }[];
   readonly tasks: readonly {

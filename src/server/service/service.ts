@@ -191,8 +191,10 @@ export class Service implements AsyncDisposable {
     this.bell.ring();
   }
 
-  /** Names of stores, open or not. */
+  /** Names of stores, open or not. @throws RequestError while stores that were named are being opened */
   async names(asked: NamesAsked): Promise<Names> {
+    if (!this.isOpen)
+      throw new RequestError(503, "NOT_READY", "the server is opening its stores", { retryAfter: 1 });
     return await this.reader.call("names", asked);
   }
 

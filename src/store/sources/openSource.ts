@@ -63,7 +63,7 @@ export function pathsOf(at: StoresAt): readonly (readonly [path: string, said: s
     ]);
   const places =
     at.kind === "root"
-      ? [at.folder, resolve(at.folder)]
+      ? [resolve(at.folder)]
       : [at.url, ...(["reading", "writing"] as const).map((use) => join(resolve(at.cache), use))];
   return places.map((place) => [place.replace(/\/*$/, "/"), ""] as const);
 }
