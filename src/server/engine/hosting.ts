@@ -71,7 +71,7 @@ export class Hosting implements AsyncDisposable {
   }
 
   private async open(name: string, opening: number): Promise<Hosted> {
-    const folder = this.changing.get(name) ?? (await this.source.folder(name));
+    const folder = this.changing.get(name) ?? (await this.newestFolder(name));
     const { backbone, consolidates, waitSeconds } = this.data;
     const seen = await looksOf(join(folder, manifestFile));
     const manifest = await readStore(folder);
