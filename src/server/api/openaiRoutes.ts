@@ -27,7 +27,7 @@ function modelsOf(service: Service, names: readonly string[]) {
   const created = seconds(service.startedAt);
   const common = { object: "model", created, owned_by: "accrete" } as const;
   return names.flatMap((store) => {
-    const { backbone, tasks = [] } = service.openStore(store) ?? {};
+    const { backbone, tasks = [] } = service.ifOpen(store) ?? {};
     const root = backbone?.name ?? null;
     return [
       { id: store, ...common, root, parent: null },

@@ -70,7 +70,7 @@ export function addStoreRoutes(app: OpenAPIHono<ServerEnv>, service: Service, bo
       const { after, limit = DEFAULT_LISTED } = c.req.valid("query");
       const { names, hasMore } = await service.names({ after, limit });
       const stores = names.map((name) => {
-        const open = service.openStore(name);
+        const open = service.ifOpen(name);
         return {
           name,
           open: open !== undefined,

@@ -199,7 +199,7 @@ export class Service implements AsyncDisposable {
   }
 
   /** How a store is, where it is open. */
-  openStore(name: string): Snapshot | undefined {
+  ifOpen(name: string): Snapshot | undefined {
     return this.snapshots.get(name);
   }
 
