@@ -192,6 +192,19 @@ describe("a budget of memory", () => {
     expect(await count("open_stores")).toBe(1);
   });
 
+  test("leaves routers to be fitted of stores that were changed and closed", async () => {
+    await using one = await hosting(tiny);
+    const { ask, count } = one;
+    for (const name of ["ab", "cd"])
+      await ask("POST", `/stores/${name}/learn`, { class: "xx", texts: ["x 1 x", "x 2 x"] });
+    expect(await count("open_stores", "changes")).toBe(1);
+    for (const name of ["ab", "cd"])
+      await until("the router takes over", async () => {
+        const { body } = await ask("GET", `/stores/${name}/status`);
+        return body.router === "consolidated" && body.version === 3;
+      });
+  });
+
   test("holds for stores that were named, too", async () => {
     const stores = { ab: `${made}/ab`, cd: `${made}/cd` };
     await using one = await served(stores, { ...tiny, readOnly: true });

@@ -12,6 +12,7 @@ import { openStore, type Store } from "../../store/store.ts";
 import { manifestFile } from "../../workspace/manifest.ts";
 import { readStore, type StoreManifest } from "../../workspace/reading.ts";
 import { routerPlace } from "../../workspace/routers.ts";
+import { Consolidations } from "./consolidations.ts";
 import { type Holding, type Hosted, OpenStores } from "./openStores.ts";
 import type { Args, CallEvent, CallName, EngineData, Result, Snapshot } from "./protocol.ts";
 
@@ -43,6 +44,7 @@ export class Hosting implements AsyncDisposable {
   private readonly events: HostingEvents;
   private readonly shared = new SharedBackbones();
   private readonly stores: OpenStores;
+  private readonly consolidations: Consolidations;
   private readonly looks = new Map<string, Promise<boolean>>();
   /** What was last told of each open store. */
   private readonly told = new Map<string, string>();
@@ -54,6 +56,7 @@ export class Hosting implements AsyncDisposable {
     this.data = data;
     this.source = source;
     this.events = events;
+    this.consolidations = new Consolidations(data.backbone);
     this.stores = new OpenStores({
       open: (name, opening) => this.open(name, opening),
       memoryBytes: data.memoryBytes,
@@ -72,13 +75,13 @@ export class Hosting implements AsyncDisposable {
 
   private async open(name: string, opening: number): Promise<Hosted> {
     const folder = this.changing.get(name) ?? (await this.newestFolder(name));
-    const { backbone, consolidates, waitSeconds } = this.data;
+    const { stores, backbone, consolidates, waitSeconds } = this.data;
     const seen = await looksOf(join(folder, manifestFile));
     const manifest = await readStore(folder);
     const { shared } = this;
     const store = await openStore(folder, {
       shared,
-      background: consolidates,
+      background: consolidates && stores.kind === "folders",
       waitSeconds,
       ...(backbone !== undefined && { backbone }),
     });
@@ -142,6 +145,7 @@ export class Hosting implements AsyncDisposable {
             const result = await make(hosted.store);
             isMade = true;
             await this.measure(hosted);
+            this.consolidate(hosted);
             return result;
           });
         },
@@ -154,6 +158,13 @@ export class Hosting implements AsyncDisposable {
     } finally {
       this.changing.delete(name);
     }
+  }
+
+  /** Where a store is closed for another one its router is still to be fitted: it need not be open for that. */
+  private consolidate({ name, folder, store }: Hosted): void {
+    const { stores, consolidates } = this.data;
+    if (consolidates && stores.kind !== "folders" && store.status().consolidated === "pending")
+      this.consolidations.schedule(name, folder);
   }
 
   /**
@@ -334,6 +345,7 @@ export class Hosting implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    await this.consolidations[Symbol.asyncDispose]();
     await this.stores[Symbol.asyncDispose]();
     await this.source[Symbol.asyncDispose]();
   }
