@@ -51,6 +51,14 @@ describe("a root", () => {
     await expect(source.folder(name)).rejects.toThrow(message);
   });
 
+  test("of many names the nearest that begins alike is named", async () => {
+    const names = Array.from({ length: 1000 }, (_, i) => `tenant-${1000 + i}`);
+    const { source } = await rootOf(...names);
+    await expect(source.folder("tenant-15x0")).rejects.toThrow(/did you mean "tenant-15\d0"\?/);
+    await expect(source.folder("tenant-1999x")).rejects.toThrow(/did you mean "tenant-1999"\?/);
+    await expect(source.folder("tenant-0999")).rejects.toThrow(/did you mean "tenant-1\d99"\?/);
+  });
+
   test("must be a folder", async () => {
     const { folder } = await rootOf();
     await writeFile(join(folder, "file"), "");
