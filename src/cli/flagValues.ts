@@ -40,3 +40,22 @@ export function parseSeconds(text: string): number {
     throw new InvalidArgumentError("It must be a number of seconds, e.g. 30.");
   return value;
 }
+
+const units: Readonly<Record<string, number>> = {
+  kb: 1e3,
+  mb: 1e6,
+  gb: 1e9,
+  tb: 1e12,
+  kib: 2 ** 10,
+  mib: 2 ** 20,
+  gib: 2 ** 30,
+  tib: 2 ** 40,
+};
+
+/** A size with its unit. @returns bytes */
+export function parseSize(text: string): number {
+  const [, number = "", unit = ""] = /^(\d+(?:\.\d+)?) ?([kmgt]i?b)$/i.exec(text.trim()) ?? [];
+  const bytes = Number(number) * (units[unit.toLowerCase()] ?? 0);
+  if (!(bytes >= 1)) throw new InvalidArgumentError("It must be a size, e.g. 500MB or 2GiB.");
+  return bytes;
+}

@@ -10,6 +10,7 @@ import {
   parseProbability,
   parseSeed,
   parseShare,
+  parseSize,
 } from "./flagValues.ts";
 import { storeCommands } from "./storeCommands.ts";
 import type { Terminal } from "./terminal/terminal.ts";
@@ -267,6 +268,16 @@ const commands: readonly AddCommand[] = [
       .argument(
         "[stores...]",
         "folders of stores or runs; name=folder calls one otherwise than its folder; one that is not there is begun empty",
+      )
+      .option(
+        "--stores <place>",
+        "serve every store in a folder, or in s3://bucket/prefix, by its name, each opened when it is first asked for",
+      )
+      .option("--cache <folder>", "takes copies of a bucket's stores (default: the cache folder)")
+      .option(
+        "--memory <size>",
+        "memory that open stores may take besides their backbones, e.g. 2GB; the ones that were asked for least lately are closed (default: half of what there is)",
+        parseSize,
       )
       .option("--port <n>", "where it listens; 0: any that is free", parseSeed, 8080)
       .option("--host <address>", "address that it listens on", "127.0.0.1")

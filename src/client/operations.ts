@@ -23,7 +23,12 @@ export interface Info {
   readonly lists_runs: boolean;
   readonly watches_queue: boolean;
   readonly keeps_texts_days?: number;
-  readonly stores: readonly { readonly name: string; readonly version: number; readonly backbone: string }[];
+  /** Stores that are open, the first hundred by name; GET /stores lists all. */ readonly stores: readonly {
+    readonly name: string;
+    readonly version: number;
+    readonly backbone: string;
+  }[];
+  readonly open_stores: number;
   readonly limits: Readonly<Record<string, number>>;
   readonly max_client_batch_size: number;
   readonly max_batch_tokens: number;
@@ -106,6 +111,17 @@ export interface Work {
   readonly tasks?: number;
   readonly examplesPerSecond?: number;
   readonly secondsLeft?: number;
+}
+
+/** What `GET /stores` gives. */
+export interface Stores {
+  readonly stores: readonly {
+    readonly name: string;
+    readonly open: boolean;
+    readonly version?: number;
+    readonly backbone?: string;
+  }[];
+  readonly hasMore: boolean;
 }
 
 /** What `POST /stores/{name}/predict` gives. */
@@ -260,7 +276,7 @@ export interface Classes {
     readonly tasks: readonly string[];
     /** Texts that it was learned from. */ readonly rows: number;
     readonly statisticsBytes: number;
-    /** How often it was named since the server was started. */ readonly answers: number;
+    /** How often it was named since its store was opened. */ readonly answers: number;
     readonly lastAnswered?: string;
   }[];
   readonly tasks: readonly {
@@ -416,9 +432,10 @@ export interface Models {
     readonly object: "model";
     readonly created: number;
     readonly owned_by: "accrete";
-    readonly root: string;
+    /** The backbone; null where the store is not open. */ readonly root: string | null;
     readonly parent: string | null;
   }[];
+  /** Whether there are stores behind the last one. */ readonly has_more: boolean;
 }
 
 /** What `GET /v1/models` says where it fails. */
@@ -517,6 +534,13 @@ export function operationsOf(send: Send) {
 
     /** Workers of the queue that is watched, and its jobs. */
     workers: (options?: CallOptions) => send.json<Queue>({ method: "GET", path: `/workers` }, options),
+
+    /** Names of stores, page by page; none is opened for that. */
+    stores: (params: { readonly after?: string; readonly limit?: number } = {}, options?: CallOptions) =>
+      send.json<Stores>(
+        { method: "GET", path: `/stores`, query: { after: params.after, limit: params.limit } },
+        options,
+      ),
 
     /** Label texts among everything learned, or within one task. */
     predict: (params: { readonly name: string }, body: PredictRequest, options?: CallOptions) =>
@@ -757,8 +781,12 @@ export function operationsOf(send: Send) {
     teiTag: (body: TagRequest, options?: CallOptions) =>
       send.json<TeiEntities>({ method: "POST", path: `/tag`, body }, options),
 
-    /** Stores and their tasks, as models. */
-    models: (options?: CallOptions) => send.json<Models>({ method: "GET", path: `/v1/models` }, options),
+    /** Stores and, of open ones, their tasks, as models; page by page. */
+    models: (params: { readonly after?: string; readonly limit?: number } = {}, options?: CallOptions) =>
+      send.json<Models>(
+        { method: "GET", path: `/v1/models`, query: { after: params.after, limit: params.limit } },
+        options,
+      ),
 
     /** Label texts, as vLLM does. */
     classify: (body: ClassifyRequest, options?: CallOptions) =>

@@ -1,9 +1,10 @@
 /** The frame: which store, which screen, the token, and whether the server can be reached. */
 import { useCallback, useEffect, useMemo, useState } from "preact/hooks";
-import type { Info, StoreStatus } from "../client/index.ts";
+import type { Info, StoreStatus, Stores } from "../client/index.ts";
 import { codeOf, count, sayError } from "./model/say.ts";
 import { type Session, SessionContext, useClient, useStatus, useToken } from "./model/session.tsx";
 import { Notice } from "./parts/notice.tsx";
+import { StoreChoice } from "./parts/storeChoice.tsx";
 import { TokenForm } from "./parts/tokenForm.tsx";
 import { AskScreen } from "./screens/ask.tsx";
 import { ClassesScreen } from "./screens/classes.tsx";
@@ -39,21 +40,27 @@ function useRoute(): { readonly screen: Screen | undefined; readonly rest: strin
 
 const RETRY_MS = 1000;
 
-/** What is served: asked until the server answers. */
-function useInfo(client: Session["client"], onRefused: (error: unknown) => void) {
-  const [info, setInfo] = useState<Info>();
+interface Served {
+  readonly info: Info;
+  /** The first page of names. */
+  readonly listed: Stores;
+}
+
+/** What is served: asked until the server answers, and has something. */
+function useServed(client: Session["client"], onRefused: (error: unknown) => void) {
+  const [served, setServed] = useState<Served>();
   const [problem, setProblem] = useState<string>();
   useEffect(() => {
     let timer: ReturnType<typeof setTimeout> | undefined;
     let isGone = false;
-    setInfo(undefined);
+    setServed(undefined);
     const ask = async () => {
       try {
-        const found = await client.info();
+        const [info, listed] = await Promise.all([client.info(), client.stores()]);
         if (isGone) return;
-        const isOpening = found.stores.length === 0 && !found.lists_runs && !found.watches_queue;
-        setProblem(isOpening ? "The server is starting…" : undefined);
-        if (!isOpening) return setInfo(found);
+        const isEmpty = listed.stores.length === 0 && !info.lists_runs && !info.watches_queue;
+        setProblem(isEmpty ? "No store is there yet…" : undefined);
+        if (!isEmpty) return setServed({ info, listed });
       } catch (error) {
         if (isGone) return;
         if (codeOf(error) === "UNAUTHORIZED") return onRefused(error);
@@ -67,7 +74,7 @@ function useInfo(client: Session["client"], onRefused: (error: unknown) => void)
       clearTimeout(timer);
     };
   }, [client]);
-  return { info, problem };
+  return { served, problem };
 }
 
 /** What a store is at, in a few words. */
@@ -87,7 +94,7 @@ export function App() {
     (error: unknown) => setAsked(token === undefined ? "This server asks for a token." : sayError(error)),
     [token],
   );
-  const { info, problem } = useInfo(client, onRefused);
+  const { served, problem } = useServed(client, onRefused);
   if (asked !== undefined)
     return (
       <TokenForm
@@ -98,24 +105,23 @@ export function App() {
         }}
       />
     );
-  if (info === undefined)
+  if (served === undefined)
     return (
       <main class="wait" aria-busy="true">
         <p role="status">{problem ?? "Loading…"}</p>
       </main>
     );
-  return <Page client={client} info={info} onRefused={onRefused} />;
+  return <Page client={client} {...served} onRefused={onRefused} />;
 }
 
-interface PageProps {
+interface PageProps extends Served {
   readonly client: Session["client"];
-  readonly info: Info;
   readonly onRefused: (error: unknown) => void;
 }
 
-function Page({ client, info, onRefused }: PageProps) {
+function Page({ client, info, listed, onRefused }: PageProps) {
   const route = useRoute();
-  const [store = "", setStore] = useState(info.stores[0]?.name);
+  const [store = "", setStore] = useState(listed.stores[0]?.name);
   const { status, isLost } = useStatus(client, store === "" ? undefined : store, onRefused);
   const session = useMemo(
     (): Session => ({
@@ -155,7 +161,7 @@ function Page({ client, info, onRefused }: PageProps) {
             <path d="M7 22h18M7 16h13M7 10h8" class="brand-lines" />
           </svg>
         </a>
-        <StoreChoice names={info.stores.map(({ name }) => name)} store={store} onChoose={setStore} />
+        <StoreChoice listed={listed} store={store} onChoose={setStore} />
         <nav class="tabs" aria-label="Screens">
           {shown.map((name) => (
             <a key={name} href={`#/${name}`} aria-current={name === screen ? "page" : undefined}>
@@ -189,30 +195,6 @@ function useFirstScreen(info: Info, store: string, status: StoreStatus | undefin
   }, [store, status, first]);
   if (store === "") return info.lists_runs ? "runs" : "workers";
   return first?.store === store ? first.screen : undefined;
-}
-
-interface StoreChoiceProps {
-  readonly names: readonly string[];
-  readonly store: string;
-  readonly onChoose: (name: string) => void;
-}
-
-function StoreChoice({ names, store, onChoose }: StoreChoiceProps) {
-  if (names.length < 2) return <p class="store">{store === "" ? "Accrete" : store}</p>;
-  return (
-    <select
-      class="store"
-      aria-label="Store"
-      value={store}
-      onChange={({ currentTarget }) => onChoose(currentTarget.value)}
-    >
-      {names.map((name) => (
-        <option key={name} value={name}>
-          {name}
-        </option>
-      ))}
-    </select>
-  );
 }
 
 function ScreenOf({

@@ -1,7 +1,6 @@
 /** One session for all who ask for the same graph: several stores on one backbone hold its weights once. */
 import { createHash } from "node:crypto";
-import type { Graph } from "../graph/types.ts";
-import { emitOnnx } from "../onnx/emit.ts";
+import { type Graph, isKind, type Value } from "../graph/types.ts";
 import type { CompileOptions, Executable, Runtime } from "./types.ts";
 
 interface Held {
@@ -9,11 +8,26 @@ interface Held {
   holders: number;
 }
 
-/** What the engine is given, weights by their place: what is equal there computes the same. */
+/** Everything that a graph computes from: operators, attributes and edges; weights by their place, constants by their bytes. */
+function hashOf({ nodes, outputs }: Graph): string {
+  const hash = createHash("sha256");
+  const numbers = new Map(nodes.map((node, i) => [node, i]));
+  const placeOf = ({ node, index, dtype, shape }: Value) => [numbers.get(node), index, dtype, shape];
+  for (const node of nodes) {
+    if (isKind(node, "constant")) {
+      const { dtype, dims, data } = node.attributes.tensor;
+      hash.update(JSON.stringify([dtype, dims]));
+      hash.update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+    } else hash.update(JSON.stringify([node.kind, node.attributes, node.inputs.map(placeOf)]));
+  }
+  return hash
+    .update(JSON.stringify([...outputs].map(([name, value]) => [name, placeOf(value)])))
+    .digest("hex");
+}
+
 function keyOf(graph: Graph, options: CompileOptions): string {
-  const { bytes, weightsFolder = "" } = emitOnnx(graph);
   const { threads = 0, packWeights = true, spin = false } = options;
-  return `${createHash("sha256").update(bytes).digest("hex")} ${threads} ${packWeights} ${spin} ${weightsFolder}`;
+  return `${hashOf(graph)} ${threads} ${packWeights} ${spin}`;
 }
 
 /** A runtime that compiles equal graphs once; the session ends with the last of its holders. */

@@ -8,6 +8,7 @@ import { HTTPException } from "hono/http-exception";
 import { requestId } from "hono/request-id";
 import { routePath } from "hono/route";
 import { secureHeaders } from "hono/secure-headers";
+import { storesAt } from "../store/sources/openSource.ts";
 import { addChangeRoutes } from "./api/changeRoutes.ts";
 import { addInsightRoutes } from "./api/insightRoutes.ts";
 import { addKeptRoutes } from "./api/keptRoutes.ts";
@@ -27,6 +28,8 @@ import { Service, type ServiceOptions } from "./service/service.ts";
 
 /** What a server serves, and its limits. */
 export interface ServerOptions extends ServiceOptions {
+  /** Where copies of the stores of a bucket lie on this machine. */
+  readonly cache?: string | undefined;
   readonly tokens?: Tokens | undefined;
   /** Origins whose pages may ask; default none. */
   readonly origins?: readonly string[] | undefined;
@@ -49,7 +52,7 @@ export interface StoreServer extends AsyncDisposable {
   readonly service: Service;
   /** Requests that are being answered. */
   readonly underWay: () => number;
-  /** Resolves when every store is open, and rejects with the reason where one cannot be. */
+  /** Resolves when every store that was named is open, or the place of many can be read; rejects with what stands against it. */
   readonly opened: Promise<void>;
 }
 
@@ -128,17 +131,20 @@ function routeOf(c: ServerContext): string {
 
 /**
  * Serves stores over HTTP.
- * @param stores name → folder of a store or a run; names are what requests call them
+ * @param stores name → folder of a store or a run; names are what requests call them. Or the folder whose sub-folders are the
+ * stores, by their names: each is opened when it is first asked for
  * @example
  * await using server = createServer({ intents: "stores/intents" });
  * const answer = await server.fetch(new Request("http://localhost/v1/models"));
  */
 export function createServer(
-  stores: Readonly<Record<string, string>>,
+  stores: Readonly<Record<string, string>> | string,
   options: ServerOptions = {},
 ): StoreServer {
   const { tokens = {}, origins = [], isLoopback = true, trustsProxy = false, log = noLog, queue } = options;
-  const service = new Service(stores, options);
+  const at =
+    typeof stores === "string" ? storesAt(stores, options.cache) : ({ kind: "folders", stores } as const);
+  const service = new Service(at, options);
   const { limits, metrics, discretion } = service;
   queue?.register(metrics.registry);
   const rate = new RateLimit(limits.requestsPerSecond);

@@ -4,9 +4,13 @@ import { z } from "zod";
 import { messageOf } from "../core/errors.ts";
 import { type RouterFitting, routerFittingSchema } from "../core/record.ts";
 import { startWorker } from "../core/worker.ts";
+import { Slots } from "./slots.ts";
 
 /** Nothing has changed for so long when a fit begins. */
 const QUIET_MS = 2000;
+
+/** One fit at a time in a thread, whatever it has open: each takes the processor, a backbone and its sessions. */
+const fits = new Slots(1);
 
 /** `waiting` for changes to cease, `fitting`, or `failed`; `pending` where nothing is scheduled. */
 export type ConsolidationState = "pending" | "waiting" | "fitting" | "failed";
@@ -48,7 +52,14 @@ export class BackgroundConsolidation implements AsyncDisposable {
   schedule(): void {
     this.cancel();
     this.state = "waiting";
-    this.timer = setTimeout(() => this.begin(), QUIET_MS).unref();
+    const timer = setTimeout(
+      () =>
+        void fits.run(async () => {
+          if (this.timer === timer) await this.fit();
+        }),
+      QUIET_MS,
+    ).unref();
+    this.timer = timer;
   }
 
   cancel(): void {
@@ -63,7 +74,8 @@ export class BackgroundConsolidation implements AsyncDisposable {
     worker?.postMessage("stop");
   }
 
-  private begin(): void {
+  /** Resolves when the worker has ended, however it did. */
+  private async fit(): Promise<void> {
     const worker = startWorker("consolidationWorker", import.meta.url, this.task);
     worker.unref();
     this.worker = worker;
@@ -77,6 +89,7 @@ export class BackgroundConsolidation implements AsyncDisposable {
     worker.on("error", (error) => {
       if (this.worker === worker) this.fail(messageOf(error));
     });
+    await ended;
   }
 
   private hear(message: ConsolidationMessage): void {

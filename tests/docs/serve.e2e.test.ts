@@ -27,7 +27,8 @@ test.skipIf(shipped.absent)(shipped.titled("docs/serve.md: every shell line does
   for (const line of blocks.flat()) {
     const words = line
       .replaceAll("stores/intents", `${root}/stores/intents`)
-      .replaceAll("stores/travel", `${root}/stores/travel`);
+      .replaceAll("stores/travel", `${root}/stores/travel`)
+      .replaceAll("--stores stores", `--stores ${root}/stores`);
     const url = server?.url.replace("0.0.0.0", "127.0.0.1") ?? "";
     if (line.startsWith("export ")) {
       for (const [, name = "", value = ""] of line.matchAll(/(\w+)=(\S+)/g)) env[name] = value;

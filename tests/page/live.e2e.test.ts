@@ -1,5 +1,5 @@
 /** The page in a real browser when things happen: connections, tokens, others, long fits, runs, words and generated answers. */
-import { appendFile, mkdir, readFile, writeFile } from "node:fs/promises";
+import { appendFile, cp, mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { openStore } from "../../src/store/store.ts";
@@ -17,6 +17,7 @@ import {
   teach,
 } from "../support/pageFlows.ts";
 import { TinyRuns } from "../support/runs.ts";
+import { until } from "../support/servers.ts";
 import { writeTinyDecoder } from "../support/tinyModels.ts";
 import { texts, writeTinyExperiment } from "../support/tinyStreams.ts";
 
@@ -34,6 +35,32 @@ async function taughtStore(): Promise<string> {
 }
 
 describe.skipIf(pageTests.absent)(pageTests.titled("the page, live"), () => {
+  test.each(widths)("finds one of many stores by how its name begins, on a %s", async (size) => {
+    const root = await temporaryFolder();
+    const store = await taughtStore();
+    for (let i = 0; i < 120; i++) await cp(store, `${root}/tenant-${1000 + i}`, { recursive: true });
+    await using server = await servePage(root);
+    const looking = await look(server.url, { size: sizes[size] });
+    const { page } = looking;
+    await page.getByText("3 classes, version 2").waitFor();
+    const field = page.getByLabel("Store", { exact: true });
+    expect(await field.inputValue()).toBe("tenant-1000");
+    await field.fill("tenant-111");
+    const offered = page.locator("#stores option");
+    await page.locator('#stores option[value="tenant-1119"]').waitFor({ state: "attached" });
+    expect(await offered.evaluateAll((options) => options.map((each) => each.getAttribute("value")))).toEqual(
+      Array.from({ length: 10 }, (_, i) => `tenant-${1110 + i}`),
+    );
+    await field.fill("tenant-1117");
+    await field.press("Tab");
+    await until("it is chosen", async () => (await page.title()).endsWith("tenant-1117"));
+    await expectSound(looking, "many stores");
+    await field.fill("tenant-9");
+    await field.press("Tab");
+    await page.locator("input.store:invalid").waitFor();
+    expect(await page.title()).toContain("tenant-1117");
+  });
+
   test("says when the connection is lost, keeps what was typed, and goes on by itself", async () => {
     const store = await taughtStore();
     const first = await servePage({ "demo-store": store });

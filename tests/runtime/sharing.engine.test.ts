@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 import { float32 } from "../../src/core/tensor.ts";
 import { createGraph } from "../../src/graph/graph.ts";
 import * as op from "../../src/graph/ops.ts";
+import type { Value } from "../../src/graph/types.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
 import { sharing } from "../../src/runtime/sharing.ts";
 import type { Executable, Runtime } from "../../src/runtime/types.ts";
@@ -27,10 +28,12 @@ function counting() {
   return { counts, runtime: sharing(runtime) };
 }
 
-/** x · factor, as a graph of its own. */
-function graphOf(factor: number) {
+type Operator = (x: Value, y: Value) => Value;
+
+/** x · factor, or another operator of both, as a graph of its own. */
+function graphOf(factor: number, operator: Operator = op.mul) {
   const x = op.input("x", "float32", [2]);
-  return createGraph({ y: op.mul(x, op.constant(float32(Float32Array.of(factor, factor), [2]))) });
+  return createGraph({ y: operator(x, op.constant(float32(Float32Array.of(factor, factor), [2]))) });
 }
 
 async function resultOf(executable: Executable): Promise<readonly number[]> {
@@ -54,7 +57,7 @@ describe("a shared runtime", () => {
     expect(counts).toEqual({ compiled: 2, open: 1 });
   });
 
-  test("keeps apart what differs: a constant, a number of threads", async () => {
+  test("keeps apart what differs: a constant, an operator, the order of its operands, a number of threads", async () => {
     const { counts, runtime } = counting();
     await using one = await runtime.compile(graphOf(3), { threads: 1 });
     await using two = await runtime.compile(graphOf(4), { threads: 1 });
@@ -64,6 +67,15 @@ describe("a shared runtime", () => {
       [4, 8],
       [3, 6],
     ]);
-    expect(counts.compiled).toBe(3);
+    await using four = await runtime.compile(graphOf(3, op.sub), { threads: 1 });
+    await using five = await runtime.compile(
+      graphOf(3, (x, y) => op.sub(y, x)),
+      { threads: 1 },
+    );
+    expect(await Promise.all([four, five].map(resultOf))).toEqual([
+      [-2, -1],
+      [2, 1],
+    ]);
+    expect(counts.compiled).toBe(5);
   });
 });

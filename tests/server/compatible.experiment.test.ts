@@ -123,12 +123,12 @@ test("/v1/models has stores, and their tasks as children", async () => {
   const { body } = await ask("GET", "/v1/models");
   expect(body.object).toBe("list");
   expect(body.data.map(({ id, parent, root }: Record<string, string>) => ({ id, parent, root }))).toEqual([
+    { id: "answers", parent: null, root: "decoder" },
+    { id: "answers/letters", parent: "answers", root: "decoder" },
     { id: "intents", parent: null, root: "model" },
     { id: "intents/letters", parent: "intents", root: "model" },
     { id: "words", parent: null, root: "model" },
     { id: "words/things", parent: "words", root: "model" },
-    { id: "answers", parent: null, root: "decoder" },
-    { id: "answers/letters", parent: "answers", root: "decoder" },
   ]);
 });
 

@@ -5,7 +5,7 @@ import { refuse, type ServerEnv } from "../../src/server/api/requests.ts";
 import { Discretion, RequestError } from "../../src/server/engine/errors.ts";
 import { accessOf, authorize, RateLimit, refuseStrangers, type Tokens } from "../../src/server/guard.ts";
 
-const discretion = new Discretion({ intents: "/srv/stores/intents" });
+const discretion = new Discretion({ kind: "folders", stores: { intents: "/srv/stores/intents" } });
 
 function appOf(...middleware: ReturnType<typeof authorize>[]) {
   const app = new Hono<ServerEnv>();

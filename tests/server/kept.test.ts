@@ -12,7 +12,11 @@ async function keeping(options: { readonly key?: Buffer; readonly mostBytes?: nu
   const folder = await temporaryFolder();
   const clock = { now: begun };
   const open = (other: object = {}) =>
-    new KeptTexts({ one: `${folder}/one` }, { days: 2, ...options, ...other }, () => clock.now);
+    new KeptTexts(
+      { kind: "folders", stores: { one: `${folder}/one` } },
+      { days: 2, ...options, ...other },
+      () => clock.now,
+    );
   const bytes = async () => {
     const names = await readdir(`${folder}/one.kept`).catch(() => []);
     return (await Promise.all(names.map((name) => readFile(`${folder}/one.kept/${name}`, "utf8")))).join("");
@@ -52,6 +56,25 @@ describe("kept texts", () => {
     await kept.expire();
     expect(textsOf(await kept.list("one", 10))).toEqual(["young"]);
     expect(await bytes()).not.toContain("old");
+  });
+
+  test("of stores in a folder lie beside each, and go on time though nobody asks for the store", async () => {
+    const folder = await temporaryFolder();
+    const clock = { now: begun };
+    const kept = new KeptTexts({ kind: "root", folder }, { days: 2 }, () => clock.now);
+    await kept.keep("one", [unknown("a")]);
+    await kept.keep("two", [unknown("b")]);
+    expect((await readdir(folder)).sort()).toEqual(["one.kept", "two.kept"]);
+    expect(textsOf(await kept.list("two", 10))).toEqual(["b"]);
+    clock.now += 48 * hour;
+    await new KeptTexts({ kind: "root", folder }, { days: 2 }, () => clock.now).expire();
+    expect(await readdir(`${folder}/one.kept`)).toEqual([]);
+    expect(await readdir(`${folder}/two.kept`)).toEqual([]);
+  });
+
+  test("need a folder: stores of a bucket have none", () => {
+    const bucket = { kind: "bucket", url: "s3://bucket", cache: "/var/cache" } as const;
+    expect(() => new KeptTexts(bucket, { days: 2 })).toThrow(/stores of a bucket have none/);
   });
 
   test("are deleted by request: one, every copy of a text, all", async () => {

@@ -20,9 +20,9 @@ export interface ServedPage extends AsyncDisposable {
   readonly listening: Listening;
 }
 
-/** Serves stores with the page. @param port 0: any that is free */
+/** Serves stores with the page. @param stores as `createServer` takes them @param port 0: any that is free */
 export async function servePage(
-  stores: Readonly<Record<string, string>>,
+  stores: Readonly<Record<string, string>> | string,
   options: ServerOptions = {},
   port = 0,
 ): Promise<ServedPage> {

@@ -72,7 +72,7 @@ export interface Served extends AsyncDisposable {
 
 /** Serves stores without a connection. */
 export async function served(
-  stores: Readonly<Record<string, string>>,
+  stores: Readonly<Record<string, string>> | string,
   options: ServerOptions = {},
 ): Promise<Served> {
   const server = createServer(stores, { pollMs: 50, ...options });

@@ -83,8 +83,11 @@ function callOf({ path, method, given }: Operation): string {
   const { 200: ok } = object(responses);
   const { kind, type } = typeOfContent(object(ok).content);
   const place = path.replaceAll(/\{(\w+)\}/g, (_, name) => `\${encodeURIComponent(params.${name})}`);
+  const none = fields.length === 0 ? " = {}" : "";
   const taken = [
-    ...(fields.length + optional.length > 0 ? [`params: { ${[...fields, ...optional].join("; ")} }`] : []),
+    ...(fields.length + optional.length > 0
+      ? [`params: { ${[...fields, ...optional].join("; ")} }${none}`]
+      : []),
     ...(body === undefined ? [] : [`body: ${typeOfContent(body).type}`]),
     "options?: CallOptions",
   ];

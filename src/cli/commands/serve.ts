@@ -1,11 +1,14 @@
 import { existsSync, readFileSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { isIP } from "node:net";
-import { basename, resolve } from "node:path";
+import { basename, join, resolve } from "node:path";
 import { errorCode } from "../../core/errors.ts";
+import { cacheFolder } from "../../io/cacheFolder.ts";
 import type { Tokens } from "../../server/guard.ts";
 import type { LogEntry } from "../../server/log.ts";
 import { defaultLimits, type Limits } from "../../server/service/limits.ts";
+import { isStoreName } from "../../store/sources/names.ts";
+import { openSource, storesAt } from "../../store/sources/openSource.ts";
 import { UsageError } from "../terminal/failure.ts";
 import { Interrupt } from "../terminal/interrupt.ts";
 import { shortPath } from "../terminal/shell.ts";
@@ -23,9 +26,10 @@ export interface ServeFlags {
   readonly backbone?: string;
   readonly runs?: string;
   readonly queue?: string;
+  readonly stores?: string;
+  readonly memory?: number;
+  readonly cache?: string;
 }
-
-const storeName = /^[\w.-]{1,128}$/;
 
 /** `name=folder`, or a folder, which is called by its own name. */
 function readStores(words: readonly string[]): Readonly<Record<string, string>> {
@@ -35,7 +39,7 @@ function readStores(words: readonly string[]): Readonly<Record<string, string>> 
     const isNamed = named !== undefined && folder !== undefined && !existsSync(word);
     const path = isNamed ? folder : word;
     const name = isNamed ? named : basename(resolve(word));
-    if (!storeName.test(name))
+    if (!isStoreName(name))
       throw new UsageError(`serve: "${name}" is no name for a store: letters, digits, ".", "_" and "-" are`, {
         hint: `accrete serve name=${path}`,
       });
@@ -46,6 +50,11 @@ function readStores(words: readonly string[]): Readonly<Record<string, string>> 
     stores.set(name, path);
   }
   return Object.fromEntries(stores);
+}
+
+/** @throws StoreError where nothing can be read there */
+async function requirePlace(place: string, cache: string): Promise<void> {
+  await using _ = await openSource(storesAt(place, cache), "reading");
 }
 
 const isLimit = (name: string): name is keyof Limits => Object.hasOwn(defaultLimits, name);
@@ -130,9 +139,14 @@ export async function serveCommand(
   terminal: Terminal,
 ): Promise<void> {
   const stores = readStores(words);
-  if (words.length === 0 && flags.runs === undefined && flags.queue === undefined)
+  const hasNothing = [flags.runs, flags.queue, flags.stores].every((flag) => flag === undefined);
+  if (words.length === 0 && hasNothing)
     throw new UsageError("serve: no store and no run to serve", {
       hint: "Name a folder; one that is not there is begun: accrete serve demo-store",
+    });
+  if (words.length > 0 && flags.stores !== undefined)
+    throw new UsageError("serve: stores are named one by one, and with --stores as well", {
+      hint: `Leave one out. Stores that do not lie in ${flags.stores} can be linked there: ln -s.`,
     });
   const tokens: Tokens = {
     read: readSecret("ACCRETE_READ_TOKEN"),
@@ -140,7 +154,7 @@ export async function serveCommand(
   };
   refuseOpenDoor(flags, tokens);
   const limits = readLimits(flags.limit);
-  const { host, port, readOnly, keepTexts, cors, trustProxy, backbone, runs } = flags;
+  const { host, port, readOnly, keepTexts, cors, trustProxy, backbone, runs, memory } = flags;
   const [{ createServer }, { jsonLog }, { listen }, { parseKey }] = await Promise.all([
     import("../../server/server.ts"),
     import("../../server/log.ts"),
@@ -152,13 +166,15 @@ export async function serveCommand(
     flags.queue === undefined
       ? undefined
       : await (await import("../../sweep/queue/watch.ts")).openQueueWatch(flags.queue);
+  const cache = flags.cache ?? join(cacheFolder(), "stores");
+  if (flags.stores !== undefined) await requirePlace(flags.stores, cache);
   await beginMissing(stores, flags, terminal);
   const write = jsonLog((line) => terminal.err(line));
   const log = (entry: LogEntry) => {
     if (isWorthALine(entry, terminal)) write(entry);
   };
   using interrupt = new Interrupt();
-  const server = createServer(stores, {
+  const server = createServer(flags.stores ?? stores, {
     limits,
     tokens,
     log,
@@ -169,6 +185,8 @@ export async function serveCommand(
     backbone,
     runs,
     queue,
+    memoryBytes: memory,
+    cache,
     ...(keepTexts !== undefined && {
       keepTexts: { days: keepTexts, key: key === undefined ? key : parseKey(key) },
     }),

@@ -99,7 +99,7 @@ export function addChangeRoutes(app: OpenAPIHono<ServerEnv>, service: Service, b
       const { wait } = c.req.valid("query");
       if ("class" in given) {
         const { class: label, texts, task } = given;
-        const job = service.change("learn", "learnClass", { store, label, texts, task });
+        const job = await service.change("learn", "learnClass", { store, label, texts, task });
         keepWhenDone(job, () =>
           service.review?.keepTaught(
             store,
@@ -116,7 +116,7 @@ export function addChangeRoutes(app: OpenAPIHono<ServerEnv>, service: Service, b
         ...(validation && { validation: validation.map(plainItem) }),
         ...(types && { types }),
       };
-      const job = service.change("learn", "learn", { store, task, statisticsOnly });
+      const job = await service.change("learn", "learn", { store, task, statisticsOnly });
       return await respond(c, job, wait === "true" || (wait === undefined && statisticsOnly));
     },
   );
@@ -126,7 +126,7 @@ export function addChangeRoutes(app: OpenAPIHono<ServerEnv>, service: Service, b
     async (c) => {
       const { name: store } = c.req.valid("param");
       const { purge = false, ifVersion, ...target } = c.req.valid("json");
-      const job = service.change("forget", "forget", { store, target, purge }, { ifVersion });
+      const job = await service.change("forget", "forget", { store, target, purge }, { ifVersion });
       if (purge && "class" in target) keepWhenDone(job, () => service.review?.forget(store, target.class));
       return await respond(c, job, c.req.valid("query").wait !== "false");
     },
@@ -137,7 +137,7 @@ export function addChangeRoutes(app: OpenAPIHono<ServerEnv>, service: Service, b
     async (c) => {
       const { name: store } = c.req.valid("param");
       const { to, ifVersion } = c.req.valid("json");
-      const job = service.change("rollback", "rollback", { store, to }, { ifVersion });
+      const job = await service.change("rollback", "rollback", { store, to }, { ifVersion });
       return await respond(c, job, c.req.valid("query").wait !== "false");
     },
   );
@@ -147,8 +147,8 @@ export function addChangeRoutes(app: OpenAPIHono<ServerEnv>, service: Service, b
     async (c) => {
       const { name: store } = c.req.valid("param");
       const { other } = c.req.valid("json");
-      service.store(other);
-      const job = service.change("merge", "merge", { store, other });
+      await service.open(other);
+      const job = await service.change("merge", "merge", { store, other });
       return await respond(c, job, c.req.valid("query").wait !== "false");
     },
   );
@@ -163,7 +163,7 @@ export function addChangeRoutes(app: OpenAPIHono<ServerEnv>, service: Service, b
     async (c) => {
       const { name: store } = c.req.valid("param");
       const { corrections } = c.req.valid("json");
-      const job = service.change("corrections", "correct", { store, corrections });
+      const job = await service.change("corrections", "correct", { store, corrections });
       keepWhenDone(job, () => service.review?.keepTaught(store, "correction", corrections));
       return await respond(c, job, c.req.valid("query").wait !== "false");
     },
@@ -178,9 +178,9 @@ export function addChangeRoutes(app: OpenAPIHono<ServerEnv>, service: Service, b
       request: { params: storeName },
       responses: { 200: json(answers.jobs, "The oldest first."), ...refusals },
     }),
-    (c) => {
+    async (c) => {
       const { name } = c.req.valid("param");
-      service.store(name);
+      await service.open(name);
       return c.json({ jobs: service.jobs.of(name).map((job) => describeJob(service, job)) }, 200);
     },
   );

@@ -140,9 +140,9 @@ export function addInsightRoutes(app: OpenAPIHono<ServerEnv>, service: Service, 
         ...refusals,
       },
     }),
-    (c) => {
+    async (c) => {
       const { name } = c.req.valid("param");
-      service.store(name);
+      await service.open(name);
       return streamSSE(c, async (stream) => {
         const left = new AbortController();
         stream.onAbort(() => left.abort());

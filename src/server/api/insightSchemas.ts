@@ -35,7 +35,7 @@ const describedSchema = z
         tasks: z.array(z.string()),
         rows: z.number().openapi({ description: "Texts that it was learned from." }),
         statisticsBytes: z.number(),
-        answers: z.number().openapi({ description: "How often it was named since the server was started." }),
+        answers: z.number().openapi({ description: "How often it was named since its store was opened." }),
         lastAnswered: z.string().optional(),
       }),
     ),

@@ -16,13 +16,13 @@ const listing = z.strictObject({
 });
 
 /** @throws RequestError 404 where the server keeps none */
-function keptOf(service: Service, store: string): KeptTexts {
-  service.store(store);
+async function keptOf(service: Service, store: string): Promise<KeptTexts> {
+  await service.open(store);
   return service.kept ?? refuseNothingKept();
 }
 
-function reviewOf(service: Service, store: string): Review {
-  service.store(store);
+async function reviewOf(service: Service, store: string): Promise<Review> {
+  await service.open(store);
   return service.review ?? refuseNothingKept();
 }
 
@@ -45,7 +45,7 @@ export function addKeptRoutes(app: OpenAPIHono<ServerEnv>, service: Service, bod
     async (c) => {
       const { name } = c.req.valid("param");
       const { reason, limit = 100 } = c.req.valid("query");
-      const texts = await keptOf(service, name).list(name, limit, reason);
+      const texts = await (await keptOf(service, name)).list(name, limit, reason);
       return c.json({ texts: [...texts] }, 200);
     },
   );
@@ -61,8 +61,8 @@ export function addKeptRoutes(app: OpenAPIHono<ServerEnv>, service: Service, bod
     }),
     async (c) => {
       const { name } = c.req.valid("param");
-      const groups = await withDeadline(c, service.limits.requestSeconds, (signal) =>
-        reviewOf(service, name).groups(name, signal),
+      const groups = await withDeadline(c, service.limits.requestSeconds, async (signal) =>
+        (await reviewOf(service, name)).groups(name, signal),
       );
       return c.json({ groups: groups.map((own) => [...own]) }, 200);
     },
@@ -80,9 +80,9 @@ export function addKeptRoutes(app: OpenAPIHono<ServerEnv>, service: Service, bod
     async (c) => {
       const { name } = c.req.valid("param");
       const { text, most = 3 } = c.req.valid("json");
-      const { classes } = service.store(name);
-      const texts = await withDeadline(c, service.limits.requestSeconds, (signal) =>
-        reviewOf(service, name).nearest(name, classes, { text, most }, signal),
+      const { classes } = await service.open(name);
+      const texts = await withDeadline(c, service.limits.requestSeconds, async (signal) =>
+        (await reviewOf(service, name)).nearest(name, classes, { text, most }, signal),
       );
       return c.json({ texts: [...texts] }, 200);
     },
@@ -100,7 +100,7 @@ export function addKeptRoutes(app: OpenAPIHono<ServerEnv>, service: Service, bod
     async (c) => {
       const { name } = c.req.valid("param");
       const { id, text } = c.req.valid("json");
-      const removed = await keptOf(service, name).remove(
+      const removed = await (await keptOf(service, name)).remove(
         name,
         (kept) => (id === undefined || kept.id === id) && (text === undefined || kept.text === text),
       );

@@ -4,6 +4,7 @@ import { streamSSE } from "hono/streaming";
 import type { Service } from "../service/service.ts";
 import { body, json, refuse, type ServerContext, type ServerEnv, withDeadline } from "./requests.ts";
 import { answers, type Bodies, openaiErrorSchema } from "./schemas.ts";
+import { DEFAULT_LISTED, pageQuery } from "./storeRoutes.ts";
 
 /** As OpenAI's servers take it where it is not told. */
 const DEFAULT_MAX_TOKENS = 16;
@@ -21,14 +22,18 @@ function usageOf(prompts: readonly number[], completions: readonly number[] = []
   return { prompt_tokens: prompt, completion_tokens: completion, total_tokens: prompt + completion };
 }
 
-/** Stores and their tasks as models: a task's parent is its store, a store's root its backbone. */
-function modelsOf({ stores, startedAt }: Service) {
-  const created = seconds(startedAt);
+/** Stores and, of those that are open, their tasks as models: a task's parent is its store, a store's root its backbone. */
+function modelsOf(service: Service, names: readonly string[]) {
+  const created = seconds(service.startedAt);
   const common = { object: "model", created, owned_by: "accrete" } as const;
-  return stores.flatMap(({ store, backbone, tasks }) => [
-    { id: store, ...common, root: backbone.name, parent: null },
-    ...tasks.map(({ name }) => ({ id: `${store}/${name}`, ...common, root: backbone.name, parent: store })),
-  ]);
+  return names.flatMap((store) => {
+    const { backbone, tasks = [] } = service.ifOpen(store) ?? {};
+    const root = backbone?.name ?? null;
+    return [
+      { id: store, ...common, root, parent: null },
+      ...tasks.map(({ name }) => ({ id: `${store}/${name}`, ...common, root, parent: store })),
+    ];
+  });
 }
 
 export function addOpenaiRoutes(app: OpenAPIHono<ServerEnv>, service: Service, bodies: Bodies): void {
@@ -39,10 +44,15 @@ export function addOpenaiRoutes(app: OpenAPIHono<ServerEnv>, service: Service, b
       method: "get",
       path: "/v1/models",
       operationId: "models",
-      summary: "Stores and their tasks, as models",
+      summary: "Stores and, of open ones, their tasks, as models; page by page",
+      request: { query: pageQuery },
       responses: { 200: json(answers.models, "What `model` may name."), ...refusals },
     }),
-    (c) => c.json({ object: "list" as const, data: modelsOf(service) }, 200),
+    async (c) => {
+      const { after, limit = DEFAULT_LISTED } = c.req.valid("query");
+      const { names, hasMore } = await service.names({ after, limit });
+      return c.json({ object: "list" as const, data: modelsOf(service, names), has_more: hasMore }, 200);
+    },
   );
 
   app.openapi(
@@ -56,9 +66,9 @@ export function addOpenaiRoutes(app: OpenAPIHono<ServerEnv>, service: Service, b
     }),
     async (c) => {
       const { model, input } = c.req.valid("json");
-      const { store, task } = service.model(model);
+      const { store, task, snapshot } = await service.model(model);
       const texts = asList(input);
-      const { classes, tasks } = service.store(store);
+      const { classes, tasks } = snapshot;
       const names = tasks.find(({ name }) => name === task)?.labels ?? classes;
       const options = { top: Math.max(1, names.length), ...(task !== undefined && { task }) };
       const [predictions, tokens] = await withDeadline(c, limits.requestSeconds, (signal) =>
@@ -108,7 +118,7 @@ export function addOpenaiRoutes(app: OpenAPIHono<ServerEnv>, service: Service, b
         max_tokens: maxTokens = DEFAULT_MAX_TOKENS,
         stream = false,
       } = c.req.valid("json");
-      const asked = service.model(model);
+      const asked = await service.model(model);
       const prompts = asList(prompt);
       const head = {
         id: `cmpl-${c.get("requestId")}`,

@@ -180,12 +180,29 @@ export const answers = {
           object: z.literal("model"),
           created: z.number(),
           owned_by: z.literal("accrete"),
-          root: z.string(),
+          root: z
+            .string()
+            .nullable()
+            .openapi({ description: "The backbone; null where the store is not open." }),
           parent: z.string().nullable(),
         }),
       ),
+      has_more: z.boolean().openapi({ description: "Whether there are stores behind the last one." }),
     })
     .openapi("Models"),
+  stores: z
+    .object({
+      stores: z.array(
+        z.object({
+          name: z.string(),
+          open: z.boolean(),
+          version: z.number().optional(),
+          backbone: z.string().optional(),
+        }),
+      ),
+      hasMore: z.boolean(),
+    })
+    .openapi("Stores"),
   completion: z
     .object({
       id: z.string(),

@@ -7,6 +7,17 @@ import type { Service } from "../service/service.ts";
 import { body, json, refusals, type ServerEnv, withDeadline } from "./requests.ts";
 import { answers, type Bodies } from "./schemas.ts";
 
+const MOST_LISTED = 1000;
+export const DEFAULT_LISTED = 100;
+
+/** A page of a list of stores. */
+export const pageQuery = z.strictObject({
+  after: z.string().optional().openapi({ description: "Lists the names behind this one." }),
+  limit: z.coerce.number().int().min(1).max(MOST_LISTED).optional().openapi({
+    description: "Stores of a page; default 100.",
+  }),
+});
+
 export const storeName = z.object({ name: z.string().openapi({ description: "A store that is served." }) });
 
 /** Entities as transformers' pipelines give them, places in characters. */
@@ -42,6 +53,33 @@ export function statusOf(service: Service, { status, ...snapshot }: Snapshot) {
 
 export function addStoreRoutes(app: OpenAPIHono<ServerEnv>, service: Service, bodies: Bodies): void {
   const { limits } = service;
+
+  app.openapi(
+    createRoute({
+      method: "get",
+      path: "/stores",
+      operationId: "stores",
+      summary: "Names of stores, page by page; none is opened for that",
+      request: { query: pageQuery },
+      responses: {
+        200: json(answers.stores, "Sorted by name; of open ones with the version that answers."),
+        ...refusals,
+      },
+    }),
+    async (c) => {
+      const { after, limit = DEFAULT_LISTED } = c.req.valid("query");
+      const { names, hasMore } = await service.names({ after, limit });
+      const stores = names.map((name) => {
+        const open = service.ifOpen(name);
+        return {
+          name,
+          open: open !== undefined,
+          ...(open && { version: open.status.version, backbone: open.backbone.name }),
+        };
+      });
+      return c.json({ stores, hasMore }, 200);
+    },
+  );
 
   app.openapi(
     createRoute({
@@ -99,9 +137,9 @@ export function addStoreRoutes(app: OpenAPIHono<ServerEnv>, service: Service, bo
       request: { params: storeName },
       responses: { 200: json(answers.status, "The version that answers."), ...refusals },
     }),
-    (c) => {
+    async (c) => {
       const { name } = c.req.valid("param");
-      return c.json(statusOf(service, service.store(name)), 200);
+      return c.json(statusOf(service, await service.open(name)), 200);
     },
   );
 

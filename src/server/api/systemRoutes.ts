@@ -4,6 +4,7 @@ import { packageVersion } from "../../core/packageInfo.ts";
 import type { Service } from "../service/service.ts";
 import { docsPage } from "./docsPage.ts";
 import { json, refusals, type ServerEnv } from "./requests.ts";
+import { DEFAULT_LISTED } from "./storeRoutes.ts";
 
 const healthSchema = z.object({ status: z.enum(["ok", "starting", "stopping", "failed"]) }).openapi("Health");
 
@@ -16,7 +17,10 @@ const infoSchema = z
     lists_runs: z.boolean(),
     watches_queue: z.boolean(),
     keeps_texts_days: z.number().optional(),
-    stores: z.array(z.object({ name: z.string(), version: z.number(), backbone: z.string() })),
+    stores: z
+      .array(z.object({ name: z.string(), version: z.number(), backbone: z.string() }))
+      .openapi({ description: "Stores that are open, the first hundred by name; GET /stores lists all." }),
+    open_stores: z.number(),
     limits: z.record(z.string(), z.number()),
     max_client_batch_size: z.number(),
     max_batch_tokens: z.number(),
@@ -61,7 +65,7 @@ export function addSystemRoutes(
       responses: { 200: json(infoSchema, "The server."), ...refusals },
     }),
     (c) => {
-      const { stores, limits, readOnly, startedAt, keepsDays } = service;
+      const { openStores, limits, readOnly, startedAt, keepsDays } = service;
       return c.json(
         {
           name: "accrete" as const,
@@ -71,11 +75,15 @@ export function addSystemRoutes(
           lists_runs: service.runs !== undefined,
           watches_queue: watchesQueue,
           ...(keepsDays !== undefined && { keeps_texts_days: keepsDays }),
-          stores: stores.map(({ store, status, backbone }) => ({
-            name: store,
-            version: status.version,
-            backbone: backbone.name,
-          })),
+          stores: openStores
+            .map(({ store, status, backbone }) => ({
+              name: store,
+              version: status.version,
+              backbone: backbone.name,
+            }))
+            .sort((a, b) => (a.name < b.name ? -1 : 1))
+            .slice(0, DEFAULT_LISTED),
+          open_stores: openStores.length,
           limits: { ...limits },
           max_client_batch_size: limits.textsPerRequest,
           max_batch_tokens: limits.batchTokens,

@@ -41,12 +41,11 @@ export function addTeiRoutes(app: OpenAPIHono<ServerEnv>, service: Service, bodi
     }),
     async (c) => {
       const { inputs, model } = c.req.valid("json");
-      const { store, task } = service.model(model);
+      const { store, task, snapshot } = await service.model(model);
       const texts = isBatch(inputs)
         ? inputs.map(toText)
         : [toText(typeof inputs === "string" ? [inputs] : inputs)];
-      const { classes } = service.store(store);
-      const options = { top: Math.max(1, classes.length), ...(task !== undefined && { task }) };
+      const options = { top: Math.max(1, snapshot.classes.length), ...(task !== undefined && { task }) };
       const predictions = await withDeadline(c, limits.requestSeconds, (signal) =>
         service.predict(store, texts, options, signal),
       );
@@ -67,7 +66,7 @@ export function addTeiRoutes(app: OpenAPIHono<ServerEnv>, service: Service, bodi
     }),
     async (c) => {
       const { inputs, model, normalize = true } = c.req.valid("json");
-      const { store } = service.model(model);
+      const { store } = await service.model(model);
       const vectors = await withDeadline(c, limits.requestSeconds, (signal) =>
         service.embed(store, asList(inputs), signal),
       );
@@ -89,7 +88,7 @@ export function addTeiRoutes(app: OpenAPIHono<ServerEnv>, service: Service, bodi
     }),
     async (c) => {
       const { inputs, model, min_score: minScore = 0 } = c.req.valid("json");
-      const { store, task } = service.model(model);
+      const { store, task } = await service.model(model);
       const tagged = await withDeadline(c, limits.requestSeconds, (signal) =>
         service.tag(store, asList(inputs), { task }, signal),
       );

@@ -3,16 +3,7 @@ import { MessageChannel, type Worker } from "node:worker_threads";
 import { EngineError, messageOf } from "../../core/errors.ts";
 import { startWorker } from "../../core/worker.ts";
 import { CarriedAccreteError } from "./errors.ts";
-import type {
-  Announcement,
-  Args,
-  CallEvent,
-  CallName,
-  EngineData,
-  Result,
-  Snapshot,
-  Told,
-} from "./protocol.ts";
+import type { Announcement, Args, CallEvent, CallName, EngineData, Result, Told } from "./protocol.ts";
 
 export interface CallOptions {
   readonly signal?: AbortSignal | undefined;
@@ -28,7 +19,7 @@ export class Engine implements AsyncDisposable {
   /** Gives the reason when no call can be answered any more. */
   readonly died: Promise<Error>;
 
-  constructor(data: EngineData, onSnapshot: (snapshot: Snapshot) => void = () => {}) {
+  constructor(data: EngineData, onAnnouncement: (announcement: Announcement) => void) {
     this.worker = startWorker("engineWorker", import.meta.url, data);
     const { worker } = this;
     let tellOfDeath: (error: Error) => void = () => {};
@@ -41,7 +32,7 @@ export class Engine implements AsyncDisposable {
     };
     this.opened = new Promise((resolve, reject) => {
       worker.on("message", (message: Announcement) => {
-        if (message.type === "snapshot") onSnapshot(message.snapshot);
+        onAnnouncement(message);
         if (message.type === "opened") resolve();
         if (message.type === "failed") fail(new CarriedAccreteError(message.error));
         if (this.dead !== undefined) reject(this.dead);

@@ -2,25 +2,37 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { parentPort, workerData } from "node:worker_threads";
 import { z } from "zod";
+import { openSource } from "../../store/sources/openSource.ts";
 import { carry } from "./errors.ts";
 import { Hosting } from "./hosting.ts";
 import type { Announcement, CallName, Request, Told } from "./protocol.ts";
 
+const storesAt = z.discriminatedUnion("kind", [
+  z.object({ kind: z.literal("folders"), stores: z.record(z.string(), z.string()) }),
+  z.object({ kind: z.literal("root"), folder: z.string() }),
+  z.object({ kind: z.literal("bucket"), url: z.string(), cache: z.string() }),
+]);
 const data = z
   .object({
-    stores: z.record(z.string(), z.string()),
+    stores: storesAt,
     changes: z.boolean(),
     consolidates: z.boolean(),
     backbone: z.string().optional(),
+    memoryBytes: z.number(),
     pollMs: z.number(),
     waitSeconds: z.number(),
   })
   .parse(workerData);
 
-const hosting = new Hosting(data);
+const hosting = openSource(data.stores, data.changes ? "writing" : "reading").then(
+  (source) =>
+    new Hosting(data, source, {
+      onSnapshot: (snapshot) => announce({ type: "snapshot", snapshot }),
+      onHolding: (holding) => announce({ type: "holding", holding }),
+    }),
+);
 const ending = new AbortController();
 const underWay = new Set<Promise<void>>();
-const told = new Map<string, string>();
 
 function announce(announcement: Announcement): void {
   parentPort?.postMessage(announcement);
@@ -33,7 +45,7 @@ async function serve<C extends CallName>({ call, args, port }: Request<C>): Prom
   const signal = AbortSignal.any([stop.signal, ending.signal]);
   const tell = (message: Told<C>) => port.postMessage(message);
   try {
-    const result = await hosting.answer(call, args, {
+    const result = await (await hosting).answer(call, args, {
       signal,
       onEvent: (event) => tell({ type: "event", event }),
     });
@@ -48,7 +60,8 @@ async function serve<C extends CallName>({ call, args, port }: Request<C>): Prom
 async function end(): Promise<void> {
   ending.abort();
   await Promise.allSettled(underWay);
-  await hosting[Symbol.asyncDispose]();
+  const open = await hosting.catch(() => undefined);
+  await open?.[Symbol.asyncDispose]();
   announce({ type: "ended" });
   parentPort?.close();
 }
@@ -62,30 +75,19 @@ parentPort?.on("message", (request: Request | "end") => {
   void done.finally(() => underWay.delete(done));
 });
 
-/** Tells how the stores are, whenever that changes. */
+/** Looks for what others change in stores that are named; those of a large place are looked at when they are asked. */
 async function watch(): Promise<void> {
   while (!ending.signal.aborted) {
     await sleep(data.pollMs, undefined, { signal: ending.signal, ref: false }).catch(() => {});
-    if (ending.signal.aborted) return;
-    for (const name of hosting.names) {
-      const snapshot = await hosting.keepUp(name);
-      const text = JSON.stringify(snapshot);
-      if (told.get(name) === text) continue;
-      told.set(name, text);
-      announce({ type: "snapshot", snapshot });
-    }
+    if (!ending.signal.aborted) await (await hosting).lookAround();
   }
 }
 
 try {
-  if (!data.changes)
-    for (const name of hosting.names) {
-      const snapshot = await hosting.warm(name);
-      told.set(name, JSON.stringify(snapshot));
-      announce({ type: "snapshot", snapshot });
-    }
+  const open = await hosting;
+  if (!data.changes) await open.openNamed();
   announce({ type: "opened" });
-  if (!data.changes) void watch();
+  if (!data.changes && data.stores.kind === "folders") void watch();
 } catch (error) {
   announce({ type: "failed", error: carry(error) });
   await end();

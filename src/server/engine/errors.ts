@@ -1,7 +1,7 @@
 /** Errors on their way between threads and out to clients, without a path of the machine. */
-import { isAbsolute, resolve } from "node:path";
+import { isAbsolute } from "node:path";
 import { AccreteError, type ErrorDetails, errorCode } from "../../core/errors.ts";
-import { nearest } from "../../core/nearest.ts";
+import { copiesIn, pathsOf, type StoresAt } from "../../store/sources/openSource.ts";
 import type { CarriedError } from "./protocol.ts";
 
 /** What a request is refused with. */
@@ -19,18 +19,6 @@ export class RequestError extends AccreteError {
     super(code, message, details);
     this.status = status;
     this.retryAfter = details.retryAfter;
-  }
-}
-
-export class NoSuchStoreError extends RequestError {
-  constructor(name: string, names: readonly string[]) {
-    const near = nearest(name, names);
-    super(
-      404,
-      "NO_SUCH_STORE",
-      `no store is called "${name}"${near === undefined ? "" : `; did you mean "${near}"?`}`,
-      { hint: "GET /v1/models lists the stores and their tasks." },
-    );
   }
 }
 
@@ -73,10 +61,15 @@ const statuses: Readonly<Record<string, number>> = {
   STORE: 409,
   STORE_BUSY: 503,
   NO_SUCH_CLASS: 404,
+  NO_SUCH_STORE: 404,
   NAME_TAKEN: 409,
   [ABORTED]: 503,
 };
 const BUSY_SECONDS = 2;
+/** What a client does where another program would do something else. */
+const hints: Readonly<Record<string, string>> = {
+  NO_SUCH_STORE: "GET /v1/models lists the stores and their tasks.",
+};
 
 /** What a client is told of an error. */
 export interface Refusal {
@@ -92,17 +85,19 @@ const looksLikePath = /(?<![\w./:-])(?:\/[\w.@+~-]+){2,}\/?|(?<!\w)[A-Za-z]:\\[^
 
 /** Says things without the machine's paths: a store's folder becomes its name, any other path is left out. */
 export class Discretion {
-  private readonly names: readonly (readonly [string, string])[];
+  private readonly names: readonly (readonly [path: string, said: string])[];
+  private readonly copies: RegExp | undefined;
 
-  constructor(stores: Readonly<Record<string, string>>) {
-    this.names = Object.entries(stores)
-      .flatMap(([name, path]) => [[resolve(path), name] as const, [path, name] as const])
+  constructor(stores: StoresAt) {
+    this.copies = copiesIn(stores);
+    this.names = pathsOf(stores)
       .filter(([path]) => path.includes("/") || isAbsolute(path))
       .toSorted(([a], [b]) => b.length - a.length);
   }
 
   say(text: string): string {
-    const named = this.names.reduce((said, [path, name]) => said.replaceAll(path, name), text);
+    const short = this.copies === undefined ? text : text.replaceAll(this.copies, "");
+    const named = this.names.reduce((said, [path, name]) => said.replaceAll(path, name), short);
     return named.replaceAll(looksLikePath, "(a path)");
   }
 
@@ -125,7 +120,7 @@ export class Discretion {
       status,
       code,
       message: this.say(message),
-      hint: hint === undefined ? undefined : this.say(hint),
+      hint: hint === undefined ? hints[code] : this.say(hint),
       ...(code === "STORE_BUSY" && { retryAfter: BUSY_SECONDS }),
     };
   }

@@ -10,11 +10,15 @@ import type { ForgetTarget } from "../../model/forgetting.ts";
 import type { Text } from "../../model/teachable.ts";
 import type { StoreClassInfo, StoreInfo, StoreTaskInfo, StoreVersionInfo } from "../../store/info.ts";
 import type { Compared, Preview, Quality } from "../../store/quality.ts";
+import type { StoresAt } from "../../store/sources/openSource.ts";
 import type { ForgottenInStore, StoreStatus } from "../../store/store.ts";
+import type { Holding } from "./openStores.ts";
 
 /** A store as the server sees it; no path of the machine is in it. */
 export interface Snapshot {
   readonly store: string;
+  /** Tells one opening of the store from the next. */
+  readonly opening: number;
   readonly taskType: TaskTypeName;
   readonly level: RunLevel;
   readonly backbone: { readonly name: string; readonly hash: string };
@@ -30,6 +34,19 @@ export interface Snapshot {
 
 interface Asked {
   readonly store: string;
+}
+
+/** A page of a long list. */
+export interface NamesAsked {
+  /** Names behind this one, which need not be there. */
+  readonly after?: string | undefined;
+  readonly limit: number;
+}
+
+export interface Names {
+  /** Sorted by code unit. */
+  readonly names: readonly string[];
+  readonly hasMore: boolean;
 }
 
 export interface AskOptions {
@@ -82,7 +99,11 @@ export interface Calls {
     },
     Completion[]
   >;
-  /** Takes up the newest version, whoever made it. */
+  /** Names of stores, open or not. */
+  names: Call<NamesAsked, Names>;
+  /** Opens a store where it is not open, and looks for a newer version where it is. */
+  open: Call<Asked, Snapshot>;
+  /** Takes up the newest version, whoever made it. @throws where it cannot be */
   refresh: Call<Asked, Snapshot>;
   versions: Call<Asked, readonly StoreVersionInfo[]>;
   /** What a version's kept rows say of how well its classes are told apart, and of the same texts under another version. */
@@ -145,18 +166,20 @@ export type Announcement =
   | { readonly type: "opened" }
   | { readonly type: "failed"; readonly error: CarriedError }
   | { readonly type: "snapshot"; readonly snapshot: Snapshot }
+  | { readonly type: "holding"; readonly holding: Holding }
   | { readonly type: "ended" };
 
 /** What the worker begins with. */
 export interface EngineData {
-  /** Name → folder. */
-  readonly stores: Readonly<Record<string, string>>;
+  readonly stores: StoresAt;
   /** Whether the stores are changed here; then nothing is opened before it is needed, and nothing polled. */
   readonly changes: boolean;
   /** Whether the consolidated router is fitted once nothing has changed for a while. */
   readonly consolidates: boolean;
   /** Where the backbone lies now. */
   readonly backbone?: string | undefined;
+  /** Memory that open stores may take here, besides their backbones. */
+  readonly memoryBytes: number;
   readonly pollMs: number;
   readonly waitSeconds: number;
 }

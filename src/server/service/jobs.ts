@@ -149,6 +149,9 @@ export class Jobs {
       () => this.onEnd(job),
     );
     this.lastOf.set(store, ended);
+    void ended.then(() => {
+      if (this.lastOf.get(store) === ended) this.lastOf.delete(store);
+    });
     this.forgetOld();
     return job;
   }

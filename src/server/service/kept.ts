@@ -4,10 +4,11 @@
  */
 import { createCipheriv, createDecipheriv, randomBytes, randomUUID } from "node:crypto";
 import { appendFile, mkdir, readdir, readFile, rm, stat } from "node:fs/promises";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { z } from "zod";
 import { ConfigError, errorCode } from "../../core/errors.ts";
 import { appendFlags, writeFileAtomic } from "../../io/atomic.ts";
+import { ownFolderOf, type StoresAt } from "../../store/sources/openSource.ts";
 
 export const keptReasons = ["unknown", "correction", "taught"] as const;
 export type KeptReason = (typeof keptReasons)[number];
@@ -36,6 +37,8 @@ export interface KeepOptions {
   readonly mostBytes?: number | undefined;
 }
 
+/** Behind the name of a store's folder. */
+const suffix = ".kept";
 const MOST_BYTES = 2 ** 28;
 const DAY_MS = 24 * 3_600_000;
 /** How often `expire` should be called. */
@@ -53,17 +56,21 @@ export function parseKey(text: string): Buffer {
 }
 
 export class KeptTexts {
-  private readonly folders: ReadonlyMap<string, string>;
+  private readonly stores: StoresAt;
   private readonly options: KeepOptions;
   private readonly now: () => number;
   private turn: Promise<unknown> = Promise.resolve();
 
-  constructor(
-    stores: Readonly<Record<string, string>>,
-    options: KeepOptions,
-    now: () => number = () => Date.now(),
-  ) {
-    this.folders = new Map(Object.entries(stores).map(([name, path]) => [name, `${resolve(path)}.kept`]));
+  /** @throws ConfigError where stores have no folder of their own */
+  constructor(stores: StoresAt, options: KeepOptions, now: () => number = () => Date.now()) {
+    if (stores.kind === "bucket")
+      throw new ConfigError(
+        `${stores.url}: texts are kept beside a store's folder, and stores of a bucket have none`,
+        {
+          hint: "Serve them without keeping texts.",
+        },
+      );
+    this.stores = stores;
     this.options = options;
     this.now = now;
   }
@@ -73,7 +80,16 @@ export class KeptTexts {
   }
 
   private folderOf(store: string): string {
-    return this.folders.get(store) ?? "";
+    return `${ownFolderOf(this.stores, store)}${suffix}`;
+  }
+
+  /** Every folder of kept texts that is there. */
+  private async folders(): Promise<readonly string[]> {
+    const { stores } = this;
+    if (stores.kind === "folders") return Object.keys(stores.stores).map((name) => this.folderOf(name));
+    const root = stores.kind === "root" ? stores.folder : "";
+    const names = await readdir(root);
+    return names.filter((name) => name.endsWith(suffix)).map((name) => join(root, name));
   }
 
   /** One after another: files are appended to and rewritten. */
@@ -112,9 +128,13 @@ export class KeptTexts {
     }
   }
 
-  private async filesOf(store: string): Promise<readonly string[]> {
-    const names = await readdir(this.folderOf(store)).catch((error: unknown) => {
-      if (errorCode(error) === "ENOENT") return [];
+  private filesOf(store: string): Promise<readonly string[]> {
+    return this.filesIn(this.folderOf(store));
+  }
+
+  private async filesIn(folder: string): Promise<readonly string[]> {
+    const names = await readdir(folder).catch((error: unknown) => {
+      if (["ENOENT", "ENOTDIR"].includes(errorCode(error) ?? "")) return [];
       throw error;
     });
     return names.filter((name) => fileName.test(name)).sort();
@@ -188,10 +208,10 @@ export class KeptTexts {
     return this.inTurn(async () => {
       // Somebody looks once a minute: what reaches its age before the next look goes now.
       const oldest = this.now() + EXPIRY_CHECK_MS - this.options.days * DAY_MS;
-      for (const store of this.folders.keys())
-        for (const file of await this.filesOf(store)) {
+      for (const folder of await this.folders())
+        for (const file of await this.filesIn(folder)) {
           const begun = Date.parse(`${fileName.exec(file)?.[1] ?? ""}:00:00.000Z`);
-          if (begun <= oldest) await rm(join(this.folderOf(store), file), { force: true });
+          if (begun <= oldest) await rm(join(folder, file), { force: true });
         }
     });
   }

@@ -1,19 +1,31 @@
 /** What a server does, whoever asks and in whatever words: answers, changes, and how its stores are. */
 import type { Prediction, TaggedText } from "../../continual/answers.ts";
-import { findTask } from "../../continual/answers.ts";
-import { AccreteError } from "../../core/errors.ts";
 import type { Completion } from "../../model/continualModel.ts";
+import type { StoresAt } from "../../store/sources/openSource.ts";
 import { Engine } from "../engine/engine.ts";
-import { Discretion, NoSuchStoreError, RequestError } from "../engine/errors.ts";
-import type { Args, AskOptions, CallName, EngineData, Result, Snapshot } from "../engine/protocol.ts";
-import { type AskedText, Batcher, type Kind } from "./batcher.ts";
+import { Discretion, RequestError } from "../engine/errors.ts";
+import type {
+  Announcement,
+  Args,
+  AskOptions,
+  CallName,
+  EngineData,
+  Names,
+  NamesAsked,
+  Result,
+  Snapshot,
+} from "../engine/protocol.ts";
+import { Asking, type Model, requireTask } from "./asking.ts";
+import type { AskedText } from "./batcher.ts";
 import { Bell } from "./bell.ts";
 import { type ChangeKind, type Job, Jobs } from "./jobs.ts";
 import { EXPIRY_CHECK_MS, type KeepOptions, KeptTexts } from "./kept.ts";
 import { defaultLimits, type Limits } from "./limits.ts";
+import { defaultMemoryBytes, shareOf } from "./memory.ts";
 import { Metrics } from "./metrics.ts";
 import { Review } from "./review.ts";
 import { Runs } from "./runs.ts";
+import { Snapshots } from "./snapshots.ts";
 import { Usage } from "./usage.ts";
 
 export interface ServiceOptions {
@@ -26,18 +38,12 @@ export interface ServiceOptions {
   readonly keepTexts?: KeepOptions | undefined;
   /** A folder of runs, finished or under way, that are listed; or a run. */
   readonly runs?: string | undefined;
+  /** Bytes that open stores may take besides their backbones; default half of the memory that there is. */
+  readonly memoryBytes?: number | undefined;
   /** Milliseconds between two looks at what other processes have changed; default 500. */
   readonly pollMs?: number | undefined;
   /** Seconds that a change waits for another process; default 10. */
   readonly waitSeconds?: number | undefined;
-}
-
-type Answer = Prediction | TaggedText | Float32Array;
-
-/** A store, or with a task one of its tasks. */
-export interface Model {
-  readonly store: string;
-  readonly task?: string;
 }
 
 /** What the thread that makes changes is asked beside them, so that no answer waits for it. */
@@ -45,14 +51,6 @@ type Consultation = "quality" | "preview" | "describe" | "differences";
 
 /** Changes that the writing thread makes. */
 type ChangeCall = "learn" | "learnClass" | "correct" | "forget" | "rollback" | "merge";
-
-function isPrediction(answer: Answer): answer is Prediction {
-  return "label" in answer;
-}
-
-function isTaggedText(answer: Answer): answer is TaggedText {
-  return "entities" in answer;
-}
 
 export class Service implements AsyncDisposable {
   readonly limits: Limits;
@@ -67,37 +65,52 @@ export class Service implements AsyncDisposable {
   /** Absent where none are listed. */
   readonly runs: Runs | undefined;
   readonly startedAt = new Date();
-  private readonly engineData: Omit<EngineData, "changes">;
+  private readonly stores: StoresAt;
+  private readonly dataOf: (changes: boolean) => EngineData;
   private readonly reader: Engine;
   private writer: Engine | undefined;
-  private readonly batcher: Batcher<Answer>;
-  private readonly snapshots = new Map<string, Snapshot>();
+  private readonly asking: Asking;
+  private readonly snapshots: Snapshots;
   private readonly bell = new Bell();
   private readonly keptTimer: NodeJS.Timeout | undefined;
-  private generating = 0;
+  /** Who watches a store looks at it so often; undefined where the thread looks by itself. */
+  private readonly watchMs: number | undefined;
   private isOpen = false;
   private stopping = false;
 
-  constructor(stores: Readonly<Record<string, string>>, options: ServiceOptions = {}) {
+  constructor(stores: StoresAt, options: ServiceOptions = {}) {
     const { readOnly = false, backbone, keepTexts, pollMs = 500, waitSeconds = 10 } = options;
+    const { memoryBytes = defaultMemoryBytes() } = options;
     this.limits = { ...defaultLimits, ...options.limits };
     this.readOnly = readOnly;
     this.runs = options.runs === undefined ? undefined : new Runs(options.runs);
+    this.stores = stores;
     this.discretion = new Discretion(stores);
-    this.engineData = { stores, consolidates: !readOnly, backbone, pollMs, waitSeconds };
-    this.metrics = new Metrics(() => this.batcher.queuedTexts);
-    this.batcher = new Batcher({
-      queuedTexts: this.limits.queuedTexts,
-      batchTokens: this.limits.batchTokens,
-      onBatch: ({ texts, tokens }) => {
-        this.metrics.batchTexts.observe(texts);
-        this.metrics.batchTokens.observe(tokens);
-      },
-      onQueued: (seconds) => this.metrics.queueTime.observe(seconds),
+    this.dataOf = (changes) => ({
+      stores,
+      changes,
+      // Of many stores only those that are changed here: to read one is no reason to fit its router.
+      consolidates: !readOnly && (stores.kind === "folders" || changes),
+      backbone,
+      memoryBytes: shareOf(memoryBytes, changes),
+      pollMs,
+      waitSeconds,
     });
+    this.metrics = new Metrics(() => this.asking.queuedTexts);
     this.jobs = new Jobs(this.limits.queuedChanges, ({ store, kind, state }) => {
-      this.metrics.changes.inc({ store, kind, state });
+      this.metrics.changed(this.called(store), kind, state);
       this.bell.ring();
+    });
+    this.reader = new Engine(this.dataOf(false), (announcement) => this.hear(announcement));
+    this.snapshots = new Snapshots({
+      look: (store) => this.reader.call("open", { store }),
+      pollMs: this.opensOnDemand ? pollMs : undefined,
+    });
+    this.asking = new Asking({
+      reader: this.reader,
+      open: (store) => this.open(store),
+      limits: this.limits,
+      metrics: this.metrics,
     });
     if (keepTexts !== undefined) {
       this.kept = new KeptTexts(stores, keepTexts);
@@ -106,7 +119,7 @@ export class Service implements AsyncDisposable {
       expire();
       this.keptTimer = setInterval(expire, EXPIRY_CHECK_MS).unref();
     }
-    this.reader = new Engine({ ...this.engineData, changes: false }, (snapshot) => this.see(snapshot));
+    this.watchMs = this.opensOnDemand ? 2 * pollMs : undefined;
     this.reader.opened.then(
       () => {
         this.isOpen = true;
@@ -115,7 +128,7 @@ export class Service implements AsyncDisposable {
     );
   }
 
-  /** Resolves when every store is open. @throws what a store could not be opened for */
+  /** Resolves when every store that was named is open, or the place of many can be read. @throws what stands against it */
   get opened(): Promise<void> {
     return this.reader.opened;
   }
@@ -125,7 +138,7 @@ export class Service implements AsyncDisposable {
     return this.reader.died;
   }
 
-  /** Whether texts are answered: not before every store is open, nor when it is on its way out. */
+  /** Whether texts are answered: not before it is open, nor when it is on its way out. */
   get isReady(): boolean {
     return this.isOpen && !this.stopping && this.reader.alive;
   }
@@ -138,8 +151,14 @@ export class Service implements AsyncDisposable {
     return this.stopping;
   }
 
-  get stores(): readonly Snapshot[] {
-    return [...this.snapshots.values()];
+  /** Those that are open. */
+  get openStores(): readonly Snapshot[] {
+    return this.snapshots.all;
+  }
+
+  /** Whether stores are opened when they are asked for, and not before. */
+  private get opensOnDemand(): boolean {
+    return this.stores.kind !== "folders";
   }
 
   /** Days that texts are kept for, where they are. */
@@ -147,92 +166,81 @@ export class Service implements AsyncDisposable {
     return this.kept?.days;
   }
 
-  private get names(): readonly string[] {
-    return Object.keys(this.engineData.stores);
+  /** As metrics name a store: of those that are closed all are one. */
+  private called(store: string): string {
+    return this.snapshots.get(store) === undefined ? "(closed)" : store;
+  }
+
+  private hear(announcement: Announcement): void {
+    if (announcement.type === "snapshot") this.see(announcement.snapshot);
+    if (announcement.type !== "holding") return;
+    const { holding } = announcement;
+    this.metrics.holds("answers", holding);
+    if (holding.closed === undefined) return;
+    const { store } = holding.closed;
+    this.snapshots.remove(store);
+    this.metrics.forget(store);
+    this.usage.forget(store);
+    this.bell.ring();
   }
 
   private see(snapshot: Snapshot): void {
-    this.snapshots.set(snapshot.store, snapshot);
+    this.snapshots.add(snapshot);
     this.metrics.seen(snapshot);
     this.usage.keepOnly(snapshot.store, snapshot.classes);
     this.bell.ring();
   }
 
-  /** @throws RequestError where there is no such store, or it is not open yet */
-  store(name: string): Snapshot {
-    const snapshot = this.snapshots.get(name);
-    if (snapshot !== undefined) return snapshot;
-    if (!this.names.includes(name)) throw new NoSuchStoreError(name, this.names);
-    throw new RequestError(503, "NOT_READY", `store "${name}" is being opened`, { retryAfter: 1 });
+  /** Names of stores, open or not. @throws RequestError while stores that were named are being opened */
+  async names(asked: NamesAsked): Promise<Names> {
+    if (!this.isOpen)
+      throw new RequestError(503, "NOT_READY", "the server is opening its stores", { retryAfter: 1 });
+    return await this.reader.call("names", asked);
   }
 
-  /** @throws RequestError naming the nearest where the store has no such task */
-  requireTask(name: string, task: string | undefined): void {
-    if (task === undefined) return;
-    try {
-      findTask(this.store(name).tasks, task);
-    } catch (error) {
-      if (!(error instanceof AccreteError) || error instanceof RequestError) throw error;
-      throw new RequestError(404, "NO_SUCH_TASK", `store "${name}": ${error.message}`, {
-        hint: error.hint ?? "",
-      });
-    }
+  /** How a store is, where it is open. */
+  ifOpen(name: string): Snapshot | undefined {
+    return this.snapshots.get(name);
+  }
+
+  /**
+   * How a store is; it is opened where it is not open.
+   * @throws NoSuchStoreError; what the store cannot be opened for
+   */
+  async open(name: string): Promise<Snapshot> {
+    const { stores, isOpen } = this;
+    const isOpening = !isOpen && stores.kind === "folders" && Object.hasOwn(stores.stores, name);
+    if (isOpening && this.snapshots.get(name) === undefined)
+      throw new RequestError(503, "NOT_READY", `store "${name}" is being opened`, { retryAfter: 1 });
+    return await this.snapshots.open(name);
   }
 
   /**
    * What a client calls a model: a store, or `store/task`. Without a name it is the only store that is served.
    * @throws RequestError where there is no such model, or several might be meant
    */
-  model(name: string | undefined): Model {
+  async model(name: string | undefined): Promise<Model & { readonly snapshot: Snapshot }> {
     if (name === undefined) {
-      const [only, ...others] = this.names;
+      const { names, hasMore } = await this.names({ limit: 5 });
+      const [only, ...others] = names;
       if (only === undefined || others.length > 0)
         throw new RequestError(422, "ARGUMENT", "model: several stores are served, and none is named", {
-          hint: `Name one: ${this.names.join(", ")}.`,
+          hint: `Name one: ${[...names, ...(hasMore ? ["…"] : [])].join(", ")}.`,
         });
-      this.store(only);
-      return { store: only };
+      return { store: only, snapshot: await this.open(only) };
     }
     const [store = "", ...rest] = name.split("/");
-    this.store(store);
-    if (rest.length === 0) return { store };
+    const snapshot = await this.open(store);
+    if (rest.length === 0) return { store, snapshot };
     const task = rest.join("/");
-    this.requireTask(store, task);
-    return { store, task };
+    requireTask(snapshot, task);
+    return { store, task, snapshot };
   }
 
-  private async ask(
-    call: "predict" | "tag" | "embed",
-    store: string,
-    texts: readonly AskedText[],
-    options: AskOptions,
-    signal: AbortSignal,
-  ): Promise<Answer[]> {
-    this.store(store);
-    this.requireTask(store, options.task);
-    const kind: Kind<Answer> = {
-      key: JSON.stringify([call, store, options]),
-      run: (batch) =>
-        call === "embed"
-          ? this.reader.call(call, { store, texts: batch })
-          : this.reader.call(call, { store, texts: batch, options }),
-    };
-    return await this.batcher.ask(kind, texts, signal);
-  }
-
-  /** @throws RequestError 409 where the store answers otherwise */
-  private require(store: string, kind: "labels" | "entities" | "words"): void {
-    const { taskType, level } = this.store(store);
-    const does = {
-      labels: level === "sentence",
-      entities: level === "word",
-      words: taskType === "text-generation",
-    };
-    if (does[kind]) return;
-    const what = { labels: "gives texts no label", entities: "tags no words", words: "generates no text" };
-    throw new RequestError(409, "WRONG_KIND", `store "${store}" ${what[kind]}: it does ${taskType}`, {
-      hint: level === "word" ? "POST /tag finds entities." : "POST /predict gives texts a label.",
-    });
+  private answered(store: string, answers: readonly (Prediction | TaggedText)[]): void {
+    const called = this.called(store);
+    this.metrics.answered(called, answers);
+    if (called === store) this.usage.count(store, answers);
   }
 
   async predict(
@@ -241,10 +249,8 @@ export class Service implements AsyncDisposable {
     options: AskOptions,
     signal: AbortSignal,
   ): Promise<Prediction[]> {
-    this.require(store, "labels");
-    const answers = (await this.ask("predict", store, texts, options, signal)).filter(isPrediction);
-    this.metrics.answered(store, answers);
-    this.usage.count(store, answers);
+    const answers = await this.asking.predict(store, texts, options, signal);
+    this.answered(store, answers);
     this.review?.keepUnknown(store, answers);
     return answers;
   }
@@ -255,77 +261,48 @@ export class Service implements AsyncDisposable {
     options: AskOptions,
     signal: AbortSignal,
   ): Promise<TaggedText[]> {
-    this.require(store, "entities");
-    const answers = (await this.ask("tag", store, texts, options, signal)).filter(isTaggedText);
-    this.metrics.answered(store, answers);
-    this.usage.count(store, answers);
+    const answers = await this.asking.tag(store, texts, options, signal);
+    this.answered(store, answers);
     return answers;
   }
 
   async embed(store: string, texts: readonly string[], signal: AbortSignal): Promise<Float32Array[]> {
-    const answers = await this.ask("embed", store, texts, {}, signal);
-    return answers.filter((answer) => answer instanceof Float32Array);
+    return await this.asking.embed(store, texts, signal);
   }
 
   async count(store: string, texts: readonly string[], signal: AbortSignal): Promise<readonly number[]> {
     return await this.reader.call("count", { store, texts }, { signal });
   }
 
-  async generate(
-    { store, task }: Model,
-    prompts: readonly string[],
-    maxNewTokens: number,
-    signal: AbortSignal,
-    onText: (prompt: number, text: string) => void = () => {},
-  ): Promise<Completion[]> {
-    this.require(store, "words");
-    if (this.generating > 0 && this.generating + prompts.length > this.limits.queuedPrompts)
-      throw new RequestError(429, "OVERLOADED", `${this.generating} texts are being continued`, {
-        hint: "Ask again later; Retry-After says when.",
-        retryAfter: 5,
-      });
-    this.generating += prompts.length;
-    try {
-      return await this.reader.call(
-        "generate",
-        { store, prompts, maxNewTokens, ...(task !== undefined && { task }) },
-        {
-          signal,
-          onEvent: (event) => {
-            if (event.type === "generated") onText(event.prompt, event.text);
-          },
-        },
-      );
-    } finally {
-      this.generating -= prompts.length;
-    }
+  async generate(...asked: Parameters<Asking["generate"]>): Promise<Completion[]> {
+    return await this.asking.generate(...asked);
   }
 
   async versions(store: string): Promise<Result<"versions">> {
-    this.store(store);
+    await this.open(store);
     return await this.reader.call("versions", { store });
   }
 
   /** A change by the writing thread; it is acknowledged once the answering one has taken it up. */
-  change<C extends ChangeCall>(
+  async change<C extends ChangeCall>(
     kind: ChangeKind,
     call: C,
     args: Args<C>,
     { ifVersion }: { readonly ifVersion?: number | undefined } = {},
-  ): Job {
+  ): Promise<Job> {
     const { store } = args;
-    this.store(store);
+    await this.open(store);
     if (this.readOnly)
       throw new RequestError(403, "READ_ONLY", "this server changes nothing", {
         hint: "Ask the one that was started without --read-only.",
       });
     if (this.stopping) throw new RequestError(503, "STOPPING", "the server is stopping", { retryAfter: 5 });
     const started = this.jobs.start(store, kind, async (job) => {
-      this.requireVersion(store, ifVersion);
+      if (ifVersion !== undefined) await this.requireVersion(store, ifVersion);
       const result = await this.write(call, args, job);
       // The change is made: what cannot be taken up now is taken up by the next look at the folder.
       const snapshot = await this.reader.call("refresh", { store }).catch(() => undefined);
-      if (snapshot !== undefined) this.see(snapshot);
+      if (snapshot !== undefined) this.snapshots.replace(snapshot);
       return result;
     });
     this.bell.ring();
@@ -333,9 +310,9 @@ export class Service implements AsyncDisposable {
   }
 
   /** @throws RequestError 409 where somebody has changed the store since */
-  private requireVersion(store: string, asked: number | undefined): void {
-    const { version } = this.store(store).status;
-    if (asked === undefined || asked === version) return;
+  private async requireVersion(store: string, asked: number): Promise<void> {
+    const { version } = (await this.reader.call("refresh", { store })).status;
+    if (asked === version) return;
     throw new RequestError(
       409,
       "CHANGED_MEANWHILE",
@@ -353,14 +330,14 @@ export class Service implements AsyncDisposable {
   async *watch(store: string, signal: AbortSignal): AsyncGenerator<Snapshot> {
     while (!signal.aborted && !this.stopping) {
       const { count } = this.bell;
-      yield this.store(store);
-      await this.bell.after(count, signal);
+      yield await this.open(store);
+      await this.bell.after(count, signal, this.watchMs);
     }
   }
 
   /** Asks the thread that makes changes, which is started where there is none yet. */
   async consult<C extends Consultation>(call: C, args: Args<C>, signal: AbortSignal): Promise<Result<C>> {
-    this.store(args.store);
+    await this.open(args.store);
     try {
       return await this.writing().call(call, args, { signal });
     } catch (error) {
@@ -370,7 +347,10 @@ export class Service implements AsyncDisposable {
   }
 
   private writing(): Engine {
-    if (this.writer?.alive !== true) this.writer = new Engine({ ...this.engineData, changes: true });
+    if (this.writer?.alive !== true)
+      this.writer = new Engine(this.dataOf(true), (told) => {
+        if (told.type === "holding") this.metrics.holds("changes", told.holding);
+      });
     return this.writer;
   }
 

@@ -1,4 +1,4 @@
-/** How often each class was named since the server was started, and when last. */
+/** How often each class was named since its store was opened, and when last. */
 import type { Prediction, TaggedText } from "../../continual/answers.ts";
 
 export interface Use {
@@ -22,6 +22,10 @@ export class Usage {
   /** @returns undefined where it was not named */
   of(store: string, label: string): Use | undefined {
     return this.stores.get(store)?.get(label);
+  }
+
+  forget(store: string): void {
+    this.stores.delete(store);
   }
 
   /** No name of what was forgotten is kept. */

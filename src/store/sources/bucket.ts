@@ -192,7 +192,7 @@ async function readId(root: string): Promise<string> {
   return id;
 }
 
-/** The first folder of copies that no process has. */
+/** The first folder of copies that no process has; its name as {@link copiesFolder}. */
 async function takeRoot(place: string, cacheFolder: string): Promise<{ root: string; lock: FolderLock }> {
   for (let n = 1; ; n++) {
     const root = join(resolve(cacheFolder), `${sha256(place).slice(0, 12)}-${n}`);

@@ -10,6 +10,9 @@ export function isStoreName(name: string): boolean {
   return pattern.test(name);
 }
 
+/** The folder in a cache that takes the copies of a place's stores: of the place's hash, and a number. */
+export const copiesFolder = /[0-9a-f]{12}-\d+/;
+
 /** No store has that name. */
 export class NoSuchStoreError extends StoreError {
   /** @param names of the stores that there are */

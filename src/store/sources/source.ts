@@ -8,7 +8,7 @@ export interface StoreSource extends AsyncDisposable {
   names(): Promise<readonly string[]>;
   /**
    * The folder of a store, fetched where it is not on this machine yet.
-   * @throws NoSuchStoreError (exit 2) where there is no store of that name
+   * @throws NoSuchStoreError (exit 2) where there is no store of that name, or it is none that a store may have
    */
   folder(name: string): Promise<string>;
   /** Brings the folder to the newest version that others have published. Does nothing where others write into the folder itself. */
