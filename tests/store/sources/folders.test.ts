@@ -2,7 +2,8 @@
 import { mkdir, rm, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { openSource, pathsOf, type StoresAt, storesAt } from "../../../src/store/sources/openSource.ts";
+import { Discretion } from "../../../src/server/engine/errors.ts";
+import { openSource, type StoresAt, storesAt } from "../../../src/store/sources/openSource.ts";
 import { temporaryFolder } from "../../support/folders.ts";
 
 async function rootOf(...names: readonly string[]) {
@@ -90,7 +91,11 @@ test("a place is a folder, or a bucket with a folder for its copies", () => {
 test.each<[StoresAt, string, string]>([
   [{ kind: "root", folder: "/srv/stores" }, "/srv/stores/intents: is damaged", "intents: is damaged"],
   [{ kind: "folders", stores: { one: "/srv/x" } }, "/srv/x: is damaged", "one: is damaged"],
-  [{ kind: "bucket", url: "s3://b/p", cache: "/c" }, "/c/reading/intents: is damaged", "intents: is damaged"],
+  [
+    { kind: "bucket", url: "s3://b/p", cache: "/c" },
+    "/c/reading/0123456789ab-1/intents: is damaged",
+    "intents: is damaged",
+  ],
 ])("what stands for the paths of %j", (at, message, said) => {
-  expect(pathsOf(at).reduce((text, [path, name]) => text.replaceAll(path, name), message)).toBe(said);
+  expect(new Discretion(at).say(message)).toBe(said);
 });
