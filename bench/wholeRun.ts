@@ -1,9 +1,9 @@
 /**
  * The whole run of CLINC150 in 15 tasks of 10, with training, router and all evaluations, beside the original's way in PyTorch + peft:
- * `npx tsx bench/wholeRun.ts --python ~/venv-accrete/bin/python [--threads 2] [--set training.epochs=5 …]`.
+ * `npx tsx bench/wholeRun.ts --python ~/venv-accrete/bin/python [--ours int8,fp32] [--threads 2] [--set router.kind=auto …]`.
  *
  * Ours runs whole, in each precision. The original's would take an hour or more: samples of its steps and passes, taken before, between and
- * behind our runs, are multiplied by how many there are. Batches of 4, 5 epochs; after each task every test text of every task so far goes
+ * behind our runs, are multiplied by how many there are, and their mean is taken. Batches of 4, 5 epochs; after each task every test text of every task so far goes
  * through every adapter so far. Reported: seconds, the samples' range, and how many times as fast ours is.
  */
 import { execFileSync } from "node:child_process";
@@ -20,6 +20,7 @@ const { values: flags } = parseArgs({
     config: { type: "string", default: "configs/clinc150.yaml" },
     minilm: { type: "string", default: "../shared/models/minilm-l6" },
     data: { type: "string", default: "../shared/data/clinc150" },
+    ours: { type: "string", default: "int8,fp32" },
     threads: { type: "string", default: "2" },
     set: { type: "string", multiple: true, default: [] },
   },
@@ -37,8 +38,13 @@ const passes = Array.from({ length: TASKS }, (_, t) => TEST_TEXTS * (t + 1) ** 2
 
 const sampleSchema = z.object({ secondsPerStep: z.number(), secondsPerPass: z.number() });
 
-/** Seconds that the original's whole run would take. */
-function sample(precision: string): { readonly training: number; readonly evaluation: number } {
+/** Seconds that the original's whole run would take, by steps and passes that were measured at one time. */
+interface Sample {
+  readonly training: number;
+  readonly evaluation: number;
+}
+
+function sample(precision: string): Sample {
   const script = ["bench/peers/original_way.py", "--model", flags.minilm, "--data", flags.data];
   const args = [...script, "--precision", precision, "--threads", flags.threads];
   const { secondsPerStep, secondsPerPass } = sampleSchema.parse(
@@ -78,28 +84,29 @@ const sampleAgain = () => {
   for (const precision of peers) samples[precision].push(sample(precision));
 };
 const ours = new Map<string, number>();
-for (const precision of ["int8", "fp32"]) {
+for (const precision of flags.ours.split(",")) {
   ours.set(precision, runOurs(precision));
   sampleAgain();
 }
 
 const lines = [
-  "| | training | evaluation | whole run | Accrete int8 is faster by | fp32 by |",
-  "| --- | --- | --- | --- | --- | --- |",
+  `| | training | evaluation | whole run |${[...ours.keys()].map((own) => ` Accrete ${own} is faster by |`).join("")}`,
+  `| --- | --- | --- | --- |${" --- |".repeat(ours.size)}`,
 ];
 for (const precision of peers) {
-  const of = samples[precision].toSorted((a, b) => a.training + a.evaluation - b.training - b.evaluation);
-  const { training, evaluation } = of[Math.floor(of.length / 2)] ?? { training: 0, evaluation: 0 };
-  const whole = (each: (typeof of)[number] | undefined) =>
-    each === undefined ? 0 : each.training + each.evaluation;
-  const range = `${whole(of[0]).toFixed(0)}–${whole(of.at(-1)).toFixed(0)}`;
-  const ratios = ["int8", "fp32"].map(
-    (own) => `${((training + evaluation) / (ours.get(own) ?? 1)).toFixed(1)}×`,
+  const of = samples[precision];
+  const mean = (part: (each: Sample) => number) => of.reduce((sum, each) => sum + part(each), 0) / of.length;
+  const wholes = of.map(({ training, evaluation }) => training + evaluation);
+  const whole = mean(({ training, evaluation }) => training + evaluation);
+  const range = `${Math.min(...wholes).toFixed(0)}–${Math.max(...wholes).toFixed(0)}`;
+  const ratios = [...ours.values()].map((own) => `${(whole / own).toFixed(1)}×`);
+  const times = [mean(({ training }) => training), mean(({ evaluation }) => evaluation)].map(
+    (t) => `${t.toFixed(0)} s`,
   );
   lines.push(
-    `| the original's way, PyTorch ${precision} | ${training.toFixed(0)} s | ${evaluation.toFixed(0)} s | ${(training + evaluation).toFixed(0)} s (${range}) | ${ratios.join(" | ")} |`,
+    `| the original's way, PyTorch ${precision} | ${times.join(" | ")} | ${whole.toFixed(0)} s (${range}) | ${ratios.join(" | ")} |`,
   );
 }
 for (const [precision, seconds] of ours)
-  lines.push(`| Accrete ${precision} | | | ${seconds.toFixed(0)} s | | |`);
+  lines.push(`| Accrete ${precision} | | | ${seconds.toFixed(0)} s |${" |".repeat(ours.size)}`);
 process.stdout.write(`${lines.join("\n")}\n`);
