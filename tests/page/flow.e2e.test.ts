@@ -1,13 +1,21 @@
 /** The page in a real browser: from a store that is not there to a rollback, on a phone and on a desktop. */
 import { describe, expect, test } from "vitest";
 import { closeBrowserInTheEnd, forgetShifts, look, shiftsOf, sizes } from "../support/browser.ts";
-import { ask, expectSound, go, pageTests, serveEmpty, teachAll } from "../support/pageFlows.ts";
+import {
+  ask,
+  bothWidths,
+  expectSound,
+  go,
+  pageTests,
+  serveEmpty,
+  teachAll,
+  widths,
+} from "../support/pageFlows.ts";
 
 closeBrowserInTheEnd();
-const widths = ["phone", "desktop"] as const;
 
 describe.skipIf(pageTests.absent)(pageTests.titled("the page"), () => {
-  test.each(widths)("from an empty store to a rollback, on a %s", async (size) => {
+  test.each(bothWidths)("from an empty store to a rollback, on a %s", async (size) => {
     await using server = await serveEmpty();
     const looking = await look(server.url, { size: sizes[size] });
     const { page } = looking;
@@ -71,44 +79,50 @@ describe.skipIf(pageTests.absent)(pageTests.titled("the page"), () => {
     await expectSound(looking, "history");
   });
 
-  test.each(widths)("several corrections are one change, shown before it is made, on a %s", async (size) => {
-    await using server = await serveEmpty();
-    const { page } = await look(server.url, { size: sizes[size] });
-    await teachAll(page);
-    await go(page, "Ask");
-    await ask(page, "a bed for the night\nturn the radio on");
-    await expect.poll(() => page.getByRole("article").count(), { timeout: 5000 }).toBe(2);
-    for (const [i, label] of ["book_flight", "find_hotel"].entries())
-      await page
-        .getByRole("article")
-        .nth(i)
-        .getByRole("button", { name: new RegExp(`^${label}`) })
-        .click();
-    const tray = page.getByRole("region", { name: "Corrections" });
-    await tray.getByText("Right after").waitFor();
-    await tray.getByText("Texts it knew already").waitFor();
-    // Nothing was changed so far.
-    await page.getByText("3 classes, version 2").waitFor();
-    await tray.getByRole("button", { name: "Save 2 corrections" }).click();
-    await page.getByText("Corrected 2 texts.").waitFor();
-    await page.getByText("3 classes, version 3").waitFor();
-  });
+  test.each(widths("phone"))(
+    "several corrections are one change, shown before it is made, on a %s",
+    async (size) => {
+      await using server = await serveEmpty();
+      const { page } = await look(server.url, { size: sizes[size] });
+      await teachAll(page);
+      await go(page, "Ask");
+      await ask(page, "a bed for the night\nturn the radio on");
+      await expect.poll(() => page.getByRole("article").count(), { timeout: 5000 }).toBe(2);
+      for (const [i, label] of ["book_flight", "find_hotel"].entries())
+        await page
+          .getByRole("article")
+          .nth(i)
+          .getByRole("button", { name: new RegExp(`^${label}`) })
+          .click();
+      const tray = page.getByRole("region", { name: "Corrections" });
+      await tray.getByText("Right after").waitFor();
+      await tray.getByText("Texts it knew already").waitFor();
+      // Nothing was changed so far.
+      await page.getByText("3 classes, version 2").waitFor();
+      await tray.getByRole("button", { name: "Save 2 corrections" }).click();
+      await page.getByText("Corrected 2 texts.").waitFor();
+      await page.getByText("3 classes, version 3").waitFor();
+    },
+  );
 
-  test.each(widths)("texts that were unknown are grouped, and named in one step, on a %s", async (size) => {
-    await using server = await serveEmpty();
-    const { page } = await look(server.url, { size: sizes[size] });
-    await teachAll(page);
-    await go(page, "Ask");
-    await ask(page, "my dog has fleas\nhow often should a puppy see the vet\nis my puppy ill");
-    await page.getByText("It may be none of these classes").first().waitFor();
-    await go(page, "Classes");
-    const name = page.getByLabel(/Name for \d texts like/).first();
-    await name.fill("pets");
-    await name.press("Enter");
-    await page.getByText("Learned pets from").waitFor();
-    await page.getByRole("rowheader", { name: "pets" }).first().waitFor();
-    await page.getByText("4 classes, version 3").waitFor();
-  });
+  test.each(widths("desktop"))(
+    "texts that were unknown are grouped, and named in one step, on a %s",
+    async (size) => {
+      await using server = await serveEmpty();
+      const { page } = await look(server.url, { size: sizes[size] });
+      await teachAll(page);
+      await go(page, "Ask");
+      await ask(page, "my dog has fleas\nhow often should a puppy see the vet\nis my puppy ill");
+      await page.getByText("It may be none of these classes").first().waitFor();
+      await go(page, "Classes");
+      const name = page.getByLabel(/Name for \d texts like/).first();
+      await name.fill("pets");
+      await name.press("Enter");
+      await page.getByText("Learned pets from").waitFor();
+      await page.getByRole("rowheader", { name: "pets" }).first().waitFor();
+      await page.getByText("4 classes, version 3").waitFor();
+    },
+  );
 
   test("a dropped file teaches, and markup in names and texts stays text", async () => {
     await using server = await serveEmpty();

@@ -15,6 +15,7 @@ import {
   serveEmpty,
   servePage,
   teach,
+  widths,
 } from "../support/pageFlows.ts";
 import { TinyRuns } from "../support/runs.ts";
 import { until } from "../support/servers.ts";
@@ -22,7 +23,6 @@ import { writeTinyDecoder } from "../support/tinyModels.ts";
 import { texts, writeTinyExperiment } from "../support/tinyStreams.ts";
 
 closeBrowserInTheEnd();
-const widths = ["phone", "desktop"] as const;
 
 /** A store that knows the three lessons. */
 async function taughtStore(): Promise<string> {
@@ -35,7 +35,7 @@ async function taughtStore(): Promise<string> {
 }
 
 describe.skipIf(pageTests.absent)(pageTests.titled("the page, live"), () => {
-  test.each(widths)("finds one of many stores by how its name begins, on a %s", async (size) => {
+  test.each(widths("desktop"))("finds one of many stores by how its name begins, on a %s", async (size) => {
     const root = await temporaryFolder();
     const store = await taughtStore();
     for (let i = 0; i < 120; i++) await cp(store, `${root}/tenant-${1000 + i}`, { recursive: true });
@@ -150,78 +150,84 @@ describe.skipIf(pageTests.absent)(pageTests.titled("the page, live"), () => {
     await page.getByText("Learning…").waitFor({ state: "detached" });
   });
 
-  test.each(widths)("a run is watched while it goes on, and compared with another, on a %s", async (size) => {
-    const tiny = new TinyRuns();
-    await tiny.furnish(writeTinyExperiment);
-    await tiny.run("before");
-    await using served = await servePage({}, { runs: tiny.root });
-    const looking = await look(served.url, { size: sizes[size] });
-    const { page } = looking;
-    await page.getByRole("link", { name: "before" }).waitFor();
-    // A run under way, as far as its record has come.
-    const lines = (await readFile(tiny.at("before", "events.jsonl"), "utf8")).trim().split("\n");
-    const half = lines.findIndex((line) => line.includes('"type":"evaluated"')) + 1;
-    await mkdir(tiny.at("now"));
-    const record = tiny.at("now", "events.jsonl");
-    await writeFile(record, `${lines.slice(0, half).join("\n")}\n`);
-    await page.getByRole("link", { name: "now" }).click();
-    await page.getByText("1 of 3").first().waitFor();
-    const cells = page.locator(".matrix td[class*=heat]");
-    await expect.poll(() => cells.count(), { timeout: 5000 }).toBe(1);
-    await appendFile(record, `${lines.slice(half).join("\n")}\n`);
-    await page.getByText("3 of 3").first().waitFor();
-    await expect.poll(() => cells.count(), { timeout: 5000 }).toBe(6);
-    await page.getByRole("log").getByText("Finished").waitFor();
-    await page.getByText("Learning took").waitFor();
-    await expectSound(looking, "run");
-    await page.getByRole("link", { name: "All runs" }).click();
-    await page.getByLabel("Compare before").check();
-    await page.getByLabel("Compare now").check();
-    await page.getByRole("heading", { name: "Side by side" }).waitFor();
-    await page.getByRole("rowheader", { name: "Passes a text" }).waitFor();
-    await expectSound(looking, "runs");
-  });
+  test.each(widths("phone"))(
+    "a run is watched while it goes on, and compared with another, on a %s",
+    async (size) => {
+      const tiny = new TinyRuns();
+      await tiny.furnish(writeTinyExperiment);
+      await tiny.run("before");
+      await using served = await servePage({}, { runs: tiny.root });
+      const looking = await look(served.url, { size: sizes[size] });
+      const { page } = looking;
+      await page.getByRole("link", { name: "before" }).waitFor();
+      // A run under way, as far as its record has come.
+      const lines = (await readFile(tiny.at("before", "events.jsonl"), "utf8")).trim().split("\n");
+      const half = lines.findIndex((line) => line.includes('"type":"evaluated"')) + 1;
+      await mkdir(tiny.at("now"));
+      const record = tiny.at("now", "events.jsonl");
+      await writeFile(record, `${lines.slice(0, half).join("\n")}\n`);
+      await page.getByRole("link", { name: "now" }).click();
+      await page.getByText("1 of 3").first().waitFor();
+      const cells = page.locator(".matrix td[class*=heat]");
+      await expect.poll(() => cells.count(), { timeout: 5000 }).toBe(1);
+      await appendFile(record, `${lines.slice(half).join("\n")}\n`);
+      await page.getByText("3 of 3").first().waitFor();
+      await expect.poll(() => cells.count(), { timeout: 5000 }).toBe(6);
+      await page.getByRole("log").getByText("Finished").waitFor();
+      await page.getByText("Learning took").waitFor();
+      await expectSound(looking, "run");
+      await page.getByRole("link", { name: "All runs" }).click();
+      await page.getByLabel("Compare before").check();
+      await page.getByLabel("Compare now").check();
+      await page.getByRole("heading", { name: "Side by side" }).waitFor();
+      await page.getByRole("rowheader", { name: "Passes a text" }).waitFor();
+      await expectSound(looking, "runs");
+    },
+  );
 
-  test.each(widths)("entities are marked in the text, and corrected there, on a %s", async (size) => {
-    await using served = await servePage({ words: await emptyStore({ level: "word" }) });
-    const looking = await look(`${served.url}#/ask`, { size: sizes[size] });
-    const { page } = looking;
-    const text = "Ada Lovelace lived in London";
-    await page.getByLabel("Your text").fill(text);
-    await page.getByLabel("Your text").press("Enter");
-    for (const [words, type] of [
-      [["Ada", "Lovelace"], "person"],
-      [["London"], "place"],
-    ] as const) {
-      for (const word of words) await page.getByRole("button", { name: word, exact: true }).click();
-      await page.getByLabel("A new type").fill(type);
-      await page.getByLabel("A new type").press("Enter");
-    }
-    await page.getByRole("button", { name: "Teach this sentence" }).click();
-    await page.getByText("Learned this sentence.").waitFor();
-    await page.getByText("2 entity types, version 2").waitFor();
-    await page.locator("mark", { hasText: "Ada Lovelace" }).getByText("person").waitFor();
-    await expectSound(looking, "words");
-    // What is found is wrong by now: it is no entity.
-    await page.getByRole("button", { name: /London/ }).click();
-    await page.getByRole("button", { name: "no entity" }).click();
-    await page.getByRole("button", { name: "Teach this sentence" }).click();
-    await page.getByText("version 3").first().waitFor();
-    // Whole files of tagged sentences are a lesson.
-    await go(page, "Teach");
-    await page.getByLabel("Name of the lesson").fill("more people");
-    await page.locator("input[type=file]").setInputFiles({
-      name: "people.jsonl",
-      mimeType: "application/jsonl",
-      buffer: Buffer.from('{"words": ["Alan", "Turing", "ran"], "tags": ["B-person", "I-person", "O"]}\n'),
-    });
-    await page.getByText("people.jsonl: 1 tagged sentence.").waitFor();
-    await page.getByRole("button", { name: "Teach", exact: true }).click();
-    await page.getByText("Learned 1 sentence.").waitFor();
-    await expectSound(looking, "taught words");
-  });
+  test.each(widths("desktop"))(
+    "entities are marked in the text, and corrected there, on a %s",
+    async (size) => {
+      await using served = await servePage({ words: await emptyStore({ level: "word" }) });
+      const looking = await look(`${served.url}#/ask`, { size: sizes[size] });
+      const { page } = looking;
+      const text = "Ada Lovelace lived in London";
+      await page.getByLabel("Your text").fill(text);
+      await page.getByLabel("Your text").press("Enter");
+      for (const [words, type] of [
+        [["Ada", "Lovelace"], "person"],
+        [["London"], "place"],
+      ] as const) {
+        for (const word of words) await page.getByRole("button", { name: word, exact: true }).click();
+        await page.getByLabel("A new type").fill(type);
+        await page.getByLabel("A new type").press("Enter");
+      }
+      await page.getByRole("button", { name: "Teach this sentence" }).click();
+      await page.getByText("Learned this sentence.").waitFor();
+      await page.getByText("2 entity types, version 2").waitFor();
+      await page.locator("mark", { hasText: "Ada Lovelace" }).getByText("person").waitFor();
+      await expectSound(looking, "words");
+      // What is found is wrong by now: it is no entity.
+      await page.getByRole("button", { name: /London/ }).click();
+      await page.getByRole("button", { name: "no entity" }).click();
+      await page.getByRole("button", { name: "Teach this sentence" }).click();
+      await page.getByText("version 3").first().waitFor();
+      // Whole files of tagged sentences are a lesson.
+      await go(page, "Teach");
+      await page.getByLabel("Name of the lesson").fill("more people");
+      await page.locator("input[type=file]").setInputFiles({
+        name: "people.jsonl",
+        mimeType: "application/jsonl",
+        buffer: Buffer.from('{"words": ["Alan", "Turing", "ran"], "tags": ["B-person", "I-person", "O"]}\n'),
+      });
+      await page.getByText("people.jsonl: 1 tagged sentence.").waitFor();
+      await page.getByRole("button", { name: "Teach", exact: true }).click();
+      await page.getByText("Learned 1 sentence.").waitFor();
+      await expectSound(looking, "taught words");
+    },
+  );
 
-  test.each(widths)("a store that answers in words streams what it says, on a %s", async (size) => {
+  test.each(widths("phone"))("a store that answers in words streams what it says, on a %s", async (size) => {
     const folder = await temporaryFolder();
     await writeTinyDecoder(join(folder, "decoder"));
     const rows = ["lamp", "stop"].flatMap((word) =>

@@ -90,10 +90,10 @@ describe.skipIf(s3Server.absent)(s3Server.titled("in a bucket"), () => {
     expect(await refusalOf(open("s3://no-such-bucket/x"))).toMatch(/HTTP 404.*There is no such bucket/);
   });
 
-  test("two writers, twenty changes each: none is lost", async () => {
+  test("two writers at once: no change is lost", async () => {
     const { place } = await published("s3://bucket/writers");
     await startProxy(s3.url);
-    const changes = full ? 50 : 20;
+    const changes = full ? 50 : 8;
     await using reader = await open(place);
     const folder = await reader.folder("intents");
     let isOver = false;
@@ -129,7 +129,7 @@ describe.skipIf(s3Server.absent)(s3Server.titled("in a bucket"), () => {
     await startProxy(s3.url);
     const acknowledged: string[] = [];
     const own = cache();
-    const kills = full ? 40 : 5;
+    const kills = full ? 40 : 3;
     for (let n = 0; n < kills; n++) {
       // Half of them go on with the copies of the one before, others begin with none.
       const child = startWriter(place, `w${n}`, 1000, 1000, n % 2 === 0 ? own : cache());
