@@ -53,6 +53,19 @@ describe("open stores", () => {
     expect(fake.opened).toEqual(["a"]);
   });
 
+  test("are looked after without being opened for it, and are asked for no later", async () => {
+    const fake = opening(20);
+    for (const name of ["a", "b"]) await ask(fake, name);
+    const seen: string[] = [];
+    for (const name of ["a", "c"]) await fake.stores.tend(name, async (hosted) => seen.push(hosted.name));
+    await ask(fake, "d");
+    expect({ seen, opened: fake.opened, closed: fake.closed }).toEqual({
+      seen: ["a"],
+      opened: ["a", "b", "d"],
+      closed: ["a"],
+    });
+  });
+
   test("are closed, those that were asked for least lately first, until the rest fits", async () => {
     const fake = opening(20);
     for (const name of ["a", "b", "a", "c"]) await ask(fake, name);

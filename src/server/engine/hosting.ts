@@ -197,7 +197,7 @@ export class Hosting implements AsyncDisposable {
   /** Looks for what others have changed in every store that is open. */
   async lookAround(): Promise<void> {
     for (const name of this.stores.names)
-      await this.stores.use(name, (hosted) => this.look(hosted)).catch(() => {});
+      await this.stores.tend(name, (hosted) => this.look(hosted)).catch(() => {});
   }
 
   /** Tells how a store is, where that is new. */

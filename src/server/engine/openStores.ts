@@ -87,10 +87,26 @@ export class OpenStores implements AsyncDisposable {
     try {
       return await work(await entry.opening);
     } finally {
-      entry.uses--;
-      if (entry.isLeaving) this.close(entry, false);
-      else this.makeRoom();
+      this.leaveOff(entry);
     }
+  }
+
+  /** Looks after a store where it is open; it does not count as asked for that. */
+  async tend(name: string, work: (hosted: Hosted) => Promise<unknown>): Promise<void> {
+    const entry = this.entries.get(name);
+    if (entry?.hosted === undefined) return;
+    entry.uses++;
+    try {
+      await work(entry.hosted);
+    } finally {
+      this.leaveOff(entry);
+    }
+  }
+
+  private leaveOff(entry: Entry): void {
+    entry.uses--;
+    if (entry.isLeaving) this.close(entry, false);
+    else this.makeRoom();
   }
 
   private begin(name: string): Entry {
