@@ -1,10 +1,12 @@
-import { describe, expect, it } from "vitest";
+import { join } from "node:path";
+import { afterAll, describe, expect, it, vi } from "vitest";
 import { bestLabel } from "../../../src/continual/passes/generativeBackbone.ts";
 import { KeptContinuations } from "../../../src/continual/passes/keptContinuations.ts";
 import type { TextGeneration } from "../../../src/continual/taskTypes/textGeneration.ts";
 import type { LearnedTask } from "../../../src/continual/types.ts";
 import { float32, float64 } from "../../../src/core/tensor.ts";
 import type { Task } from "../../../src/data/files/types.ts";
+import { multipliesBytes } from "../../../src/io/processor.ts";
 import { loadBackbone } from "../../../src/model/settings/backbone.ts";
 import { folderOfTestFile } from "../../support/folders.ts";
 import { fitTasks, openGeneration } from "../../support/learning.ts";
@@ -14,6 +16,8 @@ import { relativeDifference, tolerances } from "../../support/tolerances.ts";
 import { untilEnd } from "../../support/untilEnd.ts";
 
 const folder = folderOfTestFile("likeliest");
+vi.stubEnv("XDG_CACHE_HOME", join(folder, "cache"));
+afterAll(() => vi.unstubAllEnvs());
 
 const labels = ["cat", "dog", "bird"];
 const other = ["fish", "cat fish"];
@@ -25,9 +29,12 @@ const task: Task = { name: "sounds", labels, train: rows, validation: [], test: 
 
 const end = 7;
 
-async function openTiny(kind: "lora" | "prompt-tuning" = "lora"): Promise<TextGeneration> {
+async function openTiny(
+  kind: "lora" | "prompt-tuning" = "lora",
+  precision: "fp32" | "int8" = "fp32",
+): Promise<TextGeneration> {
   await writeTinyDecoder(folder);
-  const loaded = await loadBackbone(folder);
+  const loaded = await loadBackbone(folder, { precision });
   const { backbone } = loaded;
   if (backbone.kind !== "decoder") throw new Error("no decoder");
   const targetModules = ["q_proj", "v_proj", "o_proj", "down_proj"];
@@ -44,9 +51,14 @@ async function learn(type: TextGeneration, epochs: number): Promise<LearnedTask>
   return learned ?? expect.unreachable();
 }
 
-describe.each(["lora", "prompt-tuning"] as const)("texts of several tasks in one batch, %s", (kind) => {
+const precisions = multipliesBytes() ? (["fp32", "int8"] as const) : (["fp32"] as const);
+const ways = precisions.flatMap((precision) =>
+  (["lora", "prompt-tuning"] as const).map((kind) => [kind, precision] as const),
+);
+
+describe.each(ways)("texts of several tasks in one batch, %s, %s", (kind, precision) => {
   it("are continued as each is by its own adapter alone", async () => {
-    const type = await openTiny(kind);
+    const type = await openTiny(kind, precision);
     const model = type.trained;
     const training = { ...plainTraining, epochs: 8, batchSize: 4, learningRate: 2e-2 };
     const second: Task = {
