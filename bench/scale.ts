@@ -23,6 +23,7 @@ import { openFolder } from "../src/store/opening.ts";
 import { openStore, type Store } from "../src/store/store.ts";
 import { sizeOfFolder } from "../src/workspace/listing.ts";
 import { Workspace } from "../src/workspace/workspace.ts";
+import { type Spent, timed } from "./timed.ts";
 
 const { values: flags } = parseArgs({
   options: {
@@ -72,18 +73,6 @@ class Texts {
       return { text: words.join(" "), label };
     });
   }
-}
-
-interface Spent {
-  readonly wall: number;
-  readonly processor: number;
-}
-
-async function timed<T>(work: () => Promise<T>): Promise<Spent & { readonly result: T }> {
-  const [began, used] = [performance.now(), process.cpuUsage()];
-  const result = await work();
-  const { user, system } = process.cpuUsage(used);
-  return { wall: performance.now() - began, processor: (user + system) / 1000, result };
 }
 
 function quantile(values: readonly number[], share: number): number {

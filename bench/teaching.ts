@@ -21,6 +21,7 @@ import { nodeRuntime } from "../src/runtime/node.ts";
 import { openStore } from "../src/store/store.ts";
 import { foldersOf } from "../src/workspace/manifest.ts";
 import { readStore } from "../src/workspace/reading.ts";
+import { type Spent, timed } from "./timed.ts";
 
 const { values: flags } = parseArgs({
   options: {
@@ -35,18 +36,6 @@ const folder = join(tmpdir(), "accrete-bench-teaching");
 const whole = join(folder, `store-${flags.classes}`);
 const place = join(folder, "changed");
 const backbone = join(flags.shared, "models/minilm-l6");
-
-interface Spent {
-  readonly wall: number;
-  readonly processor: number;
-}
-
-async function timed<T>(work: () => Promise<T>): Promise<Spent & { readonly result: T }> {
-  const [began, used] = [performance.now(), process.cpuUsage()];
-  const result = await work();
-  const { user, system } = process.cpuUsage(used);
-  return { wall: performance.now() - began, processor: (user + system) / 1000, result };
-}
 
 const ms = (value: number) => `${value < 10 ? value.toFixed(1) : value.toFixed(0)} ms`;
 const say = (what: string, { wall, processor }: Spent) =>
