@@ -39,6 +39,7 @@ function addRun(program: Command, terminal: Terminal): void {
       ] as const),
     )
     .option("--pieces <folder>", "put the run together of pieces that others learned")
+    .addOption(new Option("--asked", "compute the pieces that a worker asks for").hideHelp())
     .option("--validate", "measure each new adapter on its validation data too")
     .option("--at <key=path>", "where a file that the configuration names lies here (repeatable)", collect)
     .option("--cfg <file>", "the original benchmark's YAML, its flags behind it (docs/original.md)")

@@ -82,7 +82,6 @@ export interface PieceOptions {
   /** Default: both. */
   readonly part?: PiecePart | undefined;
   readonly validate?: boolean | undefined;
-  readonly places?: Places | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -186,29 +185,47 @@ async function writeAnswers(
   await writeFolderAtomic(pieceFolder(folder, index, "answers"), files, { replaces: () => true });
 }
 
-/**
- * Computes the pieces of one task.
- * @param index of the task in the stream
- * @param folder takes the pieces of the run; for answers alone the task was learned into it
- * @throws StoreError for a run whose tasks hang on each other, or a stream that has no such task
- */
-export async function computePiece(
-  config: ResolvedConfig,
-  index: number,
-  folder: string,
-  options: PieceOptions = {},
-): Promise<void> {
-  if (!isDivisible(config))
-    throw new StoreError("the tasks of this run hang on each other, and cannot be learned apart", {
-      hint: "Run it whole: accrete run.",
-    });
-  const { places = {}, part, signal } = options;
-  const opened = await openFor(config, places, signal);
-  await using _model = opened.model;
-  const { length } = opened.stream.tasks;
-  if (index >= length) throw new StoreError(`the stream has ${length} tasks, and none with number ${index}`);
-  if (part !== "answers") await writeLearned(opened, index, folder, options);
-  if (part !== "learn" && hasOwnAnswers(config)) await writeAnswers(opened, index, folder, options);
+/** A run's model and data, opened once for any number of its pieces. */
+export class PieceMaker implements AsyncDisposable {
+  readonly #config: ResolvedConfig;
+  readonly #opened: Opened;
+
+  private constructor(config: ResolvedConfig, opened: Opened) {
+    this.#config = config;
+    this.#opened = opened;
+  }
+
+  /** @throws StoreError for a run whose tasks hang on each other */
+  static async open(
+    config: ResolvedConfig,
+    { places = {}, signal }: { readonly places?: Places | undefined } & Pick<PieceOptions, "signal"> = {},
+  ): Promise<PieceMaker> {
+    if (!isDivisible(config))
+      throw new StoreError("the tasks of this run hang on each other, and cannot be learned apart", {
+        hint: "Run it whole: accrete run.",
+      });
+    return new PieceMaker(config, await openFor(config, places, signal));
+  }
+
+  /**
+   * Computes the pieces of one task.
+   * @param index of the task in the stream
+   * @param folder takes the pieces of the run; for answers alone the task was learned into it
+   * @throws StoreError for a stream that has no such task
+   */
+  async compute(index: number, folder: string, options: PieceOptions = {}): Promise<void> {
+    const { part } = options;
+    const { length } = this.#opened.stream.tasks;
+    if (index >= length)
+      throw new StoreError(`the stream has ${length} tasks, and none with number ${index}`);
+    if (part !== "answers") await writeLearned(this.#opened, index, folder, options);
+    if (part !== "learn" && hasOwnAnswers(this.#config))
+      await writeAnswers(this.#opened, index, folder, options);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#opened.model[Symbol.asyncDispose]();
+  }
 }
 
 /** A task that was learned elsewhere. */

@@ -47,7 +47,7 @@ export interface RunOptions {
   readonly adaptersFrom?: string | undefined;
   /** Let the engine write what it does into the folder `profile` of the run; `writeProfile` adds it up. */
   readonly profile?: boolean | undefined;
-  /** Folder of the run's pieces (`computePiece`), one a task: it is put together of them, and nothing is trained. */
+  /** Folder of the run's pieces (`PieceMaker`), one a task: it is put together of them, and nothing is trained. */
   readonly pieces?: string | undefined;
   /** Stop when so many tasks are learned and evaluated; `resume` goes on. */
   readonly tasks?: number | undefined;

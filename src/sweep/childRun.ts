@@ -1,6 +1,6 @@
 /** The command line in a child process: what it computes blocks its thread, and what kills it kills nobody else. */
 import { type ChildProcess, spawn } from "node:child_process";
-import { open } from "node:fs/promises";
+import { type FileHandle, open } from "node:fs/promises";
 import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { StoreError } from "../core/errors.ts";
@@ -35,7 +35,8 @@ const graceMs = 30_000;
 /** Bytes of a log that a report shows. */
 const tailBytes = 2000;
 
-function stopWith(child: ChildProcess, signal: AbortSignal): () => void {
+/** Stops the child when the signal says so. @returns what takes that back */
+export function stopWith(child: ChildProcess, signal: AbortSignal): () => void {
   let timer: NodeJS.Timeout | undefined;
   const stop = () => {
     child.kill("SIGINT");
@@ -49,27 +50,41 @@ function stopWith(child: ChildProcess, signal: AbortSignal): () => void {
   };
 }
 
-/** Runs `accrete` with these arguments to its end. @throws StoreError where the log cannot be written */
-export async function runChild(args: readonly string[], { log, signal }: ChildOptions): Promise<ChildEnd> {
+export interface StartedChild {
+  readonly child: ChildProcess;
+  /** Resolves when it has ended, and its log is read and closed. */
+  readonly end: Promise<ChildEnd>;
+}
+
+async function readTail(file: FileHandle, begin: number): Promise<string> {
+  const { size } = await file.stat();
+  const from = Math.max(begin, size - tailBytes);
+  const { buffer, bytesRead } = await file.read(Buffer.alloc(size - from), 0, size - from, from);
+  return buffer.toString("utf8", 0, bytesRead);
+}
+
+/** Starts `accrete` with these arguments. @throws StoreError where the log cannot be written */
+export async function startChild(args: readonly string[], log: string): Promise<StartedChild> {
   await makeFolder(dirname(log));
   const file = await open(log, "a+").catch((cause: unknown) => {
     throw new StoreError(`${log}: cannot be written`, { cause, exitCode: 1 });
   });
-  try {
-    const { size: begin } = await file.stat();
-    const child = spawn(process.execPath, [...nodeArguments(), ...args], {
-      stdio: ["ignore", "ignore", file.fd, "ipc"],
-    });
-    const release = stopWith(child, signal);
-    const exitCode = await new Promise<number | null>((resolve, reject) => {
-      child.on("error", reject);
-      child.on("exit", resolve);
-    }).finally(release);
-    const { size } = await file.stat();
-    const from = Math.max(begin, size - tailBytes);
-    const { buffer, bytesRead } = await file.read(Buffer.alloc(size - from), 0, size - from, from);
-    return { exitCode, log: buffer.toString("utf8", 0, bytesRead) };
-  } finally {
-    await file.close();
-  }
+  const { size: begin } = await file.stat();
+  const child = spawn(process.execPath, [...nodeArguments(), ...args], {
+    stdio: ["ignore", "ignore", file.fd, "ipc"],
+  });
+  const exited = new Promise<number | null>((resolve, reject) => {
+    child.on("error", reject);
+    child.on("exit", resolve);
+  });
+  const end = exited
+    .then(async (exitCode) => ({ exitCode, log: await readTail(file, begin) }))
+    .finally(() => file.close());
+  return { child, end };
+}
+
+/** Runs `accrete` with these arguments to its end. @throws StoreError where the log cannot be written */
+export async function runChild(args: readonly string[], { log, signal }: ChildOptions): Promise<ChildEnd> {
+  const { child, end } = await startChild(args, log);
+  return await end.finally(stopWith(child, signal));
 }

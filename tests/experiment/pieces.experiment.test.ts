@@ -1,7 +1,7 @@
 import { readFile, rm, writeFile } from "node:fs/promises";
 import { beforeAll, expect, test } from "vitest";
 import { placedAt } from "../../src/config/places.ts";
-import { computePiece, pieceFolder } from "../../src/experiment/pieces.ts";
+import { PieceMaker, pieceFolder } from "../../src/experiment/pieces.ts";
 import { readManifest } from "../../src/workspace/manifest.ts";
 import { refusalOf } from "../support/errors.ts";
 import { bytesBelow } from "../support/folders.ts";
@@ -17,7 +17,8 @@ const lasting = (name: string) => !/^(events|metrics|report|manifest|config)/.te
 async function learnApart(name: string, settings: Settings, order: readonly number[]): Promise<string> {
   const config = await runs.configFor(name, settings);
   const folder = runs.at(`${name}-pieces`);
-  for (const task of order) await computePiece(config, task, folder);
+  await using maker = await PieceMaker.open(config);
+  for (const task of order) await maker.compute(task, folder);
   return folder;
 }
 
@@ -57,9 +58,10 @@ test("what is missing or hangs together is refused, and says what to do", async 
   );
   await rm(runs.at("partial"), { recursive: true, force: true });
   const joint = await runs.configFor("joint", { "method.selector": "newlora" });
-  expect(await refusalOf(computePiece(joint, 0, runs.at("joint-pieces")))).toContain("hang on each other");
+  expect(await refusalOf(PieceMaker.open(joint))).toContain("hang on each other");
   const config = await runs.configFor("few", {});
-  expect(await refusalOf(computePiece(config, 3, runs.at("few-pieces")))).toContain("has 3 tasks");
+  await using maker = await PieceMaker.open(config);
+  expect(await refusalOf(maker.compute(3, runs.at("few-pieces")))).toContain("has 3 tasks");
 });
 
 test("a run stops after so many tasks, and measures its adapters on validation data where that is asked for", async () => {

@@ -22,6 +22,7 @@ export interface RunFlags {
   readonly piece?: number;
   readonly part?: PiecePart;
   readonly pieces?: string;
+  readonly asked?: boolean;
   readonly validate?: boolean;
   readonly at?: readonly string[];
   readonly json?: boolean;
@@ -129,8 +130,21 @@ async function runPiece(
   }: Pick<RunFlags, "pieces" | "part" | "validate"> & Pick<RunToEndOptions, "places">,
 ): Promise<void> {
   if (pieces === undefined) throw new UsageError("--piece needs --pieces, the folder that takes it");
-  const { computePiece } = await import("../../experiment/pieces.ts");
-  await stoppable("run", (signal) => computePiece(config, index, pieces, { part, validate, places, signal }));
+  const { PieceMaker } = await import("../../experiment/pieces.ts");
+  await stoppable("run", async (signal) => {
+    await using maker = await PieceMaker.open(config, { places, signal });
+    await maker.compute(index, pieces, { part, validate, signal });
+  });
+}
+
+/** Tasks of the run, as a worker asks for them. */
+async function runAsked(config: ResolvedConfig, { places }: Pick<RunToEndOptions, "places">): Promise<void> {
+  const { PieceMaker } = await import("../../experiment/pieces.ts");
+  const { answerRequests } = await import("../../sweep/queue/pieceProcess.ts");
+  await stoppable("run", async (signal) => {
+    await using maker = await PieceMaker.open(config, { places, signal });
+    await answerRequests(maker, signal);
+  });
 }
 
 /** @param words what the command line has beside our own flags: the configuration, or the original's flags */
@@ -159,6 +173,7 @@ export async function runCommand(
     resumeCommand: again,
     ...(loaded.afterTask === undefined ? {} : { afterTask: loaded.afterTask }),
   };
+  if (flags.asked === true) return await runAsked(loaded.config, { places });
   if (flags.piece !== undefined) return await runPiece(loaded.config, flags.piece, { ...flags, places });
   if (flags.quiet !== true)
     for (const line of [...loaded.lines, `out ${shortPath(loaded.config.out)}`]) terminal.err(`${line}\n`);

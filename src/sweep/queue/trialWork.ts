@@ -12,12 +12,15 @@ import { runChild } from "../childRun.ts";
 import { runArguments } from "../executor.ts";
 import { type Progress, readProgress } from "../trialState.ts";
 import { jobIdOf, piecesOf, progressName, resultName, type TrialJobData } from "./jobs.ts";
+import type { PieceProcesses } from "./pieceProcess.ts";
 
 export interface WorkOptions {
   readonly store: ArtefactStore;
   readonly cache: ArtefactCache;
   /** Takes the trials' folders and logs while they run. */
   readonly scratch: string;
+  /** For pieces of runs. */
+  readonly processes: PieceProcesses;
   readonly onProgress: (progress: Progress) => void;
   readonly signal: AbortSignal;
 }
@@ -107,16 +110,13 @@ interface Scratch {
 async function computePiece(
   data: TrialJobData,
   { task, part }: NonNullable<TrialJobData["piece"]>,
-  { pieces, log, args }: Scratch,
+  { pieces, args }: Scratch,
   options: WorkOptions,
 ): Promise<string> {
   if (part === "answers") await gatherPieces([{ ...data, piece: { task, part: "learn" } }], pieces, options);
-  const { exitCode, log: written } = await runChild(
-    ["run", ...args, "--piece", String(task), "--part", part, "--pieces", pieces],
-    { log, signal: options.signal },
-  );
+  const { exitCode, log } = await options.processes.compute(args, { task, part, pieces }, options.signal);
   options.signal.throwIfAborted();
-  if (exitCode !== 0) throw new TrialFailure(data.trial, exitCode, written);
+  if (exitCode !== 0) throw new TrialFailure(data.trial, exitCode, log);
   return await publishFolder(options.store, pieceFolder(pieces, task, part));
 }
 
@@ -130,6 +130,7 @@ async function runTrial(data: TrialJobData, scratch: Scratch, options: WorkOptio
   const [config = "", ...places] = args;
   const own = [...runArguments(config, data), "--at", `out=${folder}`, ...places];
   const whole = data.pieces === undefined ? own : [...own, "--pieces", pieces];
+  await options.processes.giveWay();
   const end = await runChild(whole, { log, signal }).finally(() => {
     done.abort();
     return keeping;

@@ -9,6 +9,7 @@ import { errorCode, messageOf, StoreError } from "../../core/errors.ts";
 import { packageVersion } from "../../core/packageInfo.ts";
 import { keyPrefix, type QueueConnection, queueName } from "./connection.ts";
 import { cancelledReason, parseJob, type TrialJobData } from "./jobs.ts";
+import { PieceProcesses } from "./pieceProcess.ts";
 import { removeWorker, reportMs, reportWorker, type Work } from "./registry.ts";
 import { cancelKey } from "./tickets.ts";
 import { TrialFailure, workOn } from "./trialWork.ts";
@@ -88,6 +89,7 @@ class QueueWorker {
   readonly #version: string;
   readonly #folder: string;
   readonly #cache: ArtefactCache;
+  readonly #processes: PieceProcesses;
   readonly #running = new Map<string, { readonly plan: string; readonly stop: AbortController }>();
   #worker: Worker | undefined;
   #refused: StoreError | undefined;
@@ -98,6 +100,7 @@ class QueueWorker {
     this.#version = options.version ?? packageVersion();
     this.#folder = resolve(options.cache);
     this.#cache = new ArtefactCache(options.store, this.#folder);
+    this.#processes = new PieceProcesses(join(this.#scratch, "processes"));
   }
 
   get #scratch(): string {
@@ -138,6 +141,7 @@ class QueueWorker {
     using _ = this.#queue.givingUp(AbortSignal.abort());
     for (const { stop } of this.#running.values()) stop.abort();
     await worker.close();
+    await this.#processes[Symbol.asyncDispose]();
     clearInterval(timer);
     await rm(this.#scratch, { recursive: true, force: true });
     await this.#part();
@@ -194,6 +198,7 @@ class QueueWorker {
       store,
       cache: this.#cache,
       scratch: this.#scratch,
+      processes: this.#processes,
       signal,
       onProgress: ({ evaluated, tasks, examplesPerSecond, secondsLeft }) => {
         this.work.set(id, {
