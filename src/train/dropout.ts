@@ -35,16 +35,21 @@ export function maskedDropout(): { readonly dropout: Dropout; readonly masks: re
   return { dropout, masks };
 }
 
+/** 1 where 16 random bits say that an element is kept; by the sign of a difference, for no branch foresees chance. */
+function isKept(bits: number, threshold: number): number {
+  return ((bits - threshold) >> 31) + 1;
+}
+
 /** Fills bytes with 1 where kept; 16 random bits an element, so the rate is exact to 1/65536. */
 function fillMask(bytes: Uint8Array, rate: number, rng: Rng): void {
   const threshold = Math.round(rate * 65536);
   const even = bytes.length & ~1;
   for (let i = 0; i < even; i += 2) {
     const bits = rng.uint32();
-    bytes[i] = (bits & 0xffff) >= threshold ? 1 : 0;
-    bytes[i + 1] = bits >>> 16 >= threshold ? 1 : 0;
+    bytes[i] = isKept(bits & 0xffff, threshold);
+    bytes[i + 1] = isKept(bits >>> 16, threshold);
   }
-  if (even < bytes.length) bytes[even] = (rng.uint32() & 0xffff) >= threshold ? 1 : 0;
+  if (even < bytes.length) bytes[even] = isKept(rng.uint32() & 0xffff, threshold);
 }
 
 /** The masks of one step. @param rng the step's own generator. */
