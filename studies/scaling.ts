@@ -35,6 +35,8 @@ interface Measured {
 
 interface Job {
   readonly seconds: number;
+  /** Of a piece: its trial. The process that computes it stays for the next one of the same. */
+  readonly pieceOf?: number;
   /** Jobs of the same trial that come before it. */
   readonly after: readonly number[];
   readonly bytes: number;
@@ -52,20 +54,17 @@ class Line {
   }
 }
 
-function jobsOf({ learn, ask, start, bytes }: Measured, trials: number, split: boolean): Job[] {
+function jobsOf({ learn, ask, bytes }: Measured, trials: number, split: boolean): Job[] {
   const whole = learn.reduce((sum, seconds) => sum + seconds, 0) + ask;
-  if (!split) return Array.from({ length: trials }, () => ({ seconds: start + whole, after: [], bytes }));
+  if (!split) return Array.from({ length: trials }, () => ({ seconds: whole, after: [], bytes }));
   const tasks = learn.length;
   return Array.from({ length: trials }, (_, trial) => {
     const first = trial * (2 * tasks + 1);
-    const learned = learn.map((seconds) => ({ seconds: start + seconds, after: [], bytes: bytes / tasks }));
-    const answered = learn.map((_, task) => ({
-      seconds: start + ask / tasks,
-      after: [first + task],
-      bytes: bytes / tasks,
-    }));
+    const piece = { pieceOf: trial, bytes: bytes / tasks };
+    const learned = learn.map((seconds) => ({ ...piece, seconds, after: [] }));
+    const answered = learn.map((_, task) => ({ ...piece, seconds: ask / tasks, after: [first + task] }));
     const after = learn.map((_, task) => first + tasks + task);
-    return [...learned, ...answered, { seconds: start, after, bytes }];
+    return [...learned, ...answered, { seconds: 0, after, bytes }];
   }).flat();
 }
 
@@ -88,28 +87,29 @@ class Clock {
   }
 }
 
-function simulate(jobs: readonly Job[], workers: number, { queue, store }: Measured) {
+function simulate(jobs: readonly Job[], workers: number, { start, queue, store }: Measured) {
   const [redis, files, clock] = [new Line(), new Line(), new Clock()];
   const missing = jobs.map(({ after }) => new Set(after));
   const ready = jobs.flatMap(({ after }, i) => (after.length === 0 ? [i] : []));
-  let idle = workers;
+  /** Of each worker that has nothing to do, the trial that its process is open for. */
+  const idle = Array.from({ length: workers }, (): number | undefined => undefined);
   const take = (): void => {
-    for (let next = ready[0]; idle > 0 && next !== undefined; next = ready[0]) {
+    for (let next = ready[0]; idle.length > 0 && next !== undefined; next = ready[0]) {
       ready.shift();
-      idle -= 1;
-      begin(next, jobs[next]!);
+      begin(next, jobs[next]!, idle.shift());
     }
   };
-  const begin = (index: number, { seconds, bytes }: Job): void => {
+  const begin = (index: number, { seconds, pieceOf, bytes }: Job, open: number | undefined): void => {
+    const opening = pieceOf !== undefined && pieceOf === open ? 0 : start;
     const done = () => {
-      idle += 1;
+      idle.push(pieceOf);
       for (const [other, before] of missing.entries())
         if (before.delete(index) && before.size === 0) ready.push(other);
       take();
     };
     const told = () => clock.at(redis.serve(clock.now, queue / 2), done);
     const computed = () => clock.at(files.serve(clock.now, bytes / store), told);
-    clock.at(redis.serve(clock.now, queue / 2) + seconds, computed);
+    clock.at(redis.serve(clock.now, queue / 2) + opening + seconds, computed);
   };
   take();
   clock.run();
