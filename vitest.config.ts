@@ -1,5 +1,6 @@
 import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitest/config";
+import { builtPlaces } from "./tests/support/built.ts";
 
 const minute = 60_000;
 
@@ -47,6 +48,7 @@ export default defineConfig({
         },
       },
       ...suffixes.map((suffix) => ({
+        plugins: [builtPlaces],
         test: {
           ...common,
           name: suffix,
