@@ -44,15 +44,18 @@ export async function servePage(
   };
 }
 
+/** The router that a store has by itself at first; the one that takes over is fitted in seconds after every change. */
+const quick = { router: "kernel-discriminant" } as const;
+
 /** An empty store on the model that ships. @returns its folder */
-export async function emptyStore(config: object = {}): Promise<string> {
+export async function emptyStore(config: object = quick): Promise<string> {
   const folder = await temporaryFolder();
   await createStore(`${folder}/demo-store`, { backbone: "accrete-mini", ...config });
   return `${folder}/demo-store`;
 }
 
-export async function serveEmpty(options: ServerOptions = {}): Promise<ServedPage> {
-  return await servePage({ "demo-store": await emptyStore() }, { keepTexts: { days: 30 }, ...options });
+export async function serveEmpty(options: ServerOptions = {}, config?: object): Promise<ServedPage> {
+  return await servePage({ "demo-store": await emptyStore(config) }, { keepTexts: { days: 30 }, ...options });
 }
 
 export const lessons = {
