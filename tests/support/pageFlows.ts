@@ -14,7 +14,7 @@ const shipped = optional(join(packageRoot, "models/accrete-mini/model.safetensor
 /** What these tests need, or why they are skipped. */
 export const pageTests = browserHere.absent ? browserHere : shipped;
 
-export const bothWidths = ["phone", "desktop"] as const;
+const bothWidths = ["phone", "desktop"] as const;
 
 /** Widths that a test looks at: the usual one of the two, and both with ACCRETE_ATTACK=1. */
 export function widths(usual: (typeof bothWidths)[number]): readonly (typeof bothWidths)[number][] {
