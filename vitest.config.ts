@@ -1,5 +1,6 @@
 import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitest/config";
+import { builtPlaces } from "./tests/support/built.ts";
 
 const minute = 60_000;
 
@@ -47,8 +48,11 @@ export default defineConfig({
         },
       },
       ...suffixes.map((suffix) => ({
+        plugins: [builtPlaces],
         test: {
           ...common,
+          // As above; some of the others replace modules, or leave by themselves what they started.
+          isolate: suffix !== "experiment",
           name: suffix,
           include: [`tests/**/*.${suffix}.test.ts`],
           alias: { ...ownPackage, ...webEngine },

@@ -54,17 +54,17 @@ async function writeData(data: Dataset, folder: string): Promise<void> {
 
 export class Bench implements AsyncDisposable {
   private readonly root: string;
+  private readonly cacheBefore = process.env.XDG_CACHE_HOME;
   private readonly made = new Map<string, Promise<string>>();
 
   private constructor(root: string) {
     this.root = root;
+    // What the product keeps for a user's other work must not come in here.
+    process.env.XDG_CACHE_HOME = join(root, "cache");
   }
 
   static async open(): Promise<Bench> {
-    const root = await mkdtemp(join(tmpdir(), "accrete-behaviour-"));
-    // What the product keeps for a user's other work must not come in here.
-    process.env.XDG_CACHE_HOME = join(root, "cache");
-    return new Bench(root);
+    return new Bench(await mkdtemp(join(tmpdir(), "accrete-behaviour-")));
   }
 
   /** An empty folder. */
@@ -93,6 +93,8 @@ export class Bench implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    if (this.cacheBefore === undefined) delete process.env.XDG_CACHE_HOME;
+    else process.env.XDG_CACHE_HOME = this.cacheBefore;
     await rm(this.root, { recursive: true, force: true });
   }
 }

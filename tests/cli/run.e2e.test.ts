@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { readdir, readFile, rename } from "node:fs/promises";
+import { readdir, readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import { parseEvents } from "../../src/report/record/record.ts";
@@ -12,6 +12,7 @@ let config = "";
 
 beforeAll(async () => {
   config = await writeTinyExperiment(folder);
+  await writeFile(config, (await readFile(config, "utf8")).replace("epochs: 6", "epochs: 3"));
 });
 
 const at = (...parts: readonly string[]) => join(folder, ...parts);

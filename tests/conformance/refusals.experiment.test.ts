@@ -20,7 +20,7 @@ interface Shared {
 
 const texts = materials["text-classification"]["linear, LoRA"];
 const words = materials["token-classification"]["linear, LoRA"];
-const short = { training: { ...texts.settings.training, epochs: 1 } };
+const short = { training: { ...texts.settings.training, epochs: 1, minSteps: 0 } };
 
 const shared: Readonly<Record<string, Shared>> = {
   "a selection network": {
@@ -43,7 +43,11 @@ const shared: Readonly<Record<string, Shared>> = {
     settings: { router: { kind: "lda", featureAdapter: "none", unlabelled: "mark" } },
     says: "router.unlabelled: mark",
   },
-  "the first task's O": { material: words, settings: { outside: "first" }, says: "outside: first" },
+  "the first task's O": {
+    material: words,
+    settings: { outside: "first", router: { kind: "lda", featureAdapter: "none", unlabelled: "outside" } },
+    says: "outside: first",
+  },
 };
 
 const [aClass] = [texts, words].map(({ lessons: [first] }) => first.classes[0]);

@@ -89,6 +89,14 @@ const streams: { readonly [L in Combination["level"]]: Readonly<Record<string, u
   },
 };
 
+/**
+ * Words have a router by default. Fitting it takes longer than all that is looked at here, and it reads the frozen backbone
+ * alike with every adapter and head: one combination of a family keeps it.
+ */
+function isRouted({ family, head, adapter, outside }: Run): boolean {
+  return thorough.has(family) && head === "linear" && adapter === "lora" && outside === undefined;
+}
+
 function configOf(combination: Run, out: string, baseDir = root): ResolvedConfig {
   const { family, adapter, head, level, outside } = combination;
   const { epochs, learningRate } = schedules[adapter];
@@ -98,6 +106,7 @@ function configOf(combination: Run, out: string, baseDir = root): ResolvedConfig
     head,
     level,
     ...(outside && { outside }),
+    ...(level === "word" && !isRouted(combination) && { router: "none" }),
     ...(head === "none" && { prompt }),
     stream: streams[level],
     training: { epochs, batchSize: 8, learningRate, headLearningRate: 0, maxLength: 36 },

@@ -19,7 +19,7 @@ import { tolerances } from "../support/tolerances.ts";
 
 const division = [["animal", "building"], ["colour"], ["dish"]] as const;
 
-const runs = new TinyRuns();
+const runs = new TinyRuns({ "training.epochs": 5 });
 const { root } = runs;
 const rules = ["own", "first"] as const;
 const told: { [rule: string]: readonly RunEvent[] } = {};

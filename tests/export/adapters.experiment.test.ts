@@ -20,7 +20,14 @@ const asked = texts(["aa", "bb", "cc"], "test", 4).map(({ text }) => text);
 async function trained(family: Architecture, changes: object = {}) {
   const { at, open } = await workshop();
   await writeTinyFamily(family, at("backbone"));
-  const training = { epochs: 2, batchSize: 4, learningRate: 2e-2, headLearningRate: 5e-2, maxLength: 24 };
+  const training = {
+    epochs: 2,
+    minSteps: 0,
+    batchSize: 4,
+    learningRate: 2e-2,
+    headLearningRate: 5e-2,
+    maxLength: 24,
+  };
   {
     await using store = await open("store", { backbone: at("backbone"), training, ...changes });
     await store.learn({ name: "A task", train: texts(["aa", "bb", "cc"]) });

@@ -1,22 +1,19 @@
-/** The page in a real browser: from a store that is not there to a rollback, on a phone and on a desktop. */
+/**
+ * The page in a real browser: from a store that is not there to a rollback. ACCRETE_ATTACK=1 goes every way on a phone and on a
+ * desktop, and has axe look at every width.
+ */
 import { describe, expect, test } from "vitest";
-import { closeBrowserInTheEnd, forgetShifts, look, shiftsOf, sizes } from "../support/browser.ts";
-import {
-  ask,
-  bothWidths,
-  expectSound,
-  go,
-  pageTests,
-  serveEmpty,
-  teachAll,
-  widths,
-} from "../support/pageFlows.ts";
+import { closeBrowserInTheEnd, forgetShifts, look, overflowOf, shiftsOf, sizes } from "../support/browser.ts";
+import { ask, expectSound, go, pageTests, serveEmpty, teachAll, widths } from "../support/pageFlows.ts";
+
+const full = process.env.ACCRETE_ATTACK === "1";
 
 closeBrowserInTheEnd();
 
 describe.skipIf(pageTests.absent)(pageTests.titled("the page"), () => {
-  test.each(bothWidths)("from an empty store to a rollback, on a %s", async (size) => {
-    await using server = await serveEmpty();
+  test.each(widths("phone"))("from an empty store to a rollback, on a %s", async (size) => {
+    // With the router that a store has where nobody says otherwise.
+    await using server = await serveEmpty({}, {});
     const looking = await look(server.url, { size: sizes[size] });
     const { page } = looking;
     // Whoever begins is asked to teach.
@@ -111,11 +108,14 @@ describe.skipIf(pageTests.absent)(pageTests.titled("the page"), () => {
       await using server = await serveEmpty();
       const { page } = await look(server.url, { size: sizes[size] });
       await teachAll(page);
+      await forgetShifts(page);
       await go(page, "Ask");
       await ask(page, "my dog has fleas\nhow often should a puppy see the vet\nis my puppy ill");
       await page.getByText("It may be none of these classes").first().waitFor();
       await go(page, "Classes");
       const name = page.getByLabel(/Name for \d texts like/).first();
+      await name.waitFor();
+      expect(await shiftsOf(page)).toEqual([]);
       await name.fill("pets");
       await name.press("Enter");
       await page.getByText("Learned pets from").waitFor();
@@ -172,8 +172,11 @@ describe.skipIf(pageTests.absent)(pageTests.titled("the page"), () => {
         await go(looking.page, screen);
         for (const width of [390, 768, 1280, 1920]) {
           await looking.page.setViewportSize({ width, height: 900 });
-          await expectSound(looking, `${screen} ${looking === dark ? "dark" : "light"} ${width}`);
+          const where = `${screen} ${looking === dark ? "dark" : "light"} ${width}`;
+          if (full || width === 390 || width === 1280) await expectSound(looking, where);
+          else expect({ where, overflow: await overflowOf(looking.page) }).toEqual({ where, overflow: 0 });
         }
+        expect([...light.complaints, ...dark.complaints]).toEqual([]);
       }
   });
 });

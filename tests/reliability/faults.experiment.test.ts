@@ -1,4 +1,7 @@
-/** A fault at every change of the file system, for every command that changes a folder of states. */
+/**
+ * A fault at every change of the file system, for every command that changes a folder of states. What goes wrong is in turn
+ * that the disk fails and that it is full; with ACCRETE_ATTACK=1 both are tried at every change, and every kind of fault.
+ */
 import { cp, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -7,22 +10,47 @@ import type { FileSystem } from "../../src/io/atomic.ts";
 import { checkFolder } from "../../src/workspace/check.ts";
 import { keptVersions, readState, readStore } from "../../src/workspace/reading.ts";
 import { Workspace } from "../../src/workspace/workspace.ts";
-import { faultKinds, faultyFileSystem } from "../support/faults.ts";
+import { type FaultKind, type Faulty, faultKinds, faultyFileSystem } from "../support/faults.ts";
 import { deadOwner } from "../support/folders.ts";
 import { adapterTask, anyModel, grownTask, statisticsTask } from "../support/states.ts";
 import { addTask, beginStoreAt } from "../support/workspaces.ts";
 
+const full = process.env.ACCRETE_ATTACK === "1";
 let root = "";
 let template = "";
+let paged = "";
 beforeAll(async () => {
   root = await mkdtemp(join(tmpdir(), "accrete-faults-"));
   template = join(root, "template");
   await beginStoreAt(template);
   for (const name of ["one", "two", "three"]) await addTask(template, name);
+  paged = join(root, "paged");
+  await beginStoreAt(paged);
+  await using workspace = await Workspace.open(paged);
+  const names = ["one", "two", ...Array.from({ length: 68 }, (_, i) => `task ${i}`)];
+  await workspace.commit({ tasks: names.map((each) => statisticsTask(each)) }, "learned all");
+  await workspace.commit({ tasks: names.slice(0, -1).map((each) => statisticsTask(each)) }, "forgot one");
 });
 afterAll(() => rm(root, { recursive: true, force: true }));
 
 type Command = (workspace: Workspace, folder: string) => Promise<void>;
+
+/** How the n-th change may go wrong; what is dead says nothing. */
+function codesAt(kind: FaultKind, at: number): readonly string[] {
+  if (kind.startsWith("dies")) return ["EIO"];
+  return full ? ["EIO", "ENOSPC"] : [at % 2 === 0 ? "EIO" : "ENOSPC"];
+}
+
+/**
+ * Which changes go wrong. Behind one is before the next, so that it is the last one alone behind which a process need die; and
+ * what writes no content fails where it would be torn.
+ */
+function placesOf(kind: FaultKind, { changes, writes }: Faulty): readonly number[] {
+  const all = Array.from({ length: changes() }, (_, i) => i + 1);
+  if (full) return all;
+  if (kind === "dies after") return all.slice(-1);
+  return kind === "tears" ? writes() : all;
+}
 
 /** What every command of a store asks of its folder. */
 const commands: Readonly<Record<string, Command>> = {
@@ -87,11 +115,9 @@ describe.each(faultKinds)("where the disk %s", (kind) => {
     const counting = faultyFileSystem(kind, 0);
     await run(command, whole, counting.fs);
     const [before, after] = [await contentOf(template), await contentOf(whole)];
-    const steps = counting.changes();
-    expect(steps).toBeGreaterThan(1);
-    const codes = kind.startsWith("dies") ? ["EIO"] : ["EIO", "ENOSPC"];
-    for (const code of codes)
-      for (let at = 1; at <= steps; at++) {
+    expect(counting.changes()).toBeGreaterThan(1);
+    for (const at of placesOf(kind, counting))
+      for (const code of codesAt(kind, at)) {
         const folder = join(root, `${kind} ${name} ${code} ${at}`);
         await cp(template, folder, { recursive: true });
         const failed = await run(command, folder, faultyFileSystem(kind, at, code).fs).then(
@@ -121,22 +147,15 @@ describe.each(faultKinds)("where the disk %s", (kind) => {
 describe.each(["fails", "dies", "dies after"] as const)("with pages, where the disk %s", (kind) => {
   test.each(Object.keys(pagedCommands))("%s leaves the version before or after, whole", async (name) => {
     const command = pagedCommands[name]!;
-    const paged = join(root, `paged ${kind} ${name}`);
-    await beginStoreAt(paged);
-    {
-      await using workspace = await Workspace.open(paged);
-      const names = ["one", "two", ...Array.from({ length: 68 }, (_, i) => `task ${i}`)];
-      await workspace.commit({ tasks: names.map((each) => statisticsTask(each)) }, "learned all");
-      await workspace.commit({ tasks: names.slice(0, -1).map((each) => statisticsTask(each)) }, "forgot one");
-    }
-    const whole = `${paged} whole`;
+    const own = `${paged} ${kind} ${name}`;
+    const whole = `${own} whole`;
     await cp(paged, whole, { recursive: true });
     const counting = faultyFileSystem(kind, 0);
     await run(command, whole, counting.fs);
     const [before, after] = [await contentOf(paged), await contentOf(whole)];
-    const stride = process.env.ACCRETE_ATTACK === "1" ? 1 : 4;
-    for (let at = 1; at <= counting.changes(); at += stride) {
-      const folder = `${paged} ${at}`;
+    const places = placesOf(kind, counting);
+    for (const at of full || places.length === 1 ? places : places.filter((place) => place % 4 === 1)) {
+      const folder = `${own} ${at}`;
       await cp(paged, folder, { recursive: true });
       await run(command, folder, faultyFileSystem(kind, at).fs).catch(() => {});
       expect([before, after], `at ${at}`).toContain(await contentOf(folder));

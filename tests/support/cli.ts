@@ -1,11 +1,10 @@
 import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
-import { join } from "node:path";
 import { type Command, CommanderError } from "commander";
 import { expect } from "vitest";
 import { main } from "../../src/cli/main.ts";
 import { buildProgram } from "../../src/cli/program.ts";
 import type { Terminal } from "../../src/cli/terminal/terminal.ts";
-import { packageRoot } from "../../src/core/packageInfo.ts";
+import { cliArguments } from "./built.ts";
 
 export interface Heard {
   readonly out: string;
@@ -77,7 +76,7 @@ export function heardOf(child: ChildProcessWithoutNullStreams): Promise<Ended> {
 
 /** How a process of its own runs the command line: arguments of `node`. */
 export function commandLine(args: readonly string[]): string[] {
-  return ["--import", "tsx", join(packageRoot, "src/cli/main.ts"), ...args];
+  return [...cliArguments, ...args];
 }
 
 /** Runs the command line as a process of its own. */

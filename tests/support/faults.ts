@@ -25,6 +25,8 @@ export interface Faulty {
   readonly fs: FileSystem;
   /** Changes that were asked for. */
   readonly changes: () => number;
+  /** Which of them, counted from 1, write a content that can be torn. */
+  readonly writes: () => readonly number[];
   /** Appends to a file, or part of it, or not. */
   readonly append: (write: (content: string) => Promise<void>, content: string) => Promise<void>;
 }
@@ -32,6 +34,7 @@ export interface Faulty {
 /** @param at counts from 1; 0: no fault */
 export function faultyFileSystem(kind: FaultKind, at: number, code = "EIO"): Faulty {
   let changes = 0;
+  const writes: number[] = [];
   const refuse = () => new SystemError(kind.startsWith("dies") ? "DEAD" : code);
   const guard =
     <A extends readonly unknown[]>(
@@ -40,6 +43,7 @@ export function faultyFileSystem(kind: FaultKind, at: number, code = "EIO"): Fau
     ) =>
     async (...args: A): Promise<void> => {
       changes += 1;
+      if (tear !== undefined) writes.push(changes);
       if (at === 0 || changes < at) return await call(...args);
       if (changes > at && (kind === "fails" || kind === "tears")) return await call(...args);
       if (changes === at && kind === "dies after") await call(...args);
@@ -61,7 +65,7 @@ export function faultyFileSystem(kind: FaultKind, at: number, code = "EIO"): Fau
     (write: (content: string) => Promise<void>, content: string) => write(content),
     (write, content) => write(content.slice(0, content.length >> 1)),
   );
-  return { fs, changes: () => changes, append };
+  return { fs, changes: () => changes, writes: () => writes, append };
 }
 
 /**

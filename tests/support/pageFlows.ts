@@ -14,7 +14,7 @@ const shipped = optional(join(packageRoot, "models/accrete-mini/model.safetensor
 /** What these tests need, or why they are skipped. */
 export const pageTests = browserHere.absent ? browserHere : shipped;
 
-export const bothWidths = ["phone", "desktop"] as const;
+const bothWidths = ["phone", "desktop"] as const;
 
 /** Widths that a test looks at: the usual one of the two, and both with ACCRETE_ATTACK=1. */
 export function widths(usual: (typeof bothWidths)[number]): readonly (typeof bothWidths)[number][] {
@@ -44,15 +44,18 @@ export async function servePage(
   };
 }
 
+/** The router that a store has by itself at first; the one that takes over is fitted in seconds after every change. */
+const quick = { router: "kernel-discriminant" } as const;
+
 /** An empty store on the model that ships. @returns its folder */
-export async function emptyStore(config: object = {}): Promise<string> {
+export async function emptyStore(config: object = quick): Promise<string> {
   const folder = await temporaryFolder();
   await createStore(`${folder}/demo-store`, { backbone: "accrete-mini", ...config });
   return `${folder}/demo-store`;
 }
 
-export async function serveEmpty(options: ServerOptions = {}): Promise<ServedPage> {
-  return await servePage({ "demo-store": await emptyStore() }, { keepTexts: { days: 30 }, ...options });
+export async function serveEmpty(options: ServerOptions = {}, config?: object): Promise<ServedPage> {
+  return await servePage({ "demo-store": await emptyStore(config) }, { keepTexts: { days: 30 }, ...options });
 }
 
 export const lessons = {

@@ -1,7 +1,6 @@
 import { afterAll, describe, expect, it, vi } from "vitest";
 import { searchGrid } from "../../../src/continual/routers/closedFit.ts";
 import { type FittedRouter, RouterFitter } from "../../../src/continual/routers/fit.ts";
-import type { MemberSpec } from "../../../src/continual/routers/members.ts";
 import {
   accuracyOf,
   fitInverseTemperature,
@@ -23,29 +22,9 @@ import { createRng, shuffled } from "../../../src/core/random.ts";
 import { nodeRuntime } from "../../../src/runtime/node.ts";
 import { cloud, constants, contribution } from "../../support/routingRows.ts";
 
-// The real tables, with as few random features as small clouds need.
 vi.mock("../../../src/continual/routers/members.ts", async (load) => {
-  const real = await load<typeof import("../../../src/continual/routers/members.ts")>();
-  const smaller = (member: MemberSpec): MemberSpec =>
-    "expansion" in member && member.expansion.size !== undefined
-      ? { ...member, expansion: { ...member.expansion, size: Math.round(member.expansion.size / 50) } }
-      : member;
-  // Imports of this file are not there yet.
-  const { Registry } = await import("../../../src/core/registry.ts");
-  const { routerKinds: kinds } = await import("../../../src/continual/types.ts");
-  const membersOf = (kind: RouterKind) => real.routerMembers.get(kind).map(smaller);
-  const routerMembers = new Registry(
-    "router",
-    Object.fromEntries(kinds.map((kind) => [kind, membersOf(kind)])),
-  );
-  const networkSettings = {
-    ...real.networkSettings,
-    hidden: 24,
-    epochs: 8,
-    batchSize: 16,
-    learningRate: 0.01,
-  };
-  return { ...real, routerMembers, networkSettings, SEARCH_SIZE: 64 };
+  const { fewFeatures } = await import("../../support/fewFeatures.ts");
+  return await fewFeatures(load);
 });
 
 const fitter = new RouterFitter((graph) => nodeRuntime.compile(graph, { threads: 1 }));

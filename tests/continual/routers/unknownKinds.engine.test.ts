@@ -1,10 +1,15 @@
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { type FittedRouter, RouterFitter } from "../../../src/continual/routers/fit.ts";
 import { UNKNOWN_PRIOR } from "../../../src/continual/routers/scores/unknown.ts";
 import { ClassStatistics, OUTSIDE_LABEL } from "../../../src/continual/statistics/statistics.ts";
 import { type FeatureRows, routerKinds } from "../../../src/continual/types.ts";
 import { nodeRuntime } from "../../../src/runtime/node.ts";
 import { cloud, constants, contribution } from "../../support/routingRows.ts";
+
+vi.mock("../../../src/continual/routers/members.ts", async (load) => {
+  const { fewFeatures } = await import("../../support/fewFeatures.ts");
+  return await fewFeatures(load);
+});
 
 const fitter = new RouterFitter((graph) => nodeRuntime.compile(graph, { threads: 1 }));
 afterAll(() => fitter[Symbol.asyncDispose]());

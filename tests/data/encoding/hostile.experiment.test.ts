@@ -1,4 +1,7 @@
-/** Tokenizer files whose patterns backtrack without end, and texts on which they do. */
+/**
+ * Tokenizer files whose patterns backtrack without end, and texts on which they do. ACCRETE_ATTACK=1 tries every pattern: one that
+ * the clock ends takes ten seconds.
+ */
 import { readFileSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -40,11 +43,12 @@ async function write({ pattern, model = wordLevel }: Hostile): Promise<string> {
 /** Patterns that need lookahead, each with a text that it takes more than minutes to read. */
 const hostile = {
   "the cube of the length": ["a*a*(?![a]|$)", "a".repeat(3000)],
-  "alternatives by case": ["(?i)(?:a+){2,9}(?!a|$)", "aA".repeat(2000)],
   "two to the length": ["(a+)+(?=b)", "a".repeat(60)],
+  "alternatives by case": ["(?i)(?:a+){2,9}(?!a|$)", "aA".repeat(2000)],
 } as const;
+const tried = Object.keys(hostile).slice(0, process.env.ACCRETE_ATTACK === "1" ? undefined : 2);
 
-test.each(Object.keys(hostile))(
+test.each(tried)(
   "%s: the text is refused within 20 s, and the next one is read",
   async (kind) => {
     const [pattern, text] = hostile[kind as keyof typeof hostile];
