@@ -5,7 +5,7 @@ import * as op from "../graph/ops.ts";
 import { multiplyDims } from "../graph/shape.ts";
 import type { Graph, Value } from "../graph/types.ts";
 import type { DecoderBackbone } from "../nn/backbone.ts";
-import type { KeyValue } from "../nn/decoders/decoderAttention.ts";
+import type { KeyValue } from "../nn/decoders/cachedAttention.ts";
 import { type Dropout, type LayerContext, noDropout } from "../nn/layers/layers.ts";
 import { overrideParameters } from "../nn/layers/parameters.ts";
 import type { AdapterGraph } from "../peft/adapterMethod.ts";
@@ -100,13 +100,13 @@ export function buildCausalGraph(structure: CausalStructure, withHidden = false)
 }
 
 /**
- * New tokens behind what was read before. One graph reads prompts (T tokens behind a past whose mask is all zero),
- * continues them token by token (T = 1), and scores several tokens at once.
+ * New tokens behind what was read before: whole prompts, padded behind, or T more tokens of every text. For inference.
  *
- * Inputs beside the model's: `logit_rows` (M), `past_mask` int64 (B, P), and for every layer
- * `past_key_values.<i>.key` and `.value` (B, K, P, d); P is at least 1. Outputs: `logits` (M, V), and of every layer
- * `new_key_values.<i>.key` and `.value` (B, K, T, d): the new tokens' own, to be appended by the caller. Unlike the
- * `present` of an export for other programs they do not repeat the past, which would be copied at every token.
+ * Inputs beside the model's: `logit_rows` (M), `lengths` int64 (B), which counts the tokens of each text with the new
+ * ones, and for every layer `past_key_values.<i>.key` and `.value` (B, K, P, d); P is at least 1. Where the longest text
+ * has T tokens, all begin. Outputs: `logits` (M, V), and of every layer `new_key_values.<i>.key` and `.value`
+ * (B, T, K·d): the new tokens' own, to be put behind the past by the caller. Unlike the `present` of an export for other
+ * programs they do not repeat the past, which would be copied at every token.
  */
 export function buildContinuationGraph(structure: CausalStructure): Graph {
   return continuationGraph(structure, adaptedContext(structure, noDropout, noDropout).context);

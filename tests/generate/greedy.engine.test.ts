@@ -145,26 +145,30 @@ describe("continuing behind virtual tokens", () => {
 });
 
 describe("KeyValueCache", () => {
-  it("puts each head's tokens behind those it has, and refuses more than fit", async () => {
+  it("puts each text's tokens behind those it has, head by head, and refuses more than fit", async () => {
     const { config } = await goldenDecoder("llama");
     const small = { ...config, layers: 1, keyValueHeads: 2, headWidth: 1 };
     const cache = new KeyValueCache(small, 2, 3);
     const outputs = (values: readonly number[], tokens: number) => ({
-      [newKeyValue(0, "key")]: float32(values, [2, 2, tokens, 1]),
+      [newKeyValue(0, "key")]: float32(values, [2, tokens, 2]),
       [newKeyValue(0, "value")]: float32(
         values.map((x) => -x),
-        [2, 2, tokens, 1],
+        [2, tokens, 2],
       ),
     });
-    cache.append(outputs([1, 2, 3, 4, 5, 6, 7, 8], 2), int64([0, 1, 1, 1], [2, 2]));
-    cache.append(outputs([10, 20, 30, 40], 1), int64([1, 1], [2, 1]));
-    const feeds = cache.feeds();
+    const prompts = int64([1, 0, 1, 1], [2, 2]);
+    expect(cache.feeds(prompts).lengths).toEqual(int64([1, 2], [2]));
+    // The first text's second token is padding.
+    cache.append(outputs([1, 2, 3, 4, 5, 6, 7, 8], 2), prompts);
+    const next = int64([1, 1], [2, 1]);
+    expect(cache.feeds(next).lengths).toEqual(int64([2, 3], [2]));
+    cache.append(outputs([10, 20, 30, 40], 1), next);
+    const feeds = cache.feeds(next);
     expect(feeds["past_key_values.0.key"]).toEqual(
-      float32([1, 2, 10, 3, 4, 20, 5, 6, 30, 7, 8, 40], [2, 2, 3, 1]),
+      float32([1, 10, 0, 2, 20, 0, 5, 7, 30, 6, 8, 40], [2, 2, 3, 1]),
     );
-    expect(feeds["past_key_values.0.value"]?.data[2]).toBe(-10);
-    expect(feeds.past_mask).toEqual(int64([0, 1, 1, 1, 1, 1], [2, 3]));
-    expect(() => cache.append(outputs([1, 2, 3, 4], 1), int64([1, 1], [2, 1]))).toThrow(EngineError);
+    expect(feeds["past_key_values.0.value"]?.data[1]).toBe(-10);
+    expect(() => cache.append(outputs([1, 2, 3, 4], 1), next)).toThrow(EngineError);
   });
 });
 
