@@ -4,15 +4,15 @@ import { type HostTensor, int64, zeros } from "../core/tensor.ts";
 import { pastInput } from "../nn/decoders/cachedAttention.ts";
 import type { DecoderConfig } from "../nn/decoders/decoderConfig.ts";
 import type { Tensors } from "../runtime/types.ts";
-import { newKeyValue } from "./graphs.ts";
+import { NEW_KEY_VALUES } from "./graphs.ts";
 
 const parts = ["key", "value"] as const;
 
-function rowsOf(outputs: Tensors, name: string): Float32Array | Float64Array {
-  const data = outputs[name]?.data;
+function rowsOf(outputs: Tensors): Float32Array | Float64Array {
+  const data = outputs[NEW_KEY_VALUES]?.data;
   if (data instanceof Float32Array || data instanceof Float64Array) return data;
   throw new EngineError(
-    `output "${name}": expected keys or values, got ${outputs[name]?.dtype ?? "nothing"}`,
+    `output "${NEW_KEY_VALUES}": expected keys and values, got ${outputs[NEW_KEY_VALUES]?.dtype ?? "nothing"}`,
   );
 }
 
@@ -24,20 +24,16 @@ function countTokens({ data, dims: [batch = 0, tokens = 0] }: HostTensor<"int64"
 }
 
 /**
- * The keys and values of everything read so far, with room for what is to come: nothing is copied as texts grow, and
- * every step has the same shapes. Each text stands from the first place on, without padding.
+ * The keys and values of everything read so far, with room for what is to come: it stays where it is as texts grow,
+ * and every step has the same shapes. Each text stands from the first place on, without padding.
  */
 export class KeyValueCache {
   private readonly config: DecoderConfig;
   private readonly capacity: number;
   /** Tokens of each text so far. */
   private readonly lengths: number[];
-  /** Each (B, K, C, d), with the names of what it feeds and of what it takes in. */
-  private readonly buffers: readonly {
-    readonly past: string;
-    readonly added: string;
-    readonly tensor: HostTensor<"float32">;
-  }[];
+  /** Of each layer its keys and its values, (B, K, C, d), by what they are fed as. */
+  private readonly buffers: ReadonlyMap<string, HostTensor<"float32">>;
 
   /** @param capacity tokens that a text may have */
   constructor(config: DecoderConfig, batch: number, capacity: number) {
@@ -47,13 +43,10 @@ export class KeyValueCache {
     this.capacity = Math.max(1, capacity);
     this.lengths = new Array<number>(batch).fill(0);
     const dims = [batch, keyValueHeads, this.capacity, headWidth];
-    this.buffers = Array.from({ length: layers }, (_, layer) =>
-      parts.map((part) => ({
-        past: pastInput(layer, part),
-        added: newKeyValue(layer, part),
-        tensor: zeros(dims),
-      })),
-    ).flat();
+    const buffers = new Map<string, HostTensor<"float32">>();
+    for (let layer = 0; layer < layers; layer++)
+      for (const part of parts) buffers.set(pastInput(layer, part), zeros(dims));
+    this.buffers = buffers;
   }
 
   /**
@@ -63,8 +56,7 @@ export class KeyValueCache {
   feeds(mask: HostTensor<"int64">): Record<string, HostTensor> {
     const counts = countTokens(mask);
     const lengths = BigInt64Array.from(this.lengths, (length, b) => BigInt(length + (counts[b] ?? 0)));
-    const past = this.buffers.map(({ past, tensor }) => [past, tensor] as const);
-    return { lengths: int64(lengths, [lengths.length]), ...Object.fromEntries(past) };
+    return { lengths: int64(lengths, [lengths.length]), ...Object.fromEntries(this.buffers) };
   }
 
   /**
@@ -78,20 +70,20 @@ export class KeyValueCache {
     if (longest > this.capacity)
       throw new EngineError(`the cache holds texts of ${this.capacity} tokens, not of ${longest}`);
     const { keyValueHeads, headWidth } = this.config;
-    const [, tokens = 0] = mask.dims;
-    for (const { added, tensor } of this.buffers) {
-      const rows = rowsOf(outputs, added); // (B, T, K·d)
-      counts.forEach((count, b) => {
-        for (let head = 0; head < keyValueHeads; head++)
-          for (let t = 0; t < count; t++) {
-            const from = ((b * tokens + t) * keyValueHeads + head) * headWidth;
-            const place = (b * keyValueHeads + head) * this.capacity + (this.lengths[b] ?? 0) + t;
-            tensor.data.set(rows.subarray(from, from + headWidth), place * headWidth);
-          }
-      });
-    }
+    const [batch = 0, tokens = 0] = mask.dims;
+    const rows = rowsOf(outputs); // (B, T, L·2·K·d)
+    const rowLength = rows.length / (batch * tokens);
     counts.forEach((count, b) => {
-      this.lengths[b] = (this.lengths[b] ?? 0) + count;
+      const start = this.lengths[b] ?? 0;
+      for (let t = 0; t < count; t++) {
+        let from = (b * tokens + t) * rowLength;
+        for (const { data } of this.buffers.values())
+          for (let head = 0; head < keyValueHeads; head++, from += headWidth) {
+            const place = (b * keyValueHeads + head) * this.capacity + start + t;
+            data.set(rows.subarray(from, from + headWidth), place * headWidth);
+          }
+      }
+      this.lengths[b] = start + count;
     });
   }
 }

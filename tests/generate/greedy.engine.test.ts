@@ -8,7 +8,7 @@ import { float32, int64 } from "../../src/core/tensor.ts";
 import { collate } from "../../src/data/encoding/batching.ts";
 import { loadTokenizer } from "../../src/data/encoding/tokenizerFolder.ts";
 import { answerFeeds, lastTokenRows } from "../../src/generate/feeds.ts";
-import { buildCausalGraph, type CausalStructure, newKeyValue } from "../../src/generate/graphs.ts";
+import { buildCausalGraph, type CausalStructure, NEW_KEY_VALUES } from "../../src/generate/graphs.ts";
 import { generateGreedy, openCausalModel } from "../../src/generate/greedy.ts";
 import { KeyValueCache } from "../../src/generate/keyValueCache.ts";
 import { openModelFolder } from "../../src/io/models/modelFolder.ts";
@@ -149,13 +149,12 @@ describe("KeyValueCache", () => {
     const { config } = await goldenDecoder("llama");
     const small = { ...config, layers: 1, keyValueHeads: 2, headWidth: 1 };
     const cache = new KeyValueCache(small, 2, 3);
-    const outputs = (values: readonly number[], tokens: number) => ({
-      [newKeyValue(0, "key")]: float32(values, [2, tokens, 2]),
-      [newKeyValue(0, "value")]: float32(
-        values.map((x) => -x),
-        [2, tokens, 2],
-      ),
-    });
+    // Two heads' keys, and the values that are their negatives, of each token.
+    const outputs = (keys: readonly number[], tokens: number) => {
+      const rows = Array.from({ length: keys.length / 2 }, (_, i) => keys.slice(2 * i, 2 * i + 2));
+      const values = rows.flatMap((row) => [...row, ...row.map((x) => -x)]);
+      return { [NEW_KEY_VALUES]: float32(values, [2, tokens, 4]) };
+    };
     const prompts = int64([1, 0, 1, 1], [2, 2]);
     expect(cache.feeds(prompts).lengths).toEqual(int64([1, 2], [2]));
     // The first text's second token is padding.
