@@ -1,16 +1,21 @@
-import { describe, expect, it } from "vitest";
+import { join } from "node:path";
+import { afterAll, describe, expect, it, vi } from "vitest";
 import { createRng } from "../../src/core/random.ts";
 import { float64, type HostTensor, int64 } from "../../src/core/tensor.ts";
 import { collate } from "../../src/data/encoding/batching.ts";
 import { lastTokenRows } from "../../src/generate/feeds.ts";
 import { buildCausalGraph, buildContinuationGraph } from "../../src/generate/graphs.ts";
 import { KeyValueCache } from "../../src/generate/keyValueCache.ts";
+import { multipliesBytes } from "../../src/io/processor.ts";
+import { loadBackbone } from "../../src/model/settings/backbone.ts";
 import type { DecoderBackbone } from "../../src/nn/backbone.ts";
 import { tokenFeeds } from "../../src/nn/features.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
 import { referenceRuntime } from "../../src/runtime/reference.ts";
 import type { Executable, Runtime } from "../../src/runtime/types.ts";
+import { folderOfTestFile } from "../support/folders.ts";
 import { goldenDecoder } from "../support/goldens.ts";
+import { writeTinyDecoder } from "../support/tinyModels.ts";
 import { relativeDifference, tolerances } from "../support/tolerances.ts";
 import { compileUntilEnd } from "../support/untilEnd.ts";
 
@@ -100,5 +105,29 @@ describe.each(setups)(
           expect(relativeDifference(row(alone[step], 0), row(together[step], i))).toBeLessThan(tolerance);
       }
     });
+  },
+);
+
+const folder = folderOfTestFile("continuation");
+vi.stubEnv("XDG_CACHE_HOME", join(folder, "cache"));
+afterAll(() => vi.unstubAllEnvs());
+
+it.skipIf(!multipliesBytes())(
+  "in 8 bits, where a last bit decides how a row is rounded, a text gets alone what it gets beside longer ones",
+  async () => {
+    await writeTinyDecoder(folder);
+    const { backbone } = await loadBackbone(folder, { precision: "int8" });
+    if (backbone.kind !== "decoder") throw new Error("no decoder");
+    const executable = await compileUntilEnd(nodeRuntime, buildContinuationGraph({ backbone }));
+    const rng = createRng(7);
+    const texts = [11, 5, 17].map((length) =>
+      Array.from({ length }, () => rng.integer(backbone.config.vocabularySize)),
+    );
+    const together = await stepwise(executable, backbone, texts, 4);
+    for (const [i, text] of texts.entries()) {
+      const alone = await stepwise(executable, backbone, [text], 4);
+      for (const [step, logits] of alone.entries())
+        expect(row(logits, 0), `step ${step}`).toEqual(row(together[step], i));
+    }
   },
 );
