@@ -65,6 +65,11 @@ function binary<K extends OpKind>(
 
 const noGradient = (): readonly undefined[] => [];
 
+/** Operators that training graphs have no use for. */
+const inferenceOnly = ({ kind }: Node): never => {
+  throw new GraphError(`${kind} has no gradient`, { hint: "Build the training graph of plain operators." });
+};
+
 const meanOverLast = (x: Value, width: Value): Value => op.div(op.reduceSum(x, [-1], true), width);
 
 function lastAxisSize(x: Value): number {
@@ -309,5 +314,7 @@ export const vjpRules: { readonly [K in OpKind]: VjpRule<K> } = {
       wants(1) ? unbroadcast(op.mul(g, normalised), gamma) : undefined,
     ];
   },
+  rotate: inferenceOnly,
+  cachedAttention: inferenceOnly,
   stopGradient: noGradient,
 };

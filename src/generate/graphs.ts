@@ -1,11 +1,10 @@
-// Dimensions: B batch, T tokens, P past tokens, D width, V vocabulary, M rows whose next token is asked for.
+// Dimensions: B batch, T tokens, P past tokens, L layers, K key-value heads, d head width, D width, V vocabulary, M rows whose next token is asked for.
 import { gradients } from "../autodiff/gradients.ts";
 import { createGraph } from "../graph/graph.ts";
 import * as op from "../graph/ops.ts";
 import { multiplyDims } from "../graph/shape.ts";
 import type { Graph, Value } from "../graph/types.ts";
 import type { DecoderBackbone } from "../nn/backbone.ts";
-import type { KeyValue } from "../nn/decoders/decoderAttention.ts";
 import { type Dropout, type LayerContext, noDropout } from "../nn/layers/layers.ts";
 import { overrideParameters } from "../nn/layers/parameters.ts";
 import type { AdapterGraph } from "../peft/adapterMethod.ts";
@@ -25,10 +24,8 @@ export interface CausalStructure {
 /** The input that names the rows of the (B·T, D) hidden states whose next token is asked for: int64 (M). */
 export const LOGIT_ROWS = "logit_rows";
 
-/** The output that holds a layer's keys or values of the new tokens. */
-export function newKeyValue(layer: number, part: keyof KeyValue): string {
-  return `new_key_values.${layer}.${part}`;
-}
+/** The output that holds the keys and values of the new tokens. */
+export const NEW_KEY_VALUES = "new_key_values";
 
 function adaptedContext(
   structure: CausalStructure,
@@ -100,13 +97,13 @@ export function buildCausalGraph(structure: CausalStructure, withHidden = false)
 }
 
 /**
- * New tokens behind what was read before. One graph reads prompts (T tokens behind a past whose mask is all zero),
- * continues them token by token (T = 1), and scores several tokens at once.
+ * New tokens behind what was read before: whole prompts, padded behind, or T more tokens of every text. For inference.
  *
- * Inputs beside the model's: `logit_rows` (M), `past_mask` int64 (B, P), and for every layer
- * `past_key_values.<i>.key` and `.value` (B, K, P, d); P is at least 1. Outputs: `logits` (M, V), and of every layer
- * `new_key_values.<i>.key` and `.value` (B, K, T, d): the new tokens' own, to be appended by the caller. Unlike the
- * `present` of an export for other programs they do not repeat the past, which would be copied at every token.
+ * Inputs beside the model's: `logit_rows` (M), `lengths` int64 (B), which counts the tokens of each text with the new
+ * ones, and for every layer `past_key_values.<i>.key` and `.value` (B, K, P, d); P is at least 1. Where the longest text
+ * has T tokens, all begin. Outputs: `logits` (M, V), and `new_key_values` (B, T, L·2·K·d), of each layer in turn the
+ * keys and the values of the new tokens, to be put behind the past by the caller. Unlike the `present` of an export for
+ * other programs they do not repeat the past, which would be copied at every token.
  */
 export function buildContinuationGraph(structure: CausalStructure): Graph {
   return continuationGraph(structure, adaptedContext(structure, noDropout, noDropout).context);
@@ -125,12 +122,11 @@ export function buildMixedContinuationGraph(structure: CausalStructure): Graph {
 function continuationGraph(structure: CausalStructure, context: LayerContext): Graph {
   const { backbone } = structure;
   const { last, keyValues } = backbone.build(context, backbone.declareInputs(), backbone.declarePast());
-  const outputs: Record<string, Value> = { logits: logitsAtRows(structure, context, last) };
-  keyValues.forEach(({ key, value }, layer) => {
-    outputs[newKeyValue(layer, "key")] = key;
-    outputs[newKeyValue(layer, "value")] = value;
+  const added = keyValues.flatMap(({ key, value }) => [key, value]);
+  return createGraph({
+    logits: logitsAtRows(structure, context, last),
+    [NEW_KEY_VALUES]: op.concat(added, -1),
   });
-  return createGraph(outputs);
 }
 
 /** Inputs of `buildTreeGraph` beside the model's. */

@@ -182,7 +182,7 @@ function nextFeeds(next: TokenBatch, positions: readonly number[], method: Adapt
   };
 }
 
-/** Prompts as one batch, padded on the left, behind what the adapter puts before every text. */
+/** Prompts as one batch, padded on the right, behind what the adapter puts before every text. */
 function promptBatch(
   { structure }: CausalModel,
   method: AdapterMethod,
@@ -190,7 +190,7 @@ function promptBatch(
 ) {
   const { config } = structure.backbone;
   const encodings = prompts.map((ids) => ({ ids, typeIds: ids.map(() => 0), truncated: false }));
-  const { batch, feeds } = method.adapt(collate(encodings, config.padId, "left"), config.padId);
+  const { batch, feeds } = method.adapt(collate(encodings, config.padId), config.padId);
   return { batch, feeds: { ...tokenFeeds(config, batch), ...feeds, ...lastTokenRows(batch.attentionMask) } };
 }
 
@@ -212,7 +212,12 @@ async function continueBatch(
 
   for (let step = 0; step < maxNewTokens; step++) {
     options.signal?.throwIfAborted();
-    const outputs = await model.continuation.run({ ...feeds, ...cache.feeds(), ...parameters, ...beside });
+    const outputs = await model.continuation.run({
+      ...feeds,
+      ...cache.feeds(batch.attentionMask),
+      ...parameters,
+      ...beside,
+    });
     const best = bestTokens(outputs.logits, size, likelihoods);
     texts.forEach((text, row) => {
       text.append(best[row]!, stops);

@@ -4,6 +4,7 @@ import {
   broadcastShapes,
   type Dim,
   formatShape,
+  multiplyDims,
   normaliseAxis,
   sameShape,
   sameSize,
@@ -302,6 +303,41 @@ export const inferRules: { readonly [K in OpKind]: InferRule<K> } = {
   rmsNorm: (_, inputs) => {
     const { result, statistics } = normalisation("rmsNorm", inputs, 1);
     return [result, statistics];
+  },
+  rotate: ({ heads }, inputs) => {
+    const x = checkFloat("rotate", operand("rotate", inputs, 0));
+    const [cos, sin] = [operand("rotate", inputs, 1), operand("rotate", inputs, 2)];
+    const [batch = 1, tokens = 1, size] = x.shape;
+    const [rows, half] = cos.shape;
+    const fits =
+      x.shape.length === 3 &&
+      typeof size === "number" &&
+      typeof half === "number" &&
+      size % heads === 0 &&
+      2 * half <= size / heads &&
+      rows === multiplyDims([batch, tokens]);
+    if (!fits || !sameShape(cos.shape, sin.shape))
+      throw new GraphError(
+        `rotate: cos ${formatShape(cos.shape)} and sin ${formatShape(sin.shape)} do not turn ${heads} heads of ${formatShape(x.shape)}`,
+      );
+    return [{ dtype: x.dtype, shape: x.shape }];
+  },
+  cachedAttention: ({ heads, keyValueHeads }, inputs) => {
+    const q = checkFloat("cachedAttention", operand("cachedAttention", inputs, 0));
+    checkIndex("cachedAttention", operand("cachedAttention", inputs, 5));
+    const [batch = 1, tokens = 1] = q.shape;
+    const [, , places = 1, width = 1] = operand("cachedAttention", inputs, 3).shape;
+    const added = [batch, tokens, multiplyDims([keyValueHeads, width])];
+    const cached = [batch, keyValueHeads, places, width];
+    const query = [batch, tokens, multiplyDims([heads, width])];
+    [query, added, added, cached, cached, [batch]].forEach((expected, i) => {
+      const { shape } = operand("cachedAttention", inputs, i);
+      if (!sameShape(shape, expected))
+        throw new GraphError(
+          `cachedAttention: operand ${i} must be ${formatShape(expected)}, got ${formatShape(shape)}`,
+        );
+    });
+    return [{ dtype: q.dtype, shape: q.shape }];
   },
   stopGradient: (_, inputs) => {
     const x = operand("stopGradient", inputs, 0);

@@ -185,4 +185,27 @@ export function rmsNorm(x: Value, gamma: Value, epsilon: number): Value {
   return apply("rmsNorm", { epsilon }, x, gamma);
 }
 
+/** Turns the heads of x (B, T, h·d) by angles given as cos and sin, (B·T, w/2) each. For inference. */
+export function rotate(x: Value, cos: Value, sin: Value, heads: number): Value {
+  return apply("rotate", { heads }, x, cos, sin);
+}
+
+/**
+ * Attention of new tokens behind a cache. For inference.
+ * @param query (B, T, H·d)
+ * @param added keys and values of the new tokens, (B, T, K·d) each
+ * @param cached those before them, (B, K, P, d) each
+ * @param lengths int64 (B), each text's tokens with the new ones
+ * @returns (B, T, H·d)
+ */
+export function cachedAttention(
+  query: Value,
+  added: readonly [key: Value, value: Value],
+  cached: readonly [key: Value, value: Value],
+  lengths: Value,
+  attributes: OpAttributes["cachedAttention"],
+): Value {
+  return apply("cachedAttention", attributes, query, ...added, ...cached, lengths);
+}
+
 export const stopGradient = (x: Value): Value => apply("stopGradient", {}, x);

@@ -114,6 +114,26 @@ export interface OpAttributes {
   readonly rmsNorm: { readonly epsilon: number };
   /** The identity, through which no gradient flows. */
   readonly stopGradient: None;
+
+  /**
+   * Rotary positions, without a gradient: (x (B, T, h·d), cos (B·T, w/2), sin (B·T, w/2)) → x, of each head's first w
+   * elements the halves turned against each other. d is at least w.
+   */
+  readonly rotate: { readonly heads: number };
+  /**
+   * softmax(scale·q kᵀ) v of new tokens behind a cache, without a gradient: (q (B, T, H·d), k and v (B, T, K·d), the
+   * cache's keys and values (B, K, P, d), lengths int64 (B)) → (B, T, H·d). `lengths` counts each text's tokens, the new
+   * ones among them. Where the longest has T, all texts begin here, shorter ones padded behind, and the cache is not
+   * read; else each goes on by T tokens behind its first lengths − T places of the cache. A token sees those not later
+   * than itself, of a window the last of them. Rows of padding mean nothing.
+   */
+  readonly cachedAttention: {
+    readonly heads: number;
+    readonly keyValueHeads: number;
+    readonly scale: number;
+    /** Tokens that a token sees at most, itself among them. */
+    readonly window?: number;
+  };
 }
 
 export type OpKind = keyof OpAttributes;

@@ -1,16 +1,15 @@
-// Dimensions: B batch, T tokens, P past tokens, D width, V vocabulary, M rows of hidden states.
+// Dimensions: B batch, T tokens, D width, V vocabulary, M rows of hidden states.
 import { CheckpointError } from "../core/errors.ts";
 import { type HostTensor, sizeOf } from "../core/tensor.ts";
 import * as op from "../graph/ops.ts";
 import type { Value, WeightSource } from "../graph/types.ts";
+import { declarePast, type Past } from "./decoders/cachedAttention.ts";
 import {
   buildDecoder,
   type DecoderInputs,
   type DecoderOutputs,
-  declarePast,
   languageModelLogits,
 } from "./decoders/decoder.ts";
-import type { Past } from "./decoders/decoderAttention.ts";
 import type { DecoderConfig } from "./decoders/decoderConfig.ts";
 import { type DecoderNetwork, decoderBiases, decoderSites } from "./decoders/decoderNetwork.ts";
 import {
@@ -47,7 +46,7 @@ interface BackboneFrame {
   readonly embeddingWidth: number;
   /** Longest text in tokens, special tokens and generated ones included. */
   readonly maxTokens: number;
-  /** Where a batch is padded. Either side gives the same values; a continuation needs its texts to end together. */
+  /** Where a batch is padded. Either side gives the same values. */
   readonly paddingSide: "left" | "right";
   readonly parameters: Parameters;
   /** The weights by AutoModel name, for reading single tensors on the host. */
@@ -89,7 +88,7 @@ export interface DecoderBackbone extends BackboneFrame {
   readonly hasLanguageModelHead: boolean;
   /** The name of the weight that makes logits of hidden states, (V, D); undefined where there is none. */
   readonly languageModelHead: string | undefined;
-  /** @param past what the new tokens follow; without it they begin their texts */
+  /** @param past what the new tokens follow: a graph without gradients; without it they begin their texts */
   build(context: LayerContext, inputs: DecoderInputs, past?: Past): DecoderOutputs;
   /** The keys and values of what was read before, as inputs. */
   declarePast(): Past;

@@ -159,6 +159,47 @@ function roundedProduct(node: Node<"quantizedGemm">, x: Value, emitter: Emitter)
   return emitter.emit("Add", [y, emitter.emit("Gemm", [shifts, sums, c], less)]);
 }
 
+/** The engine's attention takes heads of a multiple of so many elements. */
+const HEAD_MULTIPLE = 8;
+
+/** Attention over heads that are widened with zeros where the engine asks for it; they change no product. */
+function groupedAttention(node: Node<"cachedAttention">, emitter: Emitter): string {
+  const { heads, keyValueHeads, scale, window } = node.attributes;
+  const [q = "", k = "", v = "", pastKey = "", pastValue = "", lengths = ""] = emitter.operands(node);
+  const width = Number(node.inputs[3]?.shape[3]);
+  const wide = Math.ceil(width / HEAD_MULTIPLE) * HEAD_MULTIPLE;
+  // In a target of Reshape 0 keeps a dimension.
+  const split = (x: string, sizes: readonly number[]) =>
+    emitter.emit("Reshape", [x, emitter.constant(int64([0, 0, ...sizes], [2 + sizes.length]))]);
+  const ends = emitter.constant(int64([0, wide - width], [2]));
+  const pad = (x: string) => emitter.emit("Pad", [x, ends, "", emitter.dimension(3)]);
+  const widen = (x: string, count: number) =>
+    wide === width ? x : split(pad(split(x, [count, width])), [count * wide]);
+  const past = [pastKey, pastValue].map((x) => (wide === width ? x : pad(x)));
+  const toInt32 = { attributes: { to: int(onnxTypes.int32) } };
+  const last = emitter.emit("Sub", [lengths, emitter.dimension(1)]);
+  const longest = emitter.emit("ReduceMax", [lengths], { attributes: { keepdims: int(1) } });
+  const inputs = [
+    ...[widen(q, heads), widen(k, keyValueHeads), widen(v, keyValueHeads), ...past],
+    ...[last, longest].map((x) => emitter.emit("Cast", [x], toInt32)),
+  ];
+  const attributes = {
+    num_heads: int(heads),
+    kv_num_heads: int(keyValueHeads),
+    scale: float(scale),
+    ...(window !== undefined && { local_window_size: int(window) }),
+  };
+  // The engine's copies of the whole cache are given up as soon as it has read them.
+  const [y = ""] = emitter.emitAll("GroupQueryAttention", inputs, {
+    attributes,
+    domain: microsoft,
+    outputs: 3,
+  });
+  if (wide === width) return y;
+  const bounds = [0, width, 3].map((value) => emitter.dimension(value));
+  return split(emitter.emit("Slice", [split(y, [heads, wide]), ...bounds]), [heads * width]);
+}
+
 export const lowerRules: { readonly [K in OpKind]: LowerRule<K> } = {
   // The emitter has bound it already.
   input: () => {},
@@ -285,6 +326,26 @@ export const lowerRules: { readonly [K in OpKind]: LowerRule<K> } = {
     const attributes = { axis: int(-1), epsilon: float(node.attributes.epsilon) };
     const options = { attributes, outputs: 2 };
     bindAll(node, emitter.emitAll("SimplifiedLayerNormalization", emitter.operands(node), options), emitter);
+  },
+  rotate: (node, emitter) => {
+    const { heads } = node.attributes;
+    const [x = "", cos = "", sin = ""] = emitter.operands(node);
+    const [batch = 1, tokens = 1] = node.inputs[0]?.shape ?? [];
+    const [rows = 1, half = 1] = node.inputs[1]?.shape ?? [];
+    // Every row has an angle of its own: it stands at its own number.
+    const [from, step] = [emitter.constant(int64([0], [])), emitter.constant(int64([1], []))];
+    const count = emitter.emit("Reshape", [emitter.dimension(rows), emitter.constant(int64([], [0]))]);
+    const numbers = emitter.emit("Range", [from, count, step]);
+    const places = emitter.emit("Reshape", [numbers, emitter.shape([batch, tokens])]);
+    const attributes = { num_heads: int(heads), rotary_embedding_dim: int(2 * Number(half)) };
+    bindOne(
+      node,
+      emitter.emit("RotaryEmbedding", [x, places, cos, sin], { attributes, domain: microsoft }),
+      emitter,
+    );
+  },
+  cachedAttention: (node, emitter) => {
+    bindOne(node, groupedAttention(node, emitter), emitter);
   },
   stopGradient: direct("Identity"),
 };

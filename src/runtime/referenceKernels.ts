@@ -403,5 +403,53 @@ export const interpretRules: { readonly [K in OpKind]: InterpretRule<K> } = {
     });
     return [y, inverseRoot];
   },
+  rotate: ({ heads }, inputs) => {
+    const [x, cos, sin] = [operand(inputs, 0), operand(inputs, 1), operand(inputs, 2)];
+    const [rows = 0, half = 0] = cos.dims;
+    const size = x.data.length / (rows * heads);
+    const y = dense(x.dtype, x.dims, x.data.slice());
+    for (let head = 0; head < rows * heads; head++)
+      for (let i = 0; i < half; i++) {
+        const [at, angle] = [head * size + i, Math.floor(head / heads) * half + i];
+        const [a, b] = [x.data[at]!, x.data[at + half]!];
+        y.data[at] = a * cos.data[angle]! - b * sin.data[angle]!;
+        y.data[at + half] = b * cos.data[angle]! + a * sin.data[angle]!;
+      }
+    return [y];
+  },
+  cachedAttention: ({ heads, keyValueHeads, scale, window = Number.POSITIVE_INFINITY }, inputs) => {
+    const [q, k, v] = [operand(inputs, 0), operand(inputs, 1), operand(inputs, 2)];
+    const [pastKey, pastValue, lengths] = [operand(inputs, 3), operand(inputs, 4), operand(inputs, 5)];
+    const [, tokens = 0] = q.dims;
+    const [, , places = 0, width = 0] = pastKey.dims;
+    const first = Math.max(...lengths.data) === tokens;
+    const y = dense(q.dtype, q.dims);
+    lengths.data.forEach((length, b) => {
+      const before = first ? 0 : length - tokens;
+      /** Element i of the head at a place of the text, from the cache or from what is new. */
+      const at = (past: Dense, added: Dense, head: number, place: number, i: number) =>
+        place < before
+          ? past.data[((b * keyValueHeads + head) * places + place) * width + i]!
+          : added.data[((b * tokens + place - before) * keyValueHeads + head) * width + i]!;
+      for (let t = 0; t < length - before; t++)
+        for (let head = 0; head < heads; head++) {
+          const shared = Math.floor((head * keyValueHeads) / heads);
+          const row = ((b * tokens + t) * heads + head) * width;
+          const start = Math.max(0, before + t + 1 - window);
+          const powers = Array.from({ length: before + t + 1 - start }, (_, s) => {
+            let score = 0;
+            for (let i = 0; i < width; i++) score += q.data[row + i]! * at(pastKey, k, shared, start + s, i);
+            return Math.exp(scale * score);
+          });
+          const total = powers.reduce((sum, power) => sum + power, 0);
+          for (let i = 0; i < width; i++)
+            y.data[row + i] = powers.reduce(
+              (sum, power, s) => sum + (power / total) * at(pastValue, v, shared, start + s, i),
+              0,
+            );
+        }
+    });
+    return [y];
+  },
   stopGradient: (_, inputs) => [operand(inputs, 0)],
 };

@@ -6,6 +6,9 @@ import type { Tensors } from "./types.ts";
 /** WebGPU allows sin and cos an absolute error of 2^−11, which positions' angles do not. */
 const coarse = new Set(["Sin", "Cos"]);
 
+/** A text's cache lies in the processor's memory and comes anew with every token; these have not been compared on a GPU. */
+const besideCache = new Set(["RotaryEmbedding", "GroupQueryAttention"]);
+
 /** @returns names of the nodes that the processor has to compute beside a GPU */
 export function processorNodes(nodes: readonly OnnxNode[]): string[] {
   const read = new Set(nodes.flatMap(({ input }) => input));
@@ -13,6 +16,7 @@ export function processorNodes(nodes: readonly OnnxNode[]): string[] {
     .filter(
       ({ opType, output }) =>
         coarse.has(opType) ||
+        besideCache.has(opType) ||
         // Its second output, which gradients read, is left unwritten there.
         (opType === "SimplifiedLayerNormalization" && output.slice(1).some((name) => read.has(name))),
     )

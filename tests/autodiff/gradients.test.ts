@@ -95,6 +95,12 @@ describe("gradients", () => {
     expect(() => gradients(x, [x])).toThrow("gradients: the loss must be a scalar, got shape (B, 2)");
   });
 
+  it("refuse operators for inference", () => {
+    const [x, angles] = [op.input("x", "float32", ["B", 1, 4]), op.input("angles", "float32", ["B", 2])];
+    const loss = op.reduceSum(op.rotate(x, op.cos(angles), op.sin(angles), 1), [0, 1, 2]);
+    expect(() => gradients(loss, [x])).toThrow("rotate has no gradient");
+  });
+
   it("refuse to pass over a normalisation's statistics in silence", () => {
     const one = op.constant(float32([1, 1], [2]));
     const y = op.layerNorm(x, one, one, 1e-5);

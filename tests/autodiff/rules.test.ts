@@ -20,6 +20,8 @@ const checks: { readonly [K in OpKind]: readonly OperatorCase[] | { readonly not
   round: { notDifferentiable: "it is flat between its steps" },
   equal: { notDifferentiable: "its result is bool" },
   greater: { notDifferentiable: "its result is bool" },
+  rotate: { notDifferentiable: "it is for inference" },
+  cachedAttention: { notDifferentiable: "it is for inference" },
   stopGradient: { notDifferentiable: "it is there to have no gradient" },
 };
 

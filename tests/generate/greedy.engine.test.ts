@@ -8,7 +8,7 @@ import { float32, int64 } from "../../src/core/tensor.ts";
 import { collate } from "../../src/data/encoding/batching.ts";
 import { loadTokenizer } from "../../src/data/encoding/tokenizerFolder.ts";
 import { answerFeeds, lastTokenRows } from "../../src/generate/feeds.ts";
-import { buildCausalGraph, type CausalStructure, newKeyValue } from "../../src/generate/graphs.ts";
+import { buildCausalGraph, type CausalStructure, NEW_KEY_VALUES } from "../../src/generate/graphs.ts";
 import { generateGreedy, openCausalModel } from "../../src/generate/greedy.ts";
 import { KeyValueCache } from "../../src/generate/keyValueCache.ts";
 import { openModelFolder } from "../../src/io/models/modelFolder.ts";
@@ -145,26 +145,29 @@ describe("continuing behind virtual tokens", () => {
 });
 
 describe("KeyValueCache", () => {
-  it("puts each head's tokens behind those it has, and refuses more than fit", async () => {
+  it("puts each text's tokens behind those it has, head by head, and refuses more than fit", async () => {
     const { config } = await goldenDecoder("llama");
     const small = { ...config, layers: 1, keyValueHeads: 2, headWidth: 1 };
     const cache = new KeyValueCache(small, 2, 3);
-    const outputs = (values: readonly number[], tokens: number) => ({
-      [newKeyValue(0, "key")]: float32(values, [2, 2, tokens, 1]),
-      [newKeyValue(0, "value")]: float32(
-        values.map((x) => -x),
-        [2, 2, tokens, 1],
-      ),
-    });
-    cache.append(outputs([1, 2, 3, 4, 5, 6, 7, 8], 2), int64([0, 1, 1, 1], [2, 2]));
-    cache.append(outputs([10, 20, 30, 40], 1), int64([1, 1], [2, 1]));
-    const feeds = cache.feeds();
+    // Two heads' keys, and the values that are their negatives, of each token.
+    const outputs = (keys: readonly number[], tokens: number) => {
+      const rows = Array.from({ length: keys.length / 2 }, (_, i) => keys.slice(2 * i, 2 * i + 2));
+      const values = rows.flatMap((row) => [...row, ...row.map((x) => -x)]);
+      return { [NEW_KEY_VALUES]: float32(values, [2, tokens, 4]) };
+    };
+    const prompts = int64([1, 0, 1, 1], [2, 2]);
+    expect(cache.feeds(prompts).lengths).toEqual(int64([1, 2], [2]));
+    // The first text's second token is padding.
+    cache.append(outputs([1, 2, 3, 4, 5, 6, 7, 8], 2), prompts);
+    const next = int64([1, 1], [2, 1]);
+    expect(cache.feeds(next).lengths).toEqual(int64([2, 3], [2]));
+    cache.append(outputs([10, 20, 30, 40], 1), next);
+    const feeds = cache.feeds(next);
     expect(feeds["past_key_values.0.key"]).toEqual(
-      float32([1, 2, 10, 3, 4, 20, 5, 6, 30, 7, 8, 40], [2, 2, 3, 1]),
+      float32([1, 10, 0, 2, 20, 0, 5, 7, 30, 6, 8, 40], [2, 2, 3, 1]),
     );
-    expect(feeds["past_key_values.0.value"]?.data[2]).toBe(-10);
-    expect(feeds.past_mask).toEqual(int64([0, 1, 1, 1, 1, 1], [2, 3]));
-    expect(() => cache.append(outputs([1, 2, 3, 4], 1), int64([1, 1], [2, 1]))).toThrow(EngineError);
+    expect(feeds["past_key_values.0.value"]?.data[1]).toBe(-10);
+    expect(() => cache.append(outputs([1, 2, 3, 4], 1), next)).toThrow(EngineError);
   });
 });
 

@@ -13,6 +13,14 @@ const b = (...shape: Dim[]): Value => op.input(`b${counter++}`, "bool", shape);
 
 const described = ({ dtype, shape }: Value): string => `${dtype} (${shape.join(", ")})`;
 
+/** Of four heads of four elements, two of keys. */
+function attention(lengths: Value, keySize = 8): Value {
+  const added = [f("B", "T", keySize), f("B", "T", 8)] as const;
+  const cached = [f("B", 2, "P", 4), f("B", 2, "P", 4)] as const;
+  const attributes = { heads: 4, keyValueHeads: 2, scale: 1 };
+  return op.cachedAttention(f("B", "T", 16), added, cached, lengths, attributes);
+}
+
 describe("what is inferred", () => {
   const cases: readonly (readonly [string, () => Value, string])[] = [
     ["unary keeps type and shape", () => op.exp(d("B", 3)), "float64 (B, 3)"],
@@ -63,6 +71,8 @@ describe("what is inferred", () => {
       () => op.rmsNorm(f("B", "T", 3), f(3), 1e-5).node.outputs[1] ?? f(),
       "float32 (B, T, 1)",
     ],
+    ["rotate", () => op.rotate(f("B", "T", 8), f("B*T", 2), f("B*T", 2), 2), "float32 (B, T, 8)"],
+    ["cachedAttention", () => attention(i("B")), "float32 (B, T, 16)"],
     ["a constant", () => op.constant(float32([1, 2], [2, 1])), "float32 (2, 1)"],
     [
       "a half-precision weight is widened",
@@ -128,6 +138,12 @@ describe("what is refused, saying where and why", () => {
       () => op.layerNorm(f("B", 3), f(4), f(3), 1e-5),
     ],
     ["layerNorm: operands are float32 and float64", () => op.layerNorm(f("B", 3), f(3), d(3), 1e-5)],
+    [
+      "rotate: cos (B*T, 3) and sin (B*T, 3) do not turn 2 heads of (B, T, 8)",
+      () => op.rotate(f("B", "T", 8), f("B*T", 3), f("B*T", 3), 2),
+    ],
+    ["cachedAttention: operand 5 must be (B), got (T)", () => attention(i("T"))],
+    ["cachedAttention: operand 1 must be (B, T, 8), got (B, T, 16)", () => attention(i("B"), 16)],
     ["scalar: no constants of type bool", () => op.equal(b("B"), 1)],
   ];
   it.each(cases)("%s", (message, build) => {

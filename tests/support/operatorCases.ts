@@ -277,6 +277,43 @@ export const operatorCases: { readonly [K in OpKind]: readonly OperatorCase[] } 
     c("(B, T, 6)", (draw) => op.rmsNorm(draw.float("x", ["B", "T", 6]), draw.float("gamma", [6]), 1e-12)),
     c("a large epsilon", (draw) => op.rmsNorm(draw.float("x", ["B", 4]), draw.float("gamma", [4]), 0.5)),
   ],
+  rotate: [
+    c("(B, T, 18), heads in part", (draw) =>
+      op.rotate(
+        draw.float("x", ["B", "T", 18]),
+        draw.float("cos", ["B*T", 2]),
+        draw.float("sin", ["B*T", 2]),
+        3,
+      ),
+    ),
+    c("whole heads", (draw) =>
+      op.rotate(
+        draw.float("x", ["B", "T", 16]),
+        draw.float("cos", ["B*T", 4]),
+        draw.float("sin", ["B*T", 4]),
+        2,
+      ),
+    ),
+  ],
+  cachedAttention: [
+    c("texts that begin", (draw) =>
+      attentionBehindCache(draw, { heads: 4, keyValueHeads: 2, width: 8, tokens: 3 }),
+    ),
+    c("texts that go on, of different lengths", (draw) =>
+      attentionBehindCache(draw, { heads: 4, keyValueHeads: 2, width: 8, tokens: 1 }),
+    ),
+    c("a window", (draw) =>
+      attentionBehindCache(draw, { heads: 4, keyValueHeads: 4, width: 8, tokens: 1, window: 3 }),
+    ),
+    c("a window over texts that begin", (draw) =>
+      attentionBehindCache(draw, { heads: 2, keyValueHeads: 1, width: 8, tokens: 5, window: 2 }),
+    ),
+    ...[1, 3].map((tokens) =>
+      c(`heads that the engine widens, ${tokens} tokens`, (draw) =>
+        attentionBehindCache(draw, { heads: 6, keyValueHeads: 2, width: 12, tokens }),
+      ),
+    ),
+  ],
   stopGradient: [c("the identity", (draw) => op.stopGradient(draw.float("x", ["B", 3])))],
 };
 
@@ -286,6 +323,28 @@ function awayFromOne(rng: Draw["rng"]): number {
 
 function tiny(rng: Draw["rng"]): number {
   return 0.2 * (rng.uniform() - 0.5);
+}
+
+interface AttentionCase {
+  readonly heads: number;
+  readonly keyValueHeads: number;
+  readonly width: number;
+  readonly tokens: number;
+  readonly window?: number;
+}
+
+/** Several tokens begin their texts; one goes on behind 0 … 10 others. */
+function attentionBehindCache(draw: Draw, { width, tokens, ...attributes }: AttentionCase): Value {
+  const { heads, keyValueHeads } = attributes;
+  const rows = (name: string, count: number) => draw.float(name, ["B", tokens, count * width]);
+  const cached = (name: string) => draw.float(name, ["B", keyValueHeads, 11, width]);
+  return op.cachedAttention(
+    rows("q", heads),
+    [rows("k", keyValueHeads), rows("v", keyValueHeads)],
+    [cached("past k"), cached("past v")],
+    op.add(draw.index("before", ["B"], tokens === 1 ? 11 : 1), tokens),
+    { ...attributes, scale: 0.4 },
+  );
 }
 
 function repeats(draw: Draw, name: string): Value {

@@ -1,11 +1,11 @@
-// Dimensions: B batch, T new tokens, P past tokens, H heads, K key-value heads, G = H/K, d head width, N = B·T rows.
+// Dimensions: B batch, T tokens, H heads, K key-value heads, G = H/K, d head width, N = B·T rows.
 import * as op from "../../graph/ops.ts";
 import { type Dim, multiplyDims } from "../../graph/shape.ts";
 import type { Value } from "../../graph/types.ts";
 import { type LayerContext, MASKED } from "../layers/layers.ts";
 import { rotations } from "../layers/rotary.ts";
 import { hide } from "../layers/tokens.ts";
-import type { DecoderConfig } from "./decoderConfig.ts";
+import { type DecoderConfig, scoreScaleOf } from "./decoderConfig.ts";
 
 /** What a decoder reads of its inputs to know who sees whom. */
 export interface AttentionInputs {
@@ -18,29 +18,11 @@ export interface AttentionInputs {
   readonly tree?: Value;
 }
 
-/** One layer's keys, after rotation, and values, each (B, K, tokens, d). */
-export interface KeyValue {
-  readonly key: Value;
-  readonly value: Value;
-}
-
-/** What was read before the new tokens: which places hold a real token, int64 (B, P), and each layer's keys and values. */
-export interface Past {
-  readonly mask: Value;
-  /** int64 (B, P), the place of each in its text; there where a layer has a window. */
-  readonly positions?: Value;
-  readonly layers: readonly KeyValue[];
-}
-
 /** Causal self-attention of one layer, up to its output projection: q (N, H·d), k and v (N, K·d) → (N, H·d). */
 export type Attend = (site: string, q: Value, k: Value, v: Value) => Value;
 
-export interface DecoderAttention {
-  /** Of the layer of that number, from 0. */
-  layer(index: number): Attend;
-  /** Of each layer that has attended, in order. */
-  readonly keyValues: readonly KeyValue[];
-}
+/** That of the layer of some number, from 0. */
+export type AttentionOfLayer = (index: number) => Attend;
 
 /**
  * (B, 1, T, T): a token sees the real tokens whose position is not after its own. Positions count real tokens, so
@@ -57,30 +39,20 @@ function causalMask({ attentionMask, positionIds, tree }: AttentionInputs, batch
   return op.reshape(op.add(op.mul(later, MASKED), padding), [batch, 1, tokens, tokens]);
 }
 
-/** (B, 1, T, S): hides what lies `window` tokens back or farther. @param seen int64 (B, S), positions of keys */
-function windowMask(window: number, positionIds: Value, seen: Value): Value {
+/** (B, 1, T, T): hides what lies `window` tokens back or farther. */
+function windowMask(window: number, positionIds: Value): Value {
   const [batch = "B", tokens = "T"] = positionIds.shape;
-  const others = seen.shape[1] ?? tokens;
-  const distance = op.sub(
-    op.reshape(positionIds, [batch, 1, tokens, 1]),
-    op.reshape(seen, [batch, 1, 1, others]),
-  );
+  const at = (shape: readonly Dim[]) => op.reshape(positionIds, shape);
+  const distance = op.sub(at([batch, 1, tokens, 1]), at([batch, 1, 1, tokens]));
   return op.mul(op.cast(op.greater(distance, window - 1), "float32"), MASKED);
 }
 
 /** A mask for every width of window, each built once. */
-function masksByWindow(
-  plain: Value,
-  positionIds: Value,
-  seen: Value | undefined,
-): (window: number | undefined) => Value {
+function masksByWindow(plain: Value, positionIds: Value): (window: number | undefined) => Value {
   const known = new Map<number | undefined, Value>();
   return (window) => {
-    const narrowed =
-      window === undefined || seen === undefined
-        ? plain
-        : op.add(plain, windowMask(window, positionIds, seen));
-    const mask = known.get(window) ?? narrowed;
+    const mask =
+      known.get(window) ?? (window === undefined ? plain : op.add(plain, windowMask(window, positionIds)));
     known.set(window, mask);
     return mask;
   };
@@ -121,56 +93,30 @@ function mix(layout: Layout, weights: Value, v: Value): Value {
   return layout.ungrouped(op.matmul(layout.grouped(weights), v));
 }
 
-/** Softmax over past and new tokens together, and the mixed values, with neither copied to stand behind the other. */
-function mixBoth(layout: Layout, scores: readonly [Value, Value], values: readonly [Value, Value]): Value {
-  const [largestNew, largestPast] = [
-    op.reduceMax(scores[0], [-1], true),
-    op.reduceMax(scores[1], [-1], true),
-  ];
-  const largest = op.maximum(largestNew, largestPast); // (B, H, T, 1)
-  const powers = [op.exp(op.sub(scores[0], largest)), op.exp(op.sub(scores[1], largest))] as const;
-  const total = op.add(op.reduceSum(powers[0], [-1], true), op.reduceSum(powers[1], [-1], true));
-  return op.div(op.add(mix(layout, powers[0], values[0]), mix(layout, powers[1], values[1])), total);
-}
-
 /**
  * Causal self-attention (Vaswani et al. 2017) with rotary positions where the model has them, and grouped queries
  * (Ainslie et al. 2023) without repeating a key.
- * @param past what the new tokens follow; all of it lies before them
  */
 export function decoderAttention(
   config: DecoderConfig,
   context: LayerContext,
   inputs: AttentionInputs,
-  past?: Past,
-): DecoderAttention {
+): AttentionOfLayer {
   const { heads, keyValueHeads, headWidth, attentionDropout } = config;
-  const { scoreScale = 1 / Math.sqrt(headWidth) } = config;
   const [batch = "B", tokens = "T"] = inputs.attentionMask.shape;
   const layout = headLayout(config, batch, tokens);
   const rotate = rotations(headWidth, inputs.positionIds);
-  const maskOf = masksByWindow(causalMask(inputs, batch, tokens), inputs.positionIds, inputs.positionIds);
-  const hidden = past && op.reshape(hide(past.mask), [batch, 1, 1, past.mask.shape[1] ?? "P"]); // (B, 1, 1, P)
-  const pastMaskOf = hidden && masksByWindow(hidden, inputs.positionIds, past.positions);
-  const keyValues: KeyValue[] = [];
-
-  const layer = (index: number): Attend => {
+  const maskOf = masksByWindow(causalMask(inputs, batch, tokens), inputs.positionIds);
+  return (index) => {
     const { rotary, window } = config.attention[index] ?? {};
     const turn = rotate(rotary);
     return (site, qRows, kRows, vRows) => {
       const q = layout.split(turn(qRows, heads), heads); // (B, H, T, d)
       const key = layout.split(turn(kRows, keyValueHeads), keyValueHeads); // (B, K, T, d)
       const value = layout.split(vRows, keyValueHeads); // (B, K, T, d)
-      const before = past?.layers[index];
-      keyValues.push({ key, value });
-      const scores = maskedScores(layout, q, key, maskOf(window), scoreScale); // (B, H, T, T)
-      if (before === undefined || pastMaskOf === undefined) {
-        const weights = context.dropout(site, op.softmax(scores), attentionDropout);
-        return layout.join(mix(layout, weights, value));
-      }
-      const scoresBefore = maskedScores(layout, q, before.key, pastMaskOf(window), scoreScale); // (B, H, T, P)
-      return layout.join(mixBoth(layout, [scores, scoresBefore], [value, before.value]));
+      const scores = maskedScores(layout, q, key, maskOf(window), scoreScaleOf(config)); // (B, H, T, T)
+      const weights = context.dropout(site, op.softmax(scores), attentionDropout);
+      return layout.join(mix(layout, weights, value));
     };
   };
-  return { layer, keyValues };
 }

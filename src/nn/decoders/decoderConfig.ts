@@ -91,7 +91,7 @@ export function inAllLayers(layers: number, attention: LayerAttention): readonly
   return Array.from({ length: layers }, () => attention);
 }
 
-/** Whether some layer hides what lies too far back, which takes the positions of the past. */
-export function hasWindow({ attention }: Pick<DecoderConfig, "attention">): boolean {
-  return attention.some(({ window }) => window !== undefined);
+/** What scores are multiplied with. */
+export function scoreScaleOf({ scoreScale, headWidth }: DecoderConfig): number {
+  return scoreScale ?? 1 / Math.sqrt(headWidth);
 }

@@ -151,6 +151,20 @@ export function rotation(rotary: Rotary | undefined, headWidth: number, position
   };
 }
 
+/** The cosines and sines of the first half of each head's turned elements, at the positions of a batch: (N, width / 2). */
+export function rotaryTurns(
+  rotary: Rotary,
+  positionIds: Value,
+): { readonly cos: Value; readonly sin: Value } {
+  const rows = multiplyDims(positionIds.shape);
+  const positions = op.reshape(op.cast(positionIds, "float32"), [rows, 1]);
+  const frequencies = op.constant(float32(rotaryFrequencies(rotary), [rotary.width / 2]));
+  const angles = op.mul(positions, frequencies); // (N, width / 2)
+  const factor = attentionFactor(rotary);
+  const steeper = (x: Value) => (factor === 1 ? x : op.mul(x, factor));
+  return { cos: steeper(op.cos(angles)), sin: steeper(op.sin(angles)) };
+}
+
 /** Each rotation once, however many layers share it. */
 export function rotations(headWidth: number, positionIds: Value): (rotary: Rotary | undefined) => Rotation {
   const known = new Map<Rotary | undefined, Rotation>();
