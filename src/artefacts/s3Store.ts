@@ -35,16 +35,31 @@ async function loadSdk(): Promise<Sdk> {
   }
 }
 
+/** Of the SDK: with "true" it does not say which versions of Node its later releases need, which is for whoever updates it. */
+const quiet = "AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED";
+
+/** Makes the first client of the process, with which the SDK would warn. What somebody set in the environment stands. */
+function withoutVersionWarning<T>(make: () => T): T {
+  if (process.env[quiet] !== undefined) return make();
+  process.env[quiet] = "true";
+  try {
+    return make();
+  } finally {
+    delete process.env[quiet];
+  }
+}
+
 /** A slow answer is given up and asked for anew, with pauses that grow; adaptive to a server that asks for less. */
 function createClient({ S3Client }: Sdk): S3Client {
   const endpoint = process.env.AWS_ENDPOINT_URL_S3 ?? process.env.AWS_ENDPOINT_URL;
-  return new S3Client({
+  const options = {
     region: process.env.AWS_REGION ?? process.env.AWS_DEFAULT_REGION ?? "us-east-1",
     maxAttempts: 6,
     requestHandler: { connectionTimeout: 5_000, requestTimeout: 60_000, throwOnRequestTimeout: true },
     // Servers of one's own have no names for buckets.
     ...(endpoint !== undefined && { endpoint, forcePathStyle: true }),
-  });
+  };
+  return withoutVersionWarning(() => new S3Client(options));
 }
 
 const hints: Readonly<Record<number, string>> = {
