@@ -51,6 +51,7 @@ describe.skipIf(s3Server.absent)(s3Server.titled("stores in a bucket"), () => {
     const missing = await reader.ask("POST", "/stores/intent/predict", asked);
     expect(missing).toMatchObject({ status: 404, body: { code: "NO_SUCH_STORE" } });
     expect(missing.text).toContain("GET /v1/models");
+    expect(missing.text).toContain('did you mean \\"intents\\"?');
     const refused = await reader.ask("POST", "/stores/intents/learn", taught);
     expect(refused).toMatchObject({ status: 403, body: { code: "READ_ONLY" } });
 

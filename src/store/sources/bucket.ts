@@ -14,7 +14,7 @@ import { collect } from "./collecting.ts";
 import { allNamedIn, namedIn, upload } from "./contents.ts";
 import { bringTo, bringToNewest, isWhole } from "./fetching.ts";
 import { defaultTermMs, type Lease, Leases } from "./lease.ts";
-import { isStoreName, NoSuchStoreError } from "./names.ts";
+import { isStoreName, NoSuchStoreError, namesAround } from "./names.ts";
 import { StoreObjects } from "./objects.ts";
 import { publish } from "./publish.ts";
 import { listStores, type Published, parsePublished, storeName } from "./published.ts";
@@ -29,6 +29,9 @@ export interface BucketOptions {
 
 /** Copies whose notes are kept in memory. */
 const mostRemembered = 1000;
+
+/** For so long what stores there are is not asked anew to say which one was probably meant. */
+const listedMs = 10_000;
 
 /** What is noted of a copy, beside it. */
 const noteSchema = z.object({
@@ -62,6 +65,7 @@ class BucketSource implements StoreSource {
   readonly #leases: Leases;
   readonly #copies = new Map<string, Copy>();
   readonly #changing = new Set<string>();
+  #listing: { readonly names: Promise<readonly string[]>; readonly at: number } | undefined;
 
   constructor(artefacts: ArtefactStore, root: string, lock: FolderLock, leases: Leases) {
     this.place = artefacts.place;
@@ -220,8 +224,16 @@ class BucketSource implements StoreSource {
 
   async #readName(name: string, before?: NamedValue): Promise<NamedValue> {
     const named = await this.#artefacts.readName(storeName(name), before);
-    if (named === undefined) throw new NoSuchStoreError(name, []);
+    if (named === undefined) throw await this.#noSuchStore(name);
     return named;
+  }
+
+  async #noSuchStore(name: string): Promise<NoSuchStoreError> {
+    const now = performance.now();
+    if (this.#listing === undefined || now - this.#listing.at > listedMs)
+      this.#listing = { names: this.names().catch(() => []), at: now };
+    const others = (await this.#listing.names).filter((each) => each !== name);
+    return new NoSuchStoreError(name, namesAround(name, others));
   }
 
   #parse(name: string, named: NamedValue): Copy {

@@ -7,6 +7,7 @@ import { openArtefacts } from "../../artefacts/open.ts";
 import type { ArtefactStore } from "../../artefacts/store.ts";
 import { fetchVerified, publishFile } from "../../artefacts/tree.ts";
 import { ConfigError, errorCode, StoreError } from "../../core/errors.ts";
+import { nearest } from "../../core/nearest.ts";
 import { acquireLock } from "../../io/lock.ts";
 import { listBegun } from "../../workspace/listing.ts";
 import { manifestFile } from "../../workspace/manifest.ts";
@@ -18,7 +19,7 @@ import { type CollectedObjects, collect } from "./collecting.ts";
 import { allNamedIn, manifestPaths, namedIn, upload } from "./contents.ts";
 import { bringToNewest, fetchManifests, fetchText } from "./fetching.ts";
 import { defaultTermMs, type Lease, Leases } from "./lease.ts";
-import { isStoreName } from "./names.ts";
+import { isStoreName, namesAround } from "./names.ts";
 import { StoreObjects } from "./objects.ts";
 import { originOf, rememberOrigin } from "./origin.ts";
 import { publish } from "./publish.ts";
@@ -206,7 +207,9 @@ const mostListed = 5;
 async function noSuchStore(artefacts: ArtefactStore, name: string): Promise<StoreError> {
   const names = await listStores(artefacts);
   const more = names.length > mostListed ? ", …" : "";
-  return new StoreError(`${artefacts.place}: no store is called "${name}"`, {
+  const near = nearest(name, namesAround(name, names));
+  const meant = near === undefined ? "" : `; did you mean "${near}"?`;
+  return new StoreError(`${artefacts.place}: no store is called "${name}"${meant}`, {
     code: "NO_SUCH_STORE",
     hint:
       names.length === 0

@@ -1,16 +1,17 @@
 /** Stores in a bucket, and on a shared folder in its place: replicas read them, one writer at a time changes them. */
+import { spawn } from "node:child_process";
 import { readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { openArtefacts } from "../../../src/artefacts/open.ts";
 import type { StoreSource } from "../../../src/store/sources/source.ts";
-import { pullStore, pushStore } from "../../../src/store/sources/transfer.ts";
+import { cleanPublished, pullStore, pushStore } from "../../../src/store/sources/transfer.ts";
 import { openStore } from "../../../src/store/store.ts";
 import { checkFolder } from "../../../src/workspace/check.ts";
 import { readStore } from "../../../src/workspace/reading.ts";
 import { Workspace } from "../../../src/workspace/workspace.ts";
 import { cache, open, published, whole } from "../../support/buckets.ts";
-import { ask } from "../../support/cli.ts";
+import { ask, commandLine, heardOf } from "../../support/cli.ts";
 import { refusalOf } from "../../support/errors.ts";
 import { folderOfTestFile, freshTarget } from "../../support/folders.ts";
 import { adapterTask, statisticsTask } from "../../support/states.ts";
@@ -233,6 +234,11 @@ function conforms(below: () => string): void {
       code: "NO_SUCH_STORE",
       hint: "There are: intents.",
     });
+    for (const asked of [pullStore(`${place}/intent`, freshTarget()), cleanPublished(`${place}/intent`)])
+      expect(await refusalOf(asked)).toContain('no store is called "intent"; did you mean "intents"?');
+    await using source = await open(place);
+    expect(await refusalOf(source.folder("intent"))).toContain('did you mean "intents"?');
+    expect(await refusalOf(source.folder("nobody"))).not.toContain("did you mean");
     expect(await refusalOf(pushStore(local, "s3://bucket"))).toContain("expected s3://bucket/prefix/name");
   });
 }
@@ -341,4 +347,16 @@ describe.skipIf(s3Server.absent)(s3Server.titled("in a bucket"), () => {
   });
   afterAll(() => s3?.[Symbol.asyncDispose]());
   conforms(() => "s3://bucket/stores");
+
+  test("the command line says what is wrong and nothing of the client's own", async () => {
+    const { NODE_NO_WARNINGS: _, ...env } = process.env;
+    const child = spawn(process.execPath, commandLine(["pull", "s3://bucket/stores/nobody", freshTarget()]), {
+      env: { ...env, DEBUG: "" },
+    });
+    const { err, exitCode } = await heardOf(child);
+    expect({ err, exitCode }).toEqual({
+      err: expect.stringMatching(/^accrete: .*no store is called "nobody"\n(.*\n)?$/),
+      exitCode: 2,
+    });
+  });
 });
