@@ -12,7 +12,8 @@ export const originFile = "published.json";
 /** Place with the store's name → the identity of the version that both had. */
 const originSchema = z.record(z.string(), z.string());
 
-async function readOrigins(folder: string): Promise<Readonly<Record<string, string>>> {
+/** Place with the store's name → the identity of the version that both had; none where it was never pushed or pulled. */
+export async function readOrigins(folder: string): Promise<Readonly<Record<string, string>>> {
   try {
     return originSchema.parse(JSON.parse(await readFile(join(folder, originFile), "utf8")));
   } catch {

@@ -437,6 +437,8 @@ function conforms(below: () => string, every: number): void {
     const { place, local } = await published(below());
     const url = `${place}/intents`;
     await keepOnly(local, "two");
+    const purged = await accrete("forget", local, "--purge");
+    expect(purged.err).toContain(`note: ${url} may still hold what was purged: accrete push`);
     expect(await ask("push", local, url)).toMatchObject([
       { url, version: 4, unchanged: false, deletedObjects: 4, remainingObjects: 0 },
     ]);
