@@ -8,7 +8,7 @@ import { errorCode, StoreError } from "../core/errors.ts";
 import { writeFileAtomic, writeNewFile } from "../io/atomic.ts";
 import { sha256 } from "../io/hash.ts";
 import { acquireLock } from "../io/lock.ts";
-import type { ArtefactStore, NamedValue } from "./store.ts";
+import type { ArtefactStore, FileToSend, NamedValue, StoredObject } from "./store.ts";
 
 export function objectKey(hash: string): string {
   return `objects/${hash.slice(0, 2)}/${hash}`;
@@ -82,27 +82,61 @@ class FolderStore implements ArtefactStore {
   }
 
   async put(hash: string, content: Uint8Array): Promise<void> {
-    if (await this.has(hash)) return;
-    await placeWhole(this.#object(hash), async (temporary) => {
-      const target = await open(temporary, "wx");
-      await target.writeFile(content).finally(() => target.close());
-    });
+    if (!(await this.has(hash))) await this.write(objectKey(hash), content);
   }
 
-  async putFile(hash: string, path: string): Promise<void> {
-    if (await this.has(hash)) return;
-    await placeWhole(this.#object(hash), async (temporary) => {
-      const target = await open(temporary, "wx");
-      await pipeline(createReadStream(path), target.createWriteStream());
-    });
+  async putFile(hash: string, path: string, sizeBytes: number): Promise<void> {
+    if (!(await this.has(hash))) await this.write(objectKey(hash), { path, sizeBytes });
   }
 
   async fetch(hash: string, path: string): Promise<void> {
-    await copyFile(this.#object(hash), path).catch((cause: unknown) => {
-      const missing = errorCode(cause) === "ENOENT" ? ": it is not there" : "";
-      throw new StoreError(`${this.#object(hash)}: cannot be copied to ${path}${missing}`, {
+    if (await this.read(objectKey(hash), path)) return;
+    throw new StoreError(`${this.#object(hash)}: cannot be copied to ${path}: it is not there`, {
+      exitCode: 1,
+    });
+  }
+
+  async write(key: string, content: Uint8Array | FileToSend): Promise<void> {
+    await placeWhole(join(this.place, key), async (temporary) => {
+      const target = await open(temporary, "wx");
+      if (content instanceof Uint8Array) await target.writeFile(content).finally(() => target.close());
+      else await pipeline(createReadStream(content.path), target.createWriteStream());
+    });
+  }
+
+  async read(key: string, path: string): Promise<boolean> {
+    const object = join(this.place, key);
+    try {
+      await copyFile(object, path);
+      return true;
+    } catch (cause) {
+      if (errorCode(cause) === "ENOENT" && !(await exists(object))) return false;
+      throw new StoreError(`${object}: cannot be copied to ${path}`, { cause, exitCode: 1 });
+    }
+  }
+
+  async list(folder: string): Promise<readonly StoredObject[]> {
+    const path = join(this.place, folder);
+    const names = await readdir(path).catch((cause: unknown) => {
+      if (errorCode(cause) === "ENOENT") return [];
+      throw new StoreError(`${path}: cannot be read`, { cause, exitCode: 1 });
+    });
+    const found: StoredObject[] = [];
+    for (const name of names) {
+      // Another process takes away what it wrote beside its place.
+      const file = await stat(join(path, name)).catch(() => undefined);
+      if (file?.isFile()) found.push({ key: `${folder}/${name}`, sizeBytes: file.size });
+    }
+    return found;
+  }
+
+  async remove(key: string): Promise<void> {
+    const path = join(this.place, key);
+    await rm(path, { force: true }).catch((cause: unknown) => {
+      throw new StoreError(`${path}: cannot be deleted`, {
         cause,
         exitCode: 1,
+        hint: "Whoever changes stores there needs the right to delete files.",
       });
     });
   }

@@ -7,7 +7,7 @@ import { pipeline } from "node:stream/promises";
 import type { S3Client, S3ServiceException } from "@aws-sdk/client-s3";
 import { ConfigError, errorCode, messageOf, StoreError } from "../core/errors.ts";
 import { objectKey } from "./folderStore.ts";
-import type { ArtefactStore, NamedValue } from "./store.ts";
+import type { ArtefactStore, FileToSend, NamedValue, StoredObject } from "./store.ts";
 
 interface Place {
   readonly bucket: string;
@@ -35,16 +35,31 @@ async function loadSdk(): Promise<Sdk> {
   }
 }
 
+/** Of the SDK: with "true" it does not say which versions of Node its later releases need, which is for whoever updates it. */
+const quiet = "AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED";
+
+/** Makes the first client of the process, with which the SDK would warn. What somebody set in the environment stands. */
+function withoutVersionWarning<T>(make: () => T): T {
+  if (process.env[quiet] !== undefined) return make();
+  process.env[quiet] = "true";
+  try {
+    return make();
+  } finally {
+    delete process.env[quiet];
+  }
+}
+
 /** A slow answer is given up and asked for anew, with pauses that grow; adaptive to a server that asks for less. */
 function createClient({ S3Client }: Sdk): S3Client {
   const endpoint = process.env.AWS_ENDPOINT_URL_S3 ?? process.env.AWS_ENDPOINT_URL;
-  return new S3Client({
+  const options = {
     region: process.env.AWS_REGION ?? process.env.AWS_DEFAULT_REGION ?? "us-east-1",
     maxAttempts: 6,
     requestHandler: { connectionTimeout: 5_000, requestTimeout: 60_000, throwOnRequestTimeout: true },
     // Servers of one's own have no names for buckets.
     ...(endpoint !== undefined && { endpoint, forcePathStyle: true }),
-  });
+  };
+  return withoutVersionWarning(() => new S3Client(options));
 }
 
 const hints: Readonly<Record<number, string>> = {
@@ -52,6 +67,7 @@ const hints: Readonly<Record<number, string>> = {
   403: "The credentials may not read or write there: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile.",
   404: "There is no such bucket: make it, or correct its name.",
 };
+const mayNotDelete = "The credentials may not delete there: they need the right s3:DeleteObject.";
 const reachable = "Is the server reachable from here? AWS_ENDPOINT_URL names one other than Amazon's.";
 
 function statusOf(error: unknown, { S3ServiceException }: Sdk): number | undefined {
@@ -85,16 +101,17 @@ class S3Store implements ArtefactStore {
     return { Bucket: this.#bucket, Key: this.#prefix === "" ? name : `${this.#prefix}/${name}` };
   }
 
-  /** @param missing what to do where it is not there */
-  #failed(what: string, cause: unknown, missing = hints[404]): StoreError {
+  /** @param own what to do, by status, where that is not what is usual */
+  #failed(what: string, cause: unknown, own: Readonly<Record<number, string>> = {}): StoreError {
     const status = statusOf(cause, this.#sdk);
     const why = status === undefined ? `: ${messageOf(cause)}` : ` (HTTP ${status})`;
     // The SDK has one for each place where it looks.
     const denied = status === undefined && cause instanceof Error && /Credential/.test(cause.name);
+    const said = denied ? 403 : (status ?? 0);
     return new StoreError(`${this.place}: ${what}${why}`, {
       cause,
       exitCode: denied || (status !== undefined && status < 500) ? 2 : 1,
-      hint: (status === 404 ? missing : hints[denied ? 403 : (status ?? 0)]) ?? reachable,
+      hint: own[said] ?? hints[said] ?? reachable,
     });
   }
 
@@ -117,38 +134,56 @@ class S3Store implements ArtefactStore {
     }
   }
 
-  async #send(hash: string, Body: Uint8Array | Readable, ContentLength: number): Promise<void> {
-    const command = new this.#sdk.PutObjectCommand({ ...this.#at(objectKey(hash)), Body, ContentLength });
-    await this.#client.send(command).catch((cause: unknown) => {
-      throw this.#failed(`${hash} cannot be written`, cause);
-    });
-  }
-
   async put(hash: string, content: Uint8Array): Promise<void> {
-    if (!(await this.has(hash))) await this.#send(hash, content, content.length);
+    if (!(await this.has(hash))) await this.write(objectKey(hash), content);
   }
 
-  async putFile(hash: string, path: string, size: number): Promise<void> {
-    if (!(await this.has(hash))) await this.#send(hash, createReadStream(path), size);
+  async putFile(hash: string, path: string, sizeBytes: number): Promise<void> {
+    if (!(await this.has(hash))) await this.write(objectKey(hash), { path, sizeBytes });
   }
 
   async fetch(hash: string, path: string): Promise<void> {
-    const command = new this.#sdk.GetObjectCommand(this.#at(objectKey(hash)));
+    if (await this.read(objectKey(hash), path)) return;
+    throw new StoreError(`${this.place}: ${hash} cannot be fetched (HTTP 404)`, {
+      hint: "Whoever made it has to publish it again.",
+    });
+  }
+
+  async write(key: string, content: Uint8Array | FileToSend): Promise<void> {
+    const [Body, ContentLength] =
+      content instanceof Uint8Array
+        ? [content, content.length]
+        : [createReadStream(content.path), content.sizeBytes];
+    const command = new this.#sdk.PutObjectCommand({ ...this.#at(key), Body, ContentLength });
+    await this.#client.send(command).catch((cause: unknown) => {
+      throw this.#failed(`${key} cannot be written`, cause);
+    });
+  }
+
+  async #body(key: string): Promise<unknown> {
+    try {
+      return (await this.#client.send(new this.#sdk.GetObjectCommand(this.#at(key)))).Body;
+    } catch (cause) {
+      if (statusOf(cause, this.#sdk) === 404) return undefined;
+      throw this.#failed(`${key} cannot be fetched`, cause);
+    }
+  }
+
+  async read(key: string, path: string): Promise<boolean> {
     for (let attempt = 1; ; attempt++) {
-      const { Body } = await this.#client.send(command).catch((cause: unknown) => {
-        throw this.#failed(`${hash} cannot be fetched`, cause, "Whoever made it has to publish it again.");
-      });
+      const body = await this.#body(key);
+      if (body === undefined) return false;
       const file = await open(path, attempt === 1 ? "wx" : "w").catch((cause: unknown) => {
         throw new StoreError(`${path}: cannot be written`, { cause, exitCode: 1 });
       });
       try {
-        if (Body instanceof Readable) await pipeline(Body, file.createWriteStream());
-        return;
+        if (body instanceof Readable) await pipeline(body, file.createWriteStream());
+        return true;
       } catch (cause) {
         // The client asks again for an answer that does not come, not for one that breaks off.
         if (["ENOSPC", "EDQUOT"].includes(errorCode(cause) ?? ""))
           throw new StoreError(`${path}: cannot be written: the disk is full`, { cause, exitCode: 1 });
-        if (attempt === fetchAttempts) throw this.#failed(`${hash} cannot be fetched`, cause);
+        if (attempt === fetchAttempts) throw this.#failed(`${key} cannot be fetched`, cause);
       } finally {
         await file.close().catch(() => {});
       }
@@ -192,20 +227,37 @@ class S3Store implements ArtefactStore {
     }
   }
 
-  async names(prefix: string): Promise<readonly string[]> {
-    const { Bucket, Key } = this.#at(namesPrefix);
-    const found: string[] = [];
+  /** @returns what begins so, its key without the place's own prefix */
+  async #list(what: string, start: string): Promise<readonly StoredObject[]> {
+    const { Bucket, Key } = this.#at(start);
+    const own = Key.length - start.length;
+    const found: StoredObject[] = [];
     try {
-      const pages = this.#sdk.paginateListObjectsV2(
-        { client: this.#client },
-        { Bucket, Prefix: Key + prefix },
-      );
+      const pages = this.#sdk.paginateListObjectsV2({ client: this.#client }, { Bucket, Prefix: Key });
       for await (const { Contents = [] } of pages)
-        found.push(...Contents.map((each) => (each.Key ?? "").slice(Key.length)));
+        found.push(
+          ...Contents.map((each) => ({ key: (each.Key ?? "").slice(own), sizeBytes: each.Size ?? 0 })),
+        );
     } catch (error) {
-      throw this.#failed(`the names ${prefix}… cannot be listed`, error);
+      throw this.#failed(`${what} cannot be listed`, error);
     }
-    return found.sort();
+    return found;
+  }
+
+  list(folder: string): Promise<readonly StoredObject[]> {
+    return this.#list(folder, `${folder}/`);
+  }
+
+  async remove(key: string): Promise<void> {
+    await this.#client.send(new this.#sdk.DeleteObjectCommand(this.#at(key))).catch((cause: unknown) => {
+      if (statusOf(cause, this.#sdk) === 404) return;
+      throw this.#failed(`${key} cannot be deleted`, cause, { 403: mayNotDelete });
+    });
+  }
+
+  async names(prefix: string): Promise<readonly string[]> {
+    const found = await this.#list(`the names ${prefix}…`, namesPrefix + prefix);
+    return found.map(({ key }) => key.slice(namesPrefix.length)).sort();
   }
 }
 

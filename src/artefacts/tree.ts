@@ -6,7 +6,7 @@ import { errorCode, StoreError } from "../core/errors.ts";
 import { canonicalJson, sha256, sha256File } from "../io/hash.ts";
 import { lockFile } from "../io/lock.ts";
 import { linkOrCopy } from "./folderStore.ts";
-import type { ArtefactStore } from "./store.ts";
+import type { ArtefactStore, ContentStore } from "./store.ts";
 
 const treeSchema = z.object({
   /** Path inside the folder, `/` between its parts → SHA-256. */
@@ -35,7 +35,7 @@ async function pathsOf(folder: string, first: readonly string[]): Promise<string
 }
 
 /** @returns the hash of what was sent */
-export async function publishFile(store: ArtefactStore, path: string): Promise<string> {
+export async function publishFile(store: ContentStore, path: string): Promise<string> {
   const { size } = await stat(path);
   if (size > smallBytes) {
     const hash = await sha256File(path);
@@ -83,7 +83,7 @@ export async function publishAlone(store: ArtefactStore, path: string, name: str
 }
 
 /** Reads content into a new file and checks it. @throws StoreError (exit 1) where it is not what its hash says */
-export async function fetchVerified(store: ArtefactStore, hash: string, path: string): Promise<void> {
+export async function fetchVerified(store: ContentStore, hash: string, path: string): Promise<void> {
   await store.fetch(hash, path);
   const found = await sha256File(path);
   if (found === hash) return;

@@ -230,15 +230,19 @@ export const storeCommands: readonly AddCommand[] = [
       .command("gc")
       .summary("delete versions that a store need not keep")
       .description(
-        "Deletes the oldest versions of a store beyond those that it keeps, and what interrupted changes left.",
+        "Deletes the oldest versions of a store beyond those that it keeps, and what interrupted changes left; of a published store what is in the bucket and no published version names.",
       )
-      .argument("<store>", "folder of a store")
+      .argument("<store>", "folder of a store, or the url of a published one: s3://bucket/prefix/name")
       .option(
         "--keep <n>",
         "versions before the present one that stay (default: keepVersions, 20)",
         parseSeed,
       )
-      .option(...waiting)
+      .option(
+        "--wait <seconds>",
+        "how long others who are changing it are waited for (default: 10; of a published one 40)",
+        parseSeconds,
+      )
       .option("--json", "print as JSON")
       .action(async (store, flags) =>
         (await import("./commands/store/gc.ts")).gcCommand(store, flags, terminal),

@@ -1,4 +1,5 @@
-/** What every page is: one HTML file without a script, a font or a picture from elsewhere; light and dark by the reader's setting. */
+/** What every page is: one HTML file without a font or a picture from elsewhere, and without a script but its own; light and dark by the reader's setting. */
+import { createHash } from "node:crypto";
 import { html, Markup, type Part } from "./record/markup.ts";
 import { buildStyle } from "./style.ts";
 
@@ -7,17 +8,25 @@ export interface Document {
   readonly header: Part;
   readonly main: Part;
   readonly footer: string;
+  /** Of a page that has more to show than elements can: no other script runs, and nothing is fetched. */
+  readonly extra?: { readonly style: string; readonly script: string } | undefined;
 }
 
-export function renderDocument({ title, header, main, footer }: Document): string {
+/** Nothing but the page's own script may run, whatever text stands in the page. */
+function policyFor(script: string): Markup {
+  const hash = createHash("sha256").update(script).digest("base64");
+  return html`<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-${new Markup(hash)}'">\n`;
+}
+
+export function renderDocument({ title, header, main, footer, extra }: Document): string {
   return html`${new Markup("<!doctype html>")}
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
-<title>${title}</title>
-<style>${new Markup(buildStyle())}</style>
+${extra && policyFor(extra.script)}<title>${title}</title>
+<style>${new Markup(buildStyle() + (extra?.style ?? ""))}</style>
 </head>
 <body>
 <header class="top">${header}</header>
@@ -25,7 +34,7 @@ export function renderDocument({ title, header, main, footer }: Document): strin
 ${main}
 </main>
 <footer><p>${footer}</p></footer>
-</body>
+${extra && new Markup(`<script>${extra.script}</script>\n`)}</body>
 </html>
 `.text;
 }

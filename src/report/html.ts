@@ -1,5 +1,8 @@
 import type { RunLevel } from "../core/record.ts";
+import { rasterScript, rasterStyle } from "./charts/raster.ts";
 import { renderDocument, renderNotice } from "./document.ts";
+import { isLarge } from "./matrices.ts";
+import type { Page } from "./parts.ts";
 import { type Protocol, type ProtocolFigures, type RunFigures, summarize } from "./record/figures.ts";
 import {
   formatBytes,
@@ -15,7 +18,7 @@ import { html, type Markup, type Part } from "./record/markup.ts";
 import type { RunRecord } from "./record/record.ts";
 import { wordings } from "./record/wording.ts";
 import { formatPasses } from "./routing.ts";
-import { type Page, sections } from "./sections.ts";
+import { sections } from "./sections.ts";
 
 /** A run as one HTML file. The same record gives the same bytes. An unfinished run is shown as far as it has come. */
 export function renderHtml(record: RunRecord): string {
@@ -44,6 +47,7 @@ ${renderNotices(page)}
     main: shown.map(
       ({ id, title: name, body }) => html`<section id="${id}"><h2>${name}</h2>\n${body}</section>\n`,
     ),
+    extra: isLarge(record) ? { style: rasterStyle, script: rasterScript } : undefined,
     footer: `Made by accrete-lm ${record.header.accreteVersion} from the run's own record, events.jsonl and metrics.json.
 Files hold fractions; this page shows percent.`,
   });

@@ -1,24 +1,18 @@
 /** The page's sections, each a function of the record. */
-import { type AccuracyMatrix, type OutOfScopeMetrics, probeKinds, type TypeMatrix } from "../core/record.ts";
+import { type AccuracyMatrix, type OutOfScopeMetrics, probeKinds } from "../core/record.ts";
 import { drawAccuracy, drawPasses, drawTimes } from "./charts/charts.ts";
-import { rampSteps } from "./charts/colour.ts";
 import { drawReliability, drawRoc } from "./charts/curves.ts";
-import { drawMatrix, drawTypeMatrix } from "./charts/heatmap.ts";
 import { drawLosses, tasksWithLoss } from "./charts/loss.ts";
-import { fullWidth, halfWidth, phoneWidth } from "./charts/plot.ts";
+import { halfWidth } from "./charts/plot.ts";
 import { definitionsOf } from "./definitions.ts";
-import { mean, protocolNames, type RunFigures, shownProtocols } from "./record/figures.ts";
+import { renderMatrices, renderTypes } from "./matrices.ts";
+import { atBothWidths, columnHeads, type Page, renderTable } from "./parts.ts";
+import { mean, protocolNames, shownProtocols } from "./record/figures.ts";
 import { formatCount, formatPercent, formatSeconds, missing, settingsOf } from "./record/format.ts";
 import { html, type Markup, type Part } from "./record/markup.ts";
 import { namesOf, type RunRecord, type TaskRecord } from "./record/record.ts";
 import type { Wording } from "./record/wording.ts";
 import { calibrationFigures, describeRouter, formatPasses, rejectionFigures } from "./routing.ts";
-
-export interface Page {
-  readonly record: RunRecord;
-  readonly figures: RunFigures;
-  readonly wording: Wording;
-}
 
 /** A section of the page; where `render` has nothing to show, it is left out, and out of the contents too. */
 export interface Section {
@@ -42,11 +36,6 @@ export const sections: readonly Section[] = [
   { id: "definitions", title: () => "Definitions", render: renderDefinitions },
 ];
 
-/** A drawing for a screen, and another one for a phone: figures that shrink with a drawing cannot be read. */
-function atBothWidths(drawAt: (width: number) => Markup, width = fullWidth): Markup {
-  return html`<div class="chart wide">${drawAt(width)}</div><div class="chart phone">${drawAt(phoneWidth)}</div>`;
-}
-
 function renderAccuracy({ record, figures, wording }: Page): Markup | undefined {
   if (figures.evaluatedTasks === 0) return undefined;
   const { routed, baseline } = figures;
@@ -57,99 +46,6 @@ ${routed && html`<span><i class="key routed"></i>${wording.routedLegend}</span>\
   }</p>`;
   return html`<p class="note">${wording.accuracyNote}</p>
 <div class="panel">${legend}${atBothWidths((width) => drawAccuracy(figures, record, wording, width))}</div>`;
-}
-
-function renderMatrices({ record, figures, wording }: Page): Markup | undefined {
-  if (figures.evaluatedTasks === 0) return undefined;
-  const narrow = record.cil.length <= 6;
-  const right = `The right ${wording.name} among all learned so far`;
-  const matrices = [
-    { name: "CIL", title: "Class-incremental", matrix: record.cil, note: `${right}.` },
-    { name: "TIL", title: "Task-incremental", matrix: record.til, note: tilNote(figures) },
-    figures.routed && {
-      name: "Routed",
-      title: "Routed",
-      matrix: figures.routed.matrix,
-      note: `${right}, where something says which task a text belongs to.`,
-    },
-  ].filter((each) => each !== undefined);
-  return html`<p class="note">${wording.matricesNote}</p>
-<div class="${narrow ? "pair" : undefined}">${matrices.map(
-    ({ name, title, matrix, note }) => html`<div class="panel"><h3>${title}</h3><p class="legend">${note}</p>
-${atBothWidths((width) => drawMatrix(matrix, record.tasks, `${name} ${wording.cell}`, width), narrow ? halfWidth : fullWidth)}
-${colourScale}
-<details><summary>${title} matrix as a table</summary>${renderMatrixTable(matrix, record.tasks, `${title} ${wording.cell}`)}</details></div>\n`,
-  )}</div>`;
-}
-
-function tilNote({ tilChanged }: RunFigures): string {
-  const rule =
-    "The task is given. TIL forgetting is zero by construction: an adapter is never touched again once its task is " +
-    "learned, so every column is constant. It is a check, not an achievement";
-  return tilChanged.length === 0 ? `${rule}.` : `${rule}, and this run fails it.`;
-}
-
-const colourScale = html`<p class="scale">0 %<i aria-hidden="true">${Array.from(
-  { length: rampSteps },
-  (_, step) => html`<b style="background:var(--h${step})"></b>`,
-)}</i>100 %</p>`;
-
-function columnHeads(names: readonly string[]): readonly Markup[] {
-  return names.map((name) => html`<th scope="col">${name}</th>`);
-}
-
-/** @param heads the first column's, whose cells stand left, then those of the others */
-function renderTable(
-  style: "matrix" | undefined,
-  caption: string,
-  [first, ...others]: readonly Part[],
-  rows: Part,
-): Markup {
-  return html`<div class="scroll"><table class="${style}"><caption class="legend left">${caption}</caption>
-<thead><tr><th scope="col" class="left">${first}</th>${others}</tr></thead>
-<tbody>${rows}</tbody></table></div>`;
-}
-
-function tableCell(value: number | null | undefined): Markup {
-  return value === null || value === undefined
-    ? html`<td class="none">${missing}</td>`
-    : html`<td>${formatPercent(value)}</td>`;
-}
-
-function renderMatrixTable(matrix: AccuracyMatrix, tasks: readonly TaskRecord[], caption: string): Markup {
-  const heads = matrix.map((_, task) => html`<th scope="col" title="${tasks[task]?.name}">${task}</th>`);
-  const rows = matrix.map(
-    (row, task) =>
-      html`<tr><th scope="row" class="left">${task} <bdi>${tasks[task]?.name}</bdi></th>${row.map(tableCell)}</tr>\n`,
-  );
-  return renderTable("matrix", `${caption}, %`, ["after learning", heads], rows);
-}
-
-function renderTypes({ record, figures }: Page): Markup | undefined {
-  const types = figures.cil.typeMatrix;
-  if (types === undefined) return undefined;
-  return html`<p class="note">F1 of each entity type on the shared test set after each task, in percent, when it is looked
-for among all types learned so far. Read along a row to see a type being forgotten.</p>
-<div class="panel"><h3>Class-incremental</h3>
-${atBothWidths((width) => drawTypeMatrix(types, record.tasks, width))}
-${colourScale}
-<details><summary>Entity types as a table</summary>${renderTypeTable(types, record)}</details></div>`;
-}
-
-function renderTypeTable({ types, f1, forgetting }: TypeMatrix, { tasks }: RunRecord): Markup {
-  const scores = tasks.findLast(({ wordsEvaluated }) => wordsEvaluated !== undefined)?.wordsEvaluated;
-  const after = f1[0]?.map(
-    (_, task) => html`<th scope="col" title="after ${tasks[task]?.name}">${task}</th>`,
-  );
-  const rows = types.map((type, i) => {
-    const score = scores?.cil.perType[type];
-    return html`<tr><th scope="row" class="left"><bdi>${type}</bdi></th>${f1[i]?.map(tableCell)}${tableCell(forgetting[i])}
-${tableCell(score?.precision)}${tableCell(score?.recall)}<td>${score?.support ?? missing}</td>${tableCell(scores?.til.perType[type]?.f1)}</tr>\n`;
-  });
-  const caption = `F1 after each task; then how far it fell
-from its best, precision, recall and entities in the test set, and F1 where the task is given, now; %`;
-  const others = columnHeads(["fell by", "precision", "recall", "entities", "TIL F1"]);
-  return renderTable("matrix", caption, ["type", after, others], rows);
 }
 
 function renderProbes({ record: { probing, tasks } }: Page): Markup | undefined {

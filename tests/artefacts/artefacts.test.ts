@@ -47,6 +47,29 @@ function conforms(place: () => string, atomic: boolean): void {
     expect(await bytesBelow(one)).toEqual(await bytesBelow(folder));
   });
 
+  test("objects under keys of their own are written, read, listed and deleted, and no others", async () => {
+    const store = await openArtefacts(place());
+    const file = join(folderWith({ "large.bin": new Uint8Array(70_000).fill(7) }), "large.bin");
+    await store.write("own/a/one", new Uint8Array([1, 2]));
+    await store.write("own/a/two", { path: file, sizeBytes: 70_000 });
+    await store.write("own/ab/three", new Uint8Array());
+    const byKey = async (folder: string) =>
+      (await store.list(folder)).toSorted((a, b) => (a.key < b.key ? -1 : 1));
+    expect(await byKey("own/a")).toEqual([
+      { key: "own/a/one", sizeBytes: 2 },
+      { key: "own/a/two", sizeBytes: 70_000 },
+    ]);
+    expect(await store.list("own/nobody")).toEqual([]);
+    const target = join(folderOfTestFile("read"), "two");
+    expect(await store.read("own/a/two", target)).toBe(true);
+    expect(await readFile(target)).toEqual(await readFile(file));
+    expect(await store.read("own/a/three", `${target}-2`)).toBe(false);
+    await store.remove("own/a/one");
+    await store.remove("own/a/one");
+    expect(await byKey("own/a")).toEqual([{ key: "own/a/two", sizeBytes: 70_000 }]);
+    expect(await byKey("own/ab")).toEqual([{ key: "own/ab/three", sizeBytes: 0 }]);
+  });
+
   test("a name is set once, and replaced only by whoever read what it says", async () => {
     const store = await openArtefacts(place());
     expect(await store.readName("a/b")).toBeUndefined();

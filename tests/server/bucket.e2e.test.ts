@@ -1,6 +1,8 @@
 /** `accrete serve --stores s3://…`: two servers as processes on one bucket, which one of them changes. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { openArtefacts } from "../../src/artefacts/open.ts";
 import { pushStore } from "../../src/store/sources/transfer.ts";
+import { lying, named } from "../support/buckets.ts";
 import { folderOfTestFile } from "../support/folders.ts";
 import { spawnServer, until, writeStores } from "../support/servers.ts";
 import { s3Server, startS3 } from "../support/sweeps.ts";
@@ -49,8 +51,25 @@ describe.skipIf(s3Server.absent)(s3Server.titled("stores in a bucket"), () => {
     const missing = await reader.ask("POST", "/stores/intent/predict", asked);
     expect(missing).toMatchObject({ status: 404, body: { code: "NO_SUCH_STORE" } });
     expect(missing.text).toContain("GET /v1/models");
+    expect(missing.text).toContain('did you mean \\"intents\\"?');
     const refused = await reader.ask("POST", "/stores/intents/learn", taught);
     expect(refused).toMatchObject({ status: 403, body: { code: "READ_ONLY" } });
+
+    // What is forgotten with a purge is gone from the bucket too.
+    const before = await lying(await openArtefacts(place));
+    const forgotten = await writer.ask("POST", "/stores/intents/forget", { class: "xx", purge: true });
+    expect(forgotten).toMatchObject({ status: 200, body: { result: { version: 4, keptVersions: [] } } });
+    const after = await lying(await openArtefacts(place));
+    expect(after.length).toBeLessThan(before.length);
+    await until(
+      "the other one forgets too",
+      async () => (await reader.ask("GET", status)).body.version === 4,
+      10,
+    );
+    await until("nothing else lies there", async () => {
+      const there = await lying(await openArtefacts(place));
+      return JSON.stringify(there) === JSON.stringify(await named(place).catch(() => []));
+    });
 
     // What is wrong with a copy is told by the store's name.
     const empty = await writer.ask("POST", "/stores/intents/forget", { class: "nothing" });

@@ -10,10 +10,10 @@ export interface Asked {
 }
 
 /**
- * `late`: answered after a while; `refused`: with 503, and not passed on; `lost`: passed on, and answered with 503; `cut`: passed on,
+ * `late`: answered after a while; `refused`: with 503, and not passed on; `forbidden`: with 403; `lost`: passed on, and answered with 503; `cut`: passed on,
  * and the connection ends before the answer; `unconditional`: passed on without its conditions.
  */
-export type Fault = "late" | "refused" | "lost" | "cut" | "unconditional";
+export type Fault = "late" | "refused" | "forbidden" | "lost" | "cut" | "unconditional";
 
 const hop = ["host", "connection", "content-length", "expect", "transfer-encoding"];
 
@@ -32,11 +32,12 @@ export async function startProxy(
     for await (const chunk of request) chunks.push(chunk);
     const { method = "GET", url = "/" } = request;
     const how = fault({ method, url });
-    const refuse = () => {
-      asked.push({ method, url, status: 503 });
-      response.writeHead(503).end();
+    const refuse = (status = 503) => {
+      asked.push({ method, url, status });
+      response.writeHead(status).end();
     };
     if (how === "refused") return refuse();
+    if (how === "forbidden") return refuse(403);
     if (how === "late") await new Promise((resolve) => setTimeout(resolve, 100));
     const headers = Object.entries(request.headers).flatMap(([name, value]) =>
       hop.includes(name) || (how === "unconditional" && name.startsWith("if-"))

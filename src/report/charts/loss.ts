@@ -5,6 +5,7 @@ import { shorten } from "../record/format.ts";
 import type { Markup } from "../record/markup.ts";
 import type { TaskRecord } from "../record/record.ts";
 import { draw, halfWidth, heights, nameOf } from "./plot.ts";
+import { mostDrawnTasks } from "./raster.ts";
 
 /** A stretch of steps: its mean loss, and between which losses it lay. */
 export interface LossPoint {
@@ -42,6 +43,11 @@ export function tasksWithLoss(tasks: readonly TaskRecord[]): readonly TaskRecord
   return tasks.filter((task) => task.steps.length > 0);
 }
 
+/** Points of each task's line. With many tasks there are fewer, so that the drawing does not grow with them. */
+function pointsOf(tasks: number): number {
+  return tasks <= mostDrawnTasks ? 80 : Math.max(12, Math.floor((80 * mostDrawnTasks) / tasks));
+}
+
 interface Panel {
   readonly column: number;
   readonly row: number;
@@ -54,7 +60,7 @@ export function drawLosses(tasks: readonly TaskRecord[], width: number): Markup 
   const rows = Math.ceil(shown.length / columns);
   const panelOf = (index: number): Panel => ({ column: index % columns, row: Math.floor(index / columns) });
   const points = shown.flatMap((task, index) =>
-    thinLosses(task.steps, 80).map((point) => ({ ...point, ...panelOf(index) })),
+    thinLosses(task.steps, pointsOf(shown.length)).map((point) => ({ ...point, ...panelOf(index) })),
   );
   const heads = shown.map((task, index) => ({
     ...panelOf(index),

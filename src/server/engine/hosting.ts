@@ -133,7 +133,7 @@ export class Hosting implements AsyncDisposable {
   }
 
   /** A change as the only writer of a store. */
-  private async change<T>(name: string, make: (store: Store) => Promise<T>): Promise<T> {
+  private async change<T>(name: string, { onEvent }: Watch, make: (store: Store) => Promise<T>): Promise<T> {
     let isMade = false;
     this.changing.set(name, undefined);
     try {
@@ -150,6 +150,7 @@ export class Hosting implements AsyncDisposable {
           });
         },
         this.data.waitSeconds,
+        (message) => onEvent({ type: "note", message }),
       );
     } catch (error) {
       // What is here was not published: what others see is read anew.
@@ -332,17 +333,17 @@ export class Hosting implements AsyncDisposable {
         .map(({ label, before = 0, after = 0 }) => ({ label, before, after }));
     },
     learn: ({ store, task, statisticsOnly }, watch) =>
-      this.change(store, (hosted) => hosted.learn(task, { statisticsOnly, ...watch })),
+      this.change(store, watch, (hosted) => hosted.learn(task, { statisticsOnly, ...watch })),
     learnClass: ({ store, label, texts, task }, watch) =>
-      this.change(store, (hosted) => hosted.learnClass(label, texts, { task, ...watch })),
+      this.change(store, watch, (hosted) => hosted.learnClass(label, texts, { task, ...watch })),
     correct: ({ store, corrections }, watch) =>
-      this.change(store, (hosted) => hosted.correct(corrections, watch)),
+      this.change(store, watch, (hosted) => hosted.correct(corrections, watch)),
     forget: ({ store, target, purge }, watch) =>
-      this.change(store, (hosted) => hosted.forget(target, { purge, ...watch })),
-    rollback: ({ store, to }) => this.change(store, (hosted) => hosted.rollback(to)),
+      this.change(store, watch, (hosted) => hosted.forget(target, { purge, ...watch })),
+    rollback: ({ store, to }, watch) => this.change(store, watch, (hosted) => hosted.rollback(to)),
     merge: async ({ store, other }, watch) => {
       const folder = await this.newestFolder(other);
-      return await this.change(store, (hosted) => hosted.merge(folder, { called: store, ...watch }));
+      return await this.change(store, watch, (hosted) => hosted.merge(folder, { called: store, ...watch }));
     },
   };
 

@@ -10,10 +10,12 @@ import { writeFileAtomic } from "../../io/atomic.ts";
 import { sha256 } from "../../io/hash.ts";
 import { acquireLock, type FolderLock } from "../../io/lock.ts";
 import { inTurn } from "../../workspace/queue.ts";
-import { namedIn, upload } from "./contents.ts";
-import { bringTo, isWhole } from "./fetching.ts";
+import { collect } from "./collecting.ts";
+import { allNamedIn, namedIn, upload } from "./contents.ts";
+import { bringTo, bringToNewest, isWhole } from "./fetching.ts";
 import { defaultTermMs, type Lease, Leases } from "./lease.ts";
-import { isStoreName, NoSuchStoreError } from "./names.ts";
+import { isStoreName, NoSuchStoreError, namesAround } from "./names.ts";
+import { StoreObjects } from "./objects.ts";
 import { publish } from "./publish.ts";
 import { listStores, type Published, parsePublished, storeName } from "./published.ts";
 import type { StoreSource } from "./source.ts";
@@ -21,10 +23,15 @@ import type { StoreSource } from "./source.ts";
 export interface BucketOptions {
   /** Milliseconds that the lease of a writer that died stands; default: 20,000. */
   readonly termMs?: number;
+  /** In place of what the url names. */
+  readonly artefacts?: ArtefactStore;
 }
 
 /** Copies whose notes are kept in memory. */
 const mostRemembered = 1000;
+
+/** For so long what stores there are is not asked anew to say which one was probably meant. */
+const listedMs = 10_000;
 
 /** What is noted of a copy, beside it. */
 const noteSchema = z.object({
@@ -41,6 +48,15 @@ interface Copy {
   readonly changing: boolean;
 }
 
+/** A change that is under way. */
+interface Begun {
+  readonly objects: StoreObjects;
+  readonly before: Copy;
+  /** Hashes of all that `before` names. */
+  readonly named: ReadonlySet<string>;
+  readonly lease: Lease;
+}
+
 class BucketSource implements StoreSource {
   readonly place: string;
   readonly #artefacts: ArtefactStore;
@@ -49,6 +65,7 @@ class BucketSource implements StoreSource {
   readonly #leases: Leases;
   readonly #copies = new Map<string, Copy>();
   readonly #changing = new Set<string>();
+  #listing: { readonly names: Promise<readonly string[]>; readonly at: number } | undefined;
 
   constructor(artefacts: ArtefactStore, root: string, lock: FolderLock, leases: Leases) {
     this.place = artefacts.place;
@@ -85,19 +102,29 @@ class BucketSource implements StoreSource {
     if (!this.#changing.has(name)) await inTurn(`${this.#folder(name)}+`, () => this.#bring(name));
   }
 
-  async change<T>(name: string, make: (folder: string) => Promise<T>, waitSeconds: number): Promise<T> {
+  async change<T>(
+    name: string,
+    make: (folder: string) => Promise<T>,
+    waitSeconds: number,
+    onWarning: (message: string) => void = () => {},
+  ): Promise<T> {
     return await inTurn(`${this.#folder(name)}++`, async () => {
       await this.folder(name);
       const lease = await this.#leases.take(name, waitSeconds);
       try {
-        return await this.#changeHeld(name, make, lease);
+        return await this.#changeHeld(name, make, lease, onWarning);
       } finally {
         await this.#leases.release(lease);
       }
     });
   }
 
-  async #changeHeld<T>(name: string, make: (folder: string) => Promise<T>, lease: Lease): Promise<T> {
+  async #changeHeld<T>(
+    name: string,
+    make: (folder: string) => Promise<T>,
+    lease: Lease,
+    onWarning: (message: string) => void,
+  ): Promise<T> {
     const folder = this.#folder(name);
     const before = await inTurn(`${folder}+`, async () => {
       const copy = await this.#bring(name);
@@ -107,27 +134,42 @@ class BucketSource implements StoreSource {
     try {
       const named = await namedIn(folder, before.published);
       await this.#note(name, { ...before, changing: true });
-      try {
-        const result = await make(folder);
-        const next = await upload(this.#artefacts, folder, { published: before.published, named });
-        let now = before;
-        if (next !== undefined) {
-          const set = await publish(this.#artefacts, name, next, before.named, lease);
-          now = { named: set, published: next, changing: false };
-        }
-        // It is published: what cannot be noted here is read anew.
-        await this.#note(name, now).catch(() => this.#copies.delete(name));
-        return result;
-      } catch (error) {
-        // What cannot be brought back now is before the copy is used again.
-        await bringTo(this.#artefacts, folder, before.published)
-          .then(() => this.#note(name, before))
-          .catch(() => {});
-        throw error;
-      }
+      const objects = new StoreObjects(this.#artefacts, name);
+      const { result, next } = await this.#publishChange(name, make, { objects, before, named, lease }).catch(
+        async (error: unknown) => {
+          // What cannot be brought back now is before the copy is used again.
+          await bringTo(objects, folder, before.published)
+            .then(() => this.#note(name, before))
+            .catch(() => {});
+          throw error;
+        },
+      );
+      if (next === undefined) return result;
+      const { warning } = await collect(objects, () => allNamedIn(folder, next), lease);
+      if (warning !== undefined) onWarning(warning);
+      return result;
     } finally {
       this.#changing.delete(name);
     }
+  }
+
+  /** @returns `next`: what was published, where there was anything to publish */
+  async #publishChange<T>(
+    name: string,
+    make: (folder: string) => Promise<T>,
+    { objects, before, named, lease }: Begun,
+  ): Promise<{ readonly result: T; readonly next: Published | undefined }> {
+    const folder = this.#folder(name);
+    const result = await make(folder);
+    const next = await upload(objects, folder, { published: before.published, named });
+    let now = before;
+    if (next !== undefined) {
+      const set = await publish(this.#artefacts, name, next, before.named, lease);
+      now = { named: set, published: next, changing: false };
+    }
+    // It is published: what cannot be noted here is read anew.
+    await this.#note(name, now).catch(() => this.#copies.delete(name));
+    return { result, next };
   }
 
   #notePath(name: string): string {
@@ -153,7 +195,7 @@ class BucketSource implements StoreSource {
     try {
       const text = await readFile(this.#notePath(name), "utf8");
       const { value, mark, changing } = noteSchema.parse(JSON.parse(text));
-      const copy = { named: { value, mark }, published: parsePublished(value, this.#where(name)), changing };
+      const copy = { ...this.#parse(name, { value, mark }), changing };
       this.#remember(name, copy);
       return copy;
     } catch {
@@ -165,17 +207,37 @@ class BucketSource implements StoreSource {
   async #bring(name: string): Promise<Copy> {
     const folder = this.#folder(name);
     const known = await this.#copyOf(name);
-    const named = await this.#artefacts.readName(storeName(name), known?.named);
-    if (named === undefined) throw new NoSuchStoreError(name, []);
+    const named = await this.#readName(name, known?.named);
     if (known !== undefined && named === known.named && !known.changing && (await isWhole(folder)))
       return known;
-    const published = parsePublished(named.value, this.#where(name));
     // What no note tells of may be of another place, or half of something.
     if (known === undefined) await rm(folder, { recursive: true, force: true });
-    await bringTo(this.#artefacts, folder, published);
-    const copy = { named, published, changing: false };
+    const copy = await bringToNewest(
+      () => new StoreObjects(this.#artefacts, name),
+      folder,
+      this.#parse(name, named),
+      async () => this.#parse(name, await this.#readName(name)),
+    );
     await this.#note(name, copy);
     return copy;
+  }
+
+  async #readName(name: string, before?: NamedValue): Promise<NamedValue> {
+    const named = await this.#artefacts.readName(storeName(name), before);
+    if (named === undefined) throw await this.#noSuchStore(name);
+    return named;
+  }
+
+  async #noSuchStore(name: string): Promise<NoSuchStoreError> {
+    const now = performance.now();
+    if (this.#listing === undefined || now - this.#listing.at > listedMs)
+      this.#listing = { names: this.names().catch(() => []), at: now };
+    const others = (await this.#listing.names).filter((each) => each !== name);
+    return new NoSuchStoreError(name, namesAround(name, others));
+  }
+
+  #parse(name: string, named: NamedValue): Copy {
+    return { named, published: parsePublished(named.value, this.#where(name)), changing: false };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -222,9 +284,9 @@ async function takeRoot(place: string, cacheFolder: string): Promise<{ root: str
 export async function openBucketSource(
   url: string,
   cacheFolder: string,
-  { termMs = defaultTermMs }: BucketOptions = {},
+  { termMs = defaultTermMs, artefacts: given }: BucketOptions = {},
 ): Promise<StoreSource> {
-  const artefacts = await openArtefacts(url);
+  const artefacts = given ?? (await openArtefacts(url));
   const { root, lock } = await takeRoot(artefacts.place, cacheFolder);
   const leases = new Leases(artefacts, { termMs, cache: await readId(root), certain: lock.certain });
   return new BucketSource(artefacts, root, lock, leases);

@@ -2,11 +2,11 @@
 import { randomUUID } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { ArtefactStore } from "../../artefacts/store.ts";
+import type { ContentStore } from "../../artefacts/store.ts";
 import { publishFile } from "../../artefacts/tree.ts";
 import { routerStages } from "../../continual/types.ts";
-import { CheckpointError, errorCode } from "../../core/errors.ts";
-import { sha256File } from "../../io/hash.ts";
+import { CheckpointError, errorCode, StoreError } from "../../core/errors.ts";
+import { sha256, sha256File } from "../../io/hash.ts";
 import { configFile } from "../../model/settings/settings.ts";
 import { listFolder } from "../../workspace/listing.ts";
 import { foldersOf, manifestFile, pageNamesOf, parseManifest } from "../../workspace/manifest.ts";
@@ -61,9 +61,33 @@ async function namedBy(text: string, folder: string): Promise<ReadonlyMap<string
   return new Map([...pages, ...files]);
 }
 
-/** Hashes of all that the versions of a copy name; what else lies in its folder is nobody's. */
-export async function namedIn(folder: string, { files }: Published): Promise<ReadonlySet<string>> {
-  return new Set((await allNamed(folder, Object.keys(files).filter(isManifest))).keys());
+/** Hash → text, of the manifests in a folder that are published. */
+async function publishedManifests(folder: string, { files }: Published): Promise<Map<string, string>> {
+  const hashes = new Set(Object.values(files));
+  const texts = new Map<string, string>();
+  for (const path of await manifestPaths(folder)) {
+    const text = await readFile(join(folder, path), "utf8");
+    const hash = sha256(text);
+    if (hashes.has(hash)) texts.set(hash, text);
+  }
+  return texts;
+}
+
+/** Hashes of what is published of a store, as far as the manifests in a folder say: no more than that. */
+export async function namedIn(folder: string, published: Published): Promise<ReadonlySet<string>> {
+  const named = new Set(Object.values(published.files));
+  for (const text of (await publishedManifests(folder, published)).values())
+    for (const hash of (await namedBy(text, folder)).keys()) named.add(hash);
+  return named;
+}
+
+/** As {@link namedIn}, and no less. @throws StoreError where a manifest that is published is not in the folder */
+export async function allNamedIn(folder: string, published: Published): Promise<ReadonlySet<string>> {
+  const there = await publishedManifests(folder, published);
+  for (const [path, hash] of Object.entries(published.files))
+    if (isManifest(path) && !there.has(hash))
+      throw new StoreError(`${join(folder, path)}: is not as it is published`, { exitCode: 1 });
+  return await namedIn(folder, published);
 }
 
 async function hashOfRouters(folder: string, version: number): Promise<[path: string, hash: string][]> {
@@ -95,17 +119,17 @@ async function readContents(folder: string, version: number): Promise<Contents> 
 /** What is there of a store already. */
 export interface Standing {
   readonly published: Published;
-  /** Hashes of all that its versions name; absent: every file is looked for, and what is missing is written. */
-  readonly named?: ReadonlySet<string>;
+  /** Hashes of what is published and there: nothing else is relied on. */
+  readonly named: ReadonlySet<string>;
 }
 
 /**
- * Uploads what a folder's versions need and is not there yet. Nobody sees it before the store's name is set to what is returned.
+ * Uploads what a folder's versions need and what stands there has not. Nobody sees it before the store's name is set to what is returned.
  * @returns undefined where all of it is published already
  * @throws CheckpointError where a file is not what its manifest says
  */
 export async function upload(
-  artefacts: ArtefactStore,
+  objects: ContentStore,
   folder: string,
   standing: Standing | undefined,
 ): Promise<Published | undefined> {
@@ -115,14 +139,11 @@ export async function upload(
   const before = standing?.published.files ?? {};
   const isSame = (path: string) => files[path] === before[path];
   const unchanged = [...Object.keys(before), ...Object.keys(files)].every(isSame);
-  const named = standing?.named;
-  if (unchanged && named !== undefined) return undefined;
-  const there = new Set(named === undefined ? [] : [...Object.values(before), ...named]);
   await inParallel(paths, async ([hash, path]) => {
-    if (there.has(hash)) return;
+    if (standing?.named.has(hash)) return;
     const file = join(folder, path);
     const isRouter = path.startsWith(`${routerFolder}/`);
-    const found = await publishFile(artefacts, file).catch((error: unknown) => {
+    const found = await publishFile(objects, file).catch((error: unknown) => {
       if (!isRouter || errorCode(error) !== "ENOENT") throw error;
       return undefined;
     });

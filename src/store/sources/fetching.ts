@@ -2,7 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { mkdir, open, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import type { ArtefactStore } from "../../artefacts/store.ts";
+import type { ContentStore } from "../../artefacts/store.ts";
 import { fetchVerified } from "../../artefacts/tree.ts";
 import { errorCode, StoreError } from "../../core/errors.ts";
 import { nodeFileSystem } from "../../io/atomic.ts";
@@ -29,9 +29,9 @@ async function flushed(path: string): Promise<void> {
 }
 
 /** Content under its hash, in a new file, flushed to the disk. */
-async function fetchFile(artefacts: ArtefactStore, hash: string, path: string): Promise<void> {
+async function fetchFile(objects: ContentStore, hash: string, path: string): Promise<void> {
   try {
-    await fetchVerified(artefacts, hash, path);
+    await fetchVerified(objects, hash, path);
     await flushed(path);
   } catch (error) {
     await rm(path, { force: true }).catch(() => {});
@@ -40,9 +40,9 @@ async function fetchFile(artefacts: ArtefactStore, hash: string, path: string): 
 }
 
 /** @param folder takes it for a moment */
-export async function fetchText(artefacts: ArtefactStore, hash: string, folder: string): Promise<string> {
+export async function fetchText(objects: ContentStore, hash: string, folder: string): Promise<string> {
   const path = temporaryIn(folder, "text");
-  await fetchFile(artefacts, hash, path);
+  await fetchFile(objects, hash, path);
   const text = await readFile(path, "utf8");
   await rm(path, { force: true });
   return text;
@@ -57,32 +57,26 @@ async function textOf(path: string): Promise<string | undefined> {
 }
 
 class Fetching {
-  readonly #artefacts: ArtefactStore;
+  readonly #objects: ContentStore;
   readonly #folder: string;
   readonly #published: Published;
   /** Hash → text, of manifests that the folder has. */
   readonly #texts = new Map<string, string>();
   /** Folders that take the place of others of the same name, with the manifest that names them. */
   readonly #swaps: (readonly [from: string, to: string])[] = [];
-  /** Task folders that manifests of the folder name → their files, as JSON. */
-  readonly #standing = new Map<string, string>();
+  /** Task folders that are there → their files, as JSON: manifests of the folder name them, or they were fetched before. */
+  readonly #standing: Map<string, string>;
 
-  constructor(artefacts: ArtefactStore, folder: string, published: Published) {
-    this.#artefacts = artefacts;
+  constructor(objects: ContentStore, folder: string, published: Published, fetched: Map<string, string>) {
+    this.#objects = objects;
     this.#folder = folder;
     this.#published = published;
+    this.#standing = fetched;
   }
 
   async bring(): Promise<void> {
-    await mkdir(this.#folder, { recursive: true });
-    await this.#readStanding();
     const { files, version } = this.#published;
-    const manifests = Object.keys(files).filter(isManifest);
-    await inParallel(manifests, async (path) => {
-      const hash = files[path] ?? "";
-      if (!this.#texts.has(hash)) this.#texts.set(hash, await this.#fetchText(hash));
-    });
-    await this.#takePages(manifests);
+    const manifests = await this.#readManifests();
     await this.#takeTasks(manifests);
     // Routers and settings before the manifest that they belong to, earlier manifests before the present one.
     const others = Object.keys(files).filter((path) => !manifests.includes(path));
@@ -92,6 +86,25 @@ class Fetching {
     await this.#writeManifest(manifestFile);
     // What cannot be removed now is removed the next time.
     await this.#removeOthers(version).catch(() => {});
+  }
+
+  /** Manifests and their pages alone. */
+  async bringManifests(): Promise<void> {
+    for (const path of await this.#readManifests()) await this.#writeManifest(path);
+  }
+
+  /** @returns paths of the published manifests, whose texts are known and whose pages are there from then on */
+  async #readManifests(): Promise<readonly string[]> {
+    await mkdir(this.#folder, { recursive: true });
+    await this.#readStanding();
+    const { files } = this.#published;
+    const manifests = Object.keys(files).filter(isManifest);
+    await inParallel(manifests, async (path) => {
+      const hash = files[path] ?? "";
+      if (!this.#texts.has(hash)) this.#texts.set(hash, await this.#fetchText(hash));
+    });
+    await this.#takePages(manifests);
+    return manifests;
   }
 
   async #readStanding(): Promise<void> {
@@ -107,7 +120,7 @@ class Fetching {
   }
 
   #fetchText(hash: string): Promise<string> {
-    return fetchText(this.#artefacts, hash, this.#folder);
+    return fetchText(this.#objects, hash, this.#folder);
   }
 
   #text(path: string): string {
@@ -145,14 +158,19 @@ class Fetching {
     await mkdir(beside, { recursive: true });
     try {
       for (const [name, hash] of Object.entries(files))
-        await fetchFile(this.#artefacts, hash, join(beside, name));
+        await fetchFile(this.#objects, hash, join(beside, name));
       const [mark, content] = markOf(folder);
       await writeFile(join(beside, mark), content);
-      await rename(beside, path).catch((error: unknown) => {
-        if (!["ENOTEMPTY", "EEXIST", "EPERM"].includes(errorCode(error) ?? "")) throw error;
-        // Of another version, which may still be read.
-        this.#swaps.push([beside, path]);
-      });
+      const isPlaced = await rename(beside, path).then(
+        () => true,
+        (error: unknown) => {
+          if (!["ENOTEMPTY", "EEXIST", "EPERM"].includes(errorCode(error) ?? "")) throw error;
+          return false;
+        },
+      );
+      if (isPlaced) this.#standing.set(folder, JSON.stringify(files));
+      // Of another version, which may still be read.
+      else this.#swaps.push([beside, path]);
     } catch (error) {
       await rm(beside, { recursive: true, force: true });
       throw error;
@@ -170,7 +188,7 @@ class Fetching {
     const hash = this.#published.files[path] ?? "";
     if ((await sha256File(target).catch(() => undefined)) === hash) return;
     const beside = temporaryIn(this.#folder, "file");
-    await fetchFile(this.#artefacts, hash, beside);
+    await fetchFile(this.#objects, hash, beside);
     await mkdir(dirname(target), { recursive: true });
     await rename(beside, target);
   }
@@ -204,11 +222,17 @@ class Fetching {
 /**
  * Brings a folder to a published version, every file that it takes checked against its hash. Whoever reads the folder
  * meanwhile finds the version before or this one. What the folder has of other versions goes.
+ * @param fetched takes the task folders that were fetched, so that the next try goes on from there
  * @throws StoreError where something cannot be fetched or is damaged: the folder is at the version before then
  */
-export async function bringTo(artefacts: ArtefactStore, folder: string, published: Published): Promise<void> {
+export async function bringTo(
+  objects: ContentStore,
+  folder: string,
+  published: Published,
+  fetched: Map<string, string> = new Map(),
+): Promise<void> {
   try {
-    await new Fetching(artefacts, folder, published).bring();
+    await new Fetching(objects, folder, published, fetched).bring();
   } catch (cause) {
     if (!["ENOSPC", "EDQUOT"].includes(errorCode(cause) ?? "")) throw cause;
     throw new StoreError(`${folder}: cannot be written: the disk is full`, {
@@ -216,6 +240,44 @@ export async function bringTo(artefacts: ArtefactStore, folder: string, publishe
       exitCode: 1,
       hint: "Free some space, then try again.",
     });
+  }
+}
+
+/** Writes into a folder what says which files a store's versions have, and none of those. */
+export async function fetchManifests(
+  objects: ContentStore,
+  folder: string,
+  published: Published,
+): Promise<void> {
+  await new Fetching(objects, folder, published, new Map()).bringManifests();
+}
+
+/** Versions that are published while one reader fetches one of them: it keeps what it has, so that each try has less to fetch. */
+const mostVersions = 20;
+
+/**
+ * As {@link bringTo}. Where another version is published meanwhile, whose writer deleted what it does not name, that one is
+ * fetched in place of the first.
+ * @param read what is published now
+ * @returns what the folder was brought to
+ */
+export async function bringToNewest<P extends { readonly published: Published }>(
+  open: () => ContentStore,
+  folder: string,
+  first: P,
+  read: () => Promise<P>,
+): Promise<P> {
+  const fetched = new Map<string, string>();
+  let now = first;
+  for (let version = 1; ; version++) {
+    try {
+      await bringTo(open(), folder, now.published, fetched);
+      return now;
+    } catch (error) {
+      const next = await read().catch(() => now);
+      if (version === mostVersions || next.published.publication === now.published.publication) throw error;
+      now = next;
+    }
   }
 }
 

@@ -3,13 +3,11 @@ import { readdir, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { errorCode, StoreError } from "../../core/errors.ts";
 import { manifestFile } from "../../workspace/manifest.ts";
-import { isStoreName, NoSuchStoreError } from "./names.ts";
+import { isStoreName, NoSuchStoreError, namesAround } from "./names.ts";
 import type { StoreSource } from "./source.ts";
 
 /** For so long a root is not listed anew. */
 const LISTED_MS = 1000;
-/** Names that one which is not there is compared with. */
-const MOST_COMPARED = 400;
 /** New folders that are looked into at once. */
 const AT_ONCE = 64;
 
@@ -57,14 +55,6 @@ async function isStore(folder: string): Promise<boolean> {
     if (["ENOENT", "ENOTDIR"].includes(errorCode(error) ?? "")) return false;
     throw error;
   }
-}
-
-/** Of many names those that begin alike: to compare one with ten thousand takes longer than to answer a text. */
-function namesAround(name: string, names: readonly string[]): readonly string[] {
-  if (names.length <= MOST_COMPARED) return names;
-  const place = names.findIndex((each) => each > name);
-  const start = Math.max(0, (place < 0 ? names.length : place) - MOST_COMPARED / 2);
-  return names.slice(start, start + MOST_COMPARED);
 }
 
 /** The folders with a manifest right below a root, found when they are asked for. */

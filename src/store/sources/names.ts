@@ -13,6 +13,17 @@ export function isStoreName(name: string): boolean {
 /** The folder in a cache that takes the copies of a place's stores: of the place's hash, and a number. */
 export const copiesFolder = /[0-9a-f]{12}-\d+/;
 
+/** Names that one which is not there is compared with. */
+const MOST_COMPARED = 400;
+
+/** Of many names those that begin alike: to compare one with ten thousand takes longer than to answer a text. */
+export function namesAround(name: string, names: readonly string[]): readonly string[] {
+  if (names.length <= MOST_COMPARED) return names;
+  const place = names.findIndex((each) => each > name);
+  const start = Math.max(0, (place < 0 ? names.length : place) - MOST_COMPARED / 2);
+  return names.slice(start, start + MOST_COMPARED);
+}
+
 /** No store has that name. */
 export class NoSuchStoreError extends StoreError {
   /** @param names of the stores that there are */

@@ -18,7 +18,13 @@ export interface StoreSource extends AsyncDisposable {
    * publishes the next version. That is the commit: before it nobody sees the change, after it nothing undoes it.
    * @param make changes the folder that it is given
    * @param waitSeconds how long another writer is waited for
+   * @param onWarning told what could not be done once the change was published
    * @throws StoreError STORE_BUSY where another writer holds the store for longer; what `make` throws, and nothing is published then
    */
-  change<T>(name: string, make: (folder: string) => Promise<T>, waitSeconds: number): Promise<T>;
+  change<T>(
+    name: string,
+    make: (folder: string) => Promise<T>,
+    waitSeconds: number,
+    onWarning?: (message: string) => void,
+  ): Promise<T>;
 }

@@ -1,16 +1,17 @@
 /** Stores in a bucket, and on a shared folder in its place: replicas read them, one writer at a time changes them. */
-import { readFile, rm, writeFile } from "node:fs/promises";
+import { spawn } from "node:child_process";
+import { readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { openArtefacts } from "../../../src/artefacts/open.ts";
 import type { StoreSource } from "../../../src/store/sources/source.ts";
-import { pullStore, pushStore } from "../../../src/store/sources/transfer.ts";
+import { cleanPublished, pullStore, pushStore } from "../../../src/store/sources/transfer.ts";
 import { openStore } from "../../../src/store/store.ts";
 import { checkFolder } from "../../../src/workspace/check.ts";
 import { readStore } from "../../../src/workspace/reading.ts";
 import { Workspace } from "../../../src/workspace/workspace.ts";
 import { cache, open, published, whole } from "../../support/buckets.ts";
-import { ask } from "../../support/cli.ts";
+import { ask, commandLine, heardOf } from "../../support/cli.ts";
 import { refusalOf } from "../../support/errors.ts";
 import { folderOfTestFile, freshTarget } from "../../support/folders.ts";
 import { adapterTask, statisticsTask } from "../../support/states.ts";
@@ -34,8 +35,8 @@ function conforms(below: () => string): void {
       await workspace.commit({ tasks: [adapterTask("adapted"), ...many] }, "many", router);
     }
     const url = `${below()}/bytes/intents`;
-    expect(await pushStore(local, url)).toEqual({ version: 3, unchanged: false });
-    expect(await pushStore(local, url)).toEqual({ version: 3, unchanged: true });
+    expect(await pushStore(local, url)).toMatchObject({ version: 3, unchanged: false });
+    expect(await pushStore(local, url)).toMatchObject({ version: 3, unchanged: true });
     await using source = await open(`${below()}/bytes`);
     expect(await source.names()).toEqual(["intents"]);
     const folder = await source.folder("intents");
@@ -196,7 +197,7 @@ function conforms(below: () => string): void {
       ["dots", { ...value, files: { ...value.files, "../out": "0".repeat(64) } }, /is no store: files/],
       ["later", { ...value, format: 2 }, /later version of Accrete/],
       ["torn", "{", /not valid JSON/],
-      ["gone", { ...value, files: { ...value.files, "manifest.json": "0".repeat(64) } }, /0{64}/],
+      ["gone", { ...value, files: { ...value.files, "manifest.json": "0".repeat(64) } }, /is not there/],
     ];
     for (const [name, says, refusal] of tricks) {
       const text = typeof says === "string" ? says : JSON.stringify(says);
@@ -215,7 +216,7 @@ function conforms(below: () => string): void {
     expect(await pullStore(url, copy)).toEqual({ version: 3, unchanged: false });
     expect(await whole(copy)).toEqual(await whole(local));
     await addTask(local, "three");
-    expect(await pushStore(local, url)).toEqual({ version: 4, unchanged: false });
+    expect(await pushStore(local, url)).toMatchObject({ version: 4, unchanged: false });
     expect(await pullStore(url, copy)).toEqual({ version: 4, unchanged: false });
     expect(await pullStore(url, copy)).toEqual({ version: 4, unchanged: true });
     await addTask(copy, "other");
@@ -233,6 +234,11 @@ function conforms(below: () => string): void {
       code: "NO_SUCH_STORE",
       hint: "There are: intents.",
     });
+    for (const asked of [pullStore(`${place}/intent`, freshTarget()), cleanPublished(`${place}/intent`)])
+      expect(await refusalOf(asked)).toContain('no store is called "intent"; did you mean "intents"?');
+    await using source = await open(place);
+    expect(await refusalOf(source.folder("intent"))).toContain('did you mean "intents"?');
+    expect(await refusalOf(source.folder("nobody"))).not.toContain("did you mean");
     expect(await refusalOf(pushStore(local, "s3://bucket"))).toContain("expected s3://bucket/prefix/name");
   });
 }
@@ -248,7 +254,7 @@ describe("on a shared folder", () => {
       await store.learn({ name: "known", train: texts(["aa", "bb"]) }, statisticsOnly);
     }
     const url = `${folder}/taught/intents`;
-    expect(await ask("push", shop.at("intents"), url)).toEqual([{ url, version: 2, unchanged: false }]);
+    expect(await ask("push", shop.at("intents"), url)).toMatchObject([{ url, version: 2, unchanged: false }]);
     await using writer = await open(`${folder}/taught`);
     await using reader = await open(`${folder}/taught`);
     await using answering = await openStore(await reader.folder("intents"), { background: false });
@@ -316,7 +322,9 @@ describe("on a shared folder", () => {
     await pushStore(local, `${place}/intents`);
     const { tasks } = await readStore(local);
     const hash = tasks.at(-1)?.adapter.files["statistics.safetensors"] ?? "";
-    const path = join(place, "objects", hash.slice(0, 2), hash);
+    const contents = join(place, "contents/intents");
+    const [key = ""] = (await readdir(contents)).filter((name) => name.startsWith(hash));
+    const path = join(contents, key);
     const bytes = await readFile(path);
     await writeFile(path, "flipped");
     expect(await refusalOf(reader.pull("intents"))).toContain(`${hash} is damaged`);
@@ -324,8 +332,9 @@ describe("on a shared folder", () => {
     expect(await checkFolder(copy)).toMatchObject({ problems: [] });
     // Deleted, it is written again by whoever has it.
     await rm(path);
-    expect(await pushStore(local, `${place}/intents`)).toEqual({ version: 4, unchanged: true });
-    expect(await readFile(path)).toEqual(bytes);
+    expect(await pushStore(local, `${place}/intents`)).toMatchObject({ version: 4, unchanged: true });
+    const [again = ""] = (await readdir(contents)).filter((name) => name.startsWith(hash));
+    expect(await readFile(join(contents, again))).toEqual(bytes);
     await reader.pull("intents");
     expect(await whole(copy)).toEqual(await whole(local));
   });
@@ -338,4 +347,16 @@ describe.skipIf(s3Server.absent)(s3Server.titled("in a bucket"), () => {
   });
   afterAll(() => s3?.[Symbol.asyncDispose]());
   conforms(() => "s3://bucket/stores");
+
+  test("the command line says what is wrong and nothing of the client's own", async () => {
+    const { NODE_NO_WARNINGS: _, ...env } = process.env;
+    const child = spawn(process.execPath, commandLine(["pull", "s3://bucket/stores/nobody", freshTarget()]), {
+      env: { ...env, DEBUG: "" },
+    });
+    const { err, exitCode } = await heardOf(child);
+    expect({ err, exitCode }).toEqual({
+      err: expect.stringMatching(/^accrete: .*no store is called "nobody"\n(.*\n)?$/),
+      exitCode: 2,
+    });
+  });
 });

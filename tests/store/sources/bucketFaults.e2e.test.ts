@@ -1,9 +1,10 @@
 /** Stores in a bucket whose server or writers fail. ACCRETE_ATTACK=1 kills and interleaves more. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { openArtefacts } from "../../../src/artefacts/open.ts";
 import { checkFolder } from "../../../src/workspace/check.ts";
 import { readPresent, readStore } from "../../../src/workspace/reading.ts";
-import { cache, open, published, startWriter } from "../../support/buckets.ts";
+import { cache, lying, named, open, published, startWriter } from "../../support/buckets.ts";
 import { heardOf } from "../../support/cli.ts";
 import { refusalOf } from "../../support/errors.ts";
 import { startProxy } from "../../support/s3Proxy.ts";
@@ -30,10 +31,12 @@ describe.skipIf(s3Server.absent)(s3Server.titled("in a bucket"), () => {
     expect(asked.map(({ method, status }) => `${method} ${status}`)).toEqual(["GET 304"]);
     asked.length = 0;
     await source.change("intents", (own) => addTask(own, "three"), 0);
-    const objects = asked.filter(({ url }) => url.includes("/objects/"));
-    // A task's statistics and the manifest: looked for, and sent.
-    expect(objects).toHaveLength(4);
-    expect(asked.length - objects.length).toBe(6);
+    const objects = asked.filter(({ url }) => url.includes("/contents/"));
+    // A task's statistics and the manifest.
+    expect(objects.map(({ method }) => method)).toEqual(["PUT", "PUT"]);
+    const listings = asked.filter(({ url }) => url.includes("list-type=2"));
+    expect(listings).toHaveLength(1);
+    expect(asked.length - objects.length - listings.length).toBe(6);
   });
 
   test("a server that leaves conditions aside is not written to", async () => {
@@ -149,6 +152,8 @@ describe.skipIf(s3Server.absent)(s3Server.titled("in a bucket"), () => {
     await next.change("intents", (folder) => addTask(folder, "last"), 10);
     expect(await checkFolder(await next.folder("intents"))).toMatchObject({ problems: [], leftovers: [] });
     expect((await namesIn(await next.folder("intents"))).at(-1)).toBe("last");
+    // Of what the dead had begun to write nothing is left.
+    expect([...new Set(await lying(await openArtefacts(place)))]).toEqual(await named(place));
   });
 
   test("the copies of a writer that died are brought back, and a writer on them goes on at once", async () => {

@@ -3,6 +3,7 @@ import type { ForgetTarget } from "../../../model/forgetting.ts";
 import type { ForgottenInStore } from "../../../store/store.ts";
 import type { Purged } from "../../../store/upkeep.ts";
 import { UsageError } from "../../terminal/failure.ts";
+import { shortPath } from "../../terminal/shell.ts";
 import { stoppable } from "../../terminal/stoppable.ts";
 import type { Terminal } from "../../terminal/terminal.ts";
 
@@ -78,10 +79,20 @@ const onEventOf = (terminal: Terminal) => (event: ChangeEvent) => {
   if (event.type === "note") terminal.err(`note: ${event.message}\n`);
 };
 
+/** A purge reaches what is published with the next push. */
+async function tellWhereElse(folder: string, terminal: Terminal): Promise<void> {
+  const { readOrigins } = await import("../../../store/sources/origin.ts");
+  for (const place of Object.keys(await readOrigins(folder)))
+    terminal.err(
+      `note: ${place} may still hold what was purged: accrete push ${shortPath(folder)} ${place} deletes it there\n`,
+    );
+}
+
 async function purge(folder: string, { json, wait }: ForgetFlags, terminal: Terminal): Promise<void> {
   const { purgeStore } = await import("../../../store/upkeep.ts");
   const purged = await purgeStore(folder, { waitSeconds: wait, onEvent: onEventOf(terminal) });
   terminal.out(json === true ? `${JSON.stringify(purged)}\n` : purgedLines(purged));
+  await tellWhereElse(folder, terminal);
 }
 
 export async function forgetCommand(folder: string, flags: ForgetFlags, terminal: Terminal): Promise<void> {
@@ -102,5 +113,6 @@ export async function forgetCommand(folder: string, flags: ForgetFlags, terminal
       signal,
     });
     terminal.out(flags.json === true ? `${JSON.stringify(forgotten)}\n` : toLines(forgotten));
+    if (flags.purge === true) await tellWhereElse(folder, terminal);
   });
 }
