@@ -134,7 +134,7 @@ const probingSchema = z.partialRecord(z.enum(probeKinds), z.array(fractions));
  */
 export type ProbingMetrics = Of<typeof probingSchema>;
 
-const baselineSchema = z.object({ method: z.string(), cil: fraction, til: fraction, seconds: amount });
+export const baselineSchema = z.object({ method: z.string(), cil: fraction, til: fraction, seconds: amount });
 /** What a classifier of spellings reaches after the last task: means over tasks, at word level micro F1. */
 export type BaselineMetrics = Of<typeof baselineSchema>;
 

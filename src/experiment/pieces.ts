@@ -1,7 +1,8 @@
 /**
  * A run in pieces, which may come from many machines: adapters of different tasks are independent given seed and name, and
  * each pair of an adapter and a test set is computed once. The pieces of a task are its adapter with what a router keeps of
- * its classes, and the adapter's answers to every test set; the run itself finds them and computes the rest.
+ * its classes, and the adapter's answers to every test set; a piece of the whole run is its baseline. The run itself finds them
+ * and computes the rest.
  */
 import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
@@ -12,7 +13,7 @@ import { type Places, placedAt } from "../config/places.ts";
 import type { ResolvedConfig } from "../config/schema.ts";
 import { errorCode, StoreError } from "../core/errors.ts";
 import { collectVersions } from "../core/packageInfo.ts";
-import { type RunEventBody, runEventSchema } from "../core/record.ts";
+import { type BaselineMetrics, baselineSchema, type RunEventBody, runEventSchema } from "../core/record.ts";
 import { writeFolderAtomic } from "../io/atomic.ts";
 import { processorFlags, usefulFlags } from "../io/processor.ts";
 import type { ContinualModel, Learned } from "../model/continualModel.ts";
@@ -23,6 +24,7 @@ import { emptyState } from "../model/state.ts";
 import { encodeTask, readContributions, statisticsFile } from "../model/taskFiles.ts";
 import { readPeftFolder } from "../peft/checkpoint.ts";
 import type { AdoptedTask } from "./adapterSource.ts";
+import { measureBaseline } from "./baseline.ts";
 import { type LoadedStream, loadTasks, type StreamTask } from "./stream.ts";
 import { Timekeeper } from "./timekeeper.ts";
 
@@ -39,8 +41,15 @@ export function hasOwnAnswers({ level, head }: ResolvedConfig): boolean {
 }
 
 /** What a process computes of a task. */
-export const pieceParts = ["learn", "answers"] as const;
-export type PiecePart = (typeof pieceParts)[number];
+export const taskParts = ["learn", "answers"] as const;
+export type TaskPart = (typeof taskParts)[number];
+
+export const pieceNameSchema = z.discriminatedUnion("part", [
+  z.object({ part: z.enum(taskParts), task: z.number() }),
+  z.object({ part: z.literal("baseline") }),
+]);
+/** Which piece of a run: a task's, by its number in the stream, or the run's own. */
+export type PieceName = z.infer<typeof pieceNameSchema>;
 
 const pieceSchema = z.object({
   schemaVersion: z.literal(1),
@@ -59,12 +68,19 @@ type Piece = z.infer<typeof pieceSchema>;
 const answersSchema = z.object({ schemaVersion: z.literal(1), computedBy: z.string(), seconds: z.number() });
 type Answers = z.infer<typeof answersSchema>;
 
+const baselinePieceSchema = z.object({ schemaVersion: z.literal(1), baseline: baselineSchema });
+
 const pieceFile = "piece.json";
 const adapterFolder = "adapter";
 
+/** A piece as part of names. */
+export function formatPiece(piece: PieceName): string {
+  return piece.part === "baseline" ? "baseline" : `task-${piece.task}-${piece.part}`;
+}
+
 /** Where in the folder of a run's pieces one of them lies. */
-export function pieceFolder(folder: string, index: number, part: PiecePart): string {
-  return join(folder, `task-${index}-${part}`);
+export function pieceFolder(folder: string, piece: PieceName): string {
+  return join(folder, formatPiece(piece));
 }
 
 function logitsFile(test: number): string {
@@ -79,8 +95,6 @@ export function computedHere(): string {
 }
 
 export interface PieceOptions {
-  /** Default: both. */
-  readonly part?: PiecePart | undefined;
   readonly validate?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
 }
@@ -159,7 +173,9 @@ async function writeLearned(
     events,
   };
   files.set(pieceFile, JSON.stringify(piece));
-  await writeFolderAtomic(pieceFolder(folder, index, "learn"), files, { replaces: () => true });
+  await writeFolderAtomic(pieceFolder(folder, { part: "learn", task: index }), files, {
+    replaces: () => true,
+  });
 }
 
 /** What an adapter says of every test set. */
@@ -170,7 +186,7 @@ async function writeAnswers(
   { signal }: PieceOptions,
 ): Promise<void> {
   const { task: name } = await readPiece(folder, index, stream.tasks[index]!);
-  const where = join(pieceFolder(folder, index, "learn"), adapterFolder);
+  const where = adapterOf(folder, index);
   const learned = type.restore(name, await readPeftFolder(where), where);
   const begin = performance.now();
   const files = new Map<string, Uint8Array | string>();
@@ -182,7 +198,19 @@ async function writeAnswers(
   }
   const seconds = (performance.now() - begin) / 1000;
   files.set(pieceFile, JSON.stringify({ schemaVersion: 1, computedBy: computedHere(), seconds }));
-  await writeFolderAtomic(pieceFolder(folder, index, "answers"), files, { replaces: () => true });
+  await writeFolderAtomic(pieceFolder(folder, { part: "answers", task: index }), files, {
+    replaces: () => true,
+  });
+}
+
+async function writeBaseline(
+  { stream, model }: Opened,
+  folder: string,
+  { signal }: PieceOptions,
+): Promise<void> {
+  const baseline = await measureBaseline(model, stream.tasks, signal);
+  const files = new Map([[pieceFile, JSON.stringify({ schemaVersion: 1, baseline })]]);
+  await writeFolderAtomic(pieceFolder(folder, { part: "baseline" }), files, { replaces: () => true });
 }
 
 /** A run's model and data, opened once for any number of its pieces. */
@@ -208,19 +236,17 @@ export class PieceMaker implements AsyncDisposable {
   }
 
   /**
-   * Computes the pieces of one task.
-   * @param index of the task in the stream
-   * @param folder takes the pieces of the run; for answers alone the task was learned into it
+   * Computes a piece; of a run whose tasks have no answers of their own, none of those.
+   * @param folder takes the pieces of the run; for answers the task was learned into it
    * @throws StoreError for a stream that has no such task
    */
-  async compute(index: number, folder: string, options: PieceOptions = {}): Promise<void> {
-    const { part } = options;
+  async compute(piece: PieceName, folder: string, options: PieceOptions = {}): Promise<void> {
+    if (piece.part === "baseline") return await writeBaseline(this.#opened, folder, options);
+    const { part, task } = piece;
     const { length } = this.#opened.stream.tasks;
-    if (index >= length)
-      throw new StoreError(`the stream has ${length} tasks, and none with number ${index}`);
-    if (part !== "answers") await writeLearned(this.#opened, index, folder, options);
-    if (part !== "learn" && hasOwnAnswers(this.#config))
-      await writeAnswers(this.#opened, index, folder, options);
+    if (task >= length) throw new StoreError(`the stream has ${length} tasks, and none with number ${task}`);
+    if (part === "learn") await writeLearned(this.#opened, task, folder, options);
+    else if (hasOwnAnswers(this.#config)) await writeAnswers(this.#opened, task, folder, options);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -241,17 +267,21 @@ export class Pieces {
   readonly #level: ResolvedConfig["level"];
   readonly #pieces: readonly Piece[];
   readonly #answers: readonly (Answers | undefined)[];
+  /** Undefined where it was not measured. */
+  readonly baseline: BaselineMetrics | undefined;
 
   private constructor(
     folder: string,
     level: ResolvedConfig["level"],
     pieces: readonly Piece[],
     answers: readonly (Answers | undefined)[],
+    baseline: BaselineMetrics | undefined,
   ) {
     this.#folder = folder;
     this.#level = level;
     this.#pieces = pieces;
     this.#answers = answers;
+    this.baseline = baseline;
   }
 
   /** @throws StoreError naming the piece that is missing, damaged, or of another task */
@@ -261,8 +291,10 @@ export class Pieces {
     tasks: readonly StreamTask[],
   ): Promise<Pieces> {
     const pieces = await Promise.all(tasks.map((task, index) => readPiece(folder, index, task)));
-    const answers = await Promise.all(tasks.map((_, index) => readAnswers(folder, index)));
-    return new Pieces(folder, level, pieces, answers);
+    const answers = await Promise.all(
+      tasks.map((_, task) => readIfThere(folder, { part: "answers", task }, answersSchema)),
+    );
+    return new Pieces(folder, level, pieces, answers, await readBaseline(folder));
   }
 
   /** The machines that they were computed on, as far as that decides the last bits. */
@@ -279,7 +311,7 @@ export class Pieces {
   /** @throws CheckpointError if its adapter cannot be read */
   async task(index: number): Promise<PieceTask> {
     const piece = this.#pieces[index]!;
-    const where = join(pieceFolder(this.#folder, index, "learn"), adapterFolder);
+    const where = adapterOf(this.#folder, index);
     // Rows of words may hold what earlier tasks found in them; those of texts are the task's own.
     const own = this.#level === "sentence" && existsSync(join(where, statisticsFile));
     const kept = own ? await readContributions(where) : undefined;
@@ -295,7 +327,7 @@ export class Pieces {
 
   /** What a task's adapter says of a test set; undefined where it was not computed. */
   async outputs(task: number, test: number): Promise<Float32Array | undefined> {
-    const path = join(pieceFolder(this.#folder, task, "answers"), logitsFile(test));
+    const path = join(pieceFolder(this.#folder, { part: "answers", task }), logitsFile(test));
     const bytes = await readFile(path).catch((cause: unknown) => {
       if (errorCode(cause) === "ENOENT") return undefined;
       throw new StoreError(`${path}: cannot be read`, { cause });
@@ -305,14 +337,26 @@ export class Pieces {
   }
 }
 
-async function readAnswers(folder: string, index: number): Promise<Answers | undefined> {
-  const path = join(pieceFolder(folder, index, "answers"), pieceFile);
-  const text = await readFile(path, "utf8").catch(() => undefined);
-  return text === undefined ? undefined : answersSchema.parse(JSON.parse(text));
+function adapterOf(folder: string, task: number): string {
+  return join(pieceFolder(folder, { part: "learn", task }), adapterFolder);
+}
+
+/** @returns undefined where the piece is not there */
+async function readIfThere<T>(
+  folder: string,
+  piece: PieceName,
+  schema: z.ZodType<T>,
+): Promise<T | undefined> {
+  const text = await readFile(join(pieceFolder(folder, piece), pieceFile), "utf8").catch(() => undefined);
+  return text === undefined ? undefined : schema.parse(JSON.parse(text));
+}
+
+async function readBaseline(folder: string): Promise<BaselineMetrics | undefined> {
+  return (await readIfThere(folder, { part: "baseline" }, baselinePieceSchema))?.baseline;
 }
 
 async function readPiece(folder: string, index: number, { name }: StreamTask): Promise<Piece> {
-  const path = join(pieceFolder(folder, index, "learn"), pieceFile);
+  const path = join(pieceFolder(folder, { part: "learn", task: index }), pieceFile);
   const text = await readFile(path, "utf8").catch((cause: unknown) => {
     throw new StoreError(`${path}: cannot be read; the piece of task ${name} is missing`, {
       cause,

@@ -268,7 +268,8 @@ async function* learnStream(context: RunContext, saved: ModelState): AsyncGenera
   const figures = computeFigures(config.level, [...rows.values()], stream.tasks.map(outlineOf));
   const probing = computeProbing([...probed.values()]);
   const recorded = recorder.pastEvents.find((event) => event.type === "baseline-measured")?.baseline;
-  const baseline = recorded ?? (await measureBaseline(model, stream.tasks, signal));
+  const baseline =
+    recorded ?? context.pieces?.baseline ?? (await measureBaseline(model, stream.tasks, signal));
   if (recorded === undefined) yield { type: "baseline-measured", baseline };
   const extra = await computeExtra(figures, stream.tasks.map(outlineOf), () =>
     readPredictions(workspace.path),

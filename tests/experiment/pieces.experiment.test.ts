@@ -1,7 +1,7 @@
 import { readFile, rm, writeFile } from "node:fs/promises";
 import { beforeAll, expect, test } from "vitest";
 import { placedAt } from "../../src/config/places.ts";
-import { PieceMaker, pieceFolder } from "../../src/experiment/pieces.ts";
+import { PieceMaker, pieceFolder, taskParts } from "../../src/experiment/pieces.ts";
 import { readManifest } from "../../src/workspace/manifest.ts";
 import { refusalOf } from "../support/errors.ts";
 import { bytesBelow } from "../support/folders.ts";
@@ -18,7 +18,8 @@ async function learnApart(name: string, settings: Settings, order: readonly numb
   const config = await runs.configFor(name, settings);
   const folder = runs.at(`${name}-pieces`);
   await using maker = await PieceMaker.open(config);
-  for (const task of order) await maker.compute(task, folder);
+  for (const task of order) for (const part of taskParts) await maker.compute({ part, task }, folder);
+  await maker.compute({ part: "baseline" }, folder);
   return folder;
 }
 
@@ -43,7 +44,7 @@ test.each<[string, Settings]>([
 test("answers that are there are taken, and not computed", async () => {
   const pieces = await learnApart("taken", {}, [0, 1, 2]);
   // Task 0's own test set, answered otherwise: every logit is the same.
-  const file = `${pieceFolder(pieces, 0, "answers")}/test-0.f32`;
+  const file = `${pieceFolder(pieces, { part: "answers", task: 0 })}/test-0.f32`;
   await writeFile(file, new Uint8Array((await readFile(file)).length));
   const events = await runs.run("taken", {}, { pieces });
   const [first] = events.filter(isA("evaluated", 0));
@@ -61,7 +62,9 @@ test("what is missing or hangs together is refused, and says what to do", async 
   expect(await refusalOf(PieceMaker.open(joint))).toContain("hang on each other");
   const config = await runs.configFor("few", {});
   await using maker = await PieceMaker.open(config);
-  expect(await refusalOf(maker.compute(3, runs.at("few-pieces")))).toContain("has 3 tasks");
+  expect(await refusalOf(maker.compute({ part: "learn", task: 3 }, runs.at("few-pieces")))).toContain(
+    "has 3 tasks",
+  );
 });
 
 test("a run stops after so many tasks, and measures its adapters on validation data where that is asked for", async () => {

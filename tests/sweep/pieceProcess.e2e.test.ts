@@ -1,7 +1,8 @@
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeAll, expect, onTestFinished, test } from "vitest";
-import { PieceProcesses, type PieceRequest } from "../../src/sweep/queue/pieceProcess.ts";
+import type { PieceName } from "../../src/experiment/pieces.ts";
+import { PieceProcesses } from "../../src/sweep/queue/pieceProcess.ts";
 import { folderOfTestFile } from "../support/folders.ts";
 import { startAccrete, until } from "../support/sweeps.ts";
 import { writeTinyExperiment } from "../support/tinyStreams.ts";
@@ -19,11 +20,8 @@ function openProcesses(name: string) {
   return {
     processes,
     pieces,
-    compute: (
-      request: Omit<PieceRequest, "pieces">,
-      signal = new AbortController().signal,
-      more: readonly string[] = [],
-    ) => processes.compute([config, ...more], { ...request, pieces }, signal),
+    compute: (piece: PieceName, signal = new AbortController().signal, more: readonly string[] = []) =>
+      processes.compute([config, ...more], { piece, folder: pieces }, signal),
     /** How many were ever started. */
     started: async () => (await readdir(join(folder, "processes"))).length,
   };
@@ -35,7 +33,13 @@ test("pieces of one run are computed by one process; another run's takes its pla
   const { compute, started, pieces } = openProcesses("one");
   for (const task of [1, 0]) expect(await compute({ task, part: "learn" })).toEqual(written);
   expect(await compute({ task: 1, part: "answers" })).toEqual(written);
-  expect((await readdir(pieces)).sort()).toEqual(["task-0-learn", "task-1-answers", "task-1-learn"]);
+  expect(await compute({ part: "baseline" })).toEqual(written);
+  expect((await readdir(pieces)).sort()).toEqual([
+    "baseline",
+    "task-0-learn",
+    "task-1-answers",
+    "task-1-learn",
+  ]);
   expect(await started()).toBe(1);
   const other = ["--at", `out=${join(pieces, "other")}`];
   expect(await compute({ task: 0, part: "learn" }, undefined, other)).toEqual(written);

@@ -112,7 +112,11 @@ describe.skipIf(redisServer.absent)(redisServer.titled("a queue's workers"), () 
     const path = await write("split", "grid: { training.epochs: [2] }\n");
     const own = await worker();
     await succeed("sweep", path, ...onQueue(), "--split", "--quiet");
-    expect(own.lines.filter((line) => line.endsWith("done"))).toHaveLength(5);
+    const done = own.lines.flatMap((line) => /seed-1 ?(.*): done$/.exec(line)?.[1] ?? []);
+    // What takes longest comes first.
+    expect(done.slice(0, 2)).toEqual(["task 0 learn", "task 1 learn"]);
+    expect(done.slice(2, 5).sort()).toEqual(["baseline", "task 0 answers", "task 1 answers"]);
+    expect(done.slice(5)).toEqual([""]);
     const expected = Object.entries(undisturbed).filter(([name]) => name.startsWith("c1/"));
     const found = Object.entries(await runsOf(at("split")));
     expect(found.map(([name, bytes]) => [name.replace(/^c0/, "c1"), bytes]).sort()).toEqual(expected.sort());

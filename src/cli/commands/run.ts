@@ -1,7 +1,7 @@
 import { resolve } from "node:path";
 import { loadConfig, type ResolvedConfig } from "../../config/load.ts";
 import { formatOverride, type Override, parseOverride } from "../../config/overrides.ts";
-import type { PiecePart } from "../../experiment/pieces.ts";
+import type { TaskPart } from "../../experiment/pieces.ts";
 import { UsageError } from "../terminal/failure.ts";
 import { type RunToEndOptions, runToEnd } from "../terminal/runToEnd.ts";
 import { quote, shortPath } from "../terminal/shell.ts";
@@ -20,7 +20,7 @@ export interface RunFlags {
   readonly profile?: boolean;
   readonly tasks?: number;
   readonly piece?: number;
-  readonly part?: PiecePart;
+  readonly part?: TaskPart;
   readonly pieces?: string;
   readonly asked?: boolean;
   readonly validate?: boolean;
@@ -130,10 +130,11 @@ async function runPiece(
   }: Pick<RunFlags, "pieces" | "part" | "validate"> & Pick<RunToEndOptions, "places">,
 ): Promise<void> {
   if (pieces === undefined) throw new UsageError("--piece needs --pieces, the folder that takes it");
-  const { PieceMaker } = await import("../../experiment/pieces.ts");
+  const { PieceMaker, taskParts } = await import("../../experiment/pieces.ts");
   await stoppable("run", async (signal) => {
     await using maker = await PieceMaker.open(config, { places, signal });
-    await maker.compute(index, pieces, { part, validate, signal });
+    for (const each of part === undefined ? taskParts : [part])
+      await maker.compute({ part: each, task: index }, pieces, { validate, signal });
   });
 }
 

@@ -1,7 +1,7 @@
 /** What stands in the queue: names and hashes, never bytes. */
 import { z } from "zod";
 import { StoreError } from "../../core/errors.ts";
-import { pieceParts } from "../../experiment/pieces.ts";
+import { formatPiece, pieceNameSchema, taskParts } from "../../experiment/pieces.ts";
 
 const hash = z.string().regex(/^[0-9a-f]{64}$/);
 /** What a configuration names, as a tree of the artefact store; a single file lies in it under its name. */
@@ -24,8 +24,8 @@ const trialJobSchema = z.object({
   from: hash.optional(),
   tasks: z.number().optional(),
   validate: z.boolean(),
-  /** A part of this task alone, from 0. */
-  piece: z.object({ task: z.number(), part: z.enum(pieceParts) }).optional(),
+  /** This piece of it alone. */
+  piece: pieceNameSchema.optional(),
   /** What was computed apart, and is put together: so many tasks, with their answers or without. */
   pieces: z.object({ tasks: z.number(), answers: z.boolean() }).optional(),
 });
@@ -51,7 +51,7 @@ type Named = Pick<TrialJobData, "identity" | "trial" | "tasks" | "piece">;
 
 /** How far the job has to bring the trial, as part of names. */
 function goalOf({ tasks, piece }: Pick<TrialJobData, "tasks" | "piece">): string {
-  if (piece !== undefined) return `task-${piece.task}-${piece.part}`;
+  if (piece !== undefined) return formatPiece(piece);
   return tasks === undefined ? "end" : `tasks-${tasks}`;
 }
 
@@ -74,11 +74,12 @@ export function progressName(data: Pick<TrialJobData, "identity" | "trial">): st
   return `sweeps/${placeOf(data)}/progress`;
 }
 
-/** The jobs that one which puts a run together waits for: of each task what is learned, then what is answered. */
+/** The jobs that one which puts a run together waits for: of each task what is learned, then what is answered; and the baseline. */
 export function piecesOf({ pieces, ...data }: TrialJobData): readonly (readonly TrialJobData[])[] {
   if (pieces === undefined) return [];
-  const parts = pieceParts.filter((part) => part === "learn" || pieces.answers);
-  return Array.from({ length: pieces.tasks }, (_, task) =>
-    parts.map((part) => ({ ...data, piece: { task, part } })),
+  const parts = taskParts.filter((part) => part === "learn" || pieces.answers);
+  const tasks = Array.from({ length: pieces.tasks }, (_, task) =>
+    parts.map((part) => ({ ...data, piece: { part, task } })),
   );
+  return [...tasks, [{ ...data, piece: { part: "baseline" } }]];
 }

@@ -6,14 +6,13 @@ import { once } from "node:events";
 import { join } from "node:path";
 import { z } from "zod";
 import { StoreError } from "../../core/errors.ts";
-import { type PieceMaker, pieceParts } from "../../experiment/pieces.ts";
+import { type PieceMaker, pieceNameSchema } from "../../experiment/pieces.ts";
 import { type ChildEnd, type StartedChild, startChild, stopWith } from "../childRun.ts";
 
 const requestSchema = z.object({
-  task: z.number(),
-  part: z.enum(pieceParts),
+  piece: pieceNameSchema,
   /** The folder of the run's pieces. */
-  pieces: z.string(),
+  folder: z.string(),
 });
 export type PieceRequest = z.infer<typeof requestSchema>;
 
@@ -34,8 +33,8 @@ export async function answerRequests(maker: PieceMaker, signal: AbortSignal): Pr
     for (;;) {
       const [message]: unknown[] = await once(process, "message", { signal });
       if (message === lastWord) return;
-      const { task, part, pieces } = requestSchema.parse(message);
-      await maker.compute(task, pieces, { part, signal });
+      const { piece, folder } = requestSchema.parse(message);
+      await maker.compute(piece, folder, { signal });
       process.send?.("done");
     }
   } finally {

@@ -29,6 +29,8 @@ interface Pending {
   readonly job: TrialJob;
   readonly data: TrialJobData;
   readonly id: string;
+  /** Among the sweep's, from 0. */
+  readonly place: number;
   /** Tries that were told of. */
   tries: number;
   begun: boolean;
@@ -54,16 +56,28 @@ interface Queues extends AsyncDisposable {
   readonly give: (pending: Pending) => Promise<void>;
 }
 
+/**
+ * What comes first: the pieces of earlier trials, and of a trial's those that take longest, so that workers end at the same time.
+ * @param place of the trial among those that wait
+ */
+function priorityOf({ piece }: TrialJobData, place: number): number {
+  return 1 + 2 * place + (piece === undefined || piece.part === "learn" ? 0 : 1);
+}
+
 /** @param before the job that it waits for */
-function flowOf(data: TrialJobData, before: FlowJobNode | undefined): FlowJobNode {
-  const opts = { jobId: jobIdOf(data), ...jobOptions, failParentOnFailure: true };
+function flowOf(data: TrialJobData, place: number, before: FlowJobNode | undefined): FlowJobNode {
+  const priority = priorityOf(data, place);
+  const opts = { jobId: jobIdOf(data), ...jobOptions, priority, failParentOnFailure: true };
   const job = { name: "piece", queueName, data, opts };
   return before === undefined ? job : { ...job, children: [before] };
 }
 
 /** A task's jobs: what is answered behind what is learned. */
-function flowsOf(parts: readonly TrialJobData[]): FlowJobNode[] {
-  const last = parts.reduce<FlowJobNode | undefined>((before, part) => flowOf(part, before), undefined);
+function flowsOf(parts: readonly TrialJobData[], place: number): FlowJobNode[] {
+  const last = parts.reduce<FlowJobNode | undefined>(
+    (before, part) => flowOf(part, place, before),
+    undefined,
+  );
   return last === undefined ? [] : [last];
 }
 
@@ -76,11 +90,11 @@ function openQueues({ bullmq, connection }: QueueConnection): Queues {
   flows.on("error", () => {});
   return {
     queue,
-    async give({ id, data }) {
+    async give({ id, data, place }) {
       const pieces = piecesOf(data);
       if (pieces.length === 0) return void (await queue.add("trial", data, { jobId: id, ...jobOptions }));
-      const children = pieces.flatMap(flowsOf);
-      const opts = { jobId: id, ...jobOptions };
+      const children = pieces.flatMap((parts) => flowsOf(parts, place));
+      const opts = { jobId: id, ...jobOptions, priority: priorityOf(data, place) };
       await flows.add({ name: "trial", queueName, data, opts, children });
     },
     async [Symbol.asyncDispose]() {
@@ -215,7 +229,8 @@ export function queueExecutor(
         for (const job of jobs) {
           signal.throwIfAborted();
           const data = await publisher.jobOf(job, { out, sweep, plan, split });
-          pending.push({ job, data, id: jobIdOf(data), tries: 0, begun: false });
+          const place = pending.length;
+          pending.push({ job, data, id: jobIdOf(data), place, tries: 0, begun: false });
         }
         for (const each of pending) await giveAnew(queues, each);
         while (pending.length > 0) {

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { ArtefactStore } from "../../artefacts/store.ts";
 import { type ArtefactCache, publishFolder } from "../../artefacts/tree.ts";
 import { StoreError } from "../../core/errors.ts";
-import { pieceFolder } from "../../experiment/pieces.ts";
+import { type PieceName, pieceFolder } from "../../experiment/pieces.ts";
 import { manifestFile } from "../../workspace/manifest.ts";
 import { runChild } from "../childRun.ts";
 import { runArguments } from "../executor.ts";
@@ -95,7 +95,7 @@ async function gatherPieces(
     const there = await store.readName(resultName(data));
     if (there === undefined || piece === undefined)
       throw new StoreError(`${trial}: a piece of it was computed, and its result is gone`, { exitCode: 1 });
-    await symlink(await cache.folder(there.value), pieceFolder(folder, piece.task, piece.part));
+    await symlink(await cache.folder(there.value), pieceFolder(folder, piece));
   }
 }
 
@@ -109,15 +109,16 @@ interface Scratch {
 
 async function computePiece(
   data: TrialJobData,
-  { task, part }: NonNullable<TrialJobData["piece"]>,
+  piece: PieceName,
   { pieces, args }: Scratch,
   options: WorkOptions,
 ): Promise<string> {
-  if (part === "answers") await gatherPieces([{ ...data, piece: { task, part: "learn" } }], pieces, options);
-  const { exitCode, log } = await options.processes.compute(args, { task, part, pieces }, options.signal);
+  if (piece.part === "answers")
+    await gatherPieces([{ ...data, piece: { ...piece, part: "learn" } }], pieces, options);
+  const { exitCode, log } = await options.processes.compute(args, { piece, folder: pieces }, options.signal);
   options.signal.throwIfAborted();
   if (exitCode !== 0) throw new TrialFailure(data.trial, exitCode, log);
-  return await publishFolder(options.store, pieceFolder(pieces, task, part));
+  return await publishFolder(options.store, pieceFolder(pieces, piece));
 }
 
 async function runTrial(data: TrialJobData, scratch: Scratch, options: WorkOptions): Promise<string> {

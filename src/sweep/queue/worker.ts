@@ -70,7 +70,8 @@ function isAlive(pid: number): boolean {
 }
 
 function nameOf({ trial, piece }: TrialJobData): string {
-  return piece === undefined ? trial : `${trial} task ${piece.task} ${piece.part}`;
+  if (piece === undefined) return trial;
+  return piece.part === "baseline" ? `${trial} baseline` : `${trial} task ${piece.task} ${piece.part}`;
 }
 
 function describe(data: TrialJobData): string {
