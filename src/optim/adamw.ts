@@ -87,10 +87,11 @@ export class AdamW {
     const { beta1, beta2, epsilon, weightDecay } = this.options;
     const keep = 1 - rate * weightDecay;
     const stride = rate / correction1;
-    for (let i = 0; i < values.length; i++) {
+    const [new1, new2, { length }] = [1 - beta1, 1 - beta2, values];
+    for (let i = 0; i < length; i++) {
       const g = gradient[i]!;
-      const m = beta1 * first[i]! + (1 - beta1) * g;
-      const v = beta2 * second[i]! + (1 - beta2) * g * g;
+      const m = beta1 * first[i]! + new1 * g;
+      const v = beta2 * second[i]! + new2 * g * g;
       first[i] = m;
       second[i] = v;
       values[i] = values[i]! * keep - (stride * m) / (Math.sqrt(v) / correction2 + epsilon);

@@ -56,11 +56,16 @@ function* stepsOf(
   const { rows, columns: width, values } = features;
   const each = Math.ceil(rows / batchSize);
   const total = epochs * each;
+  // The engine has read a batch before the next one is asked for.
+  const room = {
+    feature: new Float32Array(batchSize * width),
+    target: new Float32Array(batchSize * columns),
+  };
   for (let step = 0, order: number[] = []; step < total; step++) {
     if (step % each === 0) order = shuffled([...Array(rows).keys()], rng.fork("epoch", step / each));
     const chosen = order.slice((step % each) * batchSize, ((step % each) + 1) * batchSize);
-    const feature = new Float32Array(chosen.length * width);
-    const target = new Float32Array(chosen.length * columns).fill(smoothing / columns);
+    const feature = room.feature.subarray(0, chosen.length * width);
+    const target = room.target.subarray(0, chosen.length * columns).fill(smoothing / columns);
     chosen.forEach((row, i) => {
       feature.set(values.subarray(row * width, (row + 1) * width), i * width);
       target[i * columns + targets[row]!]! += 1 - smoothing;
