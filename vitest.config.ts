@@ -51,8 +51,6 @@ export default defineConfig({
         plugins: [builtPlaces],
         test: {
           ...common,
-          // As above; some of the others replace modules, or leave by themselves what they started.
-          isolate: suffix !== "experiment",
           name: suffix,
           include: [`tests/**/*.${suffix}.test.ts`],
           alias: { ...ownPackage, ...webEngine },
