@@ -234,8 +234,9 @@ function conforms(below: () => string): void {
       code: "NO_SUCH_STORE",
       hint: "There are: intents.",
     });
-    for (const asked of [pullStore(`${place}/intent`, freshTarget()), cleanPublished(`${place}/intent`)])
-      expect(await refusalOf(asked)).toContain('no store is called "intent"; did you mean "intents"?');
+    const absent = `${place}/intent`;
+    for (const ask of [() => pullStore(absent, freshTarget()), () => cleanPublished(absent)])
+      expect(await refusalOf(ask())).toContain('no store is called "intent"; did you mean "intents"?');
     await using source = await open(place);
     expect(await refusalOf(source.folder("intent"))).toContain('did you mean "intents"?');
     expect(await refusalOf(source.folder("nobody"))).not.toContain("did you mean");
