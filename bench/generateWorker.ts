@@ -59,7 +59,7 @@ const prompts = Array.from({ length: B }, () =>
 );
 
 async function trainer() {
-  const executable = await nodeRuntime.compile(training.graph, { threads });
+  const executable = await nodeRuntime.compile(training.graph, { threads, spin: true });
   const optimizer = new AdamW(
     [...adapter].map(([name, { data }]) => ({ name, values: data, learningRate: 5e-4 })),
     defaultAdamW,
@@ -90,7 +90,7 @@ async function trainer() {
 }
 
 async function decoder() {
-  const model = await openCausalModel(structure, nodeRuntime, { threads });
+  const model = await openCausalModel(structure, nodeRuntime, { threads, spin: true });
   const options = { maxNewTokens: Number(flags.tokens), stopIds: [], parameters };
   return async () => {
     await generateGreedy(model, prompts, options);

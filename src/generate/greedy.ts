@@ -7,7 +7,7 @@ import type { Graph } from "../graph/types.ts";
 import { type TokenBatch, tokenFeeds } from "../nn/features.ts";
 import type { AdapterMethod } from "../peft/adapterMethod.ts";
 import { adapterMethod } from "../peft/adapters.ts";
-import type { Executable, Runtime, Tensors } from "../runtime/types.ts";
+import type { CompileOptions, Executable, Runtime, Tensors } from "../runtime/types.ts";
 import { lastTokenRows } from "./feeds.ts";
 import { buildContinuationGraph, type CausalStructure } from "./graphs.ts";
 import { KeyValueCache } from "./keyValueCache.ts";
@@ -26,7 +26,7 @@ export interface CausalModel extends AsyncDisposable {
 export async function openCausalModel(
   structure: CausalStructure,
   runtime: Runtime,
-  options: { readonly threads?: number } = {},
+  options: Pick<CompileOptions, "threads" | "spin"> = {},
   build: (structure: CausalStructure) => Graph = buildContinuationGraph,
 ): Promise<CausalModel> {
   const continuation = await runtime.compile(build(structure), options);

@@ -5,7 +5,7 @@ import { asFloat32, type HostTensor, int64 } from "../core/tensor.ts";
 import { collate, planEvaluationBatches } from "../data/encoding/batching.ts";
 import { tokenFeeds } from "../nn/features.ts";
 import { adapterMethod } from "../peft/adapters.ts";
-import type { Executable, Runtime, Tensors } from "../runtime/types.ts";
+import type { CompileOptions, Executable, Runtime, Tensors } from "../runtime/types.ts";
 import { buildTreeGraph, type CausalStructure, EDGE_INDEX, LOGIT_ROWS, TREE } from "./graphs.ts";
 import { checkPrompts } from "./greedy.ts";
 import { type AnswerTrie, trieVisibility } from "./trie.ts";
@@ -26,7 +26,7 @@ export interface ScoringModel extends AsyncDisposable {
 export async function openScoringModel(
   structure: CausalStructure,
   runtime: Runtime,
-  options: { readonly threads?: number } = {},
+  options: Pick<CompileOptions, "threads" | "spin"> = {},
 ): Promise<ScoringModel> {
   const tree = await runtime.compile(buildTreeGraph(structure), options);
   return { structure, tree, [Symbol.asyncDispose]: () => tree[Symbol.asyncDispose]() };

@@ -48,7 +48,7 @@ export interface OpenModelOptions {
   readonly expectedLabels?: readonly string[] | undefined;
   /** Gives what runs the graphs, on the device of the settings; default: the engine. */
   readonly openDevice?: typeof openDevice | undefined;
-  /** Whether nothing else computes in this process while a task is learned. */
+  /** Whether nothing else computes in this process beside what this model does. */
   readonly alone?: boolean | undefined;
   /** As many tasks will come, for a network that wants to know. */
   readonly tasks?: number | undefined;
@@ -77,7 +77,7 @@ function reading({ settings, loaded, options, runtime }: Omit<Opening, "structur
     runtime,
     maxLength: training.maxLength,
     ...(threads === undefined ? {} : { threads }),
-    ...(options.alone === true && { trainsAlone: true }),
+    ...(options.alone === true && { alone: true }),
   };
 }
 

@@ -7,6 +7,13 @@ import type { Executable, Tensors } from "../runtime/types.ts";
 
 /** Tokens that go through a training graph at once, where one example has not more. */
 const PART_TOKENS = 512;
+/** Numbers in the hidden states of these tokens: what a step holds grows with the width, so a wide backbone takes fewer at once. */
+const PART_VALUES = 448 * 768;
+
+/** Tokens of a part. @param width of the backbone */
+function tokensOfPart(width: number): number {
+  return Math.min(PART_TOKENS, Math.floor(PART_VALUES / width));
+}
 
 /** Whether rows of a tensor belong to examples, so many to each. */
 function isByExample(dim: number | string | undefined): boolean {
@@ -30,6 +37,16 @@ function add(sums: Record<string, HostTensor<"float32">>, outputs: Tensors): voi
   }
 }
 
+/** The sizes of a batch. */
+export interface BatchSizes {
+  /** B */
+  readonly size: number;
+  /** T */
+  readonly length: number;
+  /** Of the backbone's hidden states. */
+  readonly width: number;
+}
+
 /** What is fed into a training graph. */
 export interface PartedFeeds {
   /** Parameters, the same for all examples. */
@@ -39,18 +56,17 @@ export interface PartedFeeds {
 }
 
 /**
- * Runs a training graph on a batch, {@link PART_TOKENS} at a time. The loss is a sum over examples, and so are its gradients: what the
+ * Runs a training graph on a batch, some hundred tokens at a time. The loss is a sum over examples, and so are its gradients: what the
  * parts give is added up. A batch that is no longer goes through whole, and so does one that is not told apart by example, as answers
  * in words.
- * @param size B of the batch, and `length` T
  */
 export async function runInParts(
   { inputs }: Graph,
   executable: Executable,
   { parameters, batch }: PartedFeeds,
-  { size, length }: { readonly size: number; readonly length: number },
+  { size, length, width }: BatchSizes,
 ): Promise<Tensors> {
-  const examples = Math.max(1, Math.floor(PART_TOKENS / length));
+  const examples = Math.max(1, Math.floor(tokensOfPart(width) / length));
   const fed = inputs.filter(({ attributes }) => batch[attributes.name] !== undefined);
   const divides = fed.every(({ attributes }) => isByExample(attributes.shape[0]));
   if (examples >= size || !divides) return await executable.run({ ...parameters, ...batch });

@@ -222,6 +222,7 @@ export async function* fitTask(
   options: TrainingOptions,
 ): AsyncGenerator<FitEvent, FitResult> {
   const { structure, training, executable, padId, rng } = context;
+  const { width } = structure.backbone;
   const optimizer = createOptimizer(context, state, options);
   const lengths = data.encodings.map(({ ids }) => ids.length);
   const totalSteps = countSteps(data.encodings.length, options);
@@ -246,7 +247,7 @@ export async function* fitTask(
         parameters: { ...parameterFeeds(state), ...Object.fromEntries(state.shared ?? []) },
         batch: { ...feeds, ...masks, ...data.targets({ indices, length }) },
       };
-      const outputs = await runInParts(training.graph, executable, fed, { size, length });
+      const outputs = await runInParts(training.graph, executable, fed, { size, length, width });
       const loss = asFloat32(outputs.loss, "loss").data[0] ?? Number.NaN;
       if (!Number.isFinite(loss)) {
         const texts = indices

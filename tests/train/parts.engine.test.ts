@@ -34,7 +34,7 @@ function draw(name: string, dims: readonly number[]): HostTensor<"float32"> {
 }
 
 /** Loss and gradient in parts and whole, and the first dimension of x in each run. @param dims of x */
-async function run(graph: Graph, dims: readonly number[], size: number, length: number) {
+async function run(graph: Graph, dims: readonly number[], size: number, length: number, width = 384) {
   const rows = sizeOf(dims) / WIDTH;
   await using executable = await nodeRuntime.compile(graph, { threads: 1 });
   const runs: number[] = [];
@@ -49,7 +49,7 @@ async function run(graph: Graph, dims: readonly number[], size: number, length: 
     parameters: { w: draw("w", [WIDTH, 2]) },
     batch: { x: draw("x", dims), weights: draw("weights", [rows, 1]) },
   };
-  const inParts = await runInParts(graph, counting, feeds, { size, length });
+  const inParts = await runInParts(graph, counting, feeds, { size, length, width });
   const whole = await executable.run({ ...feeds.parameters, ...feeds.batch });
   return { inParts, whole, runs };
 }
@@ -79,6 +79,14 @@ describe("a batch in parts", () => {
   it("goes through whole where it is short", async () => {
     const { runs } = await run(lossOfRows("B", "T", WIDTH), [16, 32, WIDTH], 16, 32);
     expect(runs).toEqual([16]);
+  });
+
+  it("takes fewer tokens of a wide backbone", async () => {
+    const graph = lossOfRows("B", "T", WIDTH);
+    const { inParts, whole, runs } = await run(graph, [32, 32, WIDTH], 32, 32, 768);
+    expect(runs).toEqual([10, 11, 11]);
+    expectSame(inParts, whole);
+    expect((await run(graph, [16, 32, WIDTH], 16, 32, 1024)).runs).toEqual([8, 8]);
   });
 
   it("takes one example at a time where each is long", async () => {

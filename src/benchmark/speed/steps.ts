@@ -75,7 +75,7 @@ export async function openStep(
   const rng = createRng(1);
   const training = buildTrainingGraph(structure, false);
   const graph = mode === "train" ? training.graph : buildInferenceGraph(structure);
-  const executable = await nodeRuntime.compile(graph, { threads, spin: mode === "train" });
+  const executable = await nodeRuntime.compile(graph, { threads, spin: true });
   const adapter = await initLora(training.adapterShapes, rng, async () => zeros([1]));
   const head = initHead(structure.head, backbone.width, CLASSES, rng);
   const parameters = new Map([
@@ -93,7 +93,7 @@ export async function openStep(
   const train = async () => {
     const masks = dropoutFeeds(training.masks, bindings, rng.fork("step", steps++));
     const feeds = { parameters: values, batch: { ...texts, ...masks } };
-    const outputs = await runInParts(graph, executable, feeds, { size: B, length: T });
+    const outputs = await runInParts(graph, executable, feeds, { size: B, length: T, width: backbone.width });
     const gradientOf = (name: string) => asFloat32(outputs[GRADIENT_PREFIX + name], name).data;
     optimizer.step(new Map([...parameters.keys()].map((name) => [name, gradientOf(name)])));
     return asFloat32(outputs.loss, "loss").data[0];

@@ -50,8 +50,8 @@ export interface AdaptedBackboneOptions {
   /** What texts are put into; absent: they go in as they are. Words never are. */
   readonly template?: PromptTemplate;
   readonly threads?: number;
-  /** Whether nothing else computes while it trains, so that the engine's threads may spin between products. */
-  readonly trainsAlone?: boolean;
+  /** Whether nothing else computes beside its steps and passes, so that the engine's threads may spin between products. */
+  readonly alone?: boolean;
   /** Where what the layers below all adapters give is kept; absent: it is computed whenever it is needed. */
   readonly trunkCache?: Trunks;
   /** Bytes that the trunk's states of texts may take that two passes go over together; default 64 MiB. */
@@ -73,7 +73,7 @@ export class AdaptedBackbone implements AsyncDisposable {
     this.options = options;
     this.structure = options.structure;
     this.tokenizer = options.tokenizer;
-    this.passes = new Passes((graph) => this.compile(graph), options.tokenizer.padId);
+    this.passes = new Passes((graph) => this.compile(graph, true), options.tokenizer.padId);
     this.taskPasses = new TaskPasses(this.passes, options.structure, options.trunkCache);
     this.mixed = new MixedPass(this.passes, options.structure);
   }
@@ -115,9 +115,9 @@ export class AdaptedBackbone implements AsyncDisposable {
     return encodeAllWords(this.tokenizer, sentences, this.maxTextTokens, what);
   }
 
-  compile(graph: Graph, training = false): Promise<Executable> {
-    const { runtime, threads, trainsAlone = false } = this.options;
-    const spin = training && trainsAlone && { spin: true };
+  compile(graph: Graph, often = false): Promise<Executable> {
+    const { runtime, threads, alone = false } = this.options;
+    const spin = often && alone && { spin: true };
     return runtime.compile(graph, { ...(threads !== undefined && { threads }), ...spin });
   }
 

@@ -63,8 +63,8 @@ export interface GenerativeBackboneOptions {
   /** Tokens of a prompt with its answer, special tokens included; longer texts are cut inside the prompt. */
   readonly maxLength: number;
   readonly threads?: number;
-  /** Whether nothing else computes while it trains, so that the engine's threads may spin between products. */
-  readonly trainsAlone?: boolean;
+  /** Whether nothing else computes beside its steps and passes, so that the engine's threads may spin between products. */
+  readonly alone?: boolean;
 }
 
 /**
@@ -144,14 +144,13 @@ export class GenerativeBackbone implements TrainedModel, AsyncDisposable {
   }
 
   private get compileOptions(): CompileOptions {
-    const { threads } = this.options;
-    return threads === undefined ? {} : { threads };
+    const { threads, alone = false } = this.options;
+    return { ...(threads !== undefined && { threads }), ...(alone && { spin: true }) };
   }
 
-  compile(graph: Graph, training = false): Promise<Executable> {
-    const { runtime, trainsAlone = false } = this.options;
-    const spin = training && trainsAlone && { spin: true };
-    return runtime.compile(graph, { ...this.compileOptions, ...spin });
+  compile(graph: Graph, often = false): Promise<Executable> {
+    const { spin = false, ...options } = this.compileOptions;
+    return this.options.runtime.compile(graph, { ...options, ...(often && spin && { spin }) });
   }
 
   trainingGraph(backboneDropout: boolean): TrainingGraph {

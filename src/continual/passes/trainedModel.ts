@@ -10,8 +10,8 @@ import type { TrunkRows } from "./trunkRows.ts";
 export interface TrainedModel {
   readonly structure: FedModel;
   readonly tokenizer: Tokenizer;
-  /** @param training whether the graph is that of steps */
-  compile(graph: Graph, training?: boolean): Promise<Executable>;
+  /** @param often whether the graph runs again and again, as a training step does */
+  compile(graph: Graph, often?: boolean): Promise<Executable>;
   /** The graph of a training step. */
   trainingGraph(backboneDropout: boolean, options: TrainingGraphOptions): TrainingGraph;
   /** Layers at the bottom of the backbone that no adapter changes; absent: none. */
