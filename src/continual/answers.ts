@@ -104,16 +104,20 @@ export function rankLabels(
   scores: ArrayLike<number>,
   top: number,
 ): readonly ScoredLabel[] {
-  const best = new Map<string, number>();
-  for (const [i, label] of labels.entries()) {
+  const best: ScoredLabel[] = [];
+  labels.forEach((label, i) => {
     const score = scores[i] ?? 0;
-    const before = best.get(label);
-    if (before === undefined || before < score) best.set(label, score);
-  }
-  return [...best]
-    .sort(([, x], [, y]) => y - x)
-    .slice(0, top)
-    .map(([label, score]) => ({ label, score }));
+    if (best.length === top && score <= best[top - 1]!.score) return;
+    const before = best.findIndex((each) => each.label === label);
+    if (before >= 0) {
+      if (best[before]!.score >= score) return;
+      best.splice(before, 1);
+    }
+    const place = best.findLastIndex((each) => each.score >= score) + 1;
+    best.splice(place, 0, { label, score });
+    if (best.length > top) best.pop();
+  });
+  return best;
 }
 
 /** @throws ConfigError naming the nearest task */

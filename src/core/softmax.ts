@@ -1,8 +1,14 @@
 /** eˣ / Σ eˣ in float64. */
 export function softmax(logits: ArrayLike<number>): number[] {
-  const all = Array.from(logits);
-  const peak = all.reduce((largest, logit) => Math.max(largest, logit), Number.NEGATIVE_INFINITY);
-  const powers = all.map((logit) => Math.exp(logit - peak));
-  const total = powers.reduce((sum, power) => sum + power, 0);
-  return powers.map((power) => power / total);
+  let peak = Number.NEGATIVE_INFINITY;
+  for (let i = 0; i < logits.length; i++) peak = Math.max(peak, logits[i]!);
+  const powers: number[] = [];
+  let total = 0;
+  for (let i = 0; i < logits.length; i++) {
+    const power = Math.exp(logits[i]! - peak);
+    powers.push(power);
+    total += power;
+  }
+  for (let i = 0; i < powers.length; i++) powers[i]! /= total;
+  return powers;
 }

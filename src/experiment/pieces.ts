@@ -11,6 +11,7 @@ import { z } from "zod";
 import { requireCombination } from "../config/combinations.ts";
 import { type Places, placedAt } from "../config/places.ts";
 import type { ResolvedConfig } from "../config/schema.ts";
+import type { TaskType } from "../continual/taskTypes/taskType.ts";
 import { errorCode, StoreError } from "../core/errors.ts";
 import { collectVersions } from "../core/packageInfo.ts";
 import { type BaselineMetrics, baselineSchema, type RunEventBody, runEventSchema } from "../core/record.ts";
@@ -102,6 +103,8 @@ export interface PieceOptions {
 interface Opened {
   readonly stream: LoadedStream;
   readonly model: ContinualModel;
+  /** Test sets as the model reads them, once they were asked for. */
+  readonly tests: ReturnType<TaskType["encode"]>[];
 }
 
 /** As a run opens them. */
@@ -119,7 +122,7 @@ async function openFor(config: ResolvedConfig, places: Places, signal?: AbortSig
     expectedLabels: stream.tasks.flatMap(({ labels }) => labels),
     tasks: stream.tasks.length,
   });
-  return { stream, model };
+  return { stream, model, tests: [] };
 }
 
 type Timed = RunEventBody & { readonly time: string };
@@ -180,7 +183,7 @@ async function writeLearned(
 
 /** What an adapter says of every test set. */
 async function writeAnswers(
-  { stream, model: { type } }: Opened,
+  { stream, tests, model: { type } }: Opened,
   index: number,
   folder: string,
   { signal }: PieceOptions,
@@ -191,7 +194,8 @@ async function writeAnswers(
   const begin = performance.now();
   const files = new Map<string, Uint8Array | string>();
   for (const [test, task] of stream.tasks.entries()) {
-    const encoded = type.encode(task.test, { what: `test of ${task.name}` });
+    tests[test] ??= type.encode(task.test, { what: `test of ${task.name}` });
+    const encoded = tests[test];
     const values = await type.outputs?.(learned, encoded, signal);
     if (values !== undefined)
       files.set(logitsFile(test), new Uint8Array(values.buffer, values.byteOffset, values.byteLength));

@@ -205,10 +205,16 @@ export class TextClassification extends TextLabelling implements TaskType<Encode
     const logits = await this.logits(inPlay, encoded, signal);
     const labels = inPlay.flatMap((task) => task.labels);
     const passes = this.trained.passesOf(inPlay.length);
+    const sideBySide = new Float32Array(labels.length);
     return asExamples(encoded.items).map(({ text }, i) => {
       const rows = logits.map((each) => rowOf(each, i));
       const { task, slot } = chooseExactly(rows);
-      const ranked = rankLabels(labels, softmax(rows.flatMap((row) => [...row])), top);
+      let from = 0;
+      for (const row of rows) {
+        sideBySide.set(row, from);
+        from += row.length;
+      }
+      const ranked = rankLabels(labels, softmax(sideBySide), top);
       return {
         text,
         label: inPlay[task]?.labels[slot] ?? "",
