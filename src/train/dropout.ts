@@ -52,16 +52,32 @@ function fillMask(bytes: Uint8Array, rate: number, rng: Rng): void {
   if (even < bytes.length) bytes[even] = isKept(rng.uint32() & 0xffff, threshold);
 }
 
-/** The masks of one step. @param rng the step's own generator. */
+/** Bytes of masks, by their inputs. */
+export type MaskRoom = Map<string, Uint8Array>;
+
+function bytesOf(room: MaskRoom, input: string, size: number): Uint8Array {
+  const known = room.get(input);
+  if (known !== undefined && known.length >= size) return known.subarray(0, size);
+  const bytes = new Uint8Array(size);
+  room.set(input, bytes);
+  return bytes;
+}
+
+/**
+ * The masks of one step.
+ * @param rng the step's own generator
+ * @param room where the masks lie, until the next step draws its own there: new bytes at every step keep the garbage collector busy
+ */
 export function dropoutFeeds(
   masks: readonly DropoutMask[],
   bindings: ReadonlyMap<string, number>,
   rng: Rng,
+  room: MaskRoom = new Map(),
 ): Record<string, HostTensor> {
   const feeds: Record<string, HostTensor> = {};
   for (const { input, site, shape, rate } of masks) {
     const dims = shape.map((dim) => evaluateDim(dim, bindings));
-    const bytes = new Uint8Array(sizeOf(dims));
+    const bytes = bytesOf(room, input, sizeOf(dims));
     fillMask(bytes, rate, rng.fork(site));
     feeds[input] = uint8(bytes, dims);
   }

@@ -10,7 +10,7 @@ import { type ScheduleKind, scheduleFactor } from "../optim/schedule.ts";
 import { adapterMethod } from "../peft/adapters.ts";
 import { nextTick } from "../portable/nextTick.ts";
 import type { Executable, Tensors } from "../runtime/types.ts";
-import { dropoutFeeds } from "./dropout.ts";
+import { dropoutFeeds, type MaskRoom } from "./dropout.ts";
 import { GRADIENT_PREFIX, type ModelStructure, type TrainingGraph } from "./graphs.ts";
 import { runInParts } from "./parts.ts";
 
@@ -224,6 +224,7 @@ export async function* fitTask(
   const { structure, training, executable, padId, rng } = context;
   const { width } = structure.backbone;
   const optimizer = createOptimizer(context, state, options);
+  const room: MaskRoom = new Map();
   const lengths = data.encodings.map(({ ids }) => ids.length);
   const totalSteps = countSteps(data.encodings.length, options);
   const warmupSteps = Math.round(options.warmup * totalSteps);
@@ -242,7 +243,7 @@ export async function* fitTask(
         ["B", size],
         ["T", length],
       ]);
-      const masks = dropoutFeeds(training.masks, bindings, rng.fork("step", step));
+      const masks = dropoutFeeds(training.masks, bindings, rng.fork("step", step), room);
       const fed = {
         parameters: { ...parameterFeeds(state), ...Object.fromEntries(state.shared ?? []) },
         batch: { ...feeds, ...masks, ...data.targets({ indices, length }) },

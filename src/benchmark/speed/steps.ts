@@ -9,7 +9,7 @@ import { AdamW, defaultAdamW } from "../../optim/adamw.ts";
 import { initLora } from "../../peft/lora.ts";
 import { defaultTargetModules } from "../../peft/targets.ts";
 import { nodeRuntime } from "../../runtime/node.ts";
-import { dropoutFeeds } from "../../train/dropout.ts";
+import { dropoutFeeds, type MaskRoom } from "../../train/dropout.ts";
 import {
   buildInferenceGraph,
   buildTrainingGraph,
@@ -89,9 +89,10 @@ export async function openStep(
     ["B", B],
     ["T", T],
   ]);
+  const room: MaskRoom = new Map();
   let steps = 0;
   const train = async () => {
-    const masks = dropoutFeeds(training.masks, bindings, rng.fork("step", steps++));
+    const masks = dropoutFeeds(training.masks, bindings, rng.fork("step", steps++), room);
     const feeds = { parameters: values, batch: { ...texts, ...masks } };
     const outputs = await runInParts(graph, executable, feeds, { size: B, length: T, width: backbone.width });
     const gradientOf = (name: string) => asFloat32(outputs[GRADIENT_PREFIX + name], name).data;

@@ -6,7 +6,7 @@ import type { Matrix32 } from "../../linalg/algebra.ts";
 import { defaultAdamW } from "../../optim/adamw.ts";
 import { scheduleFactor } from "../../optim/schedule.ts";
 import { buildClassNetworkTraining } from "../../train/classNetwork.ts";
-import { dropoutFeeds } from "../../train/dropout.ts";
+import { dropoutFeeds, type MaskRoom } from "../../train/dropout.ts";
 import { type FeatureStep, fitOnFeatures } from "../../train/featureFit.ts";
 import type { FeatureMapper } from "../statistics/featureMaps.ts";
 import type { ChosenMember, FitContext } from "./fitContext.ts";
@@ -61,6 +61,7 @@ function* stepsOf(
     feature: new Float32Array(batchSize * width),
     target: new Float32Array(batchSize * columns),
   };
+  const drawn: MaskRoom = new Map();
   for (let step = 0, order: number[] = []; step < total; step++) {
     if (step % each === 0) order = shuffled([...Array(rows).keys()], rng.fork("epoch", step / each));
     const chosen = order.slice((step % each) * batchSize, ((step % each) + 1) * batchSize);
@@ -74,7 +75,7 @@ function* stepsOf(
     const feeds = {
       feature: float32(feature, [chosen.length, width]),
       targets: float32(target, [chosen.length, columns]),
-      ...dropoutFeeds(masks, bindings, rng.fork("step", step)),
+      ...dropoutFeeds(masks, bindings, rng.fork("step", step), drawn),
     };
     yield { feeds, factor: scheduleFactor("cosine", step + 1, Math.ceil(warmup * total), total + 1) };
   }
