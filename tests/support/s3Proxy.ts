@@ -1,5 +1,5 @@
 /** Stands between a client and an S3 of the test's own: counts requests, and answers some of them badly. */
-import { createServer } from "node:http";
+import { createServer, type OutgoingHttpHeaders, request as send } from "node:http";
 import { onTestFinished } from "vitest";
 import { freePort } from "./sweeps.ts";
 
@@ -15,7 +15,32 @@ export interface Asked {
  */
 export type Fault = "late" | "refused" | "forbidden" | "lost" | "cut" | "unconditional";
 
-const hop = ["host", "connection", "content-length", "expect", "transfer-encoding"];
+/** Of this connection alone. The host stays: it is signed. */
+const hop = ["connection", "content-length", "expect", "transfer-encoding"];
+
+interface Passed {
+  readonly status: number;
+  readonly headers: OutgoingHttpHeaders;
+  readonly bytes: Uint8Array;
+}
+
+function pass(
+  target: string,
+  { method, url }: Asked,
+  headers: OutgoingHttpHeaders,
+  body: Uint8Array | undefined,
+): Promise<Passed> {
+  const { hostname, port } = new URL(target);
+  return new Promise((resolve, reject) => {
+    const outgoing = send({ hostname, port, method, path: url, headers }, async (answer) => {
+      const chunks: Uint8Array[] = [];
+      for await (const chunk of answer) chunks.push(chunk);
+      resolve({ status: answer.statusCode ?? 0, headers: answer.headers, bytes: Buffer.concat(chunks) });
+    });
+    outgoing.on("error", reject);
+    outgoing.end(body);
+  });
+}
 
 /**
  * Where clients that are made from here on ask, until the test ends. One request after another is passed on: moto looks and
@@ -39,23 +64,18 @@ export async function startProxy(
     if (how === "refused") return refuse();
     if (how === "forbidden") return refuse(403);
     if (how === "late") await new Promise((resolve) => setTimeout(resolve, 100));
-    const headers = Object.entries(request.headers).flatMap(([name, value]) =>
-      hop.includes(name) || (how === "unconditional" && name.startsWith("if-"))
-        ? []
-        : [[name, String(value)] satisfies [string, string]],
-    );
-    const body = ["GET", "HEAD"].includes(method) ? {} : { body: Buffer.concat(chunks) };
-    const passed = last.then(async () => {
-      const answer = await fetch(target + url, { method, headers, ...body });
-      return { answer, bytes: Buffer.from(await answer.arrayBuffer()) };
-    });
+    const goesOn = ([name]: [string, unknown]) =>
+      !hop.includes(name) && !(how === "unconditional" && name.startsWith("if-"));
+    const headers = Object.fromEntries(Object.entries(request.headers).filter(goesOn));
+    const body = ["GET", "HEAD"].includes(method) ? undefined : Buffer.concat(chunks);
+    const passed = last.then(() => pass(target, { method, url }, headers, body));
     last = passed.catch(() => {});
-    const { answer, bytes } = await passed;
+    const { status, headers: answered, bytes } = await passed;
     if (how === "lost") return refuse();
     if (how === "cut") return void response.destroy();
-    asked.push({ method, url, status: answer.status });
-    const kept = [...answer.headers].filter(([name]) => !["transfer-encoding", "connection"].includes(name));
-    response.writeHead(answer.status, Object.fromEntries(kept));
+    asked.push({ method, url, status });
+    const { "transfer-encoding": _encoding, connection: _connection, ...kept } = answered;
+    response.writeHead(status, kept);
     response.end(bytes);
   });
   const port = await freePort();

@@ -145,9 +145,15 @@ export async function startRedis(password?: string): Promise<OwnRedis> {
   };
 }
 
-/** PyPI's moto, which serves S3 with conditional writes. */
+/** Another S3 server, which checks signatures: the binary of github.com/versity/versitygw. */
+const versityGateway = process.env.ACCRETE_VERSITYGW;
+/** Whether a request whose signed headers were changed on the way is refused. */
+export const checksSignatures = versityGateway !== undefined;
+
+/** PyPI's moto, which serves S3 with conditional writes; or the other server. */
 export const s3Server = optional(
-  [pathOf("moto_server"), join(homedir(), ".cache/accrete-s3/bin/moto_server")].find(existsSync) ??
+  versityGateway ??
+    [pathOf("moto_server"), join(homedir(), ".cache/accrete-s3/bin/moto_server")].find(existsSync) ??
     "/usr/bin/moto_server",
   "moto_server is not installed: pip install 'moto[server]'",
 );
@@ -155,10 +161,18 @@ export const s3Server = optional(
 /** An S3 on a port of its own; the environment says where until it is disposed of. */
 export async function startS3(bucket: string): Promise<AsyncDisposable & { readonly url: string }> {
   const port = await freePort();
-  const child = spawn(s3Server.path, ["-H", "127.0.0.1", "-p", `${port}`], { stdio: "ignore" });
-  await until(() => answers(port), "moto_server");
+  const [access, secret] = ["test-access", "test-secret"];
+  const args =
+    versityGateway === undefined
+      ? ["-H", "127.0.0.1", "-p", `${port}`]
+      : [
+          ...["--access", access, "--secret", secret, "--port", `127.0.0.1:${port}`, "posix"],
+          ...["--sidecar", folderOfTestFile(`s3-sidecar-${port}`), folderOfTestFile(`s3-${port}`)],
+        ];
+  const child = spawn(s3Server.path, args, { stdio: "ignore" });
+  await until(() => answers(port), s3Server.path);
   const url = `http://127.0.0.1:${port}`;
-  const own = { AWS_ENDPOINT_URL: url, AWS_ACCESS_KEY_ID: "test", AWS_SECRET_ACCESS_KEY: "test" };
+  const own = { AWS_ENDPOINT_URL: url, AWS_ACCESS_KEY_ID: access, AWS_SECRET_ACCESS_KEY: secret };
   Object.assign(process.env, own);
   const { CreateBucketCommand, S3Client } = await import("@aws-sdk/client-s3");
   const client = new S3Client({ region: "us-east-1", endpoint: url, forcePathStyle: true });

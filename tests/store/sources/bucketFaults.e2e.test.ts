@@ -9,7 +9,7 @@ import { heardOf } from "../../support/cli.ts";
 import { refusalOf } from "../../support/errors.ts";
 import { startProxy } from "../../support/s3Proxy.ts";
 import { anyModel } from "../../support/states.ts";
-import { s3Server, startS3 } from "../../support/sweeps.ts";
+import { checksSignatures, s3Server, startS3 } from "../../support/sweeps.ts";
 import { addTask, namesIn } from "../../support/workspaces.ts";
 
 const full = process.env.ACCRETE_ATTACK === "1";
@@ -39,7 +39,8 @@ describe.skipIf(s3Server.absent)(s3Server.titled("in a bucket"), () => {
     expect(asked.length - objects.length - listings.length).toBe(6);
   });
 
-  test("a server that leaves conditions aside is not written to", async () => {
+  // Its conditions are taken away on the way, and they are signed.
+  test.skipIf(checksSignatures)("a server that leaves conditions aside is not written to", async () => {
     const { place } = await published("s3://bucket/careless");
     await startProxy(s3.url, () => "unconditional");
     await using writer = await open(place);
