@@ -1,6 +1,6 @@
 /**
  * One LoRA training step and one evaluation pass in fp32 and int8, side by side with PyTorch + peft in fp32 and bf16:
- * `npx tsx bench/step.ts --python ~/venv-accrete/bin/python [--minilm ../shared/models/minilm-l6] [--rounds 12] [--threads 2]`.
+ * `npx tsx bench/step.ts --python ~/venv-accrete/bin/python [--minilm ../shared/models/minilm-l6] [--rounds 12] [--threads 2] [--only "MiniLM-L6 eval 32"]`.
  * Four processes take turns, a few steps each; reported are medians, what they are of each of PyTorch's, and each process's peak
  * memory. Without --python the ratio is of our two alone. BERT-base has random weights, written to a temporary folder.
  */
@@ -26,6 +26,8 @@ const { values: flags } = parseArgs({
     minilm: { type: "string", default: "../shared/models/minilm-l6" },
     rounds: { type: "string", default: "12" },
     threads: { type: "string", default: "2" },
+    /** Rows whose model, mode, batch and tokens begin so. */
+    only: { type: "string", default: "" },
     json: { type: "boolean", default: false },
   },
 });
@@ -87,6 +89,7 @@ try {
         [4, 16],
         [32, 32],
       ] as const) {
+        if (!`${model} ${mode} ${B} × ${T}`.startsWith(flags.only)) continue;
         const row = await compare(model, place, mode, B, T);
         rows.push(row);
         process.stderr.write(`${JSON.stringify(row)}\n`);

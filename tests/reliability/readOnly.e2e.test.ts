@@ -40,8 +40,11 @@ const ways = {
   mount: [...mount, remount, folder],
 } as const;
 
+/** A checkout below a folder of root's alone is closed to others. */
+const readableByNobody = works([...nobody, "test", "-r", program]);
+
 const possible = {
-  permissions: process.platform !== "win32" && (!isRoot || works([...nobody, process.execPath, "-e", ""])),
+  permissions: process.platform !== "win32" && (!isRoot || readableByNobody),
   mount: isRoot && works([...mount, remount, root, "true"]),
 };
 
@@ -53,7 +56,7 @@ async function setWritable(writable: boolean): Promise<void> {
 
 describe.each(["permissions", "mount"] as const)("read-only by %s", (way) => {
   test.skipIf(!possible[way]).each([true, false])(
-    "answers, with its router there: %s, and refuses to learn (skipped where this system cannot forbid the writing)",
+    "answers, with its router there: %s, and refuses to learn (skipped where this system cannot forbid the writing, or forbids reading the checkout too)",
     async (routed) => {
       if (!routed) await rm(join(folder, "router"), { recursive: true });
       await chmod(root, 0o755);
